@@ -1,0 +1,29 @@
+"""The project's own errors, one per boundary.
+
+The command line turns every `VerlCoderError` into one line and a non-zero exit status, so a message names
+the place, the value and the fix. What a model should read is text, never one of these.
+"""
+
+
+class VerlCoderError(Exception):
+    """Root of every error that the project raises on purpose."""
+
+
+class ConfigError(VerlCoderError):
+    """A recipe, a YAML, an environment variable or a command-line value is wrong."""
+
+
+class DataError(VerlCoderError):
+    """A dataset row, file or column is not what the schema says."""
+
+
+class SandboxUnavailableError(VerlCoderError):
+    """The sandbox service gave no answer: neither the program's failure nor a wrong answer."""
+
+
+class TeacherUnavailableError(VerlCoderError):
+    """The teacher's server gave no answer."""
+
+
+class CheckpointError(VerlCoderError):
+    """A checkpoint is missing, half-written or of another shape."""

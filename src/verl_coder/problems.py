@@ -1,0 +1,236 @@
+"""Problem, test suites and the Parquet row: the only owner of the schema.
+
+A row is verl's: `data_source, agent_name, prompt, ability, reward_model, extra_info`. The tests travel as a
+JSON string in `reward_model.ground_truth`, so that every dataset has one Arrow type and files concatenate.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from verl_coder.errors import DataError
+
+Style = Literal["assert", "stdio", "function", "check", "pytest"]
+Difficulty = Literal["easy", "medium", "hard", "unknown"]
+Message = dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestSuite:
+    """The hidden tests of one problem; one subclass per style. None = the grader's default limit."""
+
+    __test__ = False  # not a pytest class
+    style: ClassVar[Style]
+    timeout_s: float | None = None
+    memory_mb: int | None = None
+
+    def __len__(self) -> int:
+        """Number of tests that a report counts."""
+        raise NotImplementedError
+
+    def to_json(self) -> str:
+        """The `ground_truth` string of a row."""
+        fields = {k: v for k, v in asdict(self).items() if v is not None or k == "class_name"}
+        return json.dumps({"style": self.style, **fields}, ensure_ascii=False, sort_keys=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AssertTests(TestSuite):
+    """Statements such as `assert f(1) == 2`, run after the solution; `setup` runs between the two (MBPP)."""
+
+    style = "assert"
+    tests: tuple[str, ...]
+    setup: str = ""
+    entry_point: str = ""
+
+    def __len__(self) -> int:
+        return len(self.tests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StdioCase:
+    """One run of a program: the text on its stdin and the text expected on its stdout."""
+
+    input: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StdioTests(TestSuite):
+    """A whole program, fed on stdin and compared on stdout (APPS, competitions)."""
+
+    style = "stdio"
+    tests: tuple[StdioCase, ...]
+
+    def __len__(self) -> int:
+        return len(self.tests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionCase:
+    """One call: positional arguments and the expected result, as JSON values."""
+
+    args: tuple[Any, ...]
+    expected: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionTests(TestSuite):
+    """Calls of `entry_point`, or of `class_name().entry_point` (APPS call-based, the sample problems)."""
+
+    style = "function"
+    entry_point: str
+    tests: tuple[FunctionCase, ...]
+    class_name: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.tests)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckTests(TestSuite):
+    """`check(candidate)` source, called on the expression `entry_point` (LeetCodeDataset, HumanEval)."""
+
+    style = "check"
+    entry_point: str
+    check: str
+    prelude: str = ""
+
+    def __len__(self) -> int:
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PytestTests(TestSuite):
+    """A pytest module that imports from `solution` (KodCode)."""
+
+    style = "pytest"
+    test: str
+
+    def __len__(self) -> int:
+        return 1
+
+
+_SUITES: dict[str, type[TestSuite]] = {
+    cls.style: cls for cls in (AssertTests, StdioTests, FunctionTests, CheckTests, PytestTests)
+}
+
+
+def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
+    """The suite in a row's `ground_truth` (a JSON string or its object); DataError says what is wrong."""
+    try:
+        spec = json.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
+    except json.JSONDecodeError as error:
+        raise DataError(f"ground_truth is not JSON ({error}): {str(ground_truth)[:80]!r}") from error
+    if not isinstance(spec, dict) or spec.get("style") not in _SUITES:
+        style = spec.get("style") if isinstance(spec, dict) else spec
+        raise DataError(f"ground_truth.style is {style!r}; it must be one of {', '.join(_SUITES)}")
+    cls = _SUITES[spec.pop("style")]
+    try:
+        if cls is StdioTests:
+            spec["tests"] = tuple(StdioCase(input=t["input"], output=t["output"]) for t in spec["tests"])
+        elif cls is FunctionTests:
+            spec["tests"] = tuple(
+                FunctionCase(args=tuple(t["args"]), expected=t["expected"]) for t in spec["tests"]
+            )
+        elif cls is AssertTests:
+            spec["tests"] = tuple(spec["tests"])
+        suite = cls(**spec)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"ground_truth of style {cls.style!r} lacks or has a wrong field: {error}") from error
+    if len(suite) == 0:
+        raise DataError(f"ground_truth of style {cls.style!r} has no tests")
+    return suite
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One programming problem, with everything that a row holds."""
+
+    data_source: str
+    problem_id: str
+    prompt: tuple[Message, ...]
+    tests: TestSuite
+    split: str
+    index: int = 0
+    difficulty: Difficulty = "unknown"
+    entry_point: str = ""
+    starter_code: str = ""
+    reference_solution: str = ""
+    agent_name: str = "tool_agent"
+    tool_prelude: str = field(default="")
+    """Code that the tools run before the model's (helpers, the visible example as `check`)."""
+
+    def to_row(self) -> dict[str, Any]:
+        """The Parquet row."""
+        return {
+            "data_source": self.data_source,
+            "agent_name": self.agent_name,
+            "prompt": [dict(message) for message in self.prompt],
+            "ability": "code",
+            "reward_model": {"style": "rule", "ground_truth": self.tests.to_json()},
+            "extra_info": {
+                "split": self.split,
+                "index": self.index,
+                "problem_id": self.problem_id,
+                "difficulty": self.difficulty,
+                "entry_point": self.entry_point,
+                "starter_code": self.starter_code,
+                "reference_solution": self.reference_solution,
+                "tools_kwargs": {"prelude": self.tool_prelude},
+                "need_tools_kwargs": True,
+            },
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> "Problem":
+        """The problem in a Parquet row; DataError names the column that is missing or wrong."""
+        try:
+            info = row["extra_info"]
+            return cls(
+                data_source=row["data_source"],
+                agent_name=row.get("agent_name", "tool_agent"),
+                prompt=tuple(dict(message) for message in row["prompt"]),
+                tests=parse_test_suite(row["reward_model"]["ground_truth"]),
+                split=info["split"],
+                index=int(info["index"]),
+                problem_id=info["problem_id"],
+                difficulty=info["difficulty"],
+                entry_point=info["entry_point"],
+                starter_code=info["starter_code"],
+                reference_solution=info["reference_solution"],
+                tool_prelude=(info.get("tools_kwargs") or {}).get("prelude") or "",
+            )
+        except KeyError as error:
+            raise DataError(f"row lacks {error}; its columns are {', '.join(row)}") from error
+
+
+ROW_SCHEMA = pa.schema(
+    [
+        ("data_source", pa.string()),
+        ("agent_name", pa.string()),
+        ("prompt", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("ability", pa.string()),
+        ("reward_model", pa.struct([("style", pa.string()), ("ground_truth", pa.string())])),
+        (
+            "extra_info",
+            pa.struct(
+                [
+                    ("split", pa.string()),
+                    ("index", pa.int64()),
+                    ("problem_id", pa.string()),
+                    ("difficulty", pa.string()),
+                    ("entry_point", pa.string()),
+                    ("starter_code", pa.string()),
+                    ("reference_solution", pa.string()),
+                    ("tools_kwargs", pa.struct([("prelude", pa.string())])),
+                    ("need_tools_kwargs", pa.bool_()),
+                ]
+            ),
+        ),
+    ]
+)
+"""Arrow type of a row, the same for every dataset."""
