@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Sourced by the other scripts: chooses PROFILE, and makes the Python environment once.
+#
+#   PROFILE=cpu|gpu   which of the two environments (default: gpu with an NVIDIA GPU, else cpu)
+#   VENV=.venv        where it is made
+#   TORCH_INDEX=      wheel index for the CPU build of PyTorch (default: pip's own configuration, then the
+#                     index that PyTorch documents)
+# Sets PYTHON. Inside verl's container (verl importable by python3) that Python is used and only this package added.
+
+REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+export VERL_CODER_ROOT="$REPO_ROOT"
+VENV="${VENV:-$REPO_ROOT/.venv}"
+TORCH_INDEX="${TORCH_INDEX:-}"
+
+say() { printf '%s\n' "$*" >&2; }
+fail() { say "error: $1"; say "  what to do: $2"; exit 1; }
+
+choose_profile() {
+  local why
+  if [ -n "${PROFILE:-}" ]; then why="PROFILE=$PROFILE"
+  elif command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then PROFILE=gpu; why="an NVIDIA GPU is here"
+  else PROFILE=cpu; why="no NVIDIA GPU is here"
+  fi
+  case "$PROFILE" in cpu|gpu) ;; *) fail "PROFILE=$PROFILE" "use PROFILE=cpu or PROFILE=gpu" ;; esac
+  export PROFILE
+  PROFILE_WHY="$why"
+}
+
+find_python() {
+  local candidate
+  for candidate in "${BASE_PYTHON:-}" python3.11 python3; do
+    [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1 || continue
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then echo "$candidate"; return; fi
+  done
+  fail "no Python 3.11" "install it (for instance: apt-get install python3.11 python3.11-venv), or name it in BASE_PYTHON="
+}
+
+# verl in verl's own container: the interpreter that is there, plus this package.
+in_verl_container() { [ ! -d "$VENV" ] && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
+
+stamp_of() {
+  { cat "$REPO_ROOT/requirements/$PROFILE.txt" "$REPO_ROOT/pyproject.toml"; echo "$PROFILE $REPO_ROOT"; } | cksum
+}
+
+install_torch_cpu() {
+  local pinned
+  pinned="$(grep -E '^torch==' "$REPO_ROOT/requirements/cpu.txt")"
+  if "$PYTHON" -m pip install -q --no-deps "$pinned" >>"$VENV/install.log" 2>&1; then return; fi
+  if [ -n "$TORCH_INDEX" ]; then
+    "$PYTHON" -m pip install -q --no-deps --index-url "$TORCH_INDEX" "$pinned" >>"$VENV/install.log" 2>&1 && return
+  else
+    # uv knows the wheel index that PyTorch documents.
+    "$PYTHON" -m pip install -q uv >>"$VENV/install.log" 2>&1 &&
+      VIRTUAL_ENV="$VENV" "$PYTHON" -m uv pip install -q --no-deps --torch-backend cpu "$pinned" >>"$VENV/install.log" 2>&1 && return
+  fi
+  fail "no CPU build of $pinned" "see $VENV/install.log; TORCH_INDEX=<address of a wheel index> names another one"
+}
+
+make_environment() {
+  choose_profile
+  local pip_flags=(-q --no-deps --disable-pip-version-check)
+  if in_verl_container; then
+    PYTHON="$(command -v python3)"
+    say "profile: $PROFILE ($PROFILE_WHY); environment: $PYTHON, which has verl; adding this package only"
+    if ! "$PYTHON" -c 'import verl_coder' 2>/dev/null; then
+      "$PYTHON" -m pip install "${pip_flags[@]}" --no-build-isolation -e "$REPO_ROOT" >/dev/null ||
+        fail "installing this package into $PYTHON" "run: $PYTHON -m pip install --no-deps -e $REPO_ROOT"
+    fi
+    return
+  fi
+  PYTHON="$VENV/bin/python"
+  say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
+  if [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; then return; fi
+  local base; base="$(find_python)" || exit 1
+  [ -x "$PYTHON" ] || "$base" -m venv "$VENV" || fail "making $VENV" "install the venv module of $base (python3.11-venv)"
+  say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"
+  : >"$VENV/install.log"
+  [ "$PROFILE" = gpu ] || install_torch_cpu
+  "$PYTHON" -m pip install "${pip_flags[@]}" -r "$REPO_ROOT/requirements/$PROFILE.txt" >>"$VENV/install.log" 2>&1 ||
+    fail "installing requirements/$PROFILE.txt" "see the end of $VENV/install.log; the same command goes on where it stopped"
+  "$PYTHON" -m pip install "${pip_flags[@]}" -e "$REPO_ROOT" >>"$VENV/install.log" 2>&1 ||
+    fail "installing this package" "see the end of $VENV/install.log"
+  stamp_of >"$VENV/stamp"
+}

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Lint, types and tests: bash run_scripts/run_tests.sh [pytest arguments, for instance -m "not e2e"]
+set -euo pipefail
+export PROFILE="${PROFILE:-cpu}"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+make_environment
+cd "$REPO_ROOT"
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy
+exec "$PYTHON" -m pytest "$@"

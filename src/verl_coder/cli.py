@@ -1,0 +1,75 @@
+"""`verl-coder`: one command line, whose parts are mounted when they are called."""
+
+import importlib
+import os
+import shutil
+import sys
+from typing import Annotated
+
+import typer
+
+from verl_coder.errors import VerlCoderError
+
+PARTS = {
+    "sandbox": "verl_coder.sandbox.cli",
+    "data": "verl_coder.data.cli",
+    "tiny": "verl_coder.tiny.cli",
+}
+"""Sub-commands that are typer apps of their own, by module. `grade` is one command, see below."""
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def train(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Option(help="Folder under recipes/, or a path to one.")],
+    model: Annotated[str | None, typer.Option(help="Folder or hub name of the model.")] = None,
+    train: Annotated[str | None, typer.Option(help="Parquet files to train on, comma-separated.")] = None,
+    val: Annotated[str | None, typer.Option(help="Parquet files held out, comma-separated.")] = None,
+    reward: Annotated[str | None, typer.Option(help="File with compute_score.")] = None,
+    tools: Annotated[str | None, typer.Option(help="YAML of the tools.")] = None,
+    out: Annotated[str | None, typer.Option(help="Folder of the run.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of data order and sampling.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan.")] = False,
+) -> None:
+    """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
+    from rich.console import Console
+
+    from verl_coder.platform.environment import select_cpu_platform
+
+    if os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None:
+        select_cpu_platform()
+    from verl_coder.trainer.launch import start
+    from verl_coder.trainer.plan import TrainRequest, make_plan
+
+    request = TrainRequest(
+        recipe=recipe,
+        model=model,
+        train=train,
+        val=val,
+        reward=reward,
+        tools=tools,
+        out=out,
+        seed=seed,
+        overrides=tuple(context.args),
+    )
+    raise typer.Exit(start(make_plan(request), Console(), dry_run=dry_run))
+
+
+def main() -> None:
+    """Entry point: a project error becomes one line on stderr and exit status 1."""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
+    try:
+        if name in PARTS:
+            app.add_typer(importlib.import_module(PARTS[name]).app, name=name)
+        elif name == "grade":
+            app.command("grade")(importlib.import_module("verl_coder.grading.cli").grade)
+        app()
+    except VerlCoderError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What lets verl run without a GPU: a verl platform plugin and a vLLM worker extension. Inert on a GPU."""

@@ -1,0 +1,27 @@
+"""The environment variables that select the CPU platform, in one place."""
+
+import os
+
+CPU_ENVIRONMENT = {
+    "VERL_PLATFORM": "cpu",
+    # verl registers its FSDP engine for cuda and npu only; the engine itself is device-agnostic.
+    "VERL_ENGINE_DEVICE": "cuda",
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "0",
+}
+
+
+def cpu_platform_selected() -> bool:
+    """True where verl was told to run on the CPU (`VERL_PLATFORM=cpu`)."""
+    return os.environ.get("VERL_PLATFORM", "").strip().lower() == "cpu"
+
+
+def select_cpu_platform() -> None:
+    """Set the CPU environment for this process and its children; what the user has set stays."""
+    for name, value in CPU_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,23 @@
+"""`actor_rollout_ref.model.external_lib` on the CPU: FSDP2's CPU offload becomes no offload.
+
+verl always gives the reference policy `CPUOffloadPolicy(pin_memory=True)`; pinning needs an accelerator, and
+parameters that live on the CPU have nowhere to be offloaded to.
+"""
+
+from typing import Any
+
+import verl.workers.engine.fsdp.transformer_impl as _fsdp
+from torch.distributed.fsdp import OffloadPolicy
+
+from verl_coder.platform.environment import cpu_platform_selected
+
+
+class NoOffloadPolicy(OffloadPolicy):
+    """Accepts CPUOffloadPolicy's argument and offloads nothing."""
+
+    def __init__(self, pin_memory: bool = False, **_: Any) -> None:
+        super().__init__()
+
+
+if cpu_platform_selected():
+    _fsdp.CPUOffloadPolicy = NoOffloadPolicy

@@ -1,0 +1,36 @@
+"""Entry point of the group `verl.plugins`: importing this module registers the CPU platform, if selected.
+
+verl loads every plugin of the group in every process that imports verl, and hides failures at DEBUG level;
+so a failure is kept in `LOAD_ERROR`, and `require_loaded` turns it into an error that a user sees.
+With any other value of VERL_PLATFORM, or none, importing it does nothing.
+"""
+
+from verl_coder.errors import ConfigError
+from verl_coder.platform.environment import cpu_platform_selected
+
+LOAD_ERROR: Exception | None = None
+
+if cpu_platform_selected():
+    try:
+        from verl_coder.platform import cpu, patches
+
+        cpu.register()
+        patches.apply()
+    except Exception as error:
+        LOAD_ERROR = error
+
+
+def require_loaded() -> None:
+    """Raise ConfigError where the CPU platform was asked for and verl does not run on it."""
+    if not cpu_platform_selected():
+        return
+    import verl  # noqa: F401  (loads the plugins)
+    from verl.plugin.platform import get_platform
+
+    if LOAD_ERROR is not None:
+        raise ConfigError(f"the CPU platform plugin failed to load: {LOAD_ERROR!r}") from LOAD_ERROR
+    if get_platform().device_name != "cpu":
+        raise ConfigError(
+            f"VERL_PLATFORM=cpu, yet verl chose {get_platform().device_name!r}: reinstall the package "
+            "(pip install --no-deps -e .) so that its `verl.plugins` entry point is registered"
+        )

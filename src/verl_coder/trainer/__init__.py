@@ -1,0 +1,1 @@
+"""The training run: recipe -> checks -> verl's V1 trainer -> metrics, checkpoints, summary."""

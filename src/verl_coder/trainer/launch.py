@@ -1,0 +1,200 @@
+"""Start a planned run: sandbox, worker process, progress, summary; leave nothing behind."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from omegaconf import OmegaConf, open_dict
+from rich.console import Console
+
+from verl_coder.errors import ConfigError, VerlCoderError
+from verl_coder.paths import repository_root
+from verl_coder.platform.environment import CPU_ENVIRONMENT
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.trainer.curve import draw_curve
+from verl_coder.trainer.plan import Plan, prepare_data
+from verl_coder.trainer.preflight import check_run
+from verl_coder.trainer.progress import RunProgress
+from verl_coder.trainer.run_dir import write_atomically
+from verl_coder.trainer.summary import build_summary, summary_table, write_summary
+from verl_coder.trainer.supervise import Interrupted, run_supervised
+
+
+def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
+    """Run the plan to its end, or resume it; returns the exit status of the command."""
+    run_dir, config = plan.run_dir, plan.config
+    command = prepare_data(plan)
+    if command:
+        console.print(f"data: made by `{command}`", highlight=False)
+    check_run(config, run_dir)
+    if dry_run:
+        print_plan(plan, console)
+        return 0
+    total = config.trainer.total_training_steps
+    if total is not None and run_dir.finished_steps() >= total:
+        console.print(f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False)
+        console.print(summary_table(json.loads(run_dir.summary.read_text())))
+        return 0
+    run_dir.path.mkdir(parents=True, exist_ok=True)
+    _make_resumable(plan, console)
+    with _lock(run_dir.path / ".lock"), tempfile.TemporaryDirectory(prefix="vc-") as scratch:
+        return _run(plan, console, Path(scratch))
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """What the run would do, and with what."""
+    config = plan.config
+    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
+    rows = {
+        "recipe": plan.settings.recipe,
+        "model": config.actor_rollout_ref.model.path,
+        "train": ", ".join(config.data.train_files),
+        "held out": ", ".join(config.data.val_files),
+        "reward": config.reward.custom_reward_function.path,
+        "tools": rollout.multi_turn.tool_config_path,
+        "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
+        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, mini-batch {actor.ppo_mini_batch_size}",
+        "lengths": f"prompt {config.data.max_prompt_length}, response {config.data.max_response_length} tokens, "
+        f"{rollout.multi_turn.max_assistant_turns} turns",
+        "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "
+        f"entropy {actor.entropy_coeff:g}",
+        "steps": config.trainer.total_training_steps or f"{config.trainer.total_epochs} epochs",
+        "output": plan.settings.out,
+        "resumes from step": plan.run_dir.checkpoint_step(),
+    }
+    for name, value in rows.items():
+        console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)
+
+
+def _make_resumable(plan: Plan, console: Console) -> None:
+    """Bring the folder to the state of its last checkpoint, and write the resolved configuration."""
+    step = plan.run_dir.checkpoint_step()
+    plan.run_dir.drop_metrics_after(step)
+    plan.run_dir.phase.unlink(missing_ok=True)
+    if step:
+        console.print(f"resuming {plan.settings.out} after step {step}", highlight=False)
+        evaluated = any(record["step"] == 0 for record in plan.run_dir.read_metrics())
+        with open_dict(plan.config):
+            # The evaluation before training is in the metrics already.
+            plan.config.trainer.val_before_train = plan.config.trainer.val_before_train and not evaluated
+    elif plan.run_dir.timing.is_file():
+        plan.run_dir.timing.unlink()
+    write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One run per folder; the lock goes with the process."""
+    import fcntl
+
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another run is writing to {path.parent}: wait for it, or choose OUT="
+            ) from error
+        yield
+
+
+@contextmanager
+def _sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
+    """URL of the run's sandbox, and the processes that belong to it."""
+    url = plan.settings.sandbox_url or os.environ.get("SANDBOX_URL")
+    if url:
+        import asyncio
+
+        from verl_coder.sandbox import SandboxClient
+
+        async def answers() -> bool:
+            client = SandboxClient(url, max_attempts=2)
+            try:
+                return await client.ping()
+            finally:
+                await client.aclose()
+
+        if not asyncio.run(answers()):
+            raise ConfigError(
+                f"no sandbox answers at {url}: start it, or unset SANDBOX_URL / verl_coder.sandbox_url"
+            )
+        yield url, []
+        return
+    with EmbeddedSandbox() as sandbox:
+        yield sandbox.url, [sandbox.pid]
+
+
+def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
+    """Environment of the worker: what the user has, the platform's variables, the run's own."""
+    environment = dict(os.environ)
+    if plan.config.trainer.device == "cpu":
+        environment = {**CPU_ENVIRONMENT, **environment}
+    else:
+        for name in ("VERL_PLATFORM", "VERL_ENGINE_DEVICE"):
+            environment.pop(name, None)
+    return environment | {
+        "SANDBOX_URL": sandbox_url,
+        "VERL_CODER_ROOT": str(repository_root()),
+        "TMPDIR": str(scratch),
+        "RAY_TMPDIR": str(scratch),
+        "PYTHONUNBUFFERED": "1",
+        "HYDRA_FULL_ERROR": "1",
+    }
+
+
+def _run(plan: Plan, console: Console, scratch: Path) -> int:
+    run_dir, started = plan.run_dir, time.monotonic()
+    total = plan.config.trainer.total_training_steps or 0
+    console.print(
+        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)", highlight=False
+    )
+    try:
+        with _sandbox(plan) as (url, keep), RunProgress(run_dir, console, total) as progress:
+            status = run_supervised(
+                [sys.executable, "-m", "verl_coder.trainer.worker", str(run_dir.config)],
+                environment=_environment(plan, url, scratch),
+                log=run_dir.log,
+                on_poll=progress.poll,
+                keep=keep,
+            )
+            progress.poll()
+    except Interrupted as signal_name:
+        _add_wall_time(plan, time.monotonic() - started)
+        step = run_dir.checkpoint_step()
+        console.print(
+            f"stopped by {signal_name}; the same command goes on after step {step}", highlight=False
+        )
+        return 130
+    finally:
+        run_dir.phase.unlink(missing_ok=True)
+    if status:
+        _add_wall_time(plan, time.monotonic() - started)
+        raise VerlCoderError(f"training failed: {reason_in_log(run_dir.log)} (all of it: {run_dir.log})")
+    summary = build_summary(run_dir, plan.settings, time.monotonic() - started)
+    title = f"{plan.settings.recipe}, seed {plan.settings.seed}"
+    draw_curve(run_dir.read_metrics(), title, run_dir.curve)
+    write_summary(run_dir, summary)
+    console.print(summary_table(summary))
+    console.print(f"summary: {run_dir.summary}\npicture: {run_dir.curve}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _add_wall_time(plan: Plan, seconds: float) -> None:
+    path = plan.run_dir.timing
+    timing = json.loads(path.read_text()) if path.is_file() else {}
+    timing["wall_s"] = timing.get("wall_s", 0.0) + seconds
+    write_atomically(path, json.dumps(timing))
+
+
+def reason_in_log(log: Path) -> str:
+    """The last exception in a log: its last line of the form `Name: message`, without Ray's colours."""
+    import re
+
+    plain = re.sub(r"\x1b\[[0-9;]*m|^\([^)]*pid=\d+\)\s?", "", log.read_text(errors="replace"), flags=re.M)
+    named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
+    told = [line for line in named if "RayTaskError" not in line and "ActorDiedError" not in line]
+    return (told or named or ["no exception in the log"])[-1].strip()[:400]

@@ -1,0 +1,113 @@
+"""A recipe folder and command-line overrides -> one checked verl configuration."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from verl_coder.errors import ConfigError
+from verl_coder.paths import repository_root
+
+OPEN_MAPPINGS = {
+    "verl_coder",  # checked by settings.parse_settings
+    "ray_kwargs.ray_init",
+    "transfer_queue",
+    "actor_rollout_ref.model.override_config",
+    "actor_rollout_ref.rollout.engine_kwargs",
+    "actor_rollout_ref.rollout.checkpoint_engine.engine_kwargs",
+    "reward.reward_kwargs",
+    "trainer.v1.sampler.sampler_kwargs",
+    "data.apply_chat_template_kwargs",
+}
+"""Mappings that verl hands on to another library, so that it does not name their keys."""
+
+
+def list_recipes() -> list[str]:
+    """Names of the folders under recipes/ that hold a recipe.yaml."""
+    return sorted(path.parent.name for path in (repository_root() / "recipes").glob("*/recipe.yaml"))
+
+
+def find_recipe(name: str) -> Path:
+    """Folder of a recipe, by its name or by a path to a folder with a recipe.yaml."""
+    for folder in (repository_root() / "recipes" / name, Path(name).expanduser()):
+        if (folder / "recipe.yaml").is_file():
+            return folder.resolve()
+    raise ConfigError(f"no recipe {name!r}: there are {', '.join(list_recipes())} (or give a folder's path)")
+
+
+def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
+    """Compose `folder`/recipe.yaml over verl's tree; every key of the YAML files must exist in verl's.
+
+    Hydra refuses an override whose key does not exist (`+key=value` adds one on purpose); a misspelt key
+    inside a YAML file, which verl would accept silently, is a ConfigError here.
+    """
+    from hydra import initialize_config_dir, initialize_config_module
+
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        verl = _hydra_compose("ppo_trainer", (), "verl")
+    with initialize_config_dir(str(folder), version_base=None):
+        ours = _hydra_compose("recipe", (), folder.name)
+        _check_keys(ours, verl, folder)
+        return _hydra_compose("recipe", overrides, folder.name) if overrides else ours
+
+
+def _hydra_compose(name: str, overrides: Sequence[str], place: str) -> DictConfig:
+    from hydra import compose as hydra_compose
+    from hydra.errors import HydraException
+
+    searchpath = f"hydra.searchpath=[pkg://verl.trainer.config,file://{repository_root() / 'config'}]"
+    try:
+        return hydra_compose(name, overrides=[searchpath, *overrides])
+    except (HydraException, OmegaConfBaseException) as error:
+        cause = str(error.__cause__ or error).strip().splitlines()
+        raise ConfigError(f"{place}: {' '.join(cause[:2])}") from error
+
+
+def _check_keys(ours: DictConfig, verl: DictConfig, folder: Path) -> None:
+    extra = _unknown_keys(
+        OmegaConf.to_container(ours, resolve=False), OmegaConf.to_container(verl, resolve=False), ""
+    )
+    if extra:
+        close = _closest(extra[0], verl)
+        hint = f"; did you mean {close}?" if close else ""
+        raise ConfigError(f"recipe {folder.name}: verl has no key {extra[0]}{hint}")
+
+
+def _unknown_keys(ours: Any, verl: Any, prefix: str) -> list[str]:
+    if not isinstance(ours, Mapping) or prefix.rstrip(".") in OPEN_MAPPINGS:
+        return []
+    known = set(verl) if isinstance(verl, Mapping) else set()
+    known |= _target_fields(verl)
+    unknown = []
+    for key, value in ours.items():
+        path = f"{prefix}{key}"
+        if path in OPEN_MAPPINGS:
+            continue
+        if key not in known:
+            unknown.append(path)
+        elif isinstance(verl, Mapping) and isinstance(verl.get(key), Mapping):
+            unknown += _unknown_keys(value, verl[key], f"{path}.")
+    return unknown
+
+
+def _target_fields(node: Any) -> set[str]:
+    """Fields of the dataclass that a node's `_target_` names: verl's YAML does not list all of them."""
+    target = node.get("_target_") if isinstance(node, Mapping) else None
+    if not target:
+        return set()
+    from hydra.utils import get_class
+
+    cls = get_class(target)
+    return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+
+
+def _closest(path: str, verl: DictConfig) -> str | None:
+    from difflib import get_close_matches
+
+    parent, _, key = path.rpartition(".")
+    node = OmegaConf.select(verl, parent) if parent else verl
+    matches = get_close_matches(key, [str(k) for k in node], n=1) if isinstance(node, DictConfig) else []
+    return f"{parent}.{matches[0]}".lstrip(".") if matches else None

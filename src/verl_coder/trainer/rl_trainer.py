@@ -1,0 +1,177 @@
+"""What every training run adds to verl's V1 trainers, whatever their mode."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
+from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.trainer.masking import neutral_scores, unavailable_rows
+from verl_coder.trainer.run_dir import RunDir, write_atomically
+from verl_coder.trainer.settings import Settings, parse_settings
+
+
+class CoderTrainerMixin(PPOTrainer):
+    """Short poll, masked samples without a verdict, tool statistics, and a file that tells the phase."""
+
+    @property
+    def settings(self) -> Settings:
+        """The recipe's `verl_coder:` section."""
+        return parse_settings(self.config.verl_coder)
+
+    @property
+    def run_dir(self) -> RunDir:
+        """The folder of this run."""
+        return RunDir(Path(self.settings.out))
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        buffer.poll_interval = self.settings.poll_interval_s
+        return buffer
+
+    # ---- phases -------------------------------------------------------------------------------
+
+    def _enter_phase(self, phase: str) -> None:
+        state = {"phase": phase, "step": self.global_steps, "total": self.total_training_steps}
+        write_atomically(self.run_dir.phase, json.dumps(state))
+
+    def on_validate_begin(self) -> None:
+        """Tell the phase and start its clock."""
+        self._enter_phase("evaluating")
+        self._validation_started = time.monotonic()
+        super().on_validate_begin()
+
+    def on_validate_end(self) -> None:
+        """Add the evaluation's seconds to the run's timing file."""
+        super().on_validate_end()
+        path = self.run_dir.timing
+        timing = json.loads(path.read_text()) if path.is_file() else {}
+        spent = time.monotonic() - self._validation_started
+        timing["evaluation_s"] = timing.get("evaluation_s", 0.0) + spent
+        write_atomically(path, json.dumps(timing))
+
+    def on_step_begin(self) -> None:
+        """Tell the phase."""
+        self._enter_phase("training")
+        super().on_step_begin()
+
+    # ---- samples without a verdict ------------------------------------------------------------
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        unavailable, rows = self._unavailable(batch)
+        share = float(unavailable.sum()) / max(rows, 1)
+        metrics["sandbox/unavailable_share"] = share
+        if share > self.settings.max_sandbox_unavailable_share:
+            raise SandboxUnavailableError(
+                f"step {self.global_steps}: {share:.0%} of the samples have no verdict because the sandbox did "
+                "not answer (verl_coder.max_sandbox_unavailable_share); the last checkpoint is kept"
+            )
+        if unavailable.any():
+            self._mask(batch, unavailable)
+        return super()._compute_advantage(batch, metrics)
+
+    def _unavailable(self, batch: KVBatchMeta) -> tuple[np.ndarray, int]:
+        """(B,) rows without a verdict, and the number of rows that are not padding."""
+        fields = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
+        )
+        real = np.array([not tag.get("is_padding", False) for tag in batch.tags], dtype=bool)
+        unavailable = (
+            unavailable_rows([dict(field or {}) for field in fields["extra_fields"].tolist()]) & real
+        )
+        return unavailable, int(real.sum())
+
+    def _mask(self, batch: KVBatchMeta, unavailable: np.ndarray) -> None:
+        data = tq.kv_batch_get(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            select_fields=["uid", "rm_scores", "response_mask", "loss_mask"],
+        )
+        per_token = [row.clone() for row in data["rm_scores"].unbind()]
+        scores = torch.stack([row.sum() for row in per_token])
+        for row, score in zip(
+            per_token, neutral_scores(scores, data["uid"].tolist(), unavailable), strict=True
+        ):
+            row.zero_()
+            row[-1] = score
+        fields = {"rm_scores": torch.nested.as_nested_tensor(per_token, layout=torch.jagged)}
+        for name in ("response_mask", "loss_mask"):
+            rows = [
+                torch.zeros_like(row) if masked else row
+                for row, masked in zip(data[name].unbind(), unavailable, strict=True)
+            ]
+            fields[name] = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+        tq.kv_batch_put(
+            keys=batch.keys,
+            partition_id=batch.partition_id,
+            fields=TensorDict(fields, batch_size=len(batch)),
+        )
+
+    # ---- statistics ---------------------------------------------------------------------------
+
+    def _compute_metrics(
+        self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], **where: Any
+    ) -> None:
+        super()._compute_metrics(batch, metrics, timing_raw, **where)
+        fields = tq.kv_batch_get(
+            keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
+        )
+        real = [
+            dict(field or {})
+            for field, tag in zip(fields["extra_fields"].tolist(), batch.tags, strict=True)
+            if not tag.get("is_padding", False)
+        ]
+        metrics.update(rollout_statistics(real))
+
+    def _val_metrics_update(
+        self, data_sources: list, uids: list, infos: dict, turns: list, **kwargs: Any
+    ) -> dict[str, float]:
+        metrics = super()._val_metrics_update(data_sources, uids, infos, turns, **kwargs)
+        # user + assistant turns + 1: a trajectory of k executed calls has 2k + 2 turns.
+        calls = (np.asarray(turns) - 2) // 2
+        metrics["val-aux/tool_calls/mean"] = float(calls.mean())
+        metrics["val-aux/tool_calls/rate"] = float((calls > 0).mean())
+        return metrics
+
+
+def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:
+    """Means over a step's samples of what the reward function and the tools reported."""
+    if not extra_fields:
+        return {}
+    infos = [field.get("reward_extra_info") or {} for field in extra_fields]
+    metrics = {
+        f"reward/{key}/mean": float(np.mean([float(info.get(key, 0.0)) for info in infos]))
+        for key, value in infos[0].items()
+        if isinstance(value, int | float | bool)
+    }
+    calls = np.array([field.get("tool_calls", 0) for field in extra_fields])
+    successes = np.array([field.get("tool_successes", 0) for field in extra_fields])
+    metrics["tool_calls/mean"] = float(calls.mean())
+    metrics["tool_calls/rate"] = float((calls > 0).mean())
+    metrics["tool_calls/success_rate"] = float(successes.sum() / max(calls.sum(), 1))
+    return metrics
+
+
+class CoderTrainerSync(CoderTrainerMixin, PPOTrainerSync):
+    """verl's synchronous trainer with ours on top."""
+
+
+class CoderTrainerColocateAsync(CoderTrainerMixin, PPOTrainerColocateAsync):
+    """verl's colocated asynchronous trainer with ours on top."""
+
+
+TRAINERS: dict[str, type[PPOTrainer]] = {
+    "sync": CoderTrainerSync,
+    "colocate_async": CoderTrainerColocateAsync,
+}
+"""trainer.v1.trainer_mode -> class."""

@@ -1,0 +1,145 @@
+"""The folder of a run: what stands where, and whether the run is new, to be resumed, or finished."""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import CheckpointError
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a whole file or nothing: a temporary file beside it, then rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text)
+    temporary.replace(path)
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """`outputs/<run>/`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration of the last start."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per line: {"step", "data": {metric: value}}."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """All that verl, Ray and vLLM print."""
+        return self.path / "train.log"
+
+    @property
+    def phase(self) -> Path:
+        """What the trainer is doing now, as JSON: {"phase", "step", "total"}."""
+        return self.path / "phase.json"
+
+    @property
+    def shape(self) -> Path:
+        """What must stay the same for a checkpoint to fit, as JSON."""
+        return self.path / "shape.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """verl's checkpoints: global_step_N/ and latest_checkpointed_iteration.txt."""
+        return self.path / "checkpoints"
+
+    @property
+    def summary(self) -> Path:
+        """Written when the run has finished."""
+        return self.path / "summary.json"
+
+    @property
+    def curve(self) -> Path:
+        """Picture of reward, held-out pass rate and tool calls against steps."""
+        return self.path / "curve.png"
+
+    @property
+    def timing(self) -> Path:
+        """Seconds per phase that are not in the metrics, summed over starts, as JSON."""
+        return self.path / "timing.json"
+
+    def checkpoint_step(self) -> int:
+        """Step of the last whole checkpoint; 0 where there is none."""
+        tracker = self.checkpoints / "latest_checkpointed_iteration.txt"
+        if not tracker.is_file():
+            return 0
+        step = int(tracker.read_text())
+        if not (self.checkpoints / f"global_step_{step}" / "data.pt").is_file():
+            raise CheckpointError(
+                f"{tracker} names step {step}, but global_step_{step}/ is not whole: "
+                f"write the number of an older folder into that file, or remove {self.checkpoints}"
+            )
+        return step
+
+    def finished_steps(self) -> int:
+        """Number of steps of the summary of a finished run; 0 where it has not finished."""
+        return int(json.loads(self.summary.read_text())["steps"]) if self.summary.is_file() else 0
+
+    def check_shape(self, config: DictConfig) -> None:
+        """Record the shape of a new run; CheckpointError where a checkpoint here has another one."""
+        shape = model_shape(config)
+        if self.checkpoint_step() and self.shape.is_file():
+            before = json.loads(self.shape.read_text())
+            for key, value in shape.items():
+                if before.get(key) != value:
+                    raise CheckpointError(
+                        f"the checkpoint in {self.checkpoints} was trained with {key}={before.get(key)}, this "
+                        f"run asks for {value}: take that setting back, or another folder with OUT="
+                    )
+        write_atomically(self.shape, json.dumps(shape, indent=1))
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Forget metrics later than `step`: those steps are trained again after a resume."""
+        if not self.metrics.is_file():
+            return
+        kept = []
+        for line in self.metrics.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (json.JSONDecodeError, KeyError):
+                continue  # the line that a kill cut short
+        write_atomically(self.metrics, "".join(kept))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All whole lines of the metrics file."""
+        records: dict[int, dict[str, Any]] = {}
+        if self.metrics.is_file():
+            for line in self.metrics.read_text().splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                records.setdefault(record["step"], {}).update(record["data"])
+        return [{"step": step, "data": data} for step, data in sorted(records.items())]
+
+
+def model_shape(config: DictConfig) -> dict[str, Any]:
+    """The settings that decide whether a checkpoint's tensors fit."""
+    model = config.actor_rollout_ref.model
+    model_config = Path(str(model.path)) / "config.json"
+    digest = None
+    if model_config.is_file():
+        fields = json.loads(model_config.read_text())
+        keep = sorted(k for k in fields if k not in ("transformers_version", "_name_or_path", "dtype"))
+        digest = hashlib.sha256(json.dumps({k: fields[k] for k in keep}).encode()).hexdigest()[:12]
+    targets = model.get("target_modules")
+    return {
+        "model_config_sha256": digest,
+        "lora_rank": int(model.get("lora_rank") or 0),
+        "lora_target_modules": OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets,
+        "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
+        "strategy": str(config.actor_rollout_ref.actor.strategy),
+    }

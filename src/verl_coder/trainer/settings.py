@@ -1,0 +1,46 @@
+"""The `verl_coder:` section of a recipe: every key that is ours and not verl's."""
+
+from dataclasses import dataclass, fields
+
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Ours, beside verl's own tree. The launcher fills in the first four."""
+
+    run_name: str
+    """Name of the run: the last part of `out`."""
+    out: str
+    """Folder of the run: configuration, metrics, rollouts, checkpoints, summary."""
+    recipe: str
+    """Name of the recipe's folder."""
+    seed: int = 0
+    """Seeds the data order, the actor and the sampler."""
+    prepare: str | None = None
+    """Command that makes the data files of the recipe where they are missing, run in the repository."""
+    sandbox_url: str | None = None
+    """URLs of running sandboxes, comma-separated; None starts the embedded one for the run."""
+    poll_interval_s: float = 0.02
+    """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
+    max_sandbox_unavailable_share: float = 0.25
+    """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
+
+
+def parse_settings(section: DictConfig) -> Settings:
+    """The section as Settings; ConfigError names an unknown key or a value out of range."""
+    known = {field.name for field in fields(Settings)}
+    unknown = sorted(set(section) - known)
+    if unknown:
+        raise ConfigError(f"verl_coder.{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
+    settings = Settings(**{str(key): value for key, value in section.items()})
+    if not 0 < settings.poll_interval_s <= 10:
+        raise ConfigError(f"verl_coder.poll_interval_s is {settings.poll_interval_s}; it must be in (0, 10]")
+    if not 0 <= settings.max_sandbox_unavailable_share <= 1:
+        raise ConfigError(
+            "verl_coder.max_sandbox_unavailable_share is "
+            f"{settings.max_sandbox_unavailable_share}; it must be in [0, 1]"
+        )
+    return settings

@@ -1,0 +1,104 @@
+"""A child process and everything it starts: run it, and leave nothing of it behind."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+_PR_SET_CHILD_SUBREAPER = 36
+_POLL_S = 0.2
+_GRACE_S = 5.0
+
+
+def become_subreaper() -> None:
+    """Adopt orphaned descendants (Ray's daemons, vLLM's engine), so that they can be found and ended."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
+    """Terminate, then kill, all descendants of this process but `keep` (and theirs); returns how many."""
+    kept = set(keep)
+    for pid in keep:
+        try:
+            kept |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            continue
+    ended = 0
+    for deadline in (time.monotonic() + grace_s, time.monotonic() + 2 * grace_s):
+        while True:
+            alive = [p for p in psutil.Process().children(recursive=True) if p.pid not in kept]
+            alive = [p for p in alive if p.is_running() and not _reap(p)]
+            if not alive:
+                return ended
+            last = time.monotonic() > deadline
+            for process in alive:
+                try:
+                    process.kill() if last else process.terminate()
+                    ended += last
+                except psutil.NoSuchProcess:
+                    continue
+            if last:
+                break
+            time.sleep(_POLL_S)
+    return ended
+
+
+def _reap(process: psutil.Process) -> bool:
+    """True when the process has ended (its status is collected if it was ours)."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        os.waitpid(process.pid, os.WNOHANG)
+    except (psutil.NoSuchProcess, ChildProcessError):
+        pass
+    return True
+
+
+class Interrupted(Exception):
+    """The user (SIGINT) or the system (SIGTERM) asked the run to stop."""
+
+
+def run_supervised(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    on_poll: Callable[[], None],
+    keep: Sequence[int] = (),
+) -> int:
+    """Run `command` with its output in `log`; returns its exit status; raises Interrupted on SIGINT/SIGTERM.
+
+    Whatever happens, no descendant is left but those in `keep`.
+    """
+    become_subreaper()
+    stop: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda received, _: stop.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        with log.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal reaches this process only.
+            process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            while process.poll() is None:
+                if stop:
+                    raise Interrupted(signal.Signals(stop[0]).name)
+                on_poll()
+                time.sleep(_POLL_S)
+            return process.returncode
+    finally:
+        end_descendants(keep)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

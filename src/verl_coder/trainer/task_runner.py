@@ -1,0 +1,24 @@
+"""The Ray task that owns the trainer: verl's own, with our trainer classes and our metrics file."""
+
+import ray
+from omegaconf import DictConfig
+from verl.trainer.main_ppo import TaskRunnerV1
+
+_TaskRunner = TaskRunnerV1.__ray_metadata__.modified_class
+
+
+@ray.remote
+class CoderTaskRunner(_TaskRunner):
+    """verl's TaskRunnerV1 with `verl_coder`'s trainers in the place of verl's, mode by mode."""
+
+    def run(self, config: DictConfig) -> None:
+        """Run training to its end; raises what the trainer raises."""
+        # Imported here: in the Ray worker, after the platform plugin has loaded.
+        from verl.trainer.ppo.v1 import trainer_base
+
+        from verl_coder.trainer.rl_trainer import TRAINERS
+        from verl_coder.trainer.tracking import RunTracking
+
+        trainer_base.Tracking = RunTracking
+        trainer_base.TRAINER_REGISTRY.update(TRAINERS)
+        super().run(config)
