@@ -1,0 +1,135 @@
+"""Problems -> Parquet with one Arrow schema: streamed, atomic, and the same bytes for the same problems."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from verl_coder.errors import DataError
+from verl_coder.problems import ROW_SCHEMA, Problem
+
+ROW_GROUP_ROWS = 1000
+ROW_GROUP_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenFile:
+    """One finished Parquet file."""
+
+    path: Path
+    rows: int
+    sha256: str
+
+
+def write_rows(
+    problems: Iterable[Problem], path: Path, *, rows_per_shard: int | None = None
+) -> list[WrittenFile]:
+    """Write `path`, or `STEM-00000-of-00003.parquet` beside it with `rows_per_shard`; all files or none.
+
+    Memory is one row group (at most 1000 rows or about 32 MB). Older shards of the same stem are removed.
+    DataError when `problems` is empty, because nothing downstream can use a file without rows.
+    """
+    with RowWriter(path, rows_per_shard=rows_per_shard) as writer:
+        for problem in problems:
+            writer.add(problem)
+        return writer.commit()
+
+
+class RowWriter:
+    """The same, fed row by row: `add` each problem, then `commit`; without `commit` nothing is left behind."""
+
+    def __init__(self, path: Path, *, rows_per_shard: int | None = None) -> None:
+        if path.suffix != ".parquet":
+            raise DataError(f"{path}: the name of an output file must end with .parquet")
+        if rows_per_shard is not None and rows_per_shard < 1:
+            raise DataError(f"rows per shard is {rows_per_shard}; it must be at least 1")
+        self.path = path
+        self.rows = 0
+        self._rows_per_shard = rows_per_shard
+        self._pending: list[dict[str, object]] = []
+        self._pending_bytes = 0
+        self._file: pq.ParquetWriter | None = None
+        self._shards: list[tuple[Path, int]] = []
+
+    def __enter__(self) -> "RowWriter":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        for temporary, _ in self._shards:
+            temporary.unlink(missing_ok=True)
+
+    def add(self, problem: Problem) -> None:
+        """Append one row."""
+        if self._rows_per_shard and self._shards and self._shards[-1][1] >= self._rows_per_shard:
+            self._close_shard()
+        if self._file is None:
+            self._open_shard()
+        row = problem.to_row()
+        self._pending.append(row)
+        self._pending_bytes += len(row["reward_model"]["ground_truth"]) + len(problem.reference_solution)
+        self.rows += 1
+        self._shards[-1] = (self._shards[-1][0], self._shards[-1][1] + 1)
+        if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
+            self._flush()
+
+    def commit(self) -> list[WrittenFile]:
+        """Move the finished files into place and remove the shards of an earlier run."""
+        if not self.rows:
+            raise DataError(f"{self.path}: no rows to write")
+        self._close_shard()
+        targets = self._targets()
+        written = []
+        for (temporary, rows), target in zip(self._shards, targets, strict=True):
+            os.replace(temporary, target)
+            written.append(WrittenFile(path=target, rows=rows, sha256=file_sha256(target)))
+        self._shards = []
+        for stale in set(shards_of(self.path)) - set(targets):
+            stale.unlink()
+        return written
+
+    def _targets(self) -> list[Path]:
+        if self._rows_per_shard is None:
+            return [self.path]
+        count = len(self._shards)
+        stem = self.path.with_suffix("").name
+        return [self.path.with_name(f"{stem}-{i:05d}-of-{count:05d}.parquet") for i in range(count)]
+
+    def _open_shard(self) -> None:
+        temporary = self.path.with_name(f".{self.path.stem}-{len(self._shards):05d}.{os.getpid()}.tmp")
+        self._shards.append((temporary, 0))
+        self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")
+
+    def _close_shard(self) -> None:
+        self._flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _flush(self) -> None:
+        if self._pending:
+            assert self._file is not None
+            self._file.write_table(pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA))
+        self._pending, self._pending_bytes = [], 0
+
+
+def shards_of(path: Path) -> list[Path]:
+    """The files that stand for `path`: itself, or the shards of its stem, in order; empty if there are none."""
+    pattern = re.compile(re.escape(path.stem) + r"(-\d{5}-of-\d{5})?\.parquet")
+    return sorted(p for p in path.parent.glob("*.parquet") if pattern.fullmatch(p.name))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,70 @@
+"""The writer: one schema, all or nothing, the same bytes twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from verl_coder.data.writer import shards_of, write_rows
+from verl_coder.errors import DataError
+from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
+
+
+def problems(count: int) -> Iterator[Problem]:
+    for i in range(count):
+        yield Problem(
+            data_source="mbpp",
+            problem_id=f"mbpp/{i}",
+            prompt=({"role": "user", "content": f"problem {i}"},),
+            tests=AssertTests(tests=(f"assert f({i}) == {i}",)),
+            split="train",
+            index=i,
+        )
+
+
+def test_rows_come_back_as_written(tmp_path: Path) -> None:
+    [written] = write_rows(problems(5), tmp_path / "deep" / "train.parquet")
+    table = pq.read_table(written.path)
+    assert table.schema.equals(ROW_SCHEMA)
+    assert [Problem.from_row(row) for row in table.to_pylist()] == list(problems(5))
+
+
+def test_the_same_problems_give_the_same_bytes(tmp_path: Path) -> None:
+    [first] = write_rows(problems(2500), tmp_path / "a.parquet")
+    [second] = write_rows(problems(2500), tmp_path / "b.parquet")
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.sha256 == second.sha256
+
+
+def test_shards_hold_all_rows_in_order_and_replace_older_shards(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    other = write_rows(problems(1), tmp_path / "train-extra.parquet")[0].path
+    assert [w.rows for w in write_rows(problems(7), path, rows_per_shard=2)] == [2, 2, 2, 1]
+    written = write_rows(problems(5), path, rows_per_shard=3)
+    assert [w.path.name for w in written] == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert shards_of(path) == [w.path for w in written]
+    rows = [row for w in written for row in pq.read_table(w.path).to_pylist()]
+    assert [row["extra_info"]["index"] for row in rows] == [0, 1, 2, 3, 4]
+    assert other.exists()
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    write_rows(problems(3), path)
+    before = path.read_bytes()
+
+    def failing() -> Iterator[Problem]:
+        yield from problems(1500)
+        raise RuntimeError("the source broke")
+
+    with pytest.raises(RuntimeError):
+        write_rows(failing(), path)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["train.parquet"]
+
+
+def test_no_rows_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"empty\.parquet: no rows"):
+        write_rows([], tmp_path / "empty.parquet")
+    assert list(tmp_path.iterdir()) == []
