@@ -58,7 +58,8 @@ def print_plan(plan: Plan, console: Console) -> None:
         "reward": config.reward.custom_reward_function.path,
         "tools": rollout.multi_turn.tool_config_path,
         "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
-        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, mini-batch {actor.ppo_mini_batch_size}",
+        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, "
+        f"mini-batch {actor.ppo_mini_batch_size}",
         "lengths": f"prompt {config.data.max_prompt_length}, response {config.data.max_response_length} tokens, "
         f"{rollout.multi_turn.max_assistant_turns} turns",
         "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "

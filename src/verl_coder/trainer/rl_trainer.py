@@ -82,14 +82,8 @@ class CoderTrainerMixin(PPOTrainer):
 
     def _unavailable(self, batch: KVBatchMeta) -> tuple[np.ndarray, int]:
         """(B,) rows without a verdict, and the number of rows that are not padding."""
-        fields = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
-        )
         real = np.array([not tag.get("is_padding", False) for tag in batch.tags], dtype=bool)
-        unavailable = (
-            unavailable_rows([dict(field or {}) for field in fields["extra_fields"].tolist()]) & real
-        )
-        return unavailable, int(real.sum())
+        return unavailable_rows(read_extra_fields(batch)) & real, int(real.sum())
 
     def _mask(self, batch: KVBatchMeta, unavailable: np.ndarray) -> None:
         data = tq.kv_batch_get(
@@ -100,7 +94,7 @@ class CoderTrainerMixin(PPOTrainer):
         per_token = [row.clone() for row in data["rm_scores"].unbind()]
         scores = torch.stack([row.sum() for row in per_token])
         for row, score in zip(
-            per_token, neutral_scores(scores, data["uid"].tolist(), unavailable), strict=True
+            per_token, neutral_scores(scores, read_plain(data["uid"]), unavailable), strict=True
         ):
             row.zero_()
             row[-1] = score
@@ -123,12 +117,9 @@ class CoderTrainerMixin(PPOTrainer):
         self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], **where: Any
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, **where)
-        fields = tq.kv_batch_get(
-            keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"]
-        )
         real = [
-            dict(field or {})
-            for field, tag in zip(fields["extra_fields"].tolist(), batch.tags, strict=True)
+            field
+            for field, tag in zip(read_extra_fields(batch), batch.tags, strict=True)
             if not tag.get("is_padding", False)
         ]
         metrics.update(rollout_statistics(real))
@@ -142,6 +133,17 @@ class CoderTrainerMixin(PPOTrainer):
         metrics["val-aux/tool_calls/mean"] = float(calls.mean())
         metrics["val-aux/tool_calls/rate"] = float((calls > 0).mean())
         return metrics
+
+
+def read_plain(column: Any) -> list[Any]:
+    """A non-tensor column of TransferQueue as a list: it comes back in one of three containers."""
+    return [getattr(value, "data", value) for value in column]
+
+
+def read_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
+    """What the agent loop, the tools and the reward function reported, one dict per row of the batch."""
+    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
+    return [dict(field or {}) for field in read_plain(data["extra_fields"])]
 
 
 def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,0 +1,77 @@
+"""The run's folder knows whether to start, resume or stop."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import CheckpointError
+from verl_coder.trainer.run_dir import RunDir, write_atomically
+
+
+def _config(model: Path, lora_rank: int = 0) -> DictConfig:
+    return OmegaConf.create(
+        {
+            "actor_rollout_ref": {
+                "model": {"path": str(model), "lora_rank": lora_rank, "target_modules": "all-linear"},
+                "actor": {"strategy": "fsdp2"},
+            },
+            "trainer": {"n_gpus_per_node": 1, "nnodes": 1},
+        }
+    )
+
+
+def _model(folder: Path, hidden: int) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"hidden_size": hidden}))
+    return folder
+
+
+def _checkpoint(run_dir: RunDir, step: int) -> None:
+    folder = run_dir.checkpoints / f"global_step_{step}"
+    folder.mkdir(parents=True)
+    (folder / "data.pt").write_bytes(b"x")
+    (run_dir.checkpoints / "latest_checkpointed_iteration.txt").write_text(str(step))
+
+
+def test_a_new_folder_starts_from_nothing(tmp_path: Path) -> None:
+    assert RunDir(tmp_path).checkpoint_step() == 0
+    assert RunDir(tmp_path).finished_steps() == 0
+
+
+def test_a_half_written_checkpoint_is_named(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    _checkpoint(run_dir, 5)
+    shutil.rmtree(run_dir.checkpoints / "global_step_5")
+    with pytest.raises(CheckpointError, match="global_step_5"):
+        run_dir.checkpoint_step()
+
+
+@pytest.mark.parametrize(("hidden", "lora_rank", "key"), [(64, 0, "model_config"), (32, 8, "lora_rank")])
+def test_a_checkpoint_of_another_shape_is_refused(
+    tmp_path: Path, hidden: int, lora_rank: int, key: str
+) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    run_dir.check_shape(_config(_model(tmp_path / "small", 32)))
+    _checkpoint(run_dir, 5)
+    with pytest.raises(CheckpointError, match=key):
+        run_dir.check_shape(_config(_model(tmp_path / "other", hidden), lora_rank))
+
+
+def test_metrics_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    lines = [json.dumps({"step": step, "data": {"x": step}}) for step in (0, 1, 2, 3)]
+    run_dir.metrics.write_text("\n".join(lines) + '\n{"step": 4, "da')
+    run_dir.drop_metrics_after(2)
+    assert [record["step"] for record in run_dir.read_metrics()] == [0, 1, 2]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+    with pytest.raises(TypeError):
+        write_atomically(path, 3)  # type: ignore[arg-type]
+    assert path.read_text() == "old"
