@@ -57,6 +57,20 @@ def train(
     raise typer.Exit(start(make_plan(request), Console(), dry_run=dry_run))
 
 
+@app.command()
+def doctor() -> None:
+    """Check that everything a run needs is here."""
+    from verl_coder.doctor import examine
+    from verl_coder.platform.environment import select_cpu_platform
+
+    if shutil.which("nvidia-smi") is None:
+        select_cpu_platform()
+    findings = examine()
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:<9} {finding.text}")
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
 def main() -> None:
     """Entry point: a project error becomes one line on stderr and exit status 1."""
     name = sys.argv[1] if len(sys.argv) > 1 else ""

@@ -4,10 +4,13 @@ import pytest
 
 pytest.importorskip("verl_coder.sandbox")
 from verl_coder.sandbox import CommandResult
+
 from verl_coder.tools.output import cut_middle, format_output
 
 
-def _result(status: str = "Finished", return_code: int | None = 0, stdout: str = "", stderr: str = "") -> CommandResult:
+def _result(
+    status: str = "Finished", return_code: int | None = 0, stdout: str = "", stderr: str = ""
+) -> CommandResult:
     return CommandResult(
         status=status, execution_time=0.1, return_code=return_code, stdout=stdout, stderr=stderr
     )

@@ -1,6 +1,5 @@
 """The CPU as a verl platform: `torch.cpu` dressed as an accelerator module."""
 
-import gc
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,8 +39,7 @@ class _CpuDeviceModule(ModuleType):
 
     @staticmethod
     def empty_cache() -> None:
-        """Collect garbage; PyTorch keeps no cache of CPU memory."""
-        gc.collect()
+        """Nothing to empty: PyTorch keeps no cache of CPU memory."""
 
     @staticmethod
     def reset_peak_memory_stats(device: Any = None) -> None:

@@ -133,7 +133,9 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
     """Environment of the worker: what the user has, the platform's variables, the run's own."""
     environment = dict(os.environ)
     if plan.config.trainer.device == "cpu":
-        environment = {**CPU_ENVIRONMENT, **environment}
+        # Ray gives every actor one thread; here actor, reference and vLLM take turns on all cores.
+        threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+        environment = {**CPU_ENVIRONMENT, **threads, **environment}
     else:
         for name in ("VERL_PLATFORM", "VERL_ENGINE_DEVICE"):
             environment.pop(name, None)
