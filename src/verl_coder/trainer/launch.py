@@ -17,6 +17,7 @@ from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.trainer.curve import draw_curve
+from verl_coder.trainer.memory import MemoryWatch
 from verl_coder.trainer.plan import Plan, prepare_data
 from verl_coder.trainer.preflight import check_run
 from verl_coder.trainer.progress import RunProgress
@@ -150,23 +151,28 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
 
 
 def _run(plan: Plan, console: Console, scratch: Path) -> int:
-    run_dir, started = plan.run_dir, time.monotonic()
+    run_dir, started, memory = plan.run_dir, time.monotonic(), MemoryWatch()
     total = plan.config.trainer.total_training_steps or 0
     console.print(
         f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)", highlight=False
     )
     try:
         with _sandbox(plan) as (url, keep), RunProgress(run_dir, console, total) as progress:
+
+            def on_poll() -> None:
+                progress.poll()
+                memory.poll()
+
             status = run_supervised(
                 [sys.executable, "-m", "verl_coder.trainer.worker", str(run_dir.config)],
                 environment=_environment(plan, url, scratch),
                 log=run_dir.log,
-                on_poll=progress.poll,
+                on_poll=on_poll,
                 keep=keep,
             )
             progress.poll()
     except Interrupted as signal_name:
-        _add_wall_time(plan, time.monotonic() - started)
+        _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
         step = run_dir.checkpoint_step()
         console.print(
             f"stopped by {signal_name}; the same command goes on after step {step}", highlight=False
@@ -175,9 +181,10 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     finally:
         run_dir.phase.unlink(missing_ok=True)
     if status:
-        _add_wall_time(plan, time.monotonic() - started)
+        _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
         raise VerlCoderError(f"training failed: {reason_in_log(run_dir.log)} (all of it: {run_dir.log})")
-    summary = build_summary(run_dir, plan.settings, time.monotonic() - started)
+    _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
+    summary = build_summary(run_dir, plan.settings)
     title = f"{plan.settings.recipe}, seed {plan.settings.seed}"
     draw_curve(run_dir.read_metrics(), title, run_dir.curve)
     write_summary(run_dir, summary)
@@ -186,10 +193,12 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     return 0
 
 
-def _add_wall_time(plan: Plan, seconds: float) -> None:
+def _keep_measurements(plan: Plan, seconds: float, peak_bytes: int) -> None:
+    """Add this start's wall time to the run's, and keep the highest memory of all starts."""
     path = plan.run_dir.timing
     timing = json.loads(path.read_text()) if path.is_file() else {}
     timing["wall_s"] = timing.get("wall_s", 0.0) + seconds
+    timing["peak_memory_bytes"] = max(timing.get("peak_memory_bytes", 0), peak_bytes)
     write_atomically(path, json.dumps(timing))
 
 

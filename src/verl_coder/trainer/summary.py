@@ -25,8 +25,8 @@ def pass_rate(data: dict[str, Any]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def build_summary(run_dir: RunDir, settings: Settings, wall_s: float) -> dict[str, Any]:
-    """The summary of a finished run, from its metrics. `wall_s` counts this start only."""
+def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
+    """The summary of a finished run, from its metrics and its timing file."""
     records = run_dir.read_metrics()
     evaluations = [(r["step"], r["data"]) for r in records if pass_rate(r["data"]) is not None]
     steps = [r for r in records if "timing_s/step" in r["data"]]
@@ -37,12 +37,13 @@ def build_summary(run_dir: RunDir, settings: Settings, wall_s: float) -> dict[st
     phases = {word: sum(r["data"].get(key, 0.0) for r in steps) for key, word in PHASES.items()}
     phases["other"] = sum(r["data"]["timing_s/step"] for r in steps) - sum(phases.values())
     phases["evaluation"] = timing.get("evaluation_s", 0.0)
-    phases["start and stop"] = timing.get("wall_s", 0.0) + wall_s - sum(phases.values())
+    phases["start and stop"] = timing.get("wall_s", 0.0) - sum(phases.values())
     return {
         "recipe": settings.recipe,
         "seed": settings.seed,
         "steps": steps[-1]["step"],
-        "wall_s": round(timing.get("wall_s", 0.0) + wall_s, 1),
+        "wall_s": round(timing.get("wall_s", 0.0), 1),
+        "peak_memory_gib": round(timing.get("peak_memory_bytes", 0) / 2**30, 2),
         "step_s": round(sum(r["data"]["timing_s/step"] for r in steps) / len(steps), 3),
         "pass_at_1": {"before": round(pass_rate(first) or 0.0, 4), "after": round(pass_rate(last) or 0.0, 4)},
         "tool_calls_per_problem": {
@@ -82,4 +83,5 @@ def summary_table(summary: dict[str, Any]) -> Any:
     for word, seconds in summary["phases_s"].items():
         table.add_row(f"seconds: {word}", "", f"{seconds:.1f}")
     table.add_row("seconds: all", "", f"{summary['wall_s']:.1f}", end_section=True)
+    table.add_row("peak memory, GiB", "", f"{summary['peak_memory_gib']:.1f}")
     return table
