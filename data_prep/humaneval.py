@@ -1,0 +1,74 @@
+"""HumanEval (https://arxiv.org/abs/2107.03374), for evaluation and decontamination only.
+
+python data_prep/humaneval.py --source HumanEval.jsonl.gz --out outputs/data/humaneval
+"""
+
+import ast
+
+from verl_coder.data import (
+    Dataset,
+    Draft,
+    HubSource,
+    LoadOptions,
+    RawRecord,
+    Record,
+    RowError,
+    parse_python,
+    parse_record,
+    run_script,
+)
+from verl_coder.problems import CheckTests
+
+
+class HumanEvalRecord(Record):
+    """`prompt` is the head of a program: imports, helpers, and the function's signature and docstring."""
+
+    task_id: str
+    prompt: str
+    canonical_solution: str
+    test: str
+    entry_point: str
+
+
+def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
+    """The docstring is the statement and the prompt the starter code; the reference is the two joined."""
+    record = parse_record(HumanEvalRecord, raw)
+    if "assert" not in record.test:
+        raise RowError("column 'test' asserts nothing", code="no_tests")
+    return Draft(
+        problem_id=f"humaneval/{record.task_id.removeprefix('HumanEval/')}",
+        statement=_docstring(record) or record.prompt,
+        tests=(CheckTests(entry_point=record.entry_point, check=record.test),),
+        references=(record.prompt + record.canonical_solution,),
+        split="test",
+        entry_point=record.entry_point,
+        starter_code=record.prompt,
+    )
+
+
+def _docstring(record: HumanEvalRecord) -> str:
+    tree = parse_python(record.prompt + record.canonical_solution)
+    for node in tree.body if tree else []:
+        if isinstance(node, ast.FunctionDef) and node.name == record.entry_point:
+            return ast.get_docstring(node) or ""
+    return ""
+
+
+DATASET = Dataset(
+    name="humaneval",
+    license="MIT",
+    sources={"all": HubSource(repo="openai/openai_humaneval", patterns=("openai_humaneval/*.parquet",))},
+    to_draft=to_draft,
+    example_records={
+        "all": {
+            "task_id": "HumanEval/0",
+            "prompt": 'def double(n: int) -> int:\n    """Return twice n.\n    >>> double(2)\n    4\n    """\n',
+            "canonical_solution": "    return 2 * n\n",
+            "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+            "entry_point": "double",
+        },
+    },
+)
+
+if __name__ == "__main__":
+    run_script(DATASET)

@@ -1,0 +1,84 @@
+"""KodCode (https://arxiv.org/abs/2503.02951): synthetic problems whose tests are pytest modules.
+
+python data_prep/kodcode.py --source KodCode-Light-RL-10K --out outputs/data/kodcode
+"""
+
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from verl_coder.data import (
+    Dataset,
+    Draft,
+    HubSource,
+    LoadOptions,
+    RawRecord,
+    Record,
+    RowError,
+    imported_from_solution,
+    parse_record,
+    run_script,
+    tested_name,
+)
+from verl_coder.problems import PytestTests
+
+
+class KodCodeRecord(Record):
+    """The tests are in `test`, or in `test_code` in the demo's files; `test_info` may be null."""
+
+    question_id: str
+    question: str
+    solution: str
+    test: str = Field(validation_alias=AliasChoices("test", "test_code"))
+    test_info: list[dict[str, Any]] | None = None
+    gpt_difficulty: str = "unknown"
+
+
+def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
+    """One record; about a quarter of the tests lack the import from `solution`, which is put first."""
+    record = parse_record(KodCodeRecord, raw)
+    info = [entry for entry in record.test_info or [] if entry.get("function_name")]
+    if "assert" not in record.test and "raises" not in record.test:
+        raise RowError("column 'test' asserts nothing", code="no_tests")
+    test = record.test
+    if not imported_from_solution(test):
+        names = ", ".join(dict.fromkeys(entry["function_name"] for entry in info)) or "*"
+        test = f"from solution import {names}\n{test}"
+    declarations = [str(entry.get("function_declaration") or "").rstrip() for entry in info]
+    starter_code = "\n\n".join(f"{line}\n    ..." for line in declarations if line.startswith("def "))
+    entry_point = str(info[0]["function_name"]) if info else tested_name(record.solution, record.test)
+    return Draft(
+        problem_id=f"kodcode/{record.question_id}",
+        statement=record.question,
+        tests=(PytestTests(test=test),),
+        references=(record.solution,),
+        difficulty=record.gpt_difficulty,
+        entry_point=entry_point,
+        starter_code=starter_code,
+    )
+
+
+DATASET = Dataset(
+    name="kodcode",
+    license="CC-BY-NC-4.0",
+    sources={
+        "light-rl-10k": HubSource(repo="KodCode/KodCode-Light-RL-10K", patterns=("data/*.parquet",)),
+        "v1": HubSource(repo="KodCode/KodCode-V1", patterns=("data/*.parquet",)),
+    },
+    to_draft=to_draft,
+    example_records={
+        "light-rl-10k": {
+            "style": "instruct",
+            "subset": "Prefill",
+            "question_id": "Prefill_1_I",
+            "question": "Write a function that doubles a number.",
+            "solution": "def double(n):\n    return 2 * n",
+            "test": "def test_double():\n    assert double(2) == 4",
+            "test_info": [{"function_name": "double", "function_declaration": "def double(n):"}],
+            "gpt_difficulty": "easy",
+        },
+    },
+)
+
+if __name__ == "__main__":
+    run_script(DATASET)

@@ -1,0 +1,121 @@
+"""LeetCodeDataset (https://arxiv.org/abs/2504.14655), v0.1 to v0.3.1: about 100 tests a problem.
+
+python data_prep/leetcode.py --source LeetCodeDataset-v0.3.1-test.jsonl.gz --out outputs/data/leetcode
+"""
+
+from pydantic import Field
+
+from verl_coder.data import (
+    Dataset,
+    Draft,
+    HubSource,
+    LoadOptions,
+    RawRecord,
+    Record,
+    RowError,
+    parse_record,
+    run_script,
+)
+from verl_coder.problems import CheckTests
+
+TIMEOUT_S = 20.0
+"""Two reference solutions of the v0.3.1 test file need more than 8 s."""
+
+_OLD_QUERY_MARK = "Please complete the following python code precisely:"
+
+
+class Meta(Record):
+    """What v0.3.1 has in columns, before: `lang_code` is the starter code."""
+
+    difficulty: str = "unknown"
+    lang_code: str = ""
+
+
+class LeetCodeRecord(Record):
+    """`prompt` is code: imports and helpers. `input_output` is never read: some of its outputs are errors."""
+
+    task_id: str
+    prompt: str
+    completion: str
+    entry_point: str
+    test: str
+    query: str = ""
+    problem_description: str = ""
+    starter_code: str = ""
+    difficulty: str = ""
+    meta: Meta = Field(default_factory=Meta)
+
+
+def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
+    """One record of any version; the statement's own examples are the visible ones."""
+    record = parse_record(LeetCodeRecord, raw)
+    statement, starter_code = record.problem_description, record.starter_code or record.meta.lang_code
+    if not statement:
+        statement, mark, rest = record.query.partition(_OLD_QUERY_MARK)
+        if not mark:
+            raise RowError(f"neither 'problem_description' nor {_OLD_QUERY_MARK!r} in 'query'")
+        starter_code = rest.strip().removeprefix("```python").removesuffix("```").strip("\n")
+    if "assert" not in record.test:
+        raise RowError("column 'test' asserts nothing", code="no_tests")
+    return Draft(
+        problem_id=f"leetcode/{record.task_id}",
+        statement=statement.replace("\xa0", " "),
+        tests=(
+            CheckTests(
+                prelude=record.prompt,
+                entry_point=record.entry_point,
+                check=record.test,
+                timeout_s=TIMEOUT_S,
+            ),
+        ),
+        references=(record.completion,),
+        split="test" if split == "test" else None,
+        difficulty=record.difficulty or record.meta.difficulty,
+        entry_point=record.entry_point,
+        starter_code=starter_code,
+        tool_prelude=record.prompt,
+    )
+
+
+_EXAMPLE = {
+    "task_id": "double",
+    "prompt": "from typing import *\n",
+    "completion": "class Solution:\n    def double(self, nums: List[int]) -> List[int]:\n        return nums * 2\n",
+    "entry_point": "Solution().double",
+    "test": "def check(candidate):\n    assert candidate(nums = [1]) == [1, 1]\n",
+    "input_output": [{"input": "nums = [1]", "output": "Error: never graded from"}],
+    "response": "",
+}
+
+DATASET = Dataset(
+    name="leetcode",
+    license="Apache-2.0",
+    sources={
+        "all": HubSource(
+            repo="newfacade/LeetCodeDataset",
+            patterns=("LeetCodeDataset*train.jsonl*", "LeetCodeDataset*test.jsonl*"),
+        )
+    },
+    to_draft=to_draft,
+    example_records={
+        "v0.3.1": {
+            **_EXAMPLE,
+            "question_id": 1,
+            "difficulty": "Easy",
+            "tags": ["Array"],
+            "problem_description": "Repeat the list once.",
+            "starter_code": "class Solution:\n    def double(self, nums: List[int]) -> List[int]:\n        ",
+            "estimated_date": "2024-08-04",
+            "query": "",
+        },
+        "v0.2.0": {
+            **_EXAMPLE,
+            "query": f"Repeat the list once.\n{_OLD_QUERY_MARK}\n```python\n"
+            "class Solution:\n    def double(self, nums: List[int]) -> List[int]:\n```",
+            "meta": {"question_id": "1", "difficulty": "Easy", "question_title": "Double", "lang_code": ""},
+        },
+    },
+)
+
+if __name__ == "__main__":
+    run_script(DATASET)

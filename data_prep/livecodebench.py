@@ -1,0 +1,120 @@
+"""LiveCodeBench (https://arxiv.org/abs/2403.07974), for evaluation and decontamination; it has no references.
+
+python data_prep/livecodebench.py --source test6.jsonl --no-verify --out outputs/data/livecodebench
+"""
+
+import base64
+import binascii
+import io
+import json
+import pickle
+import zlib
+from typing import Any
+
+from verl_coder.data import (
+    Dataset,
+    Draft,
+    HubSource,
+    LoadOptions,
+    RawRecord,
+    Record,
+    RowError,
+    parse_record,
+    run_script,
+)
+from verl_coder.problems import FunctionCase, FunctionTests, StdioCase, StdioTests, TestSuite
+
+
+class LiveCodeBenchRecord(Record):
+    """`private_test_cases` is JSON, or base64(zlib(pickle(JSON))); `metadata` holds `func_name`."""
+
+    question_id: str
+    question_content: str
+    starter_code: str = ""
+    difficulty: str = "unknown"
+    public_test_cases: str
+    private_test_cases: str
+    metadata: str = "{}"
+
+
+class _NoClasses(pickle.Unpickler):
+    """A pickle of a string needs no class: whatever asks for one is not a test case but code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}")
+
+
+def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
+    """One record; the public cases are in the question, and graded with the private ones."""
+    record = parse_record(LiveCodeBenchRecord, raw)
+    cases = [*_cases("public_test_cases", record), *_cases("private_test_cases", record)]
+    if not cases:
+        raise RowError("columns 'public_test_cases' and 'private_test_cases' hold no tests", code="no_tests")
+    name = str(json.loads(record.metadata or "{}").get("func_name") or "")
+    try:
+        tests = _function_tests(name, record, cases) if name else _stdio_tests(cases)
+    except (KeyError, ValueError) as error:
+        raise RowError(f"a test case lacks 'input' or 'output', or they are not JSON ({error})") from error
+    return Draft(
+        problem_id=f"livecodebench/{record.question_id}",
+        statement=record.question_content,
+        tests=(tests,),
+        split="test",
+        difficulty=record.difficulty,
+        entry_point=name,
+        starter_code=record.starter_code,
+    )
+
+
+def _stdio_tests(cases: list[dict[str, str]]) -> TestSuite:
+    return StdioTests(tests=tuple(StdioCase(input=case["input"], output=case["output"]) for case in cases))
+
+
+def _function_tests(name: str, record: LiveCodeBenchRecord, cases: list[dict[str, str]]) -> TestSuite:
+    """Arguments are JSON values, one a line."""
+    return FunctionTests(
+        entry_point=name,
+        class_name="Solution" if "class Solution" in record.starter_code else None,
+        tests=tuple(
+            FunctionCase(
+                args=tuple(json.loads(line) for line in case["input"].splitlines() if line.strip()),
+                expected=json.loads(case["output"]),
+            )
+            for case in cases
+        ),
+    )
+
+
+def _cases(column: str, record: LiveCodeBenchRecord) -> list[dict[str, str]]:
+    text = str(getattr(record, column))
+    try:
+        return json.loads(text) if text.lstrip().startswith("[") else json.loads(_unpack(text))
+    except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
+        raise RowError(f"column {column!r} is neither JSON nor base64(zlib(pickle)) ({error})") from error
+
+
+def _unpack(text: str) -> str:
+    return str(_NoClasses(io.BytesIO(zlib.decompress(base64.b64decode(text)))).load())
+
+
+DATASET = Dataset(
+    name="livecodebench",
+    license="CC-BY-4.0",
+    sources={"all": HubSource(repo="livecodebench/code_generation_lite", patterns=("test*.jsonl",))},
+    to_draft=to_draft,
+    example_records={
+        "all": {
+            "question_title": "Double",
+            "question_id": "abc_1",
+            "question_content": "Read n and print 2n.",
+            "starter_code": "",
+            "difficulty": "easy",
+            "public_test_cases": '[{"input": "1\\n", "output": "2\\n", "testtype": "stdin"}]',
+            "private_test_cases": '[{"input": "5\\n", "output": "10\\n", "testtype": "stdin"}]',
+            "metadata": "{}",
+        },
+    },
+)
+
+if __name__ == "__main__":
+    run_script(DATASET)

@@ -1,0 +1,177 @@
+"""What a `data_prep/<dataset>.py` defines: where the raw records are and how one becomes a problem."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from verl_coder.errors import DataError
+from verl_coder.paths import repository_root
+from verl_coder.problems import Difficulty, Problem, TestSuite
+from verl_coder.prompts import AGENT_NAMES, Language, Protocol, build_prompt
+
+RawRecord = Mapping[str, Any]
+RecordModel = TypeVar("RecordModel", bound="Record")
+
+_DIFFICULTIES: dict[str, Difficulty] = {
+    **dict.fromkeys(("introductory", "easy"), "easy"),
+    **dict.fromkeys(("interview", "medium"), "medium"),
+    **dict.fromkeys(("competition", "hard"), "hard"),
+}
+
+
+class RowError(DataError):
+    """One raw record cannot become a problem; `code` is the reason in `rejected.parquet`."""
+
+    def __init__(self, message: str, *, code: str = "bad_row") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Record(BaseModel):
+    """Base of a dataset's raw columns: unknown columns are ignored, known ones must have their type."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HubSource:
+    """Files of a dataset on the Hugging Face hub; the same patterns find them in a local copy of it."""
+
+    repo: str
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """What a user chooses about the rows; the same for every dataset."""
+
+    variant: str
+    language: Language = "en"
+    protocol: Protocol = "tool"
+    visible_tests: int | None = None
+    """Number of tests shown in the prompt, of datasets whose tests may be shown; None = as the paper does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A raw record understood, before prompt and split.
+
+    `tests` and `references` may each hold several readings, the likeliest first: verification keeps the first
+    pair that passes, and without verification the first is taken.
+    """
+
+    problem_id: str
+    statement: str
+    tests: tuple[TestSuite, ...]
+    references: tuple[str, ...] = ()
+    split: str | None = None
+    """`train`, `validation` or `test` where the dataset says so; None = by the hash of the id."""
+    difficulty: str = "unknown"
+    """In the dataset's own words; see `normalise_difficulty`."""
+    entry_point: str = ""
+    starter_code: str = ""
+    examples: tuple[str, ...] = ()
+    tool_prelude: str = ""
+
+    def problems(self, *, data_source: str, split: str, options: LoadOptions) -> list[Problem]:
+        """The readings of this draft, the likeliest first."""
+        prompt = build_prompt(
+            self.statement,
+            style=self.tests[0].style,
+            language=options.language,
+            protocol=options.protocol,
+            examples=self.examples,
+            starter_code=self.starter_code,
+            entry_point=self.entry_point,
+        )
+        return [
+            Problem(
+                data_source=data_source,
+                problem_id=self.problem_id,
+                prompt=prompt,
+                tests=tests,
+                split=split,
+                difficulty=normalise_difficulty(self.difficulty),
+                entry_point=self.entry_point,
+                starter_code=self.starter_code,
+                reference_solution=reference,
+                agent_name=AGENT_NAMES[options.protocol],
+                tool_prelude=self.tool_prelude,
+            )
+            for reference in self.references or ("",)
+            for tests in self.tests
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """One dataset: `to_draft(raw record, name of its split, options)` raises RowError for a bad record."""
+
+    name: str
+    license: str
+    sources: Mapping[str, HubSource]
+    """By variant; the first is the default."""
+    to_draft: Callable[[RawRecord, str, LoadOptions], Draft]
+    example_records: Mapping[str, RawRecord] = field(default_factory=dict)
+    """A small record per variant, in the hub's columns: documents them, and the contract test loads it."""
+
+    @property
+    def default_variant(self) -> str:
+        return next(iter(self.sources))
+
+    def source(self, variant: str) -> HubSource:
+        """Where `variant` is; DataError lists the variants there are."""
+        if variant not in self.sources:
+            raise DataError(
+                f"{self.name}: variant is {variant!r}; it must be one of {', '.join(self.sources)}"
+            )
+        return self.sources[variant]
+
+
+def parse_record(model: type[RecordModel], raw: RawRecord) -> RecordModel:
+    """Validate a raw record; RowError names the first column that is missing or of the wrong type."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        column = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "missing":
+            columns = ", ".join(sorted(raw))
+            raise RowError(f"column {column!r} is missing; the columns are {columns}") from error
+        value = repr(first.get("input"))[:60]
+        raise RowError(f"column {column!r}: {first['msg'].lower()}, got {value}") from error
+
+
+def normalise_difficulty(label: str) -> Difficulty:
+    """easy, medium or hard across datasets; what is not known is `unknown`."""
+    return _DIFFICULTIES.get(label.strip().lower(), "unknown")
+
+
+def dataset_files() -> dict[str, Path]:
+    """The dataset files of the repository, by name."""
+    return {path.stem: path for path in sorted((repository_root() / "data_prep").glob("*.py"))}
+
+
+def load_dataset_file(name: str) -> Dataset:
+    """The `DATASET` of `data_prep/<name>.py`, or of a path to such a file; DataError lists what there is."""
+    files = dataset_files()
+    path = files.get(name) or (Path(name) if name.endswith(".py") else None)
+    if path is None or not path.is_file():
+        raise DataError(
+            f"no dataset {name!r}: data_prep has {', '.join(files)}, or give a path to a .py file"
+        )
+    module_name = f"data_prep_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    spec.loader.exec_module(module)
+    dataset = getattr(module, "DATASET", None)
+    if not isinstance(dataset, Dataset):
+        raise DataError(f"{path} defines no DATASET (a verl_coder.data.Dataset)")
+    return dataset

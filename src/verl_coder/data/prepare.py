@@ -1,0 +1,226 @@
+"""One dataset from its source to `train`, `validation`, `test` and `rejected` Parquet files and a card."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from verl_coder.data.card import describe_files, describe_sources, write_card
+from verl_coder.data.dataset import Dataset, LoadOptions, RowError
+from verl_coder.data.rejected import Rejection, count_reasons, write_rejected
+from verl_coder.data.sources import RawRow, SourceFile, find_files, read_rows
+from verl_coder.data.splits import assign_split
+from verl_coder.data.verdicts import Verdict, VerdictCache
+from verl_coder.data.verification import Candidate, VerifyOptions, verify_all
+from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
+from verl_coder.errors import DataError
+from verl_coder.problems import Problem
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """The choices of one `prepare` run."""
+
+    out: Path
+    load: LoadOptions
+    source: str | None = None
+    difficulty: str | None = None
+    """Keep only this one: easy, medium or hard, or the dataset's own word for it."""
+    limit: int | None = None
+    seed: int = 0
+    validation_fraction: float = 0.2
+    strict: bool = False
+    verify: VerifyOptions | None = field(default_factory=VerifyOptions)
+    drop_trivial: bool = False
+    rows_per_shard: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareResult:
+    """What a run wrote and what it left out."""
+
+    files: list[WrittenFile]
+    rejections: list[Rejection]
+    trivial: dict[str, str]
+    rows_read: int
+    wall_s: float
+
+
+def prepare(
+    dataset: Dataset, options: PrepareOptions, *, on_row: Callable[[str], None] = lambda status: None
+) -> PrepareResult:
+    """Read, verify, split and write one dataset; DataError when the source is wrong or no row is usable."""
+    files = find_files(options.source, dataset.source(options.load.variant))
+    return asyncio.run(_Preparation(dataset, options, files, on_row).run())
+
+
+class _Preparation:
+    """One run: its options, and what has been read and rejected so far."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        options: PrepareOptions,
+        files: list[SourceFile],
+        on_row: Callable[[str], None],
+    ) -> None:
+        self.dataset = dataset
+        self.options = options
+        self.files = files
+        self.on_row = on_row
+        self.rejections: list[Rejection] = []
+        self.trivial: dict[str, str] = {}
+        self.rows_read = 0
+        self.difficulties: Counter[str] = Counter()
+        self.cache_hits = 0
+
+    async def run(self) -> PrepareResult:
+        started = time.perf_counter()
+        out = self.options.out
+        written: list[WrittenFile] = []
+        with ExitStack() as stack:
+            writers = {
+                split: stack.enter_context(
+                    RowWriter(out / f"{split}.parquet", rows_per_shard=self.options.rows_per_shard)
+                )
+                for split in SPLITS
+            }
+            async for problem in self._kept():
+                writer = writers[problem.split]
+                writer.add(replace(problem, index=writer.rows))
+                self.difficulties[problem.difficulty] += 1
+            write_rejected(self.rejections, out / "rejected.parquet")
+            if not any(writer.rows for writer in writers.values()):
+                raise DataError(self._nothing_left())
+            for split, writer in writers.items():
+                if writer.rows:
+                    written += writer.commit()
+                else:
+                    for stale in shards_of(out / f"{split}.parquet"):
+                        stale.unlink()
+        result = PrepareResult(
+            files=written,
+            rejections=self.rejections,
+            trivial=self.trivial,
+            rows_read=self.rows_read,
+            wall_s=time.perf_counter() - started,
+        )
+        write_card(out / "card.json", self._card(result))
+        return result
+
+    async def _kept(self) -> AsyncIterator[Problem]:
+        if self.options.verify is None:
+            for candidate in self._candidates():
+                self.on_row("kept")
+                yield candidate.problems[0]
+            return
+        with VerdictCache(self.options.out / "verdicts.jsonl") as cache:
+            async for candidate, problem, verdict in verify_all(
+                self._candidates(), self.options.verify, cache
+            ):
+                if self._accepts(candidate, problem, verdict):
+                    yield problem
+            self.cache_hits = cache.hits
+
+    def _accepts(self, candidate: Candidate, problem: Problem, verdict: Verdict) -> bool:
+        reason, message = verdict.status, verdict.message
+        if verdict.status == "passed" and verdict.trivial:
+            self.trivial[problem.problem_id] = verdict.trivial
+            if not self.options.drop_trivial:
+                self.on_row("kept")
+                return True
+            reason, message = "trivial", f"{verdict.trivial} passes all tests"  # type: ignore[assignment]
+        if reason == "passed":
+            self.on_row("kept")
+            return True
+        self._reject(candidate.place, reason, message, problem.problem_id)
+        return False
+
+    def _candidates(self) -> Iterator[Candidate]:
+        """Every record that can be read, is wanted and is not there twice."""
+        seen: set[str] = set()
+        for row in read_rows(self.files):
+            if self.options.limit is not None and len(seen) >= self.options.limit:
+                return
+            self.rows_read += 1
+            try:
+                problems = self._problems(row)
+                if problems[0].problem_id in seen:
+                    raise RowError(
+                        f"problem id {problems[0].problem_id} is there already", code="duplicate_id"
+                    )
+            except RowError as error:
+                if self.options.strict:
+                    raise DataError(f"{row.place}: {error}") from error
+                self._reject(row.place, error.code, str(error))
+                continue
+            if self._is_wanted(problems[0], row):
+                seen.add(problems[0].problem_id)
+                yield Candidate(place=row.place, problems=problems)
+
+    def _problems(self, row: RawRow) -> list[Problem]:
+        if row.value is None:
+            raise RowError(row.error)
+        load, name = self.options.load, self.dataset.name
+        draft = self.dataset.to_draft(row.value, row.split, load)
+        if not draft.tests or not all(len(tests) for tests in draft.tests):
+            raise RowError("the record has no tests", code="no_tests")
+        if not draft.statement.strip():
+            raise RowError("the statement is empty")
+        split = draft.split or assign_split(
+            name,
+            draft.problem_id,
+            seed=self.options.seed,
+            validation_fraction=self.options.validation_fraction,
+        )
+        return draft.problems(data_source=name, split=split, options=load)
+
+    def _is_wanted(self, problem: Problem, row: RawRow) -> bool:
+        wanted = self.options.difficulty
+        return wanted is None or wanted in (problem.difficulty, (row.value or {}).get("difficulty"))
+
+    def _reject(self, place: str, reason: str, message: str, problem_id: str = "") -> None:
+        self.on_row(reason)
+        self.rejections.append(
+            Rejection(
+                data_source=self.dataset.name,
+                place=place,
+                reason=reason,
+                message=message,
+                problem_id=problem_id,
+            )
+        )
+
+    def _nothing_left(self) -> str:
+        what = f"{self.dataset.name}: none of the {self.rows_read} records is usable"
+        if not self.rejections:
+            return f"{what} (difficulty {self.options.difficulty!r}, limit {self.options.limit})"
+        first = self.rejections[0]
+        return f"{what}; the first, {first.place}: {first.message} (all: {self.options.out}/rejected.parquet)"
+
+    def _card(self, result: PrepareResult) -> dict[str, Any]:
+        options = asdict(self.options)
+        options.pop("out")
+        return {
+            "dataset": self.dataset.name,
+            "license": self.dataset.license,
+            "options": options,
+            "source_files": describe_sources([file.path for file in self.files]),
+            "files": describe_files(result.files),
+            "counts": {
+                "read": result.rows_read,
+                "written": sum(file.rows for file in result.files),
+                "rejected": count_reasons(result.rejections),
+                "difficulty": self.difficulties,
+                "trivial_tests": len(result.trivial),
+            },
+            "trivial_tests": result.trivial,
+            "verdicts_from_cache": self.cache_hits,
+            "wall_s": round(result.wall_s, 1),
+        }

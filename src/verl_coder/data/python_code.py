@@ -1,0 +1,58 @@
+"""Names in Python source: what a solution defines, what a test calls or imports."""
+
+import ast
+import re
+import warnings
+
+_DEFINITION = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
+_CALL = re.compile(r"\b(\w+)\s*\(")
+_IMPORT = re.compile(r"^\s*from\s+solution\s+import\s+([\w ,*]+)", re.MULTILINE)
+
+
+def parse(code: str) -> ast.Module | None:
+    """The syntax tree, or None where the code is not this Python's."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # "\d" in other people's code
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+
+
+def defined_names(code: str) -> list[str]:
+    """Functions, classes and variables at the top level, in order."""
+    tree = parse(code)
+    if tree is None:
+        return _DEFINITION.findall(code)
+    names: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign):
+            names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
+    return names
+
+
+def called_names(code: str) -> list[str]:
+    """Names that are called, in order of the text (regular expression: a test may be a fragment)."""
+    return _CALL.findall(code)
+
+
+def tested_name(solution: str, tests: str) -> str:
+    """The name that the solution defines and the tests call first; empty if there is none."""
+    defined = set(defined_names(solution))
+    return next((name for name in called_names(tests) if name in defined), "")
+
+
+def imported_from_solution(test: str) -> list[str]:
+    """Names that a pytest module imports from `solution`; `*` for a star or a plain `import solution`."""
+    tree = parse(test)
+    if tree is None:
+        return [name.strip() for group in _IMPORT.findall(test) for name in group.split(",")]
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "solution":
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.Import) and any(alias.name == "solution" for alias in node.names):
+            names.append("*")
+    return list(dict.fromkeys(names))

@@ -1,0 +1,40 @@
+"""`rejected.parquet`: every record that did not become a row, where it was, and why."""
+
+import os
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+REJECTED_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("data_source", "place", "problem_id", "reason", "message")]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejection:
+    """One record left out: `reason` is a code to count by, `message` what to tell a person."""
+
+    data_source: str
+    place: str
+    reason: str
+    message: str
+    problem_id: str = ""
+
+
+def write_rejected(rejections: list[Rejection], path: Path) -> None:
+    """Write them, or remove the file of an earlier run when there are none."""
+    if not rejections:
+        path.unlink(missing_ok=True)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    table = pa.Table.from_pylist([asdict(rejection) for rejection in rejections], schema=REJECTED_SCHEMA)
+    pq.write_table(table, temporary, compression="zstd")
+    os.replace(temporary, path)
+
+
+def count_reasons(rejections: list[Rejection]) -> Counter[str]:
+    """How many for each reason."""
+    return Counter(rejection.reason for rejection in rejections)

@@ -1,0 +1,57 @@
+"""What `prepare`, `verify` and `mix` show while they work and when they are done."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from verl_coder.data.dataset import Dataset
+from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
+from verl_coder.data.rejected import Rejection, count_reasons
+
+_SHOWN_REJECTIONS = 5
+
+
+@contextmanager
+def counting_progress(title: str, console: Console) -> Iterator[Callable[[str], None]]:
+    """A line that counts rows by what became of them; call what is yielded once a row."""
+    counts: Counter[str] = Counter()
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(title)
+
+        def on_row(status: str) -> None:
+            counts[status] += 1
+            text = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+            progress.update(task, description=f"{title}: {text}")
+
+        yield on_row
+
+
+def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
+    """Prepare with a progress line, then say what was written and what was rejected."""
+    console = Console(stderr=True)
+    with counting_progress(dataset.name, console) as on_row:
+        result = prepare(dataset, options, on_row=on_row)
+    written = sum(file.rows for file in result.files)
+    console.print(f"{dataset.name}: {written} of {result.rows_read} records, {result.wall_s:.1f} s")
+    for file in result.files:
+        console.print(f"  {file.path}  {file.rows} rows", highlight=False, soft_wrap=True)
+    if result.trivial:
+        console.print(f"  {len(result.trivial)} problems have tests that a constant passes (see card.json)")
+    show_rejections(result.rejections, str(options.out / "rejected.parquet"), console)
+    return result
+
+
+def show_rejections(rejections: list[Rejection], path: str, console: Console) -> None:
+    """Counts by reason, and the first few with their places."""
+    if not rejections:
+        return
+    counts = ", ".join(f"{count} {reason}" for reason, count in count_reasons(rejections).most_common())
+    console.print(f"  rejected: {counts}  ({path})", highlight=False, soft_wrap=True)
+    for rejection in rejections[:_SHOWN_REJECTIONS]:
+        name = f" {rejection.problem_id}" if rejection.problem_id else ""
+        line = f"    {rejection.place}{name}: {rejection.reason}: {rejection.message[:160]}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,97 @@
+"""Verdicts of verification and their cache, so that a second run verifies only what changed."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Literal
+
+from verl_coder.problems import Problem
+
+VERIFIER_VERSION = 1
+"""Raise it when verification asks other questions than before: older verdicts then no longer count."""
+
+Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What verification found out about one problem; only `passed` keeps it."""
+
+    key: str
+    status: Status
+    message: str = ""
+    passed: int = 0
+    total: int = 0
+    seconds: float = 0.0
+    trivial: str = ""
+    """The solution that knows nothing and yet passes all tests; empty if none does."""
+
+
+def verdict_key(problem: Problem) -> str:
+    """Hash of everything that the verdict depends on: tests with their limits, reference, entry point."""
+    parts = [VERIFIER_VERSION, problem.tests.to_json(), problem.reference_solution, problem.entry_point]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+class VerdictCache:
+    """A file of JSON lines, one verdict each, flushed as it grows: an interrupted run loses none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.hits = 0
+        self._verdicts = _read(path)
+        self._stream: IO[str] | None = None
+
+    def __enter__(self) -> "VerdictCache":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def get(self, key: str) -> Verdict | None:
+        """The verdict of an earlier run."""
+        verdict = self._verdicts.get(key)
+        self.hits += verdict is not None
+        return verdict
+
+    def put(self, verdict: Verdict) -> None:
+        """Remember it, on disk too."""
+        self._verdicts[verdict.key] = verdict
+        if self._stream is None:
+            self._stream = _open_for_append(self.path)
+        self._stream.write(json.dumps(asdict(verdict), ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+
+def _read(path: Path) -> dict[str, Verdict]:
+    verdicts: dict[str, Verdict] = {}
+    names = {field.name for field in fields(Verdict)}
+    if path.exists():
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    values = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the line that a killed run was writing
+                if isinstance(values, dict) and set(values) == names:
+                    verdicts[values["key"]] = Verdict(**values)
+    return verdicts
+
+
+def _open_for_append(path: Path) -> IO[str]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cut_off = False
+    if path.exists() and path.stat().st_size:
+        with path.open("rb") as stream:
+            stream.seek(-1, os.SEEK_END)
+            cut_off = stream.read(1) != b"\n"
+    appended = path.open("a", encoding="utf-8")
+    if cut_off:
+        appended.write("\n")
+    return appended
