@@ -157,6 +157,8 @@ class Problem:
     split: str
     index: int = 0
     difficulty: Difficulty = "unknown"
+    pass_rate: float | None = None
+    """Measured difficulty: share of a given model's samples that passed, in [0, 1]; None = not measured."""
     entry_point: str = ""
     starter_code: str = ""
     reference_solution: str = ""
@@ -177,6 +179,7 @@ class Problem:
                 "index": self.index,
                 "problem_id": self.problem_id,
                 "difficulty": self.difficulty,
+                "pass_rate": self.pass_rate,
                 "entry_point": self.entry_point,
                 "starter_code": self.starter_code,
                 "reference_solution": self.reference_solution,
@@ -199,6 +202,7 @@ class Problem:
                 index=int(info["index"]),
                 problem_id=info["problem_id"],
                 difficulty=info["difficulty"],
+                pass_rate=info.get("pass_rate"),
                 entry_point=info["entry_point"],
                 starter_code=info["starter_code"],
                 reference_solution=info["reference_solution"],
@@ -223,6 +227,7 @@ ROW_SCHEMA = pa.schema(
                     ("index", pa.int64()),
                     ("problem_id", pa.string()),
                     ("difficulty", pa.string()),
+                    ("pass_rate", pa.float64()),
                     ("entry_point", pa.string()),
                     ("starter_code", pa.string()),
                     ("reference_solution", pa.string()),
