@@ -1,0 +1,69 @@
+"""Sample problems for the tiny model: writes train.parquet, val.parquet and traces.parquet.
+
+    python data_prep/sample.py --out data/sample
+
+Needs no download and takes seconds; the same arguments write the same bytes. traces.parquet holds one trace for
+every training problem: `problem_id` (that of the row), `messages` (a list of `{role, content}`, prompt included;
+a tool call stands in the assistant's content as hermes text, its result is a message of role `tool`) and `source`.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+
+from verl_coder.data.writer import write_rows
+from verl_coder.errors import VerlCoderError
+from verl_coder.tiny.problems import problems
+from verl_coder.tiny.traces import Trace, write_traces
+
+TRACE_SCHEMA = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("source", pa.string()),
+    ]
+)
+
+
+def write_trace_rows(traces: Iterable[Trace], path: Path) -> None:
+    """Write traces to `path`, whole or not at all."""
+    rows = [
+        {"problem_id": t.problem.problem_id, "messages": list(t.messages), "source": "sample-teacher"}
+        for t in traces
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    pq.write_table(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA), temporary, compression="zstd")
+    os.replace(temporary, path)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for the Parquet files.")],
+    train: Annotated[int, typer.Option(min=1, help="Training problems (at most 1240).")] = 1024,
+    val: Annotated[int, typer.Option(min=1, help="Held-out problems (at most 620).")] = 200,
+    sft: Annotated[int, typer.Option(min=0, help="Further traces, of problems of the SFT split.")] = 0,
+    direct_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of traces that answer without the tool.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="Seed of the splits, the examples and the traces.")] = 0,
+) -> None:
+    """Write train.parquet, val.parquet (no statement in both) and traces.parquet."""
+    try:
+        training = list(problems("rl", train, seed=seed))
+        write_rows((s.problem for s in training), out / "train.parquet")
+        write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "val.parquet")
+        teacher = [*training, *problems("sft", sft, seed=seed)]
+        write_trace_rows(write_traces(teacher, seed=seed, direct_share=direct_share), out / "traces.parquet")
+    except VerlCoderError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{out}: {train} training and {val} held-out problems, {len(teacher)} traces")
+
+
+if __name__ == "__main__":
+    typer.run(main)

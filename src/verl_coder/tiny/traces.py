@@ -1,0 +1,81 @@
+"""Traces as a good teacher would write them: try the candidate in the interpreter, mend it, then answer.
+
+A trace is a list of `{role, content}` messages. A tool call stands in the assistant's content in hermes form
+(`<tool_call>` JSON `</tool_call>`), its result is a message of role `tool`: the very text that the policy
+writes and reads, whatever the chat template makes of structured calls.
+"""
+
+import contextlib
+import io
+import json
+import random
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from verl_coder.problems import Message, Problem
+from verl_coder.tiny.problems import SampleProblem
+
+TOOL_NAME = "python_interpreter"
+WRONG_FIRST_SHARE = 0.5
+"""Of the ambiguous problems, how many are misread at the first try: the teacher cannot know the reading either."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One conversation that solves `problem`, prompt included."""
+
+    problem: Problem
+    messages: tuple[Message, ...]
+
+    @property
+    def uses_tool(self) -> bool:
+        """Whether the interpreter was called."""
+        return any(message["role"] == "tool" for message in self.messages)
+
+
+def tool_call(code: str) -> str:
+    """An assistant's call of the interpreter, in hermes form."""
+    call = {"name": TOOL_NAME, "arguments": {"code": code}}
+    return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
+
+
+def answer(code: str) -> str:
+    """An assistant's final answer."""
+    return f"```python\n{code}\n```"
+
+
+def run_trusted(code: str, prelude: str) -> str:
+    """What the interpreter tool returns for one of the family's own programs, computed in this process."""
+    stdout = io.StringIO()
+    error = ""
+    namespace: dict[str, object] = {}
+    with contextlib.redirect_stdout(stdout):
+        try:
+            exec(prelude, namespace)
+            exec(code, namespace)
+        except Exception as exception:
+            error = f"{type(exception).__name__}: {exception}"
+    return "\n".join(part for part in (stdout.getvalue().rstrip("\n"), error) if part) or "(no output)"
+
+
+def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: float) -> Trace:
+    """A trace that ends in the right answer; `direct_share` is the probability that it calls no tool."""
+    messages = [dict(message) for message in sample.problem.prompt]
+    if rng.random() >= direct_share:
+        mistaken = sample.wrong is not None and rng.random() < WRONG_FIRST_SHARE
+        # A mended candidate is run again, so that an answer is always the program that was seen to pass. (Answers
+        # straight after an error made the model learn a coin flip: keep or change would be equally frequent.)
+        candidates = [sample.wrong or "", sample.right] if mistaken else [sample.right]
+        for candidate in candidates:
+            code = f"{candidate}\ncheck(f)"
+            messages.append({"role": "assistant", "content": tool_call(code)})
+            messages.append({"role": "tool", "content": run_trusted(code, sample.problem.tool_prelude)})
+    messages.append({"role": "assistant", "content": answer(sample.right)})
+    return Trace(problem=sample.problem, messages=tuple(messages))
+
+
+def write_traces(samples: Iterable[SampleProblem], *, seed: int, direct_share: float) -> Iterator[Trace]:
+    """One trace for every problem, deterministic by seed."""
+    rng = random.Random(f"traces/{seed}/{direct_share}")
+    for sample in samples:
+        yield write_trace(sample, rng, direct_share=direct_share)
