@@ -188,3 +188,15 @@ def _language(language: Language) -> Language:
     if language not in get_args(Language):
         raise ConfigError(f"language is {language!r}; it must be one of {', '.join(get_args(Language))}")
     return language
+
+
+def statement_of(prompt: Sequence[Message]) -> str:
+    """The statement in a prompt that `build_prompt` made: the user message up to what the template adds."""
+    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
+    added = [
+        *_STDIO.values(),
+        *(f"{value}\n" for value in (*_EXAMPLES.values(), *_STARTER.values())),
+        *(value.partition("{}")[0] for value in _NAME.values()),
+    ]
+    ends = [at for start in added if (at := text.find(f"\n\n{start}")) >= 0]
+    return text[: min(ends)] if ends else text

@@ -1,15 +1,19 @@
 """What `prepare`, `verify` and `mix` show while they work and when they are done."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from verl_coder.data.dataset import Dataset
+from verl_coder.data.mix import MixOptions, MixResult, mix
 from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
+from verl_coder.data.recheck import RecheckResult, recheck
 from verl_coder.data.rejected import Rejection, count_reasons
+from verl_coder.data.verification import VerifyOptions
 
 _SHOWN_REJECTIONS = 5
 
@@ -55,3 +59,39 @@ def show_rejections(rejections: list[Rejection], path: str, console: Console) ->
         name = f" {rejection.problem_id}" if rejection.problem_id else ""
         line = f"    {rejection.place}{name}: {rejection.reason}: {rejection.message[:160]}"
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def show_recheck(paths: Sequence[Path], out: Path, options: VerifyOptions) -> RecheckResult:
+    """Verify files with a progress line, then say what was kept."""
+    console = Console(stderr=True)
+    with counting_progress("verify", console) as on_row:
+        result = recheck(paths, out, options, on_row=on_row)
+    kept = sum(file.rows for file in result.files)
+    console.print(f"verify: {kept} of {result.rows_read} references pass, {result.wall_s:.1f} s")
+    if result.trivial:
+        names = ", ".join(list(result.trivial)[:10])
+        console.print(f"  {len(result.trivial)} problems have tests that a constant passes: {names}")
+    show_rejections(result.rejections, str(out / "rejected.parquet"), console)
+    return result
+
+
+def show_mix(options: MixOptions) -> MixResult:
+    """Mix, then say what was written and which problems repeat others."""
+    console = Console(stderr=True)
+    result = mix(options)
+    for file in result.files:
+        console.print(f"  {file.path}  {file.rows} rows", highlight=False, soft_wrap=True)
+    counts = ", ".join(f"{name} {count}" for name, count in sorted(result.rows.items()))
+    console.print(f"mix: {counts}; {result.wall_s:.1f} s", highlight=False)
+    if options.pass_rates:
+        console.print(f"  {result.measured} rows have a measured difficulty")
+    if result.overlaps:
+        verb = "dropped" if options.decontaminate else "kept; --decontaminate drops them"
+        within = sum(overlap.against == "mix" for overlap in result.overlaps)
+        console.print(
+            f"  {within} rows repeat another, {len(result.overlaps) - within} repeat a held-out problem: {verb} "
+            f"({options.out / 'overlaps.jsonl'})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return result

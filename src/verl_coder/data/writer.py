@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -52,7 +53,7 @@ class RowWriter:
         self.path = path
         self.rows = 0
         self._rows_per_shard = rows_per_shard
-        self._pending: list[dict[str, object]] = []
+        self._pending: list[dict[str, Any]] = []
         self._pending_bytes = 0
         self._file: pq.ParquetWriter | None = None
         self._shards: list[tuple[Path, int]] = []
@@ -70,14 +71,18 @@ class RowWriter:
             temporary.unlink(missing_ok=True)
 
     def add(self, problem: Problem) -> None:
-        """Append one row."""
+        """Append one problem."""
+        self.add_row(problem.to_row())
+
+    def add_row(self, row: dict[str, Any]) -> None:
+        """Append one row of ROW_SCHEMA."""
         if self._rows_per_shard and self._shards and self._shards[-1][1] >= self._rows_per_shard:
             self._close_shard()
         if self._file is None:
             self._open_shard()
-        row = problem.to_row()
         self._pending.append(row)
-        self._pending_bytes += len(row["reward_model"]["ground_truth"]) + len(problem.reference_solution)
+        self._pending_bytes += len(row["reward_model"]["ground_truth"])
+        self._pending_bytes += len(row["extra_info"]["reference_solution"])
         self.rows += 1
         self._shards[-1] = (self._shards[-1][0], self._shards[-1][1] + 1)
         if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:

@@ -1,0 +1,121 @@
+"""`verl-coder data prepare | mix | verify | inspect`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    no_args_is_help=True, help="Datasets: prepare, mix, verify and look at Parquet files of problems."
+)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def prepare(context: typer.Context, dataset: str) -> None:
+    """Prepare one dataset: DATASET is a file of data_prep/ (its options: prepare DATASET --help)."""
+    from verl_coder.data.dataset import load_dataset_file
+    from verl_coder.data.script import script_app
+
+    script_app(load_dataset_file(dataset))(
+        args=context.args, prog_name=f"verl-coder data prepare {dataset}", standalone_mode=False
+    )
+
+
+@app.command()
+def mix(
+    shares: Annotated[str, typer.Option("--mix", help="Datasets and the fraction to take: mbpp=1,apps=0.5")],
+    out: Annotated[Path, typer.Option(help="Folder for train, validation, overlaps.jsonl and the card.")],
+    data: Annotated[Path, typer.Option(help="Folder that holds the prepared datasets by name.")] = Path(
+        "outputs/data"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the choice and of the order.")] = 0,
+    against: Annotated[
+        list[Path] | None,
+        typer.Option(help="Held-out file or folder; repeatable. Default: the test splits under --data."),
+    ] = None,
+    decontaminate: Annotated[
+        bool, typer.Option("--decontaminate", help="Drop repeats, of held-out problems and within the mix.")
+    ] = False,
+    similarity: Annotated[
+        float, typer.Option(min=0.3, max=1.0, help="Jaccard similarity that makes two statements a repeat.")
+    ] = 0.7,
+    pass_rates: Annotated[
+        Path | None, typer.Option(help="Evaluation file with problem_id and pass_rate: measured difficulty.")
+    ] = None,
+    rows_per_shard: Annotated[int | None, typer.Option(min=1, help="Write shards of so many rows.")] = None,
+) -> None:
+    """Merge prepared datasets into one shuffled train and validation file, and report repeats."""
+    from verl_coder.data.mix import MixOptions, parse_shares
+    from verl_coder.data.terminal import show_mix
+
+    show_mix(
+        MixOptions(
+            shares=parse_shares(shares),
+            data=data,
+            out=out,
+            seed=seed,
+            against=tuple(against or ()),
+            decontaminate=decontaminate,
+            similarity=similarity,
+            pass_rates=pass_rates,
+            rows_per_shard=rows_per_shard,
+        )
+    )
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Parquet files, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for the rows that pass, under the same file names.")],
+    sandbox_url: Annotated[
+        str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
+    ] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Verify on every machine of this cluster.")] = None,
+    concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
+) -> None:
+    """Run the reference solutions of prepared files and keep the rows that pass."""
+    from verl_coder.data.prepared import resolve_prepared
+    from verl_coder.data.terminal import show_recheck
+    from verl_coder.data.verification import VerifyOptions
+
+    paths = [file for path in files for file in resolve_prepared(path)]
+    options = VerifyOptions(sandbox_url=sandbox_url, ray_address=ray_address, concurrency=concurrency)
+    show_recheck(paths, out, options)
+
+
+@app.command()
+def inspect(
+    files: Annotated[list[Path], typer.Argument(help="Parquet files, or folders of them.")],
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or hub name: count prompt tokens.")] = None,
+    tools: Annotated[
+        Path | None, typer.Option(help="YAML of the tools, whose schemas are in the prompt.")
+    ] = None,
+    max_prompt_tokens: Annotated[int | None, typer.Option(help="Count the prompts longer than this.")] = None,
+    rows: Annotated[int, typer.Option(min=0, help="Number of rows to show.")] = 3,
+    html: Annotated[Path | None, typer.Option(help="Also write a page with the distributions.")] = None,
+) -> None:
+    """Show counts, lengths, difficulty, tests per problem and a few rows as the model sees them."""
+    from rich.console import Console
+
+    from verl_coder.data.inspect_html import write_html
+    from verl_coder.data.inspect_terminal import show_statistics
+    from verl_coder.data.prepared import resolve_prepared
+    from verl_coder.data.statistics import collect, token_counter
+    from verl_coder.errors import ConfigError
+
+    if tokenizer is None and (tools or max_prompt_tokens):
+        raise ConfigError("--tools and --max-prompt-tokens count tokens: give --tokenizer too")
+    paths = [file for path in files for file in resolve_prepared(path)]
+    statistics = collect(
+        paths,
+        count_tokens=token_counter(tokenizer, tools) if tokenizer else None,
+        max_prompt_tokens=max_prompt_tokens,
+        examples=rows,
+    )
+    show_statistics(statistics, Console(), max_prompt_tokens=max_prompt_tokens)
+    if html:
+        title = ", ".join(str(path) for path in files)
+        write_html(statistics, html, title=title, max_prompt_tokens=max_prompt_tokens)
+        Console(stderr=True).print(f"wrote {html}")

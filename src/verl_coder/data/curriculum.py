@@ -1,0 +1,70 @@
+"""Measured difficulty: the pass rate of a given model, from an evaluation file."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from verl_coder.errors import DataError
+from verl_coder.problems import Difficulty
+
+EASY_FROM = 2 / 3
+MEDIUM_FROM = 1 / 3
+_RATE_COLUMNS = ("pass_rate", "acc", "passed")
+
+
+def measured_difficulty(pass_rate: float) -> Difficulty:
+    """Thirds of the pass rate."""
+    return "easy" if pass_rate >= EASY_FROM else "medium" if pass_rate >= MEDIUM_FROM else "hard"
+
+
+def read_pass_rates(path: Path) -> dict[str, float]:
+    """Mean over the rows of each `problem_id` of `pass_rate`, `acc` or `passed`; JSON lines or Parquet.
+
+    So one row a problem and one row a sample are both fine. DataError names the row that lacks a column or
+    whose rate is outside [0, 1].
+    """
+    sums: dict[str, float] = defaultdict(float)
+    counts: dict[str, int] = defaultdict(int)
+    for place, row in _rows(path):
+        column = next((name for name in _RATE_COLUMNS if row.get(name) is not None), None)
+        if not isinstance(row.get("problem_id"), str) or column is None:
+            raise DataError(
+                f"{place}: needs a text problem_id and one of {', '.join(_RATE_COLUMNS)}; has {', '.join(row)}"
+            )
+        try:
+            rate = float(row[column])
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{place}: {column} is {row[column]!r}; it must be a number") from error
+        if not 0 <= rate <= 1:
+            raise DataError(f"{place}: {column} is {rate}; it must lie between 0 and 1")
+        sums[row["problem_id"]] += rate
+        counts[row["problem_id"]] += 1
+    if not sums:
+        raise DataError(f"{path} holds no pass rates")
+    return {problem_id: round(total / counts[problem_id], 6) for problem_id, total in sums.items()}
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        if path.suffix == ".parquet":
+            for number, row in enumerate(pq.read_table(path).to_pylist()):
+                yield f"{path.name}[{number}]", row
+            return
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, 1):
+                if not line.strip():
+                    continue
+                try:
+                    row = json.loads(line)
+                except json.JSONDecodeError as error:
+                    raise DataError(f"{path.name}:{number}: not JSON ({error})") from error
+                if not isinstance(row, dict):
+                    raise DataError(f"{path.name}:{number}: not a JSON object")
+                yield f"{path.name}:{number}", row
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read pass rates from {path}: {error}") from error

@@ -1,0 +1,243 @@
+"""Prepared datasets -> one shuffled train and one validation file, without repeats and without test problems."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from verl_coder.data.card import describe_files, describe_sources, write_card
+from verl_coder.data.curriculum import measured_difficulty, read_pass_rates
+from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair, Statement
+from verl_coder.data.prepared import iter_rows, open_prepared, resolve_prepared
+from verl_coder.data.shuffle import Shuffler
+from verl_coder.data.splits import unit_hash
+from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
+from verl_coder.errors import DataError
+from verl_coder.prompts import statement_of
+
+HELD_OUT = ("mbpp", "humaneval", "livecodebench")
+"""Datasets whose test split a mix is compared with, where it has been prepared."""
+
+_MIXED_SPLITS = ("validation", "train")
+_LIGHT_COLUMNS = ("prompt", "data_source", "extra_info.problem_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixOptions:
+    """The choices of one `mix` run; `shares` is the fraction of each dataset's rows to take, in (0, 1]."""
+
+    shares: Mapping[str, float]
+    data: Path
+    out: Path
+    seed: int = 0
+    against: tuple[Path, ...] = ()
+    """Files or folders to compare with; empty = the test splits of HELD_OUT and of the mixed datasets."""
+    decontaminate: bool = False
+    similarity: float = SIMILARITY
+    pass_rates: Path | None = None
+    rows_per_shard: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """A pair for the report: is the other one held out, or in the mix itself?."""
+
+    pair: Pair
+    against: Literal["mix", "held_out"]
+    split: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixResult:
+    """What was written, and which problems repeat others."""
+
+    files: list[WrittenFile]
+    overlaps: list[Overlap]
+    dropped: int
+    rows: Counter[str]
+    measured: int
+    wall_s: float
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """`mbpp=1,apps=0.5` -> shares; DataError names the part that is wrong."""
+    shares: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = part.partition("=")
+        try:
+            share = float(value or "1")
+        except ValueError as error:
+            raise DataError(f"--mix {part!r}: {value!r} is not a number") from error
+        if not 0 < share <= 1:
+            raise DataError(
+                f"--mix {part!r}: a share is the fraction of the rows to take, above 0 and at most 1"
+            )
+        if name in shares:
+            raise DataError(f"--mix names {name!r} twice")
+        shares[name] = share
+    if not shares:
+        raise DataError("--mix is empty; write it as mbpp=1,apps=0.5")
+    return shares
+
+
+def mix(options: MixOptions) -> MixResult:
+    """Write `train` and `validation`, `overlaps.jsonl` and the card to `options.out`; all or none of them."""
+    started = time.perf_counter()
+    inputs = {split: _split_files(options, split) for split in _MIXED_SPLITS}
+    if not any(inputs.values()):
+        raise DataError(f"{options.data}: none of {', '.join(options.shares)} has a train or validation file")
+    held_out = _held_out_files(options)
+    pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
+    overlaps = list(_find_overlaps(options, inputs, held_out))
+    dropped = {overlap.pair.key for overlap in overlaps} if options.decontaminate else set()
+    files, rows, measured = _write(options, inputs, dropped, pass_rates)
+    result = MixResult(
+        files=files,
+        overlaps=overlaps,
+        dropped=len(dropped),
+        rows=rows,
+        measured=measured,
+        wall_s=time.perf_counter() - started,
+    )
+    _write_report(options.out / "overlaps.jsonl", overlaps)
+    sources = [path for paths in inputs.values() for path in paths]
+    write_card(options.out / "card.json", _card(options, result, sources, held_out))
+    return result
+
+
+def _split_files(options: MixOptions, split: str) -> list[Path]:
+    files: list[Path] = []
+    for name in options.shares:
+        folder = options.data / name
+        if not folder.is_dir():
+            raise DataError(
+                f"{folder} does not exist; prepare it first: verl-coder data prepare {name} --out {folder}"
+            )
+        files += shards_of(folder / f"{split}.parquet")
+    return files
+
+
+def _held_out_files(options: MixOptions) -> list[Path]:
+    if options.against:
+        return [file for path in options.against for file in resolve_prepared(path)]
+    names = dict.fromkeys((*HELD_OUT, *options.shares))
+    return [file for name in names for file in shards_of(options.data / name / "test.parquet")]
+
+
+def _find_overlaps(
+    options: MixOptions, inputs: Mapping[str, Sequence[Path]], held_out: Sequence[Path]
+) -> Iterator[Overlap]:
+    """Held-out statements go first, then validation, then train: the later one of a pair is the one to drop."""
+    index = DuplicateIndex(similarity=options.similarity)
+    held_out_keys = set()
+    for path in held_out:
+        for statement, _ in _statements(path):
+            index.add(statement)
+            held_out_keys.add(statement.key)
+    for split, paths in inputs.items():
+        for path in paths:
+            for statement, row in _statements(path):
+                if _is_taken(options, row) and (pair := index.add(statement)):
+                    against: Literal["mix", "held_out"] = "held_out" if pair.other in held_out_keys else "mix"
+                    yield Overlap(pair=pair, against=against, split=split)
+
+
+def _statements(path: Path) -> Iterator[tuple[Statement, dict[str, Any]]]:
+    for row in iter_rows(path, columns=_LIGHT_COLUMNS):
+        yield Statement(key=row["extra_info"]["problem_id"], text=statement_of(row["prompt"])), row
+
+
+def _is_taken(options: MixOptions, row: Mapping[str, Any]) -> bool:
+    name, problem_id = row["data_source"], row["extra_info"]["problem_id"]
+    return unit_hash(options.seed, "share", name, problem_id) < options.shares.get(name, 1.0)
+
+
+def _write(
+    options: MixOptions,
+    inputs: Mapping[str, Sequence[Path]],
+    dropped: set[str],
+    pass_rates: Mapping[str, float],
+) -> tuple[list[WrittenFile], Counter[str], int]:
+    rows: Counter[str] = Counter()
+    measured = 0
+    written: list[WrittenFile] = []
+    with ExitStack() as stack:
+        writers: list[RowWriter] = []
+        for split, paths in inputs.items():
+            writer = stack.enter_context(
+                RowWriter(options.out / f"{split}.parquet", rows_per_shard=options.rows_per_shard)
+            )
+            writers.append(writer)
+            for row in _shuffled(options, split, paths, dropped):
+                info = row["extra_info"]
+                rate = pass_rates.get(info["problem_id"])
+                if rate is not None:
+                    info["pass_rate"], info["difficulty"] = rate, measured_difficulty(rate)
+                    measured += 1
+                info["index"] = writer.rows
+                writer.add_row(row)
+                rows[f"{split}/{row['data_source']}"] += 1
+        if not any(writer.rows for writer in writers):
+            raise DataError("the mix is empty: every row was left out by its share or as a repeat")
+        for writer in writers:
+            if writer.rows:
+                written += writer.commit()
+            else:
+                for stale in shards_of(writer.path):
+                    stale.unlink()
+    return written, rows, measured
+
+
+def _shuffled(
+    options: MixOptions, split: str, paths: Sequence[Path], dropped: set[str]
+) -> Iterator[dict[str, Any]]:
+    bytes_in = sum(_uncompressed_bytes(path) for path in paths)
+    with Shuffler(options.out, bytes_in=bytes_in) as shuffler:
+        for path in paths:
+            for row in iter_rows(path):
+                problem_id = row["extra_info"]["problem_id"]
+                if _is_taken(options, row) and problem_id not in dropped:
+                    rank = unit_hash(options.seed, "order", split, row["data_source"], problem_id)
+                    shuffler.add(rank, row)
+        yield from shuffler.rows()
+
+
+def _uncompressed_bytes(path: Path) -> int:
+    metadata = open_prepared(path).metadata
+    return sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+
+
+def _write_report(path: Path, overlaps: Sequence[Overlap]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        for overlap in overlaps:
+            record = {**asdict(overlap.pair), "against": overlap.against, "split": overlap.split}
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    os.replace(temporary, path)
+
+
+def _card(
+    options: MixOptions, result: MixResult, sources: Sequence[Path], held_out: Sequence[Path]
+) -> dict[str, Any]:
+    chosen = asdict(options)
+    chosen.pop("out")
+    return {
+        "mix": dict(options.shares),
+        "options": chosen,
+        "source_files": describe_sources(sources),
+        "held_out_files": describe_sources(held_out),
+        "files": describe_files(result.files),
+        "counts": {
+            "rows": result.rows,
+            "repeats_within_mix": sum(overlap.against == "mix" for overlap in result.overlaps),
+            "repeats_of_held_out": sum(overlap.against == "held_out" for overlap in result.overlaps),
+            "dropped": result.dropped,
+            "measured_difficulty": result.measured,
+        },
+        "wall_s": round(result.wall_s, 1),
+    }

@@ -1,0 +1,48 @@
+"""Reading back what `prepare` and `mix` wrote: rows in batches, or only the columns that are asked for."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from verl_coder.data.writer import shards_of
+from verl_coder.errors import DataError
+from verl_coder.problems import ROW_SCHEMA
+
+_BATCH_ROWS = 64
+
+
+def resolve_prepared(path: Path) -> list[Path]:
+    """The Parquet files at `path`: a file, the shards of a name, or all splits in a folder, never rejected ones."""
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [p for p in sorted(path.glob("*.parquet")) if p.name != "rejected.parquet"]
+    else:
+        found = shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
+    if not found:
+        raise DataError(f"{path}: no such Parquet file, and no shards of it")
+    return found
+
+
+def open_prepared(path: Path) -> pq.ParquetFile:
+    """A Parquet file of rows; DataError when it cannot be read or a column is missing."""
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{path} is not a readable Parquet file ({str(error).splitlines()[0]})") from error
+    missing = [name for name in ROW_SCHEMA.names if name not in file.schema_arrow.names]
+    if missing:
+        raise DataError(
+            f"{path} lacks the column {missing[0]!r}; its columns are {', '.join(file.schema_arrow.names)}"
+        )
+    return file
+
+
+def iter_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows in order, a batch in memory at a time; `columns` may name nested ones (`extra_info.problem_id`)."""
+    file = open_prepared(path)
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns) if columns else None):
+        yield from batch.to_pylist()

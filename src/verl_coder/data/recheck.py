@@ -1,0 +1,87 @@
+"""`verl-coder data verify`: run the references of files that are written already, and keep what passes."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from verl_coder.data.prepared import iter_rows
+from verl_coder.data.rejected import Rejection, write_rejected
+from verl_coder.data.verdicts import VerdictCache
+from verl_coder.data.verification import Candidate, VerifyOptions, verify_all
+from verl_coder.data.writer import RowWriter, WrittenFile
+from verl_coder.errors import DataError
+from verl_coder.problems import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecheckResult:
+    """What was kept and what was not; `trivial` are problems whose tests a constant passes (kept)."""
+
+    files: list[WrittenFile]
+    rejections: list[Rejection]
+    trivial: dict[str, str]
+    rows_read: int
+    wall_s: float
+
+
+def recheck(
+    paths: Sequence[Path],
+    out: Path,
+    options: VerifyOptions,
+    *,
+    on_row: Callable[[str], None] = lambda status: None,
+) -> RecheckResult:
+    """Write the rows of `paths` whose reference passes to files of the same names in `out`; all or none."""
+    return asyncio.run(_recheck(paths, out, options, on_row))
+
+
+async def _recheck(
+    paths: Sequence[Path], out: Path, options: VerifyOptions, on_row: Callable[[str], None]
+) -> RecheckResult:
+    started = time.perf_counter()
+    rejections: list[Rejection] = []
+    trivial: dict[str, str] = {}
+    rows_read = 0
+    with ExitStack() as stack, VerdictCache(out / "verdicts.jsonl") as cache:
+        writers = {path.name: stack.enter_context(RowWriter(out / path.name)) for path in paths}
+        async for candidate, problem, verdict in verify_all(_candidates(paths), options, cache):
+            rows_read += 1
+            on_row("kept" if verdict.status == "passed" else verdict.status)
+            if verdict.status == "passed":
+                writers[candidate.place.partition("[")[0]].add(problem)
+                if verdict.trivial:
+                    trivial[problem.problem_id] = verdict.trivial
+            else:
+                rejections.append(
+                    Rejection(
+                        data_source=problem.data_source,
+                        place=candidate.place,
+                        reason=verdict.status,
+                        message=verdict.message,
+                        problem_id=problem.problem_id,
+                    )
+                )
+        write_rejected(rejections, out / "rejected.parquet")
+        if not any(writer.rows for writer in writers.values()):
+            raise DataError(f"no reference solution passes its tests (see {out}/rejected.parquet)")
+        files = [file for writer in writers.values() if writer.rows for file in writer.commit()]
+    return RecheckResult(
+        files=files,
+        rejections=rejections,
+        trivial=trivial,
+        rows_read=rows_read,
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def _candidates(paths: Sequence[Path]) -> Iterator[Candidate]:
+    for path in paths:
+        for number, row in enumerate(iter_rows(path)):
+            place = f"{path.name}[{number}]"
+            try:
+                yield Candidate(place=place, problems=[Problem.from_row(row)])
+            except DataError as error:
+                raise DataError(f"{place}: {error}") from error

@@ -1,0 +1,51 @@
+"""Rows sorted by a random rank through temporary files: only one bucket of them is in memory at a time."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+BUCKET_BYTES = 64 * 2**20
+
+
+class Shuffler:
+    """`add(rank in [0, 1), row)` as often as wanted, then `rows()` once, in the order of the ranks."""
+
+    def __init__(self, folder: Path, *, bytes_in: int, bucket_bytes: int = BUCKET_BYTES) -> None:
+        self._parent = folder
+        self._count = max(1, -(-bytes_in // bucket_bytes))
+        self._folder: Path | None = None
+        self._streams: list[IO[str]] = []
+
+    def __enter__(self) -> "Shuffler":
+        self._parent.mkdir(parents=True, exist_ok=True)
+        self._folder = Path(tempfile.mkdtemp(prefix=".shuffle-", dir=self._parent))
+        for number in range(self._count):
+            self._streams.append((self._folder / f"{number}.jsonl").open("w+", encoding="utf-8"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for stream in self._streams:
+            stream.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def add(self, rank: float, row: Mapping[str, Any]) -> None:
+        """Put a row into the bucket of its rank."""
+        stream = self._streams[int(rank * self._count)]
+        stream.write(json.dumps([rank, row], ensure_ascii=True) + "\n")
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row, by rising rank."""
+        for stream in self._streams:
+            stream.seek(0)
+            bucket = [json.loads(line) for line in stream]
+            bucket.sort(key=lambda entry: entry[0])
+            for _, row in bucket:
+                yield row
+            stream.truncate(0)
