@@ -21,6 +21,7 @@ from verl_coder.problems import CheckTests
 TIMEOUT_S = 20.0
 """Two reference solutions of the v0.3.1 test file need more than 8 s."""
 
+_NOT_TRANSLATED = "English description is not available"
 _OLD_QUERY_MARK = "Please complete the following python code precisely:"
 
 
@@ -55,6 +56,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         if not mark:
             raise RowError(f"neither 'problem_description' nor {_OLD_QUERY_MARK!r} in 'query'")
         starter_code = rest.strip().removeprefix("```python").removesuffix("```").strip("\n")
+    if statement.startswith(_NOT_TRANSLATED):
+        raise RowError(f"the statement is {statement.strip()!r}", code="no_statement")
     if "assert" not in record.test:
         raise RowError("column 'test' asserts nothing", code="no_tests")
     return Draft(

@@ -43,6 +43,19 @@ class MixOptions:
     rows_per_shard: int | None = None
 
 
+Place = tuple[Path, int]
+"""A row of an input: its file and number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixInput:
+    """One prepared file and the fraction of its rows to take; `name` is its dataset's folder."""
+
+    name: str
+    path: Path
+    share: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
     """A pair for the report: is the other one held out, or in the mix itself?."""
@@ -50,6 +63,7 @@ class Overlap:
     pair: Pair
     against: Literal["mix", "held_out"]
     split: str
+    place: Place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +108,7 @@ def mix(options: MixOptions) -> MixResult:
     held_out = _held_out_files(options)
     pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
     overlaps = list(_find_overlaps(options, inputs, held_out))
-    dropped = {overlap.pair.key for overlap in overlaps} if options.decontaminate else set()
+    dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
     files, rows, measured = _write(options, inputs, dropped, pass_rates)
     result = MixResult(
         files=files,
@@ -105,20 +119,21 @@ def mix(options: MixOptions) -> MixResult:
         wall_s=time.perf_counter() - started,
     )
     _write_report(options.out / "overlaps.jsonl", overlaps)
-    sources = [path for paths in inputs.values() for path in paths]
+    sources = [entry.path for entries in inputs.values() for entry in entries]
     write_card(options.out / "card.json", _card(options, result, sources, held_out))
     return result
 
 
-def _split_files(options: MixOptions, split: str) -> list[Path]:
-    files: list[Path] = []
-    for name in options.shares:
+def _split_files(options: MixOptions, split: str) -> list[MixInput]:
+    files: list[MixInput] = []
+    for name, share in options.shares.items():
         folder = options.data / name
         if not folder.is_dir():
             raise DataError(
                 f"{folder} does not exist; prepare it first: verl-coder data prepare {name} --out {folder}"
             )
-        files += shards_of(folder / f"{split}.parquet")
+        paths = shards_of(folder / f"{split}.parquet")
+        files += [MixInput(name=name, path=path, share=share) for path in paths]
     return files
 
 
@@ -130,37 +145,40 @@ def _held_out_files(options: MixOptions) -> list[Path]:
 
 
 def _find_overlaps(
-    options: MixOptions, inputs: Mapping[str, Sequence[Path]], held_out: Sequence[Path]
+    options: MixOptions, inputs: Mapping[str, Sequence[MixInput]], held_out: Sequence[Path]
 ) -> Iterator[Overlap]:
     """Held-out statements go first, then validation, then train: the later one of a pair is the one to drop."""
     index = DuplicateIndex(similarity=options.similarity)
     held_out_keys = set()
     for path in held_out:
-        for statement, _ in _statements(path):
+        for row in iter_rows(path, columns=_LIGHT_COLUMNS):
+            statement = _statement(row)
             index.add(statement)
             held_out_keys.add(statement.key)
-    for split, paths in inputs.items():
-        for path in paths:
-            for statement, row in _statements(path):
-                if _is_taken(options, row) and (pair := index.add(statement)):
+    for split, entries in inputs.items():
+        for entry in entries:
+            for number, row in _taken_rows(options, entry, columns=_LIGHT_COLUMNS):
+                if pair := index.add(_statement(row)):
                     against: Literal["mix", "held_out"] = "held_out" if pair.other in held_out_keys else "mix"
-                    yield Overlap(pair=pair, against=against, split=split)
+                    yield Overlap(pair=pair, against=against, split=split, place=(entry.path, number))
 
 
-def _statements(path: Path) -> Iterator[tuple[Statement, dict[str, Any]]]:
-    for row in iter_rows(path, columns=_LIGHT_COLUMNS):
-        yield Statement(key=row["extra_info"]["problem_id"], text=statement_of(row["prompt"])), row
+def _statement(row: Mapping[str, Any]) -> Statement:
+    return Statement(key=row["extra_info"]["problem_id"], text=statement_of(row["prompt"]))
 
 
-def _is_taken(options: MixOptions, row: Mapping[str, Any]) -> bool:
-    name, problem_id = row["data_source"], row["extra_info"]["problem_id"]
-    return unit_hash(options.seed, "share", name, problem_id) < options.shares.get(name, 1.0)
+def _taken_rows(
+    options: MixOptions, entry: MixInput, columns: Sequence[str] | None = None
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, row in enumerate(iter_rows(entry.path, columns=columns)):
+        if unit_hash(options.seed, "share", entry.name, row["extra_info"]["problem_id"]) < entry.share:
+            yield number, row
 
 
 def _write(
     options: MixOptions,
-    inputs: Mapping[str, Sequence[Path]],
-    dropped: set[str],
+    inputs: Mapping[str, Sequence[MixInput]],
+    dropped: set[Place],
     pass_rates: Mapping[str, float],
 ) -> tuple[list[WrittenFile], Counter[str], int]:
     rows: Counter[str] = Counter()
@@ -168,12 +186,12 @@ def _write(
     written: list[WrittenFile] = []
     with ExitStack() as stack:
         writers: list[RowWriter] = []
-        for split, paths in inputs.items():
+        for split, entries in inputs.items():
             writer = stack.enter_context(
                 RowWriter(options.out / f"{split}.parquet", rows_per_shard=options.rows_per_shard)
             )
             writers.append(writer)
-            for row in _shuffled(options, split, paths, dropped):
+            for row in _shuffled(options, split, entries, dropped):
                 info = row["extra_info"]
                 rate = pass_rates.get(info["problem_id"])
                 if rate is not None:
@@ -194,16 +212,15 @@ def _write(
 
 
 def _shuffled(
-    options: MixOptions, split: str, paths: Sequence[Path], dropped: set[str]
+    options: MixOptions, split: str, entries: Sequence[MixInput], dropped: set[Place]
 ) -> Iterator[dict[str, Any]]:
-    bytes_in = sum(_uncompressed_bytes(path) for path in paths)
+    bytes_in = sum(_uncompressed_bytes(entry.path) for entry in entries)
     with Shuffler(options.out, bytes_in=bytes_in) as shuffler:
-        for path in paths:
-            for row in iter_rows(path):
-                problem_id = row["extra_info"]["problem_id"]
-                if _is_taken(options, row) and problem_id not in dropped:
-                    rank = unit_hash(options.seed, "order", split, row["data_source"], problem_id)
-                    shuffler.add(rank, row)
+        for entry in entries:
+            for number, row in _taken_rows(options, entry):
+                if (entry.path, number) not in dropped:
+                    problem_id = row["extra_info"]["problem_id"]
+                    shuffler.add(unit_hash(options.seed, "order", split, entry.name, problem_id), row)
         yield from shuffler.rows()
 
 

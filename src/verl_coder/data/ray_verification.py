@@ -1,5 +1,6 @@
 """Verification on every machine of a Ray cluster: one actor with its own embedded sandbox on each."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -45,7 +46,7 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     try:
-        ray.init(address=options.ray_address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=options.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ConfigError(f"no Ray cluster at {options.ray_address!r} ({reason})") from error

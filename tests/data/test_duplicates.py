@@ -1,0 +1,38 @@
+"""Duplicates: punctuation and case do not hide one, another number or word is another problem."""
+
+from verl_coder.data.duplicates import Statement, find_duplicates
+
+LONG = (
+    "Given a list of folders, return the folders after removing all sub-folders in those folders. "
+    "You may return the answer in any order. A folder is a path that starts with a slash."
+)
+
+
+def pairs(*texts: str) -> list[tuple[str, str, str]]:
+    statements = [Statement(key=str(number), text=text) for number, text in enumerate(texts)]
+    return [(pair.key, pair.other, pair.kind) for pair in find_duplicates(statements)]
+
+
+def test_case_punctuation_and_space_do_not_hide_an_exact_duplicate() -> None:
+    assert pairs("Sort a list, please.", "sort  a LIST\nplease") == [("1", "0", "exact")]
+
+
+def test_a_few_changed_words_make_a_near_duplicate() -> None:
+    assert pairs(LONG, "Something else entirely about trees", LONG.replace("answer", "result")) == [
+        ("2", "0", "near")
+    ]
+
+
+def test_problems_of_one_kind_are_not_duplicates() -> None:
+    assert (
+        pairs(
+            "Write a function to find the nth catalan number.",
+            "Write a function to find the median of two sorted lists of same size.",
+            "Write a function to find the largest palindrome in a string.",
+        )
+        == []
+    )
+
+
+def test_the_first_of_several_is_the_one_that_stays() -> None:
+    assert pairs(LONG, LONG, LONG + "!") == [("1", "0", "exact"), ("2", "0", "exact")]

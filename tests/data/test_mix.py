@@ -1,0 +1,155 @@
+"""Mixing: shares, one shuffled order, no test problem left in when asked, measured difficulty."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.data.conftest import toy_record, write_jsonl
+from verl_coder.data.mix import MixOptions, mix, parse_shares
+from verl_coder.data.shuffle import Shuffler
+from verl_coder.errors import DataError
+
+
+@pytest.fixture
+def data(prepare_toy, tmp_path: Path) -> Path:
+    """Two prepared datasets of 100 problems, of which b repeats three of a's test split."""
+    words = [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "omega",
+        "sigma",
+        "kappa",
+        "theta",
+        "zeta",
+        "iota",
+        "rho",
+        "tau",
+    ]
+    for name, start in (("a", 0), ("b", 1000)):
+        records = []
+        for n in range(start, start + 100):
+            text = " ".join(
+                words[(n * 7 + k * k + (n // 12) * k) % 12] + str((n * k) % 11) for k in range(1, 15)
+            )
+            records.append(toy_record(n, text=text))
+        folder = tmp_path / f"raw-{name}"
+        if name == "a":
+            write_jsonl(folder / "test.jsonl", records[:10])
+            stolen = [record["text"] for record in records[:3]]
+            records = records[10:]
+        else:
+            for record, text in zip(records, stolen, strict=False):
+                record["text"] = text.upper() + "!"
+        write_jsonl(folder / "train.jsonl", records)
+        prepare_toy(folder, tmp_path / "data" / name)
+    return tmp_path / "data"
+
+
+def rows(folder: Path, split: str) -> list[dict]:
+    return pq.read_table(folder / f"{split}.parquet").to_pylist()
+
+
+def ids(folder: Path, split: str) -> list[str]:
+    return [row["extra_info"]["problem_id"] for row in rows(folder, split)]
+
+
+def test_all_rows_are_there_once_in_a_new_order_that_repeats(data: Path, tmp_path: Path) -> None:
+    for out in ("m1", "m2"):
+        mix(MixOptions(shares={"a": 1, "b": 1}, data=data, out=tmp_path / out))
+    together = ids(data / "a", "train") + ids(data / "b", "train")
+    mixed = ids(tmp_path / "m1", "train")
+    assert sorted(mixed) == sorted(together) and mixed != together
+    assert (tmp_path / "m1" / "train.parquet").read_bytes() == (
+        tmp_path / "m2" / "train.parquet"
+    ).read_bytes()
+    assert [row["extra_info"]["index"] for row in rows(tmp_path / "m1", "train")] == list(range(len(mixed)))
+    mix(MixOptions(shares={"a": 1, "b": 1}, data=data, out=tmp_path / "m3", seed=1))
+    assert ids(tmp_path / "m3", "train") != mixed
+
+
+def test_a_share_takes_that_fraction_of_the_one_dataset(data: Path, tmp_path: Path) -> None:
+    mix(MixOptions(shares={"a": 1, "b": 0.5}, data=data, out=tmp_path / "m"))
+    mixed = ids(tmp_path / "m", "train")
+    from_a, from_b = set(ids(data / "a", "train")), set(ids(data / "b", "train"))
+    assert from_a <= set(mixed)
+    assert 0.3 < len(set(mixed) & from_b) / len(from_b) < 0.7
+
+
+def test_repeats_of_held_out_problems_are_reported_and_dropped_when_asked(data: Path, tmp_path: Path) -> None:
+    options = {"shares": {"a": 1.0, "b": 1.0}, "data": data}
+    kept = mix(MixOptions(out=tmp_path / "kept", **options))
+    found = {
+        overlap.pair.key: overlap.pair.other for overlap in kept.overlaps if overlap.against == "held_out"
+    }
+    assert found == {"toy/1000": "toy/0", "toy/1001": "toy/1", "toy/1002": "toy/2"}
+    report = [json.loads(line) for line in (tmp_path / "kept" / "overlaps.jsonl").read_text().splitlines()]
+    assert {entry["key"] for entry in report} >= set(found)
+    everything = set(ids(tmp_path / "kept", "train") + ids(tmp_path / "kept", "validation"))
+    assert set(found) <= everything
+    mix(MixOptions(out=tmp_path / "clean", decontaminate=True, **options))
+    clean = set(ids(tmp_path / "clean", "train") + ids(tmp_path / "clean", "validation"))
+    assert not clean & set(found)
+    assert clean == everything - {overlap.pair.key for overlap in kept.overlaps}
+
+
+def test_of_two_copies_of_one_dataset_one_stays(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "b", data / "b-again")
+    mix(MixOptions(shares={"b": 1, "b-again": 1}, data=data, out=tmp_path / "m", decontaminate=True))
+    mixed = ids(tmp_path / "m", "train") + ids(tmp_path / "m", "validation")
+    assert len(mixed) == len(set(mixed)) and len(mixed) > 80
+
+
+def test_a_measured_pass_rate_sets_the_difficulty(data: Path, tmp_path: Path) -> None:
+    first, second, *_ = ids(data / "a", "train")
+    samples = [{"problem_id": first, "acc": acc} for acc in (1.0, 1.0, 1.0, 0.0)]
+    rates = write_jsonl(tmp_path / "rates.jsonl", [*samples, {"problem_id": second, "pass_rate": 0.1}])
+    result = mix(MixOptions(shares={"a": 1}, data=data, out=tmp_path / "m", pass_rates=rates))
+    assert result.measured == 2
+    info = {row["extra_info"]["problem_id"]: row["extra_info"] for row in rows(tmp_path / "m", "train")}
+    assert (info[first]["pass_rate"], info[first]["difficulty"]) == (0.75, "easy")
+    assert (info[second]["pass_rate"], info[second]["difficulty"]) == (0.1, "hard")
+    assert sum(entry["pass_rate"] is None for entry in info.values()) == len(info) - 2
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ({"problem_id": "toy/1", "acc": 7}, r"rates\.jsonl:1: acc is 7\.0; it must lie between 0 and 1"),
+        ({"problem_id": "toy/1"}, r"rates\.jsonl:1: needs a text problem_id and one of"),
+    ],
+)
+def test_a_bad_pass_rate_is_named(data: Path, tmp_path: Path, line: dict, message: str) -> None:
+    rates = write_jsonl(tmp_path / "rates.jsonl", [line])
+    with pytest.raises(DataError, match=message):
+        mix(MixOptions(shares={"a": 1}, data=data, out=tmp_path / "m", pass_rates=rates))
+
+
+def test_a_dataset_that_was_not_prepared_is_named_with_the_command(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="c does not exist; prepare it first: verl-coder data prepare c"):
+        mix(MixOptions(shares={"c": 1}, data=data, out=tmp_path / "m"))
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("text", ["mbpp=two", "mbpp=0", "mbpp=2", "mbpp=1,mbpp=1", ""])
+def test_a_share_that_makes_no_sense_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match="--mix"):
+        parse_shares(text)
+
+
+def test_shares_are_parsed() -> None:
+    assert parse_shares("mbpp=1, apps=0.5,kodcode") == {"mbpp": 1.0, "apps": 0.5, "kodcode": 1.0}
+
+
+def test_rows_come_in_the_order_of_their_ranks_whatever_the_buckets(tmp_path: Path) -> None:
+    ranks = [((n * 37) % 100) / 100 for n in range(100)]
+    for buckets in (1, 7):
+        with Shuffler(tmp_path, bytes_in=buckets, bucket_bytes=1) as shuffler:
+            for rank in ranks:
+                shuffler.add(rank, {"rank": rank})
+            assert [row["rank"] for row in shuffler.rows()] == sorted(ranks)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,170 @@
+"""Preparing a dataset: bad input is named and the rest goes on, splits are stable, bytes repeat."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.data.conftest import toy_record, write_jsonl
+from verl_coder.errors import DataError
+from verl_coder.problems import ROW_SCHEMA, Problem
+
+
+def read(folder: Path, split: str) -> list[Problem]:
+    path = folder / f"{split}.parquet"
+    return [Problem.from_row(row) for row in pq.read_table(path).to_pylist()] if path.exists() else []
+
+
+def rejected(folder: Path) -> list[dict]:
+    return pq.read_table(folder / "rejected.parquet").to_pylist()
+
+
+def hidden_leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_each_bad_row_is_named_and_the_rest_is_written(prepare_toy, tmp_path: Path) -> None:
+    no_text = {k: v for k, v in toy_record(3).items() if k != "text"}
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(1), toy_record(2, tests=[]), no_text, [1]])
+    with path.open("a") as stream:
+        stream.write(json.dumps(toy_record(1)) + "\n" + json.dumps(toy_record(5, id="x")) + "\n")
+        stream.write(json.dumps(toy_record(6)) + "\n" + '{"id": 7, "text": "cut o')
+    result = prepare_toy(path)
+    assert sum(file.rows for file in result.files) == 2
+    found = {row["place"]: (row["reason"], row["message"]) for row in rejected(tmp_path / "out")}
+    assert found["train.jsonl:2"] == ("no_tests", "the record has no tests")
+    assert "column 'text' is missing; the columns are code, id" in found["train.jsonl:3"][1]
+    assert "not a JSON object but list" in found["train.jsonl:4"][1]
+    assert found["train.jsonl:5"][0] == "duplicate_id"
+    assert "column 'id'" in found["train.jsonl:6"][1] and "'x'" in found["train.jsonl:6"][1]
+    assert "not JSON" in found["train.jsonl:8"][1]
+    assert len(found) == 6
+
+
+def test_strict_stops_at_the_first_bad_row_and_leaves_nothing(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(1), toy_record(2, tests=[]), toy_record(3)])
+    with pytest.raises(DataError, match=r"^train\.jsonl:2: the record has no tests$"):
+        prepare_toy(path, strict=True)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_source_without_any_usable_row_is_an_error_and_older_files_stay(
+    prepare_toy, tmp_path: Path
+) -> None:
+    good = write_jsonl(tmp_path / "good" / "train.jsonl", [toy_record(n) for n in range(9)])
+    prepare_toy(good)
+    before = (tmp_path / "out" / "train.parquet").read_bytes()
+    bad = write_jsonl(tmp_path / "bad" / "train.jsonl", [{"question": "?"}, {"question": "!"}])
+    with pytest.raises(
+        DataError, match=r"none of the 2 records is usable; the first, train\.jsonl:1: column"
+    ):
+        prepare_toy(bad)
+    assert (tmp_path / "out" / "train.parquet").read_bytes() == before
+    assert hidden_leftovers(tmp_path / "out") == []
+
+
+def test_a_wrong_source_name_says_what_it_may_be(prepare_toy) -> None:
+    with pytest.raises(DataError, match=r"'no-such\.jsonl' is neither a file, nor a folder, nor a hub name"):
+        prepare_toy("no-such.jsonl")
+
+
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "json", "parquet"])
+def test_every_file_format_gives_the_same_rows(prepare_toy, tmp_path: Path, form: str) -> None:
+    records = [toy_record(n) for n in range(20)]
+    path = tmp_path / f"data.{form}"
+    if form == "parquet":
+        pq.write_table(pa.Table.from_pylist(records), path)
+    elif form == "json":
+        path.write_text(json.dumps(records, indent=2))
+    elif form == "jsonl.gz":
+        path.write_bytes(gzip.compress("\n".join(map(json.dumps, records)).encode()))
+    else:
+        write_jsonl(path, records)
+    prepare_toy(path)
+    ids = {p.problem_id for split in ("train", "validation") for p in read(tmp_path / "out", split)}
+    assert ids == {f"toy/{n}" for n in range(20)}
+
+
+@pytest.mark.parametrize("form", ["jsonl.gz", "json", "parquet"])
+def test_a_damaged_file_keeps_what_can_be_read_and_names_itself(
+    prepare_toy, tmp_path: Path, form: str
+) -> None:
+    records = [toy_record(n) for n in range(2000)]
+    path = tmp_path / f"data.{form}"
+    if form == "json":
+        path.write_text(json.dumps(records)[:-3000])
+    elif form == "jsonl.gz":
+        path.write_bytes(gzip.compress("\n".join(map(json.dumps, records)).encode())[:-2000])
+    else:
+        pq.write_table(pa.Table.from_pylist(records), path)
+        path.write_bytes(path.read_bytes()[:-2000])
+    if form == "parquet":  # its index is at the end
+        with pytest.raises(DataError, match=r"data\.parquet: not a readable Parquet file"):
+            prepare_toy(path)
+        return
+    result = prepare_toy(path)
+    assert sum(file.rows for file in result.files) > 100
+    assert any(row["place"].startswith(f"data.{form}") for row in rejected(tmp_path / "out"))
+
+
+def test_a_folder_is_read_by_its_file_names_and_test_rows_are_held_out(prepare_toy, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    write_jsonl(folder / "toy-train.jsonl", [toy_record(n) for n in range(30)])
+    write_jsonl(folder / "toy-test.jsonl", [toy_record(n) for n in range(100, 105)])
+    prepare_toy(folder)
+    assert {p.problem_id for p in read(tmp_path / "out", "test")} == {f"toy/{n}" for n in range(100, 105)}
+
+
+def test_a_problem_keeps_its_split_when_the_dataset_grows_or_is_reordered(
+    prepare_toy, tmp_path: Path
+) -> None:
+    records = [toy_record(n) for n in range(300)]
+    prepare_toy(write_jsonl(tmp_path / "a.jsonl", records[:100]), tmp_path / "a")
+    prepare_toy(write_jsonl(tmp_path / "b.jsonl", records[::-1]), tmp_path / "b")
+    small = {p.problem_id for p in read(tmp_path / "a", "validation")}
+    large = {p.problem_id for p in read(tmp_path / "b", "validation")}
+    assert small == {problem for problem in large if int(problem.split("/")[1]) < 100}
+    assert 0.12 < len(large) / 300 < 0.28
+    prepare_toy(tmp_path / "b.jsonl", tmp_path / "c", seed=1)
+    assert {p.problem_id for p in read(tmp_path / "c", "validation")} != large
+
+
+def test_the_same_command_gives_the_same_bytes(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(50)] + [{"id": 1}])
+    prepare_toy(path, tmp_path / "a")
+    prepare_toy(path, tmp_path / "b")
+    for name in ("train.parquet", "validation.parquet", "rejected.parquet"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_difficulty_words_become_three_levels_and_can_be_chosen(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(9)])
+    prepare_toy(path)
+    found = {p.problem_id: p.difficulty for s in ("train", "validation") for p in read(tmp_path / "out", s)}
+    assert [found[f"toy/{n}"] for n in range(3)] == ["easy", "medium", "hard"]
+    prepare_toy(path, difficulty="hard", limit=2)
+    kept = [p for split in ("train", "validation") for p in read(tmp_path / "out", split)]
+    assert sorted(p.problem_id for p in kept) == ["toy/2", "toy/5"]
+
+
+def test_only_the_visible_tests_are_in_the_prompt(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(9)])
+    prepare_toy(path, load={"visible_tests": 1})
+    for problem in read(tmp_path / "out", "train"):
+        shown = "\n".join(message["content"] for message in problem.prompt)
+        assert problem.tests.tests[0] in shown and problem.tests.tests[1] not in shown
+
+
+def test_every_file_has_the_one_schema_and_the_card_tells_its_hash(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(30)] + [{}])
+    result = prepare_toy(path, rows_per_shard=10)
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert [file["sha256"] for file in card["files"]] == [file.sha256 for file in result.files]
+    assert card["counts"]["read"] == 31 and card["counts"]["rejected"] == {"bad_row": 1}
+    assert card["options"]["load"]["protocol"] == "tool" and card["versions"]["pyarrow"] == pa.__version__
+    for file in result.files:
+        assert pq.read_schema(file.path).equals(ROW_SCHEMA)
+    assert any("-00001-of-" in file.path.name for file in result.files)
