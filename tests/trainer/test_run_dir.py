@@ -55,7 +55,7 @@ def test_a_checkpoint_of_another_shape_is_refused(
 ) -> None:
     run_dir = RunDir(tmp_path / "run")
     run_dir.path.mkdir()
-    run_dir.check_shape(_config(_model(tmp_path / "small", 32)))
+    run_dir.record_shape(_config(_model(tmp_path / "small", 32)))
     _checkpoint(run_dir, 5)
     with pytest.raises(CheckpointError, match=key):
         run_dir.check_shape(_config(_model(tmp_path / "other", hidden), lora_rank))

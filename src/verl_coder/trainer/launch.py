@@ -15,7 +15,6 @@ from rich.console import Console
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT
-from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.trainer.curve import draw_curve
 from verl_coder.trainer.memory import MemoryWatch
 from verl_coder.trainer.plan import Plan, prepare_data
@@ -86,6 +85,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
             plan.config.trainer.val_before_train = plan.config.trainer.val_before_train and not evaluated
     elif plan.run_dir.timing.is_file():
         plan.run_dir.timing.unlink()
+    plan.run_dir.record_shape(plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
 
 
@@ -126,6 +126,8 @@ def _sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
             )
         yield url, []
         return
+    from verl_coder.sandbox.embedded import EmbeddedSandbox
+
     with EmbeddedSandbox() as sandbox:
         yield sandbox.url, [sandbox.pid]
 
@@ -206,7 +208,8 @@ def reason_in_log(log: Path) -> str:
     """The last exception in a log: its last line of the form `Name: message`, without Ray's colours."""
     import re
 
-    plain = re.sub(r"\x1b\[[0-9;]*m|^\([^)]*pid=\d+\)\s?", "", log.read_text(errors="replace"), flags=re.M)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
+    plain = re.sub(r"^\([^)]*pid=\d+\)\s?", "", plain, flags=re.M)
     named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
     told = [line for line in named if "RayTaskError" not in line and "ActorDiedError" not in line]
     return (told or named or ["no exception in the log"])[-1].strip()[:400]

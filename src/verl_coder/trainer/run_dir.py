@@ -88,7 +88,7 @@ class RunDir:
         return int(json.loads(self.summary.read_text())["steps"]) if self.summary.is_file() else 0
 
     def check_shape(self, config: DictConfig) -> None:
-        """Record the shape of a new run; CheckpointError where a checkpoint here has another one."""
+        """CheckpointError where the checkpoint here has another shape than the run asks for."""
         shape = model_shape(config)
         if self.checkpoint_step() and self.shape.is_file():
             before = json.loads(self.shape.read_text())
@@ -98,7 +98,10 @@ class RunDir:
                         f"the checkpoint in {self.checkpoints} was trained with {key}={before.get(key)}, this "
                         f"run asks for {value}: take that setting back, or another folder with OUT="
                     )
-        write_atomically(self.shape, json.dumps(shape, indent=1))
+
+    def record_shape(self, config: DictConfig) -> None:
+        """Write down the shape of the run, for the next start."""
+        write_atomically(self.shape, json.dumps(model_shape(config), indent=1))
 
     def drop_metrics_after(self, step: int) -> None:
         """Forget metrics later than `step`: those steps are trained again after a resume."""

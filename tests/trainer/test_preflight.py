@@ -1,0 +1,124 @@
+"""What is wrong with a run is found before Ray starts, and named."""
+
+from collections import namedtuple
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.paths import repository_root
+from verl_coder.trainer import preflight
+from verl_coder.trainer.plan import TrainRequest, make_plan
+from verl_coder.trainer.settings import parse_settings
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    """The smallest recipe, composed once."""
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.train_files: no file .*nowhere\.parquet"):
+        preflight.check_parquet("data.train_files", [tmp_path / "nowhere.parquet"])
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"data_source": ["x"], "prompt": ["y"]}), path)
+    with pytest.raises(DataError, match="lacks the column 'agent_name'"):
+        preflight.check_parquet("data.train_files", [path])
+
+
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_text("not parquet")
+    with pytest.raises(DataError, match="not a Parquet file"):
+        preflight.check_parquet("data.val_files", [path])
+
+
+def test_a_model_folder_without_config_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"MODEL: .* has no config\.json"):
+        preflight.check_model(str(tmp_path))
+
+
+def test_a_model_that_is_neither_folder_nor_hub_name_is_named() -> None:
+    with pytest.raises(ConfigError, match="no folder /nowhere/model"):
+        preflight.check_model("/nowhere/model")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((repository_root() / "tool_config").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_tool_file_names_classes_that_exist_and_begins_with_its_command(path: Path) -> None:
+    preflight.check_tools(str(path))
+    assert path.name in path.read_text().splitlines()[0]
+
+
+def test_a_tool_class_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    original = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()
+    path.write_text(original.replace("PythonInterpreter", "PythonInterpretter"))
+    with pytest.raises(ConfigError, match=r"no class .*PythonInterpretter"):
+        preflight.check_tools(str(path))
+
+
+def test_a_tool_without_schema_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text("tools:\n  - class_name: a.b.C\n    config: {type: native}\n")
+    with pytest.raises(ConfigError, match="lacks 'tool_schema'"):
+        preflight.check_tools(str(path))
+
+
+def test_too_little_disk_is_named(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(100, 99, 1))
+    with pytest.raises(ConfigError, match=r"0\.0 GiB free, the checkpoints need"):
+        preflight.check_disk(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("actor_rollout_ref.actor.ppo_mini_batch_size=5",), "multiple of"),
+        (("actor_rollout_ref.rollout.n=1",), "GRPO"),
+        (("data.max_response_length=9000",), "max_model_len"),
+        (("trainer.total_training_steps=0",), "total_training_steps"),
+    ],
+)
+def test_sizes_that_cannot_work_are_refused(tmp_path: Path, overrides: tuple[str, ...], message: str) -> None:
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=overrides))
+    with pytest.raises(ConfigError, match=message):
+        preflight.check_batch_sizes(plan.config)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+verl_coder.pol_interval_s=1", "no such setting"),
+        ("verl_coder.poll_interval_s=0", "poll_interval_s"),
+        ("verl_coder.max_sandbox_unavailable_share=2", "max_sandbox_unavailable_share"),
+    ],
+)
+def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+
+
+def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:
+    reward = tmp_path / "mine.py"
+    reward.write_text("")
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), reward=str(reward), seed=3))
+    assert plan.config.reward.custom_reward_function.path == str(reward)
+    assert parse_settings(plan.config.verl_coder).seed == 3
+    assert plan.config.data.seed == 4
+
+
+def test_planning_writes_nothing(tmp_path: Path) -> None:
+    make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "run")))
+    assert list(tmp_path.iterdir()) == []
