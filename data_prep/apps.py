@@ -3,7 +3,6 @@
 python data_prep/apps.py --source train.jsonl --difficulty interview --out outputs/data/apps
 """
 
-import json
 from typing import Any
 
 from verl_coder.data import (
@@ -14,6 +13,7 @@ from verl_coder.data import (
     RawRecord,
     Record,
     RowError,
+    parse_json,
     parse_record,
     run_script,
 )
@@ -37,8 +37,8 @@ class AppsRecord(Record):
 def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     """One APPS record; its visible examples are in the question."""
     record = parse_record(AppsRecord, raw)
-    spec = _parse_json("input_output", record.input_output) or {}
-    references = _parse_json("solutions", record.solutions) or []
+    spec = parse_json("input_output", record.input_output) or {}
+    references = parse_json("solutions", record.solutions) or []
     if not isinstance(spec, dict) or not isinstance(references, list):
         raise RowError("column 'input_output' must hold an object and 'solutions' a list")
     inputs, outputs = spec.get("inputs") or [], spec.get("outputs") or []
@@ -88,15 +88,6 @@ def _function_tests(
 def _text(value: Any) -> str:
     """A few rows hold a list of lines instead of a text."""
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _parse_json(column: str, text: str) -> Any:
-    if not text.strip():
-        return None
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RowError(f"column {column!r} is not JSON ({error}): {text[:60]!r}") from error
 
 
 DATASET = Dataset(

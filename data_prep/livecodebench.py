@@ -19,6 +19,7 @@ from verl_coder.data import (
     RawRecord,
     Record,
     RowError,
+    parse_json,
     parse_record,
     run_script,
 )
@@ -50,10 +51,11 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     cases = [*_cases("public_test_cases", record), *_cases("private_test_cases", record)]
     if not cases:
         raise RowError("columns 'public_test_cases' and 'private_test_cases' hold no tests", code="no_tests")
-    name = str(json.loads(record.metadata or "{}").get("func_name") or "")
+    metadata = parse_json("metadata", record.metadata)
+    name = str(metadata.get("func_name") or "") if isinstance(metadata, dict) else ""
     try:
         tests = _function_tests(name, record, cases) if name else _stdio_tests(cases)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RowError(f"a test case lacks 'input' or 'output', or they are not JSON ({error})") from error
     return Draft(
         problem_id=f"livecodebench/{record.question_id}",

@@ -11,6 +11,7 @@ from verl_coder.data.dataset import (
     RawRecord,
     Record,
     RowError,
+    parse_json,
     parse_record,
 )
 from verl_coder.data.python_code import imported_from_solution, tested_name
@@ -28,6 +29,7 @@ __all__ = [
     "RowError",
     "WrittenFile",
     "imported_from_solution",
+    "parse_json",
     "parse_python",
     "parse_record",
     "run_script",

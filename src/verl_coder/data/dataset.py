@@ -1,6 +1,7 @@
 """What a `data_prep/<dataset>.py` defines: where the raw records are and how one becomes a problem."""
 
 import importlib.util
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -145,6 +146,16 @@ def parse_record(model: type[RecordModel], raw: RawRecord) -> RecordModel:
             raise RowError(f"column {column!r} is missing; the columns are {columns}") from error
         value = repr(first.get("input"))[:60]
         raise RowError(f"column {column!r}: {first['msg'].lower()}, got {value}") from error
+
+
+def parse_json(column: str, text: str) -> Any:
+    """The value of a column that holds JSON in a string, None where it is empty; RowError names the column."""
+    if not text.strip():
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"column {column!r} is not JSON ({error}): {text[:60]!r}") from error
 
 
 def normalise_difficulty(label: str) -> Difficulty:

@@ -168,7 +168,10 @@ class _Preparation:
         if row.value is None:
             raise RowError(row.error)
         load, name = self.options.load, self.dataset.name
-        draft = self.dataset.to_draft(row.value, row.split, load)
+        try:
+            draft = self.dataset.to_draft(row.value, row.split, load)
+        except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise RowError(f"the loader fails with {error!r}"[:300]) from error
         if not draft.tests or not all(len(tests) for tests in draft.tests):
             raise RowError("the record has no tests", code="no_tests")
         if not draft.statement.strip():

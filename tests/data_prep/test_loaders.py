@@ -1,0 +1,179 @@
+"""What each loader makes of the peculiarities of its dataset."""
+
+import base64
+import json
+import pickle
+import zlib
+from typing import Any
+
+import pytest
+
+from verl_coder.data.dataset import Draft, LoadOptions, RowError, load_dataset_file
+from verl_coder.problems import AssertTests, CheckTests, FunctionTests, PytestTests, StdioTests
+
+
+def draft(
+    name: str, example: str, split: str = "train", visible_tests: int | None = None, **changes: Any
+) -> Draft:
+    dataset = load_dataset_file(name)
+    record = {**dataset.example_records[example], **changes}
+    return dataset.to_draft(record, split, LoadOptions(variant=example, visible_tests=visible_tests))
+
+
+def test_mbpp_holds_out_the_papers_test_ids() -> None:
+    splits = {number: draft("mbpp", "full", task_id=number).split for number in (10, 11, 510, 511, 974)}
+    assert splits == {10: None, 11: "test", 510: "test", 511: None, 974: None}
+
+
+def test_mbpp_set_up_runs_after_the_solution_and_line_ends_are_unix() -> None:
+    made = draft("mbpp", "full", test_setup_code="root = Node(1)\r\n", code="class Node:\r\n  pass\r\n")
+    [tests] = made.tests
+    assert isinstance(tests, AssertTests) and tests.setup == "root = Node(1)"
+    assert made.references == ("class Node:\n  pass\n",)
+
+
+def test_mbpp_shows_its_three_asserts_or_as_many_as_asked() -> None:
+    assert len(draft("mbpp", "full").examples) == 3
+    assert len(draft("mbpp", "full", visible_tests=1).examples) == 1
+    assert len(draft("mbpp", "full", visible_tests=1).tests[0]) == 3
+
+
+def test_mbpp_plus_script_runs_on_the_candidate_it_is_given() -> None:
+    [tests] = draft("mbpp", "plus").tests
+    assert isinstance(tests, CheckTests)
+    namespace: dict[str, Any] = {}
+    exec(tests.check, namespace)
+    namespace["check"](lambda n: 2 * n)
+    with pytest.raises(AssertionError):
+        namespace["check"](lambda n: n + 2)
+
+
+def evalplus(**changes: Any) -> Draft:
+    record = {
+        "task_id": "Mbpp/2",
+        "prompt": '"""\nWrite a function to halve a number.\n"""',
+        "entry_point": "halve",
+        "canonical_solution": "def halve(n):\n    return n / 2",
+        "base_input": [[4]],
+        "plus_input": [[5], ["text"]],
+        "atol": 0,
+        "assertion": "assert halve(4) == 2",
+        **changes,
+    }
+    return load_dataset_file("mbpp").to_draft(record, "train", LoadOptions(variant="plus"))
+
+
+def test_evalplus_own_file_compares_with_the_canonical_solution() -> None:
+    made = evalplus()
+    [tests] = made.tests
+    assert made.statement == "Write a function to halve a number." and isinstance(tests, CheckTests)
+    namespace: dict[str, Any] = {}
+    exec(tests.check, namespace)
+    namespace["check"](lambda n: n * 0.5)
+    with pytest.raises(AssertionError, match=r"halve\(\*\[5\]\) is 2, expected 2\.5"):
+        namespace["check"](lambda n: n // 2)
+
+
+def test_apps_difficulty_and_test_split() -> None:
+    assert draft("apps", "all", split="test").split == "test"
+    assert draft("apps", "all", split="train").split is None
+    assert draft("apps", "all", split="test").problem_id != draft("apps", "all", split="train").problem_id
+
+
+def test_apps_programs_and_functions() -> None:
+    [program] = draft("apps", "all").tests
+    assert isinstance(program, StdioTests) and program.tests[0].output == "10\n"
+    first, second = draft("apps", "call-based").tests
+    assert isinstance(first, FunctionTests) and isinstance(second, FunctionTests)
+    assert (first.class_name, first.entry_point) == ("Solution", "double")
+    assert (first.tests[0].args, first.tests[0].expected, second.tests[0].expected) == ((5,), 10, [10])
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"input_output": ""}, "no_tests", "holds no tests"),
+        ({"input_output": '{"inputs": [], "outputs": []}'}, "no_tests", "holds no tests"),
+        ({"input_output": '{"inputs": ["1"'}, "bad_row", "'input_output' is not JSON"),
+        ({"input_output": '{"inputs": ["1"], "outputs": []}'}, "bad_row", "lists of one length"),
+        ({"solutions": "[oops"}, "bad_row", "'solutions' is not JSON"),
+    ],
+)
+def test_apps_bad_columns_are_named(changes: dict[str, str], code: str, message: str) -> None:
+    with pytest.raises(RowError, match=message) as caught:
+        draft("apps", "all", **changes)
+    assert caught.value.code == code
+
+
+def test_apps_without_solutions_still_loads_for_evaluation() -> None:
+    assert draft("apps", "all", solutions="").references == ()
+
+
+def test_leetcode_old_and_new_columns_say_the_same() -> None:
+    new, old = draft("leetcode", "v0.3.1"), draft("leetcode", "v0.2.0")
+    assert new.statement.strip() == old.statement.strip()
+    assert new.starter_code.strip() == old.starter_code.strip()
+    assert new.tests == old.tests and new.difficulty == old.difficulty == "Easy"
+    assert new.tool_prelude == "from typing import *\n"
+
+
+def test_leetcode_own_test_file_is_held_out() -> None:
+    assert draft("leetcode", "v0.3.1", split="test").split == "test"
+
+
+def test_leetcode_without_a_statement_is_left_out() -> None:
+    text = "English description is not available for the problem. Please switch to Chinese."
+    with pytest.raises(RowError) as caught:
+        draft("leetcode", "v0.3.1", problem_description=text)
+    assert caught.value.code == "no_statement"
+
+
+def test_kodcode_tests_get_the_import_that_they_lack_and_only_then() -> None:
+    [tests] = draft("kodcode", "light-rl-10k").tests
+    assert isinstance(tests, PytestTests) and tests.test.startswith("from solution import double\n")
+    own = "from solution import double\n\ndef test_it():\n    assert double(1) == 2"
+    [tests] = draft("kodcode", "light-rl-10k", test=own).tests
+    assert isinstance(tests, PytestTests) and tests.test == own
+
+
+def test_kodcode_without_test_info_imports_everything() -> None:
+    made = draft("kodcode", "light-rl-10k", test_info=None)
+    assert made.tests[0].test.startswith("from solution import *\n")  # type: ignore[attr-defined]
+    assert made.entry_point == "double"
+
+
+def test_humaneval_statement_is_the_docstring() -> None:
+    made = draft("humaneval", "all")
+    assert made.statement.startswith("Return twice n.") and "def double" not in made.statement
+    assert made.split == "test"
+
+
+def test_livecodebench_private_cases_may_be_packed() -> None:
+    cases = [{"input": "3\n", "output": "6\n", "testtype": "stdin"}]
+    packed = base64.b64encode(zlib.compress(pickle.dumps(json.dumps(cases)))).decode()
+    [tests] = draft("livecodebench", "all", private_test_cases=packed).tests
+    assert isinstance(tests, StdioTests) and [case.output for case in tests.tests] == ["2\n", "6\n"]
+
+
+def test_livecodebench_functions_take_one_json_value_a_line() -> None:
+    cases = json.dumps([{"input": "[1, 2]\n3", "output": "true", "testtype": "functional"}])
+    [tests] = draft(
+        "livecodebench",
+        "all",
+        public_test_cases="[]",
+        private_test_cases=cases,
+        metadata='{"func_name": "f"}',
+        starter_code="class Solution:\n    def f(self, xs, k):",
+    ).tests
+    assert isinstance(tests, FunctionTests) and tests.tests[0].args == ([1, 2], 3)
+    assert tests.tests[0].expected is True and tests.class_name == "Solution"
+
+
+def test_livecodebench_pickle_that_asks_for_code_is_refused() -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return print, ("ran",)
+
+    packed = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
+    with pytest.raises(RowError, match=r"asks for builtins\.print"):
+        draft("livecodebench", "all", private_test_cases=packed)
