@@ -1,0 +1,20 @@
+"""1 if every hidden test passes, else 0; grading stops at the first test that does not."""
+
+from typing import Any
+
+from verl_coder.rewards import grade_answer
+
+
+async def compute_score(
+    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any], **kwargs: Any
+) -> dict[str, float]:
+    """score = acc."""
+    report = await grade_answer(solution_str, ground_truth, stop_early=True)
+    acc = float(report.outcome == "passed")
+    return {
+        "score": acc,
+        "acc": acc,
+        "no_code": float(report.outcome == "no_code"),
+        "timeout": float(report.outcome == "timeout"),
+        "sandbox_unavailable": float(report.outcome == "sandbox_unavailable"),
+    }

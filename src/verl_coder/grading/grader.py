@@ -1,0 +1,123 @@
+"""`grade`: a solution against a test suite, over any sandbox."""
+
+import asyncio
+import json
+import secrets
+import weakref
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.grading.bundle import (
+    WRONG_VERSION_STATUS,
+    encode_file,
+    program_code,
+    program_file,
+)
+from verl_coder.grading.plan import Plan, make_plan, spec_bytes
+from verl_coder.grading.report import Strength, TestReport, empty_report, report_from_judge
+from verl_coder.problems import TestSuite
+from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, SandboxClient
+
+_SLACK_S = 5.0
+_other_python: "weakref.WeakSet[SandboxClient]" = weakref.WeakSet()
+"""Clients whose sandbox runs another Python version than this one: they get source instead of bytecode."""
+
+
+async def grade(
+    code: str, tests: TestSuite, sandbox: SandboxClient, *, stop_early: bool = False
+) -> TestReport:
+    """Grade `code`; `stop_early` ends at the first test that does not pass (the rest counts as not run).
+
+    A sandbox that does not answer gives the outcome `sandbox_unavailable`, never an exception. DataError
+    where the tests themselves are unusable.
+    """
+    plan = make_plan(tests)
+    if not code.strip():
+        return empty_report("no_code", plan.total, "the completion holds no code")
+    try:
+        strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
+        run = _run_pair if strength == "pair" else _run_single
+        for attempt in range(3):
+            nonce = secrets.token_hex(8)
+            spec = spec_bytes(plan, stop_early=stop_early, nonce=nonce)
+            result = await run(code, plan, spec, sandbox)
+            raw = _find_report(result.stdout or "", nonce)
+            if raw is not None:
+                return report_from_judge(json.loads(raw), strength=strength)
+            if result.return_code == WRONG_VERSION_STATUS:
+                _other_python.add(sandbox)
+            elif result.status == "TimeLimitExceeded":
+                return empty_report("timeout", plan.total, f"no verdict within {plan.budget_s:g} s")
+            elif attempt == 2 or (result.return_code or 0) >= 0:
+                break
+    except SandboxUnavailableError as error:
+        return empty_report("sandbox_unavailable", plan.total, str(error))
+    words = (result.stderr or "").strip().splitlines()[-1:] or [f"exit status {result.return_code}"]
+    return empty_report("error", plan.total, f"the judge ended without a report: {words[0]}")
+
+
+def _find_report(stdout: str, nonce: str) -> str | None:
+    """The line that starts with the nonce, which the solution cannot know."""
+    position = stdout.find(nonce)
+    return stdout[position + len(nonce) :].partition("\n")[0] if position >= 0 else None
+
+
+def _job_bytes(code: str, plan: Plan) -> bytes:
+    return json.dumps({**plan.job, "code": code}).encode()
+
+
+async def _run_pair(code: str, plan: Plan, spec: bytes, sandbox: SandboxClient) -> CommandResult:
+    as_source = sandbox in _other_python
+    response = await sandbox.run_pair(
+        PairRequest(
+            judge=Program(
+                code=program_code("judge_main"),
+                files={
+                    "program.bin": program_file("judge_main", as_source=as_source),
+                    "spec.json": encode_file(spec),
+                },
+            ),
+            candidate=Program(
+                code=program_code("candidate_main"),
+                files={
+                    "program.bin": program_file("candidate_main", as_source=as_source),
+                    "job.json": encode_file(_job_bytes(code, plan)),
+                },
+            ),
+            run_timeout=plan.budget_s + _SLACK_S,
+            memory_limit_MB=plan.memory_mb or -1,
+        )
+    )
+    return _answered(response.judge, response.message)
+
+
+async def _run_single(code: str, plan: Plan, spec: bytes, sandbox: SandboxClient) -> CommandResult:
+    response = await sandbox.run_code(
+        RunRequest(
+            code=program_code("single_main"),
+            stdin=spec.decode(),
+            files={
+                "program.bin": program_file("single_main", as_source=sandbox in _other_python),
+                "job.json": encode_file(_job_bytes(code, plan)),
+            },
+            run_timeout=plan.budget_s + _SLACK_S,
+            memory_limit_MB=plan.memory_mb or -1,
+        )
+    )
+    return _answered(response.run_result, response.message)
+
+
+def _answered(result: CommandResult | None, message: str) -> CommandResult:
+    if result is None or result.status == "Error":
+        raise SandboxUnavailableError(f"the sandbox could not run the programs: {message[:200]}")
+    return result
+
+
+async def grade_many(
+    solutions: list[tuple[str, TestSuite]], sandbox: SandboxClient, *, stop_early: bool = False
+) -> list[TestReport]:
+    """Grade several at once; the client bounds how many requests are in flight."""
+    return list(
+        await asyncio.gather(
+            *(grade(code, tests, sandbox, stop_early=stop_early) for code, tests in solutions)
+        )
+    )

@@ -1,0 +1,205 @@
+"""A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
+
+import json
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from verl_coder.errors import DataError
+from verl_coder.grading.programs.wire import Codec
+from verl_coder.grading.statements import (
+    assigned_names,
+    check_body,
+    free_names,
+    needs_pytest,
+    passes_variables,
+    statement_item,
+    test_function_count,
+)
+from verl_coder.problems import (
+    AssertTests,
+    CheckTests,
+    FunctionTests,
+    PytestTests,
+    StdioTests,
+    TestSuite,
+)
+
+DEFAULT_TIMEOUT_S = 6.0
+LOAD_TIMEOUT_S = 10.0
+MAX_BUDGET_S = 60.0
+MAX_TIMEOUTS = 3
+"""After so many time-outs the rest is not run: a solution that hangs would otherwise cost minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is sent: `job` is the candidate's part (the solution's code is added), `spec` the judge's."""
+
+    job: dict[str, Any]
+    spec: dict[str, Any]
+    total: int
+    budget_s: float
+    memory_mb: int | None
+
+
+_plans: dict[int, tuple[weakref.ref[TestSuite], Plan]] = {}
+
+
+def make_plan(tests: TestSuite) -> Plan:
+    """The plan of a suite, kept for as long as the suite lives. DataError where the tests do not parse."""
+    known = _plans.get(id(tests))
+    if known is not None and known[0]() is tests:
+        return known[1]
+    try:
+        plan = _BUILDERS[type(tests)](tests)
+    except SyntaxError as error:
+        raise DataError(f"the tests of style {tests.style!r} do not parse: {error}") from error
+    key = id(tests)
+    _plans[key] = (weakref.ref(tests, lambda _: _plans.pop(key, None)), plan)
+    return plan
+
+
+def _plan(
+    tests: TestSuite,
+    style: str,
+    items: list[dict[str, Any]],
+    *,
+    entry: str = "",
+    entry_name: str = "",
+    prelude: str = "",
+    total: int | None = None,
+    **spec: Any,
+) -> Plan:
+    count = sum(not item.get("setup") for item in items) if total is None else total
+    if count == 0:
+        raise DataError(f"the tests of style {tests.style!r} hold no test")
+    timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S
+    budget_s = LOAD_TIMEOUT_S + min(count * timeout_s, max(MAX_BUDGET_S, timeout_s))
+    return Plan(
+        job={"style": style, "prelude": prelude, "entry": entry},
+        spec={
+            "style": style,
+            "prelude": prelude,
+            "setup": "",
+            "names": [],
+            "entry": {"name": entry_name} if entry_name else None,
+            "items": items,
+            "compare": "exact",
+            "write_back": False,
+            "timeout_s": timeout_s,
+            "load_timeout_s": LOAD_TIMEOUT_S,
+            "budget_s": budget_s,
+            "max_timeouts": MAX_TIMEOUTS,
+            "total": count,
+            **spec,
+        },
+        total=count,
+        budget_s=budget_s,
+        memory_mb=tests.memory_mb,
+    )
+
+
+def _no_export(value: Any) -> Any:
+    raise DataError(f"a test holds a {type(value).__name__}, which is not plain data")
+
+
+_codec = Codec({}, _no_export, _no_export)
+
+
+def call_item(args: Iterable[Any], kwargs: dict[str, Any], expected: Any, source: str = "") -> dict[str, Any]:
+    """A call with known arguments and a known result."""
+    encode = _codec.encode
+    item = {"args": encode(list(args)), "kwargs": encode(kwargs), "expected": encode(expected)}
+    return {**item, "source": source} if source else item
+
+
+def _function_plan(tests: FunctionTests) -> Plan:
+    target = f"{tests.class_name}().{tests.entry_point}" if tests.class_name else tests.entry_point
+    wrapped = all(isinstance(case.expected, list) and len(case.expected) == 1 for case in tests.tests)
+    return _plan(
+        tests,
+        "calls",
+        [call_item(case.args, {}, case.expected) for case in tests.tests],
+        entry=target,
+        entry_name=tests.entry_point,
+        compare="json_wrapped" if wrapped else "json",
+    )
+
+
+def _assert_plan(tests: AssertTests) -> Plan:
+    sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
+    names = free_names(sources)
+    entry = tests.entry_point
+    items = [statement_item(source, entry, call_item) for source in tests.tests]
+    return _plan(
+        tests,
+        "calls",
+        items,
+        entry=entry,
+        entry_name=entry,
+        setup=tests.setup,
+        names=[name for name in names if name != entry],
+        write_back=passes_variables(sources),
+    )
+
+
+def _check_plan(tests: CheckTests) -> Plan:
+    parameter, body = check_body(tests.check)
+    local = {parameter}
+    if body is None:
+        call = f"check({parameter})"
+        items = [{"source": tests.check, "setup": True}, {"source": call}]
+        names = free_names([tests.check, call])
+    else:
+        items = []
+        names = free_names(body.sources)
+        if body.before.strip():
+            items.append({"source": body.before, "setup": True})
+        for source, is_test in zip(body.sources[1:], body.is_test, strict=True):
+            items.append(
+                statement_item(source, parameter, call_item) if is_test else {"source": source, "setup": True}
+            )
+    given = local | (assigned_names(tests.prelude) if tests.prelude else set())
+    return _plan(
+        tests,
+        "calls",
+        items,
+        entry=tests.entry_point,
+        entry_name=parameter,
+        prelude=tests.prelude,
+        names=[name for name in names if name not in given],
+        write_back=passes_variables([tests.check]),
+    )
+
+
+def _stdio_plan(tests: StdioTests) -> Plan:
+    items = [{"stdin": case.input, "expected": case.output} for case in tests.tests]
+    return _plan(tests, "program", items)
+
+
+def _pytest_plan(tests: PytestTests) -> Plan:
+    return _plan(
+        tests,
+        "module",
+        [],
+        total=max(1, test_function_count(tests.test)),
+        source=tests.test,
+        needs_pytest=needs_pytest(tests.test),
+        write_back=True,
+    )
+
+
+_BUILDERS: dict[type[TestSuite], Callable[[Any], Plan]] = {
+    FunctionTests: _function_plan,
+    AssertTests: _assert_plan,
+    CheckTests: _check_plan,
+    StdioTests: _stdio_plan,
+    PytestTests: _pytest_plan,
+}
+
+
+def spec_bytes(plan: Plan, *, stop_early: bool, nonce: str) -> bytes:
+    """The judge's spec.json."""
+    return json.dumps({**plan.spec, "stop_early": stop_early, "nonce": nonce}).encode()

@@ -1,0 +1,1 @@
+"""What runs inside the sandbox: standard library only, sent along with each request (see bundle.py)."""

@@ -1,0 +1,251 @@
+"""The candidate's side: a harness that starts workers, and the worker that loads the solution and answers calls.
+
+The harness itself never runs the solution. It forks a worker, hands the judge one end of the worker's socket,
+and starts a fresh one when the judge says so, so that a test which hangs or kills its process costs that test
+only. Nothing here is trusted: whatever the solution does to this process, it can only change its own answers.
+"""
+
+import builtins
+import contextlib
+import io
+import os
+import signal
+import socket
+import sys
+import time
+import types
+from typing import Any
+
+from verl_coder.grading.programs.wire import Codec, WireError, receive_frame, send_frame
+
+_MAX_TEXT = 2000
+
+
+def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
+    """Serve the judge on `control` until it hangs up. `job` holds the solution: code, prelude, entry, style."""
+    worker = 0
+    if job["style"] == "program":
+        from verl_coder.grading.programs.program import ProgramRunner
+
+        runner = ProgramRunner(control, job)
+    else:
+        worker = _start_worker(control, job)
+    while True:
+        try:
+            message = receive_frame(control)
+        except (EOFError, OSError):
+            break
+        if message["op"] == "worker":
+            kill_group(worker)
+            worker = _start_worker(control, job)
+        elif message["op"] == "program":
+            runner.run(message)
+    if worker:
+        kill_group(worker)
+
+
+def _start_worker(control: socket.socket, job: dict[str, Any]) -> int:
+    ours, theirs = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            control.close()
+            theirs.close()
+            with contextlib.suppress(OSError):
+                os.setsid()
+            silence()
+            Worker(ours, job).serve()
+        finally:
+            os._exit(0)
+    ours.close()
+    socket.send_fds(control, [b"w"], [theirs.fileno()])
+    theirs.close()
+    return pid
+
+
+def kill_group(pid: int) -> None:
+    """End a child and its process group, and reap it."""
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(OSError):
+            kill(pid, signal.SIGKILL)
+    with contextlib.suppress(OSError):
+        os.waitpid(pid, 0)
+
+
+def silence() -> None:
+    """Standard input at its end, both outputs to nowhere."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+
+
+class Worker:
+    """Loads the solution once and answers: describe a name, call, get and set attributes, drop nothing."""
+
+    def __init__(self, sock: socket.socket, job: dict[str, Any]) -> None:
+        self.sock = sock
+        self.job = job
+        self.module = types.ModuleType("solution")
+        self.objects: dict[int, Any] = {}
+        self.classes: dict[str, type] = {}
+        self.codec = Codec(self.classes, self._export, self._resolve)
+        self.entry: Any = None
+        self.clock = time.perf_counter
+
+    def serve(self) -> None:
+        """Load, say how that went, then answer frame by frame until the judge hangs up."""
+        names = self.module.__dict__
+        sys.modules["solution"] = self.module
+        try:
+            self._load(names)
+        except BaseException as error:
+            self._send(self._failure(error))
+            return
+        self._send({"r": None})
+        while True:
+            try:
+                message = receive_frame(self.sock)
+            except (EOFError, OSError):
+                return
+            if "batch" in message:
+                for args, kwargs in message["batch"]:
+                    self._answer({"op": "call", "of": 0, "args": args, "kwargs": kwargs})
+            else:
+                self._answer(message)
+
+    def _load(self, names: dict[str, Any]) -> None:
+        if self.job["prelude"]:
+            exec(compile(self.job["prelude"], "<prelude>", "exec"), names)
+            self.classes.update(
+                {k: v for k, v in names.items() if isinstance(v, type) and v.__module__ == "solution"}
+            )
+        code = self.job["code"]
+        exec(compile(code, "<solution>", "exec", dont_inherit=True), names)
+        for name in self.classes:
+            if isinstance(names.get(name), type):
+                self.classes[name] = names[name]
+        if self.job["entry"]:
+            self.entry = eval(self.job["entry"], names)
+
+    def _answer(self, message: dict[str, Any]) -> None:
+        printed = io.StringIO() if self.job["style"] == "module" else None
+        start = self.clock()
+        try:
+            if printed is not None:
+                sys.stdout = printed
+            reply = self._perform(message)
+        except BaseException as error:
+            reply = self._failure(error)
+        reply["s"] = round(self.clock() - start, 4)
+        if printed is not None:
+            sys.stdout = sys.__stdout__
+            if printed.tell():
+                reply["out"] = printed.getvalue()[:100_000]
+        self._send(reply)
+
+    def _perform(self, message: dict[str, Any]) -> dict[str, Any]:
+        op = message["op"]
+        if op == "describe":
+            return self._describe(message["name"])
+        if op == "public":
+            names = self.module.__dict__
+            return {"r": list(names.get("__all__") or [name for name in names if not name.startswith("_")])}
+        target = self._target(message["of"])
+        if op == "call":
+            args = self.codec.decode(message["args"])
+            kwargs = self.codec.decode(message["kwargs"])
+            result = target(*args, **kwargs)
+            if isinstance(result, types.CoroutineType):
+                import asyncio
+
+                result = asyncio.run(result)
+            reply = {"r": self.codec.encode(result)}
+            if message.get("back"):
+                reply["a"] = self.codec.encode([list(args), kwargs])
+            return reply
+        if op == "get":
+            return {"r": self.codec.encode(getattr(target, message["name"]))}
+        if op == "set":
+            setattr(target, message["name"], self.codec.decode(message["value"]))
+            return {"r": None}
+        operation = getattr(__import__("operator"), op, None) or getattr(builtins, op)
+        return {"r": self.codec.encode(operation(target, *self.codec.decode(message["args"])))}
+
+    def _target(self, of: Any) -> Any:
+        return self.entry if of == 0 else self.objects[of]
+
+    def _describe(self, name: str) -> dict[str, Any]:
+        names = self.module.__dict__
+        if name not in names:
+            return {"k": "missing"}
+        value = names[name]
+        if isinstance(value, types.ModuleType):
+            return {"k": "module", "name": value.__name__}
+        if isinstance(value, type):
+            if self.classes.get(name) is value:
+                return {"k": "helper"}
+            if getattr(value, "__module__", "") in sys.stdlib_module_names:
+                return {"k": "library", "module": value.__module__, "name": value.__name__}
+            kind = "exception" if issubclass(value, BaseException) else "class"
+            bases = [base.__name__ for base in value.__mro__]
+            return {"k": kind, "id": self._keep(value), "bases": bases}
+        home = getattr(value, "__module__", None)
+        if callable(value) and home in sys.stdlib_module_names and home != "builtins":
+            return {"k": "library", "module": home, "name": getattr(value, "__name__", "")}
+        return {"k": "value", "r": self.codec.encode(value)}
+
+    def _keep(self, value: Any) -> int:
+        number = len(self.objects) + 1
+        self.objects[number] = value
+        return number
+
+    def _export(self, value: Any) -> Any:
+        if isinstance(value, JudgeFunction):
+            return ["yours", value.number]
+        return ["mine", self._keep(value), type(value).__name__, callable(value)]
+
+    def _resolve(self, payload: Any) -> Any:
+        whose, number = payload[:2]
+        return self.objects[number] if whose == "yours" else JudgeFunction(self, number)
+
+    def _failure(self, error: BaseException) -> dict[str, Any]:
+        try:
+            text = str(error)[:_MAX_TEXT]
+        except BaseException:
+            text = ""
+        line = 0
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == "<solution>":
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        return {"x": [[kind.__name__ for kind in type(error).__mro__], text, line]}
+
+    def _send(self, message: dict[str, Any]) -> None:
+        try:
+            send_frame(self.sock, message)
+        except (WireError, ValueError, TypeError, RecursionError) as error:
+            send_frame(
+                self.sock, {"x": [["WireError", "Exception"], f"cannot return this value: {error}", 0]}
+            )
+
+
+class JudgeFunction:
+    """A function that the tests passed as an argument: it runs in the judge, on plain data."""
+
+    def __init__(self, worker: Worker, number: int) -> None:
+        self.worker = worker
+        self.number = number
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        codec = self.worker.codec
+        send_frame(
+            self.worker.sock,
+            {"cb": self.number, "args": codec.encode(list(args)), "kwargs": codec.encode(kwargs)},
+        )
+        reply = receive_frame(self.worker.sock)
+        if "x" in reply:
+            kind = getattr(builtins, reply["x"][0], None)
+            usable = isinstance(kind, type) and issubclass(kind, Exception)
+            raise (kind if usable else RuntimeError)(reply["x"][1])
+        return codec.decode(reply["r"])

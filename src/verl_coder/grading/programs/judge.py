@@ -1,0 +1,335 @@
+"""The judge's side: the tests, the expected values and the verdict. Nothing of the solution ever runs here.
+
+`judge(control, spec)` returns the report: {"status": one letter a test, "details": {index: {...}}, "load": ...}.
+Letters: p passed, f failed (wrong answer), e error, t time-out, n not run.
+"""
+
+import reprlib
+import socket
+import time
+from typing import Any
+
+from verl_coder.grading.programs.compare import same_json, same_text
+from verl_coder.grading.programs.remote import (
+    Candidate,
+    CandidateLost,
+    Remote,
+    RemoteFunction,
+    TestTimedOut,
+    Unsplittable,
+    take_socket,
+    time_limit,
+)
+from verl_coder.grading.programs.wire import WireError, receive_frame, send_frame
+
+MAX_DETAILS = 20
+BATCH_CALLS = 1000
+
+_repr = reprlib.Repr()
+_repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 8, 300, 300, 300
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 60
+
+
+def show(value: Any, limit: int = 400) -> str:
+    """A short text of a value."""
+    if isinstance(value, Remote):
+        return f"<an object of the solution's own: {value._name}>"
+    try:
+        text = value if isinstance(value, str) and limit > 400 else _repr.repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[: limit - 4] + " ..."
+
+
+class Stop(Exception):
+    """No further test is to run."""
+
+
+class Judge:
+    """Runs the items of a spec in order against one candidate."""
+
+    def __init__(self, control: socket.socket, spec: dict[str, Any]) -> None:
+        self.spec = spec
+        self.control = control
+        self.names: dict[str, Any] = {"__name__": "tests"}
+        self.classes: dict[str, type] = {}
+        self.candidate = Candidate(control, self.classes)
+        self.candidate.write_back = spec["write_back"]
+        self.deadline = time.monotonic() + spec["budget_s"]
+        self.timeouts = 0
+        self.status: list[str] = []
+        self.details: dict[int, dict[str, Any]] = {}
+        self.load_error: dict[str, str] | None = None
+        self.ready = False
+        self.fresh_names = False
+
+    def run(self) -> dict[str, Any]:
+        """The report."""
+        try:
+            self._run()
+        except Stop:
+            pass
+        missing = self.spec["total"] - len(self.status)
+        self.status.extend("n" * missing)
+        return {
+            "status": "".join(self.status),
+            "details": self.details,
+            "load": self.load_error,
+            "unsplittable": self.candidate.unsplittable,
+        }
+
+    def _run(self) -> None:
+        style = self.spec["style"]
+        if style == "program":
+            self._run_programs()
+            return
+        if self.spec["prelude"]:
+            exec(compile(self.spec["prelude"], "<prelude>", "exec"), self.names)
+            self.classes.update(
+                {
+                    k: v
+                    for k, v in self.names.items()
+                    if isinstance(v, type) and v.__module__ == "tests" and v.__base__ is object
+                }
+            )
+        self._start()
+        self.fresh_names = False
+        if style == "module":
+            from verl_coder.grading.programs.module import run_module
+
+            run_module(self)
+            return
+        items = self.spec["items"]
+        position = 0
+        while position < len(items):
+            batch = 0
+            while position + batch < len(items) and "args" in items[position + batch] and batch < BATCH_CALLS:
+                batch += 1
+            if batch:
+                self._run_calls(items[position : position + batch])
+                position += batch
+            else:
+                self._run_statement(items[position])
+                position += 1
+
+    def _start(self) -> None:
+        """A fresh worker, the names that the tests use, and the setup; Stop where the solution cannot be loaded."""
+        self.ready = False
+        try:
+            self.candidate.start(min(self.spec["load_timeout_s"], self._left()))
+            with time_limit(min(self.spec["timeout_s"], self._left())):
+                self._bind_names()
+                if self.spec["setup"]:
+                    exec(compile(self.spec["setup"], "<setup>", "exec"), self.names)
+        except (Exception, TestTimedOut, CandidateLost) as error:
+            letter, message = self._explain(error)
+            self.load_error = {"status": letter, "message": message}
+            raise Stop from None
+        self.ready = self.fresh_names = True
+
+    def _bind_names(self) -> None:
+        entry = self.spec["entry"]
+        if entry:
+            self.names[entry["name"]] = RemoteFunction(self.candidate, 0, entry["name"])
+        for name in self.spec["names"]:
+            found, value = self.candidate.describe(name)
+            if found:
+                self.names[name] = value
+
+    def _left(self) -> float:
+        return self.deadline - time.monotonic()
+
+    def _ensure_worker(self) -> None:
+        """Before a test: a live worker and time on the clock, else Stop."""
+        if self.timeouts >= self.spec["max_timeouts"] or self._left() <= 0:
+            raise Stop
+        if self.candidate.broken or not self.ready:
+            self._start()
+
+    def _run_calls(self, items: list[dict[str, Any]]) -> None:
+        """Literal calls: all of them are posted in one message, the answers come back one by one."""
+        done = 0
+        while done < len(items):
+            self._ensure_worker()
+            calls = [(item["args"], item["kwargs"]) for item in items[done:]]
+            try:
+                self.candidate.post({"batch": calls})
+            except CandidateLost as lost:
+                self._record("e", items[done], message=self._explain(lost)[1])
+                done += 1
+                continue
+            while done < len(items) and not self.candidate.broken and self._left() > 0:
+                self._judge_answer(items[done])
+                done += 1
+            if done < len(items) and self._left() <= 0:
+                raise Stop
+
+    def _judge_answer(self, item: dict[str, Any]) -> None:
+        try:
+            with time_limit(min(self.spec["timeout_s"], self._left())):
+                got = self.candidate.codec.decode(self.candidate.answer()["r"])
+                expected = self.candidate.codec.decode(item["expected"])
+                compare = self.spec["compare"]
+                passed = (
+                    bool(got == expected)
+                    if compare == "exact"
+                    else same_json(got, expected, wrapped=compare == "json_wrapped")
+                )
+        except (Exception, TestTimedOut, CandidateLost) as error:
+            self._record(*self._failed(item, error))
+            return
+        if passed:
+            self._record("p", item)
+        else:
+            self._record("f", item, expected=show(expected), got=show(got))
+
+    def _run_statement(self, item: dict[str, Any]) -> None:
+        counted = not item.get("setup")
+        self._ensure_worker()
+        seen: dict[str, str] = {}
+        try:
+            with time_limit(min(self.spec["timeout_s"], self._left())):
+                passed = self._evaluate(item, seen)
+        except (Exception, TestTimedOut, CandidateLost) as error:
+            letter, _, message = self._failed(item, error)
+            if not counted:
+                self.load_error = {"status": letter, "message": f"{item['source']}: {message}"}
+                raise Stop from None
+            self._record(letter, item, message=message, **seen)
+            return
+        if counted:
+            self._record("p" if passed else "f", item, **({} if passed else seen))
+
+    def _evaluate(self, item: dict[str, Any], seen: dict[str, str]) -> bool:
+        """Run one statement; `assert left == right` side by side, so that both can be shown."""
+        names = self.names
+        if "left" not in item:
+            exec(compile(item["source"], "<test>", "exec"), names)
+            return True
+        got = eval(compile(item["left"], "<test>", "eval"), names)
+        expected = eval(compile(item["right"], "<test>", "eval"), names)
+        if got == expected:
+            return True
+        seen.update(expected=show(expected), got=show(got))
+        return False
+
+    def _failed(self, item: dict[str, Any], error: BaseException) -> tuple[str, dict[str, Any], str]:
+        letter, message = self._explain(error)
+        if letter == "t":
+            self.timeouts += 1
+        return letter, item, message
+
+    def _explain(self, error: BaseException) -> tuple[str, str]:
+        """(letter, words) for what ended a test."""
+        remote = getattr(error, "remote", None)
+        if remote is not None:
+            return "e", str(remote)
+        if isinstance(error, TestTimedOut):
+            self.candidate.broken = True
+            return "t", f"no answer within {self.spec['timeout_s']:g} s"
+        if isinstance(error, CandidateLost):
+            self.candidate.broken = True
+            return "e", "the solution's process ended before it answered"
+        if isinstance(error, WireError):
+            self.candidate.broken = True
+            return "e", f"the answer is not plain data: {error}"
+        if isinstance(error, AssertionError):
+            return "f", str(error)[:400]
+        if isinstance(error, Unsplittable):
+            return "e", f"{error} (cannot be graded apart from it)"
+        return "e", f"{type(error).__name__}: {error}"[:400]
+
+    def _record(
+        self, letter: str, item: dict[str, Any], message: str = "", expected: str = "", got: str = ""
+    ) -> None:
+        if letter != "p" and len(self.details) < MAX_DETAILS:
+            source = item.get("source") or self._call_text(item)
+            detail = {"input": source[:400], "message": message[:600], "expected": expected, "got": got}
+            self.details[len(self.status)] = {key: value for key, value in detail.items() if value}
+        self.status.append(letter)
+        if letter != "p" and self.spec["stop_early"]:
+            raise Stop
+
+    def _call_text(self, item: dict[str, Any]) -> str:
+        if "stdin" in item:
+            return str(item["stdin"])
+        try:
+            args = [show(value, 200) for value in self.candidate.codec.decode(item["args"])]
+            args += [f"{k}={show(v, 200)}" for k, v in self.candidate.codec.decode(item["kwargs"]).items()]
+        except WireError:
+            return ""
+        return f"{self.spec['entry']['name']}({', '.join(args)})"
+
+    def _run_programs(self) -> None:
+        try:
+            with time_limit(self.spec["load_timeout_s"]):
+                reply = receive_frame(self.control)
+            if "x" in reply:
+                self.load_error = {"status": "e", "message": str(reply["x"][1])[:500]}
+                return
+            for item in self.spec["items"]:
+                if self.timeouts >= self.spec["max_timeouts"] or self._left() <= 0:
+                    return
+                self._run_program(item)
+        except (EOFError, OSError, CandidateLost, WireError, TestTimedOut):
+            self.load_error = {"status": "e", "message": "the solution's harness ended"}
+
+    def _run_program(self, item: dict[str, Any]) -> None:
+        """One run: its stdout is read here as it comes, never more than a passing answer could need."""
+        expected = item["expected"]
+        cap = 4 * len(expected.encode()) + (1 << 16)
+        send_frame(self.control, {"op": "program", "stdin": item["stdin"]})
+        chunks: list[bytes] = []
+        size, note = 0, ""
+        try:
+            with time_limit(min(self.spec["timeout_s"], self._left())):
+                output = take_socket(self.control)
+                self.control.setblocking(True)
+                size = _drain(output, self.control, chunks, cap)
+        except TestTimedOut:
+            note = "t"
+        if note or size > cap:
+            send_frame(self.control, {"op": "stop"})
+        with time_limit(5):
+            ended = receive_frame(self.control)
+        output.close()
+        got = b"".join(chunks).decode("utf-8", "replace")
+        if note:
+            self.timeouts += 1
+            self._record(
+                "t", item, f"did not end within {self.spec['timeout_s']:g} s", show(expected), show(got)
+            )
+        elif size > cap:
+            self._record("f", item, f"printed more than {cap} bytes", show(expected), show(got))
+        elif ended.get("ended") != 0:
+            message = f"exit status {ended.get('ended')}: {str(ended.get('stderr', ''))[-500:].strip()}"
+            self._record("e", item, message, show(expected), show(got))
+        elif same_text(got, expected):
+            self._record("p", item)
+        else:
+            self._record("f", item, expected=show(expected), got=show(got))
+
+
+def _drain(output: socket.socket, control: socket.socket, chunks: list[bytes], cap: int) -> int:
+    """Read until the program ended (its harness says so) or closed its output, or printed more than `cap`."""
+    import select
+
+    size = 0
+    sources = [output, control]
+    while True:
+        ready, _, _ = select.select(sources, [], [])
+        if output in ready:
+            chunk = output.recv(1 << 16)
+            if not chunk:
+                return size
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > cap:
+                return size
+        elif control in ready:
+            return size
+
+
+def judge(control: socket.socket, spec: dict[str, Any]) -> dict[str, Any]:
+    """The report of one solution."""
+    return Judge(control, spec).run()

@@ -1,0 +1,124 @@
+"""Whole programs (style `stdio`): each test is a fresh child whose standard output the judge reads directly."""
+
+import atexit
+import contextlib
+import io
+import os
+import select
+import socket
+import sys
+import threading
+import traceback
+import types
+from typing import Any
+
+from verl_coder.grading.programs.wire import receive_frame, send_frame
+
+
+class ProgramRunner:
+    """Compiles the solution once (which runs nothing of it) and forks one child a test."""
+
+    def __init__(self, control: socket.socket, job: dict[str, Any]) -> None:
+        self.control = control
+        self.error = ""
+        try:
+            self.code = compile(job["code"], "<solution>", "exec", dont_inherit=True)
+        except BaseException as error:
+            self.error = f"{type(error).__name__}: {error}"[:500]
+        send_frame(control, {"r": None} if not self.error else {"x": [["SyntaxError"], self.error, 0]})
+
+    def run(self, message: dict[str, Any]) -> None:
+        """Start one child; the judge gets its stdout, then, when it has ended, its exit status."""
+        ours, theirs = socket.socketpair()
+        errors_read, errors_write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                with contextlib.suppress(OSError):
+                    os.setsid()
+                os.dup2(_input_file(message["stdin"]), 0)
+                os.dup2(ours.fileno(), 1)
+                os.dup2(errors_write, 2)
+                self.control.close()
+                os.closerange(3, 64)
+                status = _run_program(self.code)
+            except BaseException:
+                status = 1
+            os._exit(status)
+        os.close(errors_write)
+        ours.close()
+        socket.send_fds(self.control, [b"o"], [theirs.fileno()])
+        theirs.close()
+        self._wait(pid, errors_read)
+
+    def _wait(self, pid: int, errors: int) -> None:
+        """Until the child ends or the judge says stop (a pidfd, since the output may be closed early or never)."""
+        tail = b""
+        pidfd = os.pidfd_open(pid)
+        watched = [pidfd, errors, self.control.fileno()]
+        try:
+            while True:
+                ready, _, _ = select.select(watched, [], [])
+                if errors in ready:
+                    chunk = os.read(errors, 65536)
+                    tail = (tail + chunk)[-4000:]
+                    if not chunk:
+                        watched.remove(errors)
+                if self.control.fileno() in ready:
+                    receive_frame(self.control)
+                    break
+                if pidfd in ready:
+                    break
+            with contextlib.suppress(OSError):
+                os.killpg(pid, 9)
+            with contextlib.suppress(OSError):
+                os.kill(pid, 9)
+            _, status = os.waitpid(pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+        finally:
+            for number in (pidfd, errors):
+                os.close(number)
+        send_frame(self.control, {"ended": code, "stderr": tail.decode("utf-8", "replace")})
+
+
+def _input_file(text: str) -> int:
+    """A descriptor at the start of `text`, in memory where the system allows, else in an unlinked file."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        number = os.memfd_create("stdin")
+    except (OSError, AttributeError):
+        name = f"stdin.{os.getpid()}"
+        number = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
+        os.unlink(name)
+    view = memoryview(data)
+    while view:
+        view = view[os.write(number, view) :]
+    os.lseek(number, 0, os.SEEK_SET)
+    return number
+
+
+def _run_program(code: Any) -> int:
+    """Run the program as `__main__` with fresh standard streams; its exit status."""
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, closefd=False)), encoding="utf-8")
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(io.FileIO(1, "w", closefd=False), 65536), encoding="utf-8"
+    )
+    sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), encoding="utf-8", write_through=True)
+    sys.argv = ["solution.py"]
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    status = 0
+    try:
+        exec(code, module.__dict__)
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    return status & 0xFF

@@ -1,0 +1,279 @@
+"""Plain data between the judge and the candidate: frames on a socket, and values as JSON.
+
+What arrives is rebuilt from exact builtin types, whatever the sender did: a subclass of `int` with its own
+`__eq__` arrives as an int, an object of the solution's own class arrives as a handle that equals nothing.
+Never pickle, never marshal: decoding runs no code of the sender.
+"""
+
+import json
+import socket
+import struct
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+MAX_FRAME_BYTES = 256 << 20
+_LENGTH = struct.Struct(">I")
+_SCALARS = {int, float, str, bool, type(None)}
+_BIG = 1 << 64
+_NAMED_MODULES = ("builtins", "math", "operator")
+
+
+class WireError(Exception):
+    """A value cannot travel, or what arrived is not in the format."""
+
+
+class Codec:
+    """Encodes and decodes values for one side.
+
+    `classes` are the helper classes that both sides know (ListNode, TreeNode), rebuilt attribute by attribute.
+    `export(value)` gives the handle of an object that stays here, `resolve(payload)` what a handle means here.
+    """
+
+    def __init__(
+        self,
+        classes: Mapping[str, type],
+        export: Callable[[Any], Any],
+        resolve: Callable[[Any], Any],
+    ) -> None:
+        self.classes = classes
+        self.export = export
+        self.resolve = resolve
+
+    def encode(self, value: Any) -> Any:
+        """The JSON value; WireError where it is too deep."""
+        try:
+            return self._encode(value)
+        except RecursionError:
+            raise WireError("the value is nested too deeply") from None
+
+    def decode(self, value: Any) -> Any:
+        """The value; WireError for anything malformed."""
+        try:
+            return self._decode(value)
+        except RecursionError:
+            raise WireError("the value is nested too deeply") from None
+        except WireError:
+            raise
+        except Exception as error:
+            raise WireError(f"malformed value ({type(error).__name__}: {error})") from None
+
+    def _encode(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _SCALARS:
+            return {"i": hex(value)} if kind is int and not -_BIG < value < _BIG else value
+        if kind is list:
+            return self._items(value)
+        encoder = _ENCODERS.get(kind)
+        if encoder is not None:
+            return encoder(self, value)
+        if kind.__name__ in self.classes and isinstance(self.classes[kind.__name__], type):
+            return {"o": self._encode_graph(value)}
+        return self._encode_other(value)
+
+    def _items(self, values: Any) -> list[Any]:
+        kinds = set(map(type, values))
+        if kinds <= _SCALARS and (int not in kinds or _small(values)):
+            return list(values)
+        encode = self._encode
+        return [encode(item) for item in values]
+
+    def _pairs(self, mapping: Any) -> list[Any]:
+        encode = self._encode
+        return [[encode(key), encode(item)] for key, item in dict.items(mapping)]
+
+    def _encode_other(self, value: Any) -> Any:
+        """A subclass of a builtin travels as its plain data; a few well-known types by name; the rest stay here."""
+        kind = type(value)
+        module = kind.__module__
+        if module in ("decimal", "fractions") and kind.__name__ in ("Decimal", "Fraction"):
+            return {"n": [kind.__name__, str(value)]}
+        if module == "datetime" and kind.__name__ in ("date", "datetime", "time"):
+            return {"n": [kind.__name__, value.isoformat()]}
+        if module == "datetime" and kind.__name__ == "timedelta":
+            return {"n": ["timedelta", [value.days, value.seconds, value.microseconds]]}
+        if module == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
+            return self._encode(value.item())
+        if isinstance(value, type) or callable(value):
+            name = getattr(value, "__name__", None)
+            home = getattr(value, "__module__", None)
+            if home in _NAMED_MODULES and isinstance(name, str) and _named(home, name) is value:
+                return {"N": [home, name]}
+            return {"h": self.export(value)}
+        for base, plain in _BASES:
+            if isinstance(value, base):
+                return self._encode(plain(value))
+        return {"h": self.export(value)}
+
+    def _encode_graph(self, root: Any) -> list[Any]:
+        """Helper objects as a table of [class, {attribute: value}], so that long and cyclic lists are flat."""
+        numbers = {id(root): 0}
+        objects = [root]
+        rows: list[Any] = []
+        for item in objects:
+            attributes = {}
+            for name, value in vars(item).items():
+                if type(value).__name__ in self.classes and not isinstance(value, type):
+                    if id(value) not in numbers:
+                        numbers[id(value)] = len(objects)
+                        objects.append(value)
+                    attributes[name] = {"#": numbers[id(value)]}
+                else:
+                    attributes[name] = self._encode(value)
+            rows.append([type(item).__name__, attributes])
+        return rows
+
+    def _decode(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if kind is list:
+            if set(map(type, value)) <= _SCALARS:
+                return value
+            decode = self._decode
+            return [decode(item) for item in value]
+        if kind is not dict or len(value) != 1:
+            raise WireError("malformed value")
+        ((tag, payload),) = value.items()
+        decoder = _DECODERS.get(tag)
+        if decoder is not None:
+            return decoder(self, payload)
+        if tag == "o":
+            return self._decode_graph(payload)
+        if tag == "h":
+            return self.resolve(payload)
+        raise WireError(f"unknown tag {tag!r}")
+
+    def _decode_graph(self, rows: list[Any]) -> Any:
+        objects = [object.__new__(self.classes[name]) for name, _ in rows]
+        for item, (_, attributes) in zip(objects, rows, strict=True):
+            for name, value in attributes.items():
+                if not name.isidentifier() or name.startswith("__"):
+                    raise WireError(f"attribute {name!r}")
+                is_link = type(value) is dict and "#" in value
+                setattr(item, name, objects[value["#"]] if is_link else self._decode(value))
+        return objects[0]
+
+
+def _small(values: Any) -> bool:
+    return all(-_BIG < item < _BIG for item in values if type(item) is int)
+
+
+def _named(home: str, name: str) -> Any:
+    return getattr(__import__(home), name, None)
+
+
+def _resolve_named(payload: Any) -> Any:
+    home, name = payload
+    if home not in _NAMED_MODULES or name.startswith("_"):
+        raise WireError(f"name {home}.{name}")
+    return getattr(__import__(home), name)
+
+
+def _decode_named(payload: Any) -> Any:
+    name, text = payload
+    if name in ("Decimal", "Fraction"):
+        return getattr(__import__("decimal" if name == "Decimal" else "fractions"), name)(str(text))
+    if name in ("date", "datetime", "time"):
+        return getattr(__import__("datetime"), name).fromisoformat(str(text))
+    if name == "timedelta":
+        days, seconds, microseconds = map(int, text)
+        return __import__("datetime").timedelta(days, seconds, microseconds)
+    raise WireError(f"type {name!r}")
+
+
+_KEYS, _VALUES, _ITEMS = type({}.keys()), type({}.values()), type({}.items())
+
+_ENCODERS: dict[type, Callable[[Codec, Any], Any]] = {
+    tuple: lambda c, v: {"t": c._items(v)},
+    dict: lambda c, v: {"d": c._pairs(v)},
+    set: lambda c, v: {"s": c._items(v)},
+    frozenset: lambda c, v: {"f": c._items(v)},
+    bytes: lambda c, v: {"b": v.decode("latin-1")},
+    bytearray: lambda c, v: {"B": v.decode("latin-1")},
+    complex: lambda c, v: {"c": [v.real, v.imag]},
+    range: lambda c, v: {"r": [v.start, v.stop, v.step]},
+    slice: lambda c, v: {"sl": c._items([v.start, v.stop, v.step])},
+    deque: lambda c, v: {"dq": [c._items(v), v.maxlen]},
+    Counter: lambda c, v: {"C": c._pairs(v)},
+    defaultdict: lambda c, v: {"dd": c._pairs(v)},
+    OrderedDict: lambda c, v: {"od": c._pairs(v)},
+    type(...): lambda c, v: {"e": 0},
+    type(NotImplemented): lambda c, v: {"e": 1},
+    _KEYS: lambda c, v: {"k": c._items(v)},
+    _VALUES: lambda c, v: {"v": c._items(v)},
+    _ITEMS: lambda c, v: {"I": c._items(v)},
+}
+
+_DECODERS: dict[str, Callable[[Codec, Any], Any]] = {
+    "t": lambda c, p: tuple(c._decode(p)),
+    "d": lambda c, p: {c._decode(k): c._decode(v) for k, v in p},
+    "s": lambda c, p: set(c._decode(p)),
+    "f": lambda c, p: frozenset(c._decode(p)),
+    "i": lambda c, p: int(p, 16),
+    "b": lambda c, p: p.encode("latin-1"),
+    "B": lambda c, p: bytearray(p.encode("latin-1")),
+    "c": lambda c, p: complex(float(p[0]), float(p[1])),
+    "r": lambda c, p: range(*map(int, p)),
+    "sl": lambda c, p: slice(*c._decode(p)),
+    "dq": lambda c, p: deque(c._decode(p[0]), p[1]),
+    "C": lambda c, p: Counter({c._decode(k): c._decode(v) for k, v in p}),
+    "dd": lambda c, p: defaultdict(None, {c._decode(k): c._decode(v) for k, v in p}),
+    "od": lambda c, p: OrderedDict((c._decode(k), c._decode(v)) for k, v in p),
+    "e": lambda c, p: NotImplemented if p else ...,
+    "k": lambda c, p: dict.fromkeys(c._decode(p)).keys(),
+    "v": lambda c, p: dict(enumerate(c._decode(p))).values(),
+    "I": lambda c, p: dict(c._decode(p)).items(),
+    "n": lambda c, p: _decode_named(p),
+    "N": lambda c, p: _resolve_named(p),
+}
+
+_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (int, lambda v: int.__add__(v, 0)),
+    (float, lambda v: float.__add__(v, 0.0)),
+    (str, lambda v: str.__str__(v)),
+    (tuple, lambda v: tuple(tuple.__iter__(v))),
+    (list, lambda v: list(list.__iter__(v))),
+    (dict, lambda v: dict(dict.items(v))),
+    (set, lambda v: set(set.__iter__(v))),
+    (frozenset, lambda v: frozenset(frozenset.__iter__(v))),
+    (bytes, lambda v: bytes.__add__(v, b"")),
+)
+
+
+def send_frame(sock: socket.socket, message: Any) -> None:
+    """Send one JSON message."""
+    try:
+        data = json.dumps(message, separators=(",", ":")).encode()
+    except RecursionError:
+        raise WireError("the value is nested too deeply") from None
+    if len(data) > MAX_FRAME_BYTES:
+        raise WireError(f"the value takes {len(data) >> 20} MB")
+    sock.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive_frame(sock: socket.socket) -> Any:
+    """The next JSON message; EOFError at the end of the stream, TimeoutError by the socket's time-out."""
+    (length,) = _LENGTH.unpack(_receive_exactly(sock, 4))
+    if length > MAX_FRAME_BYTES:
+        raise WireError(f"a frame of {length >> 20} MB")
+    try:
+        return json.loads(_receive_exactly(sock, length))
+    except RecursionError:
+        raise WireError("the value is nested too deeply") from None
+    except ValueError as error:
+        raise WireError(f"not JSON ({error})") from None
+
+
+def _receive_exactly(sock: socket.socket, length: int) -> bytes:
+    data = sock.recv(min(length, 1 << 20))
+    if len(data) == length:
+        return data
+    parts, missing = [data], length - len(data)
+    while data and missing:
+        data = sock.recv(min(missing, 1 << 20))
+        parts.append(data)
+        missing -= len(data)
+    if missing:
+        raise EOFError
+    return b"".join(parts)

@@ -1,0 +1,113 @@
+"""What grading says: a verdict with the tests behind it. What it is worth is the reward's business."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Outcome = Literal["passed", "failed", "error", "timeout", "no_code", "sandbox_unavailable"]
+TestStatus = Literal["passed", "failed", "error", "timeout", "not_run"]
+Strength = Literal["pair", "single_request", "none"]
+"""`pair`: tests and solution in two isolations. `single_request`: two processes of one. `none`: nothing ran."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestResult:
+    """One test. The texts are short renderings and only stand on the first tests that did not pass."""
+
+    __test__ = False
+    index: int
+    status: TestStatus
+    input: str = ""
+    expected: str = ""
+    got: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReport:
+    """The verdict on one solution; `pass_rate` is passed / total, in [0, 1]."""
+
+    __test__ = False
+    outcome: Outcome
+    passed: int
+    total: int
+    tests: tuple[TestResult, ...] = ()
+    strength: Strength = "none"
+    unsplittable: int = 0
+    """Uses that cannot be split between two processes; each fails its test rather than weaken the split."""
+    message: str = ""
+
+    @property
+    def pass_rate(self) -> float:
+        """Share of all tests that passed."""
+        return self.passed / self.total if self.total else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        tests = [{k: v for k, v in asdict(test).items() if v != ""} for test in self.tests]
+        return {**asdict(self), "pass_rate": self.pass_rate, "tests": tests}
+
+    def explain(self) -> str:
+        """The verdict in words: which tests did not pass, what was expected and what came."""
+        lines = [f"{self.outcome}: {self.passed} of {self.total} tests passed ({self.strength})"]
+        if self.message:
+            lines.append(self.message)
+        not_run = 0
+        for test in self.tests:
+            if test.status == "not_run":
+                not_run += 1
+            elif test.status != "passed":
+                lines.append(f"test {test.index}: {_WORDS[test.status]}")
+                for name in ("input", "expected", "got", "message"):
+                    if text := getattr(test, name):
+                        lines.append(f"  {name}: {text}")
+        if not_run:
+            lines.append(f"{not_run} tests were not run")
+        return "\n".join(lines)
+
+
+_LETTERS: dict[str, TestStatus] = {"p": "passed", "f": "failed", "e": "error", "t": "timeout", "n": "not_run"}
+_OUTCOMES: dict[TestStatus, Outcome] = {"failed": "failed", "error": "error", "timeout": "timeout"}
+_WORDS: dict[TestStatus, str] = {"failed": "wrong answer", "error": "error", "timeout": "time-out"}
+
+
+def _first_words(test: TestResult) -> str:
+    words = f"test {test.index}: {_WORDS[test.status]}"
+    if test.message:
+        words += f": {test.message}"
+    elif test.expected:
+        words += f": expected {test.expected}, got {test.got}"
+    return words
+
+
+def empty_report(outcome: Outcome, total: int, message: str) -> TestReport:
+    """A report without a run."""
+    return TestReport(outcome=outcome, passed=0, total=total, message=message)
+
+
+def report_from_judge(raw: Mapping[str, Any], *, strength: Strength) -> TestReport:
+    """The report that the judge wrote."""
+    details = raw["details"]
+    tests = tuple(
+        TestResult(index=index, status=_LETTERS[letter], **details.get(str(index), {}))
+        for index, letter in enumerate(raw["status"])
+    )
+    passed = raw["status"].count("p")
+    load = raw["load"]
+    if load is not None:
+        outcome, message = _OUTCOMES[_LETTERS[load["status"]]], str(load["message"])
+    elif tests and passed == len(tests):
+        outcome, message = "passed", ""
+    else:
+        first = next(test for test in tests if test.status not in ("passed", "not_run"))
+        outcome = _OUTCOMES[first.status]
+        message = _first_words(first)
+    return TestReport(
+        outcome=outcome,
+        passed=passed,
+        total=len(tests),
+        tests=tests,
+        strength=strength,
+        unsplittable=int(raw["unsplittable"]),
+        message=message,
+    )

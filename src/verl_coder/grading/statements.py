@@ -1,0 +1,173 @@
+"""Reading test code: which statements are tests, which names they need, which calls have literal arguments."""
+
+import ast
+import builtins
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+_BUILTINS = frozenset(dir(builtins))
+_SIMPLE = (
+    ast.Assign,
+    ast.AugAssign,
+    ast.AnnAssign,
+    ast.Expr,
+    ast.Import,
+    ast.ImportFrom,
+    ast.FunctionDef,
+    ast.Assert,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckBody:
+    """The statements of `check`, to be run one after the other at module level; `sources[0]` is `before`."""
+
+    before: str
+    sources: list[str]
+    is_test: list[bool]
+
+
+def statement_item(source: str, entry: str, make_call: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """One test statement: a literal call where it is one, both sides of an `assert ==`, else the source."""
+    statements = ast.parse(source.strip()).body
+    item: dict[str, Any] = {"source": source.strip()}
+    if len(statements) != 1 or not isinstance(statements[0], ast.Assert):
+        return item
+    test = statements[0].test
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
+        return item
+    left, right = test.left, test.comparators[0]
+    if isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == entry:
+        try:
+            args = [ast.literal_eval(arg) for arg in left.args]
+            kwargs = {str(kw.arg): ast.literal_eval(kw.value) for kw in left.keywords if kw.arg is not None}
+            if len(kwargs) == len(left.keywords):
+                return make_call(args, kwargs, ast.literal_eval(right), source.strip()[:400])
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            pass
+    item["left"], item["right"] = ast.unparse(left), ast.unparse(right)
+    return item
+
+
+def free_names(sources: Iterable[str]) -> list[str]:
+    """Global names that the sources read and neither define nor find among the builtins, in order."""
+    read: dict[str, None] = {}
+    stored: set[str] = set()
+    for source in sources:
+        for node in ast.walk(ast.parse(source.strip())):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+                read[node.id] = None
+        stored |= assigned_names(source)
+    return [name for name in read if name not in stored and name not in _BUILTINS]
+
+
+def assigned_names(source: str) -> set[str]:
+    """Names that module-level code defines, its function parameters and comprehension variables included."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source.strip())):
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.ExceptHandler) and node.name:
+            names.add(node.name)
+    return names
+
+
+def passes_variables(sources: Iterable[str]) -> bool:
+    """Whether any call gets something that outlives it, so that the tests could see it changed in place."""
+    for source in sources:
+        for node in ast.walk(ast.parse(source.strip())):
+            if isinstance(node, ast.Call):
+                values = [*node.args, *(keyword.value for keyword in node.keywords)]
+                if any(isinstance(v, (ast.Name, ast.Starred, ast.Attribute, ast.Subscript)) for v in values):
+                    return True
+    return False
+
+
+def check_body(source: str) -> tuple[str, CheckBody | None]:
+    """(parameter of `check`, its body if it is a plain list of statements with asserts in it, else None)."""
+    tree = ast.parse(source)
+    position = next(
+        (i for i, node in enumerate(tree.body) if isinstance(node, ast.FunctionDef) and node.name == "check"),
+        None,
+    )
+    if position is None:
+        raise SyntaxError("it defines no function `check`")
+    function = tree.body[position]
+    assert isinstance(function, ast.FunctionDef)
+    if not function.args.args:
+        raise SyntaxError("`check` takes no argument")
+    parameter = function.args.args[0].arg
+    if any(
+        isinstance(node, (ast.Return, ast.Global, ast.Nonlocal, ast.Yield)) for node in ast.walk(function)
+    ):
+        return parameter, None
+    if not all(isinstance(node, _SIMPLE) for node in function.body):
+        return parameter, None
+    if not any(isinstance(node, ast.Assert) for node in function.body):
+        return parameter, None
+    rest = [node for i, node in enumerate(tree.body) if i != position]
+    before = ast.unparse(ast.Module(body=rest, type_ignores=[]))
+    lines = source.splitlines(keepends=True)
+    sources = [_segment(lines, node) for node in function.body]
+    return parameter, CheckBody(
+        before=before,
+        sources=[before, *sources],
+        is_test=[isinstance(node, ast.Assert) for node in function.body],
+    )
+
+
+def _segment(lines: list[str], node: ast.stmt) -> str:
+    """Source of a statement, without parsing it again; several lines lose the first one's indentation."""
+    assert node.end_lineno is not None and node.end_col_offset is not None
+    if node.lineno == node.end_lineno:
+        line = lines[node.lineno - 1].encode()
+        return line[node.col_offset : node.end_col_offset].decode()
+    return ast.unparse(node)
+
+
+def test_function_count(source: str) -> int:
+    """Test functions and methods of a pytest module."""
+    tree = ast.parse(source)
+    count = 0
+    for node in tree.body:
+        members = node.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test") else [node]
+        count += sum(isinstance(m, ast.FunctionDef) and m.name.startswith("test") for m in members)
+    return count
+
+
+def needs_pytest(source: str) -> bool:
+    """Whether anything but plain test functions without arguments is in the module."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+        if any(name.partition(".")[0] in ("pytest", "unittest", "_pytest", "hypothesis") for name in names):
+            return True
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if node.name.startswith("test") and (
+                _takes_arguments(node) or isinstance(node, ast.AsyncFunctionDef)
+            ):
+                return True
+            if node.name in ("setup_function", "teardown_function", "setup_module", "teardown_module"):
+                return True
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            return True
+    return False
+
+
+def _takes_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    args = node.args
+    return len(args.args) + len(args.kwonlyargs) + len(args.posonlyargs) > len(args.defaults)
