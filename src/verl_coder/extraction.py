@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import deque
 from dataclasses import dataclass
 
 _TURN_END = re.compile(r"(?:^|[\n}])[ \t]*</(?:tool_response|tool_call|output|program)>")
@@ -49,10 +50,8 @@ def extract(completion: str) -> Extraction:
     blocks, tail = _code_blocks(answer)
     python = [code for tag, code in blocks if tag in _PYTHON_TAGS]
     plain = [code for tag, code in blocks if tag == ""]
-    chosen = (python or plain or [None])[-1]
-    code, fenced = chosen, chosen is not None
-    if code is None and tail is not None:
-        code = tail
+    complete = python or plain
+    code = complete[-1] if complete else tail
     if code is None and not blocks and tail is None:
         code = _bare_code(answer)
     if code is not None and not code.strip():
@@ -62,21 +61,18 @@ def extract(completion: str) -> Extraction:
         think_closed=closed,
         code=code,
         code_blocks=len(python) + len(plain),
-        fenced=fenced and code is not None,
+        fenced=bool(complete) and code is not None,
         answer=answer,
     )
 
 
 def _final_turn(text: str) -> str:
     """What follows the last tool call or result; empty where the text ends inside one."""
-    end = None
-    for end in _TURN_END.finditer(text):
-        pass
-    turn = text[end.end() :] if end else text
+    end = deque(_TURN_END.finditer(text), maxlen=1)
+    turn = text[end[0].end() :] if end else text
     # Tags count at the start of a line only: inside an expression they are text of the code.
-    opened = _TURN_OPEN.search(turn)
-    if opened:
-        turn = turn[: opened.start()]
+    if _TURN_OPEN.search(turn):
+        return ""
     if end:
         # A chat template writes the next turn's role after a tool result.
         turn = _NEXT_ROLE.sub("", turn, count=1)

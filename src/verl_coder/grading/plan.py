@@ -148,12 +148,12 @@ def _assert_plan(tests: AssertTests) -> Plan:
 def _check_plan(tests: CheckTests) -> Plan:
     parameter, body = check_body(tests.check)
     local = {parameter}
+    items: list[dict[str, Any]] = []
     if body is None:
         call = f"check({parameter})"
         items = [{"source": tests.check, "setup": True}, {"source": call}]
         names = free_names([tests.check, call])
     else:
-        items = []
         names = free_names(body.sources)
         if body.before.strip():
             items.append({"source": body.before, "setup": True})

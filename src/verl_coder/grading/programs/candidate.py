@@ -168,7 +168,7 @@ class Worker:
         if op == "set":
             setattr(target, message["name"], self.codec.decode(message["value"]))
             return {"r": None}
-        operation = getattr(__import__("operator"), op, None) or getattr(builtins, op)
+        operation: Any = getattr(__import__("operator"), op, None) or getattr(builtins, op)
         return {"r": self.codec.encode(operation(target, *self.codec.decode(message["args"])))}
 
     def _target(self, of: Any) -> Any:
@@ -247,5 +247,6 @@ class JudgeFunction:
         if "x" in reply:
             kind = getattr(builtins, reply["x"][0], None)
             usable = isinstance(kind, type) and issubclass(kind, Exception)
-            raise (kind if usable else RuntimeError)(reply["x"][1])
+            failure: Any = kind if usable else RuntimeError
+            raise failure(reply["x"][1])
         return codec.decode(reply["r"])

@@ -4,6 +4,7 @@
 Letters: p passed, f failed (wrong answer), e error, t time-out, n not run.
 """
 
+import contextlib
 import reprlib
 import socket
 import time
@@ -65,10 +66,8 @@ class Judge:
 
     def run(self) -> dict[str, Any]:
         """The report."""
-        try:
+        with contextlib.suppress(Stop):
             self._run()
-        except Stop:
-            pass
         missing = self.spec["total"] - len(self.status)
         self.status.extend("n" * missing)
         return {

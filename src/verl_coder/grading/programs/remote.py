@@ -171,7 +171,7 @@ class Candidate:
             return reply
         names, text, line = reply["x"]
         text = str(text)
-        kind = self.exceptions.get(names[0]) or _builtin_exception(names) or RemoteError
+        kind: Any = self.exceptions.get(names[0]) or _builtin_exception(names) or RemoteError
         error = kind.__new__(kind)
         error.args = (text,)
         error.remote = f"{names[0]}: {text}" + (f" (line {int(line)})" if line else "")
@@ -341,27 +341,9 @@ class RemoteObject(Remote):
         return result
 
 
-_OPERATORS = [
-    "lt",
-    "le",
-    "gt",
-    "ge",
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "and",
-    "or",
-    "xor",
-    "matmul",
-    "setitem",
-    "delitem",
-    "contains",
-]
-_UNARY = ["len", "next", "int", "float", "bool", "round", "getitem", "neg", "abs"]
+_BINARY = ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or")
+_OPERATORS = (*_BINARY, "xor", "matmul", "setitem", "delitem", "contains")
+_UNARY = ("len", "next", "int", "float", "bool", "round", "getitem", "neg", "abs")
 
 
 def _forward(operation: str, method: str) -> Any:

@@ -145,7 +145,7 @@ class Codec:
         raise WireError(f"unknown tag {tag!r}")
 
     def _decode_graph(self, rows: list[Any]) -> Any:
-        objects = [object.__new__(self.classes[name]) for name, _ in rows]
+        objects: list[Any] = [object.__new__(self.classes[name]) for name, _ in rows]
         for item, (_, attributes) in zip(objects, rows, strict=True):
             for name, value in attributes.items():
                 if not name.isidentifier() or name.startswith("__"):
@@ -182,7 +182,8 @@ def _decode_named(payload: Any) -> Any:
     raise WireError(f"type {name!r}")
 
 
-_KEYS, _VALUES, _ITEMS = type({}.keys()), type({}.values()), type({}.items())
+_EMPTY: dict[Any, Any] = {}
+_KEYS, _VALUES, _ITEMS = type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPTY.items())
 
 _ENCODERS: dict[type, Callable[[Codec, Any], Any]] = {
     tuple: lambda c, v: {"t": c._items(v)},
