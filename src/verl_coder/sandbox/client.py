@@ -1,0 +1,193 @@
+"""Asynchronous client of SandboxFusion's API: pooled, limited, retried, spread over several URLs."""
+
+import asyncio
+import json
+import random
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import httpx
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.sandbox.types import PairRequest, PairResponse, RunRequest, RunResponse
+
+_REST_AFTER_FAULT_S = 2.0
+_MARGIN_S = 30.0
+
+
+class _ServiceFault(Exception):
+    """The service failed, not the program: worth another attempt."""
+
+
+class SandboxClient:
+    """Calls one or more servers; a URL that fails rests for a moment while the others take its load.
+
+    Retried with backoff and jitter: no connection, read time-out, 429, 5xx, `SandboxError`, an answer that
+    cannot be read. A program's own failure is an answer. One client belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        *,
+        max_concurrency: int = 64,
+        max_attempts: int = 5,
+        connect_timeout_s: float = 5.0,
+        max_backoff_s: float = 8.0,
+    ) -> None:
+        self.urls = split_urls(urls)
+        self._limit = asyncio.Semaphore(max_concurrency)
+        self._max_attempts = max_attempts
+        self._max_backoff_s = max_backoff_s
+        self._connect_timeout_s = connect_timeout_s
+        self._http = httpx.AsyncClient(
+            limits=httpx.Limits(
+                max_connections=max_concurrency + 4, max_keepalive_connections=max_concurrency
+            ),
+            timeout=httpx.Timeout(_MARGIN_S, connect=connect_timeout_s),
+            trust_env=False,
+        )
+        self._resting_until = dict.fromkeys(self.urls, 0.0)
+        self._busy = dict.fromkeys(self.urls, 0)
+        self._pairs: bool | None = None
+
+    async def run_code(self, request: RunRequest) -> RunResponse:
+        """Run one program; SandboxUnavailableError when no server gave an answer."""
+        # compile, run, and the wait in the server's queue
+        timeout_s = request.compile_timeout + request.run_timeout + _MARGIN_S + 60.0
+        return RunResponse.from_dict(await self._call("/run_code", request.to_dict(), timeout_s))
+
+    async def run_pair(self, request: PairRequest) -> PairResponse:
+        """Run two joined programs (embedded server only); SandboxUnavailableError when none gave an answer."""
+        timeout_s = request.run_timeout + _MARGIN_S + 60.0
+        return PairResponse.from_dict(await self._call("/run_pair", request.to_dict(), timeout_s))
+
+    async def supports_pairs(self) -> bool:
+        """Whether every URL offers /run_pair (plain SandboxFusion does not); cached once the servers answered."""
+        if self._pairs is None:
+            # GET is enough: 404 where the route is unknown, 405 where it is POST only.
+            statuses = [await self._status_of(url, "/run_pair") for url in self.urls]
+            known = [status for status in statuses if status is not None]
+            if not known:
+                raise SandboxUnavailableError(f"no sandbox answers at {', '.join(self.urls)}")
+            answer = all(status == 405 for status in known)
+            if len(known) < len(statuses):
+                return answer
+            self._pairs = answer
+        return self._pairs
+
+    async def ping(self) -> bool:
+        """Whether at least one server answers its ping."""
+        for url in self.urls:
+            if await self._status_of(url, "/v1/ping") == 200:
+                return True
+        return False
+
+    async def post(self, path: str, body: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
+        """Any other POST route of the API, with the same retries; the JSON object of the answer."""
+        return await self._call(path, body, timeout_s)
+
+    async def aclose(self) -> None:
+        """Close the pooled connections."""
+        await self._http.aclose()
+
+    async def _status_of(self, url: str, path: str) -> int | None:
+        try:
+            return (await self._http.get(url + path, timeout=self._connect_timeout_s)).status_code
+        except httpx.HTTPError:
+            return None
+
+    async def _call(self, path: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+        content = json.dumps(body).encode()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(_ServiceFault),
+            stop=stop_after_attempt(self._max_attempts),
+            wait=wait_random_exponential(multiplier=0.1, max=self._max_backoff_s),
+        )
+        async with self._limit:
+            try:
+                async for attempt in retrying:
+                    with attempt:
+                        return await self._attempt(path, content, timeout_s)
+            except RetryError as error:
+                cause = error.last_attempt.exception()
+                raise SandboxUnavailableError(
+                    f"{path} at {', '.join(self.urls)}: {self._max_attempts} attempts failed, the last with: {cause}"
+                ) from cause
+        raise AssertionError("unreachable")
+
+    async def _attempt(self, path: str, content: bytes, timeout_s: float) -> dict[str, Any]:
+        url = self._choose()
+        self._busy[url] += 1
+        try:
+            response = await self._http.post(
+                url + path,
+                content=content,
+                headers={"content-type": "application/json"},
+                timeout=httpx.Timeout(timeout_s, connect=self._connect_timeout_s),
+            )
+        except httpx.HTTPError as error:
+            self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+            raise _ServiceFault(f"{url}: {type(error).__name__} {error}") from error
+        finally:
+            self._busy[url] -= 1
+        if response.status_code == 429 or response.status_code >= 500:
+            self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+            raise _ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
+        if response.status_code >= 400:
+            # Our own fault: the same request would be refused again, and it is no verdict on the program either.
+            raise SandboxUnavailableError(f"{url}{path}: HTTP {response.status_code} {response.text[:500]}")
+        return self._answer(url, response)
+
+    def _answer(self, url: str, response: httpx.Response) -> dict[str, Any]:
+        try:
+            answer = response.json()
+            status = answer["status"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise _ServiceFault(f"{url}: not an answer: {response.text[:200]!r}") from error
+        if status == "SandboxError":
+            raise _ServiceFault(f"{url}: SandboxError {answer.get('message')}")
+        return answer
+
+    def _choose(self) -> str:
+        """The least busy URL among those not resting; all resting: the one that rests the shortest."""
+        now = time.monotonic()
+        awake = [url for url in self.urls if self._resting_until[url] <= now]
+        if not awake:
+            return min(self.urls, key=self._resting_until.__getitem__)
+        least = min(self._busy[url] for url in awake)
+        return random.choice([url for url in awake if self._busy[url] == least])
+
+
+def split_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
+    """URLs of a comma-separated list or a sequence, without the route SandboxFusion configurations end in."""
+    parts = urls.split(",") if isinstance(urls, str) else list(urls)
+    cleaned = tuple(
+        dict.fromkeys(part.strip().rstrip("/").removesuffix("/run_code") for part in parts if part.strip())
+    )
+    if not cleaned:
+        raise ConfigError(
+            "no sandbox URL: set SANDBOX_URL (for instance http://127.0.0.1:8080) or sandbox_url"
+        )
+    for url in cleaned:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"sandbox URL {url!r}: must begin with http:// or https://")
+    return cleaned
+
+
+_shared: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, ...], SandboxClient]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def shared_client(urls: str | Sequence[str]) -> SandboxClient:
+    """The one pooled client of this process, this set of URLs and the running event loop."""
+    clients = _shared.setdefault(asyncio.get_running_loop(), {})
+    key = split_urls(urls)
+    if key not in clients:
+        clients[key] = SandboxClient(key)
+    return clients[key]
