@@ -27,12 +27,14 @@ max-width:1000px;padding:24px 20px 60px} h1{font-size:22px;margin:0 0 2px} h2{fo
 .card h3{font-size:14px;margin:0 0 6px}
 .tiles{display:flex;flex-wrap:wrap;gap:12px;margin-top:16px} .tile{border:1px solid var(--line);border-radius:8px;
 padding:8px 16px;min-width:120px} .tile b{display:block;font-size:22px}
-table{border-collapse:collapse;width:100%} td{padding:3px 8px 3px 0;vertical-align:middle} td.n{text-align:right;
-font-variant-numeric:tabular-nums;white-space:nowrap} .bar{height:14px;display:flex;border-radius:3px;overflow:hidden}
+table{border-collapse:collapse;width:100%} td.bars{width:100%} td{padding:3px 8px 3px 0;vertical-align:middle}
+td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.bar{height:14px;display:flex;border-radius:3px;overflow:hidden}
 svg{width:100%;height:auto;display:block} svg text{font:11px system-ui,sans-serif;fill:#667}
 pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#f6f7f9;border-radius:6px;padding:10px 12px;
 font-size:13px;max-height:420px;overflow:auto;margin:4px 0 12px} details{margin:8px 0} summary{cursor:pointer}
-.key{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 4px 0 12px}
+.key{display:inline-block;width:10px;height:10px;border-radius:2px;margin:0 4px 0 0}
+.legend span:not(.key){margin-right:14px}
 """
 
 
@@ -78,21 +80,23 @@ def _difficulty_bars(statistics: Statistics) -> str:
         )
         width = max(1.0, 100 * total / largest)
         rows.append(
-            f'<tr><td style="width:120px">{escape(source)}</td>'
-            f'<td><div class="bar" style="width:{width:.1f}%">{parts}</div></td><td class="n">{total:,}</td></tr>'
+            f"<tr><td>{escape(source)}</td>"
+            f'<td class="bars"><div class="bar" style="width:{width:.1f}%">{parts}</div></td>'
+            f'<td class="n">{total:,}</td></tr>'
         )
     legend = "".join(
-        f'<span class="key" style="background:{_COLOURS[name]}"></span>{name} {statistics.difficulties[name]:,}'
+        f'<span class="key" style="background:{_COLOURS[name]}"></span>'
+        f"<span>{name} {statistics.difficulties[name]:,}</span>"
         for name in _DIFFICULTIES
         if statistics.difficulties[name]
     )
-    return f'<div class="card"><div class="soft">{legend}</div><table>{"".join(rows)}</table></div>'
+    return f'<div class="card"><div class="soft legend">{legend}</div><table>{"".join(rows)}</table></div>'
 
 
 def _counts(title: str, counter: Counter[str]) -> str:
     total = sum(counter.values()) or 1
     rows = "".join(
-        f'<tr><td style="width:110px">{escape(name)}</td><td><div class="bar" style="width:{100 * n / total:.1f}%;'
+        f'<tr><td>{escape(name)}</td><td class="bars"><div class="bar" style="width:{100 * n / total:.1f}%;'
         f'background:var(--accent)"></div></td><td class="n">{n:,}</td></tr>'
         for name, n in counter.most_common()
     )
@@ -104,10 +108,12 @@ def _histogram(title: str, values: Sequence[float]) -> str:
     is_log = low > 0 and high > _LOG_RATIO * median
     scale = math.log10 if is_log else float
     start, span = scale(low), (scale(high) - scale(low)) or 1.0
-    bins = [0] * _BINS
+    is_narrow = not is_log and high - low < _BINS and all(float(value).is_integer() for value in values)
+    count_of_bins = int(high - low) + 1 if is_narrow else _BINS
+    bins = [0] * count_of_bins
     for value in values:
-        bins[min(_BINS - 1, int((scale(value) - start) / span * _BINS))] += 1
-    step, tallest = _WIDTH / _BINS, max(bins)
+        bins[min(count_of_bins - 1, int((scale(value) - start) / span * count_of_bins))] += 1
+    step, tallest = _WIDTH / count_of_bins, max(bins)
     bars = "".join(
         f'<rect x="{i * step:.1f}" y="{_HEIGHT - h:.1f}" width="{step - 1:.1f}" height="{h:.1f}" fill="#3b6ea8">'
         f"<title>{count} rows</title></rect>"

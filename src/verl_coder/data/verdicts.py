@@ -13,7 +13,7 @@ from verl_coder.problems import Problem
 VERIFIER_VERSION = 1
 """Raise it when verification asks other questions than before: older verdicts then no longer count."""
 
-Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference"]
+Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference", "bad_tests"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from verl_coder.data.trivial import trivial_solutions
 from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
-from verl_coder.errors import SandboxUnavailableError
+from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.problems import Problem
 
 Verify = Callable[[Problem], Awaitable[Verdict]]
@@ -46,10 +46,13 @@ async def verify_problem(problem: Problem, sandbox: object) -> Verdict:
     if not problem.reference_solution.strip():
         return Verdict(key=key, status="no_reference", message="the record holds no reference solution")
     started = time.perf_counter()
-    first, second = [
-        _answered(await grade(problem.reference_solution, problem.tests, sandbox))  # type: ignore[arg-type]
-        for _ in range(2)
-    ]
+    try:
+        first, second = [
+            _answered(await grade(problem.reference_solution, problem.tests, sandbox))  # type: ignore[arg-type]
+            for _ in range(2)
+        ]
+    except DataError as error:
+        return Verdict(key=key, status="bad_tests", message=str(error))
     status, message = first.outcome, _message(first)
     if (first.outcome, first.passed) != (second.outcome, second.passed):
         status, message = (

@@ -1,0 +1,74 @@
+"""`verl-coder data inspect`: numbers that can be checked, a page that needs nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.data.conftest import toy_record, write_jsonl
+from verl_coder.data.cli import app
+from verl_coder.data.statistics import collect, count_tests
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.problems import CheckTests, PytestTests
+
+
+@pytest.fixture
+def folder(prepare_toy, tmp_path: Path) -> Path:
+    records = [toy_record(n, tests=["assert f(1) == 1"] * (n % 4 + 1)) for n in range(60)]
+    records[1]["text"] += " <script>alert(1)</script> [bold]"
+    prepare_toy(write_jsonl(tmp_path / "raw.jsonl", records), tmp_path / "toy")
+    return tmp_path / "toy"
+
+
+def test_counts_and_distributions_are_those_of_the_rows(folder: Path) -> None:
+    statistics = collect(sorted(folder.glob("*.parquet")))
+    assert statistics.rows == 60 and statistics.splits.total() == 60
+    assert statistics.difficulties == {"easy": 20, "medium": 20, "hard": 20}
+    assert sorted(set(statistics.tests)) == [1, 2, 3, 4] and len(statistics.tests) == 60
+    assert len(statistics.examples) == 3
+
+
+def test_tests_are_counted_as_a_reader_counts_them() -> None:
+    check = "def check(candidate):\n    assert candidate(1) == 1\n    assert candidate(2) == 2\n"
+    assert count_tests(CheckTests(entry_point="f", check=check)) == 2
+    assert count_tests(PytestTests(test="def test_a():\n    pass\n\ndef test_b():\n    pass\n")) == 2
+
+
+def test_the_terminal_shows_counts_and_rows_as_they_are(folder: Path) -> None:
+    done = CliRunner().invoke(app, ["inspect", str(folder), "--rows", "60"])
+    assert done.exit_code == 0, done.output
+    assert "60 rows" in done.output and "easy 20" in done.output
+    assert "[bold]" in done.output and "toy/1 " in done.output
+
+
+def test_the_page_is_self_contained_and_escapes_the_rows(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page" / "index.html"
+    done = CliRunner().invoke(app, ["inspect", str(folder), "--rows", "60", "--html", str(page)])
+    assert done.exit_code == 0, done.output
+    text = page.read_text()
+    assert "<script" not in text and "&lt;script&gt;alert(1)" in text
+    assert not re.search(r"(src|href)=", text)
+    assert text.count("<svg") >= 4
+    heights = [float(height) for height in re.findall(r'<rect [^>]*height="([\d.]+)"', text)]
+    assert heights and min(heights) > 0
+
+
+def test_rejected_rows_are_no_rows(folder: Path) -> None:
+    (folder / "rejected.parquet").write_bytes(b"not read")
+    assert CliRunner().invoke(app, ["inspect", str(folder)]).exit_code == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 nonsense"])
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(content)
+    done = CliRunner().invoke(app, ["inspect", str(path)])
+    assert isinstance(done.exception, DataError) and "broken.parquet is not a readable" in str(done.exception)
+
+
+def test_a_missing_file_and_a_missing_tokenizer_are_named(folder: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["inspect", str(tmp_path / "nothing.parquet")])
+    assert "nothing.parquet: no such Parquet file" in str(done.exception)
+    done = CliRunner().invoke(app, ["inspect", str(folder), "--max-prompt-tokens", "10"])
+    assert isinstance(done.exception, ConfigError) and "--tokenizer" in str(done.exception)
