@@ -1,0 +1,42 @@
+"""The verdict cache: survives a kill, and a changed problem is another problem."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
+from verl_coder.problems import AssertTests, Problem
+
+PROBLEM = Problem(
+    data_source="toy",
+    problem_id="toy/1",
+    prompt=({"role": "user", "content": "x"},),
+    tests=AssertTests(tests=("assert f(1) == 1",)),
+    split="train",
+    reference_solution="def f(x): return x",
+)
+
+
+def test_verdicts_come_back_and_a_half_written_line_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "verdicts.jsonl"
+    with VerdictCache(path) as cache:
+        cache.put(Verdict(key="a", status="passed", passed=3, total=3))
+        cache.put(Verdict(key="b", status="flaky", message="zwei Läufe"))
+    with path.open("a") as stream:
+        stream.write('{"key": "c", "sta')
+    with VerdictCache(path) as cache:
+        assert cache.get("b") == Verdict(key="b", status="flaky", message="zwei Läufe")
+        assert cache.get("c") is None and cache.hits == 1
+        cache.put(Verdict(key="c", status="failed"))
+    with VerdictCache(path) as cache:
+        assert cache.get("a") is not None and cache.get("c") is not None
+
+
+def test_the_key_changes_with_tests_limits_and_reference_and_with_nothing_else() -> None:
+    key = verdict_key(PROBLEM)
+    assert verdict_key(replace(PROBLEM, split="test", index=7, difficulty="hard")) == key
+    for changed in (
+        replace(PROBLEM, reference_solution="def f(x): return 2"),
+        replace(PROBLEM, tests=replace(PROBLEM.tests, timeout_s=3.0)),
+        replace(PROBLEM, tests=AssertTests(tests=("assert f(2) == 2",))),
+    ):
+        assert verdict_key(changed) != key

@@ -1,0 +1,150 @@
+"""Verification with real programs in a real sandbox: what is dropped, why, and what is not run twice."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+from tests.data.conftest import toy_record, write_jsonl
+from verl_coder.data.dataset import LoadOptions, dataset_files, load_dataset_file
+from verl_coder.data.prepared import resolve_prepared
+from verl_coder.data.recheck import recheck
+from verl_coder.data.verification import VerifyOptions, verify_problem
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.problems import PytestTests
+from verl_coder.sandbox import SandboxClient
+
+FLAKY = "import os\n\ndef f(x):\n    return x + (os.urandom(8)[0] % 2) * (os.urandom(8)[0] % 2)\n"
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    with EmbeddedSandbox() as server:
+        yield server.url
+
+
+def rejected(folder: Path) -> dict[str, tuple[str, str]]:
+    rows = pq.read_table(folder / "rejected.parquet").to_pylist()
+    return {row["problem_id"]: (row["reason"], row["message"]) for row in rows}
+
+
+def test_references_that_fail_hang_crash_or_are_missing_are_dropped_with_the_reason(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    records = [
+        toy_record(1),
+        toy_record(2, code="def f(x):\n    return x\n"),
+        toy_record(3, code=""),
+        toy_record(4, code="def f(x:\n"),
+        toy_record(5, code="def f(x):\n    while True: pass\n", tests=["assert f(1) == 6"]),
+        toy_record(6, tests=["assert f(1) =="]),
+    ]
+    source = write_jsonl(tmp_path / "raw.jsonl", records)
+    result = prepare_toy(source, verify=VerifyOptions(sandbox_url=sandbox_url))
+    assert sum(file.rows for file in result.files) == 1
+    found = rejected(tmp_path / "out")
+    assert found["toy/2"][0] == "failed" and "0/2 tests passed" in found["toy/2"][1]
+    assert found["toy/3"][0] == "no_reference"
+    assert found["toy/4"][0] == "error" and "SyntaxError" in found["toy/4"][1]
+    assert found["toy/5"][0] == "timeout"
+    assert found["toy/6"][0] in ("bad_tests", "error")
+
+
+def test_a_reference_whose_runs_differ_is_flaky(prepare_toy, tmp_path: Path, sandbox_url: str) -> None:
+    tests = ["assert f(0) == 0"]
+    records = [toy_record(n, code=FLAKY + f"# {n}\n", tests=tests) for n in range(40)] + [toy_record(99)]
+    prepare_toy(write_jsonl(tmp_path / "raw.jsonl", records), verify=VerifyOptions(sandbox_url=sandbox_url))
+    flaky = [message for reason, message in rejected(tmp_path / "out").values() if reason == "flaky"]
+    # Each run fails with probability 1/4, so two differ with 3/8: none of 40 is 1e-8.
+    assert flaky and all(message.startswith("two runs differ") for message in flaky)
+
+
+def test_tests_that_a_constant_passes_are_flagged_and_dropped_when_asked(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    weak = toy_record(7, tests=["assert f(1) is not False"])
+    none = toy_record(8, code="def f(x):\n    return None\n", tests=["assert f(1) is None"])
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(1), weak, none])
+    options = VerifyOptions(sandbox_url=sandbox_url)
+    result = prepare_toy(source, verify=options)
+    assert set(result.trivial) == {"toy/7", "toy/8"} and "returns None" in result.trivial["toy/8"]
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["counts"]["trivial_tests"] == 2 and card["counts"]["written"] == 3
+    result = prepare_toy(source, verify=options, drop_trivial=True)
+    assert sum(file.rows for file in result.files) == 1
+    assert rejected(tmp_path / "out")["toy/7"][0] == "trivial"
+
+
+def test_a_second_run_verifies_only_what_changed(prepare_toy, tmp_path: Path, sandbox_url: str) -> None:
+    records = [toy_record(n) for n in range(10)]
+    source = write_jsonl(tmp_path / "raw.jsonl", records)
+    options = VerifyOptions(sandbox_url=sandbox_url)
+    prepare_toy(source, verify=options)
+    lines = (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()
+    assert len(lines) == 10
+    first = (tmp_path / "out" / "train.parquet").read_bytes()
+    prepare_toy(source, verify=options)
+    assert (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines() == lines
+    assert (tmp_path / "out" / "train.parquet").read_bytes() == first
+    records[3]["tests"].append("assert f(9) == 12")
+    prepare_toy(write_jsonl(source, records), verify=options)
+    assert (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()[:-1] == lines
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(prepare_toy, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(12)])
+    with EmbeddedSandbox() as server:
+        prepare_toy(source, verify=VerifyOptions(sandbox_url=server.url), limit=5)
+        url = server.url
+    before = (tmp_path / "out" / "train.parquet").read_bytes()
+    with pytest.raises(SandboxUnavailableError, match="the same command goes on from there"):
+        prepare_toy(source, verify=VerifyOptions(sandbox_url=url))
+    assert (tmp_path / "out" / "train.parquet").read_bytes() == before
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    with EmbeddedSandbox() as server:
+        prepare_toy(source, verify=VerifyOptions(sandbox_url=server.url))
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["verdicts_from_cache"] == 5 and card["counts"]["written"] == 12
+
+
+def test_written_files_can_be_verified_again(prepare_toy, tmp_path: Path, sandbox_url: str) -> None:
+    records = [toy_record(n) for n in range(9)]
+    records[4]["code"] = "def f(x):\n    return 0\n"
+    prepare_toy(write_jsonl(tmp_path / "raw.jsonl", records), tmp_path / "a")
+    result = recheck(resolve_prepared(tmp_path / "a"), tmp_path / "b", VerifyOptions(sandbox_url=sandbox_url))
+    assert [rejection.problem_id for rejection in result.rejections] == ["toy/4"]
+    assert sum(file.rows for file in result.files) == 8
+    kept = [path.name for path in resolve_prepared(tmp_path / "b")]
+    assert kept == [path.name for path in resolve_prepared(tmp_path / "a")]
+
+
+EXAMPLES = [
+    pytest.param(name, variant, id=f"{name}-{variant}")
+    for name in dataset_files()
+    if name != "sample"
+    for variant in load_dataset_file(name).example_records
+]
+
+
+@pytest.mark.parametrize(("name", "variant"), EXAMPLES)
+async def test_the_example_record_of_each_dataset_is_graded_as_its_style_says(
+    name: str, variant: str, sandbox_url: str
+) -> None:
+    dataset = load_dataset_file(name)
+    options = LoadOptions(variant=variant)
+    draft = dataset.to_draft(dataset.example_records[variant], "train", options)
+    problem = draft.problems(data_source=name, split="train", options=options)[0]
+    if isinstance(problem.tests, PytestTests):
+        pytest.importorskip("pytest")
+    client = SandboxClient(sandbox_url)
+    verdict = await verify_problem(problem, client)
+    await client.aclose()
+    expected = "passed" if draft.references else "no_reference"
+    assert (verdict.status, verdict.message) == (
+        expected,
+        "" if draft.references else verdict.message,
+    )
+    assert not verdict.trivial
