@@ -15,9 +15,14 @@ app = typer.Typer(
 )
 def prepare(context: typer.Context, dataset: str) -> None:
     """Prepare one dataset: DATASET is a file of data_prep/ (its options: prepare DATASET --help)."""
-    from verl_coder.data.dataset import load_dataset_file
+    from verl_coder.data.dataset import dataset_files, load_dataset_file
     from verl_coder.data.script import script_app
 
+    if dataset == "--help":
+        typer.echo(
+            f"{context.get_help()}\n\nDatasets: {', '.join(dataset_files())}, or a path to such a file."
+        )
+        return
     script_app(load_dataset_file(dataset))(
         args=context.args, prog_name=f"verl-coder data prepare {dataset}", standalone_mode=False
     )

@@ -184,5 +184,7 @@ def load_dataset_file(name: str) -> Dataset:
     spec.loader.exec_module(module)
     dataset = getattr(module, "DATASET", None)
     if not isinstance(dataset, Dataset):
-        raise DataError(f"{path} defines no DATASET (a verl_coder.data.Dataset)")
+        raise DataError(
+            f"{path} defines no DATASET (a verl_coder.data.Dataset); run it as it is: python {path}"
+        )
     return dataset

@@ -15,11 +15,14 @@ _BATCH_ROWS = 64
 
 
 def resolve_prepared(path: Path) -> list[Path]:
-    """The Parquet files at `path`: a file, the shards of a name, or all splits in a folder, never rejected ones."""
+    """The Parquet files at `path`: a file, the shards of a name, or all splits in a folder.
+
+    Other Parquet files of a folder (rejected records, traces) are passed over.
+    """
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [p for p in sorted(path.glob("*.parquet")) if p.name != "rejected.parquet"]
+        found = [p for p in sorted(path.glob("*.parquet")) if _holds_rows(p)]
     else:
         found = shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
     if not found:
@@ -46,3 +49,10 @@ def iter_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict
     file = open_prepared(path)
     for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns) if columns else None):
         yield from batch.to_pylist()
+
+
+def _holds_rows(path: Path) -> bool:
+    try:
+        return set(ROW_SCHEMA.names) <= set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return path.name != "rejected.parquet"  # to be named as damaged where it is read
