@@ -11,6 +11,7 @@ from verl_coder.grading.programs.wire import Codec
 from verl_coder.grading.statements import (
     assigned_names,
     check_body,
+    first_called,
     free_names,
     needs_pytest,
     passes_variables,
@@ -26,9 +27,19 @@ from verl_coder.problems import (
     TestSuite,
 )
 
-DEFAULT_TIMEOUT_S = 6.0
+DEFAULT_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 10.0
 MAX_BUDGET_S = 60.0
+_SOLUTION_IMPORTS = """\
+import bisect, collections, functools, heapq, itertools, math, random, re, string
+from collections import *
+from functools import *
+from heapq import *
+from itertools import *
+from math import *
+from typing import *
+"""
+"""Starter code of the `class Solution` kind takes these for granted (apps/eval/testing_util.py gives them)."""
 MAX_TIMEOUTS = 3
 """After so many time-outs the rest is not run: a solution that hangs would otherwise cost minutes."""
 
@@ -124,6 +135,7 @@ def _function_plan(tests: FunctionTests) -> Plan:
         [call_item(case.args, {}, case.expected) for case in tests.tests],
         entry=target,
         entry_name=tests.entry_point,
+        prelude=_SOLUTION_IMPORTS if tests.class_name else "",
         compare="json_wrapped" if wrapped else "json",
     )
 
@@ -131,7 +143,7 @@ def _function_plan(tests: FunctionTests) -> Plan:
 def _assert_plan(tests: AssertTests) -> Plan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
-    entry = tests.entry_point
+    entry = tests.entry_point or first_called(tests.tests)
     items = [statement_item(source, entry, call_item) for source in tests.tests]
     return _plan(
         tests,

@@ -62,6 +62,18 @@ def free_names(sources: Iterable[str]) -> list[str]:
     return [name for name in read if name not in stored and name not in _BUILTINS]
 
 
+def first_called(tests: Iterable[str]) -> str:
+    """The function under test, where a dataset does not name it: the first called name that is no builtin."""
+    shadowing = ""
+    for source in tests:
+        for node in ast.walk(ast.parse(source.strip())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                if node.func.id not in _BUILTINS:
+                    return node.func.id
+                shadowing = shadowing or node.func.id
+    return shadowing
+
+
 def assigned_names(source: str) -> set[str]:
     """Names that module-level code defines, its function parameters and comprehension variables included."""
     names: set[str] = set()

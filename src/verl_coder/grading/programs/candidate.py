@@ -16,7 +16,7 @@ import time
 import types
 from typing import Any
 
-from verl_coder.grading.programs.wire import Codec, WireError, receive_frame, send_frame
+from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, WireError, receive_frame, send_frame
 
 _MAX_TEXT = 2000
 
@@ -184,13 +184,13 @@ class Worker:
         if isinstance(value, type):
             if self.classes.get(name) is value:
                 return {"k": "helper"}
-            if getattr(value, "__module__", "") in sys.stdlib_module_names:
+            if getattr(value, "__module__", "") in SHARED_MODULES:
                 return {"k": "library", "module": value.__module__, "name": value.__name__}
             kind = "exception" if issubclass(value, BaseException) else "class"
             bases = [base.__name__ for base in value.__mro__]
             return {"k": kind, "id": self._keep(value), "bases": bases}
         home = getattr(value, "__module__", None)
-        if callable(value) and home in sys.stdlib_module_names and home != "builtins":
+        if callable(value) and home in SHARED_MODULES:
             return {"k": "library", "module": home, "name": getattr(value, "__name__", "")}
         return {"k": "value", "r": self.codec.encode(value)}
 
