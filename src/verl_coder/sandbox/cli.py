@@ -1,0 +1,59 @@
+"""`verl-coder sandbox ...`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="The embedded sandbox server.")
+
+
+@app.callback()
+def main() -> None:
+    """The embedded sandbox server."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 chooses a free one and prints it.")] = 8080,
+    workers: Annotated[int, typer.Option(help="Programs at a time; 0: twice the cores, at least 8.")] = 0,
+    isolation: Annotated[str, typer.Option(help="auto, namespaces, light or none.")] = "auto",
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Allow running without protection.")] = False,
+    max_queue: Annotated[int, typer.Option(help="Waiting requests before 429.")] = 2048,
+    memory_mb: Annotated[int, typer.Option(help="Memory of a program where the request names none.")] = 2048,
+    processes: Annotated[int, typer.Option(help="Processes and threads of a program.")] = 64,
+    tmpfs_mb: Annotated[int, typer.Option(help="Size of a program's /tmp.")] = 256,
+    output_mb: Annotated[float, typer.Option(help="Kept of stdout and of stderr, each.")] = 2.0,
+    parent_fd: Annotated[int, typer.Option(hidden=True)] = -1,
+) -> None:
+    """Serve SandboxFusion's API until stopped."""
+    from verl_coder.errors import ConfigError
+    from verl_coder.sandbox.pool import PoolSettings
+    from verl_coder.sandbox.server import ServerSettings, run
+
+    if isolation not in ("auto", "namespaces", "light", "none"):
+        raise ConfigError(f"--isolation {isolation}: must be auto, namespaces, light or none")
+    cores = len(os.sched_getaffinity(0))
+    pool = PoolSettings(
+        # A pair takes two slots at once, so fewer than two would never serve one.
+        workers=max(workers, 2) if workers > 0 else max(2 * cores, 8),
+        isolation=isolation,
+        unsafe=unsafe,
+        max_queue=max_queue,
+        memory_mb=memory_mb,
+        processes=processes,
+        tmpfs_mb=tmpfs_mb,
+        tmpfs_inodes=20_000,
+    )
+    run(
+        ServerSettings(
+            host=host,
+            port=port,
+            pool=pool,
+            output_cap=int(output_mb * (1 << 20)),
+            judge_cap=16 << 20,
+            fetch_cap=32 << 20,
+            parent_fd=parent_fd,
+        )
+    )

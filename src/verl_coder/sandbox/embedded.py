@@ -1,0 +1,97 @@
+"""The embedded server as a child process of whoever needs a sandbox."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Sequence
+from types import TracebackType
+from typing import IO
+
+from verl_coder.errors import SandboxUnavailableError
+
+
+class EmbeddedSandbox:
+    """Context manager: a server on loopback, stopped with everything it started, also when this process dies.
+
+    `url` and `pid` are set inside; `extra` are further arguments of `verl-coder sandbox serve`.
+    SandboxUnavailableError with the server's own message when it does not start.
+    """
+
+    def __init__(
+        self, *, port: int = 0, isolation: str = "auto", extra: Sequence[str] = (), start_timeout_s: float = 30.0
+    ) -> None:
+        self._arguments = ["--port", str(port), "--isolation", isolation, *extra]
+        self._start_timeout_s = start_timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        self._alive_pipe = -1
+        self.url = ""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def __enter__(self) -> "EmbeddedSandbox":
+        read, self._alive_pipe = os.pipe()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        command = [sys.executable, "-m", "verl_coder.cli", "sandbox", "serve", *self._arguments]
+        try:
+            self._process = subprocess.Popen(
+                [*command, "--parent-fd", str(read)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(read,),
+            )
+        finally:
+            os.close(read)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _wait_until_ready(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + self._start_timeout_s
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            for line in self.log().splitlines():
+                if line.startswith("sandbox: http://"):
+                    self.url = line.split()[1]
+                    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                        self.url + "/v1/ping", timeout=5
+                    ).close()
+                    return
+            time.sleep(0.01)
+        raise SandboxUnavailableError(f"the embedded sandbox did not start: {self.log().strip()[-500:]}")
+
+    def log(self) -> str:
+        """What the server printed so far."""
+        assert self._log is not None
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode(errors="replace")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(10)
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+        if self._alive_pipe >= 0:
+            os.close(self._alive_pipe)
+            self._alive_pipe = -1
+        if self._log is not None:
+            self._log.close()

@@ -1,0 +1,258 @@
+"""Runs requests on slots: descriptors, time, output, and what the outcome is called."""
+
+import asyncio
+import base64
+import contextlib
+import marshal
+import math
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from verl_coder.sandbox.capture import Capture
+from verl_coder.sandbox.pool import Pool
+from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
+
+_PIPE_BYTES = 60_000
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One program to run; `memory_mb` -1 is the server's limit."""
+
+    operation: str
+    code: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    stdin: str | None = None
+    timeout_s: float = 10.0
+    memory_mb: int = -1
+    fetch: Sequence[str] = ()
+    output_cap: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The result of a job: `command` is the JSON object of a CommandResult."""
+
+    command: dict[str, Any]
+    files: dict[str, str]
+
+    @property
+    def succeeded(self) -> bool:
+        return self.command["status"] == "Finished" and self.command["return_code"] == 0
+
+
+class Unexplained(Exception):
+    """The program was killed and nobody admits to it: perhaps a stranger, so it is run again once."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__("killed by signal 9")
+        self.outcome = outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Running:
+    """A job that has been sent to its slot."""
+
+    slot: Slot
+    job: Job
+    stdout: Capture
+    stderr: Capture
+    cpu_s: int
+
+    def abandon(self) -> None:
+        """Give it up, together with its slot."""
+        self.slot.kill()
+        self.stdout.close()
+        self.stderr.close()
+
+
+class Executor:
+    """Takes slots from the pool; a lost slot is the service's failure and another is tried."""
+
+    def __init__(self, pool: Pool, *, output_cap: int, judge_cap: int, fetch_cap: int) -> None:
+        self.pool = pool
+        self.output_cap = output_cap
+        self.judge_cap = judge_cap
+        self.fetch_cap = fetch_cap
+        self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+
+    async def run(self, job: Job) -> Outcome:
+        """Run one job; SlotLost when the service failed every time, Overloaded when the queue is full."""
+        return (await self._attempts([job]))[0]
+
+    async def run_pair(self, judge: Job, candidate: Job) -> list[Outcome]:
+        """Run two joined jobs until the first one ends."""
+        return await self._attempts([judge, candidate])
+
+    async def _attempts(self, jobs: list[Job]) -> list[Outcome]:
+        unexplained = 0
+        for attempt in range(_ATTEMPTS):
+            slots = await self.pool.acquire(len(jobs))
+            try:
+                if len(jobs) == 1:
+                    return [await self._run_one(slots[0], jobs[0])]
+                return await self._run_joined(slots, jobs)
+            except SlotLost:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            except Unexplained as error:
+                unexplained += 1
+                for slot in slots:
+                    slot.stale = True
+                if unexplained == 2:
+                    if len(jobs) == 1:
+                        return [error.outcome]
+                    return await self._run_killed_pair(jobs)
+            finally:
+                self.pool.release(slots)
+        raise SlotLost("the program's process kept dying")
+
+    async def _run_killed_pair(self, jobs: list[Job]) -> list[Outcome]:
+        slots = await self.pool.acquire(len(jobs))
+        try:
+            return await self._run_joined(slots, jobs, believe=True)
+        finally:
+            self.pool.release(slots)
+
+    async def _run_joined(self, slots: list[Slot], jobs: list[Job], *, believe: bool = False) -> list[Outcome]:
+        ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        running: list[_Running] = []
+        try:
+            for slot, job, end in zip(slots, jobs, ends, strict=True):
+                running.append(self._begin(slot, job, end.fileno()))
+        except SlotLost:
+            for begun in running:
+                begun.abandon()
+            raise
+        finally:
+            # Only the programs hold the ends now: each sees end-of-file when the other is gone.
+            for end in ends:
+                end.close()
+        first, second = (asyncio.ensure_future(self._end(begun, believe=believe)) for begun in running)
+        try:
+            await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
+            if not first.done() and second.exception() is None:
+                await asyncio.wait((first,))
+            if not second.done() and first.exception() is None:
+                slots[1].stop()
+            return [await first, await second]
+        except BaseException:
+            for slot in slots:
+                slot.kill()
+            await asyncio.gather(first, second, return_exceptions=True)
+            raise
+
+    async def _run_one(self, slot: Slot, job: Job) -> Outcome:
+        return await self._end(self._begin(slot, job))
+
+    def _begin(self, slot: Slot, job: Job, extra: int = -1) -> "_Running":
+        """Open the program's descriptors and send it off."""
+        cap = job.output_cap or self.output_cap
+        memory_mb = job.memory_mb if job.memory_mb > 0 else self.pool.settings.memory_mb
+        cpu_s = math.ceil(job.timeout_s) + 1
+        spec = {
+            "op": job.operation,
+            "code": job.code,
+            "files": job.files,
+            "address_space": self.pool.address_space + (memory_mb << 20),
+            "cpu_s": cpu_s,
+        }
+        stdin = self._open_stdin(job.stdin)
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        stdout, stderr = Capture(slot.loop, out_read, cap), Capture(slot.loop, err_read, cap)
+        running = _Running(slot=slot, job=job, stdout=stdout, stderr=stderr, cpu_s=cpu_s)
+        if job.fetch:
+            slot.order(b"H")
+        try:
+            descriptors = [stdin, out_write, err_write] + ([extra] if extra >= 0 else [])
+            slot.begin(spec, descriptors, timeout_s=job.timeout_s, memory_bytes=memory_mb << 20)
+        except SlotLost:
+            running.abandon()
+            raise
+        finally:
+            for descriptor in (stdin, out_write, err_write):
+                os.close(descriptor)
+        return running
+
+    async def _end(self, running: "_Running", *, believe: bool = False) -> Outcome:
+        """Wait for the program; Unexplained when it was killed and neither we nor a limit did it."""
+        try:
+            ended = await running.slot.end()
+            fetch = running.job.fetch
+            files = await self._fetch(running.slot, fetch) if fetch and not running.slot.dead else {}
+        finally:
+            output, errors = running.stdout.close(), running.stderr.close()
+        outcome = Outcome(command=_command(ended, output, errors), files=files)
+        explained = ended.ordered or ended.out_of_memory or believe or ended.cpu_s >= running.cpu_s
+        if ended.return_code == -signal.SIGKILL and not explained:
+            raise Unexplained(outcome)
+        return outcome
+
+    def _open_stdin(self, content: str | None) -> int:
+        if not content:
+            return os.dup(self.null) if content is None else self._empty_pipe()
+        data = content.encode("utf-8", "surrogatepass")
+        if len(data) <= _PIPE_BYTES:
+            read, write = os.pipe()
+            os.write(write, data)
+            os.close(write)
+            return read
+        memory = os.memfd_create("stdin")
+        view = memoryview(data)
+        while view:
+            view = view[os.write(memory, view) :]
+        os.lseek(memory, 0, os.SEEK_SET)
+        return memory
+
+    def _empty_pipe(self) -> int:
+        read, write = os.pipe()
+        os.close(write)
+        return read
+
+    async def _fetch(self, slot: Slot, wanted: Sequence[str]) -> dict[str, str]:
+        """Files of the ended program, read by a fresh process with its rights."""
+        read, write = os.pipe()
+        output = Capture(slot.loop, read, 2 * self.fetch_cap + (1 << 20))
+        spec = {
+            "op": "fetch", "paths": list(wanted), "limit": self.fetch_cap, "files": {}, "address_space": 0, "cpu_s": 10
+        }  # fmt: skip
+        try:
+            slot.begin(spec, [self.null, write, self.null], timeout_s=10.0)
+            os.close(write)
+            write = -1
+            await slot.end()
+        finally:
+            if write >= 0:
+                os.close(write)
+            data = output.close()
+        # A trusted process wrote it: no program runs in it.
+        try:
+            found = marshal.loads(data)
+        except (ValueError, EOFError, TypeError):
+            return {}
+        return {path: base64.b64encode(content).decode() for path, content in found.items()}
+
+    def close(self) -> None:
+        """Close what is held."""
+        with contextlib.suppress(OSError):
+            os.close(self.null)
+
+
+def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]:
+    if ended.out_of_memory:
+        errors += b"\nsandbox: killed: over the memory limit\n"
+    return {
+        "status": "TimeLimitExceeded" if ended.timed_out else "Finished",
+        "execution_time": round(ended.wall_s, 6),
+        "return_code": None if ended.timed_out else ended.return_code,
+        "stdout": output.decode("utf-8", "replace"),
+        "stderr": errors.decode("utf-8", "replace"),
+    }
+
+

@@ -1,0 +1,62 @@
+"""The zygote: a small process with the usual modules loaded, forked once for each slot.
+
+Started as `python -m verl_coder.sandbox.guest.zygote FD`; reads slot configurations from that socket and
+ends, with everything below it, when the server's end closes.
+"""
+
+import gc
+import marshal
+import os
+import signal
+import socket
+import sys
+
+from verl_coder.sandbox.guest import keeper, program, session
+from verl_coder.sandbox.isolation import linux
+
+# What programs of training sets import most; loaded once, shared by all.
+_PRELOAD = (
+    "abc argparse array ast base64 bisect calendar cmath collections contextlib copy csv dataclasses datetime "
+    "decimal enum fractions functools hashlib heapq inspect io itertools json linecache logging math operator "
+    "os pprint queue random re statistics string struct subprocess tempfile textwrap threading time traceback "
+    "types typing unittest uuid bdb pdb numpy numpy.random pytest _pytest.assertion.rewrite"
+).split()
+
+
+def _preload() -> None:
+    for name in _PRELOAD:
+        try:
+            __import__(name)
+        except Exception as error:
+            print(f"sandbox: {name} is not available to programs: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Serve fork requests until the server is gone."""
+    server = socket.socket(fileno=int(sys.argv[1]))
+    _preload()
+    linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    # A terminal's Ctrl-C is for the server, which ends us by closing the socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.disable()
+    program.settle()
+    server.send(marshal.dumps({"address_space": program.address_space_in_use()}))
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(server, 1 << 16, 2)
+        if not message:
+            os._exit(0)
+        if os.fork() == 0:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            server.close()
+            gc.enable()
+            status, control = (socket.socket(fileno=descriptor) for descriptor in descriptors)
+            keeper.start_keeper(keeper.SlotConfig(**marshal.loads(message)), status, control)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+_ = session  # loaded before the root is gone
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""The embedded server: start the pool, listen, stop leaving nothing."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+
+from verl_coder.errors import ConfigError
+from verl_coder.sandbox.executor import Executor
+from verl_coder.sandbox.http import HttpProtocol
+from verl_coder.sandbox.metrics import Metrics
+from verl_coder.sandbox.pool import Pool, PoolSettings
+from verl_coder.sandbox.routes import Api
+
+ISOLATION_HEADER = "x-sandbox-isolation"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerSettings:
+    """Everything `verl-coder sandbox serve` can be told."""
+
+    host: str
+    port: int
+    pool: PoolSettings
+    output_cap: int
+    judge_cap: int
+    fetch_cap: int
+    parent_fd: int = -1
+
+
+async def serve(settings: ServerSettings) -> None:
+    """Run until SIGTERM, SIGINT or the end of the parent; ConfigError when it cannot start."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    if settings.parent_fd >= 0:
+        _watch_parent(loop, settings.parent_fd, stop)
+    pool = Pool(settings.pool)
+    executor: Executor | None = None
+    server: asyncio.Server | None = None
+    connections: set[HttpProtocol] = set()
+    try:
+        await pool.start()
+        executor = Executor(
+            pool, output_cap=settings.output_cap, judge_cap=settings.judge_cap, fetch_cap=settings.fetch_cap
+        )
+        metrics = Metrics(running=lambda: pool.busy, queued=lambda: pool.queued, replaced=lambda: pool.replaced)
+        api = Api(pool, executor, metrics)
+        header = f"{ISOLATION_HEADER}: {pool.mode}; {pool.protection}\r\n"
+        server = await _listen(loop, settings, lambda: HttpProtocol(api.handle, header, connections))
+        port = server.sockets[0].getsockname()[1]
+        print(
+            f"sandbox: http://{settings.host}:{port} with {settings.pool.workers} slots; protection: {pool.protection}",
+            flush=True,
+        )
+        await _tend(pool, stop)
+    finally:
+        if server is not None:
+            server.close()
+        for connection in list(connections):
+            connection.close()
+        await pool.close()
+        if executor is not None:
+            executor.close()
+
+
+async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no-untyped-def]
+    try:
+        return await loop.create_server(factory, settings.host, settings.port, backlog=1024)
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error}: choose another --port") from error
+
+
+async def _tend(pool: Pool, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        pool.drop_dead_free_slots()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 0.5)
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, descriptor: int, stop: asyncio.Event) -> None:
+    """Stop when the other end of the parent's pipe closes, that is, when the parent is gone."""
+
+    def wait() -> None:
+        with contextlib.suppress(OSError):
+            os.read(descriptor, 1)
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def run(settings: ServerSettings) -> None:
+    """Blocking entry point, on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+    sys.stdout.flush()
