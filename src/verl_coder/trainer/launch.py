@@ -128,7 +128,18 @@ def _sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
         return
     from verl_coder.sandbox.embedded import EmbeddedSandbox
 
-    with EmbeddedSandbox() as sandbox:
+    if plan.config.trainer.nnodes > 1:
+        raise ConfigError(
+            f"trainer.nnodes={plan.config.trainer.nnodes}: the embedded sandbox is on loopback, so name the "
+            "sandboxes of all nodes in verl_coder.sandbox_url (verl-coder sandbox serve --host ... on each)"
+        )
+    settings = plan.settings
+    sandbox = EmbeddedSandbox(
+        port=settings.sandbox_port,
+        isolation=settings.sandbox_isolation,
+        extra=["--unsafe"] if settings.sandbox_unsafe else [],
+    )
+    with sandbox:
         yield sandbox.url, [sandbox.pid]
 
 

@@ -23,6 +23,12 @@ class Settings:
     """Command that makes the data files of the recipe where they are missing, run in the repository."""
     sandbox_url: str | None = None
     """URLs of running sandboxes, comma-separated; None starts the embedded one for the run."""
+    sandbox_port: int = 0
+    """Port of the embedded sandbox on loopback; 0 takes a free one."""
+    sandbox_isolation: str = "auto"
+    """Of the embedded sandbox: auto, namespaces, light or none (see src/verl_coder/sandbox/README.md)."""
+    sandbox_unsafe: bool = False
+    """Let the embedded sandbox run model-written code where it cannot protect this machine from it."""
     poll_interval_s: float = 0.02
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
     max_sandbox_unavailable_share: float = 0.25
