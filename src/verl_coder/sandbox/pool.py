@@ -46,6 +46,7 @@ class Pool:
         self.settings = settings
         self.variant = ""
         self.protection = ""
+        self.skipped = ""
         self.address_space = 0
         self.busy = 0
         self.replaced = 0
@@ -106,7 +107,9 @@ class Pool:
                 continue
             self._set_variant(variant)
             try:
-                return await self.new_slot()
+                slot = await self.new_slot()
+                self.skipped = "; ".join(reasons)
+                return slot
             except (SlotLost, TimeoutError) as error:
                 reasons.append(f"{variant}: {error}")
         raise ConfigError(

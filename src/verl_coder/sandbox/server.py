@@ -57,6 +57,8 @@ async def serve(settings: ServerSettings) -> None:
             f"sandbox: http://{settings.host}:{port} with {settings.pool.workers} slots; protection: {pool.protection}",
             flush=True,
         )
+        if pool.skipped:
+            print(f"sandbox: stronger protection is not allowed here: {pool.skipped}", flush=True)
         await _tend(pool, stop)
     finally:
         if server is not None:

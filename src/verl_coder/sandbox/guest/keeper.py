@@ -64,6 +64,8 @@ def start_keeper(config: SlotConfig, status: socket.socket, control: socket.sock
         else:
             status.send(b"P%d" % os.getpid())
             linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+            if config.variant == "light" and os.geteuid() == 0:
+                root.uncover_interpreter()
         Keeper(config, status, control).serve()
     except BaseException as error:
         try:
@@ -189,7 +191,8 @@ class Keeper:
             processes=config.processes, file_mb=config.tmpfs_mb, enforce_processes=config.variant != "light" or self._own_uid
         )
         if config.landlock_abi:
-            readable = [*self.read_only, "/proc", "/dev"] if config.namespaced else self.read_only
+            # In a root of its own everything may be read.
+            readable = ["/"] if config.namespaced else self.read_only
             landlock.restrict(config.landlock_abi, readable, [self.home], _DEVICES)
         if config.seccomp_filter:
             seccomp.install(config.seccomp_filter)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import stat
 import sys
 from collections.abc import Mapping
 
@@ -71,7 +72,8 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
 
 def _bind(path: str, descriptor: int) -> None:
     target = "." + path
-    if os.path.isdir(path):
+    # By descriptor: the path itself may be out of this user's reach by now.
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.makedirs(target, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -94,3 +96,32 @@ def _mount_proc() -> None:
 def mount_tmpfs(target: str, options: str) -> None:
     """An empty private tmpfs."""
     linux.mount("tmp", target, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+
+def uncover_interpreter() -> None:
+    """Without a root of its own: make an interpreter below a private folder (0700) reachable for another user.
+
+    In a mount namespace of this slot the private folder is covered by an empty one that shows only the interpreter.
+    """
+    hidden = {path: cover for path in visible_folders() if (cover := _private_ancestor(path))}
+    if not hidden:
+        return
+    linux.unshare(linux.CLONE_NEWNS)
+    linux.mount("none", "/", None, MS_REC | MS_SLAVE)
+    sources = {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in hidden}
+    for cover in set(hidden.values()):
+        linux.mount("cover", cover, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=1m")
+    for path, descriptor in sources.items():
+        os.makedirs(path)
+        linux.mount(f"/proc/self/fd/{descriptor}", path, None, MS_BIND | MS_REC)
+        os.close(descriptor)
+
+
+def _private_ancestor(path: str) -> str:
+    """The topmost folder on the way to `path` that others may not enter; empty when there is none."""
+    parts = path.split("/")
+    for end in range(2, len(parts) + 1):
+        ancestor = "/".join(parts[:end])
+        if not os.stat(ancestor).st_mode & 0o001:
+            return ancestor
+    return ""
