@@ -24,7 +24,9 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 PROGRAMS: dict[str, dict[str, Any]] = {
     "print": {"code": "print(1+1)"},
-    "20ms": {"code": "import time\nend = time.process_time() + 0.02\nwhile time.process_time() < end: pass\nprint(1)"},
+    "20ms": {
+        "code": "import time\nend = time.process_time() + 0.02\nwhile time.process_time() < end: pass\nprint(1)"
+    },
     "1MB": {"code": "import sys\nsys.stdout.write('x' * 1_000_000)"},
     "stdin": {"code": "import sys\nprint(len(sys.stdin.read()))", "stdin": "line of input\n" * 2000},
 }
@@ -34,14 +36,22 @@ SOAK_PROGRAMS: list[tuple[str, dict[str, Any]]] = [
     ("print", {"code": "import numpy; print(int(numpy.arange(10).sum()) - 43)"}),
     ("any", {"code": "raise SystemExit(3)"}),
     ("any", {"code": "echo hi > a; sleep 100 & disown", "language": "bash"}),
-    ("any", {"code": "import os\nfor _ in range(500):\n    try:\n        os.fork()\n    except OSError: pass"}),
+    (
+        "any",
+        {"code": "import os\nfor _ in range(500):\n    try:\n        os.fork()\n    except OSError: pass"},
+    ),
     ("any", {"code": "x = bytearray(8 << 30)"}),
     ("any", {"code": "import sys\nwhile True: sys.stdout.write('y' * 65536)"}),
     ("any", {"code": "while True: pass"}),
     ("any", {"code": "import signal, time\nsignal.signal(15, signal.SIG_IGN)\ntime.sleep(50)"}),
     ("any", {"code": "f = open('big', 'wb')\nwhile True: f.write(b'z' * (1 << 20))"}),
     ("any", {"code": "i = 0\nwhile True:\n    open(f'f{i}', 'w').close(); i += 1"}),
-    ("any", {"code": "import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        while True: pass"}),
+    (
+        "any",
+        {
+            "code": "import os\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        while True: pass"
+        },
+    ),
     ("any", {"code": "import os\nos.close(1); os.close(2)\nwhile True: pass"}),
     ("any", {"code": "import os\nos.kill(os.getppid(), 9); os.kill(-1, 9)"}),
     ("any", {"code": "import threading, time\nthreading.Thread(target=time.sleep, args=(30,)).start()"}),
@@ -130,11 +140,14 @@ async def compare(urls: dict[str, str], concurrencies: list[int], seconds: float
                 best |= {key: sum(part[key] for part in parts) for key in ("requests", "failures")}
                 rates.append(best["requests_per_s"])
                 print(
-                    json.dumps({"server": name, "program": program, "concurrency": concurrency, **best}), flush=True
+                    json.dumps({"server": name, "program": program, "concurrency": concurrency, **best}),
+                    flush=True,
                 )
             if len(rates) == 2:
                 ratio = round(rates[0] / rates[1], 2)
-                print(json.dumps({"program": program, "concurrency": concurrency, "ratio": ratio}), flush=True)
+                print(
+                    json.dumps({"program": program, "concurrency": concurrency, "ratio": ratio}), flush=True
+                )
 
 
 def census(pid: int) -> dict[str, int]:
@@ -178,7 +191,9 @@ async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
         nonlocal wrong
         while plan:
             kind, program = plan.pop()
-            body = json.dumps({"language": "python", "run_timeout": 1, "memory_limit_MB": 256, **program}).encode()
+            body = json.dumps(
+                {"language": "python", "run_timeout": 1, "memory_limit_MB": 256, **program}
+            ).encode()
             started = time.monotonic()
             status, content = await connection.post("/run_code", body)
             answer = json.loads(content)
@@ -233,7 +248,9 @@ def servers(urls: list[str], embedded: list[str]) -> Iterator[tuple[dict[str, st
 
 def main() -> None:
     """Parse the command line and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--url", action="append", default=[], help="a running server; once or twice")
     parser.add_argument("--embedded", action="append", default=[], help="namespaces, light, none: start one")
     parser.add_argument("--concurrency", default="1,8,32")

@@ -22,7 +22,12 @@ class EmbeddedSandbox:
     """
 
     def __init__(
-        self, *, port: int = 0, isolation: str = "auto", extra: Sequence[str] = (), start_timeout_s: float = 30.0
+        self,
+        *,
+        port: int = 0,
+        isolation: str = "auto",
+        extra: Sequence[str] = (),
+        start_timeout_s: float = 30.0,
     ) -> None:
         self._arguments = ["--port", str(port), "--isolation", isolation, *extra]
         self._start_timeout_s = start_timeout_s
@@ -39,7 +44,7 @@ class EmbeddedSandbox:
 
     def __enter__(self) -> "EmbeddedSandbox":
         read, self._alive_pipe = os.pipe()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
+        self._log = tempfile.TemporaryFile()
         command = [sys.executable, "-m", "verl_coder.cli", "sandbox", "serve", *self._arguments]
         try:
             self._process = subprocess.Popen(

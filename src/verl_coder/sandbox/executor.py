@@ -18,6 +18,7 @@ from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
 _PIPE_BYTES = 60_000
 _ATTEMPTS = 3
+_HEAVY_MODULES = ("numpy", "pytest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,15 @@ class Job:
     memory_mb: int = -1
     fetch: Sequence[str] = ()
     output_cap: int = 0
+
+    @property
+    def flavour(self) -> str:
+        """Which slots suit it: those with numpy and pytest loaded cost more to fork."""
+        if self.operation == "pytest":
+            return "full"
+        if self.operation == "bash":
+            return "lean"
+        return "full" if any(name in self.code for name in _HEAVY_MODULES) else "lean"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +102,7 @@ class Executor:
     async def _attempts(self, jobs: list[Job]) -> list[Outcome]:
         unexplained = 0
         for attempt in range(_ATTEMPTS):
-            slots = await self.pool.acquire(len(jobs))
+            slots = await self.pool.acquire([job.flavour for job in jobs])
             try:
                 if len(jobs) == 1:
                     return [await self._run_one(slots[0], jobs[0])]
@@ -113,13 +123,15 @@ class Executor:
         raise SlotLost("the program's process kept dying")
 
     async def _run_killed_pair(self, jobs: list[Job]) -> list[Outcome]:
-        slots = await self.pool.acquire(len(jobs))
+        slots = await self.pool.acquire([job.flavour for job in jobs])
         try:
             return await self._run_joined(slots, jobs, believe=True)
         finally:
             self.pool.release(slots)
 
-    async def _run_joined(self, slots: list[Slot], jobs: list[Job], *, believe: bool = False) -> list[Outcome]:
+    async def _run_joined(
+        self, slots: list[Slot], jobs: list[Job], *, believe: bool = False
+    ) -> list[Outcome]:
         ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         running: list[_Running] = []
         try:
@@ -159,7 +171,7 @@ class Executor:
             "op": job.operation,
             "code": job.code,
             "files": job.files,
-            "address_space": self.pool.address_space + (memory_mb << 20),
+            "address_space": self.pool.address_space(slot) + (memory_mb << 20),
             "cpu_s": cpu_s,
         }
         stdin = self._open_stdin(job.stdin)
@@ -254,5 +266,3 @@ def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]
         "stdout": output.decode("utf-8", "replace"),
         "stderr": errors.decode("utf-8", "replace"),
     }
-
-

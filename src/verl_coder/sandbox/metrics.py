@@ -8,12 +8,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 class Metrics:
     """Counters of one server, in a registry of their own."""
 
-    def __init__(self, *, running: Callable[[], int], queued: Callable[[], int], replaced: Callable[[], int]) -> None:
+    def __init__(
+        self, *, running: Callable[[], int], queued: Callable[[], int], replaced: Callable[[], int]
+    ) -> None:
         self._registry = CollectorRegistry()
         registry = self._registry
         Gauge("sandbox_running", "Slots that run a program now.", registry=registry).set_function(running)
         Gauge("sandbox_queued", "Requests that wait for a slot.", registry=registry).set_function(queued)
-        Gauge("sandbox_slots_replaced", "Slots replaced since start.", registry=registry).set_function(replaced)
+        Gauge("sandbox_slots_replaced", "Slots replaced since start.", registry=registry).set_function(
+            replaced
+        )
         self.requests = Counter(
             "sandbox_requests", "Answers by route and outcome.", ["route", "outcome"], registry=registry
         )

@@ -48,7 +48,9 @@ async def serve(settings: ServerSettings) -> None:
         executor = Executor(
             pool, output_cap=settings.output_cap, judge_cap=settings.judge_cap, fetch_cap=settings.fetch_cap
         )
-        metrics = Metrics(running=lambda: pool.busy, queued=lambda: pool.queued, replaced=lambda: pool.replaced)
+        metrics = Metrics(
+            running=lambda: pool.busy, queued=lambda: pool.queued, replaced=lambda: pool.replaced
+        )
         api = Api(pool, executor, metrics)
         header = f"{ISOLATION_HEADER}: {pool.mode}; {pool.protection}\r\n"
         server = await _listen(loop, settings, lambda: HttpProtocol(api.handle, header, connections))
@@ -74,7 +76,9 @@ async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no
     try:
         return await loop.create_server(factory, settings.host, settings.port, backlog=1024)
     except OSError as error:
-        raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error}: choose another --port") from error
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port}: {error}: choose another --port"
+        ) from error
 
 
 async def _tend(pool: Pool, stop: asyncio.Event) -> None:

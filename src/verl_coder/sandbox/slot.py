@@ -40,8 +40,9 @@ class ProgramExit:
 class Slot:
     """One keeper process and its two sockets."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, number: int, flavour: str) -> None:
         self.number = number
+        self.flavour = flavour
         self.loop = loop
         self.pid = 0
         self.dead = False

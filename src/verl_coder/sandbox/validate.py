@@ -17,7 +17,9 @@ class InvalidRequest(Exception):
     def __init__(self, field: str, message: str, value: Any = None) -> None:
         super().__init__(f"{field}: {message}")
         location = ["body", *field.split(".")] if field else ["body"]
-        self.body = {"detail": [{"type": "value_error", "loc": location, "msg": message, "input": _short(value)}]}
+        self.body = {
+            "detail": [{"type": "value_error", "loc": location, "msg": message, "input": _short(value)}]
+        }
 
 
 class BadBase64(Exception):
@@ -89,7 +91,9 @@ def files(value: dict[str, Any], *, where: str = "") -> dict[str, bytes]:
         if content is None:
             continue
         if not isinstance(content, str):
-            raise InvalidRequest(where + "files", f"content of {path!r} must be a base64 string or null", content)
+            raise InvalidRequest(
+                where + "files", f"content of {path!r} must be a base64 string or null", content
+            )
         try:
             decoded[path] = base64.b64decode(content, validate=True)
         except (binascii.Error, ValueError) as error:
@@ -124,7 +128,14 @@ def check_path(path: Any, field: str) -> None:
     if not isinstance(path, str):
         raise InvalidRequest(field, "a path must be a string", path)
     parts = path.split("/")
-    if not path or path.startswith("/") or ".." in parts or "\0" in path or path.endswith("/") or len(path) > 1024:
+    if (
+        not path
+        or path.startswith("/")
+        or ".." in parts
+        or "\0" in path
+        or path.endswith("/")
+        or len(path) > 1024
+    ):
         raise InvalidRequest(field, f"{path!r} must be a relative path without '..'", path)
     try:
         path.encode()

@@ -6,7 +6,6 @@ The keeper never reads a request: the process it forks ahead does. So no program
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -45,7 +44,8 @@ class SlotConfig:
 
     @property
     def tmpfs_options(self) -> str:
-        owner = namespaces.PROGRAM_UID if self.variant != "plain" else 0
+        # Owned by root, so that no program can change the folder itself; `single` has no other user.
+        owner = namespaces.PROGRAM_UID if self.variant == "single" else 0
         return f"mode=1777,size={self.tmpfs_mb}m,nr_inodes={self.tmpfs_inodes},uid={owner},gid={owner}"
 
 
@@ -101,6 +101,8 @@ class Keeper:
         self.memory_limit = config.memory_mb << 20
         self.read_only = root.visible_folders() + ["/etc"]
         self.sockstat = -1
+        self.ruleset = -1
+        self.empty_inodes = 0
 
     def serve(self) -> None:
         """Fork ahead, wait, clean, report, again."""
@@ -188,12 +190,12 @@ class Keeper:
             linux.prctl(linux.PR_SET_DUMPABLE, 1)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
         limits.apply_fixed_limits(
-            processes=config.processes, file_mb=config.tmpfs_mb, enforce_processes=config.variant != "light" or self._own_uid
+            processes=config.processes,
+            file_mb=config.tmpfs_mb,
+            enforce_processes=config.variant != "light" or self._own_uid,
         )
         if config.landlock_abi:
-            # In a root of its own everything may be read.
-            readable = ["/"] if config.namespaced else self.read_only
-            landlock.restrict(config.landlock_abi, readable, [self.home], _DEVICES)
+            landlock.restrict(self.ruleset)
         if config.seccomp_filter:
             seccomp.install(config.seccomp_filter)
 
@@ -245,7 +247,7 @@ class Keeper:
         """The server is gone: take everything along."""
         self._kill_all(None)
         if not self.config.namespaced:
-            shutil.rmtree(self.config.work_dir, ignore_errors=True)
+            _remove_tree(self.config.work_dir)
         os._exit(0)
 
     def _obey(self, child: int) -> int:
@@ -318,15 +320,52 @@ class Keeper:
 
     def _reset_files(self, *, first: bool = False) -> None:
         """An empty working folder for the next program."""
-        if self.config.namespaced:
+        config = self.config
+        if not first and self._is_clean():
+            return
+        if config.namespaced:
             if not first:
                 linux.umount_detach("/tmp")
-                root.mount_tmpfs("/tmp", self.config.tmpfs_options)
-            return
-        _remove_tree(self.config.work_dir)
-        os.mkdir(self.config.work_dir, 0o700)
-        if os.geteuid() == 0 and self.config.variant == "light":
-            os.chown(self.config.work_dir, self.config.host_uid, self.config.host_uid)
+                root.mount_tmpfs("/tmp", config.tmpfs_options)
+            self.empty_inodes = _inodes_in_use("/tmp")
+        else:
+            _remove_tree(config.work_dir)
+            os.mkdir(config.work_dir, 0o700)
+            if os.geteuid() == 0 and config.variant == "light":
+                os.chown(config.work_dir, config.host_uid, config.host_uid)
+        if config.landlock_abi and config.variant != "none":
+            if self.ruleset >= 0:
+                os.close(self.ruleset)
+            # In a root of its own everything may be read.
+            readable = ["/"] if config.namespaced else self.read_only
+            self.ruleset = landlock.make_ruleset(config.landlock_abi, readable, [self.home], _DEVICES)
+
+    def _is_clean(self) -> bool:
+        """Whether nothing but the source of the program was left, which is removed here."""
+        try:
+            os.unlink(self.home + "/main.py")
+        except OSError:
+            pass
+        if self.config.variant in ("range", "plain"):
+            return _inodes_in_use("/tmp") == self.empty_inodes
+        # Here the folder belongs to the program, who may have changed it.
+        return self.config.variant != "single" and not _names_in(self.home) and _mode_is_private(self.home)
+
+
+def _inodes_in_use(path: str) -> int:
+    disk = os.statvfs(path)
+    return disk.f_files - disk.f_ffree
+
+
+def _names_in(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return ["?"]
+
+
+def _mode_is_private(path: str) -> bool:
+    return os.lstat(path).st_mode & 0o7777 == 0o700
 
 
 _DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
@@ -380,6 +419,7 @@ def _remove_tree(path: str) -> None:
     """Remove a folder whose owner may have made parts of it unreadable."""
     if not os.path.lexists(path):
         return
+    import shutil
 
     def unlock(function: Any, name: str, _: Any) -> None:
         try:

@@ -1,6 +1,6 @@
 """The zygote: a small process with the usual modules loaded, forked once for each slot.
 
-Started as `python -m verl_coder.sandbox.guest.zygote FD`; reads slot configurations from that socket and
+Started as `python -m verl_coder.sandbox.guest.zygote FD lean|full`; reads slot configurations from that socket and
 ends, with everything below it, when the server's end closes.
 """
 
@@ -14,17 +14,45 @@ import sys
 from verl_coder.sandbox.guest import keeper, program, session
 from verl_coder.sandbox.isolation import linux
 
-# What programs of training sets import most; loaded once, shared by all.
-_PRELOAD = (
-    "abc argparse array ast base64 bisect calendar cmath collections contextlib copy csv dataclasses datetime "
-    "decimal enum fractions functools hashlib heapq inspect io itertools json linecache logging math operator "
-    "os pprint queue random re statistics string struct subprocess tempfile textwrap threading time traceback "
-    "types typing unittest uuid bdb pdb numpy numpy.random pytest _pytest.assertion.rewrite"
+# What programs of training sets import most. Every loaded page makes each fork dearer, so what is large
+# (numpy, pytest) is only in the zygote whose slots run the programs that mention it.
+_LEAN = [
+    "abc",
+    "bisect",
+    "collections",
+    "collections.abc",
+    "contextlib",
+    "copy",
+    "dataclasses",
+    "datetime",
+    "enum",
+    "functools",
+    "heapq",
+    "io",
+    "itertools",
+    "json",
+    "linecache",
+    "math",
+    "operator",
+    "os",
+    "queue",
+    "random",
+    "re",
+    "string",
+    "threading",
+    "time",
+    "traceback",
+    "types",
+    "typing",
+]
+_FULL = (
+    "argparse ast base64 calendar cmath csv decimal fractions hashlib inspect logging pprint statistics struct "
+    "subprocess tempfile textwrap unittest uuid numpy numpy.random pytest _pytest.assertion.rewrite"
 ).split()
 
 
 def _preload() -> None:
-    for name in _PRELOAD:
+    for name in [*_LEAN, *(_FULL if sys.argv[2] == "full" else [])]:
         try:
             __import__(name)
         except Exception as error:

@@ -40,8 +40,8 @@ def _handled_access(abi: int) -> int:
     return handled
 
 
-def restrict(abi: int, read_only: Sequence[str], writable: Sequence[str], devices: Sequence[str]) -> None:
-    """Confine this process and its future children; paths that do not exist are left out. Needs no_new_privs."""
+def make_ruleset(abi: int, read_only: Sequence[str], writable: Sequence[str], devices: Sequence[str]) -> int:
+    """Descriptor of a ruleset, to be enforced later by `restrict`; paths that do not exist are left out."""
     handled = _handled_access(abi)
     # Signals and abstract sockets stay inside from ABI 6 on.
     ruleset = _Ruleset(handled, 0, _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if abi >= 6 else 0)
@@ -55,9 +55,15 @@ def restrict(abi: int, read_only: Sequence[str], writable: Sequence[str], device
         for paths, access in ((read_only, reading), (writable, handled), (devices, device_access)):
             for path in paths:
                 _allow(descriptor, path, access)
-        linux.syscall(linux.SYS_LANDLOCK_RESTRICT_SELF, descriptor, 0)
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
+
+
+def restrict(ruleset: int) -> None:
+    """Confine this process and its future children for good; needs no_new_privs."""
+    linux.syscall(linux.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:

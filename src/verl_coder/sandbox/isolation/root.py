@@ -37,7 +37,9 @@ def open_sources() -> dict[str, int]:
 
 def _stage(sources: Mapping[str, int]) -> str:
     for path in _STAGES:
-        if os.path.isdir(path) and not any(source.startswith(path + "/") or source == path for source in sources):
+        if os.path.isdir(path) and not any(
+            source.startswith(path + "/") or source == path for source in sources
+        ):
             return path
     raise OSError("no folder to build the root on")
 
@@ -58,7 +60,11 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
         os.symlink(target, f"dev/{name}")
     os.symlink("/proc/self/fd/1", "dev/stdout")
     os.symlink("/proc/self/fd/2", "dev/stderr")
-    for name, text in (("passwd", _PASSWD), ("group", _GROUP), ("hosts", "127.0.0.1 localhost\n::1 localhost\n")):
+    for name, text in (
+        ("passwd", _PASSWD),
+        ("group", _GROUP),
+        ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ):
         with open(f"etc/{name}", "w") as file:
             file.write(text)
     os.makedirs("proc")

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import struct
+from collections.abc import Sequence
 
 from verl_coder.sandbox.isolation import linux
 
@@ -143,20 +144,24 @@ def build_filter(*, allow_network: bool) -> bytes:
     add(_RETURN, _ALLOW)
     add(_JEQ, _MISSING["clone3"][column], 0, 1)
     refuse(errno.ENOSYS)
-    numbers = sorted(numbers[column] for numbers in _DENIED.values() if numbers[column] is not None)
-    _add_denied(add, numbers)
+    denied = sorted({number for entry in _DENIED.values() if (number := entry[column]) is not None})
+    code += _search(denied)
     return b"".join(code)
 
 
-def _add_denied(add, numbers: list[int]) -> None:  # type: ignore[no-untyped-def]
-    """A linear search, one jump to the single refusal at the end; split so that offsets fit in a byte."""
-    count = len(numbers)
-    if count > 250:
-        raise ValueError("too many system calls for 8-bit jumps")
-    for position, number in enumerate(numbers):
-        add(_JEQ, number, count - position, 0)
-    add(_RETURN, _ALLOW)
-    add(_RETURN, _ERRNO | errno.EPERM)
+def _search(denied: Sequence[int]) -> list[bytes]:
+    """Binary search: the kernel evaluates the filter for every call number when a program installs it."""
+    if len(denied) <= 3:
+        count = len(denied)
+        lines = [struct.pack("=HBBI", _JEQ, count - i, 0, number) for i, number in enumerate(denied)]
+        return [
+            *lines,
+            struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW),
+            struct.pack("=HBBI", _RETURN, 0, 0, _ERRNO | errno.EPERM),
+        ]
+    middle = len(denied) // 2
+    low, high = _search(denied[:middle]), _search(denied[middle:])
+    return [struct.pack("=HBBI", _JGE, len(low), 0, denied[middle]), *low, *high]
 
 
 class _Program(ctypes.Structure):
