@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 from tests.data.conftest import toy_record, write_jsonl
 from verl_coder.data.dataset import LoadOptions, dataset_files, load_dataset_file
@@ -16,6 +15,7 @@ from verl_coder.data.verification import VerifyOptions, verify_problem
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.problems import PytestTests
 from verl_coder.sandbox import SandboxClient
+from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 FLAKY = "import os\n\ndef f(x):\n    return x + (os.urandom(8)[0] % 2) * (os.urandom(8)[0] % 2)\n"
 

@@ -1,14 +1,18 @@
 """Verification on every machine of a Ray cluster: one actor with its own embedded sandbox on each."""
 
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from verl_coder.data.verdicts import Verdict
 from verl_coder.data.verification import Verify, VerifyOptions, verify_problem
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
+
+_CONNECT_TIMEOUT_S = 10.0
 
 
 class MachineVerifier:
@@ -17,10 +21,13 @@ class MachineVerifier:
     def __init__(self, concurrency: int) -> None:
         import os
 
+        import ray
+
         from verl_coder.sandbox import SandboxClient
         from verl_coder.sandbox.embedded import EmbeddedSandbox
 
         self.concurrency = concurrency or 2 * len(os.sched_getaffinity(0))
+        self._node_id = ray.get_runtime_context().get_node_id()
         self._server = EmbeddedSandbox()
         self._server.__enter__()
         self._client = SandboxClient([self._server.url], max_concurrency=self.concurrency)
@@ -31,7 +38,8 @@ class MachineVerifier:
 
     async def verify(self, row: dict[str, Any]) -> Verdict:
         """The verdict on one row."""
-        return await verify_problem(Problem.from_row(row), self._client)
+        verdict = await verify_problem(Problem.from_row(row), self._client)
+        return replace(verdict, machine=self._node_id)
 
     async def stop(self) -> None:
         """End the sandbox before the actor is killed."""
@@ -45,6 +53,7 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    _check_reachable(options.ray_address or "")
     try:
         ray.init(address=options.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -82,3 +91,14 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
             await actor.stop.remote()
             ray.kill(actor)
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself waits for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto` or `local`
+    try:
+        socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ConfigError(f"no Ray cluster at {address!r} ({error})") from error

@@ -1,8 +1,10 @@
 """Solutions that know nothing of the problem: tests that one of them passes do not test it."""
 
+import ast
 from collections.abc import Iterator
+from typing import Any
 
-from verl_coder.data.python_code import imported_from_solution
+from verl_coder.data.python_code import imported_from_solution, parse
 from verl_coder.problems import AssertTests, CheckTests, FunctionTests, Problem, PytestTests, StdioTests
 
 _CONSTANTS = ("None", "0", "True", "False", "[]", "''", "-1")
@@ -10,25 +12,61 @@ _PRINTED = ("YES", "NO", "0", "-1")
 
 
 def trivial_solutions(problem: Problem) -> Iterator[tuple[str, str]]:
-    """(what it does, code) of an empty solution and of constant ones, in the form that the tests call."""
+    """(what it does, code) of an empty solution and of constant ones, in the form that the tests call.
+
+    None where two tests expect different results of a direct call: then no constant can pass both.
+    """
     tests = problem.tests
+    expected = _expected_values(problem)
+    if any(value != expected[0] for value in expected[1:]):
+        return
     if isinstance(tests, StdioTests):
         yield "an empty program", "pass\n"
-        first = tests.tests[0].output.strip()
-        for text in dict.fromkeys((*_PRINTED, first)):
+        for text in dict.fromkeys((*_PRINTED, tests.tests[0].output.strip())):
             yield f"a program that prints {text[:40]!r}", f"print({text!r})\n"
         return
-    constants: tuple[str, ...] = _CONSTANTS
-    if isinstance(tests, FunctionTests):
-        constants = tuple(dict.fromkeys((*_CONSTANTS, repr(tests.tests[0].expected))))
-    for constant in constants:
+    for constant in dict.fromkeys((*_CONSTANTS, *map(repr, expected[:1]))):
         code = _stub(problem, constant)
         if code:
             yield f"a function that returns {constant[:40]}", code
 
 
-def _stub(problem: Problem, constant: str) -> str:
-    """Functions by the names that the tests use, each returning `constant`; empty where no name is known."""
+def _expected_values(problem: Problem) -> list[Any]:
+    """Results that the tests compare a direct call with, where they are literals."""
+    tests = problem.tests
+    if isinstance(tests, StdioTests):
+        return [case.output.split() for case in tests.tests]
+    if isinstance(tests, FunctionTests):
+        return [case.expected for case in tests.tests]
+    if isinstance(tests, AssertTests):
+        return _compared_literals("\n".join(tests.tests), {tests.entry_point})
+    if isinstance(tests, CheckTests):
+        return _compared_literals(tests.check, {"candidate"})
+    if isinstance(tests, PytestTests):
+        return _compared_literals(tests.test, set(_function_names(problem)[1][:1]))
+    return []
+
+
+def _compared_literals(source: str, names: set[str]) -> list[Any]:
+    """The literals of every `assert NAME(...) == LITERAL`."""
+    tree = parse(source)
+    values = []
+    for node in ast.walk(tree) if tree else []:
+        match node:
+            case ast.Assert(
+                test=ast.Compare(
+                    left=ast.Call(func=ast.Name(id=name)), ops=[ast.Eq()], comparators=[expression]
+                )
+            ) if name in names:
+                try:
+                    values.append(ast.literal_eval(expression))
+                except (ValueError, TypeError, MemoryError, RecursionError):
+                    continue
+    return values
+
+
+def _function_names(problem: Problem) -> tuple[str, list[str]]:
+    """(class or "", names of the functions that the tests call)."""
     tests = problem.tests
     class_name, names = "", [problem.entry_point]
     if isinstance(tests, FunctionTests):
@@ -40,7 +78,12 @@ def _stub(problem: Problem, constant: str) -> str:
         names = [tests.entry_point]
     elif isinstance(tests, PytestTests):
         names = [name for name in imported_from_solution(tests.test) if name != "*"] or names
-    names = [name for name in names if name.isidentifier()]
+    return class_name, [name for name in names if name.isidentifier()]
+
+
+def _stub(problem: Problem, constant: str) -> str:
+    """The functions that the tests call, each returning `constant`; empty where no name is known."""
+    class_name, names = _function_names(problem)
     if not names:
         return ""
     if class_name:

@@ -28,6 +28,8 @@ class Verdict:
     seconds: float = 0.0
     trivial: str = ""
     """The solution that knows nothing and yet passes all tests; empty if none does."""
+    machine: str = ""
+    """Ray node that found it out; empty without Ray."""
 
 
 def verdict_key(problem: Problem) -> str:

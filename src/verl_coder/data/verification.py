@@ -156,7 +156,10 @@ def _answered(report):  # type: ignore[no-untyped-def]
 
 
 def _message(report) -> str:  # type: ignore[no-untyped-def]
-    if report.outcome == "passed":
-        return ""
-    text = " ".join(str(report.message).split())
-    return f"{report.passed}/{report.total} tests passed; {text}"[:600]
+    return "" if report.outcome == "passed" else _describe(report)
+
+
+def _describe(report) -> str:  # type: ignore[no-untyped-def]
+    counts = f"{report.passed}/{report.total} tests passed"
+    text = " ".join(str(report.message).split())[:500]
+    return f"{counts}; {text}" if text else counts
