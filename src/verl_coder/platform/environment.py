@@ -13,6 +13,8 @@ CPU_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "0",
+    # Ray gives its workers the lowest priority but four; on a machine of few cores that starves training.
+    "RAY_worker_niceness": "0",
 }
 
 
