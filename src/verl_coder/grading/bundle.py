@@ -40,9 +40,17 @@ sys.modules["{package}.entry"].{main}()
 """
 
 
-def program_code(main: Main) -> str:
-    """Source of the program that starts at `main` of programs/entry.py, given the file program.bin."""
-    return _BOOTSTRAP.format(wrong_version=WRONG_VERSION_STATUS, package=_PACKAGE, main=main)
+_HEAVY_MODULES = ("numpy", "pytest")
+
+
+def program_code(main: Main, text: str = "") -> str:
+    """Source of the program that starts at `main` of programs/entry.py, given the file program.bin.
+
+    A heavy module that `text` names is mentioned: the embedded server has processes that hold these already.
+    """
+    code = _BOOTSTRAP.format(wrong_version=WRONG_VERSION_STATUS, package=_PACKAGE, main=main)
+    heavy = [name for name in _HEAVY_MODULES if name in text]
+    return f"{code}# uses {', '.join(heavy)}\n" if heavy else code
 
 
 @lru_cache

@@ -4,6 +4,9 @@ import asyncio
 import json
 import secrets
 import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading.bundle import (
@@ -18,6 +21,7 @@ from verl_coder.problems import TestSuite
 from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, SandboxClient
 
 _SLACK_S = 5.0
+_ATTEMPTS = 4
 _other_python: "weakref.WeakSet[SandboxClient]" = weakref.WeakSet()
 """Clients whose sandbox runs another Python version than this one: they get source instead of bytecode."""
 
@@ -36,21 +40,65 @@ async def grade(
     try:
         strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
         run = _run_pair if strength == "pair" else _run_single
-        for attempt in range(3):
+        state = _Progress(direct=plan.spec["style"] != "program")
+        for _ in range(_ATTEMPTS):
             nonce = secrets.token_hex(8)
-            spec = spec_bytes(plan, stop_early=stop_early, nonce=nonce)
-            result = await run(code, plan, spec, sandbox)
-            raw = _find_report(result.stdout or "", nonce)
-            if raw is not None:
-                return report_from_judge(json.loads(raw), strength=strength)
-            if result.return_code == WRONG_VERSION_STATUS:
+            spec = spec_bytes(
+                plan,
+                stop_early=stop_early,
+                nonce=nonce,
+                direct=state.direct,
+                skip=len(state.status),
+                timeouts=state.timeouts,
+            )
+            job = json.dumps({**plan.job, "code": code, "direct": state.direct}).encode()
+            result = await run(code, plan, job, spec, sandbox)
+            text = _find_report(result.stdout or "", nonce)
+            raw = json.loads(text) if text is not None else {}
+            if "status" in raw:
+                state = state.advanced(raw)
+                if "resume" not in raw:
+                    merged = {**raw, "status": state.status, "details": state.details}
+                    return report_from_judge(merged, strength=strength)
+            elif result.return_code == WRONG_VERSION_STATUS:
                 _other_python.add(sandbox)
-            elif result.status == "TimeLimitExceeded":
-                return empty_report("timeout", plan.total, f"no verdict within {plan.budget_s:g} s")
-            elif attempt == 2 or (result.return_code or 0) >= 0:
-                break
+            elif not raw and (strength == "single_request" or not _killed_by_stranger(result)):
+                return _no_report(result, plan)
     except SandboxUnavailableError as error:
         return empty_report("sandbox_unavailable", plan.total, str(error))
+    return empty_report("sandbox_unavailable", plan.total, "the sandbox ended the programs by itself")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Progress:
+    """What the requests so far have settled."""
+
+    direct: bool
+    status: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    timeouts: int = 0
+
+    def advanced(self, raw: Mapping[str, Any]) -> "_Progress":
+        """With the tests of one more request, which come after those known."""
+        return _Progress(
+            direct=False,
+            status=self.status + raw["status"][len(self.status) :],
+            details={**self.details, **raw["details"]},
+            timeouts=int(raw["timeouts"]),
+        )
+
+
+def _killed_by_stranger(result: CommandResult) -> bool:
+    """The judge of a pair was killed, and not for its memory, which an enormous answer can fill.
+
+    In a single request the solution may have done it.
+    """
+    return (result.return_code or 0) < 0 and "memory limit" not in (result.stderr or "")
+
+
+def _no_report(result: CommandResult, plan: Plan) -> TestReport:
+    if result.status == "TimeLimitExceeded":
+        return empty_report("timeout", plan.total, f"no verdict within {plan.budget_s:g} s")
     words = (result.stderr or "").strip().splitlines()[-1:] or [f"exit status {result.return_code}"]
     return empty_report("error", plan.total, f"the judge ended without a report: {words[0]}")
 
@@ -61,26 +109,22 @@ def _find_report(stdout: str, nonce: str) -> str | None:
     return stdout[position + len(nonce) :].partition("\n")[0] if position >= 0 else None
 
 
-def _job_bytes(code: str, plan: Plan) -> bytes:
-    return json.dumps({**plan.job, "code": code}).encode()
-
-
-async def _run_pair(code: str, plan: Plan, spec: bytes, sandbox: SandboxClient) -> CommandResult:
+async def _run_pair(code: str, plan: Plan, job: bytes, spec: bytes, sandbox: SandboxClient) -> CommandResult:
     as_source = sandbox in _other_python
     response = await sandbox.run_pair(
         PairRequest(
             judge=Program(
-                code=program_code("judge_main"),
+                code=program_code("judge_main", plan.imports),
                 files={
                     "program.bin": program_file("judge_main", as_source=as_source),
                     "spec.json": encode_file(spec),
                 },
             ),
             candidate=Program(
-                code=program_code("candidate_main"),
+                code=program_code("candidate_main", code),
                 files={
                     "program.bin": program_file("candidate_main", as_source=as_source),
-                    "job.json": encode_file(_job_bytes(code, plan)),
+                    "job.json": encode_file(job),
                 },
             ),
             run_timeout=plan.budget_s + _SLACK_S,
@@ -90,14 +134,16 @@ async def _run_pair(code: str, plan: Plan, spec: bytes, sandbox: SandboxClient) 
     return _answered(response.judge, response.message)
 
 
-async def _run_single(code: str, plan: Plan, spec: bytes, sandbox: SandboxClient) -> CommandResult:
+async def _run_single(
+    code: str, plan: Plan, job: bytes, spec: bytes, sandbox: SandboxClient
+) -> CommandResult:
     response = await sandbox.run_code(
         RunRequest(
-            code=program_code("single_main"),
+            code=program_code("single_main", code + plan.imports),
             stdin=spec.decode(),
             files={
                 "program.bin": program_file("single_main", as_source=sandbox in _other_python),
-                "job.json": encode_file(_job_bytes(code, plan)),
+                "job.json": encode_file(job),
             },
             run_timeout=plan.budget_s + _SLACK_S,
             memory_limit_MB=plan.memory_mb or -1,

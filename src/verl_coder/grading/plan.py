@@ -53,6 +53,8 @@ class Plan:
     total: int
     budget_s: float
     memory_mb: int | None
+    imports: str = ""
+    """Heavy modules that the judge will import."""
 
 
 _plans: dict[int, tuple[weakref.ref[TestSuite], Plan]] = {}
@@ -109,6 +111,7 @@ def _plan(
         total=count,
         budget_s=budget_s,
         memory_mb=tests.memory_mb,
+        imports="pytest" if spec.get("needs_pytest") else "numpy" if "numpy" in prelude else "",
     )
 
 
@@ -212,6 +215,6 @@ _BUILDERS: dict[type[TestSuite], Callable[[Any], Plan]] = {
 }
 
 
-def spec_bytes(plan: Plan, *, stop_early: bool, nonce: str) -> bytes:
-    """The judge's spec.json."""
-    return json.dumps({**plan.spec, "stop_early": stop_early, "nonce": nonce}).encode()
+def spec_bytes(plan: Plan, **run: Any) -> bytes:
+    """The judge's spec.json: the plan, and what holds for this run."""
+    return json.dumps({**plan.spec, **run}).encode()

@@ -1,8 +1,9 @@
 """The candidate's side: a harness that starts workers, and the worker that loads the solution and answers calls.
 
-The harness itself never runs the solution. It forks a worker, hands the judge one end of the worker's socket,
-and starts a fresh one when the judge says so, so that a test which hangs or kills its process costs that test
-only. Nothing here is trusted: whatever the solution does to this process, it can only change its own answers.
+At first the solution is loaded in this very process (`direct`): a fork saved. Once a test has hung or killed it,
+the rest of the tests comes in a second request, where the harness never runs the solution itself: it forks a
+worker, hands the judge one end of the worker's socket, and starts a fresh one whenever the judge says so.
+Nothing here is trusted: whatever the solution does to this process, it can only change its own answers.
 """
 
 import builtins
@@ -16,7 +17,14 @@ import time
 import types
 from typing import Any
 
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, WireError, receive_frame, send_frame
+from verl_coder.grading.programs.wire import (
+    HELLO,
+    SHARED_MODULES,
+    Codec,
+    WireError,
+    receive_frame,
+    send_frame,
+)
 
 _MAX_TEXT = 2000
 
@@ -24,6 +32,11 @@ _MAX_TEXT = 2000
 def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
     """Serve the judge on `control` until it hangs up. `job` holds the solution: code, prelude, entry, style."""
     worker = 0
+    control.sendall(HELLO)
+    if job["direct"]:
+        silence()
+        Worker(control, job).serve()
+        _wait_for_the_end()
     if job["style"] == "program":
         from verl_coder.grading.programs.program import ProgramRunner
 
@@ -42,6 +55,13 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
             runner.run(message)
     if worker:
         kill_group(worker)
+    _wait_for_the_end()
+
+
+def _wait_for_the_end() -> None:
+    """The sandbox ends the candidate once the judge has ended; leaving by oneself would race with that."""
+    time.sleep(5)
+    os._exit(0)
 
 
 def _start_worker(control: socket.socket, job: dict[str, Any]) -> int:

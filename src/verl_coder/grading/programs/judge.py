@@ -21,7 +21,7 @@ from verl_coder.grading.programs.remote import (
     take_socket,
     time_limit,
 )
-from verl_coder.grading.programs.wire import WireError, receive_frame, send_frame
+from verl_coder.grading.programs.wire import HELLO, WireError, receive_frame, send_frame
 
 MAX_DETAILS = 20
 BATCH_CALLS = 1000
@@ -54,13 +54,16 @@ class Judge:
         self.control = control
         self.names: dict[str, Any] = {"__name__": "tests"}
         self.classes: dict[str, type] = {}
-        self.candidate = Candidate(control, self.classes)
+        self.candidate = Candidate(control, self.classes, direct=spec["direct"])
         self.candidate.write_back = spec["write_back"]
         self.deadline = time.monotonic() + spec["budget_s"]
-        self.timeouts = 0
+        self.timeouts = spec["timeouts"]
+        self.skip = spec["skip"]
+        self.resume = False
         self.status: list[str] = []
         self.details: dict[int, dict[str, Any]] = {}
         self.load_error: dict[str, str] | None = None
+        self.no_harness = False
         self.ready = False
         self.fresh_names = False
 
@@ -68,16 +71,32 @@ class Judge:
         """The report."""
         with contextlib.suppress(Stop):
             self._run()
+        if self.no_harness:
+            return {"infrastructure": "the candidate's process did not start"}
+        if self.resume:
+            return {"resume": len(self.status), **self._progress()}
         missing = self.spec["total"] - len(self.status)
         self.status.extend("n" * missing)
+        return {**self._progress(), "load": self.load_error}
+
+    def _progress(self) -> dict[str, Any]:
         return {
             "status": "".join(self.status),
             "details": self.details,
-            "load": self.load_error,
             "unsplittable": self.candidate.unsplittable,
+            "timeouts": self.timeouts,
         }
 
+    def _await_harness(self) -> None:
+        """Nothing of the solution has run yet: silence here is the sandbox's failure."""
+        self.no_harness = True
+        with contextlib.suppress(OSError, TestTimedOut), time_limit(self.spec["load_timeout_s"]):
+            self.no_harness = self.control.recv(1) != HELLO
+        if self.no_harness:
+            raise Stop
+
     def _run(self) -> None:
+        self._await_harness()
         style = self.spec["style"]
         if style == "program":
             self._run_programs()
@@ -98,7 +117,7 @@ class Judge:
 
             run_module(self)
             return
-        items = self.spec["items"]
+        items = [item for item in self.spec["items"] if item.get("setup") or not self._skipped()]
         position = 0
         while position < len(items):
             batch = 0
@@ -135,6 +154,13 @@ class Judge:
             if found:
                 self.names[name] = value
 
+    def _skipped(self) -> bool:
+        """Whether the next test was run by an earlier request."""
+        if len(self.status) < self.skip:
+            self.status.append("s")
+            return True
+        return False
+
     def _left(self) -> float:
         return self.deadline - time.monotonic()
 
@@ -143,6 +169,9 @@ class Judge:
         if self.timeouts >= self.spec["max_timeouts"] or self._left() <= 0:
             raise Stop
         if self.candidate.broken or not self.ready:
+            if self.candidate.direct:
+                self.resume = True
+                raise Stop
             self._start()
 
     def _run_calls(self, items: list[dict[str, Any]]) -> None:

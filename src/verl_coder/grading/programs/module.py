@@ -1,6 +1,5 @@
 """Style `pytest`: the test module runs in the judge, and its `solution` is a module of proxies."""
 
-import inspect
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -57,8 +56,14 @@ def _run_functions(judge: "Judge", source: str) -> None:
     names = _load(judge, source)
     if names is None:
         return
-    order = [name for name, value in names.items() if name.startswith("test") and inspect.isfunction(value)]
+    order = [
+        name
+        for name, value in names.items()
+        if name.startswith("test") and isinstance(value, types.FunctionType)
+    ]
     for name in order:
+        if judge._skipped():
+            continue
         judge._ensure_worker()
         if judge.fresh_names:
             # A new worker: the proxies of the old one are dead, so the tests import afresh.
@@ -127,6 +132,11 @@ class _Plugin:
 
         judge = self.judge
         place = {"source": item.name}
+        if judge.resume or judge._skipped():
+            return True
+        if judge.candidate.broken and judge.candidate.direct:
+            judge.resume = True
+            return True
         if judge.timeouts >= judge.spec["max_timeouts"] or judge._left() <= 0 or judge.candidate.broken:
             judge._record("n", place)
             return True

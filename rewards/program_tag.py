@@ -1,0 +1,34 @@
+"""The <program> tag protocol: right answer, right form, and programs that really ran.
+
+1 for all tests, 0.1 for the form (one code block, after the last </output>), 0.1 for call_python: at least one
+program that the sandbox ran with exit status 0. The small terms do not add up to a right answer.
+"""
+
+from typing import Any
+
+from verl_coder.extraction import extract
+from verl_coder.rewards import grade_answer
+
+FORMAT_WEIGHT = 0.1
+CALL_PYTHON_WEIGHT = 0.1
+
+
+async def compute_score(
+    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any], **kwargs: Any
+) -> dict[str, float]:
+    """score = acc + FORMAT_WEIGHT * format + CALL_PYTHON_WEIGHT * call_python (0 or 1 each)."""
+    found = extract(solution_str)
+    report = await grade_answer(solution_str, ground_truth, stop_early=True)
+    acc = float(report.outcome == "passed")
+    form = float(found.fenced and found.code_blocks == 1)
+    call_python = float(((extra_info or {}).get("tool_successes") or 0) > 0)
+    unavailable = float(report.outcome == "sandbox_unavailable")
+    score = acc + FORMAT_WEIGHT * form + CALL_PYTHON_WEIGHT * call_python
+    return {
+        "score": 0.0 if unavailable else score,
+        "acc": acc,
+        "format": form,
+        "call_python": call_python,
+        "no_code": float(report.outcome == "no_code"),
+        "sandbox_unavailable": unavailable,
+    }

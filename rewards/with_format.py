@@ -1,0 +1,27 @@
+"""All tests passed, plus a small term for the form: a closed <think> block, then exactly one code block."""
+
+from typing import Any
+
+from verl_coder.extraction import extract
+from verl_coder.rewards import grade_answer
+
+FORMAT_WEIGHT = 0.1
+"""Small: form must never pay more than being right."""
+
+
+async def compute_score(
+    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any], **kwargs: Any
+) -> dict[str, float]:
+    """score = (1 - FORMAT_WEIGHT) * acc + FORMAT_WEIGHT * format, in [0, 1]."""
+    found = extract(solution_str)
+    well_formed = bool(found.think_closed and found.thinking and found.fenced and found.code_blocks == 1)
+    report = await grade_answer(solution_str, ground_truth, stop_early=True)
+    acc = float(report.outcome == "passed")
+    unavailable = float(report.outcome == "sandbox_unavailable")
+    return {
+        "score": 0.0 if unavailable else (1 - FORMAT_WEIGHT) * acc + FORMAT_WEIGHT * well_formed,
+        "acc": acc,
+        "format": float(well_formed),
+        "no_code": float(report.outcome == "no_code"),
+        "sandbox_unavailable": unavailable,
+    }

@@ -1,0 +1,72 @@
+"""`verl-coder grade`: the verdict on one completion, for anyone who writes a reward or doubts a verdict."""
+
+import json
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
+
+app = typer.Typer(add_completion=False, help=__doc__)
+
+
+@app.command()
+def grade(
+    problem: Annotated[Path, typer.Option(help="One row of the Parquet file, as JSON.")],
+    completion: Annotated[Path, typer.Option(help="Text of the completion (prose and code, or code alone).")],
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say in words which test failed, on stderr.")
+    ] = False,
+    url: Annotated[
+        str, typer.Option(envvar="SANDBOX_URL", help="Sandbox; without one, one is started.")
+    ] = "",
+) -> None:
+    """Grade a completion; the report goes to stdout as JSON. Exit status 1 only where there is no verdict."""
+    import asyncio
+
+    from verl_coder.extraction import extract_code
+    from verl_coder.problems import parse_test_suite
+    from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+    suite = parse_test_suite(_ground_truth(problem))
+    code = extract_code(_read(completion)) or ""
+    sandbox: AbstractContextManager[Any] = nullcontext() if url else EmbeddedSandbox()
+    with sandbox as embedded:
+        report = asyncio.run(_grade(code, suite, url or embedded.url))
+    if report.outcome == "sandbox_unavailable":
+        raise SandboxUnavailableError(f"no verdict: {report.message}")
+    print(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
+    if explain:
+        typer.echo(report.explain(), err=True)
+
+
+async def _grade(code: str, suite: Any, url: str) -> Any:
+    from verl_coder.grading import grade as grade_code
+    from verl_coder.sandbox import SandboxClient
+
+    client = SandboxClient(url.split(","))
+    try:
+        return await grade_code(code, suite, client)
+    finally:
+        await client.aclose()
+
+
+def _ground_truth(path: Path) -> Any:
+    try:
+        row = json.loads(_read(path))
+        return row["reward_model"]["ground_truth"]
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not a row: it lacks reward_model.ground_truth") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
