@@ -64,7 +64,7 @@ def check_reward_file(path: str | Path, name: str = "compute_score") -> None:
     First what can be read in the source, then the function is called, without a sandbox, on an empty, a
     wrong, a passing and an ungraded completion: every call must return the same keys.
     """
-    path = Path(path)
+    path = Path(path).absolute()
     line = check_reward_source(path, name)
     try:
         spec = importlib.util.spec_from_file_location(f"_checked_reward_{path.stem}", path)

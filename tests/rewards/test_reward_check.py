@@ -1,0 +1,75 @@
+"""A reward file that verl could not use is refused in one line with the file and the line."""
+
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.rewards import check_reward_file
+
+HEAD = "async def compute_score(data_source, solution_str, ground_truth, extra_info, **kwargs):\n"
+GOOD = '    return {"score": 1.0, "acc": 1.0, "sandbox_unavailable": 0.0}\n'
+
+BAD = {
+    "syntax error": ("x = 1\n" + HEAD + "    return {\n", 3, "never closed"),
+    "missing function": ("def reward():\n    pass\n", 2, "defines no function 'compute_score'"),
+    "missing argument": (
+        "def compute_score(solution_str):\n    return 1\n",
+        1,
+        "lacks the argument 'data_source'",
+    ),
+    "import error": ("import no_such_module_anywhere\n" + HEAD + GOOD, 1, "no_such_module_anywhere"),
+    "raises": (HEAD + '    return {"score": 1.0}[solution_str]\n', 2, "KeyError"),
+    "bare number": (HEAD + "    return 1.0\n", 2, "bare number"),
+    "no acc": (HEAD + '    return {"score": 1.0, "sandbox_unavailable": 0.0}\n', 2, "'acc'"),
+    "score is text": (HEAD + GOOD.replace('"score": 1.0', '"score": "1"'), 2, "must be a number"),
+    "keys change when empty": (
+        HEAD
+        + '    if not solution_str:\n        return {"score": 0, "acc": 0, "sandbox_unavailable": 0, "empty": 1}\n'
+        + GOOD,
+        4,
+        "'empty' is returned for an empty completion",
+    ),
+    "keys change when passed": (
+        "from verl_coder.rewards import grade_answer\n"
+        + HEAD
+        + "    report = await grade_answer(solution_str, ground_truth)\n"
+        + '    if report.outcome == "passed":\n        return {"score": 1, "acc": 1, "sandbox_unavailable": 0, "bonus": 1}\n'
+        + GOOD,
+        5,
+        "'bonus' is returned for a passing completion",
+    ),
+    "keys change when the sandbox is dead": (
+        "from verl_coder.rewards import grade_answer\n"
+        + HEAD
+        + "    report = await grade_answer(solution_str, ground_truth)\n"
+        + '    if report.outcome == "sandbox_unavailable":\n'
+        + '        return {"score": 0, "acc": 0, "sandbox_unavailable": 1, "why": 1}\n'
+        + GOOD,
+        5,
+        "a dead sandbox",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_refused_with_file_and_line(what, tmp_path):
+    source, line, words = BAD[what]
+    path = tmp_path / "mine.py"
+    path.write_text(source)
+    with pytest.raises(ConfigError) as caught:
+        check_reward_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}:{line}: "), message
+    assert words in message
+    assert "\n" not in message
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="no such reward file"):
+        check_reward_file(tmp_path / "gone.py")
+
+
+@pytest.mark.parametrize("head", [HEAD, HEAD.removeprefix("async ")])
+def test_a_good_file_passes_sync_or_async_under_any_name(head, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text((head + GOOD).replace("compute_score", "my_score"))
+    check_reward_file(path, "my_score")

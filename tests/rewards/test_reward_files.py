@@ -1,0 +1,112 @@
+"""Every file in rewards/ keeps the contract, against the real sandbox and without one."""
+
+import asyncio
+import importlib.util
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from verl_coder.rewards import REQUIRED_KEYS, check_reward_file
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+FOLDER = Path(__file__).parents[2] / "rewards"
+FILES = sorted(FOLDER.glob("*.py"))
+SUITE = json.dumps(
+    {
+        "style": "function",
+        "entry_point": "add",
+        "tests": [{"args": [i, 2], "expected": i + 2} for i in range(4)],
+    }
+)
+RIGHT = "<think>Add them.</think>\n```python\ndef add(a, b):\n    return a + b\n```"
+HALF = RIGHT.replace("a + b", "a + b if a < 2 else 0")
+WRONG = RIGHT.replace("a + b", "a - b")
+CALLED = '<tool_call>\n{"name": "python_interpreter", "arguments": {"code": "print(1)"}}\n</tool_call>\n'
+RAN = CALLED + "user\n<tool_response>\n1\n</tool_response>\nassistant\n"
+
+
+@pytest.fixture(scope="module")
+def sandbox_url():
+    with EmbeddedSandbox() as sandbox:
+        yield sandbox.url
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(f"reward_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.compute_score
+
+
+def scores(path, completions, tool_successes=0):
+    compute_score = load(path)
+
+    async def one(text):
+        info = {"num_turns": 2, "tool_successes": tool_successes, "rollout_reward_scores": {}}
+        return await compute_score(
+            data_source="sample", solution_str=text, ground_truth=SUITE, extra_info=info
+        )
+
+    async def every():
+        return await asyncio.gather(*map(one, completions))
+
+    return asyncio.run(every())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_keys_are_constant_and_right_beats_half_beats_wrong(path, sandbox_url, monkeypatch):
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    right, half, wrong, empty, ran = scores(path, [RIGHT, HALF, WRONG, "", RAN + RIGHT])
+    assert right.keys() == half.keys() == wrong.keys() == empty.keys() == ran.keys()
+    assert set(REQUIRED_KEYS) <= right.keys()
+    assert [r["acc"] for r in (right, half, wrong, empty, ran)] == [1, 0, 0, 0, 1]
+    assert right["score"] > half["score"] >= wrong["score"] >= empty["score"] == 0
+    assert all(type(value) is float for result in (right, wrong, empty) for value in result.values())
+    assert not right["sandbox_unavailable"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_dead_sandbox_is_reported_and_earns_nothing(path, monkeypatch):
+    monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
+    monkeypatch.setattr("verl_coder.sandbox.shared_client", lambda urls: _Dead())
+    (result,) = scores(path, [RIGHT], tool_successes=2)
+    assert (result["sandbox_unavailable"], result["score"], result["acc"]) == (1.0, 0.0, 0.0)
+
+
+class _Dead:
+    async def supports_pairs(self):
+        from verl_coder.errors import SandboxUnavailableError
+
+        raise SandboxUnavailableError("no answer")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_file_passes_its_own_check_and_is_async(path):
+    check_reward_file(path)
+    assert inspect.iscoroutinefunction(load(path))
+
+
+def test_every_file_stands_in_the_readme_and_the_example_works(tmp_path):
+    text = (FOLDER / "README.md").read_text()
+    assert [path.name for path in FILES if f"`{path.name}`" not in text] == []
+    example = text.split("## Copy me")[1].split("```python\n")[1].split("```")[0]
+    (tmp_path / "mine.py").write_text(example)
+    check_reward_file(tmp_path / "mine.py")
+
+
+def test_tool_calls_pay_nothing_beside_a_wrong_answer_and_are_capped(sandbox_url, monkeypatch):
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    path = FOLDER / "with_tool_use.py"
+    (wrong,) = scores(path, [WRONG], tool_successes=50)
+    (once,), (twice,), (often,) = (scores(path, [RIGHT], tool_successes=n) for n in (1, 2, 50))
+    assert wrong["score"] == 0
+    assert 1 < once["score"] < twice["score"] == often["score"]
+
+
+def test_written_tool_calls_earn_nothing_unless_the_tool_counted_them(sandbox_url, monkeypatch):
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    for name in ("with_tool_use.py", "program_tag.py"):
+        plain, talk = scores(FOLDER / name, [RIGHT, RAN * 3 + RIGHT])
+        assert plain["score"] == talk["score"]
