@@ -25,6 +25,7 @@ def serve(
     processes: Annotated[int, typer.Option(help="Processes and threads of a program.")] = 64,
     tmpfs_mb: Annotated[int, typer.Option(help="Size of a program's /tmp.")] = 256,
     output_mb: Annotated[float, typer.Option(help="Kept of stdout and of stderr, each.")] = 2.0,
+    max_sessions: Annotated[int, typer.Option(help="Sessions at a time.")] = 64,
     parent_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
     """Serve SandboxFusion's API until stopped."""
@@ -54,6 +55,7 @@ def serve(
             output_cap=int(output_mb * (1 << 20)),
             judge_cap=16 << 20,
             fetch_cap=32 << 20,
+            max_sessions=max_sessions,
             parent_fd=parent_fd,
         )
     )

@@ -197,7 +197,7 @@ class Executor:
         try:
             ended = await running.slot.end()
             fetch = running.job.fetch
-            files = await self._fetch(running.slot, fetch) if fetch and not running.slot.dead else {}
+            files = await self.fetch(running.slot, fetch) if fetch and not running.slot.dead else {}
         finally:
             output, errors = running.stdout.close(), running.stderr.close()
         outcome = Outcome(command=_command(ended, output, errors), files=files)
@@ -227,7 +227,7 @@ class Executor:
         os.close(write)
         return read
 
-    async def _fetch(self, slot: Slot, wanted: Sequence[str]) -> dict[str, str]:
+    async def fetch(self, slot: Slot, wanted: Sequence[str]) -> dict[str, str]:
         """Files of the ended program, read by a fresh process with its rights."""
         read, write = os.pipe()
         output = Capture(slot.loop, read, 2 * self.fetch_cap + (1 << 20))

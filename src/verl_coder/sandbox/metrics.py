@@ -9,7 +9,12 @@ class Metrics:
     """Counters of one server, in a registry of their own."""
 
     def __init__(
-        self, *, running: Callable[[], int], queued: Callable[[], int], replaced: Callable[[], int]
+        self,
+        *,
+        running: Callable[[], int],
+        queued: Callable[[], int],
+        replaced: Callable[[], int],
+        sessions: Callable[[], int],
     ) -> None:
         self._registry = CollectorRegistry()
         registry = self._registry
@@ -18,6 +23,7 @@ class Metrics:
         Gauge("sandbox_slots_replaced", "Slots replaced since start.", registry=registry).set_function(
             replaced
         )
+        Gauge("sandbox_sessions", "Open sessions.", registry=registry).set_function(sessions)
         self.requests = Counter(
             "sandbox_requests", "Answers by route and outcome.", ["route", "outcome"], registry=registry
         )

@@ -1,6 +1,7 @@
 """The routes of the API: check the body, run it, name the outcome."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -13,6 +14,7 @@ from verl_coder.sandbox.executor import Executor, Job
 from verl_coder.sandbox.http import Response, json_response
 from verl_coder.sandbox.metrics import Metrics
 from verl_coder.sandbox.pool import Overloaded, Pool
+from verl_coder.sandbox.sessions import Conversation, Exchange, Session, Sessions, UnknownSession, run_cells
 from verl_coder.sandbox.slot import SlotLost
 
 _POD = f"{socket.gethostname()}-{os.getpid()}"
@@ -22,25 +24,44 @@ Body = dict[str, Any]
 class Api:
     """Answers requests by method and path."""
 
-    def __init__(self, pool: Pool, executor: Executor, metrics: Metrics) -> None:
+    def __init__(self, pool: Pool, executor: Executor, sessions: Sessions, metrics: Metrics) -> None:
         self.pool = pool
         self.executor = executor
+        self.sessions = sessions
         self.metrics = metrics
         self._posts: dict[str, Callable[[Body], Awaitable[Body]]] = {
             "/run_code": self.run_code,
             "/run_pair": self.run_pair,
+            "/run_jupyter": self.run_jupyter,
+            "/sessions": self.open_session,
         }
 
     async def handle(self, method: str, path: str, body: bytes) -> Response:
         """The HTTP handler: every refusal and failure becomes an answer here."""
         if method == "GET":
             return self._get(path)
+        label = path
         route = self._posts.get(path)
+        if route is None and path.startswith("/sessions/"):
+            label, route = self._session_route(method, path[len("/sessions/") :])
+            if label == "DELETE":
+                label, method = "/sessions/{id}", "POST"
         if route is None:
             return json_response({"detail": "Not Found"}, 404)
         if method != "POST":
             return json_response({"detail": "Method Not Allowed"}, 405)
-        return await self._post(path, route, body)
+        return await self._post(label, route, body)
+
+    def _session_route(self, method: str, rest: str) -> tuple[str, Callable[[Body], Awaitable[Body]] | None]:
+        """`{id}/run` and `{id}/debug` by POST, `{id}` by DELETE."""
+        session_id, _, action = rest.partition("/")
+        if method == "DELETE" and not action:
+            return "DELETE", lambda body: self.close_session(session_id)
+        if action == "run":
+            return "/sessions/{id}/run", lambda body: self.run_in_session(session_id, body)
+        if action == "debug":
+            return "/sessions/{id}/debug", lambda body: self.debug(session_id, body)
+        return "", None
 
     def _get(self, path: str) -> Response:
         if path in ("/v1/ping", "/ping"):
@@ -54,7 +75,7 @@ class Api:
     async def _post(self, path: str, route: Callable[[Body], Awaitable[Body]], body: bytes) -> Response:
         started = time.monotonic()
         try:
-            answer = await route(validate.parse_object(body))
+            answer = await route(validate.parse_object(body or b"{}"))
             response, outcome = json_response(answer), answer["status"]
         except validate.InvalidRequest as error:
             response, outcome = json_response(error.body, 422), "invalid"
@@ -63,6 +84,8 @@ class Api:
         except Overloaded as error:
             detail = {"detail": f"overloaded: {error}"}
             response, outcome = json_response(detail, 429, retry_after_s=1), "overloaded"
+        except UnknownSession as error:
+            response, outcome = json_response({"detail": str(error)}, 404), "unknown_session"
         except SlotLost as error:
             response, outcome = json_response(_sandbox_error(str(error))), "SandboxError"
         except asyncio.CancelledError:
@@ -124,6 +147,126 @@ class Api:
             "candidate": candidate.command,
             "executor_pod_name": _POD,
         }
+
+    async def run_jupyter(self, body: Body) -> Body:
+        """POST /run_jupyter: cells that share their state; an exception does not stop the later ones."""
+        cells = validate.strings(body, "cells")
+        cell_timeout_s = validate.seconds(body, "cell_timeout", 0.0, zero=True)
+        total_timeout_s = validate.seconds(body, "total_timeout", 45.0)
+        kernel = body.get("kernel", "python3")
+        if kernel not in ("python3", "python"):
+            raise validate.InvalidRequest("kernel", "must be python3", kernel)
+        wanted, files = validate.paths(body, "fetch_files"), validate.files(body)
+        memory_mb = self._memory_mb(body)
+        slots = await self.pool.acquire(["full"])
+        slot = slots[0]
+        try:
+            if wanted:
+                slot.order(b"H")
+            conversation = Conversation(slot, output_cap=self.executor.output_cap)
+            spec = self.sessions.spec(slot, kind="python", code="", files=files, memory_mb=memory_mb)
+            started = time.monotonic()
+            conversation.begin(spec, self.executor.null, memory_bytes=memory_mb << 20)
+            try:
+                results, late = await run_cells(
+                    conversation, cells, cell_timeout_s=cell_timeout_s, total_timeout_s=total_timeout_s
+                )
+            finally:
+                ended = await conversation.finish()
+            if ended is None:
+                raise SlotLost("the kernel's slot died")
+            fetched = await self.executor.fetch(slot, wanted) if wanted else {}
+        finally:
+            self.pool.release(slots)
+        return {
+            "status": "Failed" if late else "Success",
+            "message": "",
+            "driver": {
+                "status": "TimeLimitExceeded" if late else "Finished",
+                "execution_time": round(time.monotonic() - started, 6),
+                "return_code": None if late else 0,
+                "stdout": "",
+                "stderr": "killed: over the memory limit\n" if ended.out_of_memory else "",
+            },
+            "cells": results,
+            "executor_pod_name": _POD,
+            "files": fetched,
+        }
+
+    def _memory_mb(self, body: Body) -> int:
+        memory_mb = validate.whole(body, "memory_limit_MB", -1)
+        return memory_mb if memory_mb > 0 else self.pool.settings.memory_mb
+
+    async def open_session(self, body: Body) -> Body:
+        """POST /sessions: a persistent interpreter, or a debugger that holds a program before its first line."""
+        kind = body.get("kind", "python")
+        if kind not in ("python", "debugger"):
+            raise validate.InvalidRequest("kind", "must be python or debugger", kind)
+        session = await self.sessions.open(
+            kind=kind,
+            code=validate.text(body, "code") if kind == "debugger" else "",
+            files=validate.files(body),
+            memory_mb=self._memory_mb(body),
+            idle_timeout_s=validate.seconds(body, "idle_timeout", 600.0),
+        )
+        return {"status": "Success", "message": "", "session_id": session.session_id, "kind": kind}
+
+    async def run_in_session(self, session_id: str, body: Body) -> Body:
+        """POST /sessions/{id}/run: one piece of code; over its time it is interrupted and the session lives on."""
+        code = validate.text(body, "code")
+        timeout_s = validate.seconds(body, "run_timeout", 10.0)
+        session = self.sessions.get(session_id, "python")
+        exchange = await session.conversation.say({"code": code}, timeout_s=timeout_s)
+        failed = exchange.timed_out or not exchange.alive or "error" in exchange.reply
+        answer = await self._exchange_body(session, exchange)
+        answer["status"] = "Failed" if failed else "Success"
+        answer["run_result"]["return_code"] = None if exchange.timed_out else int(failed)
+        answer |= {key: exchange.reply.get(key) for key in ("result", "error", "display")}
+        return answer
+
+    async def debug(self, session_id: str, body: Body) -> Body:
+        """POST /sessions/{id}/debug: one command of the debugger, the state after it."""
+        command = {
+            "command": validate.text(body, "command"),
+            "line": validate.whole(body, "line", 0) or None,
+            "function": validate.text(body, "function", None),
+            "condition": validate.text(body, "condition", None),
+            "expression": validate.text(body, "expression", None),
+        }
+        timeout_s = validate.seconds(body, "run_timeout", 10.0)
+        session = self.sessions.get(session_id, "debugger")
+        exchange = await session.conversation.say(command, timeout_s=timeout_s)
+        answer = await self._exchange_body(session, exchange)
+        answer["status"] = "Success" if exchange.alive and "command_error" not in exchange.reply else "Failed"
+        answer["message"] = str(exchange.reply.get("command_error") or "")
+        answer |= {key: exchange.reply.get(key) for key in ("state", "value", "error")}
+        return answer
+
+    async def _exchange_body(self, session: Session, exchange: Exchange) -> Body:
+        memory_mb = None
+        if exchange.alive:
+            with contextlib.suppress(SlotLost, TimeoutError):
+                memory_mb = round(await session.conversation.slot.memory_in_use() / (1 << 20), 2)
+        else:
+            await self.sessions.close(session.session_id)
+        return {
+            "status": "Success",
+            "message": "" if exchange.alive else "the session has ended",
+            "run_result": {
+                "status": "TimeLimitExceeded" if exchange.timed_out else "Finished",
+                "execution_time": round(exchange.wall_s, 6),
+                "return_code": 0,
+                "stdout": exchange.stdout,
+                "stderr": exchange.stderr,
+            },
+            "alive": exchange.alive,
+            "memory_mb": memory_mb,
+        }
+
+    async def close_session(self, session_id: str) -> Body:
+        """DELETE /sessions/{id}."""
+        await self.sessions.close(session_id)
+        return {"status": "Success", "message": ""}
 
 
 def _sandbox_error(message: str) -> Body:

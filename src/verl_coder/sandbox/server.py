@@ -14,6 +14,7 @@ from verl_coder.sandbox.http import HttpProtocol
 from verl_coder.sandbox.metrics import Metrics
 from verl_coder.sandbox.pool import Pool, PoolSettings
 from verl_coder.sandbox.routes import Api
+from verl_coder.sandbox.sessions import Sessions
 
 ISOLATION_HEADER = "x-sandbox-isolation"
 
@@ -28,6 +29,7 @@ class ServerSettings:
     output_cap: int
     judge_cap: int
     fetch_cap: int
+    max_sessions: int
     parent_fd: int = -1
 
 
@@ -48,10 +50,16 @@ async def serve(settings: ServerSettings) -> None:
         executor = Executor(
             pool, output_cap=settings.output_cap, judge_cap=settings.judge_cap, fetch_cap=settings.fetch_cap
         )
-        metrics = Metrics(
-            running=lambda: pool.busy, queued=lambda: pool.queued, replaced=lambda: pool.replaced
+        sessions = Sessions(
+            pool, null=executor.null, cap=settings.max_sessions, output_cap=settings.output_cap
         )
-        api = Api(pool, executor, metrics)
+        metrics = Metrics(
+            running=lambda: pool.busy,
+            queued=lambda: pool.queued,
+            replaced=lambda: pool.replaced,
+            sessions=lambda: len(sessions),
+        )
+        api = Api(pool, executor, sessions, metrics)
         header = f"{ISOLATION_HEADER}: {pool.mode}; {pool.protection}\r\n"
         server = await _listen(loop, settings, lambda: HttpProtocol(api.handle, header, connections))
         port = server.sockets[0].getsockname()[1]
@@ -61,7 +69,7 @@ async def serve(settings: ServerSettings) -> None:
         )
         if pool.skipped:
             print(f"sandbox: stronger protection is not allowed here: {pool.skipped}", flush=True)
-        await _tend(pool, stop)
+        await _tend(pool, sessions, stop)
     finally:
         if server is not None:
             server.close()
@@ -81,9 +89,10 @@ async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no
         ) from error
 
 
-async def _tend(pool: Pool, stop: asyncio.Event) -> None:
+async def _tend(pool: Pool, sessions: Sessions, stop: asyncio.Event) -> None:
     while not stop.is_set():
         pool.drop_dead_free_slots()
+        await sessions.close_idle()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.5)
 

@@ -3,6 +3,7 @@
 The keeper never reads a request: the process it forks ahead does. So no program inherits another's data.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -68,10 +69,8 @@ def start_keeper(config: SlotConfig, status: socket.socket, control: socket.sock
                 root.uncover_interpreter()
         Keeper(config, status, control).serve()
     except BaseException as error:
-        try:
+        with contextlib.suppress(OSError):
             status.send(b"E" + f"{type(error).__name__}: {error}".encode()[:500])
-        except OSError:
-            pass
     os._exit(1)
 
 
@@ -99,7 +98,7 @@ class Keeper:
         self.hold = False
         self.watching = False
         self.memory_limit = config.memory_mb << 20
-        self.read_only = root.visible_folders() + ["/etc"]
+        self.read_only = [*root.visible_folders(), "/etc"]
         self.sockstat = -1
         self.ruleset = -1
         self.empty_inodes = 0
@@ -294,10 +293,8 @@ class Keeper:
     def _reap_orphans(self, child: int) -> None:
         for pid in _children(os.getpid()):
             if pid != child:
-                try:
+                with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    pass
 
     def _memory_in_use(self, child: int) -> int:
         """Bytes of private memory of all processes of the slot, and of its tmpfs."""
@@ -342,10 +339,8 @@ class Keeper:
 
     def _is_clean(self) -> bool:
         """Whether nothing but the source of the program was left, which is removed here."""
-        try:
+        with contextlib.suppress(OSError):
             os.unlink(self.home + "/main.py")
-        except OSError:
-            pass
         if self.config.variant in ("range", "plain"):
             return _inodes_in_use("/tmp") == self.empty_inodes
         # Here the folder belongs to the program, who may have changed it.
@@ -409,10 +404,8 @@ def _is_zombie(pid: int) -> bool:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _remove_tree(path: str) -> None:

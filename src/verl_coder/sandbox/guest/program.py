@@ -197,6 +197,7 @@ def fetch(paths: list[str], limit: int) -> None:
 
 def prepare_streams() -> None:
     """Standard streams of a program, made ahead: they follow whatever descriptors 0, 1 and 2 become."""
+    # ruff: noqa: SIM115 - they live as long as the process
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]
     sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = open(  # type: ignore[misc]

@@ -1,5 +1,112 @@
-"""A persistent interpreter. (Filled by the next commit.)"""
+"""A persistent interpreter: variables live on from one run to the next."""
+
+import ast
+import linecache
+import os
+import traceback
+from typing import Any
+
+from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest.channel import Channel, short
+
+_RESULT_CHARS = 20_000
+_TRACEBACK_FRAMES = 6
+_OWN_FOLDER = os.path.dirname(__file__)
 
 
-def serve(channel_fd: int, spec: dict) -> None:
-    raise SystemExit(1)
+def serve(channel_fd: int, spec: dict[str, Any]) -> None:
+    """Answer commands until the server closes the channel; never returns."""
+    channel = Channel(channel_fd)
+    if spec["kind"] == "debugger":
+        from verl_coder.sandbox.guest.debugger import Debugger
+
+        Debugger(channel, spec["code"]).serve()
+    else:
+        Interpreter(channel).serve()
+    program.finish(0)
+
+
+class Interpreter:
+    """Runs pieces of code in one `__main__`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._count = 0
+        self._display: list[dict[str, str]] = []
+        self._module = program.new_main_module(os.path.join(os.getcwd(), "main.py"))
+        self._module.__dict__["display"] = self._show
+
+    def _show(self, *values: object) -> None:
+        self._display.extend(mime_bundle(value) for value in values)
+
+    def serve(self) -> None:
+        """Serve until the channel closes."""
+        while (command := self._channel.next_command()) is not None:
+            self._display.clear()
+            try:
+                self._channel.busy = True
+                answer = self._run(command["code"])
+            except BaseException as error:
+                self._channel.busy = False
+                answer = {"error": describe_exception(error, None)}
+            self._channel.busy = False
+            self._channel.reply({**answer, "display": self._display})
+
+    def _run(self, code: str) -> dict[str, Any]:
+        self._count += 1
+        name = f"<run {self._count}>"
+        linecache.cache[name] = (len(code), None, [line + "\n" for line in code.split("\n")], name)
+        try:
+            tree = ast.parse(code, name)
+            last = tree.body[-1] if tree.body else None
+            if isinstance(last, ast.Expr):
+                tree.body.pop()
+            exec(compile(tree, name, "exec", dont_inherit=True), self._module.__dict__)
+            if not isinstance(last, ast.Expr):
+                return {"result": None}
+            expression = ast.Expression(last.value)
+            value = eval(compile(expression, name, "eval", dont_inherit=True), self._module.__dict__)
+            if value is None:
+                return {"result": None}
+            self._module.__dict__["_"] = value
+            bundle = mime_bundle(value)
+            self._display.append(bundle)
+            return {"result": bundle["text/plain"]}
+        except BaseException as error:
+            self._channel.busy = False
+            return {"error": describe_exception(error, name)}
+
+
+def mime_bundle(value: object) -> dict[str, str]:
+    """The value as Jupyter shows it: text, and HTML where it has some."""
+    bundle = {"text/plain": short(repr(value), _RESULT_CHARS)}
+    html = getattr(type(value), "_repr_html_", None)
+    if html is not None:
+        try:
+            text = html(value)
+        except Exception:
+            text = None
+        if isinstance(text, str):
+            bundle["text/html"] = short(text, 10 * _RESULT_CHARS)
+    return bundle
+
+
+def describe_exception(error: BaseException, first_file: str | None) -> dict[str, Any]:
+    """Name, value and a short traceback that begins in the user's code."""
+    frames = error.__traceback__
+    while frames is not None and first_file is not None and frames.tb_frame.f_code.co_filename != first_file:
+        frames = frames.tb_next
+    try:
+        summary = traceback.TracebackException(type(error), error, frames, limit=-_TRACEBACK_FRAMES)
+        ours = [frame for frame in summary.stack if frame.filename.startswith(_OWN_FOLDER)]
+        for frame in ours:
+            summary.stack.remove(frame)
+        lines = list(summary.format())
+        value = str(error)
+    except BaseException as second:
+        lines, value = [f"{type(error).__name__}\n"], f"<str failed: {type(second).__name__}>"
+    return {
+        "ename": type(error).__name__,
+        "evalue": short(value, 2000),
+        "traceback": [short(line, 4000) for line in lines],
+    }

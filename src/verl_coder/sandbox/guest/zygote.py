@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 
-from verl_coder.sandbox.guest import keeper, program, session
+from verl_coder.sandbox.guest import keeper, program
 from verl_coder.sandbox.isolation import linux
 
 # What programs of training sets import most. Every loaded page makes each fork dearer, so what is large
@@ -45,14 +45,38 @@ _LEAN = [
     "types",
     "typing",
 ]
-_FULL = (
-    "argparse ast base64 calendar cmath csv decimal fractions hashlib inspect logging pprint statistics struct "
-    "subprocess tempfile textwrap unittest uuid numpy numpy.random pytest _pytest.assertion.rewrite"
-).split()
+_FULL = [
+    "argparse",
+    "ast",
+    "base64",
+    "calendar",
+    "cmath",
+    "csv",
+    "decimal",
+    "fractions",
+    "hashlib",
+    "inspect",
+    "logging",
+    "pprint",
+    "statistics",
+    "struct",
+    "subprocess",
+    "tempfile",
+    "textwrap",
+    "unittest",
+    "uuid",
+    "numpy",
+    "numpy.random",
+    "pytest",
+    "_pytest.assertion.rewrite",
+]
 
 
 def _preload() -> None:
-    for name in [*_LEAN, *(_FULL if sys.argv[2] == "full" else [])]:
+    full = sys.argv[2] == "full"
+    # Long-lived programs run in full slots; their modules must be loaded before the root is gone.
+    own = ["verl_coder.sandbox.guest.session", "verl_coder.sandbox.guest.debugger"] if full else []
+    for name in [*_LEAN, *(_FULL if full else []), *own]:
         try:
             __import__(name)
         except Exception as error:
@@ -83,8 +107,6 @@ def main() -> None:
         for descriptor in descriptors:
             os.close(descriptor)
 
-
-_ = session  # loaded before the root is gone
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,62 @@
+"""The line of JSON messages between the server and a long-lived program."""
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+_MAX_REPLY = 4 << 20
+
+
+class Channel:
+    """Commands in, one reply for each; SIGINT ends the command in progress and nothing else."""
+
+    def __init__(self, descriptor: int) -> None:
+        # Not for processes that the program starts.
+        os.set_inheritable(descriptor, False)
+        self._descriptor = descriptor
+        self._buffer = b""
+        self.busy = False
+        signal.signal(signal.SIGINT, self.on_interrupt)
+
+    def on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """SIGINT comes from the server, when a command is over its time."""
+        if self.busy:
+            raise KeyboardInterrupt
+
+    def next_command(self) -> dict[str, Any] | None:
+        """Wait for a command; None when the server is gone."""
+        while b"\n" not in self._buffer:
+            data = os.read(self._descriptor, 1 << 16)
+            if not data:
+                return None
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        # A program may have installed a handler of its own.
+        signal.signal(signal.SIGINT, self.on_interrupt)
+        return json.loads(line)
+
+    def reply(self, value: dict[str, Any]) -> None:
+        """Flush the program's output, then answer."""
+        self.busy = False
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except Exception:
+                continue
+        message = json.dumps(value).encode()
+        if len(message) > _MAX_REPLY:
+            message = json.dumps({"error": {"ename": "TooLong", "evalue": "the answer is too long"}}).encode()
+        view = memoryview(message + b"\n")
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+
+def short(text: str, limit: int) -> str:
+    """Cut in the middle, with a mark."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} ... [{len(text) - 2 * half} characters cut] ... {text[-half:]}"

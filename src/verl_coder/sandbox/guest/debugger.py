@@ -1,0 +1,364 @@
+"""A debugger over the program's channel, built on bdb: state as JSON, one reply per command."""
+
+import ast
+import bdb
+import linecache
+import os
+import reprlib
+import sys
+from types import FrameType, TracebackType
+from typing import Any
+
+from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest.channel import Channel, short
+from verl_coder.sandbox.guest.session import describe_exception
+
+_WINDOW = 5
+_MAX_LOCALS = 60
+_MAX_STACK = 40
+_VALUE_CHARS = 2000
+_RESUMING = ("continue", "step", "next", "return")
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 160
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12
+
+
+class CommandError(Exception):
+    """The command cannot be done; its text is the answer."""
+
+
+class _Restart(BaseException):
+    """Leaves the program that runs, to start it anew."""
+
+
+class Debugger(bdb.Bdb):
+    """Stops only in the user's own files; commands work stopped, before the start and after the end."""
+
+    def __init__(self, channel: Channel, code: str) -> None:
+        super().__init__()
+        self._channel = channel
+        self._code = code
+        self._home = os.getcwd()
+        self._file = self.canonic(os.path.join(self._home, "main.py"))
+        with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(code)
+        linecache.cache[self._file] = (
+            len(code),
+            None,
+            [line + "\n" for line in code.split("\n")],
+            self._file,
+        )
+        self._frames: list[tuple[FrameType, int]] = []
+        self._selected = 0
+        self._event = "not_started"
+        self._error: dict[str, Any] | None = None
+        self._exit_code: int | None = None
+        self._running = False
+        self._free = False
+
+    # ---- the loop
+
+    def serve(self) -> None:
+        """Serve until the channel closes."""
+        while True:
+            command = self._channel.next_command()
+            if command is None:
+                return
+            fresh = self._event == "not_started" and command["command"] in _RESUMING
+            if fresh or command["command"] in ("run", "restart"):
+                self._start(command)
+            else:
+                self._answer(command)
+
+    def _start(self, command: dict[str, Any]) -> None:
+        """Run the program from its first line; the reply is sent where it stops."""
+        while True:
+            self._frames, self._error, self._exit_code = [], None, None
+            try:
+                self._execute(stop_first=command["command"] in ("step", "next"))
+                break
+            except _Restart:
+                command = {"command": "run"}
+        self._reply()
+
+    def _execute(self, *, stop_first: bool) -> None:
+        self._running = self._channel.busy = True
+        module = program.new_main_module(self._file)
+        self._event, self._exit_code = "exited", 0
+        try:
+            compiled = compile(self._code, self._file, "exec", dont_inherit=True)
+            self.reset()
+            self._install_interrupt()
+            self.botframe = None
+            sys.settrace(self.trace_dispatch)
+            self._free = not stop_first
+            self.set_step()
+            try:
+                exec(compiled, module.__dict__)
+            finally:
+                sys.settrace(None)
+        except bdb.BdbQuit:
+            pass
+        except SystemExit as error:
+            self._exit_code = program.exit_status(error)
+        except _Restart:
+            raise
+        except BaseException as error:
+            self._post_mortem(error)
+        finally:
+            self._running = self._channel.busy = False
+
+    def _install_interrupt(self) -> None:
+        import signal
+
+        signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        """The server says that time is up: stop where the program is, or end the evaluation."""
+        if self._running and self._channel.busy and frame is not None:
+            self._event = "interrupted"
+            self._free = False
+            self.set_trace(frame)
+        elif self._channel.busy:
+            raise KeyboardInterrupt
+
+    def _post_mortem(self, error: BaseException) -> None:
+        self._event, self._exit_code = "exception", 1
+        self._error = describe_exception(error, self._file)
+        self._frames = _frames_of(error.__traceback__, self._is_ours)
+        self._selected = len(self._frames) - 1
+
+    # ---- bdb's callbacks
+
+    def _is_ours(self, frame: FrameType) -> bool:
+        return frame.f_code.co_filename.startswith(self._home + "/")
+
+    def stop_here(self, frame: FrameType) -> bool:
+        """Never stop inside libraries."""
+        return not self._free and self._is_ours(frame) and super().stop_here(frame)
+
+    def user_line(self, frame: FrameType) -> None:
+        """A line is about to run, and it is a place to stop."""
+        if self._event not in ("interrupted",):
+            self._event = "breakpoint" if self.get_breaks(self._file, frame.f_lineno) else "line"
+        self._stop(frame)
+
+    def user_return(self, frame: FrameType, return_value: object) -> None:
+        """A function returns while stepping."""
+        self._event = "return"
+        self._stop(frame)
+
+    def user_exception(self, frame: FrameType, info: Any) -> None:
+        """An exception passes by: the end of the program shows it, if nobody catches it."""
+
+    def do_clear(self, number: Any) -> None:
+        """Remove a temporary breakpoint that was hit."""
+        self.clear_bpbynumber(number)
+
+    def _stop(self, frame: FrameType) -> None:
+        """Report, then serve commands until one resumes the program."""
+        self._frames = _frames_above(frame, self._is_ours)
+        self._selected = len(self._frames) - 1
+        self._running = False
+        self._reply()
+        while True:
+            command = self._channel.next_command()
+            if command is None:
+                program.finish(0)
+                return
+            name = command["command"]
+            if name in ("run", "restart"):
+                raise _Restart
+            if name in _RESUMING:
+                self._resume(name, frame)
+                return
+            self._answer(command)
+
+    def _resume(self, name: str, frame: FrameType) -> None:
+        if name == "step":
+            self.set_step()
+        elif name == "next":
+            self.set_next(frame)
+        elif name == "return":
+            self.set_return(frame)
+        # Unlike set_continue, keeps tracing without breakpoints, so that an interrupt can stop it.
+        self._free = name == "continue"
+        self._event, self._exit_code = "exited", 0
+        self._install_interrupt()
+        self._running = self._channel.busy = True
+
+    # ---- commands that do not resume
+
+    def _answer(self, command: dict[str, Any]) -> None:
+        extra: dict[str, Any] = {}
+        try:
+            self._channel.busy = True
+            extra = self._do(command)
+        except CommandError as error:
+            extra = {"command_error": str(error)}
+        except BaseException as error:
+            extra = {"error": describe_exception(error, "<expression>")}
+        self._channel.busy = False
+        self._reply(extra)
+
+    def _do(self, command: dict[str, Any]) -> dict[str, Any]:
+        name = command["command"]
+        if name == "break":
+            return self._set_breakpoint(command)
+        if name == "clear":
+            return self._clear_breakpoint(command)
+        if name in ("up", "down"):
+            target = self._selected + (-1 if name == "up" else 1)
+            if not 0 <= target < len(self._frames):
+                raise CommandError(f"no frame further {name}")
+            self._selected = target
+            return {}
+        if name == "print":
+            return {"value": self._evaluate(command.get("expression") or "")}
+        if name in ("locals", "stack", "state"):
+            return {}
+        if name in _RESUMING:
+            raise CommandError(f"the program is not running ({self._event}): use 'run' to start it again")
+        raise CommandError(f"unknown command {name!r}")
+
+    def _set_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
+        condition = command.get("condition")
+        if condition:
+            try:
+                compile(condition, "<condition>", "eval")
+            except (SyntaxError, ValueError) as error:
+                raise CommandError(f"condition {condition!r}: {error}") from error
+        line = command.get("line")
+        if line is None:
+            line = self._line_of(command.get("function"))
+        trouble = self.set_break(self._file, line, cond=condition or None)
+        if trouble:
+            raise CommandError(f"no breakpoint at line {line}: {trouble}")
+        return {}
+
+    def _line_of(self, function: str | None) -> int:
+        """First line of a function's body; `Class.method` and bare names."""
+        if not function:
+            raise CommandError("give a line or a function")
+        for node, qualified in _functions(ast.parse(self._code), ""):
+            if function in (qualified, node.name):
+                body = node.body
+                has_doc = (
+                    len(body) > 1
+                    and isinstance(body[0], ast.Expr)
+                    and isinstance(body[0].value, ast.Constant)
+                )
+                return body[1 if has_doc else 0].lineno
+        raise CommandError(f"no function {function!r} in the program")
+
+    def _clear_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
+        line = command.get("line")
+        if line is None and command.get("function"):
+            line = self._line_of(command["function"])
+        trouble = (
+            self.clear_all_file_breaks(self._file) if line is None else self.clear_break(self._file, line)
+        )
+        if trouble and line is not None:
+            raise CommandError(trouble)
+        return {}
+
+    def _evaluate(self, expression: str) -> str:
+        if not self._frames:
+            raise CommandError("no frame: the program is not stopped")
+        frame = self._frames[self._selected][0]
+        value = eval(compile(expression, "<expression>", "eval"), frame.f_globals, frame.f_locals)
+        return short(repr(value), _VALUE_CHARS)
+
+    # ---- state
+
+    def _reply(self, extra: dict[str, Any] | None = None) -> None:
+        self._channel.busy = True
+        try:
+            state = self._state()
+        except KeyboardInterrupt:
+            state = {"event": self._event, "locals": {}}
+        self._channel.reply({"state": state, "error": self._error, **(extra or {})})
+
+    def _state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {
+            "event": self._event,
+            "return_code": self._exit_code if self._event in ("exited", "exception") else None,
+            "breakpoints": [
+                {"number": point.number, "line": point.line, "condition": point.cond, "hits": point.hits}
+                for point in bdb.Breakpoint.bpbynumber
+                if point is not None
+            ],
+            "file": None,
+            "line": None,
+            "function": None,
+            "source": [],
+            "locals": {},
+            "stack": [],
+        }
+        if not self._frames or self._event == "exited":
+            return state
+        frame, line = self._frames[self._selected]
+        file = frame.f_code.co_filename
+        state |= {"file": os.path.relpath(file, self._home), "line": line, "function": frame.f_code.co_name}
+        state["source"] = [
+            {"line": number, "text": text.rstrip("\n"), "current": number == line}
+            for number in range(max(1, line - _WINDOW), line + _WINDOW + 1)
+            if (text := linecache.getline(file, number))
+        ]
+        state["locals"] = bounded_locals(frame)
+        state["stack"] = [
+            {
+                "function": each.f_code.co_name,
+                "file": os.path.relpath(each.f_code.co_filename, self._home),
+                "line": at,
+                "selected": position == self._selected,
+            }
+            for position, (each, at) in list(enumerate(self._frames))[-_MAX_STACK:]
+        ]
+        return state
+
+
+def bounded_locals(frame: FrameType) -> dict[str, str]:
+    """Names and bounded reprs; modules and dunder names left out."""
+    shown: dict[str, str] = {}
+    for name, value in list(frame.f_locals.items()):
+        if name.startswith("__") or isinstance(value, type(sys)):
+            continue
+        if len(shown) == _MAX_LOCALS:
+            shown["..."] = f"{len(frame.f_locals) - _MAX_LOCALS} more"
+            break
+        try:
+            shown[name] = short(_repr.repr(value), 400)
+        except Exception as error:
+            shown[name] = f"<repr failed: {type(error).__name__}>"
+    return shown
+
+
+def _frames_above(frame: FrameType | None, ours: Any) -> list[tuple[FrameType, int]]:
+    found = []
+    while frame is not None:
+        if ours(frame):
+            found.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def _frames_of(trace: TracebackType | None, ours: Any) -> list[tuple[FrameType, int]]:
+    found = []
+    while trace is not None:
+        if ours(trace.tb_frame):
+            found.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return found
+
+
+def _functions(node: ast.AST, prefix: str) -> Any:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child, prefix + child.name
+            yield from _functions(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{prefix}{child.name}.")
+        else:
+            yield from _functions(child, prefix)

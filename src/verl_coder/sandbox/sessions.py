@@ -1,0 +1,248 @@
+"""Long-lived programs on the server's side: sessions, debugger sessions, and the cells of /run_jupyter."""
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from verl_coder.sandbox.capture import Capture
+from verl_coder.sandbox.pool import Overloaded, Pool
+from verl_coder.sandbox.slot import Slot, SlotLost
+
+_FOREVER_S = 7 * 86400.0
+_INTERRUPT_GRACE_S = 2.0
+_MAX_LINE = 8 << 20
+
+
+class UnknownSession(Exception):
+    """No session has this id: it was closed, was idle too long, or died."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exchange:
+    """One command of a long-lived program: its reply ({} when it gave none) and what it printed."""
+
+    reply: dict[str, Any]
+    stdout: str
+    stderr: str
+    wall_s: float
+    timed_out: bool
+    alive: bool
+
+
+class Conversation:
+    """A slot whose program answers commands over a channel."""
+
+    def __init__(self, slot: Slot, *, output_cap: int) -> None:
+        self.slot = slot
+        self.loop = slot.loop
+        self.used_at = time.monotonic()
+        self.alive = True
+        self._cap = output_cap
+        self._buffer = b""
+        self._lock = asyncio.Lock()
+        self._end: asyncio.Future[Any] | None = None
+
+    def begin(self, spec: dict[str, Any], null: int, *, memory_bytes: int) -> None:
+        """Start the program; SlotLost when the slot is gone."""
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._channel.setblocking(False)
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        self._stdout = Capture(self.loop, out_read, self._cap)
+        self._stderr = Capture(self.loop, err_read, self._cap)
+        try:
+            descriptors = [null, out_write, err_write, theirs.fileno()]
+            self.slot.begin(spec, descriptors, timeout_s=_FOREVER_S, memory_bytes=memory_bytes)
+            self._end = asyncio.ensure_future(self.slot.end())
+        finally:
+            theirs.close()
+            os.close(out_write)
+            os.close(err_write)
+
+    async def say(self, command: dict[str, Any], *, timeout_s: float) -> Exchange:
+        """One command; over its time it is interrupted, and a program that ignores that is ended."""
+        async with self._lock:
+            self.used_at = time.monotonic()
+            started = self.loop.time()
+            timed_out = False
+            reply: dict[str, Any] = {}
+            try:
+                await self.loop.sock_sendall(self._channel, json.dumps(command).encode() + b"\n")
+                reader = asyncio.ensure_future(self._read_line())
+                done, _ = await asyncio.wait((reader,), timeout=timeout_s)
+                for _ in range(2):
+                    if done:
+                        break
+                    timed_out = True
+                    self.slot.order(b"I")
+                    done, _ = await asyncio.wait((reader,), timeout=_INTERRUPT_GRACE_S / 2)
+                if not done:
+                    reader.cancel()
+                    self.alive = False
+                else:
+                    reply = reader.result()
+            except (OSError, ValueError, EOFError):
+                self.alive = False
+            if not self.alive:
+                self.slot.stop()
+            self.used_at = time.monotonic()
+            return Exchange(
+                reply=reply,
+                stdout=self._stdout.take().decode("utf-8", "replace"),
+                stderr=self._stderr.take().decode("utf-8", "replace"),
+                wall_s=self.loop.time() - started,
+                timed_out=timed_out,
+                alive=self.alive,
+            )
+
+    async def _read_line(self) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            data = await self.loop.sock_recv(self._channel, 1 << 16)
+            if not data or len(self._buffer) > _MAX_LINE:
+                raise EOFError("the program ended")
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        # Written inside the sandbox: only ever parsed as JSON, and its shape is not trusted.
+        value = json.loads(line)
+        if not isinstance(value, dict):
+            raise ValueError("not an object")
+        return value
+
+    async def finish(self) -> Any:
+        """Close the channel and wait for the program's end; its ProgramExit, or None when the slot was lost."""
+        self.alive = False
+        self._channel.close()
+        try:
+            if self._end is None:
+                return None
+            done, _ = await asyncio.wait((self._end,), timeout=_INTERRUPT_GRACE_S)
+            if not done:
+                self.slot.stop()
+            return await self._end
+        except SlotLost:
+            return None
+        finally:
+            self._stdout.close()
+            self._stderr.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A conversation with a name."""
+
+    session_id: str
+    kind: str
+    conversation: Conversation
+    idle_timeout_s: float
+
+
+class Sessions:
+    """All sessions of a server; each has a slot of its own, beside the pool's."""
+
+    def __init__(self, pool: Pool, *, null: int, cap: int, output_cap: int) -> None:
+        self._pool = pool
+        self._null = null
+        self._cap = cap
+        self._output_cap = output_cap
+        self._sessions: dict[str, Session] = {}
+        self._opening = 0
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    async def open(
+        self, *, kind: str, code: str, files: dict[str, bytes], memory_mb: int, idle_timeout_s: float
+    ) -> Session:
+        """A new session; Overloaded when there are as many as the cap allows."""
+        if len(self._sessions) + self._opening >= self._cap:
+            raise Overloaded(f"{self._cap} sessions are open")
+        self._opening += 1
+        try:
+            slot = await self._pool.new_slot("full")
+        finally:
+            self._opening -= 1
+        conversation = Conversation(slot, output_cap=self._output_cap)
+        spec = self.spec(slot, kind=kind, code=code, files=files, memory_mb=memory_mb)
+        conversation.begin(spec, self._null, memory_bytes=memory_mb << 20)
+        session = Session(
+            session_id=secrets.token_hex(16),
+            kind=kind,
+            conversation=conversation,
+            idle_timeout_s=idle_timeout_s,
+        )
+        self._sessions[session.session_id] = session
+        return session
+
+    def spec(
+        self, slot: Slot, *, kind: str, code: str, files: dict[str, bytes], memory_mb: int
+    ) -> dict[str, Any]:
+        """What a long-lived program is sent."""
+        address_space = self._pool.address_space(slot) + (memory_mb << 20)
+        return {
+            "op": "session",
+            "kind": kind,
+            "code": code,
+            "files": files,
+            "address_space": address_space,
+            "cpu_s": 0,
+        }
+
+    def get(self, session_id: str, kind: str) -> Session:
+        """The session with this id; UnknownSession."""
+        session = self._sessions.get(session_id)
+        if session is None or session.kind != kind:
+            raise UnknownSession(f"no {kind} session {session_id!r}: closed, idle too long, or ended")
+        return session
+
+    async def close(self, session_id: str) -> None:
+        """End one session; UnknownSession."""
+        session = self._sessions.pop(session_id, None)
+        if session is None:
+            raise UnknownSession(f"no session {session_id!r}")
+        await session.conversation.finish()
+        self._pool.discard(session.conversation.slot)
+
+    async def close_idle(self) -> None:
+        """End the sessions that nobody used for their idle time, and the dead ones."""
+        now = time.monotonic()
+        for session in list(self._sessions.values()):
+            conversation = session.conversation
+            if conversation.slot.dead or now - conversation.used_at > session.idle_timeout_s:
+                await self.close(session.session_id)
+
+    async def close_all(self) -> None:
+        """End every session."""
+        for session_id in list(self._sessions):
+            await self.close(session_id)
+
+
+async def run_cells(
+    conversation: Conversation, cells: Sequence[str], *, cell_timeout_s: float, total_timeout_s: float
+) -> tuple[list[dict[str, Any]], bool]:
+    """Cells one after the other; their results so far and whether the time ran out."""
+    deadline = conversation.loop.time() + total_timeout_s
+    results: list[dict[str, Any]] = []
+    for cell in cells:
+        left_s = deadline - conversation.loop.time()
+        if left_s <= 0:
+            return results, True
+        limit_s = min(left_s, cell_timeout_s) if cell_timeout_s else left_s
+        exchange = await conversation.say({"code": cell}, timeout_s=limit_s)
+        error = exchange.reply.get("error")
+        results.append(
+            {
+                "stdout": exchange.stdout,
+                "stderr": exchange.stderr,
+                "display": exchange.reply.get("display") or [],
+                "error": [error] if error else [],
+            }
+        )
+        if not exchange.alive or (exchange.timed_out and conversation.loop.time() >= deadline):
+            return results, True
+    return results, False
