@@ -50,7 +50,8 @@ class RunProgress:
                     break
                 self._offset += len(line)
                 record = json.loads(line)
-                self._bar.console.print(step_line(record["step"], record["data"]), highlight=False)
+                line_text = step_line(record["step"], record["data"])
+                self._bar.console.print(line_text, highlight=False, soft_wrap=True)
 
 
 def step_line(step: int, data: dict[str, Any]) -> str:
