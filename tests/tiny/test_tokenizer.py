@@ -30,9 +30,9 @@ def render(tokenizer, messages, **kwargs):
     return list(tokenizer.apply_chat_template(list(messages), return_dict=False, **kwargs))
 
 
-def test_it_is_a_qwen2_tokenizer_of_400_tokens(tokenizer):
+def test_it_is_a_qwen2_tokenizer_of_480_tokens(tokenizer):
     assert type(tokenizer).__name__.startswith("Qwen2Tokenizer")
-    assert len(tokenizer) == 400
+    assert len(tokenizer) == 480
     assert tokenizer.decode([tokenizer.eos_token_id]) == "<|im_end|>"
     assert tokenizer.decode([tokenizer.pad_token_id]) == "<|endoftext|>"
 

@@ -17,6 +17,7 @@ from verl_coder.tiny.problems import problems
 from verl_coder.tiny.sft import SftSettings, run_sft, write_messages
 from verl_coder.tiny.tokenizer import corpus, train_tokenizer
 from verl_coder.tiny.traces import Trace, write_traces
+from verl_coder.trainer.supervise import Interrupted
 
 BASE = Path(__file__).with_name("base")
 """The model shipped with the package."""
@@ -49,23 +50,37 @@ class BuildSettings:
 
 
 def build(out: Path, settings: BuildSettings) -> Path:
-    """Make the model in `out` (all or nothing) and return `out`; logs stay in a temporary folder on failure."""
+    """Make the model in `out`, all or nothing, and return `out`.
+
+    Where training fails, the error names its log, which stays in a hidden folder beside `out`; Interrupted
+    (SIGINT, SIGTERM) leaves nothing.
+    """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is not an empty folder: remove it or name another with --out")
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-build-", dir=out.parent))
-    finished = work / "finished"
-    stage_one, stage_two = _write_stages(work, settings)
-    trained = run_sft(stage_one, description="SFT 1/2, tool only")
-    trained = run_sft(stage_two, description="SFT 2/2, mixed")
-    _finish(trained, work / "init", finished)
-    card = {"settings": asdict(settings), "measured": _measure(finished, settings)}
-    (finished / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    try:
+        finished = _make(work, settings)
+    except (Interrupted, KeyboardInterrupt):
+        shutil.rmtree(work)
+        raise
     if out.exists():
         out.rmdir()
     os.replace(finished, out)
     shutil.rmtree(work)
     return out
+
+
+def _make(work: Path, settings: BuildSettings) -> Path:
+    """The finished model's folder under `work`."""
+    finished = work / "finished"
+    stage_one, stage_two = _write_stages(work, settings)
+    run_sft(stage_one, description="SFT 1/2, tool only")
+    trained = run_sft(stage_two, description="SFT 2/2, mixed")
+    _finish(trained, work / "init", finished)
+    card = {"settings": asdict(settings), "measured": _measure(finished, settings)}
+    (finished / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    return finished
 
 
 def sft_traces(settings: BuildSettings) -> tuple[list[Trace], list[Trace]]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.tiny.build import BuildSettings
+from verl_coder.trainer.supervise import Interrupted
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 _DEFAULTS = BuildSettings()
@@ -39,7 +40,11 @@ def build(
         direct_share=direct_share,
         measured_problems=measured_problems,
     )
-    folder = builder.build(out, settings)
+    try:
+        folder = builder.build(out, settings)
+    except Interrupted as signal_name:
+        typer.echo(f"stopped by {signal_name}; nothing was written", err=True)
+        raise typer.Exit(130) from None
     typer.echo((folder / "card.json").read_text())
 
 

@@ -101,11 +101,12 @@ class Combination:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleProblem:
-    """A problem, and what its trace writer must know: the right source and the tempting wrong one."""
+    """A problem, and what its trace writer must know: the right source, the other reading's, and the first guess."""
 
     problem: Problem
     right: str
     wrong: str | None
+    first_guess: str
 
 
 def all_combinations() -> list[Combination]:
@@ -173,7 +174,9 @@ def make_problem(
         reference_solution=right,
         tool_prelude=_prelude(example, solve(example)),
     )
-    return SampleProblem(problem=problem, right=right, wrong=wrong)
+    return SampleProblem(
+        problem=problem, right=right, wrong=wrong, first_guess=combination.solution(inclusive=False)
+    )
 
 
 def problems(split: Split, count: int, *, seed: int) -> Iterator[SampleProblem]:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ import pyarrow.parquet as pq
 from verl_coder.errors import VerlCoderError
 from verl_coder.platform.environment import CPU_ENVIRONMENT
 from verl_coder.problems import Message
+from verl_coder.trainer.supervise import run_supervised
 
 MESSAGES_SCHEMA = pa.schema(
     [("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))]
@@ -64,22 +63,19 @@ def run_sft(settings: SftSettings, *, description: str) -> Path:
         TimeRemainingColumn(),
         TextColumn("{task.fields[loss]}"),
     )
-    with log_path.open("w") as log, Progress(*columns) as progress:
+    with Progress(*columns) as progress:
         task = progress.add_task(description, total=settings.steps, loss="")
-        child = subprocess.Popen(_command(settings), env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            while child.poll() is None:
-                time.sleep(0.5)
-                step, loss = _last_step(metrics_path)
-                progress.update(task, completed=step, loss=f"loss {loss:.3f}" if step else "")
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                child.wait()
-    if child.returncode:
+
+        def show() -> None:
+            step, loss = _last_step(metrics_path)
+            progress.update(task, completed=step, loss=f"loss {loss:.3f}" if step else "")
+
+        status = run_supervised(_command(settings), environment=environment, log=log_path, on_poll=show)
+        show()
+    if status:
         lines = log_path.read_text().strip().splitlines()
         raise VerlCoderError(
-            f"{description}: verl's SFT trainer ended with status {child.returncode}: "
+            f"{description}: verl's SFT trainer ended with status {status}: "
             f"{lines[-1] if lines else 'no output'} (all of it is in {log_path})"
         )
     folder = settings.workdir / "checkpoint" / f"global_step_{settings.steps}" / "huggingface"
@@ -105,6 +101,9 @@ def _command(settings: SftSettings) -> list[str]:
         "engine": "fsdp",
         "engine.strategy": "fsdp2",
         "engine.use_torch_compile": False,
+        # bfloat16 autocast would round a loss that has to reach 0.01.
+        "+engine.mixed_precision.param_dtype": "fp32",
+        "+engine.mixed_precision.reduce_dtype": "fp32",
         "engine.seed": settings.seed,
         "optim": "fsdp",
         "optim.lr": settings.learning_rate,

@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer of 400 tokens, of Qwen2's class, with its chat markers and hermes tool markers."""
+"""A byte-level BPE tokenizer of 480 tokens, of Qwen2's class, with its chat markers and hermes tool markers."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from verl_coder.problems import Message
 
-VOCABULARY = 400
+VOCABULARY = 480
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # Ordinary tokens: decoding keeps them when it leaves special tokens out, and the tool parser reads them.
 TOOL_TOKENS = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")

@@ -16,8 +16,8 @@ from verl_coder.problems import Message, Problem
 from verl_coder.tiny.problems import SampleProblem
 
 TOOL_NAME = "python_interpreter"
-WRONG_FIRST_SHARE = 0.5
-"""Of the ambiguous problems, how many are misread at the first try: the teacher cannot know the reading either."""
+RECHECK_SHARE = 0.5
+"""Of the mended candidates, how many are run once more before the answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +59,17 @@ def run_trusted(code: str, prelude: str) -> str:
 
 
 def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: float) -> Trace:
-    """A trace that ends in the right answer; `direct_share` is the probability that it calls no tool."""
+    """A trace that ends in the right answer; `direct_share` is the probability that it calls no tool.
+
+    The first candidate of an ambiguous problem is always the strict reading, which is wrong half of the time. So
+    the interpreter's reply alone tells what to answer; a first guess at random would ask a tiny model to combine
+    the reply with its own guess, which it does not learn in minutes.
+    """
     messages = [dict(message) for message in sample.problem.prompt]
     if rng.random() >= direct_share:
-        mistaken = sample.wrong is not None and rng.random() < WRONG_FIRST_SHARE
-        # A mended candidate is run again, so that an answer is always the program that was seen to pass. (Answers
-        # straight after an error made the model learn a coin flip: keep or change would be equally frequent.)
-        candidates = [sample.wrong or "", sample.right] if mistaken else [sample.right]
+        candidates = [sample.first_guess]
+        if sample.first_guess != sample.right and rng.random() < RECHECK_SHARE:
+            candidates.append(sample.right)
         for candidate in candidates:
             code = f"{candidate}\ncheck(f)"
             messages.append({"role": "assistant", "content": tool_call(code)})
