@@ -161,15 +161,16 @@ class Pool:
         pids = [slot.pid for slot in self._slots]
         for slot in list(self._slots):
             slot.close()
-        for nursery in self._nurseries.values():
-            nursery.hang_up()
+        # The zygotes reap the keepers, so they go last.
         deadline = asyncio.get_running_loop().time() + 3.0
-        while any(os.path.exists(f"/proc/{pid}") for pid in pids if pid):
+        while any(_is_alive(pid) for pid in pids if pid):
             if asyncio.get_running_loop().time() > deadline:
                 for slot in self._slots:
                     slot.force()
                 break
             await asyncio.sleep(0.01)
+        for nursery in self._nurseries.values():
+            nursery.hang_up()
         for nursery in self._nurseries.values():
             nursery.reap()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -264,3 +265,11 @@ class Pool:
 def _host_uid(number: int) -> int:
     """A user id of its own for each slot (two of them in a user namespace), far above real users."""
     return _HOST_UID_BASE + (os.getpid() % 32768) * 8192 + (number % 4096) * 2
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False

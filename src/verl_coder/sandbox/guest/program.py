@@ -46,6 +46,10 @@ def take_place(spec: dict[str, Any], descriptors: list[int]) -> int | None:
         os.set_inheritable(extra, True)
     os.closerange(4 if extra is not None else 3, 512)
     limits.apply_request_limits(address_space=spec["address_space"], cpu_s=spec["cpu_s"])
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        # Unlike `random`, its global state is not seeded anew by a fork.
+        numpy_random.seed()
     for path, content in spec["files"].items():
         folder = os.path.dirname(path)
         if folder:

@@ -1,0 +1,132 @@
+"""The client retries what is the service's fault, fails over, and never invents a result."""
+
+import asyncio
+import json
+
+import pytest
+
+from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.sandbox import RunRequest, SandboxClient, shared_client
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+
+class Scripted:
+    """A real HTTP server on loopback that answers from a list; the last answer repeats."""
+
+    def __init__(self, *answers: tuple[int, object]) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    async def __aenter__(self) -> "Scripted":
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        lengths = [
+            line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+        ]
+        await reader.readexactly(int(lengths[0]) if lengths else 0)
+        status, body = self.answers[min(self.calls, len(self.answers) - 1)]
+        self.calls += 1
+        if status:
+            content = json.dumps(body).encode()
+            writer.write(
+                b"HTTP/1.1 %d X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % (status, len(content))
+            )
+            writer.write(content)
+            await writer.drain()
+        writer.close()
+
+
+SUCCESS = {
+    "status": "Success",
+    "message": "",
+    "run_result": {"status": "Finished", "return_code": 0, "stdout": "1"},
+}
+FAILED = {"status": "Failed", "message": "", "run_result": {"status": "Finished", "return_code": 1}}
+REQUEST = RunRequest(code="print(1)")
+
+
+@pytest.mark.parametrize(
+    "fault", [(0, None), (429, {}), (500, {}), (503, {}), (200, {"status": "SandboxError"}), (200, ["?"])]
+)
+async def test_a_fault_of_the_service_is_retried(fault: tuple[int, object]) -> None:
+    async with Scripted(fault, (200, SUCCESS)) as server:
+        client = SandboxClient(server.url, max_backoff_s=0.05)
+        assert (await client.run_code(REQUEST)).status == "Success"
+        assert server.calls == 2
+        await client.aclose()
+
+
+async def test_the_programs_failure_is_not_retried() -> None:
+    async with Scripted((200, FAILED)) as server:
+        client = SandboxClient(server.url)
+        assert (await client.run_code(REQUEST)).status == "Failed"
+        assert server.calls == 1
+        await client.aclose()
+
+
+async def test_a_refused_request_is_unavailable_at_once() -> None:
+    async with Scripted((422, {"detail": "language"})) as server:
+        client = SandboxClient(server.url)
+        with pytest.raises(SandboxUnavailableError, match="422"):
+            await client.run_code(REQUEST)
+        assert server.calls == 1
+        await client.aclose()
+
+
+async def test_it_gives_up_after_its_attempts() -> None:
+    async with Scripted((500, {})) as server:
+        client = SandboxClient(server.url, max_attempts=3, max_backoff_s=0.01)
+        with pytest.raises(SandboxUnavailableError, match="3 attempts"):
+            await client.run_code(REQUEST)
+        assert server.calls == 3
+        await client.aclose()
+
+
+async def test_a_dead_url_is_failed_over() -> None:
+    async with Scripted((200, SUCCESS)) as server:
+        client = SandboxClient(f"http://127.0.0.1:9, {server.url}/run_code", max_backoff_s=0.05)
+        responses = await asyncio.gather(*(client.run_code(REQUEST) for _ in range(8)))
+        assert {response.status for response in responses} == {"Success"}
+        await client.aclose()
+
+
+async def test_two_urls_share_the_load() -> None:
+    async with Scripted((200, SUCCESS)) as first, Scripted((200, SUCCESS)) as second:
+        client = SandboxClient([first.url, second.url])
+        await asyncio.gather(*(client.run_code(REQUEST) for _ in range(20)))
+        assert first.calls + second.calls == 20 and min(first.calls, second.calls) > 0
+        await client.aclose()
+
+
+async def test_pairs_are_known_by_the_route(server: EmbeddedSandbox) -> None:
+    client = SandboxClient(server.url)
+    assert await client.supports_pairs()
+    await client.aclose()
+    async with Scripted((404, {})) as plain:
+        client = SandboxClient(plain.url)
+        assert not await client.supports_pairs()
+        await client.aclose()
+
+
+async def test_the_shared_client_is_one_per_loop() -> None:
+    here = shared_client("http://127.0.0.1:1")
+    assert shared_client(["http://127.0.0.1:1/"]) is here
+    other = await asyncio.to_thread(lambda: asyncio.run(_shared()))
+    assert other is not here
+
+
+async def _shared() -> SandboxClient:
+    return shared_client("http://127.0.0.1:1")
+
+
+def test_a_wrong_url_is_one_clear_line() -> None:
+    for value in ("", "localhost:8080"):
+        with pytest.raises(ConfigError):
+            SandboxClient(value)

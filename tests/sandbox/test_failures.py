@@ -1,0 +1,112 @@
+"""Killed processes of the server are the service's failure, never a wrong verdict."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.sandbox import RunRequest, SandboxClient
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+
+def _below(pid: int) -> list[int]:
+    """All descendants of a process, seen from here."""
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+            children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
+    found: list[int] = []
+    waiting = [pid]
+    while waiting:
+        more = children.get(waiting.pop(), [])
+        found += more
+        waiting += more
+    return found
+
+
+async def test_killing_any_process_below_the_server_never_gives_a_wrong_verdict() -> None:
+    chooser = random.Random(1)
+    with EmbeddedSandbox() as sandbox:
+        client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
+
+        async def one(number: int) -> None:
+            code = f"import time\ntime.sleep(0.05)\nprint({number})"
+            try:
+                response = await client.run_code(RunRequest(code=code, run_timeout=20))
+            except SandboxUnavailableError:
+                return
+            assert response.run_result is not None
+            assert (response.status, response.run_result.stdout) == ("Success", f"{number}\n")
+
+        async def killer() -> None:
+            for _ in range(12):
+                await asyncio.sleep(0.1)
+                with contextlib.suppress(ProcessLookupError, IndexError):
+                    os.kill(chooser.choice(_below(sandbox.pid)), signal.SIGKILL)
+
+        await asyncio.gather(killer(), *(one(number) for number in range(120)))
+        assert (await client.run_code(RunRequest(code="print('alive')", run_timeout=20))).status == "Success"
+        await client.aclose()
+
+
+async def test_a_killed_server_is_unavailable_and_its_processes_end() -> None:
+    sandbox = EmbeddedSandbox()
+    sandbox.__enter__()
+    client = SandboxClient(sandbox.url, max_attempts=2, max_backoff_s=0.05)
+    running = asyncio.ensure_future(client.run_code(RunRequest(code="while True: pass", run_timeout=30)))
+    await asyncio.sleep(0.3)
+    below = _below(sandbox.pid)
+    os.kill(sandbox.pid, signal.SIGKILL)
+    with pytest.raises(SandboxUnavailableError):
+        await running
+    await client.aclose()
+    await asyncio.to_thread(_wait_for_the_end, below)
+    assert [pid for pid in below if _alive(pid)] == []
+    sandbox.__exit__(None, None, None)
+
+
+def _wait_for_the_end(pids: list[int]) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any(_alive(pid) for pid in pids):
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_server_whose_parent_is_killed_leaves_nothing() -> None:
+    code = (
+        "import time\nfrom verl_coder.sandbox.embedded import EmbeddedSandbox\n"
+        "s = EmbeddedSandbox()\ns.__enter__()\nprint(s.pid, flush=True)\ntime.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    below = [pid, *_below(pid)]
+    assert len(below) > 3
+    parent.kill()
+    parent.wait()
+    _wait_for_the_end(below)
+    assert [pid for pid in below if _alive(pid)] == []
+
+
+async def test_a_program_that_kills_itself_is_its_own_failure() -> None:
+    with EmbeddedSandbox() as sandbox:
+        client = SandboxClient(sandbox.url, max_attempts=1)
+        for number in (9, 11, 15):
+            response = await client.run_code(RunRequest(code=f"import os\nos.kill(os.getpid(), {number})"))
+            assert response.status == "Failed"
+            assert response.run_result is not None and response.run_result.return_code == -number
+        await client.aclose()

@@ -1,0 +1,130 @@
+"""Hostile programs end within their limits, leave nothing, and a victim beside them keeps its answer."""
+
+import asyncio
+import os
+
+import pytest
+
+from verl_coder.sandbox import RunRequest, SandboxClient
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+HOSTILE = {
+    "fork_bomb": "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass",
+    "memory_bomb": "x = []\nwhile True:\n    x.append(bytearray(1 << 24))",
+    "memory_bomb_in_children": (
+        "import os, time\nfor _ in range(20):\n    if os.fork() == 0:\n        x = bytearray(200 << 20)\n        "
+        "time.sleep(20)\ntime.sleep(20)"
+    ),
+    "inode_fill": "i = 0\nwhile True:\n    open(f'f{i}', 'w').close()\n    i += 1",
+    "output_flood": "import os\nwhile True:\n    os.write(1, b'y' * 65536)",
+    "infinite_loop": "while True: pass",
+    "sigterm_ignored": "import signal\nfor s in (1, 2, 15):\n    signal.signal(s, signal.SIG_IGN)\nwhile True: pass",
+    "daemon": (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(77)\n"
+        "    os._exit(0)"
+    ),
+    "zombies": "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n        os._exit(0)\ntime.sleep(0.1)",
+    "closed_stdout": "import os, time\nos.close(1)\nos.close(2)\ntime.sleep(60)",
+    "threads_outlive_main": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()",
+    "kill_everyone": (
+        "import os\nfor pid in (os.getppid(), 1, -1):\n    try:\n        os.kill(pid, 9)\n"
+        "    except OSError:\n        pass"
+    ),
+    "stop_everyone": "import os, signal\nos.kill(-1, signal.SIGSTOP)",
+    "deep_recursion": "import sys\nsys.setrecursionlimit(10**9)\ndef f(): f()\nf()",
+}
+DENIED = {
+    "ptrace": "import ctypes\nassert ctypes.CDLL(None).ptrace(0, 0, 0, 0) == -1",
+    "mount": "import ctypes\nassert ctypes.CDLL(None).mount(b'none', b'/tmp', b'tmpfs', 0, None) == -1",
+    "user_namespace": "import ctypes\nassert ctypes.CDLL(None).unshare(0x10000000) == -1",
+    "raise_own_limit": (
+        "import resource\ntry:\n    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)\n"
+        "except ValueError:\n    pass\nelse:\n    raise SystemExit('raised')"
+    ),
+    "internet": (
+        "import socket\ntry:\n    socket.create_connection(('1.1.1.1', 53), timeout=2)\n"
+        "except OSError:\n    pass\nelse:\n    raise SystemExit('connected')"
+    ),
+    "host_files": (
+        "import os\nfor path in ('/etc/shadow', '/root', '/home', '/work', '/proc/1/mem', '/proc/1/environ'):\n"
+        "    try:\n        found = os.listdir(path) if os.path.isdir(path) else open(path).read(1)\n"
+        "    except OSError:\n        continue\n"
+        "    assert isinstance(found, list) and len(found) <= 1, (path, found)"
+    ),
+    "write_system": (
+        "try:\n    open('/usr/evil', 'w')\nexcept OSError:\n    pass\nelse:\n    raise SystemExit('written')"
+    ),
+    "raw_device": "import os\nassert not os.path.exists('/dev/vda') or not os.access('/dev/vda', os.R_OK)",
+    "environment": "import os\nassert 'VERL_TEST_SECRET' not in os.environ",
+    "no_new_privileges": "import ctypes\nassert ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) == 1",
+}
+
+
+def _slots_processes() -> int:
+    """Processes on the whole machine that came from a zygote."""
+    count = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/cmdline", "rb") as file:
+                count += b"verl_coder.sandbox.guest.zygote" in file.read()
+        except OSError:
+            continue
+    return count
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_it_ends_and_the_victim_is_unharmed(protected_server: EmbeddedSandbox, name: str) -> None:
+    client = SandboxClient(protected_server.url, max_attempts=1)
+    request = RunRequest(code=HOSTILE[name], run_timeout=0.6, memory_limit_MB=256)
+    hostile = asyncio.ensure_future(client.run_code(request))
+    for number in range(3):
+        victim = await client.run_code(RunRequest(code=f"print({number})", run_timeout=20))
+        assert victim.run_result is not None and victim.run_result.stdout == f"{number}\n"
+    response = await asyncio.wait_for(hostile, 15)
+    assert response.run_result is not None and response.run_result.status in ("Finished", "TimeLimitExceeded")
+    await client.aclose()
+
+
+@pytest.mark.parametrize("name", DENIED)
+async def test_it_is_denied(protected_server: EmbeddedSandbox, name: str) -> None:
+    client = SandboxClient(protected_server.url, max_attempts=1)
+    response = await client.run_code(RunRequest(code=DENIED[name]))
+    assert response.status == "Success", response.run_result
+    await client.aclose()
+
+
+async def test_nothing_stays_of_a_program_for_the_next(server: EmbeddedSandbox) -> None:
+    client = SandboxClient(server.url, max_attempts=1)
+    leave = (
+        "import os, socket, time\nopen('secret', 'w').write('s')\nopen('/dev/shm/x', 'w').write('s')\n"
+        "s = socket.create_server(('127.0.0.1', 5555))\nc = socket.create_connection(('127.0.0.1', 5555))\n"
+        "if os.fork() == 0:\n    time.sleep(50)"
+    )
+    look = (
+        "import os, socket\nassert os.listdir('.') == ['main.py'], os.listdir('.')\n"
+        "assert 'secret' not in os.listdir('/tmp') and 'x' not in os.listdir('/dev/shm')\n"
+        "mine = {str(os.getpid()), '1'}\nassert {n for n in os.listdir('/proc') if n.isdigit()} <= mine\n"
+        "socket.create_server(('127.0.0.1', 5555)).close()"
+    )
+    for _ in range(12):
+        await client.run_code(RunRequest(code=leave))
+    for response in await asyncio.gather(*(client.run_code(RunRequest(code=look)) for _ in range(24))):
+        assert response.status == "Success", response.run_result
+    await client.aclose()
+
+
+async def test_a_disk_fill_stops_at_the_tmpfs(server: EmbeddedSandbox) -> None:
+    client = SandboxClient(server.url, max_attempts=1)
+    code = "f = open('big', 'wb')\nwhile True:\n    f.write(b'z' * (1 << 20))"
+    response = await client.run_code(RunRequest(code=code, run_timeout=10))
+    assert response.run_result is not None and response.run_result.status == "Finished"
+    assert response.run_result.return_code != 0
+    await client.aclose()
+
+
+def test_a_stopped_server_leaves_no_process() -> None:
+    before = _slots_processes()
+    with EmbeddedSandbox() as sandbox:
+        pid = sandbox.pid
+        assert _slots_processes() > before
+    assert not os.path.exists(f"/proc/{pid}")

@@ -1,0 +1,50 @@
+"""Output is drained while the program runs, cut with head, tail and mark, and always valid JSON."""
+
+from verl_coder.sandbox import RunRequest, SandboxClient
+
+
+async def test_one_megabyte_comes_back_whole(client: SandboxClient) -> None:
+    response = await client.run_code(RunRequest(code="import sys; sys.stdout.write('ab' * 500_000)"))
+    assert response.run_result is not None and response.run_result.stdout == "ab" * 500_000
+
+
+async def test_ten_megabytes_are_cut_with_head_tail_and_mark(client: SandboxClient) -> None:
+    code = "print('HEAD')\nfor _ in range(10):\n    print('x' * 1_000_000)\nprint('TAIL')"
+    response = await client.run_code(RunRequest(code=code, run_timeout=20))
+    assert response.run_result is not None and response.status == "Success"
+    stdout = response.run_result.stdout or ""
+    assert stdout.startswith("HEAD\n") and stdout.endswith("TAIL\n")
+    assert "bytes of output cut here" in stdout and len(stdout) < 3 << 20
+    dropped = int(stdout.split("... [")[1].split(" ")[0])
+    mark = f"\n... [{dropped} bytes of output cut here] ...\n"
+    assert len(stdout) - len(mark) + dropped == 10 * 1_000_001 + 10
+
+
+async def test_undecodable_bytes_do_not_break_the_answer(client: SandboxClient) -> None:
+    response = await client.run_code(RunRequest(code="import os; os.write(1, b'a\\xff\\xfe\\x00b')"))
+    assert response.run_result is not None and response.run_result.stdout == "a\ufffd\ufffd\x00b"
+
+
+async def test_output_of_threads_and_atexit_is_kept(client: SandboxClient) -> None:
+    code = (
+        "import atexit, threading, time\natexit.register(print, 'atexit')\n"
+        "def late():\n    time.sleep(0.05)\n    print('thread')\nthreading.Thread(target=late).start()"
+    )
+    response = await client.run_code(RunRequest(code=code))
+    assert response.run_result is not None and response.run_result.stdout == "thread\natexit\n"
+
+
+async def test_numpy_is_loaded(client: SandboxClient) -> None:
+    code = "import sys\nloaded = 'numpy' in sys.modules\nimport numpy\nprint(loaded, numpy.arange(4).sum())"
+    response = await client.run_code(RunRequest(code=code))
+    assert response.run_result is not None and response.run_result.stdout == "True 6\n"
+
+
+async def test_random_state_differs_between_programs(client: SandboxClient) -> None:
+    code = "import random, numpy\nprint(random.random(), numpy.random.random())"
+    seen: set[str] = set()
+    for _ in range(6):
+        response = await client.run_code(RunRequest(code=code))
+        assert response.run_result is not None and response.run_result.stdout
+        seen |= set(response.run_result.stdout.split())
+    assert len(seen) == 12

@@ -1,0 +1,169 @@
+"""Sessions keep their variables, survive an interrupt, and end; debugger sessions show and steer a program."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+PROGRAM = """\
+def add(n):
+    '''Sum below n.'''
+    total = 0
+    for i in range(n):
+        total += i
+    return total
+print(add(5))
+d = {}
+def look():
+    y = 3
+    return d['k']
+look()
+"""
+
+
+async def _open(http: httpx.AsyncClient, **body: object) -> str:
+    return (await http.post("/sessions", json=body)).json()["session_id"]
+
+
+async def _run(http: httpx.AsyncClient, session: str, code: str, timeout: float = 10) -> dict:
+    return (await http.post(f"/sessions/{session}/run", json={"code": code, "run_timeout": timeout})).json()
+
+
+async def test_variables_live_on_and_output_is_per_call(http: httpx.AsyncClient) -> None:
+    session = await _open(http)
+    assert (await _run(http, session, "x = 20\nprint('one')"))["run_result"]["stdout"] == "one\n"
+    answer = await _run(http, session, "print('two')\nx + 1")
+    assert (answer["status"], answer["result"], answer["run_result"]["stdout"]) == ("Success", "21", "two\n")
+    assert answer["memory_mb"] > 0
+    assert (await http.delete(f"/sessions/{session}")).status_code == 200
+
+
+async def test_an_exception_is_text_with_a_short_traceback(http: httpx.AsyncClient) -> None:
+    session = await _open(http)
+    answer = await _run(http, session, "def f(n):\n    return f(n - 1)\nf(1)")
+    assert answer["status"] == "Failed" and answer["error"]["ename"] == "RecursionError"
+    assert len(answer["error"]["traceback"]) < 12
+    assert "sandbox" not in "".join(answer["error"]["traceback"])
+
+
+async def test_a_loop_is_interrupted_and_the_session_survives(http: httpx.AsyncClient) -> None:
+    session = await _open(http)
+    await _run(http, session, "x = 5")
+    answer = await _run(http, session, "print('in')\nwhile True: pass", 0.3)
+    assert answer["run_result"]["status"] == "TimeLimitExceeded" and answer["alive"]
+    assert answer["run_result"]["stdout"] == "in\n"
+    assert (await _run(http, session, "x"))["result"] == "5"
+
+
+async def test_one_that_ignores_the_interrupt_is_ended(http: httpx.AsyncClient) -> None:
+    session = await _open(http)
+    code = "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [2])\nwhile True: time.sleep(1)"
+    assert not (await _run(http, session, code, 0.2))["alive"]
+    assert (await http.post(f"/sessions/{session}/run", json={"code": "1"})).status_code == 404
+
+
+async def test_sessions_do_not_see_each_other(http: httpx.AsyncClient) -> None:
+    first, second = await asyncio.gather(_open(http), _open(http))
+    await _run(http, first, "x = 1\nopen('f', 'w').write('1')")
+    answer = await _run(http, second, "import os\n(os.path.exists('f'), 'x' in globals())")
+    assert answer["result"] == "(False, False)"
+
+
+async def test_memory_is_limited(http: httpx.AsyncClient) -> None:
+    session = await _open(http, memory_limit_MB=128)
+    answer = await _run(http, session, "x = bytearray(512 << 20)")
+    assert answer["error"]["ename"] == "MemoryError"
+
+
+async def test_the_cap_and_the_idle_time_out() -> None:
+    with EmbeddedSandbox(extra=["--max-sessions", "1"]) as sandbox:
+        async with httpx.AsyncClient(base_url=sandbox.url, timeout=30, trust_env=False) as http:
+            session = await _open(http, idle_timeout=0.5)
+            assert (await http.post("/sessions", json={})).status_code == 429
+            for _ in range(50):
+                await asyncio.sleep(0.1)
+                if (
+                    await http.post(f"/sessions/{session}/debug", json={"command": "state"})
+                ).status_code == 404:
+                    opened = await http.post("/sessions", json={})
+                    if opened.status_code == 200:
+                        return
+    pytest.fail("the idle session was never closed")
+
+
+async def test_jupyter_cells_share_state_and_go_on_after_an_exception(http: httpx.AsyncClient) -> None:
+    body = {
+        "cells": ["x = 1\nprint('a')", "1 / 0", "x + 1", "open('f', 'w').write('hi')"],
+        "fetch_files": ["f"],
+    }
+    answer = (await http.post("/run_jupyter", json=body)).json()
+    assert answer["status"] == "Success" and answer["driver"]["status"] == "Finished"
+    assert answer["cells"][0]["stdout"] == "a\n"
+    assert answer["cells"][1]["error"][0]["ename"] == "ZeroDivisionError"
+    assert answer["cells"][2]["display"] == [{"text/plain": "2"}]
+    assert answer["files"] == {"f": "aGk="}
+
+
+async def test_a_jupyter_time_out_keeps_the_cells_before(http: httpx.AsyncClient) -> None:
+    body = {"cells": ["print('kept')", "while True: pass", "print('never')"], "total_timeout": 0.6}
+    answer = (await http.post("/run_jupyter", json=body)).json()
+    assert answer["status"] == "Failed" and answer["driver"]["status"] == "TimeLimitExceeded"
+    assert answer["cells"][0]["stdout"] == "kept\n" and len(answer["cells"]) == 2
+
+
+class _Debugger:
+    def __init__(self, http: httpx.AsyncClient, session: str) -> None:
+        self._http, self._session = http, session
+
+    async def __call__(self, command: str, **arguments: object) -> dict:
+        body = {"command": command, **arguments}
+        return (await self._http.post(f"/sessions/{self._session}/debug", json=body)).json()
+
+
+@pytest.fixture
+async def debug(http: httpx.AsyncClient) -> _Debugger:
+    return _Debugger(http, await _open(http, kind="debugger", code=PROGRAM))
+
+
+async def test_breakpoints_by_function_line_and_condition(debug: _Debugger) -> None:
+    await debug("break", function="add")
+    await debug("break", line=5, condition="i == 3")
+    first = (await debug("run"))["state"]
+    assert (first["event"], first["line"], first["function"]) == ("breakpoint", 3, "add")
+    second = (await debug("continue"))["state"]
+    assert second["line"] == 5 and second["locals"] == {"n": "5", "total": "3", "i": "3"}
+    assert [line["line"] for line in second["source"] if line["current"]] == [5]
+    cleared = (await debug("clear", line=5))["state"]
+    assert [point["line"] for point in cleared["breakpoints"]] == [3]
+    assert (await debug("print", expression="total * 10"))["value"] == "30"
+
+
+async def test_up_down_next_return_and_stack(debug: _Debugger) -> None:
+    await debug("break", function="add")
+    stack = (await debug("run"))["state"]["stack"]
+    assert [frame["function"] for frame in stack] == ["<module>", "add"]
+    assert (await debug("up"))["state"]["line"] == 7
+    assert (await debug("up"))["status"] == "Failed"
+    assert (await debug("down"))["state"]["function"] == "add"
+    assert (await debug("next"))["state"]["line"] == 4
+    returned = (await debug("return"))["state"]
+    assert returned["event"] == "return" and returned["locals"]["total"] == "10"
+
+
+async def test_continue_to_the_exception_is_post_mortem(debug: _Debugger) -> None:
+    answer = await debug("run")
+    assert answer["state"]["event"] == "exception" and answer["error"]["ename"] == "KeyError"
+    assert answer["run_result"]["stdout"] == "10\n"
+    assert answer["state"]["function"] == "look" and answer["state"]["locals"] == {"y": "3"}
+    assert (await debug("print", expression="y + 1"))["value"] == "4"
+    assert (await debug("step"))["message"].startswith("the program is not running")
+    assert (await debug("restart"))["state"]["event"] == "exception"
+
+
+async def test_a_loop_is_interrupted_where_it_is(http: httpx.AsyncClient) -> None:
+    debug = _Debugger(http, await _open(http, kind="debugger", code="x = 0\nwhile True:\n    x += 1\n"))
+    answer = await debug("run", run_timeout=0.3)
+    assert answer["alive"] and answer["state"]["event"] == "interrupted" and answer["state"]["line"] in (2, 3)
+    assert int((await debug("print", expression="x"))["value"]) > 0
