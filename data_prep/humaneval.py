@@ -64,7 +64,7 @@ DATASET = Dataset(
             "task_id": "HumanEval/0",
             "prompt": 'def double(n: int) -> int:\n    """Return twice n.\n    >>> double(2)\n    4\n    """\n',
             "canonical_solution": "    return 2 * n\n",
-            "test": "def check(candidate):\n    assert candidate(2) == 4\n",
+            "test": "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(0) == 0\n",
             "entry_point": "double",
         },
     },

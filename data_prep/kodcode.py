@@ -73,7 +73,7 @@ DATASET = Dataset(
             "question_id": "Prefill_1_I",
             "question": "Write a function that doubles a number.",
             "solution": "def double(n):\n    return 2 * n",
-            "test": "def test_double():\n    assert double(2) == 4",
+            "test": "def test_double():\n    assert double(2) == 4\n    assert double(0) == 0",
             "test_info": [{"function_name": "double", "function_declaration": "def double(n):"}],
             "gpt_difficulty": "easy",
         },

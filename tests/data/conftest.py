@@ -27,7 +27,7 @@ def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     return Draft(
         problem_id=f"toy/{record.id}",
         statement=record.text,
-        tests=(AssertTests(tests=tuple(record.tests), entry_point="f"),),
+        tests=(AssertTests(tests=tuple(record.tests), entry_point="f", timeout_s=2.0),),
         references=(record.code,),
         split="test" if split == "test" else None,
         difficulty=record.level,
