@@ -67,6 +67,7 @@ def test_the_shipped_card_says_what_the_base_can_do_and_leaves_room_to_learn():
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(330)
 def test_a_small_build_runs_verl_s_sft_trainer_and_leaves_a_whole_model(tmp_path: Path):
     pytest.importorskip("verl")
     arguments = ["--steps", "8", "--batch-size", "8", "--measured-problems", "4"]
