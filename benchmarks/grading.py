@@ -174,11 +174,13 @@ class Bench:
         """Programs on which a scorer is wrong."""
         suite = suites(3)["function"][1]
         cases = verl_cases("function", 3)
+        asserts = {"assert_case": [f"assert solve({xs}) == {answer(xs)}" for xs in inputs(3)]}
         for name, (code, right) in PROGRAMS.items():
             with quiet():
                 given = {
                     "ours": self.ours(code, suite),
                     "verl_sandbox_fusion": self.sandbox_fusion(code, cases),
+                    "verl_sandbox_fusion_assert_case": self.sandbox_fusion(code, asserts),
                     "verl_prime_code": self.prime_code(code, cases),
                 }
             wrong = [scorer for scorer, passed in given.items() if passed != right]

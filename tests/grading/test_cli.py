@@ -1,0 +1,78 @@
+"""`verl-coder grade`: a row and a completion in, a JSON report out."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+ROW = {
+    "data_source": "sample",
+    "reward_model": {
+        "style": "rule",
+        "ground_truth": json.dumps(
+            {
+                "style": "function",
+                "entry_point": "f",
+                "tests": [{"args": [1], "expected": 2}, {"args": [2], "expected": 3}],
+            }
+        ),
+    },
+}
+
+
+def run(folder, row, completion, *options, url=""):
+    (folder / "row.json").write_text(row if isinstance(row, str) else json.dumps(row))
+    (folder / "answer.txt").write_text(completion)
+    command = [sys.executable, "-m", "verl_coder.cli", "grade"]
+    files = ["--problem", str(folder / "row.json"), "--completion", str(folder / "answer.txt")]
+    urls = ["--url", url] if url else []
+    return subprocess.run([*command, *files, *urls, *options], capture_output=True, text=True, timeout=60)
+
+
+def test_the_report_is_json_on_stdout(tmp_path, sandbox_url):
+    done = run(tmp_path, ROW, "So:\n```python\ndef f(x): return x + 1\n```", url=sandbox_url)
+    report = json.loads(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert {key: report[key] for key in ("outcome", "passed", "total", "pass_rate")} == {
+        "outcome": "passed",
+        "passed": 2,
+        "total": 2,
+        "pass_rate": 1.0,
+    }
+    assert [test["status"] for test in report["tests"]] == ["passed", "passed"]
+
+
+def test_explain_says_which_test_failed_and_starts_its_own_sandbox(tmp_path):
+    done = run(tmp_path, ROW, "def f(x): return 2", "--explain")
+    assert json.loads(done.stdout)["passed"] == 1
+    assert "test 1: wrong answer" in done.stderr and "expected: 3" in done.stderr and "got: 2" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("{", "row.json:1: not JSON"),
+        ({"prompt": []}, "lacks reward_model.ground_truth"),
+        ({"reward_model": {"ground_truth": '{"style": "poem"}'}}, "'poem'"),
+    ],
+)
+def test_a_bad_row_is_one_line(tmp_path, row, words):
+    done = run(tmp_path, row, "x = 1", url="http://127.0.0.1:9")
+    assert done.returncode == 1 and words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_file_is_one_line(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "verl_coder.cli",
+        "grade",
+        "--problem",
+        str(tmp_path / "no"),
+        "--completion",
+        "no",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and "No such file" in done.stderr and "Traceback" not in done.stderr
