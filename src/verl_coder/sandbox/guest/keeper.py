@@ -99,6 +99,10 @@ class Keeper:
         self.watching = False
         self.memory_limit = config.memory_mb << 20
         self.read_only = [*root.visible_folders(), "/etc"]
+        self.process_limit = config.processes
+        if config.variant == "light" and os.geteuid() != 0:
+            # The limit counts all tasks of the user, the server's and other programs' among them.
+            self.process_limit = _tasks_of_user(os.getuid()) + 8 * config.processes
         self.sockstat = -1
         self.ruleset = -1
         self.empty_inodes = 0
@@ -188,20 +192,11 @@ class Keeper:
         if config.namespaced:
             linux.prctl(linux.PR_SET_DUMPABLE, 1)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        limits.apply_fixed_limits(
-            processes=config.processes,
-            file_mb=config.tmpfs_mb,
-            enforce_processes=config.variant != "light" or self._own_uid,
-        )
+        limits.apply_fixed_limits(processes=self.process_limit, file_mb=config.tmpfs_mb)
         if config.landlock_abi:
             landlock.restrict(self.ruleset)
         if config.seccomp_filter:
             seccomp.install(config.seccomp_filter)
-
-    @property
-    def _own_uid(self) -> bool:
-        """Whether no other process has the program's user id, so that its processes can be counted by it."""
-        return os.getuid() == self.config.host_uid
 
     # ---- in the keeper
 
@@ -364,6 +359,17 @@ def _mode_is_private(path: str) -> bool:
 
 
 _DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
+
+
+def _tasks_of_user(uid: int) -> int:
+    count = 0
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{name}").st_uid == uid:
+                count += len(os.listdir(f"/proc/{name}/task"))
+        except OSError:
+            continue
+    return count
 
 
 def _children(pid: int) -> list[int]:

@@ -5,7 +5,7 @@ import resource
 _MB = 1 << 20
 
 
-def apply_fixed_limits(*, processes: int, file_mb: int, enforce_processes: bool) -> None:
+def apply_fixed_limits(*, processes: int, file_mb: int) -> None:
     """Limits that do not depend on the request."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_mb * _MB, file_mb * _MB))
@@ -13,8 +13,7 @@ def apply_fixed_limits(*, processes: int, file_mb: int, enforce_processes: bool)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
-    if enforce_processes:
-        resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
 
 def apply_request_limits(*, address_space: int, cpu_s: int) -> None:
