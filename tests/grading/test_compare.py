@@ -1,5 +1,7 @@
 """Output of programs, compared as competition checkers do."""
 
+# ruff: noqa: E501 - tables of cases
+
 import pytest
 
 from verl_coder.grading.programs.compare import same_text

@@ -1,5 +1,7 @@
 """Each style, both strengths: right passes, wrong fails, and one bad test does not lose the others."""
 
+# ruff: noqa: E501 - tables of cases
+
 import asyncio
 
 import pytest

@@ -1,5 +1,8 @@
 """Values between the processes: rebuilt from exact builtin types, and nothing that is sent runs code."""
 
+# ruff: noqa: E501 - tables of cases
+
+import contextlib
 import math
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
@@ -124,7 +127,5 @@ def test_malformed_and_dangerous_messages_are_refused(message):
     )
 )
 def test_any_json_decodes_or_is_refused(message):
-    try:
+    with contextlib.suppress(WireError):
         codec.decode(message)
-    except WireError:
-        pass

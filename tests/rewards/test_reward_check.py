@@ -1,5 +1,7 @@
 """A reward file that verl could not use is refused in one line with the file and the line."""
 
+# ruff: noqa: E501 - tables of cases
+
 import pytest
 
 from verl_coder.errors import ConfigError
