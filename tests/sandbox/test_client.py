@@ -130,3 +130,18 @@ def test_a_wrong_url_is_one_clear_line() -> None:
     for value in ("", "localhost:8080"):
         with pytest.raises(ConfigError):
             SandboxClient(value)
+
+
+async def test_a_session_stays_with_its_server(server: EmbeddedSandbox) -> None:
+    async with Scripted((500, {})) as broken:
+        client = SandboxClient([broken.url, server.url], max_backoff_s=0.05)
+        sessions = await asyncio.gather(*(client.open_session() for _ in range(3)))
+        for number, session in enumerate(sessions):
+            await session.run(f"x = {number}")
+        assert [(await session.run("x"))["result"] for session in sessions] == ["0", "1", "2"]
+        for session in sessions:
+            await session.close()
+            await session.close()
+        with pytest.raises(SandboxUnavailableError, match="404"):
+            await sessions[0].run("x")
+        await client.aclose()

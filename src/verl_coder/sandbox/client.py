@@ -1,6 +1,7 @@
 """Asynchronous client of SandboxFusion's API: pooled, limited, retried, spread over several URLs."""
 
 import asyncio
+import contextlib
 import json
 import random
 import time
@@ -19,7 +20,7 @@ _REST_AFTER_FAULT_S = 2.0
 _MARGIN_S = 30.0
 
 
-class _ServiceFault(Exception):
+class ServiceFault(Exception):
     """The service failed, not the program: worth another attempt."""
 
 
@@ -87,6 +88,15 @@ class SandboxClient:
                 return True
         return False
 
+    async def open_session(self, **options: Any) -> "SandboxSession":
+        """A session on one of the servers (embedded server only).
+
+        Options are the fields of POST /sessions: kind (python or debugger), code, files, memory_limit_MB,
+        idle_timeout. SandboxUnavailableError when no server opens one.
+        """
+        answer = await self._call("/sessions", options, _MARGIN_S, name_server=True)
+        return SandboxSession(self, answer["server"], answer["session_id"])
+
     async def post(self, path: str, body: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
         """Any other POST route of the API, with the same retries; the JSON object of the answer."""
         return await self._call(path, body, timeout_s)
@@ -101,10 +111,12 @@ class SandboxClient:
         except httpx.HTTPError:
             return None
 
-    async def _call(self, path: str, body: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    async def _call(
+        self, path: str, body: Mapping[str, Any], timeout_s: float, *, name_server: bool = False
+    ) -> dict[str, Any]:
         content = json.dumps(body).encode()
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(_ServiceFault),
+            retry=retry_if_exception_type(ServiceFault),
             stop=stop_after_attempt(self._max_attempts),
             wait=wait_random_exponential(multiplier=0.1, max=self._max_backoff_s),
         )
@@ -112,7 +124,9 @@ class SandboxClient:
             try:
                 async for attempt in retrying:
                     with attempt:
-                        return await self._attempt(path, content, timeout_s)
+                        url = self._choose()
+                        answer = await self.attempt(url, path, content, timeout_s)
+                        return {**answer, "server": url} if name_server else answer
             except RetryError as error:
                 cause = error.last_attempt.exception()
                 raise SandboxUnavailableError(
@@ -120,11 +134,14 @@ class SandboxClient:
                 ) from cause
         raise AssertionError("unreachable")
 
-    async def _attempt(self, path: str, content: bytes, timeout_s: float) -> dict[str, Any]:
-        url = self._choose()
+    async def attempt(
+        self, url: str, path: str, content: bytes, timeout_s: float, method: str = "POST"
+    ) -> dict[str, Any]:
+        """One request to one server, not retried; ServiceFault when the service failed."""
         self._busy[url] += 1
         try:
-            response = await self._http.post(
+            response = await self._http.request(
+                method,
                 url + path,
                 content=content,
                 headers={"content-type": "application/json"},
@@ -132,12 +149,12 @@ class SandboxClient:
             )
         except httpx.HTTPError as error:
             self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
-            raise _ServiceFault(f"{url}: {type(error).__name__} {error}") from error
+            raise ServiceFault(f"{url}: {type(error).__name__} {error}") from error
         finally:
             self._busy[url] -= 1
         if response.status_code == 429 or response.status_code >= 500:
             self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
-            raise _ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
+            raise ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
         if response.status_code >= 400:
             # Our own fault: the same request would be refused again, and it is no verdict on the program either.
             raise SandboxUnavailableError(f"{url}{path}: HTTP {response.status_code} {response.text[:500]}")
@@ -148,9 +165,9 @@ class SandboxClient:
             answer = response.json()
             status = answer["status"]
         except (ValueError, KeyError, TypeError) as error:
-            raise _ServiceFault(f"{url}: not an answer: {response.text[:200]!r}") from error
+            raise ServiceFault(f"{url}: not an answer: {response.text[:200]!r}") from error
         if status == "SandboxError":
-            raise _ServiceFault(f"{url}: SandboxError {answer.get('message')}")
+            raise ServiceFault(f"{url}: SandboxError {answer.get('message')}")
         return answer
 
     def _choose(self) -> str:
@@ -161,6 +178,45 @@ class SandboxClient:
             return min(self.urls, key=self._resting_until.__getitem__)
         least = min(self._busy[url] for url in awake)
         return random.choice([url for url in awake if self._busy[url] == least])
+
+
+class SandboxSession:
+    """A program that lives on one server from call to call; close it, or its idle time-out will.
+
+    A call is never repeated, as it may have changed the session: SandboxUnavailableError when the service
+    failed or the session is gone (closed, idle too long, ended by its own program).
+    """
+
+    def __init__(self, client: SandboxClient, url: str, session_id: str) -> None:
+        self._client = client
+        self._url = url
+        self.session_id = session_id
+
+    async def run(self, code: str, *, run_timeout: float = 10.0) -> dict[str, Any]:
+        """Run code in the persistent interpreter; the JSON object of POST /sessions/{id}/run."""
+        return await self._send("/run", {"code": code, "run_timeout": run_timeout}, run_timeout)
+
+    async def debug(self, command: str, *, run_timeout: float = 10.0, **arguments: Any) -> dict[str, Any]:
+        """One debugger command; the JSON object of POST /sessions/{id}/debug."""
+        return await self._send(
+            "/debug", {"command": command, "run_timeout": run_timeout, **arguments}, run_timeout
+        )
+
+    async def close(self) -> None:
+        """End the session; one that is gone already is no error."""
+        with contextlib.suppress(SandboxUnavailableError):
+            await self._send("", {}, 0.0, method="DELETE")
+
+    async def _send(
+        self, action: str, body: Mapping[str, Any], timeout_s: float, method: str = "POST"
+    ) -> dict[str, Any]:
+        path = f"/sessions/{self.session_id}{action}"
+        try:
+            return await self._client.attempt(
+                self._url, path, json.dumps(body).encode(), timeout_s + _MARGIN_S, method
+            )
+        except ServiceFault as error:
+            raise SandboxUnavailableError(f"{path}: {error}") from error
 
 
 def split_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
