@@ -17,7 +17,7 @@ from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT
 from verl_coder.trainer.curve import draw_curve
 from verl_coder.trainer.memory import MemoryWatch
-from verl_coder.trainer.plan import Plan, prepare_data
+from verl_coder.trainer.plan import Plan, preparation, prepare_data
 from verl_coder.trainer.preflight import check_run
 from verl_coder.trainer.progress import RunProgress
 from verl_coder.trainer.run_dir import write_atomically
@@ -28,13 +28,15 @@ from verl_coder.trainer.supervise import Interrupted, run_supervised
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     """Run the plan to its end, or resume it; returns the exit status of the command."""
     run_dir, config = plan.run_dir, plan.config
-    command = prepare_data(plan)
-    if command:
-        console.print(f"data: made by `{command}`", highlight=False)
-    check_run(config, run_dir)
+    command = preparation(plan)
     if dry_run:
+        check_run(config, run_dir, data_is_there=command is None)
         print_plan(plan, console)
         return 0
+    if command:
+        console.print(f"data: `{command}`", highlight=False, soft_wrap=True)
+        prepare_data(command)
+    check_run(config, run_dir)
     total = config.trainer.total_training_steps
     if total is not None and run_dir.finished_steps() >= total:
         console.print(f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False)
@@ -55,6 +57,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         "model": config.actor_rollout_ref.model.path,
         "train": ", ".join(config.data.train_files),
         "held out": ", ".join(config.data.val_files),
+        "data made by": preparation(plan) or "(there already)",
         "reward": config.reward.custom_reward_function.path,
         "tools": rollout.multi_turn.tool_config_path,
         "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",

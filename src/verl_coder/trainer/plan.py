@@ -85,13 +85,15 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
         rollout.multi_turn.tool_config_path = str(resolve_content_path(str(tools)))
 
 
-def prepare_data(plan: Plan) -> str | None:
-    """Run the recipe's `prepare` command where a data file is missing; returns the command that ran."""
+def preparation(plan: Plan) -> str | None:
+    """The recipe's command that makes its data, if a data file is missing."""
     data = plan.config.data
     missing = [p for name in ("train_files", "val_files") for p in file_list(data[name]) if not p.is_file()]
-    if not missing or not plan.settings.prepare:
-        return None
-    command = plan.settings.prepare
+    return plan.settings.prepare if missing else None
+
+
+def prepare_data(command: str) -> None:
+    """Run a recipe's `prepare` command in the repository; DataError with its last line if it fails."""
     arguments = shlex.split(command)
     if arguments[0] in ("python", "python3"):
         arguments[0] = sys.executable
@@ -102,4 +104,3 @@ def prepare_data(plan: Plan) -> str | None:
     if result.returncode:
         reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
         raise DataError(f"`{command}` failed: {' '.join(reason)} (run it by hand, or give TRAIN= and VAL=)")
-    return command

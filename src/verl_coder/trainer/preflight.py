@@ -20,10 +20,20 @@ BYTES_PER_PARAMETER_ON_DISK = 16
 """fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
 
 
-def check_run(config: DictConfig, run_dir: RunDir) -> None:
+def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True) -> None:
     """Raise the first ConfigError, DataError or CheckpointError of the run."""
     check_batch_sizes(config)
     check_model(str(config.actor_rollout_ref.model.path))
+    if data_is_there:
+        check_data(config)
+    check_reward(config.reward.custom_reward_function)
+    check_tools(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
+    run_dir.check_shape(config)
+    check_disk(config, run_dir.path)
+
+
+def check_data(config: DictConfig) -> None:
+    """The Parquet files must be there, be rows, and fill a batch."""
     for name in ("train_files", "val_files"):
         check_parquet(f"data.{name}", file_list(config.data[name]))
     rows = sum(pq.read_metadata(path).num_rows for path in file_list(config.data.train_files))
@@ -31,10 +41,6 @@ def check_run(config: DictConfig, run_dir: RunDir) -> None:
         raise DataError(
             f"data.train_files has {rows} rows, fewer than data.train_batch_size={config.data.train_batch_size}"
         )
-    check_reward(config.reward.custom_reward_function)
-    check_tools(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
-    run_dir.check_shape(config)
-    check_disk(config, run_dir.path)
 
 
 def file_list(value: Any) -> list[Path]:
@@ -152,10 +158,11 @@ def check_disk(config: DictConfig, folder: Path) -> None:
         BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * (keep + 1)
     )
     needed += 200 * 2**20
-    free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise ConfigError(
-            f"{folder}: {free / 2**30:.1f} GiB free, the checkpoints need {needed / 2**30:.1f} GiB: free some, "
+            f"{folder}: {free / 2**20:,.0f} MiB free, the checkpoints need {needed / 2**20:,.0f} MiB: free some, "
             "name another folder with OUT=, or lower trainer.max_actor_ckpt_to_keep"
         )
 
