@@ -20,4 +20,4 @@ class NoOffloadPolicy(OffloadPolicy):
 
 
 if cpu_platform_selected():
-    _fsdp.CPUOffloadPolicy = NoOffloadPolicy
+    _fsdp.CPUOffloadPolicy = NoOffloadPolicy  # type: ignore[misc, assignment]

@@ -14,6 +14,9 @@ from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
 class CpuWorkerExtension(vLLMColocateWorkerExtension):
     """verl's colocated worker extension with a weight update that suits packed CPU layers."""
 
+    model_runner: Any  # of the vLLM worker that this class is mixed into
+    device: Any
+
     def update_weights_from_ipc(
         self, peft_config: dict[str, Any] | None = None, base_sync_done: bool = False, use_shm: bool = False
     ) -> None:

@@ -114,9 +114,14 @@ class CoderTrainerMixin(PPOTrainer):
     # ---- statistics ---------------------------------------------------------------------------
 
     def _compute_metrics(
-        self, batch: KVBatchMeta, metrics: dict[str, Any], timing_raw: dict[str, float], **where: Any
+        self,
+        batch: KVBatchMeta,
+        metrics: dict[str, Any],
+        timing_raw: dict[str, float],
+        global_steps: int,
+        epoch: int,
     ) -> None:
-        super()._compute_metrics(batch, metrics, timing_raw, **where)
+        super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
         real = [
             field
             for field, tag in zip(read_extra_fields(batch), batch.tags, strict=True)
@@ -125,11 +130,18 @@ class CoderTrainerMixin(PPOTrainer):
         metrics.update(rollout_statistics(real))
 
     def _val_metrics_update(
-        self, data_sources: list, uids: list, infos: dict, turns: list, **kwargs: Any
+        self,
+        data_sources: list[str],
+        sample_uids: list[str],
+        reward_extra_infos_dict: dict[str, list[Any]],
+        sample_turns: list[int],
+        expected_acc_counts: dict[tuple[str, str], int] | None = None,
     ) -> dict[str, float]:
-        metrics = super()._val_metrics_update(data_sources, uids, infos, turns, **kwargs)
+        metrics = super()._val_metrics_update(
+            data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts
+        )
         # user + assistant turns + 1: a trajectory of k executed calls has 2k + 2 turns.
-        calls = (np.asarray(turns) - 2) // 2
+        calls = (np.asarray(sample_turns) - 2) // 2
         metrics["val-aux/tool_calls/mean"] = float(calls.mean())
         metrics["val-aux/tool_calls/rate"] = float((calls > 0).mean())
         return metrics

@@ -1,10 +1,13 @@
 """The Ray task that owns the trainer: verl's own, with our trainer classes and our metrics file."""
 
+from typing import Any
+
 import ray
 from omegaconf import DictConfig
 from verl.trainer.main_ppo import TaskRunnerV1
 
-_TaskRunner = TaskRunnerV1.__ray_metadata__.modified_class
+# The class under Ray's decorator.
+_TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]
 
 
 @ray.remote
@@ -19,6 +22,6 @@ class CoderTaskRunner(_TaskRunner):
         from verl_coder.trainer.rl_trainer import TRAINERS
         from verl_coder.trainer.tracking import RunTracking
 
-        trainer_base.Tracking = RunTracking
+        trainer_base.Tracking = RunTracking  # type: ignore[misc]
         trainer_base.TRAINER_REGISTRY.update(TRAINERS)
         super().run(config)

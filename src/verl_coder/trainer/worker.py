@@ -2,7 +2,7 @@
 
 import sys
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 
 def main(config_path: str) -> None:
@@ -17,6 +17,7 @@ def main(config_path: str) -> None:
 
     require_loaded()
     config = OmegaConf.load(config_path)
+    assert isinstance(config, DictConfig)
     auto_set_device(config)
     validate_config(
         config=config,
