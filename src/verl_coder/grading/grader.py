@@ -40,7 +40,7 @@ async def grade(
     try:
         strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
         run = _run_pair if strength == "pair" else _run_single
-        state = _Progress(direct=plan.spec["style"] != "program")
+        state = _Progress()
         for _ in range(_ATTEMPTS):
             nonce = secrets.token_hex(8)
             spec = spec_bytes(
@@ -48,7 +48,8 @@ async def grade(
                 stop_early=stop_early,
                 nonce=nonce,
                 direct=state.direct,
-                skip=len(state.status),
+                known=state.status,
+                provisional=state.provisional,
                 timeouts=state.timeouts,
             )
             job = json.dumps({**plan.job, "code": code, "direct": state.direct}).encode()
@@ -58,7 +59,7 @@ async def grade(
             if "status" in raw:
                 state = state.advanced(raw)
                 if "resume" not in raw:
-                    merged = {**raw, "status": state.status, "details": state.details}
+                    merged = {**raw, "details": state.details}
                     return report_from_judge(merged, strength=strength)
             elif result.return_code == WRONG_VERSION_STATUS:
                 _other_python.add(sandbox)
@@ -73,17 +74,19 @@ async def grade(
 class _Progress:
     """What the requests so far have settled."""
 
-    direct: bool
+    direct: bool = True
     status: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    provisional: Mapping[str, str] = field(default_factory=dict)
     timeouts: int = 0
 
     def advanced(self, raw: Mapping[str, Any]) -> "_Progress":
-        """With the tests of one more request, which come after those known."""
+        """After one more request; its status holds what was known before."""
         return _Progress(
             direct=False,
-            status=self.status + raw["status"][len(self.status) :],
+            status=raw["status"],
             details={**self.details, **raw["details"]},
+            provisional=raw["provisional"],
             timeouts=int(raw["timeouts"]),
         )
 

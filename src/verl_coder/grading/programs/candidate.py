@@ -35,7 +35,12 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
     control.sendall(HELLO)
     if job["direct"]:
         silence()
-        Worker(control, job).serve()
+        if job["style"] == "program":
+            from verl_coder.grading.programs.program import serve_together
+
+            serve_together(control, job)
+        else:
+            Worker(control, job).serve()
         _wait_for_the_end()
     if job["style"] == "program":
         from verl_coder.grading.programs.program import ProgramRunner

@@ -1,4 +1,9 @@
-"""Whole programs (style `stdio`): each test is a fresh child whose standard output the judge reads directly."""
+"""Whole programs (style `stdio`).
+
+First all tests run one after the other in one process (`serve_together`), each in a fresh `__main__` with its own
+standard streams: no fork. Whatever does not pass there runs again as a fresh child, whose standard output the judge
+reads directly (`ProgramRunner`), since a program may have left something behind for the next one.
+"""
 
 import atexit
 import contextlib
@@ -13,6 +18,29 @@ import types
 from typing import Any
 
 from verl_coder.grading.programs.wire import receive_frame, send_frame
+
+
+def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
+    """Run the program on each input and send what it printed, up to the cap of each, and its exit status."""
+    try:
+        code = compile(job["code"], "<solution>", "exec", dont_inherit=True)
+    except BaseException as error:
+        send_frame(control, {"x": [["SyntaxError"], f"{type(error).__name__}: {error}"[:500], 0]})
+        return
+    send_frame(control, {"r": None})
+    message = receive_frame(control)
+    own_pid = os.getpid()
+    for text, cap in zip(message["inputs"], message["caps"], strict=True):
+        streams = (_input_file(text), _memory_file("stdout"), _memory_file("stderr"))
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        status = _run_program(code)
+        if os.getpid() != own_pid:
+            os._exit(0)
+        printed = os.pread(streams[1], cap + 1, 0).decode("utf-8", "replace")
+        for stream in streams:
+            os.close(stream)
+        send_frame(control, {"out": printed, "ended": status})
 
 
 class ProgramRunner:
@@ -84,17 +112,22 @@ class ProgramRunner:
 def _input_file(text: str) -> int:
     """A descriptor at the start of `text`, in memory where the system allows, else in an unlinked file."""
     data = text.encode("utf-8", "surrogateescape")
-    try:
-        number = os.memfd_create("stdin")
-    except (OSError, AttributeError):
-        name = f"stdin.{os.getpid()}"
-        number = os.open(name, os.O_RDWR | os.O_CREAT, 0o600)
-        os.unlink(name)
+    number = _memory_file("stdin")
     view = memoryview(data)
     while view:
         view = view[os.write(number, view) :]
     os.lseek(number, 0, os.SEEK_SET)
     return number
+
+
+def _memory_file(name: str) -> int:
+    try:
+        return os.memfd_create(name)
+    except (OSError, AttributeError):
+        path = f"{name}.{os.getpid()}"
+        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.unlink(path)
+        return number
 
 
 def _run_program(code: Any) -> int:
