@@ -5,7 +5,8 @@
     python benchmarks/sandbox.py --embedded namespaces --soak 10000
 
 One JSON line per measurement; of two servers the measurements are interleaved and the ratio (first / second)
-is printed. Each concurrent caller keeps one connection open.
+is printed. Each concurrent caller keeps one connection open. `server_cpu_ms` is the CPU time of an embedded
+server and its programs for one request, which says on a busy machine what the rate of an idle one would be.
 """
 
 import argparse
@@ -123,19 +124,25 @@ async def measure(url: str, program: str, concurrency: int, seconds: float) -> d
     }
 
 
-async def compare(urls: dict[str, str], concurrencies: list[int], seconds: float, rounds: int) -> None:
+async def compare(
+    urls: dict[str, str], pids: dict[str, int], concurrencies: list[int], seconds: float, rounds: int
+) -> None:
     """All programs and concurrencies; servers take turns."""
     for program in PROGRAMS:
         for concurrency in concurrencies:
             results: dict[str, list[dict[str, Any]]] = {name: [] for name in urls}
             for _ in range(rounds):
                 for name, url in urls.items():
-                    results[name].append(await measure(url, program, concurrency, seconds / rounds))
+                    before = cpu_seconds(pids[name]) if name in pids else 0.0
+                    result = await measure(url, program, concurrency, seconds / rounds)
+                    used_s = cpu_seconds(pids[name]) - before if name in pids else 0.0
+                    result["server_cpu_ms"] = 1000 * used_s / max(1, result["requests"])
+                    results[name].append(result)
             rates = []
             for name, parts in results.items():
                 best = {
                     key: round(statistics.median(part[key] for part in parts), 2)
-                    for key in ("requests_per_s", "p50_ms", "p95_ms", "p99_ms")
+                    for key in ("requests_per_s", "p50_ms", "p95_ms", "p99_ms", "server_cpu_ms")
                 }
                 best |= {key: sum(part[key] for part in parts) for key in ("requests", "failures")}
                 rates.append(best["requests_per_s"])
@@ -150,19 +157,32 @@ async def compare(urls: dict[str, str], concurrencies: list[int], seconds: float
                 )
 
 
-def census(pid: int) -> dict[str, int]:
-    """What exists on the machine because of a server: processes below it, descriptors, mounts, files, memory."""
+def processes_below(pid: int) -> set[int]:
+    """A process and all its descendants."""
     below = {pid}
     parents: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError, ValueError):
             with open(f"/proc/{name}/stat") as file:
                 parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
-    for _ in range(len(parents)):
-        more = {child for child, parent in parents.items() if parent in below} - below
-        if not more:
-            break
+    while more := {child for child, parent in parents.items() if parent in below} - below:
         below |= more
+    return below
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time of a server and of all programs that it ran."""
+    total = 0
+    for process in processes_below(pid):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{process}/stat") as file:
+                total += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def census(pid: int) -> dict[str, int]:
+    """What exists on the machine because of a server: processes below it, descriptors, mounts, files, memory."""
+    below = processes_below(pid)
     memory_kb = 0
     for process in below:
         with contextlib.suppress(OSError, IndexError):
@@ -233,17 +253,17 @@ async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
 
 
 @contextlib.contextmanager
-def servers(urls: list[str], embedded: list[str]) -> Iterator[tuple[dict[str, str], int]]:
-    """Name -> URL of all servers, and the process id of the first embedded one (0 without)."""
+def servers(urls: list[str], embedded: list[str]) -> Iterator[tuple[dict[str, str], dict[str, int]]]:
+    """Name -> URL of all servers, name -> process id of the embedded ones."""
     with contextlib.ExitStack() as stack:
         found = {url: url for url in urls}
-        pid = 0
+        pids: dict[str, int] = {}
         for isolation in embedded:
             extra = ["--unsafe"] if isolation == "none" else []
             sandbox = stack.enter_context(EmbeddedSandbox(isolation=isolation, extra=extra))
             found[isolation] = sandbox.url
-            pid = pid or sandbox.pid
-        yield found, pid
+            pids[isolation] = sandbox.pid
+        yield found, pids
 
 
 def main() -> None:
@@ -263,14 +283,14 @@ def main() -> None:
         parser.error("give --url or --embedded")
     for name in set(PROGRAMS) - set(arguments.programs.split(",")):
         del PROGRAMS[name]
-    with servers(arguments.url, arguments.embedded) as (urls, pid):
+    with servers(arguments.url, arguments.embedded) as (urls, pids):
         if arguments.soak:
-            if not pid:
+            if not pids:
                 parser.error("--soak needs --embedded: it counts the server's processes")
-            asyncio.run(soak(urls[arguments.embedded[0]], pid, arguments.soak, 16))
+            asyncio.run(soak(urls[arguments.embedded[0]], pids[arguments.embedded[0]], arguments.soak, 16))
             return
         concurrencies = [int(part) for part in arguments.concurrency.split(",")]
-        asyncio.run(compare(urls, concurrencies, arguments.seconds, arguments.rounds))
+        asyncio.run(compare(urls, pids, concurrencies, arguments.seconds, arguments.rounds))
 
 
 if __name__ == "__main__":

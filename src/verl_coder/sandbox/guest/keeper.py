@@ -55,6 +55,7 @@ def start_keeper(config: SlotConfig, status: socket.socket, control: socket.sock
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
+        linux.set_name("sandbox-slot")
         if config.namespaced:
             namespaces.unshare_all(config.variant, config.host_uid)
             keeper = os.fork()
@@ -271,6 +272,8 @@ class Keeper:
                 os.kill(-1, signal.SIGKILL)
             except ProcessLookupError:
                 return
+        elif not self._has_children():
+            return
         else:
             for _ in range(200):
                 pids = [pid for pid in _descendants(os.getpid()) if not _is_zombie(pid)]
@@ -284,6 +287,14 @@ class Keeper:
                     os.waitpid(-1, 0)
             except ChildProcessError:
                 pass
+
+    def _has_children(self) -> bool:
+        """Every process of the slot is a child in the end: orphans come to this subreaper."""
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            return True
+        except ChildProcessError:
+            return False
 
     def _reap_orphans(self, child: int) -> None:
         for pid in _children(os.getpid()):

@@ -62,6 +62,11 @@ def prctl(option: int, argument: int = 0, argument3: int = 0) -> None:
     )
 
 
+def set_name(name: str) -> None:
+    """Name of this process in ps and top."""
+    _checked(_libc.prctl(15, name.encode(), 0, 0, 0), "prctl PR_SET_NAME")
+
+
 def mount(source: str, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
     """mount(2)."""
     result = _libc.mount(
