@@ -28,7 +28,7 @@ TOKENIZER_TRACES = 4000
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings:
-    """How a base model is made; the defaults made the shipped one."""
+    """How a base model is made; `card.json` beside a model says what it can do."""
 
     seed: int = 0
     steps: int = 1000

@@ -24,7 +24,9 @@ def build(
     batch_size: Annotated[int, typer.Option(help="Traces a step.")] = _DEFAULTS.batch_size,
     direct_share: Annotated[
         float,
-        typer.Option(help="Share of the mix that answers at once; more makes a base that drops the tool."),
+        typer.Option(
+            help="Share of the mix that answers at once; the more, the less the base uses the tool."
+        ),
     ] = _DEFAULTS.direct_share,
     measured_problems: Annotated[
         int, typer.Option(help="Held-out problems of the card.")
