@@ -204,11 +204,10 @@ async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
     chooser = random.Random(0)
     plan = chooser.choices(SOAK_PROGRAMS, SOAK_WEIGHTS, k=count)
     connections = [Connection(url) for _ in range(concurrency)]
-    wrong = 0
+    wrong: list[str] = []
     latencies_ms: list[float] = []
 
     async def caller(connection: Connection) -> None:
-        nonlocal wrong
         while plan:
             kind, program = plan.pop()
             body = json.dumps(
@@ -219,8 +218,15 @@ async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
             answer = json.loads(content)
             if kind == "print":
                 latencies_ms.append((time.monotonic() - started) * 1000)
-                wrong += status != 200 or answer["run_result"]["stdout"] != "2\n"
-            wrong += status != 200 or answer["status"] == "SandboxError"
+                expected = (
+                    status == 200
+                    and answer["status"] == "Success"
+                    and answer["run_result"]["stdout"] == "2\n"
+                )
+            else:
+                expected = status == 200 and answer["status"] != "SandboxError"
+            if not expected:
+                wrong.append(f"{program['code'][:40]}: {status} {str(answer)[:200]}")
 
     warm, plan = plan[:200], plan[200:]
     plan, rest = warm, plan
@@ -239,7 +245,8 @@ async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
             {
                 "soak": count,
                 "wall_s": round(wall_s, 1),
-                "wrong_answers": wrong,
+                "wrong_answers": len(wrong),
+                "first_wrong": wrong[:3],
                 "victim_p50_ms": round(cuts[49], 1),
                 "victim_p95_ms": round(cuts[94], 1),
                 "before": before,

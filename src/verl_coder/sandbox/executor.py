@@ -166,7 +166,8 @@ class Executor:
         """Open the program's descriptors and send it off."""
         cap = job.output_cap or self.output_cap
         memory_mb = job.memory_mb if job.memory_mb > 0 else self.pool.settings.memory_mb
-        cpu_s = math.ceil(job.timeout_s) + 1
+        # Each thread may use a core of its own until the wall time is up.
+        cpu_s = math.ceil(job.timeout_s * (os.cpu_count() or 1)) + 1
         spec = {
             "op": job.operation,
             "code": job.code,

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from verl_coder.sandbox.guest.keeper import EXIT_FORMAT, KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN
@@ -104,11 +105,15 @@ class Slot:
                 future.set_exception(error)
                 future.exception()
 
-    def order(self, message: bytes) -> None:
-        """Send an order to the keeper: K kill, I interrupt, H keep files, W watch memory, M report memory."""
+    def order(self, kind: bytes, *, memory_bytes: int = 0) -> None:
+        """Order the keeper: K kill, I interrupt, H keep the files, W watch memory, M report memory.
+
+        An order is for the program that was sent last, H for the next one; the keeper ignores a late one.
+        """
         if not self.dead:
+            sequence = self.runs + 1 if kind == b"H" else self.runs
             with contextlib.suppress(OSError):
-                self._status.send(message)
+                self._status.send(kind + struct.pack("=IQ", sequence, memory_bytes))
 
     def send(self, spec: dict[str, Any], descriptors: Sequence[int]) -> None:
         """Hand the request to the waiting program."""
@@ -137,9 +142,8 @@ class Slot:
         self._started = self.loop.time()
         self._timed_out = False
         self.send(spec, descriptors)
-        order = b"W" + struct.pack("=Q", memory_bytes) if memory_bytes else b"W"
         self._timers = (
-            self.loop.call_later(_WATCH_AFTER_S, self.order, order),
+            self.loop.call_later(_WATCH_AFTER_S, partial(self.order, b"W", memory_bytes=memory_bytes)),
             self.loop.call_later(timeout_s, self._on_deadline),
         )
 

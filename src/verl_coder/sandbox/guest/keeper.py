@@ -12,9 +12,8 @@ import socket
 import struct
 import sys
 from dataclasses import dataclass
-from typing import Any
 
-from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest import leftovers, program
 from verl_coder.sandbox.isolation import landlock, limits, linux, namespaces, root, seccomp
 
 EXIT_FORMAT = "=ciiQQ"
@@ -98,12 +97,13 @@ class Keeper:
         self.control = control
         self.hold = False
         self.watching = False
+        self.sequence = 1
         self.memory_limit = config.memory_mb << 20
         self.read_only = [*root.visible_folders(), "/etc"]
         self.process_limit = config.processes
         if config.variant == "light" and os.geteuid() != 0:
             # The limit counts all tasks of the user, the server's and other programs' among them.
-            self.process_limit = _tasks_of_user(os.getuid()) + 8 * config.processes
+            self.process_limit = leftovers.tasks_of_user(os.getuid()) + 8 * config.processes
         self.sockstat = -1
         self.ruleset = -1
         self.empty_inodes = 0
@@ -190,6 +190,9 @@ class Keeper:
         if config.variant == "none":
             return
         linux.drop_capabilities()
+        if not config.namespaced:
+            # Nothing else would end the program if this keeper were killed.
+            linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         if config.namespaced:
             linux.prctl(linux.PR_SET_DUMPABLE, 1)
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
@@ -225,6 +228,7 @@ class Keeper:
             flags |= UNCLEAN
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
         self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us, usage.ru_maxrss))
+        self.sequence += 1
         self.watching = False
         self.memory_limit = self.config.memory_mb << 20
         if self.hold:
@@ -242,14 +246,17 @@ class Keeper:
         """The server is gone: take everything along."""
         self._kill_all(None)
         if not self.config.namespaced:
-            _remove_tree(self.config.work_dir)
+            leftovers.remove_tree(self.config.work_dir)
         os._exit(0)
 
     def _obey(self, child: int) -> int:
         order = self.status.recv(64)
         if not order:
             self._leave()
-        kind = order[:1]
+        kind, sequence = order[:1], struct.unpack("=I", order[1:5])[0]
+        if sequence != self.sequence:
+            # Meant for a program that has ended meanwhile.
+            return 0
         if kind == b"K":
             self._kill_all(child)
             return KILLED_BY_ORDER
@@ -259,8 +266,7 @@ class Keeper:
             self.hold = True
         elif kind == b"W":
             self.watching = True
-            if len(order) > 1:
-                self.memory_limit = struct.unpack("=Q", order[1:9])[0]
+            self.memory_limit = struct.unpack("=Q", order[5:13])[0] or self.memory_limit
         elif kind == b"M":
             self._send(b"M" + struct.pack("=Q", self._memory_in_use(child)))
         return 0
@@ -276,9 +282,9 @@ class Keeper:
             return
         else:
             for _ in range(200):
-                pids = [pid for pid in _descendants(os.getpid()) if not _is_zombie(pid)]
+                pids = [pid for pid in leftovers.descendants(os.getpid()) if not leftovers.is_zombie(pid)]
                 for pid in pids:
-                    _kill(pid)
+                    leftovers.kill(pid)
                 if not pids:
                     break
         if child is None:
@@ -297,7 +303,7 @@ class Keeper:
             return False
 
     def _reap_orphans(self, child: int) -> None:
-        for pid in _children(os.getpid()):
+        for pid in leftovers.children(os.getpid()):
             if pid != child:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
@@ -311,7 +317,7 @@ class Keeper:
             total = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
         else:
-            pids = list(_descendants(os.getpid()))
+            pids = list(leftovers.descendants(os.getpid()))
         for pid in pids or [child]:
             try:
                 with open(f"/proc/{pid}/statm") as file:
@@ -330,9 +336,9 @@ class Keeper:
             if not first:
                 linux.umount_detach("/tmp")
                 root.mount_tmpfs("/tmp", config.tmpfs_options)
-            self.empty_inodes = _inodes_in_use("/tmp")
+            self.empty_inodes = leftovers.inodes_in_use("/tmp")
         else:
-            _remove_tree(config.work_dir)
+            leftovers.remove_tree(config.work_dir)
             os.mkdir(config.work_dir, 0o700)
             if os.geteuid() == 0 and config.variant == "light":
                 os.chown(config.work_dir, config.host_uid, config.host_uid)
@@ -348,98 +354,13 @@ class Keeper:
         with contextlib.suppress(OSError):
             os.unlink(self.home + "/main.py")
         if self.config.variant in ("range", "plain"):
-            return _inodes_in_use("/tmp") == self.empty_inodes
+            return leftovers.inodes_in_use("/tmp") == self.empty_inodes
         # Here the folder belongs to the program, who may have changed it.
-        return self.config.variant != "single" and not _names_in(self.home) and _mode_is_private(self.home)
-
-
-def _inodes_in_use(path: str) -> int:
-    disk = os.statvfs(path)
-    return disk.f_files - disk.f_ffree
-
-
-def _names_in(path: str) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError:
-        return ["?"]
-
-
-def _mode_is_private(path: str) -> bool:
-    return os.lstat(path).st_mode & 0o7777 == 0o700
+        return (
+            self.config.variant != "single"
+            and not leftovers.names_in(self.home)
+            and leftovers.mode_is_private(self.home)
+        )
 
 
 _DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
-
-
-def _tasks_of_user(uid: int) -> int:
-    count = 0
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.stat(f"/proc/{name}").st_uid == uid:
-                count += len(os.listdir(f"/proc/{name}/task"))
-        except OSError:
-            continue
-    return count
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as file:
-            return [int(text) for text in file.read().split()]
-    except OSError:
-        return []
-
-
-def _descendants(pid: int) -> list[int]:
-    """All processes below one; children of any thread."""
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        current = waiting.pop()
-        try:
-            threads = os.listdir(f"/proc/{current}/task")
-        except OSError:
-            continue
-        for thread in threads:
-            try:
-                with open(f"/proc/{current}/task/{thread}/children") as file:
-                    children = [int(text) for text in file.read().split()]
-            except OSError:
-                continue
-            found += children
-            waiting += children
-    return found
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
-    except (OSError, IndexError):
-        return True
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
-def _remove_tree(path: str) -> None:
-    """Remove a folder whose owner may have made parts of it unreadable."""
-    if not os.path.lexists(path):
-        return
-    import shutil
-
-    def unlock(function: Any, name: str, _: Any) -> None:
-        try:
-            os.chmod(os.path.dirname(name), 0o700)
-            if os.path.isdir(name) and not os.path.islink(name):
-                os.chmod(name, 0o700)
-                shutil.rmtree(name, onerror=unlock)
-            else:
-                os.unlink(name)
-        except OSError:
-            pass
-
-    shutil.rmtree(path, onerror=unlock)
