@@ -12,6 +12,7 @@ server and its programs for one request, which says on a busy machine what the r
 import argparse
 import asyncio
 import contextlib
+import glob
 import json
 import os
 import random
@@ -194,7 +195,9 @@ def census(pid: int) -> dict[str, int]:
         "processes": len(below),
         "server_descriptors": len(os.listdir(f"/proc/{pid}/fd")),
         "mounts": mounts,
-        "files_in_tmp": sum(len(files) for _, _, files in os.walk("/tmp")),
+        "server_files": sum(
+            len(files) for folder in glob.glob("/tmp/verl-coder-sandbox-*") for _, _, files in os.walk(folder)
+        ),
         "memory_kb": memory_kb,
     }
 

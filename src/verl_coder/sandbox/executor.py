@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import fcntl
 import marshal
 import math
 import os
@@ -17,6 +18,7 @@ from verl_coder.sandbox.pool import Pool
 from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
 _PIPE_BYTES = 60_000
+_PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
 _HEAVY_MODULES = ("numpy", "pytest")
 
@@ -178,6 +180,9 @@ class Executor:
         stdin = self._open_stdin(job.stdin)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
+        with contextlib.suppress(OSError):
+            # Fewer switches between program and server for long output; refused beyond a user's share.
+            fcntl.fcntl(out_read, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         stdout, stderr = Capture(slot.loop, out_read, cap), Capture(slot.loop, err_read, cap)
         running = _Running(slot=slot, job=job, stdout=stdout, stderr=stderr, cpu_s=cpu_s)
         if job.fetch:
