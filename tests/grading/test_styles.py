@@ -371,3 +371,27 @@ def test_the_report_tells_its_strength_and_explains(with_client, request):
         "f(2, 2)" in report.explain() and "expected: 5" in report.explain() and "got: 4" in report.explain()
     )
     assert report.to_dict()["pass_rate"] == 0.5
+
+
+def test_the_solution_cannot_replace_what_the_checker_uses(with_client):
+    fake = "class math:\n    isclose = staticmethod(lambda *args: True)\nisclose = lambda *args: True\nabs = len = isclose\n"
+    code = fake + "def f(x): return -1"
+    suites = (
+        AssertTests(tests=("assert math.isclose(f(2), 4)",), entry_point="f"),
+        AssertTests(tests=("assert abs(f(2) - 4) < 1",), entry_point="f"),
+        AssertTests(setup="from math import *", tests=("assert isclose(f(2), 4)",), entry_point="f"),
+        CheckTests(
+            entry_point="f",
+            prelude="from math import *\n",
+            check="def check(candidate):\n    assert isclose(candidate(2), 4)\n",
+        ),
+    )
+
+    async def work(client):
+        right = "def f(x): return x + x"
+        return (
+            [(await grade(code, suite, client)).passed for suite in suites],
+            [(await grade(right, suite, client)).passed for suite in suites],
+        )
+
+    assert with_client(work) == ([0, 0, 0, 0], [1, 1, 1, 1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.errors import DataError
-from verl_coder.grading.programs.wire import Codec
+from verl_coder.grading.programs.wire import SHARED_MODULES, Codec
 from verl_coder.grading.statements import (
     assigned_names,
     check_body,
@@ -97,6 +97,7 @@ def _plan(
             "prelude": prelude,
             "setup": "",
             "names": [],
+            "modules": [],
             "entry": {"name": entry_name} if entry_name else None,
             "items": items,
             "compare": "exact",
@@ -147,6 +148,10 @@ def _assert_plan(tests: AssertTests) -> Plan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
     entry = tests.entry_point or first_called(tests.tests)
+    # `math.isclose` is the judge's own, whether or not the solution imported or imitates it.
+    modules = [
+        name for name in names if name in SHARED_MODULES and any(f"{name}." in text for text in sources)
+    ]
     items = [statement_item(source, entry, call_item) for source in tests.tests]
     return _plan(
         tests,
@@ -155,7 +160,8 @@ def _assert_plan(tests: AssertTests) -> Plan:
         entry=entry,
         entry_name=entry,
         setup=tests.setup,
-        names=[name for name in names if name != entry],
+        names=[name for name in names if name != entry and name not in modules],
+        modules=modules,
         write_back=passes_variables(sources),
     )
 

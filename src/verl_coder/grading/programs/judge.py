@@ -64,6 +64,7 @@ class Judge:
         self.provisional: dict[str, str] = spec["provisional"]
         self.resume = False
         self.confirmed = 0
+        self.own_names: set[str] = set()
         self.status: list[str] = []
         self.details: dict[int, dict[str, Any]] = {}
         self.load_error: dict[str, str] | None = None
@@ -115,6 +116,8 @@ class Judge:
                     if isinstance(v, type) and v.__module__ == "tests" and v.__base__ is object
                 }
             )
+        # What the prelude gives the checker (`from math import *`), the solution must not replace.
+        self.own_names = set(self.names)
         self._start()
         self.fresh_names = False
         if style == "module":
@@ -154,7 +157,11 @@ class Judge:
         entry = self.spec["entry"]
         if entry:
             self.names[entry["name"]] = RemoteFunction(self.candidate, 0, entry["name"])
+        for name in self.spec["modules"]:
+            self.names[name] = __import__(name)
         for name in self.spec["names"]:
+            if name in self.own_names:
+                continue
             found, value = self.candidate.describe(name)
             if found:
                 self.names[name] = value
