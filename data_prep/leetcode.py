@@ -85,7 +85,8 @@ _EXAMPLE = {
     "prompt": "from typing import *\n",
     "completion": "class Solution:\n    def double(self, nums: List[int]) -> List[int]:\n        return nums * 2\n",
     "entry_point": "Solution().double",
-    "test": "def check(candidate):\n    assert candidate(nums = [1]) == [1, 1]\n    assert candidate(nums = []) == []\n",
+    "test": "def check(candidate):\n"
+    "    assert candidate(nums = [1]) == [1, 1]\n    assert candidate(nums = []) == []\n",
     "input_output": [{"input": "nums = [1]", "output": "Error: never graded from"}],
     "response": "",
 }
