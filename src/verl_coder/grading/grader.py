@@ -1,6 +1,5 @@
 """`grade`: a solution against a test suite, over any sandbox."""
 
-import asyncio
 import json
 import secrets
 import weakref
@@ -159,14 +158,3 @@ def _answered(result: CommandResult | None, message: str) -> CommandResult:
     if result is None or result.status == "Error":
         raise SandboxUnavailableError(f"the sandbox could not run the programs: {message[:200]}")
     return result
-
-
-async def grade_many(
-    solutions: list[tuple[str, TestSuite]], sandbox: SandboxClient, *, stop_early: bool = False
-) -> list[TestReport]:
-    """Grade several at once; the client bounds how many requests are in flight."""
-    return list(
-        await asyncio.gather(
-            *(grade(code, tests, sandbox, stop_early=stop_early) for code, tests in solutions)
-        )
-    )
