@@ -23,6 +23,9 @@ from verl_coder.problems import AssertTests, CheckTests
 TEST_IDS = range(11, 511)
 """The paper's test split; never trained on, in any variant."""
 
+PLUS_TIMEOUT_S = 30.0
+"""A whole MBPP+ script is one test, with about a hundred inputs."""
+
 
 class MbppRecord(Record):
     """`full` and `sanitized`: the statement is `text` in one and `prompt` in the other."""
@@ -92,7 +95,7 @@ def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
     return Draft(
         problem_id=f"mbppplus/{record.task_id}",
         statement=record.prompt,
-        tests=(CheckTests(entry_point=entry_point, check=check),),
+        tests=(CheckTests(entry_point=entry_point, check=check, timeout_s=PLUS_TIMEOUT_S),),
         references=(record.code,),
         split=_split(record.task_id),
         difficulty="easy",
@@ -146,7 +149,7 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
     return Draft(
         problem_id=f"mbppplus/{number}",
         statement=record.prompt.strip().strip("'\"").strip(),
-        tests=(CheckTests(entry_point=record.entry_point, check=check.lstrip()),),
+        tests=(CheckTests(entry_point=record.entry_point, check=check.lstrip(), timeout_s=PLUS_TIMEOUT_S),),
         references=(record.canonical_solution,),
         split=_split(number),
         difficulty="easy",
