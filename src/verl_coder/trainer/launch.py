@@ -39,7 +39,9 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     check_run(config, run_dir)
     total = config.trainer.total_training_steps
     if total is not None and run_dir.finished_steps() >= total:
-        console.print(f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False)
+        console.print(
+            f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False, soft_wrap=True
+        )
         console.print(summary_table(json.loads(run_dir.summary.read_text())))
         return 0
     run_dir.path.mkdir(parents=True, exist_ok=True)
@@ -81,7 +83,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     plan.run_dir.drop_metrics_after(step)
     plan.run_dir.phase.unlink(missing_ok=True)
     if step:
-        console.print(f"resuming {plan.settings.out} after step {step}", highlight=False)
+        console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
         evaluated = any(record["step"] == 0 for record in plan.run_dir.read_metrics())
         with open_dict(plan.config):
             # The evaluation before training is in the metrics already.
