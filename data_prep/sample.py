@@ -1,4 +1,4 @@
-"""Sample problems for the tiny model: writes train.parquet, val.parquet and traces.parquet.
+"""Sample problems for the tiny model: writes train.parquet, validation.parquet and traces.parquet.
 
     python data_prep/sample.py --out data/sample
 
@@ -52,11 +52,11 @@ def main(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the splits, the examples and the traces.")] = 0,
 ) -> None:
-    """Write train.parquet, val.parquet (no statement in both) and traces.parquet."""
+    """Write train.parquet, validation.parquet (no statement in both) and traces.parquet."""
     try:
         training = list(problems("rl", train, seed=seed))
         write_rows((s.problem for s in training), out / "train.parquet")
-        write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "val.parquet")
+        write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "validation.parquet")
         teacher = [*training, *problems("sft", sft, seed=seed)]
         write_trace_rows(write_traces(teacher, seed=seed, direct_share=direct_share), out / "traces.parquet")
     except VerlCoderError as error:

@@ -30,7 +30,7 @@ def prepared(tmp_path_factory) -> Path:
 
 def test_it_writes_three_files_of_the_asked_sizes(prepared):
     rows = {file.name: pq.read_metadata(file).num_rows for file in prepared.iterdir()}
-    assert rows == {"train.parquet": 60, "val.parquet": 40, "traces.parquet": 85}
+    assert rows == {"train.parquet": 60, "validation.parquet": 40, "traces.parquet": 85}
 
 
 def test_rows_have_the_project_s_schema_and_parse(prepared):
@@ -46,7 +46,7 @@ def test_rows_have_the_project_s_schema_and_parse(prepared):
 def test_no_statement_is_in_both_files(prepared):
     first_line = [
         {row["prompt"][0]["content"].partition("\n")[0] for row in pq.read_table(prepared / name).to_pylist()}
-        for name in ("train.parquet", "val.parquet")
+        for name in ("train.parquet", "validation.parquet")
     ]
     assert len(first_line[0]) == 60
     assert not first_line[0] & first_line[1]
