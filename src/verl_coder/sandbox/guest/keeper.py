@@ -142,7 +142,7 @@ class Keeper:
         if null > 2:
             os.close(null)
         program.prepare_streams()
-        home = "/tmp" if self.config.namespaced else self.config.work_dir
+        home = root.HOME if self.config.namespaced else self.config.work_dir
         os.environ["HOME"] = os.environ["TMPDIR"] = home
         sys.argv = [home + "/main.py"]
         sys.path[:] = [home] + [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
@@ -313,7 +313,7 @@ class Keeper:
         page = 4096
         total = 0
         if self.config.namespaced:
-            disk = os.statvfs("/tmp")
+            disk = os.statvfs(root.HOME)
             total = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
         else:
@@ -334,9 +334,9 @@ class Keeper:
             return
         if config.namespaced:
             if not first:
-                linux.umount_detach("/tmp")
-                root.mount_tmpfs("/tmp", config.tmpfs_options)
-            self.empty_inodes = leftovers.inodes_in_use("/tmp")
+                linux.umount_detach(root.HOME)
+                root.mount_tmpfs(root.HOME, config.tmpfs_options)
+            self.empty_inodes = leftovers.inodes_in_use(root.HOME)
         else:
             leftovers.remove_tree(config.work_dir)
             os.mkdir(config.work_dir, 0o700)
@@ -354,7 +354,7 @@ class Keeper:
         with contextlib.suppress(OSError):
             os.unlink(self.home + "/main.py")
         if self.config.variant in ("range", "plain"):
-            return leftovers.inodes_in_use("/tmp") == self.empty_inodes
+            return leftovers.inodes_in_use(root.HOME) == self.empty_inodes
         # Here the folder belongs to the program, who may have changed it.
         return (
             self.config.variant != "single"

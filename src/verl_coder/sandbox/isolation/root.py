@@ -27,6 +27,10 @@ def visible_folders() -> list[str]:
     return kept
 
 
+HOME = "/box" if any(path.startswith("/tmp/") for path in visible_folders()) else "/tmp"
+"""Where the private tmpfs is: not over an interpreter that lives below /tmp."""
+
+
 def open_sources() -> dict[str, int]:
     """O_PATH descriptors of everything that is bound into the root, opened while the paths are reachable."""
     paths = [path for path in visible_folders() if not os.path.islink(path)]
@@ -56,7 +60,7 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
         if os.path.islink(path):
             os.makedirs("." + os.path.dirname(path), exist_ok=True)
             os.symlink(os.readlink(path), "." + path)
-    for name, target in (("fd", "/proc/self/fd"), ("shm", "/tmp"), ("stdin", "/proc/self/fd/0")):
+    for name, target in (("fd", "/proc/self/fd"), ("shm", HOME), ("stdin", "/proc/self/fd/0")):
         os.symlink(target, f"dev/{name}")
     os.symlink("/proc/self/fd/1", "dev/stdout")
     os.symlink("/proc/self/fd/2", "dev/stderr")
@@ -68,9 +72,9 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
         with open(f"etc/{name}", "w") as file:
             file.write(text)
     os.makedirs("proc")
-    os.makedirs("tmp")
+    os.makedirs("." + HOME, exist_ok=True)
     _mount_proc()
-    mount_tmpfs("./tmp", tmpfs_options)
+    mount_tmpfs("." + HOME, tmpfs_options)
     linux.pivot_root_here()
     flags = linux.MS_REMOUNT | MS_BIND | linux.MS_RDONLY | MS_NOSUID | MS_NODEV
     linux.mount("none", "/", None, flags)
