@@ -1,10 +1,6 @@
 """What a model reads after its program ran."""
 
-import pytest
-
-pytest.importorskip("verl_coder.sandbox")
 from verl_coder.sandbox import CommandResult
-
 from verl_coder.tools.output import cut_middle, format_output
 
 
