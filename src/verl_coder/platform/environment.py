@@ -12,6 +12,8 @@ CPU_ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Several processes share few cores: a thread that waits for its team must not spin.
+    "OMP_WAIT_POLICY": "PASSIVE",
     "RAY_DEDUP_LOGS": "0",
     # Ray gives its workers the lowest priority but four; on a machine of few cores that starves training.
     "RAY_worker_niceness": "0",
