@@ -29,3 +29,15 @@ def test_without_it_the_plugin_does_nothing() -> None:
         "print('cpu' in r.registered_names(), m.version is version)"
     )
     assert _python(code) == "False True"
+
+
+def test_vllm_loads_our_plugin_and_only_the_cpu_platform_changes_how_it_waits() -> None:
+    code = (
+        "from importlib.metadata import entry_points\n"
+        "from vllm.distributed.device_communicators.shm_broadcast import SpinCondition as s\n"
+        "before = s.wait\n"
+        "[e.load()() for e in entry_points(group='vllm.general_plugins') if e.name == 'verl_coder_cpu']\n"
+        "print(s.wait is before)"
+    )
+    assert _python(code) == "True"
+    assert _python(code, VERL_PLATFORM="cpu") == "False"
