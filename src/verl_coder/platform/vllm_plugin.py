@@ -25,4 +25,4 @@ def register() -> None:
         # A notification may have been dropped (the writer keeps one): never sleep without end.
         original(self, min(timeout_ms, _WAIT_MS) if timeout_ms is not None else _WAIT_MS)
 
-    SpinCondition.wait = wait
+    SpinCondition.wait = wait  # type: ignore[method-assign]
