@@ -34,7 +34,7 @@ def test_it_writes_three_files_of_the_asked_sizes(prepared):
 
 
 def test_rows_have_the_project_s_schema_and_parse(prepared):
-    for name, split in (("train", "train"), ("val", "test")):
+    for name, split in (("train", "train"), ("validation", "test")):
         table = pq.read_table(prepared / f"{name}.parquet")
         for field in table.schema:
             assert field.name not in ROW_SCHEMA.names or field.type == ROW_SCHEMA.field(field.name).type
