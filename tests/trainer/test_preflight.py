@@ -15,6 +15,16 @@ from verl_coder.trainer.plan import TrainRequest, make_plan
 from verl_coder.trainer.settings import parse_settings
 
 
+_SMALL_MICRO_BATCHES = tuple(
+    f"actor_rollout_ref.{key}_per_gpu=1"
+    for key in (
+        "actor.ppo_micro_batch_size",
+        "rollout.log_prob_micro_batch_size",
+        "ref.log_prob_micro_batch_size",
+    )
+)
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
     """The smallest recipe, composed once."""
@@ -86,7 +96,8 @@ def test_too_little_disk_is_named(
     ("overrides", "message"),
     [
         (("actor_rollout_ref.actor.ppo_mini_batch_size=5",), "multiple of"),
-        (("actor_rollout_ref.rollout.n=1",), "GRPO"),
+        (("actor_rollout_ref.rollout.n=1", *_SMALL_MICRO_BATCHES), "GRPO"),
+        (("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=48",), "log_prob_micro_batch_size"),
         (("data.max_response_length=9000",), "max_model_len"),
         (("trainer.total_training_steps=0",), "total_training_steps"),
     ],

@@ -80,7 +80,8 @@ def print_plan(plan: Plan, console: Console) -> None:
 def _make_resumable(plan: Plan, console: Console) -> None:
     """Bring the folder to the state of its last checkpoint, and write the resolved configuration."""
     step = plan.run_dir.checkpoint_step()
-    plan.run_dir.drop_metrics_after(step)
+    # Without a checkpoint everything is done again, the evaluation before training too.
+    plan.run_dir.drop_metrics_after(step if step else -1)
     plan.run_dir.phase.unlink(missing_ok=True)
     if step:
         console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)

@@ -62,6 +62,7 @@ def check_batch_sizes(config: DictConfig) -> None:
             f"data.train_batch_size={batch} must be a multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}"
         )
     rollout = config.actor_rollout_ref.rollout
+    check_micro_batches(config)
     if config.algorithm.adv_estimator == "grpo" and rollout.n < 2:
         raise ConfigError(
             f"actor_rollout_ref.rollout.n={rollout.n}: GRPO compares samples of a prompt, use 2 or more"
@@ -76,6 +77,37 @@ def check_batch_sizes(config: DictConfig) -> None:
         raise ConfigError(
             f"trainer.total_training_steps={config.trainer.total_training_steps}: use 1 or more"
         )
+
+
+def check_micro_batches(config: DictConfig) -> None:
+    """Without dynamic batch sizes, each worker's rows must be a multiple of its micro-batch."""
+    actor, rollout, ref = (config.actor_rollout_ref[name] for name in ("actor", "rollout", "ref"))
+    workers = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    for place, rows, dynamic, size in (
+        (
+            "actor.ppo_micro_batch_size_per_gpu",
+            actor.ppo_mini_batch_size * rollout.n,
+            actor.use_dynamic_bsz,
+            actor.ppo_micro_batch_size_per_gpu,
+        ),
+        (
+            "rollout.log_prob_micro_batch_size_per_gpu",
+            config.data.train_batch_size * rollout.n,
+            rollout.log_prob_use_dynamic_bsz,
+            rollout.log_prob_micro_batch_size_per_gpu,
+        ),
+        (
+            "ref.log_prob_micro_batch_size_per_gpu",
+            config.data.train_batch_size * rollout.n,
+            ref.log_prob_use_dynamic_bsz,
+            ref.log_prob_micro_batch_size_per_gpu,
+        ),
+    ):
+        if size and not dynamic and rows % (size * workers):
+            raise ConfigError(
+                f"actor_rollout_ref.{place}={size}: the {rows} samples of a batch on {workers} worker(s) are no "
+                "multiple of it"
+            )
 
 
 def check_model(path: str) -> None:
