@@ -14,7 +14,6 @@ from verl_coder.trainer import preflight
 from verl_coder.trainer.plan import TrainRequest, make_plan
 from verl_coder.trainer.settings import parse_settings
 
-
 _SMALL_MICRO_BATCHES = tuple(
     f"actor_rollout_ref.{key}_per_gpu=1"
     for key in (
