@@ -16,6 +16,9 @@ from verl_coder.problems import Problem
 
 Verify = Callable[[Problem], Awaitable[Verdict]]
 
+MAX_PENDING_BYTES = 64 * 2**20
+"""Tests of all candidates under way: huge ones must not fill the memory of a machine with many cores."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyOptions:
@@ -110,25 +113,30 @@ async def verify_all(
 ) -> AsyncIterator[tuple[Candidate, Problem, Verdict]]:
     """Each candidate in order with its first reading that passes, else with the first reading's verdict.
 
-    Memory is the candidates under way. What the cache knows is not run again.
+    Memory is the candidates under way, see MAX_PENDING_BYTES. What the cache knows is not run again.
     """
     async with open_verifier(options) as (verify, window):
-        pending: deque[tuple[Candidate, asyncio.Task[tuple[Problem, Verdict]]]] = deque()
+        pending: deque[tuple[Candidate, int, asyncio.Task[tuple[Problem, Verdict]]]] = deque()
+        pending_bytes = 0
         try:
             for candidate in candidates:
-                pending.append((candidate, asyncio.create_task(_first_passing(candidate, verify, cache))))
+                size = len(candidate.problems[0].tests.to_json())
                 # Twice the window, because the oldest may be slow while the others are done.
-                while len(pending) >= 2 * window:
-                    done, task = pending.popleft()
+                while len(pending) >= 2 * window or (pending and pending_bytes + size > MAX_PENDING_BYTES):
+                    done, done_bytes, task = pending.popleft()
+                    pending_bytes -= done_bytes
                     yield done, *await task
+                task = asyncio.create_task(_first_passing(candidate, verify, cache))
+                pending.append((candidate, size, task))
+                pending_bytes += size
                 await asyncio.sleep(0)
             while pending:
-                done, task = pending.popleft()
+                done, _, task = pending.popleft()
                 yield done, *await task
         finally:
-            for _, task in pending:
+            for _, _, task in pending:
                 task.cancel()
-            await asyncio.gather(*(task for _, task in pending), return_exceptions=True)
+            await asyncio.gather(*(task for _, _, task in pending), return_exceptions=True)
 
 
 async def _first_passing(
