@@ -83,6 +83,10 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
     tools = request.tools or rollout.multi_turn.tool_config_path
     if tools:
         rollout.multi_turn.tool_config_path = str(resolve_content_path(str(tools)))
+    if rollout.agent.agent_loop_config_path:
+        rollout.agent.agent_loop_config_path = str(
+            resolve_content_path(str(rollout.agent.agent_loop_config_path))
+        )
 
 
 def preparation(plan: Plan) -> str | None:
