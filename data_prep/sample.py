@@ -7,7 +7,6 @@ every training problem: `problem_id` (that of the row), `messages` (a list of `{
 a tool call stands in the assistant's content as hermes text, its result is a message of role `tool`) and `source`.
 """
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,7 @@ import typer
 
 from verl_coder.data.writer import write_rows
 from verl_coder.errors import VerlCoderError
+from verl_coder.files import whole_file
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.traces import Trace, write_traces
 
@@ -36,10 +36,8 @@ def write_trace_rows(traces: Iterable[Trace], path: Path) -> None:
         {"problem_id": t.problem.problem_id, "messages": list(t.messages), "source": "sample-teacher"}
         for t in traces
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA), temporary, compression="zstd")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA), temporary, compression="zstd")
 
 
 def main(

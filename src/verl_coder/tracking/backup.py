@@ -5,13 +5,14 @@ trainer only ever writes a small local file, and nothing is lost while the serve
 """
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from verl_coder.files import write_durably
 
 _NAME = re.compile(r"step_(\d+)\.json")
 
@@ -51,33 +52,6 @@ class StepBackup:
         for later in self.steps():
             if later > step:
                 self.path(later).unlink()
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a whole file or nothing, and be sure that it is on the disk before returning; OSError if not."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line and sync it; when the disk is full the file is as before and OSError is raised."""
-    with path.open("ab") as file:
-        before = file.seek(0, os.SEEK_END)
-        try:
-            file.write(line.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:
-            os.truncate(path, before)
-            raise
 
 
 def plain(value: Any) -> Any:

@@ -21,12 +21,12 @@ def push(
     ] = 300.0,
 ) -> None:
     """Send the steps that the server lacks, in order, and check that it has them."""
+    import os
+
     from verl_coder.errors import ConfigError
     from verl_coder.tracking.sync_state import has_wandb_key
     from verl_coder.tracking.wandb_run import WandbPush
     from verl_coder.trainer.run_dir import RunDir
-
-    import os
 
     if not has_wandb_key(dict(os.environ)):
         raise ConfigError("W&B has no key of yours: set WANDB_API_KEY, or run `wandb login`")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
-from verl_coder.tracking.backup import StepBackup, write_durably
+from verl_coder.files import write_durably
+from verl_coder.tracking.backup import StepBackup
 
 MODES = ("online", "offline", "disabled")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"

@@ -95,8 +95,8 @@ class WandbPush:
         self._close()
         os.environ["WANDB_SILENT"] = "true"
         config_file = self._folder / "config.yaml"
-        config = OmegaConf.to_container(OmegaConf.load(config_file)) if config_file.is_file() else {}
-        assert isinstance(config, dict)
+        loaded = OmegaConf.to_container(OmegaConf.load(config_file)) if config_file.is_file() else {}
+        config: dict[str, Any] = {str(key): value for key, value in dict(loaded).items()}  # type: ignore[arg-type]
         config["linked_from"] = self.state.linked_from
         (self._folder / "wandb").mkdir(exist_ok=True)
         try:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from verl_coder.errors import CheckpointError
-from verl_coder.tracking.backup import write_durably
+from verl_coder.files import write_durably
 
 TRACKER = "latest_checkpointed_iteration.txt"
 MANIFEST = "manifest.json"

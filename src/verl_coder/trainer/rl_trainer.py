@@ -16,8 +16,9 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.errors import SandboxUnavailableError
+from verl_coder.files import write_atomically
 from verl_coder.trainer.masking import neutral_scores, unavailable_rows
-from verl_coder.trainer.run_dir import RunDir, write_atomically
+from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.settings import Settings, parse_settings
 
 

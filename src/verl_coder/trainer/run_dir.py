@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
+from verl_coder.files import write_atomically
 from verl_coder.tracking.backup import StepBackup
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: a temporary file beside it, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
 
 
 @dataclass(frozen=True)

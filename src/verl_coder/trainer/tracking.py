@@ -6,7 +6,8 @@ from typing import Any
 
 from verl.utils.tracking import Tracking
 
-from verl_coder.tracking.backup import append_line, plain
+from verl_coder.files import append_line
+from verl_coder.tracking.backup import plain
 from verl_coder.tracking.notices import Notices
 from verl_coder.trainer.run_dir import RunDir
 
