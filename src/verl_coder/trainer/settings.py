@@ -1,8 +1,9 @@
 """The `verl_coder:` section of a recipe: every key that is ours and not verl's."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 
@@ -33,6 +34,18 @@ class Settings:
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
     max_sandbox_unavailable_share: float = 0.25
     """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
+    wandb: str = "auto"
+    """online, offline (keep for a later push), disabled, or auto: $WANDB_MODE, else online where W&B has a key."""
+    wandb_finish_timeout_s: float = 20.0
+    """How long the end of a run waits for W&B; what it lacks then is sent by `verl-coder wandb push`."""
+    keep_best: bool = True
+    """Keep the checkpoint with the best held-out pass rate, beside the last trainer.max_actor_ckpt_to_keep."""
+    eval_samples: int = 0
+    """Sampled answers per problem of an evaluation, at the training temperature; 0: greedy answers only."""
+    eval_table_rows: int = 32
+    """Rows of the table of samples that each evaluation writes."""
+    curriculum: dict[str, Any] | None = None
+    """Stages over difficulty or measured pass rate, see trainer/curriculum.py; None trains on everything at once."""
 
 
 def parse_settings(section: DictConfig) -> Settings:
@@ -41,7 +54,9 @@ def parse_settings(section: DictConfig) -> Settings:
     unknown = sorted(set(section) - known)
     if unknown:
         raise ConfigError(f"verl_coder.{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
-    settings = Settings(**{str(key): value for key, value in section.items()})
+    plain = OmegaConf.to_container(section, resolve=True)
+    assert isinstance(plain, dict)
+    settings = Settings(**{str(key): value for key, value in plain.items()})
     if not 0 < settings.poll_interval_s <= 10:
         raise ConfigError(f"verl_coder.poll_interval_s is {settings.poll_interval_s}; it must be in (0, 10]")
     if not 0 <= settings.max_sandbox_unavailable_share <= 1:
@@ -49,4 +64,7 @@ def parse_settings(section: DictConfig) -> Settings:
             "verl_coder.max_sandbox_unavailable_share is "
             f"{settings.max_sandbox_unavailable_share}; it must be in [0, 1]"
         )
+    for name in ("wandb_finish_timeout_s", "eval_samples", "eval_table_rows"):
+        if getattr(settings, name) < 0:
+            raise ConfigError(f"verl_coder.{name} is {getattr(settings, name)}; it must be 0 or more")
     return settings
