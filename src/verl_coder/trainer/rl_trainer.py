@@ -17,23 +17,13 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.files import write_atomically
+from verl_coder.trainer.curriculum_training import CurriculumMixin
 from verl_coder.trainer.masking import neutral_scores, unavailable_rows
-from verl_coder.trainer.run_dir import RunDir
-from verl_coder.trainer.settings import Settings, parse_settings
+from verl_coder.trainer.stopping import StopMixin
 
 
-class CoderTrainerMixin(PPOTrainer):
+class CoderTrainerMixin(CurriculumMixin, StopMixin):
     """Short poll, masked samples without a verdict, tool statistics, and a file that tells the phase."""
-
-    @property
-    def settings(self) -> Settings:
-        """The recipe's `verl_coder:` section."""
-        return parse_settings(self.config.verl_coder)
-
-    @property
-    def run_dir(self) -> RunDir:
-        """The folder of this run."""
-        return RunDir(Path(self.settings.out))
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
@@ -44,7 +34,22 @@ class CoderTrainerMixin(PPOTrainer):
 
     def _enter_phase(self, phase: str) -> None:
         state = {"phase": phase, "step": self.global_steps, "total": self.total_training_steps}
-        write_atomically(self.run_dir.phase, json.dumps(state))
+        self._write_note(self.run_dir.phase, json.dumps(state))
+
+    def _write_note(self, path: Path, text: str) -> None:
+        """Write a small file that training can do without."""
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            self.notices.say(path.name, f"{path} cannot be written ({error}); training goes on")
+
+    @staticmethod
+    def _write_generations(*arguments: Any, **options: Any) -> None:
+        """verl's, but a full disk costs the file of samples and not the run."""
+        try:
+            PPOTrainer._write_generations(*arguments, **options)
+        except OSError as error:
+            print(f"warning: samples were not written ({error})", flush=True)
 
     def on_validate_begin(self) -> None:
         """Tell the phase and start its clock."""
@@ -59,12 +64,7 @@ class CoderTrainerMixin(PPOTrainer):
         timing = json.loads(path.read_text()) if path.is_file() else {}
         spent = time.monotonic() - self._validation_started
         timing["evaluation_s"] = timing.get("evaluation_s", 0.0) + spent
-        write_atomically(path, json.dumps(timing))
-
-    def on_step_begin(self) -> None:
-        """Tell the phase."""
-        self._enter_phase("training")
-        super().on_step_begin()
+        self._write_note(path, json.dumps(timing))
 
     # ---- samples without a verdict ------------------------------------------------------------
 
