@@ -19,13 +19,13 @@ from verl_coder.trainer.checkpoint_files import (
     read_best,
     step_folder,
 )
-from verl_coder.trainer.run_base import RunTrainer
+from verl_coder.trainer.recipe_trainer import RecipeTrainer
 
 STATE = "verl_coder.json"
 """Our own part of a checkpoint: what `checkpoint_state` returned."""
 
 
-class CheckpointMixin(RunTrainer):
+class CheckpointMixin(RecipeTrainer):
     """verl's save and load, made atomic, with the last K and the best kept, and our state beside verl's."""
 
     _saved_step: int = 0

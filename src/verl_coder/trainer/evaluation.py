@@ -14,6 +14,7 @@ from verl.utils import tensordict_utils as tu
 from verl_coder.files import write_atomically
 from verl_coder.trainer.checkpointing import CheckpointMixin
 from verl_coder.trainer.evaluation_report import Answer, evaluation_metrics, sample_table
+from verl_coder.trainer.recipe_trainer import read_plain
 from verl_coder.trainer.sampled_evaluation import SAMPLED
 
 
@@ -96,7 +97,7 @@ class EvaluationMixin(CheckpointMixin):
             for name in ("prompts", "responses")
         )
         scores = [float(row.sum()) for row in data["rm_scores"].unbind()]
-        uids, turns, extras = (_plain(data[name]) for name in ("uid", "num_turns", "extra_fields"))
+        uids, turns, extras = (read_plain(data[name]) for name in ("uid", "num_turns", "extra_fields"))
         answers = []
         for i, uid in enumerate(uids):
             row, extra = place[uid], dict(extras[i] or {})
@@ -177,9 +178,3 @@ def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Rows to columns; None where a row lacks a key."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {name: [row.get(name) for row in rows] for name in names}
-
-
-def _plain(column: Any) -> list[Any]:
-    return [
-        getattr(value, "data", value) for value in (column.tolist() if hasattr(column, "tolist") else column)
-    ]

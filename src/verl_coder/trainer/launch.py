@@ -101,6 +101,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         f"{rollout.multi_turn.max_assistant_turns} turns",
         "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "
         f"entropy {actor.entropy_coeff:g}",
+        "sources": plan.settings.composite.describe(),
         "steps": config.trainer.total_training_steps or f"{config.trainer.total_epochs} epochs",
         "output": plan.settings.out,
         "resumes from step": plan.run_dir.checkpoint_step(),

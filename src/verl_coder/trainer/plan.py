@@ -96,12 +96,17 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
     tools = request.tools or rollout.multi_turn.tool_config_path
     if tools:
         rollout.multi_turn.tool_config_path = str(resolve_content_path(str(tools)))
+    teacher = config.verl_coder.get("teacher")
+    if teacher and teacher.get("traces"):
+        teacher.traces = str(resolve_content_path(str(teacher.traces)))
 
 
 def preparation(plan: Plan) -> str | None:
-    """The recipe's command that makes its data, if a data file is missing."""
-    data = plan.config.data
-    missing = [p for name in ("train_files", "val_files") for p in file_list(data[name]) if not p.is_file()]
+    """The recipe's command that makes its data, if a data file or the teacher's traces are missing."""
+    data, composite = plan.config.data, plan.settings.composite
+    files = [path for name in ("train_files", "val_files") for path in file_list(data[name])]
+    files += file_list(composite.teacher.traces if composite.uses_teacher else None)
+    missing = [path for path in files if not path.is_file()]
     return plan.settings.prepare if missing else None
 
 

@@ -14,8 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA
+from verl_coder.trainer.preflight_composite import check_composite
 from verl_coder.trainer.preflight_curriculum import check_curriculum
+from verl_coder.trainer.preflight_lora import check_lora
 from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.settings import parse_settings
 
 BYTES_PER_PARAMETER_ON_DISK = 16
 """fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
@@ -26,11 +29,14 @@ def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True
     check_batch_sizes(config)
     check_checkpoint_settings(config, run_dir)
     check_model(str(config.actor_rollout_ref.model.path))
+    check_lora(config)
     if data_is_there:
         check_data(config)
     check_reward(config.reward.custom_reward_function)
     check_tools(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
     check_curriculum(config, run_dir, data_is_there=data_is_there)
+    composite = parse_settings(config.verl_coder).composite
+    check_composite(config, composite, data_is_there=data_is_there)
     run_dir.check_shape(config)
     check_disk(config, run_dir.path)
 

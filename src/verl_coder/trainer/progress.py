@@ -62,9 +62,10 @@ class RunProgress:
                     self._seconds.append(
                         record["data"]["timing_s/step"] + record["data"].get("timing_s/testing", 0.0)
                     )
-                line_text = step_line(record["step"], record["data"], self._total, self._left_s(record["step"]))
+                line_text = step_line(
+                    record["step"], record["data"], self._total, self._left_s(record["step"])
+                )
                 self._bar.console.print(line_text, highlight=False, soft_wrap=True)
-
 
     def _left_s(self, step: int) -> float | None:
         """Seconds left at the pace of the last steps, evaluations included."""
@@ -112,8 +113,13 @@ def step_line(step: int, data: dict[str, Any], total: int = 0, left_s: float | N
 
 
 def _losses(data: dict[str, Any]) -> str:
-    further = {key: key.removeprefix("actor/").removesuffix("_loss") for key in data if key.startswith("actor/")}
-    named = {**LOSSES, **{key: word for key, word in further.items() if key.endswith("_loss") and key not in LOSSES}}
+    further = {
+        key: key.removeprefix("actor/").removesuffix("_loss") for key in data if key.startswith("actor/")
+    }
+    named = {
+        **LOSSES,
+        **{key: word for key, word in further.items() if key.endswith("_loss") and key not in LOSSES},
+    }
     return " ".join(f"{word} {data[key]:+.4f}" for key, word in named.items() if key in data)
 
 

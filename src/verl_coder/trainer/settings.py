@@ -1,11 +1,12 @@
 """The `verl_coder:` section of a recipe: every key that is ours and not verl's."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
+from verl_coder.trainer.composite_settings import SECTIONS, CompositeSettings, parse_composite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +47,27 @@ class Settings:
     """Rows of the table of samples that each evaluation writes."""
     curriculum: dict[str, Any] | None = None
     """Stages over difficulty or measured pass rate, see trainer/curriculum.py; None trains on everything at once."""
+    mask_overlong: bool = False
+    """Train on no sample that was cut off at the response length (DAPO's over-long filtering)."""
+    mask_void_turns: bool = False
+    """Train on no sample whose last turn has neither a tool call nor code (SimpleTIR's filter)."""
+    composite: CompositeSettings = field(default_factory=CompositeSettings)
+    """The sections `losses`, `teacher` and `self_sft` (see trainer/composite_settings.py)."""
 
 
 def parse_settings(section: DictConfig) -> Settings:
     """The section as Settings; ConfigError names an unknown key or a value out of range."""
-    known = {field.name for field in fields(Settings)}
-    unknown = sorted(set(section) - known)
+    plain = {item.name for item in fields(Settings)} - {"composite"}
+    unknown = sorted(set(section) - plain - set(SECTIONS))
     if unknown:
-        raise ConfigError(f"verl_coder.{unknown[0]}: no such setting; there are {', '.join(sorted(known))}")
-    plain = OmegaConf.to_container(section, resolve=True)
-    assert isinstance(plain, dict)
-    settings = Settings(**{str(key): value for key, value in plain.items()})
+        known = ", ".join(sorted(plain | set(SECTIONS)))
+        raise ConfigError(f"verl_coder.{unknown[0]}: no such setting; there are {known}")
+    values = OmegaConf.to_container(section, resolve=True)
+    assert isinstance(values, dict)
+    settings = Settings(
+        composite=parse_composite({name: values.pop(name) for name in SECTIONS if name in values}),
+        **{str(key): value for key, value in values.items()},
+    )
     if not 0 < settings.poll_interval_s <= 10:
         raise ConfigError(f"verl_coder.poll_interval_s is {settings.poll_interval_s}; it must be in (0, 10]")
     if not 0 <= settings.max_sandbox_unavailable_share <= 1:
