@@ -1,4 +1,4 @@
-"""Samples without a verdict: the sandbox did not answer, so the sample is neither right nor wrong."""
+"""Samples that are not trained on: those without a verdict, cut off ones, and ones whose last turn is void."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from verl_coder.extraction import extract_code
+
 
 def unavailable_rows(extra_fields: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """(B,) bool: the sandbox failed the sample's tool call or its grading."""
+    """(B,) bool: the sandbox failed the sample's tool call or its grading, so it is neither right nor wrong."""
     return np.array(
         [
             bool(fields.get("tool_sandbox_unavailable"))
@@ -35,3 +37,26 @@ def neutral_scores(scores: torch.Tensor, uids: Sequence[str], unavailable: np.nd
         if not known.any():
             result[torch.from_numpy(members)] = 0.0
     return result
+
+
+def is_overlong(response_ids: torch.Tensor, *, end_of_turn: set[int], max_tokens: int) -> bool:
+    """A response, (T,) tokens, that was cut off: at the response length, or before the turn's end (DAPO)."""
+    return len(response_ids) >= max_tokens or int(response_ids[-1]) not in end_of_turn
+
+
+def last_turn(response_ids: torch.Tensor, response_mask: torch.Tensor) -> torch.Tensor:
+    """The tokens of the last assistant turn, both (T,): the last run of ones in the mask."""
+    ones = torch.nonzero(response_mask).flatten()
+    if not len(ones):
+        return response_ids[:0]
+    gaps = torch.nonzero(ones.diff() > 1).flatten()
+    first = ones[gaps[-1] + 1] if len(gaps) else ones[0]
+    return response_ids[first : ones[-1] + 1]
+
+
+def is_void_turn(text: str) -> bool:
+    """An assistant's last turn with neither a whole tool call nor code (SimpleTIR, arXiv 2509.02479)."""
+    opened = text.rfind("<tool_call>")
+    if opened >= 0 and "</tool_call>" in text[opened:]:
+        return False
+    return extract_code(text) is None

@@ -6,34 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import transfer_queue as tq
-from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from verl_coder.errors import SandboxUnavailableError
 from verl_coder.files import write_atomically
-from verl_coder.trainer.masking import neutral_scores, unavailable_rows
-from verl_coder.trainer.run_dir import RunDir
-from verl_coder.trainer.settings import Settings, parse_settings
+from verl_coder.trainer.curriculum_training import CurriculumMixin
+from verl_coder.trainer.recipe_trainer import read_extra_fields
+from verl_coder.trainer.sample_masks import SampleMasksMixin
+from verl_coder.trainer.stopping import StopMixin
+from verl_coder.trainer.teacher_guided import TeacherGuidedMixin
 
 
-class CoderTrainerMixin(PPOTrainer):
-    """Short poll, masked samples without a verdict, tool statistics, and a file that tells the phase."""
-
-    @property
-    def settings(self) -> Settings:
-        """The recipe's `verl_coder:` section."""
-        return parse_settings(self.config.verl_coder)
-
-    @property
-    def run_dir(self) -> RunDir:
-        """The folder of this run."""
-        return RunDir(Path(self.settings.out))
+class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, StopMixin):
+    """Short poll, masks, three-source update, curriculum, evaluation, checkpoints, statistics, the phase file."""
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
@@ -44,7 +32,22 @@ class CoderTrainerMixin(PPOTrainer):
 
     def _enter_phase(self, phase: str) -> None:
         state = {"phase": phase, "step": self.global_steps, "total": self.total_training_steps}
-        write_atomically(self.run_dir.phase, json.dumps(state))
+        self._write_note(self.run_dir.phase, json.dumps(state))
+
+    def _write_note(self, path: Path, text: str) -> None:
+        """Write a small file that training can do without."""
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            self.notices.say(path.name, f"{path} cannot be written ({error}); training goes on")
+
+    @staticmethod
+    def _write_generations(*arguments: Any, **options: Any) -> None:
+        """verl's, but a full disk costs the file of samples and not the run."""
+        try:
+            PPOTrainer._write_generations(*arguments, **options)
+        except OSError as error:
+            print(f"warning: samples were not written ({error})", flush=True)
 
     def on_validate_begin(self) -> None:
         """Tell the phase and start its clock."""
@@ -59,58 +62,7 @@ class CoderTrainerMixin(PPOTrainer):
         timing = json.loads(path.read_text()) if path.is_file() else {}
         spent = time.monotonic() - self._validation_started
         timing["evaluation_s"] = timing.get("evaluation_s", 0.0) + spent
-        write_atomically(path, json.dumps(timing))
-
-    def on_step_begin(self) -> None:
-        """Tell the phase."""
-        self._enter_phase("training")
-        super().on_step_begin()
-
-    # ---- samples without a verdict ------------------------------------------------------------
-
-    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        unavailable, rows = self._unavailable(batch)
-        share = float(unavailable.sum()) / max(rows, 1)
-        metrics["sandbox/unavailable_share"] = share
-        if share > self.settings.max_sandbox_unavailable_share:
-            raise SandboxUnavailableError(
-                f"step {self.global_steps}: {share:.0%} of the samples have no verdict because the sandbox did "
-                "not answer (verl_coder.max_sandbox_unavailable_share); the last checkpoint is kept"
-            )
-        if unavailable.any():
-            self._mask(batch, unavailable)
-        return super()._compute_advantage(batch, metrics)
-
-    def _unavailable(self, batch: KVBatchMeta) -> tuple[np.ndarray, int]:
-        """(B,) rows without a verdict, and the number of rows that are not padding."""
-        real = np.array([not tag.get("is_padding", False) for tag in batch.tags], dtype=bool)
-        return unavailable_rows(read_extra_fields(batch)) & real, int(real.sum())
-
-    def _mask(self, batch: KVBatchMeta, unavailable: np.ndarray) -> None:
-        data = tq.kv_batch_get(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            select_fields=["uid", "rm_scores", "response_mask", "loss_mask"],
-        )
-        per_token = [row.clone() for row in data["rm_scores"].unbind()]
-        scores = torch.stack([row.sum() for row in per_token])
-        for row, score in zip(
-            per_token, neutral_scores(scores, read_plain(data["uid"]), unavailable), strict=True
-        ):
-            row.zero_()
-            row[-1] = score
-        fields = {"rm_scores": torch.nested.as_nested_tensor(per_token, layout=torch.jagged)}
-        for name in ("response_mask", "loss_mask"):
-            rows = [
-                torch.zeros_like(row) if masked else row
-                for row, masked in zip(data[name].unbind(), unavailable, strict=True)
-            ]
-            fields[name] = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
-        tq.kv_batch_put(
-            keys=batch.keys,
-            partition_id=batch.partition_id,
-            fields=TensorDict(fields, batch_size=len(batch)),
-        )
+        self._write_note(path, json.dumps(timing))
 
     # ---- statistics ---------------------------------------------------------------------------
 
@@ -146,17 +98,6 @@ class CoderTrainerMixin(PPOTrainer):
         metrics["val-aux/tool_calls/mean"] = float(calls.mean())
         metrics["val-aux/tool_calls/rate"] = float((calls > 0).mean())
         return metrics
-
-
-def read_plain(column: Any) -> list[Any]:
-    """A non-tensor column of TransferQueue as a list: it comes back in one of three containers."""
-    return [getattr(value, "data", value) for value in column]
-
-
-def read_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
-    """What the agent loop, the tools and the reward function reported, one dict per row of the batch."""
-    data = tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=["extra_fields"])
-    return [dict(field or {}) for field in read_plain(data["extra_fields"])]
 
 
 def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:

@@ -1,0 +1,65 @@
+"""What the trainer's parts share: the recipe's own settings, and reading a batch out of TransferQueue."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transfer_queue as tq
+from tensordict import TensorDict
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
+
+from verl_coder.tracking.notices import Notices
+from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.settings import Settings, parse_settings
+
+
+class RecipeTrainer(PPOTrainer):
+    """verl's trainer, which knows the recipe's `verl_coder:` section."""
+
+    @property
+    def settings(self) -> Settings:
+        """The recipe's `verl_coder:` section."""
+        return parse_settings(self.config.verl_coder)
+
+    @property
+    def run_dir(self) -> RunDir:
+        """The folder of this run."""
+        return RunDir(Path(self.settings.out))
+
+    @property
+    def notices(self) -> Notices:
+        """Warnings, each said once."""
+        if not hasattr(self, "_notices"):
+            self._notices = Notices(self.run_dir.notices)
+        return self._notices
+
+
+def read_plain(column: Any) -> list[Any]:
+    """A non-tensor column of TransferQueue as a list: it comes back in one of three containers."""
+    return [getattr(value, "data", value) for value in column]
+
+
+def read_columns(batch: KVBatchMeta, *names: str) -> Any:
+    """The named columns of the batch that exist, as a TensorDict."""
+    return tq.kv_batch_get(keys=batch.keys, partition_id=batch.partition_id, select_fields=list(names))
+
+
+def read_extra_fields(batch: KVBatchMeta) -> list[dict[str, Any]]:
+    """What the agent loop, the tools and the reward function reported, one dict per row of the batch."""
+    return [dict(field or {}) for field in read_plain(read_columns(batch, "extra_fields")["extra_fields"])]
+
+
+def jagged(rows: list[torch.Tensor]) -> torch.Tensor:
+    """Rows of unequal length as one tensor, in the form that verl keeps them."""
+    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+
+
+def write_columns(batch: KVBatchMeta, columns: dict[str, list[torch.Tensor]]) -> None:
+    """Put per-token columns of all rows of the batch into TransferQueue, replacing those of the same name."""
+    fields = {name: jagged(rows) for name, rows in columns.items()}
+    tq.kv_batch_put(
+        keys=batch.keys,
+        partition_id=batch.partition_id,
+        fields=TensorDict(fields, batch_size=len(batch)),
+    )

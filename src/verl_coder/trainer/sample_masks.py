@@ -1,0 +1,82 @@
+"""Masks samples before the advantages are computed, as the recipe asks (see masking.py for what counts)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from transfer_queue import KVBatchMeta
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.trainer.masking import is_overlong, is_void_turn, last_turn, neutral_scores, unavailable_rows
+from verl_coder.trainer.recipe_trainer import (
+    RecipeTrainer,
+    read_columns,
+    read_extra_fields,
+    read_plain,
+    write_columns,
+)
+
+
+class SampleMasksMixin(RecipeTrainer):
+    """A masked sample keeps its row and trains no token: not by the policy term, KL, entropy, nor self-SFT."""
+
+    def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
+        real = np.array([not tag.get("is_padding", False) for tag in batch.tags], dtype=bool)
+        unavailable = unavailable_rows(read_extra_fields(batch)) & real
+        share = float(unavailable.sum()) / max(int(real.sum()), 1)
+        metrics["sandbox/unavailable_share"] = share
+        if share > self.settings.max_sandbox_unavailable_share:
+            raise SandboxUnavailableError(
+                f"step {self.global_steps}: {share:.0%} of the samples have no verdict because the sandbox did "
+                "not answer (verl_coder.max_sandbox_unavailable_share); the last checkpoint is kept"
+            )
+        masked = unavailable.copy()
+        for name, wanted, judge in (
+            ("overlong", self.settings.mask_overlong, self._is_overlong),
+            ("void_turn", self.settings.mask_void_turns, self._is_void),
+        ):
+            if wanted:
+                found = _judge_rows(batch, judge) & real
+                metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
+                masked |= found
+        if masked.any():
+            _mask(batch, masked, unavailable)
+        return super()._compute_advantage(batch, metrics)
+
+    def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
+        ends = {self.tokenizer.eos_token_id}
+        return is_overlong(response_ids, end_of_turn=ends, max_tokens=self.config.data.max_response_length)
+
+    def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
+        return is_void_turn(self.tokenizer.decode(last_turn(response_ids, response_mask).tolist()))
+
+
+def _judge_rows(batch: KVBatchMeta, judge: Callable[[torch.Tensor, torch.Tensor], bool]) -> np.ndarray:
+    """(B,) bool: what `judge` says of each row's response and its mask."""
+    data = read_columns(batch, "responses", "response_mask")
+    return np.array(
+        [judge(*row) for row in zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)],
+        dtype=bool,
+    )
+
+
+def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> None:
+    """Zero the masks of `masked` rows; those without a verdict also get a neutral score."""
+    data = read_columns(batch, "uid", "rm_scores", "response_mask", "loss_mask")
+    columns: dict[str, list[torch.Tensor]] = {
+        name: [
+            torch.zeros_like(row) if hidden else row
+            for row, hidden in zip(data[name].unbind(), masked, strict=True)
+        ]
+        for name in ("response_mask", "loss_mask")
+    }
+    if unavailable.any():
+        per_token = [row.clone() for row in data["rm_scores"].unbind()]
+        scores = torch.stack([row.sum() for row in per_token])
+        neutral = neutral_scores(scores, read_plain(data["uid"]), unavailable)
+        for row, score in zip(per_token, neutral, strict=True):
+            row.zero_()
+            row[-1] = score
+        columns["rm_scores"] = per_token
+    write_columns(batch, columns)

@@ -1,0 +1,192 @@
+"""A teacher's traces: conversations in a Parquet file, tokenised exactly as the rollout tokenises its own.
+
+Columns: `problem_id` (string, may be empty) and `messages`, a list of `{role, content}` with the prompt included.
+A tool call stands in the assistant's content, in the form that the rollout's parser reads (hermes: `<tool_call>`),
+or in the message's `tool_calls` as the OpenAI API returns it; a tool's result is a message of role `tool`.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from verl_coder.errors import DataError
+
+COLUMNS = ("problem_id", "messages")
+_ROLES = {"system", "user", "assistant", "tool"}
+
+
+class TraceError(ValueError):
+    """A trace that cannot be trained on; the message says why, its reader says where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One conversation that solves `problem_id`."""
+
+    problem_id: str
+    messages: tuple[dict[str, Any], ...]
+
+    @property
+    def prompt_length(self) -> int:
+        """Messages before the first assistant turn."""
+        return next((i for i, m in enumerate(self.messages) if m["role"] == "assistant"), len(self.messages))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceRow:
+    """A tokenised trace. `loss_mask` is 1 on the assistant's tokens, 0 on a tool's output and on the template's."""
+
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    loss_mask: tuple[int, ...]
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """All traces of a file. DataError names the file, the row and what is wrong with it."""
+    place = f"verl_coder.teacher.traces: {path}"
+    if not path.is_file():
+        raise DataError(
+            f"{place}: no such file (make the tiny ones with `verl-coder tiny traces --out {path}`)"
+        )
+    try:
+        names = pq.read_schema(path).names
+    except Exception as error:
+        raise DataError(f"{place} is not a Parquet file ({str(error).splitlines()[0]})") from error
+    missing = [name for name in COLUMNS if name not in names]
+    if missing:
+        if "input_ids" in names:
+            raise DataError(
+                f"{place} holds token ids, which belong to one tokenizer: give the conversations, `messages`"
+            )
+        raise DataError(f"{place} lacks the column {missing[0]!r}; it has {', '.join(names)}")
+    traces = []
+    for index, row in enumerate(pq.read_table(path, columns=list(COLUMNS)).to_pylist()):
+        try:
+            traces.append(_trace(row))
+        except TraceError as error:
+            raise DataError(f"{place}, row {index}: {error}") from error
+    if not traces:
+        raise DataError(f"{place} is empty")
+    return traces
+
+
+def _trace(row: Mapping[str, Any]) -> Trace:
+    messages = [
+        {key: value for key, value in message.items() if value is not None}
+        for message in row["messages"] or []
+    ]
+    for message in messages:
+        if message.get("role") not in _ROLES:
+            raise TraceError(f"a message of role {message.get('role')!r}")
+    if not messages or messages[0]["role"] == "assistant":
+        raise TraceError("the conversation has no prompt")
+    if messages[-1]["role"] != "assistant":
+        raise TraceError(f"the conversation ends with a message of role {messages[-1]['role']!r}")
+    return Trace(problem_id=str(row["problem_id"] or ""), messages=tuple(messages))
+
+
+class TraceTokenizer:
+    """Turns traces into rows with verl's own builder of rollout tokens, so that a template is applied the same way.
+
+    As in a rollout, an assistant's turn is its text and the end-of-turn token, and what stands between two turns
+    is appended, never re-tokenised.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        model_type: str | None,
+        tool_schemas: Sequence[Mapping[str, Any]],
+        template_options: Mapping[str, Any] | None = None,
+        max_prompt_tokens: int,
+        max_response_tokens: int,
+    ) -> None:
+        from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
+
+        self._tokenizer = tokenizer
+        self._options = dict(template_options or {})
+        self._tools = [dict(schema) for schema in tool_schemas] or None
+        self._builder = create_continuous_token_builder(
+            tokenizer, hf_model_type=model_type, chat_template_kwargs=self._options
+        )
+        self._max_prompt_tokens, self._max_response_tokens = max_prompt_tokens, max_response_tokens
+
+    def row(self, trace: Trace) -> TraceRow | None:
+        """The trace's tokens, or None where prompt or response is longer than a rollout's may be."""
+        messages, at = list(trace.messages), trace.prompt_length
+        prompt = self._builder.build_initial_tokens(messages[:at], tools=self._tools)
+        tokens: list[int] = list(prompt)
+        mask: list[int] = []
+        if len(prompt) > self._max_prompt_tokens:
+            return None
+        while at < len(messages):
+            turn = self._builder.merge_assistant_tokens(tokens, self.turn_ids(messages[at]))
+            tokens, mask = turn.token_ids, self._builder.align_response_metadata(turn, mask)[0]
+            # Up to the assistant's next turn; the conversation ends with one.
+            end = next((i for i in range(at + 1, len(messages)) if messages[i]["role"] == "assistant"), None)
+            if end is None:
+                break
+            context = self._builder.merge_context_tokens(
+                messages[: at + 1], messages[:end], tokens, tools=self._tools
+            )
+            tokens, mask = context.token_ids, self._builder.align_response_metadata(context, mask)[0]
+            at = end
+        if len(mask) > self._max_response_tokens:
+            return None
+        return TraceRow(
+            prompt_ids=tuple(prompt), response_ids=tuple(tokens[len(prompt) :]), loss_mask=tuple(mask)
+        )
+
+    def turn_ids(self, message: Mapping[str, Any]) -> list[int]:
+        """What the policy would have to generate for an assistant's message: its text, then end of turn."""
+        ids = self._tokenizer.encode(self.turn_text(message), add_special_tokens=False)
+        return [*ids, self._tokenizer.eos_token_id]
+
+    def turn_text(self, message: Mapping[str, Any]) -> str:
+        """The text of an assistant's message; structured tool calls are written by the chat template."""
+        if not message.get("tool_calls"):
+            return str(message.get("content") or "")
+        prompt = [{"role": "user", "content": "-"}]
+        options = {**self._options, "tools": self._tools, "tokenize": False}
+        call = {**message, "tool_calls": [_with_object_arguments(c) for c in message["tool_calls"]]}
+        before = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **options)
+        after = self._tokenizer.apply_chat_template([*prompt, call], add_generation_prompt=False, **options)
+        if not after.startswith(before):
+            raise TraceError("the chat template does not append a turn with tool_calls to its prompt")
+        return str(after[len(before) :].partition(self._tokenizer.eos_token)[0])
+
+
+def _with_object_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
+    """An OpenAI tool call whose arguments are an object: the API sends them as JSON text."""
+    function = dict(call["function"])
+    if isinstance(function.get("arguments"), str):
+        function["arguments"] = json.loads(function["arguments"])
+    return {**call, "function": function}
+
+
+def rollout_tokenizer(config: Any, tokenizer: Any, model_type: str | None) -> TraceTokenizer:
+    """The TraceTokenizer of a recipe: its tools, its template options, its lengths."""
+    from omegaconf import OmegaConf
+    from verl.tools.tool_registry import load_all_tools
+
+    turns = config.actor_rollout_ref.rollout.multi_turn
+    with contextlib.redirect_stdout(io.StringIO()):  # every tool prints its schema when it is made
+        tools = load_all_tools(turns.tool_config_path, turns.get("function_tool_path"))
+    options: Any = config.data.get("apply_chat_template_kwargs") or {}
+    if OmegaConf.is_config(options):
+        options = OmegaConf.to_container(options)
+    return TraceTokenizer(
+        tokenizer,
+        model_type=model_type,
+        tool_schemas=[t.tool_schema.model_dump(exclude_unset=True, exclude_none=True) for t in tools],
+        template_options=options,
+        max_prompt_tokens=config.data.max_prompt_length,
+        max_response_tokens=config.data.max_response_length,
+    )
