@@ -84,7 +84,7 @@ def measure_verification(folder: Path, problems: int) -> None:
 
 
 def measure_verified_memory(folder: Path, megabytes: int) -> None:
-    """Peak memory of `prepare` with every reference run: rows of 3 MB only, so that there are few to run."""
+    """Peak memory of `prepare` with every reference run: rows of 3 MB only, so that few are to be run."""
     source = folder / "train.jsonl"
     rows = write_apps(source, megabytes * 2**20, large_every=1)
     size_mb = source.stat().st_size / 2**20
