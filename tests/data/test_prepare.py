@@ -152,7 +152,7 @@ def test_difficulty_words_become_three_levels_and_can_be_chosen(prepare_toy, tmp
 
 def test_a_difficulty_that_no_row_has_is_answered_with_those_there_are(prepare_toy, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(4)] + [{}])
-    with pytest.raises(DataError, match=r"difficulty 'hardd', there are 1 Medium, 1 competition, 2 introd"):
+    with pytest.raises(DataError, match=r"difficulty 'hardd', there are 2 easy, 1 hard, 1 medium"):
         prepare_toy(path, difficulty="hardd")
 
 

@@ -33,7 +33,7 @@ class ProgramAgentLoop(ToolAgentLoop):
             raise ConfigError(f"program_agent needs a tool named {INTERPRETER} (TOOLS=)")
         self.tool_parser = ProgramTagParser(self.tokenizer)
         # The protocol is in the system prompt; a template that renders schemas would ask for function calls.
-        self.tool_schemas = None
+        self.tool_schemas = None  # type: ignore[assignment]
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
         """One trajectory for the row in `kwargs`."""
@@ -46,9 +46,10 @@ class ProgramAgentLoop(ToolAgentLoop):
                 agent_data.tool_calls[0], agent_data.tools_kwargs, agent_data
             )
         # The token that completes the tag may bring a line end with it.
-        line_end = "" if self.tokenizer.decode(agent_data.response_ids).endswith("\n") else "\n"
+        tokenizer: Any = self.tokenizer  # verl names the factory as its type
+        line_end = "" if tokenizer.decode(agent_data.response_ids).endswith("\n") else "\n"
         # What a program prints must not become a special token, such as the end of the turn.
-        output_ids = self.tokenizer.encode(
+        output_ids = tokenizer.encode(
             f"{line_end}<output>\n{response.text}\n</output>\n",
             add_special_tokens=False,
             split_special_tokens=True,
