@@ -28,9 +28,7 @@ _IDLE_INTERVAL_MS = 5000
 class Keeper:
     """Serves one slot until the server's end of the status socket closes."""
 
-    def __init__(
-        self, config: SlotConfig, home: str, status: socket.socket, control: socket.socket
-    ) -> None:
+    def __init__(self, config: SlotConfig, home: str, status: socket.socket, control: socket.socket) -> None:
         self.config = config
         self.namespaced = config.namespaced
         self.home = home
