@@ -20,7 +20,7 @@ from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 _PIPE_BYTES = 60_000
 _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
-_HEAVY_MODULES = ("numpy", "pytest")
+_HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Job:
 
     @property
     def flavour(self) -> str:
-        """Which slots suit it: those with numpy and pytest loaded cost more to fork."""
+        """Which slots suit it: those with such modules loaded cost more to fork."""
         if self.operation == "pytest":
             return "full"
         if self.operation == "bash":

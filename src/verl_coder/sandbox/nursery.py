@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import verl_coder
@@ -62,7 +61,7 @@ class Nursery:
     async def make(self, config: SlotConfig) -> Slot:
         """A new slot, ready; SlotLost with the reason when it cannot be made."""
         slot = Slot(asyncio.get_running_loop(), config.slot, self.flavour)
-        message = marshal.dumps(asdict(config))
+        message = marshal.dumps(config._asdict())
         descriptors = [slot.keeper_status.fileno(), slot.keeper_control.fileno()]
         try:
             for attempt in range(3):

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.guest.slot_config import SlotConfig
@@ -120,7 +120,7 @@ class Pool:
         if variant != "none" and seccomp.supported():
             namespaced = variant != "light"
             bpf = seccomp.build_filter(allow_network=namespaced, allow_mount=namespaced)
-        self._base_config = replace(self._base_config, variant=variant, seccomp_filter=bpf)
+        self._base_config = self._base_config._replace(variant=variant, seccomp_filter=bpf)
         self.protection = self._describe()
 
     def _describe(self) -> str:
@@ -144,8 +144,7 @@ class Pool:
     async def new_slot(self, flavour: str) -> Slot:
         """Make a slot of its own; SlotLost with the reason when it cannot be made."""
         number = next(self._numbers)
-        config = replace(
-            self._base_config,
+        config = self._base_config._replace(
             slot=number,
             host_uid=_host_uid(number),
             work_dir=os.path.join(self._folder, f"slot{number}"),

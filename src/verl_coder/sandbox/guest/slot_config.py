@@ -1,6 +1,6 @@
 """What the server and a slot's keeper agree on: how the slot is made, and the words of its status socket."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from verl_coder.sandbox.isolation import namespaces
 
@@ -9,9 +9,11 @@ EXIT_FORMAT = "=ciiQQ"
 KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN = 1, 2, 4
 
 
-@dataclass(frozen=True, kw_only=True)
-class SlotConfig:
-    """How a slot is to be made; `variant` is range, single, plain, light or none."""
+class SlotConfig(NamedTuple):
+    """How a slot is to be made; `variant` is range, single, plain, light or none.
+
+    No dataclass: that module brings a megabyte along, which every fork would pay for.
+    """
 
     slot: int
     variant: str

@@ -17,7 +17,7 @@ from verl_coder.sandbox.guest.start import start_keeper
 from verl_coder.sandbox.isolation import linux
 
 # What programs of training sets import most. Every loaded page makes each fork dearer, so what is large
-# (numpy, pytest) is only in the zygote whose slots run the programs that mention it.
+# (numpy, pytest, dataclasses) is only in the zygote whose slots run the programs that mention it.
 _LEAN = [
     "abc",
     "bisect",
@@ -25,7 +25,6 @@ _LEAN = [
     "collections.abc",
     "contextlib",
     "copy",
-    "dataclasses",
     "datetime",
     "enum",
     "functools",
@@ -54,6 +53,7 @@ _FULL = [
     "calendar",
     "cmath",
     "csv",
+    "dataclasses",
     "decimal",
     "fractions",
     "hashlib",
