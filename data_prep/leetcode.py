@@ -26,10 +26,12 @@ _OLD_QUERY_MARK = "Please complete the following python code precisely:"
 
 
 class Meta(Record):
-    """What v0.3.1 has in columns, before: `lang_code` is the starter code."""
+    """What v0.3.1 has in columns: `lang_code` is the starter code. `query` and `split` are v1's and v2's."""
 
     difficulty: str = "unknown"
     lang_code: str = ""
+    query: str = ""
+    split: str = ""
 
 
 class LeetCodeRecord(Record):
@@ -48,11 +50,15 @@ class LeetCodeRecord(Record):
 
 
 def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
-    """One record of any version; the statement's own examples are the visible ones."""
+    """One record of any version.
+
+    v0.3.1's statement shows its examples, which are few of its about 100 tests. Before v0.3 the examples are
+    all the tests there are, so the statement is the one without them, from `query`.
+    """
     record = parse_record(LeetCodeRecord, raw)
     statement, starter_code = record.problem_description, record.starter_code or record.meta.lang_code
     if not statement:
-        statement, mark, rest = record.query.partition(_OLD_QUERY_MARK)
+        statement, mark, rest = (record.query or record.meta.query).partition(_OLD_QUERY_MARK)
         if not mark:
             raise RowError(f"neither 'problem_description' nor {_OLD_QUERY_MARK!r} in 'query'")
         starter_code = rest.strip().removeprefix("```python").removesuffix("```").strip("\n")
@@ -72,7 +78,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
             ),
         ),
         references=(record.completion,),
-        split="test" if split == "test" else None,
+        split="test" if "test" in (split, record.meta.split) else None,
         difficulty=record.difficulty or record.meta.difficulty,
         entry_point=record.entry_point,
         starter_code=starter_code,
@@ -97,7 +103,11 @@ DATASET = Dataset(
     sources={
         "all": HubSource(
             repo="newfacade/LeetCodeDataset",
-            patterns=("LeetCodeDataset*train.jsonl*", "LeetCodeDataset*test.jsonl*"),
+            patterns=(
+                "LeetCodeDataset*train.jsonl*",
+                "LeetCodeDataset*test.jsonl*",
+                "LeetCodeDataset-v[12]-*-problems.jsonl*",
+            ),
         )
     },
     to_draft=to_draft,
@@ -117,6 +127,24 @@ DATASET = Dataset(
             "query": f"Repeat the list once.\n{_OLD_QUERY_MARK}\n```python\n"
             "class Solution:\n    def double(self, nums: List[int]) -> List[int]:\n```",
             "meta": {"question_id": "1", "difficulty": "Easy", "question_title": "Double", "lang_code": ""},
+        },
+        "v2": {
+            **{
+                column: value
+                for column, value in _EXAMPLE.items()
+                if column not in ("input_output", "response")
+            },
+            "examples": _EXAMPLE["input_output"],
+            "meta": {
+                "question_id": 1,
+                "difficulty": "Easy",
+                "lang_code": "class Solution:\n    def double(self, nums: List[int]) -> List[int]:",
+                "question_title": "Repeat the list once.",
+                "query": f"Repeat the list once.\n{_OLD_QUERY_MARK}\n```python\n"
+                "class Solution:\n    def double(self, nums: List[int]) -> List[int]:\n```",
+                "response": "",
+                "split": "test",
+            },
         },
     },
 )

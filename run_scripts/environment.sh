@@ -56,16 +56,27 @@ install_torch_cpu() {
   fail "no CPU build of $pinned" "see $VENV/install.log; TORCH_INDEX=<address of a wheel index> names another one"
 }
 
+# Into verl's container: this package, and those of its few light dependencies that are missing there.
+add_package() {
+  local log="${TMPDIR:-/tmp}/verl-coder-install.log" flags=(-q --disable-pip-version-check -e "$REPO_ROOT")
+  "$PYTHON" -c "$INSTALLED_FROM_HERE" "$REPO_ROOT" 2>/dev/null && return
+  "$PYTHON" -m pip install --no-build-isolation "${flags[@]}" >"$log" 2>&1 ||
+    "$PYTHON" -m pip install "${flags[@]}" >>"$log" 2>&1 ||
+    fail "installing this package into $PYTHON" "see the end of $log, then: $PYTHON -m pip install -e $REPO_ROOT"
+}
+INSTALLED_FROM_HERE='
+import sys, verl_coder
+from importlib.metadata import version
+version("verl-coder")
+sys.exit(not verl_coder.__file__.startswith(sys.argv[1] + "/"))'
+
 make_environment() {
   choose_profile
   local pip_flags=(-q --no-deps --disable-pip-version-check)
   if in_verl_container; then
     PYTHON="$(command -v python3)"
     say "profile: $PROFILE ($PROFILE_WHY); environment: $PYTHON, which has verl; adding this package only"
-    if ! "$PYTHON" -c 'import verl_coder' 2>/dev/null; then
-      "$PYTHON" -m pip install "${pip_flags[@]}" --no-build-isolation -e "$REPO_ROOT" >/dev/null ||
-        fail "installing this package into $PYTHON" "run: $PYTHON -m pip install --no-deps -e $REPO_ROOT"
-    fi
+    add_package
     return
   fi
   PYTHON="$VENV/bin/python"

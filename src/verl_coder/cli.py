@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ PARTS = {
     "sandbox": "verl_coder.sandbox.cli",
     "data": "verl_coder.data.cli",
     "tiny": "verl_coder.tiny.cli",
+    "wandb": "verl_coder.tracking.cli",
 }
 """Sub-commands that are typer apps of their own, by module."""
 
@@ -37,6 +39,9 @@ def train(
     tools: Annotated[str | None, typer.Option(help="YAML of the tools.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of data order and sampling.")] = None,
+    new_wandb_run: Annotated[
+        bool, typer.Option("--new-wandb-run", help="Resume into a new W&B run, linked to the old one.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan.")] = False,
 ) -> None:
     """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
@@ -58,9 +63,19 @@ def train(
         tools=tools,
         out=out,
         seed=seed,
+        new_wandb_run=new_wandb_run,
         overrides=tuple(context.args),
     )
     raise typer.Exit(start(make_plan(request), Console(), dry_run=dry_run))
+
+
+@app.command()
+def status(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> None:
+    """Show what a run is doing, its last checkpoint, and what W&B has of it."""
+    from verl_coder.trainer.status import run_status
+
+    for name, value in run_status(run).items():
+        print(f"{name:>16}  {value}")
 
 
 @app.command()

@@ -27,3 +27,7 @@ class TeacherUnavailableError(VerlCoderError):
 
 class CheckpointError(VerlCoderError):
     """A checkpoint is missing, half-written or of another shape."""
+
+
+class TrackingError(VerlCoderError):
+    """A metrics service gave no answer: it never stops training, only a command that asks for the upload."""

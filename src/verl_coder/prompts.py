@@ -6,6 +6,7 @@ A protocol says how the model may run code before it answers:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from verl_coder.errors import ConfigError
@@ -22,121 +23,91 @@ AGENT_NAMES: dict[Protocol, str] = {
 }
 """Agent loop that speaks each protocol."""
 
-_SYSTEM: dict[Language, str] = {
-    "en": (
-        "You are an expert Python programmer. First think about the problem between <think> and </think>. "
-        "Then give your final answer: one complete Python program or function in a single ```python code "
-        "block, and no other code block after it."
+
+@dataclass(frozen=True, kw_only=True)
+class _Texts:
+    """All that is said to the model in one language; the worked example's words stand around one program."""
+
+    system: str
+    tool: str
+    program: str
+    example: str
+    """Heading and statement of the worked example."""
+    example_thoughts: tuple[str, str]
+    stdio: str
+    tests: str
+    name: str
+    starter: str
+
+
+_TEXTS: dict[Language, _Texts] = {
+    "en": _Texts(
+        system=(
+            "You are an expert Python programmer. First think about the problem between <think> and </think>. "
+            "Then give your final answer: one complete Python program or function in a single ```python code "
+            "block, and no other code block after it."
+        ),
+        tool=(
+            "Before you answer you may call the function python_interpreter with a program in `code`; you get "
+            "back what it prints. Every call starts afresh, so include all the code that it needs. Use it to try "
+            "your solution on the examples, and mend it where it fails."
+        ),
+        program=(
+            "Before you answer you may run Python programs. Write a program between <program> and </program> and "
+            "stop; what it prints comes back between <output> and </output>. Every program starts afresh, so "
+            "include all the code that it needs. Use it to try your solution on the examples, and mend it where "
+            "it fails. A <program> is not the answer: the answer is the final ```python code block."
+        ),
+        example=("An example.\n\nProblem: Write a function to count the vowels in a string, in either case."),
+        example_thoughts=(
+            'I count the letters that are in "aeiou" and try it on the example.',
+            "The capital A was missed, so I compare in lower case.",
+        ),
+        stdio="Write a program that reads from standard input and prints to standard output.",
+        tests="Your code should satisfy these tests:",
+        name="Name the function `{}`.",
+        starter="Complete this code:",
     ),
-    "zh": (
-        "你是一名 Python 编程专家。请先在 <think> 和 </think> 之间思考问题，"
-        "然后给出最终答案：把完整的 Python 程序或函数放在唯一的一个 ```python 代码块中，其后不要再有其他代码块。"
+    "zh": _Texts(
+        system=(
+            "你是一名 Python 编程专家。请先在 <think> 和 </think> 之间思考问题，"
+            "然后给出最终答案：把完整的 Python 程序或函数放在唯一的一个 ```python 代码块中，其后不要再有其他代码块。"
+        ),
+        tool=(
+            "在回答之前，你可以调用函数 python_interpreter，参数 `code` 是一段程序，返回值是它打印的内容。"
+            "每次调用都从头开始，因此要包含所需的全部代码。请用它在示例上试运行你的解法，出错就修正。"
+        ),
+        program=(
+            "在回答之前，你可以运行 Python 程序。把程序写在 <program> 和 </program> 之间，然后停下；"
+            "它打印的内容会放在 <output> 和 </output> 之间返回。每个程序都从头开始，因此要包含所需的全部代码。"
+            "请用它在示例上试运行你的解法，出错就修正。<program> 不是答案：答案是最后的 ```python 代码块。"
+        ),
+        example="示例：\n\n题目：编写一个函数，统计字符串中元音字母的个数，不区分大小写。",
+        example_thoughts=(
+            '统计属于 "aeiou" 的字母，并在示例上试一试。',
+            "漏掉了大写的 A，所以应按小写比较。",
+        ),
+        stdio="请编写一个从标准输入读取、向标准输出打印的程序。",
+        tests="你的代码应当通过以下测试：",
+        name="函数名应为 `{}`。",
+        starter="请补全以下代码：",
     ),
 }
 
-_TOOL: dict[Language, str] = {
-    "en": (
-        "Before you answer you may call the function python_interpreter with a program in `code`; you get "
-        "back what it prints. Every call starts afresh, so include all the code that it needs. Use it to try "
-        "your solution on the examples, and mend it where it fails."
-    ),
-    "zh": (
-        "在回答之前，你可以调用函数 python_interpreter，参数 `code` 是一段程序，返回值是它打印的内容。"
-        "每次调用都从头开始，因此要包含所需的全部代码。请用它在示例上试运行你的解法，出错就修正。"
-    ),
-}
 
-_PROGRAM: dict[Language, str] = {
-    "en": (
-        "Before you answer you may run Python programs. Write a program between <program> and </program> and "
-        "stop; what it prints comes back between <output> and </output>. Every program starts afresh, so "
-        "include all the code that it needs. Use it to try your solution on the examples, and mend it where "
-        "it fails. A <program> is not the answer: the answer is the final ```python code block."
-    ),
-    "zh": (
-        "在回答之前，你可以运行 Python 程序。把程序写在 <program> 和 </program> 之间，然后停下；"
-        "它打印的内容会放在 <output> 和 </output> 之间返回。每个程序都从头开始，因此要包含所需的全部代码。"
-        "请用它在示例上试运行你的解法，出错就修正。<program> 不是答案：答案是最后的 ```python 代码块。"
-    ),
-}
-
-_ONE_SHOT: dict[Language, str] = {
-    "en": """An example.
-
-Problem: Write a function to count the vowels in a string, in either case.
-assert count_vowels("Apple") == 2
-
-<think>I count the letters that are in "aeiou" and try it on the example.</think>
-<program>
-def count_vowels(text):
-    return sum(c in "aeiou" for c in text)
-
-print(count_vowels("Apple"))
-</program>
-<output>
-1
-</output>
-<think>The capital A was missed, so I compare in lower case.</think>
-<program>
-def count_vowels(text):
-    return sum(c in "aeiou" for c in text.lower())
-
-print(count_vowels("Apple"))
-</program>
-<output>
-2
-</output>
-```python
-def count_vowels(text):
-    return sum(c in "aeiou" for c in text.lower())
-```""",
-    "zh": """示例：
-
-题目：编写一个函数，统计字符串中元音字母的个数，不区分大小写。
-assert count_vowels("Apple") == 2
-
-<think>统计属于 "aeiou" 的字母，并在示例上试一试。</think>
-<program>
-def count_vowels(text):
-    return sum(c in "aeiou" for c in text)
-
-print(count_vowels("Apple"))
-</program>
-<output>
-1
-</output>
-<think>漏掉了大写的 A，所以应按小写比较。</think>
-<program>
-def count_vowels(text):
-    return sum(c in "aeiou" for c in text.lower())
-
-print(count_vowels("Apple"))
-</program>
-<output>
-2
-</output>
-```python
-def count_vowels(text):
-    return sum(c in "aeiou" for c in text.lower())
-```""",
-}
-
-_STDIO: dict[Language, str] = {
-    "en": "Write a program that reads from standard input and prints to standard output.",
-    "zh": "请编写一个从标准输入读取、向标准输出打印的程序。",
-}
-_EXAMPLES: dict[Language, str] = {
-    "en": "Your code should satisfy these tests:",
-    "zh": "你的代码应当通过以下测试：",
-}
-_NAME: dict[Language, str] = {
-    "en": "Name the function `{}`.",
-    "zh": "函数名应为 `{}`。",
-}
-_STARTER: dict[Language, str] = {
-    "en": "Complete this code:",
-    "zh": "请补全以下代码：",
-}
+def _worked_example(texts: _Texts) -> str:
+    """A wrong program, its output, the right one, its output, the answer."""
+    wrong, right = (
+        f'def count_vowels(text):\n    return sum(c in "aeiou" for c in {letters})'
+        for letters in ("text", "text.lower()")
+    )
+    turns = (
+        f'<think>{thought}</think>\n<program>\n{code}\n\nprint(count_vowels("Apple"))\n</program>\n'
+        f"<output>\n{printed}\n</output>\n"
+        for thought, code, printed in zip(texts.example_thoughts, (wrong, right), (1, 2), strict=True)
+    )
+    test = 'assert count_vowels("Apple") == 2'
+    return f"{texts.example}\n{test}\n\n{''.join(turns)}```python\n{right}\n```"
 
 
 def build_prompt(
@@ -154,15 +125,16 @@ def build_prompt(
     `entry_point` is named only where neither an example nor the starter code shows it. ConfigError for an
     unknown language or protocol.
     """
+    texts = _texts(language)
     parts = [statement.strip()]
     if style == "stdio":
-        parts.append(_STDIO[_language(language)])
+        parts.append(texts.stdio)
     if starter_code.strip():
-        parts.append(f"{_STARTER[language]}\n```python\n{starter_code.rstrip()}\n```")
+        parts.append(f"{texts.starter}\n```python\n{starter_code.rstrip()}\n```")
     elif entry_point and not any(entry_point in example for example in examples):
-        parts.append(_NAME[language].format(entry_point))
+        parts.append(texts.name.format(entry_point))
     if examples:
-        parts.append(_EXAMPLES[language] + "\n" + "\n".join(examples))
+        parts.append(texts.tests + "\n" + "\n".join(examples))
     return (
         {"role": "system", "content": system_prompt(language=language, protocol=protocol)},
         {"role": "user", "content": "\n\n".join(parts)},
@@ -171,32 +143,37 @@ def build_prompt(
 
 def system_prompt(*, language: Language = "en", protocol: Protocol = "tool") -> str:
     """The system message alone: the unified prompt and the protocol's part of it."""
-    _language(language)
+    texts = _texts(language)
     if protocol not in get_args(Protocol):
         raise ConfigError(f"protocol is {protocol!r}; it must be one of {', '.join(get_args(Protocol))}")
-    parts = [_SYSTEM[language]]
+    parts = [texts.system]
     if protocol == "tool":
-        parts.append(_TOOL[language])
+        parts.append(texts.tool)
     elif protocol in ("program", "program_one_shot"):
-        parts.append(_PROGRAM[language])
+        parts.append(texts.program)
     if protocol == "program_one_shot":
-        parts.append(_ONE_SHOT[language])
+        parts.append(_worked_example(texts))
     return "\n\n".join(parts)
 
 
-def _language(language: Language) -> Language:
-    if language not in get_args(Language):
-        raise ConfigError(f"language is {language!r}; it must be one of {', '.join(get_args(Language))}")
-    return language
+def _texts(language: Language) -> _Texts:
+    if language not in _TEXTS:
+        raise ConfigError(f"language is {language!r}; it must be one of {', '.join(_TEXTS)}")
+    return _TEXTS[language]
 
 
 def statement_of(prompt: Sequence[Message]) -> str:
     """The statement in a prompt that `build_prompt` made: the user message up to what the template adds."""
     text = next((message["content"] for message in prompt if message["role"] == "user"), "")
     added = [
-        *_STDIO.values(),
-        *(f"{value}\n" for value in (*_EXAMPLES.values(), *_STARTER.values())),
-        *(value.partition("{}")[0] for value in _NAME.values()),
+        start
+        for texts in _TEXTS.values()
+        for start in (
+            texts.stdio,
+            f"{texts.tests}\n",
+            f"{texts.starter}\n",
+            texts.name.partition("{}")[0],
+        )
     ]
     ends = [at for start in added if (at := text.find(f"\n\n{start}")) >= 0]
     return text[: min(ends)] if ends else text

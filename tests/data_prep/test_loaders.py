@@ -109,12 +109,17 @@ def test_apps_without_solutions_still_loads_for_evaluation() -> None:
     assert draft("apps", "all", solutions="").references == ()
 
 
-def test_leetcode_old_and_new_columns_say_the_same() -> None:
-    new, old = draft("leetcode", "v0.3.1"), draft("leetcode", "v0.2.0")
+@pytest.mark.parametrize("version", ["v0.2.0", "v2"])
+def test_leetcode_old_and_new_columns_say_the_same(version: str) -> None:
+    new, old = draft("leetcode", "v0.3.1"), draft("leetcode", version)
     assert new.statement.strip() == old.statement.strip()
     assert new.starter_code.strip() == old.starter_code.strip()
     assert new.tests == old.tests and new.difficulty == old.difficulty == "Easy"
-    assert new.tool_prelude == "from typing import *\n"
+    assert old.references == new.references and old.tool_prelude == "from typing import *\n"
+
+
+def test_leetcode_v2_rows_say_which_split_they_are_of() -> None:
+    assert draft("leetcode", "v2").split == "test"
 
 
 def test_leetcode_own_test_file_is_held_out() -> None:

@@ -53,6 +53,12 @@ def test_the_tool_ran_in_the_sandbox(training_run: TrainingRun, rollouts: dict[i
     assert data["sandbox/unavailable_share"] == 0
 
 
+def test_the_tool_is_that_of_the_named_yaml(rollouts: dict[int, list[dict]]) -> None:
+    # The recipe's own YAML shows one line of an error, never the line above it.
+    outputs = [row["output"] for rows in rollouts.values() for row in rows]
+    assert any('File "<given>"' in output for output in outputs)
+
+
 def test_the_policy_was_updated(training_run: TrainingRun) -> None:
     steps = [record["data"] for record in training_run.run_dir.read_metrics() if record["step"]]
     assert any(data["actor/grad_norm"] > 0 for data in steps)

@@ -40,12 +40,21 @@ class TrainingRun:
     third_status: int
 
 
+def _tools(folder: Path) -> Path:
+    """The recipe's tool YAML with one setting changed: the model sees where its program failed, too."""
+    brief = (repository_root() / "tool_config" / "python_interpreter_brief.yaml").read_text()
+    changed = folder / "two_lines.yaml"
+    changed.write_text(brief.replace("traceback_lines: 1", "traceback_lines: 2"))
+    return changed
+
+
 def _command(out: Path) -> tuple[list[str], dict[str, str]]:
     script = repository_root() / "run_scripts" / "run_qwen_grpo.sh"
     environment = os.environ | {
         "PROFILE": "cpu",
         "OUT": str(out),
         "REWARD": "rewards/binary.py",
+        "TOOLS": str(_tools(out.parent)),
         "COLUMNS": "160",
     }
     return ["bash", str(script), *_OVERRIDES], environment

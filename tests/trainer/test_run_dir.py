@@ -8,7 +8,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
-from verl_coder.trainer.run_dir import RunDir, write_atomically
+from verl_coder.trainer.run_dir import RunDir
 
 
 def _config(model: Path, lora_rank: int = 0) -> DictConfig:
@@ -67,11 +67,3 @@ def test_metrics_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path:
     run_dir.metrics.write_text("\n".join(lines) + '\n{"step": 4, "da')
     run_dir.drop_metrics_after(2)
     assert [record["step"] for record in run_dir.read_metrics()] == [0, 1, 2]
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_atomically(path, "old")
-    with pytest.raises(TypeError):
-        write_atomically(path, 3)  # type: ignore[arg-type]
-    assert path.read_text() == "old"

@@ -1,7 +1,6 @@
 """The JSON card beside prepared files: what they hold, where it came from, and with which versions."""
 
 import json
-import os
 import platform
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.data.writer import WrittenFile, file_sha256
+from verl_coder.files import write_atomically
 
 _PACKAGES = ("verl-coder", "pyarrow", "pydantic", "datasketch", "huggingface_hub")
 
@@ -37,10 +37,8 @@ def describe_sources(paths: Sequence[Path]) -> list[dict[str, Any]]:
 
 def write_card(path: Path, card: dict[str, Any]) -> None:
     """Write the card with the versions added, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps({**card, "versions": versions()}, indent=2, ensure_ascii=False, default=_jsonable)
-    temporary.write_text(text + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, text + "\n")
 
 
 def _jsonable(value: object) -> object:

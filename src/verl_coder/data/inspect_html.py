@@ -1,7 +1,6 @@
 """`verl-coder data inspect --html`: one self-contained page with the distributions and example rows."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from verl_coder.data.inspect_terminal import lengths, summary
 from verl_coder.data.statistics import Statistics
+from verl_coder.files import write_atomically
 from verl_coder.problems import Problem
 
 _BINS = 32
@@ -40,10 +40,7 @@ font-size:13px;max-height:420px;overflow:auto;margin:4px 0 12px} details{margin:
 
 def write_html(statistics: Statistics, path: Path, *, title: str, max_prompt_tokens: int | None) -> None:
     """Write the page, atomically; it loads nothing from elsewhere."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(_page(statistics, title, max_prompt_tokens), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, _page(statistics, title, max_prompt_tokens))
 
 
 def _page(statistics: Statistics, title: str, max_prompt_tokens: int | None) -> str:

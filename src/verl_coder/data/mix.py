@@ -1,7 +1,6 @@
 """Prepared datasets -> one shuffled train and one validation file, without repeats and without test problems."""
 
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from verl_coder.data.shuffle import Shuffler
 from verl_coder.data.splits import unit_hash
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
+from verl_coder.files import whole_file
 from verl_coder.prompts import statement_of
 
 HELD_OUT = ("mbpp", "humaneval", "livecodebench")
@@ -230,12 +230,10 @@ def _uncompressed_bytes(path: Path) -> int:
 
 
 def _write_report(path: Path, overlaps: Sequence[Overlap]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
+    with whole_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for overlap in overlaps:
             record = {**asdict(overlap.pair), "against": overlap.against, "split": overlap.split}
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-    os.replace(temporary, path)
 
 
 def _card(

@@ -1,12 +1,13 @@
 """`rejected.parquet`: every record that did not become a row, where it was, and why."""
 
-import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from verl_coder.files import whole_file
 
 REJECTED_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("data_source", "place", "problem_id", "reason", "message")]
@@ -29,10 +30,9 @@ def write_rejected(rejections: list[Rejection], path: Path) -> None:
     if not rejections:
         path.unlink(missing_ok=True)
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     table = pa.Table.from_pylist([asdict(rejection) for rejection in rejections], schema=REJECTED_SCHEMA)
-    pq.write_table(table, temporary, compression="zstd")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def count_reasons(rejections: list[Rejection]) -> Counter[str]:

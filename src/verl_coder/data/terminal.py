@@ -23,7 +23,7 @@ def counting_progress(title: str, console: Console) -> Iterator[Callable[[str], 
     """A line that counts rows by what became of them; call what is yielded once a row."""
     counts: Counter[str] = Counter()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title)
 
         def on_row(status: str) -> None:

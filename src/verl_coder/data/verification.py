@@ -45,7 +45,9 @@ async def verify_problem(problem: Problem, sandbox: object) -> Verdict:
 
     key = verdict_key(problem)
     if not problem.reference_solution.strip():
-        return Verdict(key=key, status="no_reference", message="the record holds no reference solution")
+        return Verdict(
+            key=key, status="no_reference", message="no reference solution (--no-verify keeps such rows)"
+        )
     started = time.perf_counter()
     try:
         first, second = await _two_runs(problem, sandbox)

@@ -1,12 +1,12 @@
 """The tiny problems' traces as the Parquet file that the three-source update reads."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder.files import whole_file
 from verl_coder.tiny.traces import Trace
 
 TRACE_SCHEMA = pa.schema(
@@ -24,8 +24,6 @@ def write_trace_rows(traces: Iterable[Trace], path: Path) -> int:
         {"problem_id": t.problem.problem_id, "messages": list(t.messages), "source": "sample-teacher"}
         for t in traces
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA), temporary, compression="zstd")
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA), temporary, compression="zstd")
     return len(rows)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from verl_coder.files import whole_file
 from verl_coder.trainer.summary import pass_rate
 
 
@@ -30,7 +31,6 @@ def draw_curve(records: list[dict[str, Any]], title: str, path: Path) -> None:
         axes.legend(loc="lower right")
         axes.grid(alpha=0.3)
     figure.suptitle(title)
-    temporary = path.with_name(f".{path.name}.tmp.png")
-    figure.savefig(temporary, dpi=110)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
     plt.close(figure)
-    temporary.replace(path)

@@ -81,6 +81,8 @@ def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
         from peft import get_peft_model
 
         model = get_peft_model(model, lora_config(config))
+        # PEFT takes the name from the model, which here comes from its configuration alone.
+        model.peft_config["default"].base_model_name_or_path = str(section.path)
     missing, unexpected = model.load_state_dict(state, strict=False)
     missing = [name for name in missing if "lora_" in name or (not lora and "lm_head" not in name)]
     if missing or unexpected:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf, open_dict
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, VerlCoderError
+from verl_coder.files import write_atomically
 from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT
 from verl_coder.trainer.curve import draw_curve
@@ -20,7 +21,6 @@ from verl_coder.trainer.memory import MemoryWatch
 from verl_coder.trainer.plan import Plan, preparation, prepare_data
 from verl_coder.trainer.preflight import check_run
 from verl_coder.trainer.progress import RunProgress
-from verl_coder.trainer.run_dir import write_atomically
 from verl_coder.trainer.summary import build_summary, summary_table, write_summary
 from verl_coder.trainer.supervise import Interrupted, run_supervised
 

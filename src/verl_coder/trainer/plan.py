@@ -12,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.tracking.sync_state import choose_mode, has_wandb_key
 from verl_coder.trainer.preflight import file_list
 from verl_coder.trainer.recipe import compose, find_recipe
 from verl_coder.trainer.run_dir import RunDir
@@ -30,6 +31,7 @@ class TrainRequest:
     tools: str | None = None
     out: str | None = None
     seed: int | None = None
+    new_wandb_run: bool = False
     overrides: tuple[str, ...] = field(default=())
 
 
@@ -41,6 +43,8 @@ class Plan:
     settings: Settings
     run_dir: RunDir
     recipe_folder: Path
+    wandb_mode: str = "offline"
+    new_wandb_run: bool = False
 
 
 def make_plan(request: TrainRequest) -> Plan:
@@ -65,7 +69,16 @@ def make_plan(request: TrainRequest) -> Plan:
     except OmegaConfBaseException as error:
         raise ConfigError(f"recipe {folder.name}: {str(error).splitlines()[0]}") from error
     settings = parse_settings(config.verl_coder)
-    return Plan(config=config, settings=settings, run_dir=RunDir(Path(settings.out)), recipe_folder=folder)
+    environment = dict(os.environ)
+    mode = choose_mode(settings.wandb, environment, has_key=has_wandb_key(environment))
+    return Plan(
+        config=config,
+        settings=settings,
+        run_dir=RunDir(Path(settings.out)),
+        recipe_folder=folder,
+        wandb_mode=mode,
+        new_wandb_run=request.new_wandb_run,
+    )
 
 
 def _put_paths(config: DictConfig, request: TrainRequest) -> None:
@@ -83,6 +96,10 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
     tools = request.tools or rollout.multi_turn.tool_config_path
     if tools:
         rollout.multi_turn.tool_config_path = str(resolve_content_path(str(tools)))
+    if rollout.agent.agent_loop_config_path:
+        rollout.agent.agent_loop_config_path = str(
+            resolve_content_path(str(rollout.agent.agent_loop_config_path))
+        )
     teacher = config.verl_coder.get("teacher")
     if teacher and teacher.get("traces"):
         teacher.traces = str(resolve_content_path(str(teacher.traces)))

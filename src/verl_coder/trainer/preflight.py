@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA
 from verl_coder.trainer.preflight_composite import check_composite
@@ -31,7 +32,10 @@ def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True
     if data_is_there:
         check_data(config)
     check_reward(config.reward.custom_reward_function)
-    check_tools(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
+    rollout = config.actor_rollout_ref.rollout
+    check_tools(rollout.multi_turn.tool_config_path)
+    files = [*file_list(config.data.train_files), *file_list(config.data.val_files)] if data_is_there else []
+    check_agent_loops(rollout.agent.agent_loop_config_path, rollout.multi_turn.tool_config_path, files)
     composite = parse_settings(config.verl_coder).composite
     check_composite(config, composite, data_is_there=data_is_there)
     run_dir.check_shape(config)

@@ -11,8 +11,8 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
+from verl_coder.files import write_atomically
 from verl_coder.trainer.recipe_trainer import read_extra_fields
-from verl_coder.trainer.run_dir import write_atomically
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 from verl_coder.trainer.teacher_guided import TeacherGuidedMixin
 

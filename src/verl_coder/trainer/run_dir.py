@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a whole file or nothing: a temporary file beside it, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+from verl_coder.files import write_atomically
+from verl_coder.tracking.backup import StepBackup
 
 
 @dataclass(frozen=True)
@@ -70,6 +64,51 @@ class RunDir:
         """Seconds per phase that are not in the metrics, summed over starts, as JSON."""
         return self.path / "timing.json"
 
+    @property
+    def backup(self) -> StepBackup:
+        """Metrics once more, a file per step: what the W&B uploader sends."""
+        return StepBackup(self.path / "wandb_backup")
+
+    @property
+    def sync_state(self) -> Path:
+        """Which W&B run this is, and how far the server has it (tracking.sync_state)."""
+        return self.path / "wandb_sync_state.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def notices(self) -> Path:
+        """Warnings, one JSON object per line."""
+        return self.path / "warnings.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Locked (flock) while a run is writing to the folder."""
+        return self.path / ".lock"
+
+    @property
+    def stop_request(self) -> Path:
+        """Asks the trainer to save a checkpoint and end (trainer.stopping)."""
+        return self.path / "stop_request"
+
+    @property
+    def stopped(self) -> Path:
+        """Written by a trainer that ended on request, as JSON: {"step"}."""
+        return self.path / "stopped.json"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best held-out pass rate, as JSON: {"step", "pass_rate"}."""
+        return self.checkpoints / "best.json"
+
+    @property
+    def samples(self) -> Path:
+        """Tables of samples, one JSON-lines file per evaluation."""
+        return self.path / "eval_samples"
+
     def checkpoint_step(self) -> int:
         """Step of the last whole checkpoint; 0 where there is none."""
         tracker = self.checkpoints / "latest_checkpointed_iteration.txt"
@@ -105,6 +144,7 @@ class RunDir:
 
     def drop_metrics_after(self, step: int) -> None:
         """Forget metrics later than `step`: those steps are trained again after a resume."""
+        self.backup.drop_after(step)
         if not self.metrics.is_file():
             return
         kept = []

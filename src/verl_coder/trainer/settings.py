@@ -1,6 +1,7 @@
 """The `verl_coder:` section of a recipe: every key that is ours and not verl's."""
 
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -34,6 +35,18 @@ class Settings:
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
     max_sandbox_unavailable_share: float = 0.25
     """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
+    wandb: str = "auto"
+    """online, offline (keep for a later push), disabled, or auto: $WANDB_MODE, else online where W&B has a key."""
+    wandb_finish_timeout_s: float = 20.0
+    """How long the end of a run waits for W&B; what it lacks then is sent by `verl-coder wandb push`."""
+    keep_best: bool = True
+    """Keep the checkpoint with the best held-out pass rate, beside the last trainer.max_actor_ckpt_to_keep."""
+    eval_samples: int = 0
+    """Sampled answers per problem of an evaluation, at the training temperature; 0: greedy answers only."""
+    eval_table_rows: int = 32
+    """Rows of the table of samples that each evaluation writes."""
+    curriculum: dict[str, Any] | None = None
+    """Stages over difficulty or measured pass rate, see trainer/curriculum.py; None trains on everything at once."""
     mask_overlong: bool = False
     """Train on no sample that was cut off at the response length (DAPO's over-long filtering)."""
     mask_void_turns: bool = False
@@ -62,4 +75,7 @@ def parse_settings(section: DictConfig) -> Settings:
             "verl_coder.max_sandbox_unavailable_share is "
             f"{settings.max_sandbox_unavailable_share}; it must be in [0, 1]"
         )
+    for name in ("wandb_finish_timeout_s", "eval_samples", "eval_table_rows"):
+        if getattr(settings, name) < 0:
+            raise ConfigError(f"verl_coder.{name} is {getattr(settings, name)}; it must be 0 or more")
     return settings

@@ -4,7 +4,8 @@ import json
 from typing import Any
 
 from verl_coder.errors import VerlCoderError
-from verl_coder.trainer.run_dir import RunDir, write_atomically
+from verl_coder.files import write_atomically
+from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.settings import Settings
 
 PHASES = {

@@ -1,0 +1,68 @@
+"""Which agent loops there are, and whether the rows of a run name one of them: known before Ray starts."""
+
+import importlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import yaml
+
+from verl_coder.errors import ConfigError, DataError
+
+OWN = frozenset({"single_turn_agent", "tool_agent"})
+"""What verl registers itself."""
+
+INTERPRETER = "python_interpreter"
+"""The tool that `program_agent` runs programs with."""
+
+
+def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path]) -> None:
+    """ConfigError or DataError of one line: a loop that does not load, or a row that names none there is.
+
+    `loops` is `rollout.agent.agent_loop_config_path`, `tools` the YAML of the tools, `files` the Parquet files.
+    """
+    known = OWN | (_load(Path(loops)) if loops else set())
+    for path in files:
+        for name in _names(path):
+            if name not in known:
+                raise DataError(
+                    f"{path}: a row names the agent loop {name!r}; there are {', '.join(sorted(known))} "
+                    "(actor_rollout_ref.rollout.agent.agent_loop_config_path names a YAML with more)"
+                )
+            if name == "program_agent" and INTERPRETER not in _tool_names(tools):
+                raise ConfigError(
+                    f"{path} has rows of program_agent, which runs programs with the tool {INTERPRETER}, and "
+                    f"TOOLS: {tools or 'nothing'} has none"
+                )
+
+
+def _load(path: Path) -> set[str]:
+    """The names in a YAML list of {name, _target_}; every class must be importable."""
+    try:
+        entries = [(str(entry["name"]), str(entry["_target_"])) for entry in yaml.safe_load(path.read_text())]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        raise ConfigError(
+            f"agent_loop_config_path: {path}: {reason}; give a list of name, _target_"
+        ) from error
+    for name, target in entries:
+        module, _, class_name = target.rpartition(".")
+        try:
+            found = hasattr(importlib.import_module(module), class_name)
+        except (ImportError, ValueError):
+            found = False
+        if not found:
+            raise ConfigError(f"agent_loop_config_path: {path}: no class {target} for {name!r}")
+    return {name for name, _ in entries}
+
+
+def _names(path: Path) -> set[str]:
+    column = pq.read_table(path, columns=["agent_name"]).column("agent_name")
+    return {str(name) for name in pc.unique(column).to_pylist()}
+
+
+def _tool_names(path: str | None) -> set[str]:
+    tools: list[Mapping[str, Any]] = yaml.safe_load(Path(path).read_text())["tools"] if path else []
+    return {tool["tool_schema"]["function"]["name"] for tool in tools}

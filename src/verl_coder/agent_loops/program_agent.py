@@ -1,0 +1,92 @@
+"""`program_agent`: the model runs programs that it writes between <program> tags, in the middle of its answer.
+
+Generation stops at </program>; the program goes to the `python_interpreter` tool (limits, counts and output as
+in its YAML), and what it printed is appended between <output> tags, masked out of the loss. The model then goes
+on in the same turn of the chat: no role marker, no chat template between the two. The same protocol with other
+words: PAL (https://arxiv.org/abs/2211.10435), ToRA (https://arxiv.org/abs/2309.17452).
+"""
+
+import json
+from typing import Any
+
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, ToolListWrap
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, ToolAgentLoop
+from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
+from verl.utils.profiler import simple_timer
+
+from verl_coder.agent_loops.check import INTERPRETER
+from verl_coder.errors import ConfigError
+
+OPEN, CLOSE = "<program>", "</program>"
+
+
+class ProgramAgentLoop(ToolAgentLoop):
+    """verl's tool loop with tags in the place of function calls; ends as that one does.
+
+    So a program in the last allowed turn (`multi_turn.max_assistant_turns`) is not run, and a trajectory ends
+    where the program's output would not fit into the response.
+    """
+
+    def __init__(self, *args: Any, tools: ToolListWrap | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, tools=tools, **kwargs)
+        if INTERPRETER not in self.tools:
+            raise ConfigError(f"program_agent needs a tool named {INTERPRETER} (TOOLS=)")
+        self.tool_parser = ProgramTagParser(self.tokenizer)
+        # The protocol is in the system prompt; a template that renders schemas would ask for function calls.
+        self.tool_schemas = None
+
+    async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
+        """One trajectory for the row in `kwargs`."""
+        stop = {"stop": [CLOSE], "include_stop_str_in_output": True}
+        return await super().run({**sampling_params, **stop}, priority, **kwargs)
+
+    async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
+        with simple_timer("tool_calls", agent_data.metrics):
+            response, _, _ = await self._call_tool(
+                agent_data.tool_calls[0], agent_data.tools_kwargs, agent_data
+            )
+        # The token that completes the tag may bring a line end with it.
+        line_end = "" if self.tokenizer.decode(agent_data.response_ids).endswith("\n") else "\n"
+        # What a program prints must not become a special token, such as the end of the turn.
+        output_ids = self.tokenizer.encode(
+            f"{line_end}<output>\n{response.text}\n</output>\n",
+            add_special_tokens=False,
+            split_special_tokens=True,
+        )
+        if len(agent_data.response_mask) + len(output_ids) >= self.response_length:
+            return AgentState.TERMINATED
+        agent_data.prompt_ids = [*agent_data.prompt_ids, *output_ids]
+        agent_data.response_mask = [*agent_data.response_mask, *(0 for _ in output_ids)]
+        if agent_data.response_logprobs:
+            agent_data.response_logprobs = [*agent_data.response_logprobs, *(0.0 for _ in output_ids)]
+        agent_data.user_turns += 1
+        return AgentState.GENERATING
+
+
+class ProgramTagParser(ToolParser):
+    """The program of a turn, as a call of the interpreter."""
+
+    async def extract_tool_calls(
+        self, responses_ids: list[int], tools: Any = None
+    ) -> tuple[str, list[FunctionCall]]:
+        """(text of the turn, the call or nothing)."""
+        text = self.tokenizer.decode(responses_ids)
+        program = find_program(text)
+        if program is None:
+            return text, []
+        return text, [FunctionCall(name=INTERPRETER, arguments=json.dumps({"code": program}))]
+
+
+def find_program(text: str) -> str | None:
+    """What stands between the first </program> and the <program> before it; None where either is missing.
+
+    A Markdown fence right inside the tags is taken off: models put one there by habit.
+    """
+    before, closed, _ = text.partition(CLOSE)
+    _, opened, program = before.rpartition(OPEN)
+    if not (closed and opened):
+        return None
+    lines = program.strip("\n").rstrip().split("\n")
+    if len(lines) > 1 and lines[0].lstrip().startswith("```") and lines[-1].strip() == "```":
+        lines = lines[1:-1]
+    return "\n".join(lines) + "\n"

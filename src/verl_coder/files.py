@@ -1,0 +1,51 @@
+"""Files written whole or not at all: a temporary file beside the target, then a rename."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path in the folder of `path` (made if missing) that becomes `path` when the block ends well.
+
+    Where the block raises, the temporary file goes and an older `path` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, the whole file or nothing."""
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write the whole file or nothing, and be sure that its bytes are on the disk before returning; OSError if not."""
+    with whole_file(path) as temporary:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append a line and sync it; when the disk is full the file is as before and OSError is raised."""
+    # Unbuffered: what a buffer still held would be written, in part, after the file was cut back.
+    with path.open("ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        left = memoryview(line.encode() + b"\n")
+        try:
+            while left:
+                left = left[file.write(left) :]
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, before)
+            raise

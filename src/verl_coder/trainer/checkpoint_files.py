@@ -1,0 +1,124 @@
+"""Checkpoints on disk: whole or not there at all, and which of them are kept.
+
+A checkpoint is written into `checkpoints/.saving/global_step_N`, synced, described by a manifest, and renamed to
+`checkpoints/global_step_N`; only then does the tracker file name it. So a kill or a full disk at any moment leaves
+the older checkpoints and the tracker as they were. Several nodes: the folder must be on a file system that all share.
+"""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from verl_coder.errors import CheckpointError
+from verl_coder.files import write_durably
+
+TRACKER = "latest_checkpointed_iteration.txt"
+MANIFEST = "manifest.json"
+SAVING = ".saving"
+_NAME = re.compile(r"global_step_(\d+)")
+
+
+def step_folder(checkpoints: Path, step: int) -> Path:
+    """verl's name for the checkpoint of a step."""
+    return checkpoints / f"global_step_{step}"
+
+
+def saved_steps(checkpoints: Path) -> list[int]:
+    """Steps whose folder has its final name, in order."""
+    if not checkpoints.is_dir():
+        return []
+    matches = (_NAME.fullmatch(entry.name) for entry in checkpoints.iterdir())
+    return sorted(int(match.group(1)) for match in matches if match)
+
+
+def is_whole(folder: Path) -> bool:
+    """Every file of the manifest is there with its size (a checkpoint without manifest: data.pt is there)."""
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        return (folder / "data.pt").is_file()
+    try:
+        sizes = json.loads(manifest.read_text())["files"]
+    except (json.JSONDecodeError, KeyError):
+        return False
+    return all(
+        (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
+    )
+
+
+def commit(checkpoints: Path, step: int) -> Path:
+    """Make `.saving/global_step_N` the checkpoint of step N; returns its folder. OSError leaves all as before."""
+    temporary, final = step_folder(checkpoints / SAVING, step), step_folder(checkpoints, step)
+    files = sorted(path for path in temporary.rglob("*") if path.is_file())
+    for path in [*files, *(path for path in temporary.rglob("*") if path.is_dir()), temporary]:
+        sync(path)
+    sizes = {str(path.relative_to(temporary)): path.stat().st_size for path in files}
+    write_durably(temporary / MANIFEST, json.dumps({"step": step, "files": sizes}, indent=1))
+    sync(temporary)
+    if final.exists():
+        # Of a save that a kill cut off between the rename and the tracker: that step was trained again.
+        shutil.rmtree(final)
+    temporary.rename(final)
+    sync(checkpoints)
+    write_durably(checkpoints / TRACKER, str(step))
+    sync(checkpoints)
+    clear_saving(checkpoints)
+    return final
+
+
+def clear_saving(checkpoints: Path) -> None:
+    """Remove what a save that did not end has left."""
+    shutil.rmtree(checkpoints / SAVING, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or a folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def steps_to_remove(steps: Iterable[int], *, latest: int, keep: int | None, best: int | None) -> list[int]:
+    """Which checkpoints to remove so that the last `keep` up to `latest` (None: all) and the best one stay.
+
+    Steps after `latest` are those of a save that never became the tracker's: they are not counted.
+    """
+    if keep is None:
+        return []
+    counted = sorted(step for step in steps if step <= latest)
+    kept = {*counted[-max(keep, 1) :], latest, best}
+    return [step for step in counted if step not in kept]
+
+
+def prune(checkpoints: Path, *, latest: int, keep: int | None, best: int | None) -> list[int]:
+    """Remove old checkpoints (see steps_to_remove); returns their steps."""
+    removed = steps_to_remove(saved_steps(checkpoints), latest=latest, keep=keep, best=best)
+    for step in removed:
+        # First out of its name, so that a kill in the middle leaves no half checkpoint under it.
+        doomed = checkpoints / SAVING / f"removed_{step}"
+        doomed.parent.mkdir(exist_ok=True)
+        shutil.rmtree(doomed, ignore_errors=True)
+        step_folder(checkpoints, step).rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+    clear_saving(checkpoints)
+    return removed
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def read_best(path: Path) -> tuple[int, float] | None:
+    """(step, pass rate) of the best checkpoint, None where none was evaluated yet."""
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text())
+        return int(value["step"]), float(value["pass_rate"])
+    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is broken ({error}): remove it") from error

@@ -1,0 +1,57 @@
+"""A row that names an agent loop which is not there is found before Ray starts."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from verl_coder.agent_loops.check import check_agent_loops
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.paths import repository_root
+from verl_coder.prompts import AGENT_NAMES
+
+LOOPS = str(repository_root() / "config" / "agent_loops.yaml")
+TOOLS = str(repository_root() / "tool_config" / "python_interpreter.yaml")
+
+
+def rows(folder: Path, *names: str) -> Path:
+    path = folder / "train.parquet"
+    pq.write_table(pa.table({"agent_name": list(names)}), path)
+    return path
+
+
+def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
+    check_agent_loops(LOOPS, TOOLS, [rows(tmp_path, *AGENT_NAMES.values())])
+
+
+def test_an_unknown_agent_loop_is_named_with_those_there_are(tmp_path: Path) -> None:
+    path = rows(tmp_path, "tool_agent", "program_agnt")
+    with pytest.raises(
+        DataError, match=r"names the agent loop 'program_agnt'; there are program_agent, single"
+    ):
+        check_agent_loops(LOOPS, TOOLS, [path])
+
+
+def test_program_rows_need_the_interpreter_among_the_tools(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"runs programs with the tool python_interpreter, and TOOLS: nothing"
+    ):
+        check_agent_loops(LOOPS, None, [rows(tmp_path, "program_agent")])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- name: mine\n  _target_: no.such.Loop\n", "no class no.such.Loop for 'mine'"),
+        ("- name: mine\n", "lacks '_target_'"),
+        ("- name: [", "agent_loop_config_path: "),
+        ("3", "give a list"),
+    ],
+)
+def test_a_broken_list_of_loops_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "loops.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_agent_loops(str(path), TOOLS, [])
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,209 @@
+"""The <program> protocol: a scripted model, the real interpreter tool and the real sandbox."""
+
+import asyncio
+import copy
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from verl_coder.agent_loops.program_agent import CLOSE, find_program
+from verl_coder.extraction import extract_code
+from verl_coder.paths import repository_root
+from verl_coder.problems import FunctionCase, FunctionTests
+from verl_coder.prompts import build_prompt
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.tiny.build import BASE
+from verl_coder.trainer.plan import TrainRequest, make_plan
+
+LOGPROB = -0.5
+
+
+class ScriptedModel:
+    """Stands in for the language model: says the next line of its script, and stops where a server would."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, script: list[str]) -> None:
+        self.tokenizer = tokenizer
+        self.script = script
+        self.prompts: list[list[int]] = []
+
+    async def generate(
+        self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any], **others: Any
+    ) -> Any:
+        from verl.workers.rollout.replica import TokenOutput
+
+        self.prompts.append(list(prompt_ids))
+        text = self.script.pop(0)
+        for stop in sampling_params["stop"]:
+            before, found, _ = text.partition(stop)
+            text = before + (found if sampling_params["include_stop_str_in_output"] else "")
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        steps = {"min_global_steps": 1, "max_global_steps": 1}
+        return TokenOutput(token_ids=ids, log_probs=[LOGPROB] * len(ids), extra_fields=steps)
+
+
+Rollout = Callable[..., tuple[Any, ScriptedModel, PreTrainedTokenizerBase]]
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    with EmbeddedSandbox() as sandbox:
+        yield sandbox.url
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    """The smallest recipe with room for the protocol's prompt, composed once."""
+    out = str(tmp_path_factory.mktemp("out"))
+    sizes = ("data.max_prompt_length=900", "data.max_response_length=600")
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=out, overrides=sizes)).config
+
+
+@pytest.fixture
+def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Rollout:
+    """`rollout(script, prelude="", url=..., changes={})`: one trajectory, as verl's worker would run it."""
+
+    def run(
+        script: list[str],
+        *,
+        prelude: str = "",
+        url: str = sandbox_url,
+        changes: Mapping[str, int] = MappingProxyType({}),
+    ) -> tuple[Any, ScriptedModel, PreTrainedTokenizerBase]:
+        monkeypatch.setenv("SANDBOX_URL", url)
+        config = copy.deepcopy(recipe)
+        for key, value in changes.items():
+            OmegaConf.update(config.actor_rollout_ref.rollout, key, value)
+        tokenizer = AutoTokenizer.from_pretrained(BASE)
+        model = ScriptedModel(tokenizer, script)
+        prompt = build_prompt("Double a number.", style="function", protocol="program", entry_point="double")
+        return asyncio.run(_trajectory(config, tokenizer, model, list(prompt), prelude)), model, tokenizer
+
+    return run
+
+
+async def _trajectory(config: Any, tokenizer: Any, model: Any, prompt: list[Any], prelude: str) -> Any:
+    import hydra
+    from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
+    from verl.tools.tool_registry import initialize_tools_from_config
+
+    settings = config.actor_rollout_ref.rollout
+    [entry] = [e for e in OmegaConf.load(settings.agent.agent_loop_config_path) if e.name == "program_agent"]
+    loop = hydra.utils.instantiate(
+        config=entry,
+        trainer_config=DictConfigWrap(config=config),
+        server_manager=model,
+        tokenizer=tokenizer,
+        processor=None,
+        hf_model_type="qwen2",
+        dataset_cls=None,
+        data_config=DictConfigWrap(config.data),
+        tools=ToolListWrap(initialize_tools_from_config(settings.multi_turn.tool_config_path)),
+    )
+    return await loop.run(
+        {"temperature": 1.0, "logprobs": True}, raw_prompt=prompt, tools_kwargs={"prelude": prelude}
+    )
+
+
+PROGRAM = "<think>Try it.</think>\n<program>\nprint(2 * 21)\n</program>"
+ANSWER = "<think>Right.</think>\n```python\ndef double(n):\n    return 2 * n\n```"
+
+
+def test_a_program_runs_and_its_output_stands_between_the_turns(rollout: Rollout) -> None:
+    output, model, tokenizer = rollout([PROGRAM + " and then I guess 43", ANSWER])
+    text = tokenizer.decode(output.response_ids)
+    assert text == f"{PROGRAM}\n<output>\n42\n</output>\n{ANSWER}"
+    assert (
+        output.prompt_ids + output.response_ids[: len(model.prompts[1]) - len(output.prompt_ids)]
+        == model.prompts[1]
+    )
+    assert extract_code(text) == "def double(n):\n    return 2 * n\n"
+    assert output.extra_fields["tool_calls"] == output.extra_fields["tool_successes"] == 1
+    assert output.num_turns == 4
+
+
+def test_only_what_the_model_wrote_is_trained_on(rollout: Rollout) -> None:
+    output, _, tokenizer = rollout([PROGRAM, ANSWER])
+    pairs = list(zip(output.response_ids, output.response_mask, strict=True))
+    assert tokenizer.decode([i for i, mask in pairs if mask]) == PROGRAM + ANSWER
+    assert tokenizer.decode([i for i, mask in pairs if not mask]) == "\n<output>\n42\n</output>\n"
+    assert output.response_logprobs == [LOGPROB if mask else 0.0 for _, mask in pairs]
+
+
+def test_the_prompt_holds_the_protocol_and_no_function_schema(rollout: Rollout) -> None:
+    output, _, tokenizer = rollout([ANSWER])
+    text = tokenizer.decode(output.prompt_ids)
+    assert "<program>" in text and "python_interpreter" not in text
+    assert output.extra_fields.get("tool_calls", 0) == 0 and output.num_turns == 2
+
+
+def test_a_failing_program_shows_its_error_and_is_no_success(rollout: Rollout) -> None:
+    output, _, tokenizer = rollout(["<program>\n1 / 0\n</program>", ANSWER])
+    assert "ZeroDivisionError: division by zero\n</output>" in tokenizer.decode(output.response_ids)
+    assert output.extra_fields["tool_calls"] == 1 and output.extra_fields.get("tool_successes", 0) == 0
+
+
+def test_a_program_sees_the_given_helpers(rollout: Rollout) -> None:
+    output, _, tokenizer = rollout(["<program>print(seven)</program>", ANSWER], prelude="seven = 7")
+    assert "<output>\n7\n</output>" in tokenizer.decode(output.response_ids)
+
+
+def test_a_program_of_the_last_turn_is_not_run(rollout: Rollout) -> None:
+    output, model, tokenizer = rollout([PROGRAM] * 5, changes={"multi_turn.max_assistant_turns": 2})
+    assert len(model.prompts) == 2 and output.extra_fields["tool_calls"] == 1
+    assert tokenizer.decode(output.response_ids).endswith(CLOSE)
+    assert extract_code(tokenizer.decode(output.response_ids)) is None
+
+
+def test_an_output_that_does_not_fit_ends_the_trajectory(rollout: Rollout) -> None:
+    output, model, tokenizer = rollout([PROGRAM, ANSWER], changes={"response_length": 40})
+    assert len(model.prompts) == 1 and len(output.response_ids) == len(output.response_mask) <= 40
+    assert "<output>" not in tokenizer.decode(output.response_ids)
+
+
+def test_a_printed_end_of_turn_is_text_and_no_token(rollout: Rollout) -> None:
+    output, _, tokenizer = rollout(['<program>print("<|im" + "_end|>")</program>', ANSWER])
+    assert "<output>\n<|im_end|>\n</output>" in tokenizer.decode(output.response_ids)
+    assert tokenizer.convert_tokens_to_ids("<|im_end|>") not in output.response_ids
+
+
+def test_a_sandbox_that_is_away_marks_the_trajectory(rollout: Rollout) -> None:
+    output, _, _ = rollout([PROGRAM, ANSWER], url="http://127.0.0.1:9")
+    assert output.extra_fields["tool_sandbox_unavailable"] == 1 and output.extra_fields["tool_calls"] == 1
+
+
+async def test_the_reward_for_the_protocol_counts_programs_that_ran(
+    rollout: Rollout, sandbox_url: str
+) -> None:
+    tests = FunctionTests(entry_point="double", tests=(FunctionCase(args=(4,), expected=8),)).to_json()
+    spec = importlib.util.spec_from_file_location("program_tag", repository_root() / "rewards/program_tag.py")
+    assert spec is not None and spec.loader is not None
+    reward = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reward)
+    scores = []
+    for script in ([PROGRAM, ANSWER], ["<program>\n1 / 0\n</program>", ANSWER], [ANSWER]):
+        output, _, tokenizer = await asyncio.to_thread(rollout, list(script))
+        text = tokenizer.decode(output.response_ids, skip_special_tokens=True)
+        result = await reward.compute_score("mbpp", text, tests, output.extra_fields)
+        scores.append((result["acc"], result["format"], result["call_python"]))
+    assert scores == [(1, 1, 1), (1, 1, 0), (1, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("<program>\nprint(1)\n</program>", "print(1)\n"),
+        ("a <program> b <program>\nx\n</program> <program>y</program>", "x\n"),
+        ("<program>\n    if x:\n        y\n</program>", "    if x:\n        y\n"),
+        ("<program>\n```python\nprint(1)\n```\n</program>", "print(1)\n"),
+        ("<program>print(1)", None),
+        ("print(1)</program>", None),
+        ("no program", None),
+    ],
+)
+def test_the_program_of_a_turn(text: str, program: str | None) -> None:
+    assert find_program(text) == program
