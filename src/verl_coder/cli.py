@@ -15,6 +15,7 @@ PARTS = {
     "sandbox": "verl_coder.sandbox.cli",
     "data": "verl_coder.data.cli",
     "tiny": "verl_coder.tiny.cli",
+    "ablation": "verl_coder.trainer.ablation_cli",
     "wandb": "verl_coder.tracking.cli",
 }
 """Sub-commands that are typer apps of their own, by module."""

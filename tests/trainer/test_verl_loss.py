@@ -40,7 +40,8 @@ def _batch(rows: list[int], *, supervised: float, alpha: float, dp_size: int = 1
     data = TensorDict(fields, batch_size=len(rows))
     tokens = sum(length for row, length in enumerate(RESPONSES) if row != TEACHER)
     options = {"dp_size": dp_size, "batch_num_tokens": tokens, "global_batch_size": 3, ALPHA_FIELD: alpha}
-    return tu.assign_non_tensor(data, **options) or data
+    tu.assign_non_tensor(data, **options)
+    return data
 
 
 def _config() -> FSDPActorConfig:
