@@ -98,7 +98,7 @@ def lora_config(config: DictConfig) -> Any:
     from peft import LoraConfig, TaskType
 
     section = config.actor_rollout_ref.model
-    plain = {
+    plain: dict[str, Any] = {
         name: OmegaConf.to_container(section[name])
         if OmegaConf.is_config(section.get(name))
         else section.get(name)
