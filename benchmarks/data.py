@@ -1,6 +1,6 @@
 """Preparing data: MB/s and peak memory against the `datasets` JSON builder, problems verified per second.
 
-python benchmarks/data.py [--megabytes 200] [--problems 200]
+python benchmarks/data.py [--megabytes 200] [--problems 200] [--verified-megabytes 0]
 
 One JSON line per measurement. `ratio` is ours over the alternative of the same run: the JSON builder of
 `datasets` with a `map` to the same columns, and one plain `python` process per problem (no isolation).
@@ -34,10 +34,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=200)
     parser.add_argument("--problems", type=int, default=200)
+    parser.add_argument("--verified-megabytes", type=int, default=0, help="0 leaves this one out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        measure_reading(Path(folder), options.megabytes)
-        measure_verification(Path(folder), options.problems)
+        if options.megabytes:
+            measure_reading(Path(folder), options.megabytes)
+        if options.problems:
+            measure_verification(Path(folder), options.problems)
+        if options.verified_megabytes:
+            measure_verified_memory(Path(folder), options.verified_megabytes)
 
 
 def measure_reading(folder: Path, megabytes: int) -> None:
@@ -78,26 +83,48 @@ def measure_verification(folder: Path, problems: int) -> None:
     report("verify_over_plain", speed_ratio=plain_s / verify_s)
 
 
-def write_apps(path: Path, target_bytes: int) -> None:
-    """A file in APPS's columns, with incompressible numbers."""
+def measure_verified_memory(folder: Path, megabytes: int) -> None:
+    """Peak memory of `prepare` with every reference run: rows of 3 MB only, so that there are few to run."""
+    source = folder / "train.jsonl"
+    rows = write_apps(source, megabytes * 2**20, large_every=1)
+    size_mb = source.stat().st_size / 2**20
+    command = [*cli("prepare", "apps"), "--source", str(source), "--out", str(folder / "verified_apps")]
+    wall_s, peak_mb = timed(command)
+    card = json.loads((folder / "verified_apps" / "card.json").read_text())
+    report(
+        "prepare_verified",
+        mb=round(size_mb),
+        rows=rows,
+        passed=card["counts"]["written"],
+        wall_s=wall_s,
+        peak_mb=peak_mb,
+    )
+
+
+def write_apps(path: Path, target_bytes: int, *, large_every: int = 40) -> int:
+    """A file in APPS's columns, with incompressible numbers; every so many rows are of 3 MB. Returns the rows."""
     choose = random.Random(0)
     written = number = 0
     with path.open("w") as stream:
         while written < target_bytes:
-            count = 30_000 if number % 40 == 0 else 180
-            line = " ".join(str(choose.randrange(10**9)) for _ in range(count))
+            count = 30_000 if number % large_every == 0 else 180
+            numbers = [choose.randrange(10**9) for _ in range(count)]
+            line = " ".join(map(str, numbers))
             inputs = [f"{k}\n{line}\n" for k in range(10)]
             record = {
                 "problem_id": number,
                 "question": f"Problem {number}: print k and the sum of the numbers.",
                 "solutions": json.dumps(["k = int(input())\nprint(k + sum(map(int, input().split())))"]),
-                "input_output": json.dumps({"inputs": inputs, "outputs": [f"{k}\n" for k in range(10)]}),
+                "input_output": json.dumps(
+                    {"inputs": inputs, "outputs": [f"{k + sum(numbers)}\n" for k in range(10)]}
+                ),
                 "difficulty": "interview",
                 "url": "",
                 "starter_code": "",
             }
             written += stream.write(json.dumps(record) + "\n")
             number += 1
+    return number
 
 
 def mbpp_record(number: int) -> dict:

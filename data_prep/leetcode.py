@@ -60,7 +60,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     if not statement:
         statement, mark, rest = (record.query or record.meta.query).partition(_OLD_QUERY_MARK)
         if not mark:
-            raise RowError(f"neither 'problem_description' nor {_OLD_QUERY_MARK!r} in 'query'")
+            raise RowError(f"'problem_description' is missing, and {_OLD_QUERY_MARK!r} in 'query' or 'meta'")
         starter_code = rest.strip().removeprefix("```python").removesuffix("```").strip("\n")
     if statement.startswith(_NOT_TRANSLATED):
         raise RowError(f"the statement is {statement.strip()!r}", code="no_statement")

@@ -90,6 +90,14 @@ def test_the_default_source_is_the_hub_and_its_script_never_runs(hub: str, tmp_p
     assert not list((tmp_path / "hf").rglob("apps.py"))
 
 
+def test_a_hub_that_is_out_of_reach_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    done = run("http://127.0.0.1:9", tmp_path)
+    assert done.returncode == 1
+    [line] = done.stderr.strip().splitlines()
+    assert line.startswith("error: cannot download dataset 'codeparrot/apps' from the hub")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_name_that_the_hub_does_not_know_is_one_line(hub: str, tmp_path: Path) -> None:
     done = run(hub, tmp_path, "--source", "nobody/nothing")
     assert done.returncode == 1

@@ -150,6 +150,12 @@ def test_difficulty_words_become_three_levels_and_can_be_chosen(prepare_toy, tmp
     assert sorted(p.problem_id for p in kept) == ["toy/2", "toy/5"]
 
 
+def test_a_difficulty_that_no_row_has_is_answered_with_those_there_are(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(4)] + [{}])
+    with pytest.raises(DataError, match=r"difficulty 'hardd', there are 1 Medium, 1 competition, 2 introd"):
+        prepare_toy(path, difficulty="hardd")
+
+
 def test_only_the_visible_tests_are_in_the_prompt(prepare_toy, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(9)])
     prepare_toy(path, load={"visible_tests": 1})

@@ -22,7 +22,7 @@ _STYLE = """
 :root{--ink:#1f2328;--soft:#667;--line:#e3e5e8;--accent:#3b6ea8}
 *{box-sizing:border-box} body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);margin:0 auto;
 max-width:1000px;padding:24px 20px 60px} h1{font-size:22px;margin:0 0 2px} h2{font-size:16px;margin:32px 0 10px}
-.soft{color:var(--soft)} .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(430px,1fr));gap:16px}
+.soft{color:var(--soft)} .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(430px,100%),1fr));gap:16px}
 .card{border:1px solid var(--line);border-radius:8px;padding:12px 14px;overflow:hidden}
 .card h3{font-size:14px;margin:0 0 6px}
 .tiles{display:flex;flex-wrap:wrap;gap:12px;margin-top:16px} .tile{border:1px solid var(--line);border-radius:8px;

@@ -78,6 +78,7 @@ class _Preparation:
         self.trivial: dict[str, str] = {}
         self.rows_read = 0
         self.difficulties: Counter[str] = Counter()
+        self.unwanted: Counter[str] = Counter()
         self.cache_hits = 0
 
     async def run(self) -> PrepareResult:
@@ -185,8 +186,11 @@ class _Preparation:
         return draft.problems(data_source=name, split=split, options=load)
 
     def _is_wanted(self, problem: Problem, row: RawRow) -> bool:
-        wanted = self.options.difficulty
-        return wanted is None or wanted in (problem.difficulty, (row.value or {}).get("difficulty"))
+        wanted, own = self.options.difficulty, (row.value or {}).get("difficulty")
+        if wanted is None or wanted in (problem.difficulty, own):
+            return True
+        self.unwanted[str(own or problem.difficulty)] += 1
+        return False
 
     def _reject(self, place: str, reason: str, message: str, problem_id: str = "") -> None:
         self.on_row(reason)
@@ -202,8 +206,11 @@ class _Preparation:
 
     def _nothing_left(self) -> str:
         what = f"{self.dataset.name}: none of the {self.rows_read} records is usable"
+        if self.unwanted:
+            found = ", ".join(f"{count} {name}" for name, count in sorted(self.unwanted.items()))
+            return f"{what}: none has the difficulty {self.options.difficulty!r}, there are {found}"
         if not self.rejections:
-            return f"{what} (difficulty {self.options.difficulty!r}, limit {self.options.limit})"
+            return f"{what}: the source is empty"
         first = self.rejections[0]
         return f"{what}; the first, {first.place}: {first.message} (all: {self.options.out}/rejected.parquet)"
 

@@ -82,7 +82,7 @@ def show_mix(options: MixOptions) -> MixResult:
     for file in result.files:
         console.print(f"  {file.path}  {file.rows} rows", highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(result.rows.items()))
-    console.print(f"mix: {counts}; {result.wall_s:.1f} s", highlight=False)
+    console.print(f"mix: {counts}; {result.wall_s:.1f} s", highlight=False, soft_wrap=True)
     if options.pass_rates:
         console.print(f"  {result.measured} rows have a measured difficulty")
     if result.overlaps:

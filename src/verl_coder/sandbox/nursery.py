@@ -8,13 +8,24 @@ import socket
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
+import verl_coder
 from verl_coder.errors import ConfigError
-from verl_coder.sandbox.guest.keeper import SlotConfig
+from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.slot import Slot, SlotLost
 
 _START_TIMEOUT_S = 20.0
 FLAVOURS = ("lean", "full")
+_SOURCE_FOLDER = str(Path(verl_coder.__file__).parents[1])
+# The same copy of this package as the server's, wherever that came from, and no trace of it for programs.
+_START_ZYGOTE = f"""\
+import sys
+sys.path.insert(0, {_SOURCE_FOLDER!r})
+from verl_coder.sandbox.guest.zygote import main
+sys.path.pop(0)
+main()
+"""
 
 
 class Nursery:
@@ -31,10 +42,9 @@ class Nursery:
         """Start the zygote and wait until its modules are loaded."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
-        module = "verl_coder.sandbox.guest.zygote"
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a plain fork, microseconds
-                [sys.executable, "-m", module, str(theirs.fileno()), self.flavour],
+                [sys.executable, "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

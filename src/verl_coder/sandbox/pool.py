@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass, replace
 
 from verl_coder.errors import ConfigError
-from verl_coder.sandbox.guest.keeper import SlotConfig
+from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.isolation import landlock, seccomp
 from verl_coder.sandbox.nursery import FLAVOURS, Nursery
 from verl_coder.sandbox.slot import Slot, SlotLost
@@ -118,7 +118,8 @@ class Pool:
         self.variant = variant
         bpf = b""
         if variant != "none" and seccomp.supported():
-            bpf = seccomp.build_filter(allow_network=variant != "light")
+            namespaced = variant != "light"
+            bpf = seccomp.build_filter(allow_network=namespaced, allow_mount=namespaced)
         self._base_config = replace(self._base_config, variant=variant, seccomp_filter=bpf)
         self.protection = self._describe()
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from verl_coder.sandbox.guest.keeper import EXIT_FORMAT, KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN
+from verl_coder.sandbox.guest.slot_config import EXIT_FORMAT, KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN
 
 _INLINE_BYTES = 60_000
 _WATCH_AFTER_S = 0.03

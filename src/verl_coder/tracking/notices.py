@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 class Notices:
-    """Appends {"key", "text", "time"} to a file; a key is said once per process."""
+    """Appends {"key", "text", "time"} to a file, the kind before the text; a key is said once per process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._said: set[str] = set()
 
-    def say(self, key: str, text: str) -> None:
-        """Say `text`, unless something was said under `key` before."""
+    def say(self, key: str, text: str, kind: str = "warning") -> None:
+        """Say `text`, unless something was said under `key` before; `kind` is warning or note."""
         if key in self._said:
             return
         self._said.add(key)
-        print(f"warning: {text}", file=sys.stderr, flush=True)
-        line = json.dumps({"key": key, "text": text, "time": time.time()}) + "\n"
+        print(f"{kind}: {text}", file=sys.stderr, flush=True)
+        line = json.dumps({"key": key, "text": f"{kind}: {text}", "time": time.time()}) + "\n"
         try:
             # One write of a short line to a file opened for appending: several processes do not mix.
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

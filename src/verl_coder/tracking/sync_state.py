@@ -65,20 +65,20 @@ def begin(
     """The state with which a start of the training run begins, written to `path`.
 
     The W&B run of the folder goes on; with `new_run` a new one begins, linked to it, with the steps after
-    `resumes_after` (None: the training run itself starts anew, and so does its W&B run).
+    `resumes_after` (None: training has no checkpoint yet and starts anew).
     """
     before = SyncState.load(path)
-    if before and resumes_after is not None and not new_run:
+    if before and not new_run:
         state = dataclasses.replace(before, mode=mode, error=None)
     else:
-        linked = [*before.linked_from, before.run_id] if before and resumes_after is not None else []
+        linked = [*before.linked_from, before.run_id] if before else []
         state = SyncState(
             mode=mode,
             run_id="".join(secrets.choice(_ALPHABET) for _ in range(8)),
             project=project,
             name=name,
             linked_from=linked,
-            first_step=resumes_after + 1 if linked and resumes_after is not None else 0,
+            first_step=resumes_after + 1 if resumes_after is not None else 0,
         )
     state.save(path)
     return state

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -16,13 +17,20 @@ from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
 from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT
+from verl_coder.tracking.sync_state import begin as begin_sync
+from verl_coder.tracking.uploader import WandbUploader
+from verl_coder.trainer.checkpoint_files import clear_saving
 from verl_coder.trainer.curve import draw_curve
 from verl_coder.trainer.memory import MemoryWatch
 from verl_coder.trainer.plan import Plan, preparation, prepare_data
 from verl_coder.trainer.preflight import check_run
 from verl_coder.trainer.progress import RunProgress
+from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.summary import build_summary, summary_table, write_summary
-from verl_coder.trainer.supervise import Interrupted, run_supervised
+from verl_coder.trainer.supervise import Interrupted, end_leftovers, run_supervised
+
+RUN_MARKER = "VERL_CODER_RUN"
+"""Environment variable, set to the run's folder in every process of a run."""
 
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
@@ -45,9 +53,33 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         console.print(summary_table(json.loads(run_dir.summary.read_text())))
         return 0
     run_dir.path.mkdir(parents=True, exist_ok=True)
-    _make_resumable(plan, console)
-    with _lock(run_dir.path / ".lock"), tempfile.TemporaryDirectory(prefix="vc-") as scratch:
-        return _run(plan, console, Path(scratch))
+    with _lock(run_dir.lock):
+        os.environ[RUN_MARKER] = str(run_dir.path)
+        clear_leftovers(run_dir, console)
+        _make_resumable(plan, console)
+        with tempfile.TemporaryDirectory(prefix="vc-") as scratch:
+            (run_dir.path / ".scratch").write_text(scratch)
+            status = _run(plan, console, Path(scratch))
+        (run_dir.path / ".scratch").unlink(missing_ok=True)
+        return status
+
+
+def clear_leftovers(run_dir: RunDir, console: Console) -> None:
+    """Remove what a launcher that was killed has left: processes, scratch folder, half a checkpoint."""
+    ended = end_leftovers(RUN_MARKER, str(run_dir.path))
+    if ended:
+        console.print(
+            f"ended {ended} processes that an earlier start of this run left behind", highlight=False
+        )
+    scratch = run_dir.path / ".scratch"
+    if scratch.is_file():
+        left = Path(scratch.read_text())
+        if left.name.startswith("vc-"):
+            shutil.rmtree(left, ignore_errors=True)
+        scratch.unlink()
+    clear_saving(run_dir.checkpoints)
+    for path in (run_dir.stop_request, run_dir.stopped, run_dir.phase):
+        path.unlink(missing_ok=True)
 
 
 def print_plan(plan: Plan, console: Console) -> None:
@@ -83,7 +115,14 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     step = plan.run_dir.checkpoint_step()
     # Without a checkpoint everything is done again, the evaluation before training too.
     plan.run_dir.drop_metrics_after(step if step else -1)
-    plan.run_dir.phase.unlink(missing_ok=True)
+    begin_sync(
+        plan.run_dir.sync_state,
+        mode=plan.wandb_mode,
+        project=plan.config.trainer.project_name,
+        name=plan.config.trainer.experiment_name,
+        resumes_after=step or None,
+        new_run=plan.new_wandb_run,
+    )
     if step:
         console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
         evaluated = any(record["step"] == 0 for record in plan.run_dir.read_metrics())
@@ -177,7 +216,12 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)", highlight=False
     )
     try:
-        with _sandbox(plan) as (url, keep), RunProgress(run_dir, console, total) as progress:
+        uploader = WandbUploader(
+            run_dir,
+            enabled=plan.wandb_mode == "online",
+            finish_timeout_s=plan.settings.wandb_finish_timeout_s,
+        )
+        with uploader, _sandbox(plan) as (url, keep), RunProgress(run_dir, console, total) as progress:
 
             def on_poll() -> None:
                 progress.poll()
@@ -188,7 +232,8 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
                 environment=_environment(plan, url, scratch),
                 log=run_dir.log,
                 on_poll=on_poll,
-                keep=keep,
+                on_terminate=lambda: _ask_to_stop(run_dir, console),
+                keep=[*keep, *uploader.pids],
             )
             progress.poll()
     except Interrupted as signal_name:
@@ -204,6 +249,13 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
         raise VerlCoderError(f"training failed: {reason_in_log(run_dir.log)} (all of it: {run_dir.log})")
     _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
+    if run_dir.stopped.is_file():
+        console.print(
+            f"stopped by SIGTERM after step {json.loads(run_dir.stopped.read_text())['step']}, which is saved; "
+            "the same command goes on",
+            highlight=False,
+        )
+        return 0
     summary = build_summary(run_dir, plan.settings)
     title = f"{plan.settings.recipe}, seed {plan.settings.seed}"
     draw_curve(run_dir.read_metrics(), title, run_dir.curve)
@@ -211,6 +263,15 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     console.print(summary_table(summary))
     console.print(f"summary: {run_dir.summary}\npicture: {run_dir.curve}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:
+    """Ask the trainer to save and end; False before it trains, when there is nothing to save."""
+    if not run_dir.phase.is_file():
+        return False
+    run_dir.stop_request.touch()
+    console.print("SIGTERM: saving a checkpoint, then ending (a second one ends at once)", highlight=False)
+    return True
 
 
 def _keep_measurements(plan: Plan, seconds: float, peak_bytes: int) -> None:

@@ -16,6 +16,7 @@ from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA
 from verl_coder.trainer.preflight_composite import check_composite
+from verl_coder.trainer.preflight_curriculum import check_curriculum
 from verl_coder.trainer.preflight_lora import check_lora
 from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.settings import parse_settings
@@ -27,6 +28,7 @@ BYTES_PER_PARAMETER_ON_DISK = 16
 def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True) -> None:
     """Raise the first ConfigError, DataError or CheckpointError of the run."""
     check_batch_sizes(config)
+    check_checkpoint_settings(config, run_dir)
     check_model(str(config.actor_rollout_ref.model.path))
     check_lora(config)
     if data_is_there:
@@ -36,6 +38,7 @@ def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True
     check_tools(rollout.multi_turn.tool_config_path)
     files = [*file_list(config.data.train_files), *file_list(config.data.val_files)] if data_is_there else []
     check_agent_loops(rollout.agent.agent_loop_config_path, rollout.multi_turn.tool_config_path, files)
+    check_curriculum(config, run_dir, data_is_there=data_is_there)
     composite = parse_settings(config.verl_coder).composite
     check_composite(config, composite, data_is_there=data_is_there)
     run_dir.check_shape(config)
@@ -191,11 +194,24 @@ def check_tools(path: str | None) -> None:
             raise ConfigError(f"TOOLS: {path}: no class {class_name}")
 
 
+def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
+    """What our way of saving a checkpoint does not go with."""
+    folder = config.trainer.default_local_dir
+    if Path(str(folder)) != run_dir.checkpoints:
+        raise ConfigError(
+            f"trainer.default_local_dir={folder}: checkpoints stand in the run's folder, use OUT="
+        )
+    if config.actor_rollout_ref.actor.get("checkpoint", {}).get("async_save", False):
+        raise ConfigError(
+            "actor_rollout_ref.actor.checkpoint.async_save=true: such a save cannot be made atomic"
+        )
+
+
 def check_disk(config: DictConfig, folder: Path) -> None:
-    """Enough room for the checkpoints that the run keeps, and one more while it is being written."""
+    """Enough room for the checkpoints that the run keeps (the last ones, the best), and one that is being written."""
     if config.trainer.save_freq <= 0:
         return
-    keep = config.trainer.max_actor_ckpt_to_keep or 1
+    keep = (config.trainer.max_actor_ckpt_to_keep or 1) + bool(config.verl_coder.get("keep_best"))
     needed = (
         BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * (keep + 1)
     )

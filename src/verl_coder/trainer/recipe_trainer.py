@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
+from verl_coder.tracking.notices import Notices
 from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.settings import Settings, parse_settings
 
@@ -25,6 +26,13 @@ class RecipeTrainer(PPOTrainer):
     def run_dir(self) -> RunDir:
         """The folder of this run."""
         return RunDir(Path(self.settings.out))
+
+    @property
+    def notices(self) -> Notices:
+        """Warnings, each said once."""
+        if not hasattr(self, "_notices"):
+            self._notices = Notices(self.run_dir.notices)
+        return self._notices
 
 
 def read_plain(column: Any) -> list[Any]:

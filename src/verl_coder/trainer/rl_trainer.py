@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,15 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.files import write_atomically
+from verl_coder.trainer.curriculum_training import CurriculumMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
 from verl_coder.trainer.sample_masks import SampleMasksMixin
+from verl_coder.trainer.stopping import StopMixin
 from verl_coder.trainer.teacher_guided import TeacherGuidedMixin
 
 
-class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin):
-    """Short poll, masked samples, three-source update, tool statistics, and a file that tells the phase."""
+class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, StopMixin):
+    """Short poll, masks, three-source update, curriculum, evaluation, checkpoints, statistics, the phase file."""
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
@@ -29,7 +32,22 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin):
 
     def _enter_phase(self, phase: str) -> None:
         state = {"phase": phase, "step": self.global_steps, "total": self.total_training_steps}
-        write_atomically(self.run_dir.phase, json.dumps(state))
+        self._write_note(self.run_dir.phase, json.dumps(state))
+
+    def _write_note(self, path: Path, text: str) -> None:
+        """Write a small file that training can do without."""
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            self.notices.say(path.name, f"{path} cannot be written ({error}); training goes on")
+
+    @staticmethod
+    def _write_generations(*arguments: Any, **options: Any) -> None:
+        """verl's, but a full disk costs the file of samples and not the run."""
+        try:
+            PPOTrainer._write_generations(*arguments, **options)
+        except OSError as error:
+            print(f"warning: samples were not written ({error})", flush=True)
 
     def on_validate_begin(self) -> None:
         """Tell the phase and start its clock."""
@@ -44,12 +62,7 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin):
         timing = json.loads(path.read_text()) if path.is_file() else {}
         spent = time.monotonic() - self._validation_started
         timing["evaluation_s"] = timing.get("evaluation_s", 0.0) + spent
-        write_atomically(path, json.dumps(timing))
-
-    def on_step_begin(self) -> None:
-        """Tell the phase."""
-        self._enter_phase("training")
-        super().on_step_begin()
+        self._write_note(path, json.dumps(timing))
 
     # ---- statistics ---------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def run_status(folder: Path) -> dict[str, str]:
     if run_dir.notices.is_file():
         texts = [json.loads(line)["text"] for line in run_dir.notices.read_text().splitlines() if line]
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
-            lines[f"warning {number}"] = text
+            lines[f"said, {number}"] = text
     return lines
 
 

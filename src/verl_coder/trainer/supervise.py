@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.2
 _GRACE_S = 5.0
@@ -18,6 +19,30 @@ _GRACE_S = 5.0
 def become_subreaper() -> None:
     """Adopt orphaned descendants (Ray's daemons, vLLM's engine), so that they can be found and ended."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Get SIGTERM when the parent dies, however it dies."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
+def end_leftovers(marker: str, value: str, timeout_s: float = 20.0) -> int:
+    """Kill every process whose environment has `marker`=`value`, but this one and its family; how many.
+
+    They are what a launcher that was killed has left: it could not end them itself.
+    """
+    family = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
+    family |= {p.pid for p in psutil.Process().children(recursive=True)}
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in family and process.environ().get(marker) == value:
+                process.kill()
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    psutil.wait_procs(found, timeout=timeout_s)
+    return len(found)
 
 
 def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
@@ -69,14 +94,17 @@ def run_supervised(
     environment: Mapping[str, str],
     log: Path,
     on_poll: Callable[[], None],
+    on_terminate: Callable[[], bool] = lambda: False,
     keep: Sequence[int] = (),
 ) -> int:
     """Run `command` with its output in `log`; returns its exit status; raises Interrupted on SIGINT/SIGTERM.
 
-    Whatever happens, no descendant is left but those in `keep`.
+    The first SIGTERM calls `on_terminate`: where that says True, the command will end by itself. Whatever
+    happens, no descendant is left but those in `keep`.
     """
     become_subreaper()
     stop: list[int] = []
+    asked = False
     previous = {
         number: signal.signal(number, lambda received, _: stop.append(received))
         for number in (signal.SIGINT, signal.SIGTERM)
@@ -94,7 +122,10 @@ def run_supervised(
             )
             while process.poll() is None:
                 if stop:
-                    raise Interrupted(signal.Signals(stop[0]).name)
+                    received = stop.pop(0)
+                    again, asked = asked, True
+                    if again or received != signal.SIGTERM or not on_terminate():
+                        raise Interrupted(signal.Signals(received).name)
                 on_poll()
                 time.sleep(_POLL_S)
             return process.returncode

@@ -3,8 +3,10 @@
 from typing import Any
 
 import ray
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1
+
+AGENT_LOOP_MANAGER = "verl_coder.trainer.sampled_evaluation.CoderAgentLoopManager"
 
 # The class under Ray's decorator.
 _TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]
@@ -24,4 +26,8 @@ class CoderTaskRunner(_TaskRunner):
 
         trainer_base.Tracking = RunTracking  # type: ignore[misc]
         trainer_base.TRAINER_REGISTRY.update(TRAINERS)
+        agent = config.actor_rollout_ref.rollout.agent
+        if not agent.get("agent_loop_manager_class"):
+            with open_dict(config):
+                agent.agent_loop_manager_class = AGENT_LOOP_MANAGER
         super().run(config)

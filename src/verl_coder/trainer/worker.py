@@ -4,6 +4,8 @@ import sys
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.trainer.supervise import end_with_parent
+
 
 def main(config_path: str) -> None:
     """Run the resolved configuration in `config_path` through verl's own entry point."""
@@ -12,6 +14,7 @@ def main(config_path: str) -> None:
     from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
 
+    end_with_parent()
     from verl_coder.platform.plugin import require_loaded
     from verl_coder.trainer.task_runner import CoderTaskRunner
 

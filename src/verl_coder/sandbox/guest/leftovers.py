@@ -2,8 +2,78 @@
 
 import contextlib
 import os
+import resource
 import signal
+from collections.abc import Iterable
 from typing import Any
+
+
+def open_if_there(path: str) -> int:
+    """Descriptor for reading; -1 where there is no such file."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
+
+
+def kill_below(*, reap: bool, own_namespace: bool) -> None:
+    """Kill every process below this one: all there are where this is pid 1 of its namespace."""
+    if own_namespace and os.getpid() == 1:
+        try:
+            os.kill(-1, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+    elif not has_children():
+        return
+    else:
+        for _ in range(200):
+            pids = [pid for pid in descendants(os.getpid()) if not is_zombie(pid)]
+            for pid in pids:
+                kill(pid)
+            if not pids:
+                break
+    if reap:
+        try:
+            while True:
+                os.waitpid(-1, 0)
+        except ChildProcessError:
+            pass
+
+
+def has_children() -> bool:
+    """Every process of the slot is a child in the end: orphans come to this subreaper."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return True
+    except ChildProcessError:
+        return False
+
+
+def reap_orphans(pid: int, child: int) -> None:
+    """Reap the ended children of this process, `pid`, but for one."""
+    for orphan in children(pid):
+        if orphan != child:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(orphan, os.WNOHANG)
+
+
+def private_memory(pids: Iterable[int]) -> int:
+    """Bytes of memory that the processes do not share with files or each other."""
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/statm") as file:
+                numbers = file.read().split()
+            total += (int(numbers[1]) - int(numbers[2])) * resource.getpagesize()
+        except (OSError, IndexError):
+            continue
+    return total
+
+
+def bytes_in_use(path: str) -> int:
+    """Bytes of a file system that are taken."""
+    disk = os.statvfs(path)
+    return (disk.f_blocks - disk.f_bfree) * disk.f_frsize
 
 
 def inodes_in_use(path: str) -> int:

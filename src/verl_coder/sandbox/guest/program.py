@@ -1,11 +1,13 @@
 """What happens in a program's own process: take the request, take its place, run."""
 
+import _random
+import _thread
 import atexit
 import builtins
 import gc
-import linecache
 import marshal
 import os
+import random
 import resource
 import signal
 import socket
@@ -20,36 +22,58 @@ from verl_coder.sandbox.isolation import limits
 _MAX_MESSAGE = 1 << 17
 
 
-def receive_request(control_fd: int) -> tuple[dict[str, Any], list[int]] | None:
-    """Wait for the one request of this process; None when the server is gone."""
-    control = socket.socket(fileno=control_fd)
-    message, descriptors, _, _ = socket.recv_fds(control, _MAX_MESSAGE, 8)
-    control.close()
+_PASSED_FDS = socket.CMSG_SPACE(8 * 4)
+
+
+def start(control: socket.socket, main_file: str) -> None:
+    """Wait for the one request of this process, take its place, run it; never returns."""
+    try:
+        request = receive_request(control)
+        if request is None:
+            os._exit(0)
+        spec, descriptors = request
+        extra = take_place(spec, descriptors)
+    except BaseException as error:
+        os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())
+        os._exit(125)
+    if spec["op"] == "python":
+        if extra >= 0:
+            os.environ["PEER_FD"] = str(extra)
+        run_python(spec["code"], main_file)
+    run(spec, extra)
+
+
+def receive_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """The request and its descriptors; None when the server is gone."""
+    message, ancillary, _, _ = control.recvmsg(_MAX_MESSAGE, _PASSED_FDS)
+    control.detach()
     if not message:
         return None
+    descriptors: list[int] = []
+    for _, _, data in ancillary:
+        descriptors += memoryview(data).cast("i")
     if message[:1] == b"F":
         # Too long for one datagram: the last descriptor is a memory file.
         memory = descriptors.pop()
-        size = os.fstat(memory).st_size
-        message = b"F" + os.pread(memory, size, 0)
-        os.close(memory)
-    return marshal.loads(message[1:]), list(descriptors)
+        return marshal.loads(os.pread(memory, os.fstat(memory).st_size, 0)), descriptors
+    return marshal.loads(memoryview(message)[1:]), descriptors
 
 
-def take_place(spec: dict[str, Any], descriptors: list[int]) -> int | None:
-    """Install stdin, stdout, stderr, limits and files; the descriptor of the peer or channel, if any."""
+def take_place(spec: dict[str, Any], descriptors: list[int]) -> int:
+    """Install stdin, stdout, stderr, limits and files; the descriptor of the peer or channel, else -1."""
     for target, descriptor in enumerate(descriptors[:3]):
         os.dup2(descriptor, target)
-    extra = None
+    extra = -1
     if len(descriptors) > 3:
         extra = os.dup2(descriptors[3], 3)
         os.set_inheritable(extra, True)
-    os.closerange(4 if extra is not None else 3, 512)
+    # The keeper's sockets are among them.
+    os.closerange(4 if extra >= 0 else 3, 512)
     limits.apply_request_limits(address_space=spec["address_space"], cpu_s=spec["cpu_s"])
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        # Unlike `random`, its global state is not seeded anew by a fork.
-        numpy_random.seed()
+    # A fork by os.fork would have done this for `random`; for numpy nobody does.
+    _random.Random.seed(random._inst)  # type: ignore[attr-defined]
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()
     for path, content in spec["files"].items():
         folder = os.path.dirname(path)
         if folder:
@@ -59,14 +83,10 @@ def take_place(spec: dict[str, Any], descriptors: list[int]) -> int | None:
     return extra
 
 
-def run(spec: dict[str, Any], extra: int | None) -> None:
-    """Run the request; never returns."""
+def run(spec: dict[str, Any], extra: int) -> None:
+    """Run a request of another kind; never returns."""
     operation = spec["op"]
-    if extra is not None and operation in ("python", "bash", "pytest"):
-        os.environ["PEER_FD"] = str(extra)
-    if operation == "python":
-        run_python(spec["code"])
-    elif operation == "bash":
+    if operation == "bash":
         run_bash(spec["code"])
     elif operation == "pytest":
         run_pytest(spec["code"])
@@ -75,7 +95,6 @@ def run(spec: dict[str, Any], extra: int | None) -> None:
     elif operation == "session":
         from verl_coder.sandbox.guest import session
 
-        assert extra is not None
         session.serve(extra, spec)
     os._exit(1)
 
@@ -89,13 +108,16 @@ def new_main_module(path: str) -> types.ModuleType:
     return module
 
 
-def run_python(code: str) -> None:
+def run_python(code: str, path: str) -> None:
     """As `python main.py` would."""
-    path = os.path.join(os.getcwd(), "main.py")
-    if not os.path.exists(path):
-        with open(path, "w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(code)
-    linecache.cache[path] = (len(code), None, [line + "\n" for line in code.split("\n")], path)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except FileExistsError:
+        # One of the request's own files.
+        pass
+    else:
+        with open(descriptor, "wb", buffering=0) as file:
+            file.write(code.encode("utf-8", "surrogatepass"))
     module = new_main_module(path)
     status = 0
     try:
@@ -138,10 +160,11 @@ def report_exception(error: BaseException) -> None:
 
 def finish(status: int) -> None:
     """Wait for threads, run atexit functions, flush, exit: what the interpreter does, without its teardown."""
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-    except BaseException:
-        status = status or 1
+    if _thread._count() or threading._threading_atexits:  # type: ignore[attr-defined]
+        try:
+            threading._shutdown()  # type: ignore[attr-defined]
+        except BaseException:
+            status = status or 1
     try:
         atexit._run_exitfuncs()
     except BaseException:

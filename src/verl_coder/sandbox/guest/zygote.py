@@ -1,6 +1,6 @@
 """The zygote: a small process with the usual modules loaded, forked once for each slot.
 
-Started as `python -m verl_coder.sandbox.guest.zygote FD lean|full`; reads slot configurations from that socket and
+Started by `nursery.py` with the arguments FD and lean or full; reads slot configurations from that socket and
 ends, with everything below it, when the server's end closes.
 """
 
@@ -11,7 +11,9 @@ import signal
 import socket
 import sys
 
-from verl_coder.sandbox.guest import keeper, program
+from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest.slot_config import SlotConfig
+from verl_coder.sandbox.guest.start import start_keeper
 from verl_coder.sandbox.isolation import linux
 
 # What programs of training sets import most. Every loaded page makes each fork dearer, so what is large
@@ -103,10 +105,6 @@ def main() -> None:
             server.close()
             gc.enable()
             status, control = (socket.socket(fileno=descriptor) for descriptor in descriptors)
-            keeper.start_keeper(keeper.SlotConfig(**marshal.loads(message)), status, control)
+            start_keeper(SlotConfig(**marshal.loads(message)), status, control)
         for descriptor in descriptors:
             os.close(descriptor)
-
-
-if __name__ == "__main__":
-    main()

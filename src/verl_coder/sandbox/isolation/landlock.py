@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from verl_coder.sandbox.isolation import linux
 
@@ -61,9 +61,9 @@ def make_ruleset(abi: int, read_only: Sequence[str], writable: Sequence[str], de
     return descriptor
 
 
-def restrict(ruleset: int) -> None:
-    """Confine this process and its future children for good; needs no_new_privs."""
-    linux.syscall(linux.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
+def prepared_restrict(ruleset: int) -> Callable[[], int]:
+    """A call that confines its process and future children for good; needs no_new_privs."""
+    return linux.prepared_syscall(linux.SYS_LANDLOCK_RESTRICT_SELF, ruleset, 0)
 
 
 def _allow(ruleset: int, path: str, access: int) -> None:

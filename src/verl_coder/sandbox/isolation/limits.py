@@ -5,7 +5,7 @@ import resource
 _MB = 1 << 20
 
 
-def apply_fixed_limits(*, processes: int, file_mb: int) -> None:
+def apply_fixed_limits(*, file_mb: int) -> None:
     """Limits that do not depend on the request."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_mb * _MB, file_mb * _MB))
@@ -13,6 +13,10 @@ def apply_fixed_limits(*, processes: int, file_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
     resource.setrlimit(resource.RLIMIT_MSGQUEUE, (0, 0))
     resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
+
+
+def apply_process_limit(processes: int) -> None:
+    """Processes and threads of the user that this process is."""
     resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))
 
 

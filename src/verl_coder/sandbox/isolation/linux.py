@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+from collections.abc import Callable
+from functools import partial
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -33,6 +35,8 @@ SYS_LANDLOCK_RESTRICT_SELF = 446
 _MACHINE = os.uname().machine
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}.get(_MACHINE, -1)
 SYS_SECCOMP = {"x86_64": 317, "aarch64": 277}.get(_MACHINE, -1)
+SYS_PRCTL = {"x86_64": 157, "aarch64": 167}.get(_MACHINE, -1)
+SYS_CAPGET = {"x86_64": 125, "aarch64": 90}.get(_MACHINE, -1)
 SYS_CAPSET = {"x86_64": 126, "aarch64": 91}.get(_MACHINE, -1)
 
 
@@ -46,6 +50,32 @@ def _checked(result: int, what: str) -> int:
 def syscall(number: int, *arguments: object) -> int:
     """Raw system call; OSError on failure."""
     return _checked(_libc.syscall(ctypes.c_long(number), *arguments), f"syscall {number}")
+
+
+def prepared_syscall(number: int, *arguments: int) -> Callable[[], int]:
+    """A system call with its arguments made ready, for a fresh process: -1 and errno on failure."""
+    return partial(_libc.syscall, ctypes.c_long(number), *map(ctypes.c_long, arguments))
+
+
+def prepared_prctl(option: int, argument: int) -> Callable[[], int]:
+    """prctl(2) in that way."""
+    return prepared_syscall(SYS_PRCTL, option, argument, 0, 0, 0)
+
+
+_fork = ctypes.PyDLL(None, use_errno=True).fork
+
+
+def fork_bare() -> int:
+    """fork(2) without the interpreter's handlers, which touch a hundred pages that the child must then copy.
+
+    Only for a process with a single thread: then there are no locks to mend and no threads to forget. `random` is
+    not seeded anew.
+    """
+    pid = _fork()
+    if pid < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, f"fork: {os.strerror(errno)}")
+    return pid
 
 
 def unshare(flags: int) -> None:
@@ -121,8 +151,20 @@ def drop_bounding_set() -> None:
             return
 
 
-def drop_capabilities() -> None:
-    """Empty the effective, permitted, inheritable and ambient sets of this process."""
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+_CAPABILITY_VERSION_3 = 0x20080522
+
+
+def prepared_drop_capabilities() -> Callable[[], int]:
+    """A call that empties the effective, permitted and inheritable sets of its process."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()
+    return partial(_libc.syscall, ctypes.c_long(SYS_CAPSET), ctypes.byref(header), ctypes.byref(data))
+
+
+def clear_inheritable_capabilities() -> None:
+    """Empty the inheritable set: a later change of user drops the others, this one it would keep."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    data = (ctypes.c_uint32 * 6)()
+    syscall(SYS_CAPGET, ctypes.byref(header), ctypes.byref(data))
+    data[2] = data[5] = 0
     syscall(SYS_CAPSET, ctypes.byref(header), ctypes.byref(data))

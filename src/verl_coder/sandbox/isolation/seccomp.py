@@ -104,8 +104,12 @@ def supported() -> bool:
     return os.uname().machine in _ARCHITECTURES
 
 
-def build_filter(*, allow_network: bool) -> bytes:
-    """The BPF program; `allow_network` permits IPv4 and IPv6 sockets (inside a private network namespace)."""
+def build_filter(*, allow_network: bool, allow_mount: bool) -> bytes:
+    """The BPF program.
+
+    `allow_network` permits IPv4 and IPv6 sockets (inside a private network namespace), `allow_mount` mount(2) and
+    umount2(2) (for a keeper inside a mount namespace; its programs lack the capability).
+    """
     column, architecture = _ARCHITECTURES[os.uname().machine]
     code: list[bytes] = []
 
@@ -144,7 +148,14 @@ def build_filter(*, allow_network: bool) -> bytes:
     add(_RETURN, _ALLOW)
     add(_JEQ, _MISSING["clone3"][column], 0, 1)
     refuse(errno.ENOSYS)
-    denied = sorted({number for entry in _DENIED.values() if (number := entry[column]) is not None})
+    permitted = ("mount", "umount2") if allow_mount else ()
+    denied = sorted(
+        {
+            number
+            for name, entry in _DENIED.items()
+            if name not in permitted and (number := entry[column]) is not None
+        }
+    )
     code += _search(denied)
     return b"".join(code)
 

@@ -1,0 +1,67 @@
+"""From a fork of the zygote to the keeper of a slot: namespaces, root, streams, then the keeper's loop."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest.keeper import Keeper
+from verl_coder.sandbox.guest.slot_config import SlotConfig
+from verl_coder.sandbox.isolation import linux, namespaces, root
+
+
+def start_keeper(config: SlotConfig, status: socket.socket, control: socket.socket) -> None:
+    """In a fork of the zygote: become (or fork) the keeper and serve; never returns."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        linux.set_name("sandbox-slot")
+        if config.namespaced:
+            namespaces.unshare_all(config.variant, config.host_uid)
+            keeper = os.fork()
+            if keeper:
+                status.send(b"P%d" % keeper)
+                os._exit(0)
+            _enter_root(config)
+        else:
+            status.send(b"P%d" % os.getpid())
+            linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
+            if config.variant == "light" and os.geteuid() == 0:
+                root.uncover_interpreter()
+        home = root.HOME if config.namespaced else config.work_dir
+        _prepare_interpreter(home)
+        Keeper(config, home, status, control).serve()
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            status.send(b"E" + f"{type(error).__name__}: {error}".encode()[:500])
+    os._exit(1)
+
+
+def _enter_root(config: SlotConfig) -> None:
+    # Opened in the new mount namespace, and while this is still the user who may reach all the paths.
+    sources = root.open_sources()
+    if config.variant == "range":
+        os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+    root.build_root(sources, tmpfs_options=config.tmpfs_options)
+    for descriptor in sources.values():
+        os.close(descriptor)
+    namespaces.loopback_up()
+    linux.drop_bounding_set()
+
+
+def _prepare_interpreter(home: str) -> None:
+    """Everything about the interpreter that is the same for all programs of the slot."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(null, descriptor)
+    if null > 2:
+        os.close(null)
+    program.prepare_streams()
+    os.environ["HOME"] = os.environ["TMPDIR"] = home
+    sys.argv = [home + "/main.py"]
+    sys.path[:] = [home] + [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
+    sys.dont_write_bytecode = True

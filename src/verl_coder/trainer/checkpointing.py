@@ -1,0 +1,181 @@
+"""Saving checkpoints so that a kill or a full disk costs nothing but time since the last one."""
+
+import json
+import shutil
+from typing import Any
+
+import ray
+import torch
+from omegaconf import open_dict
+from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
+
+from verl_coder.files import write_durably
+from verl_coder.trainer.checkpoint_files import (
+    SAVING,
+    clear_saving,
+    commit,
+    folder_bytes,
+    prune,
+    read_best,
+    step_folder,
+)
+from verl_coder.trainer.recipe_trainer import RecipeTrainer
+
+STATE = "verl_coder.json"
+"""Our own part of a checkpoint: what `checkpoint_state` returned."""
+
+
+class CheckpointMixin(RecipeTrainer):
+    """verl's save and load, made atomic, with the last K and the best kept, and our state beside verl's."""
+
+    _saved_step: int = 0
+    _save_due: bool = False
+    _evaluated: tuple[int, float] | None = None
+
+    def checkpoint_state(self) -> dict[str, Any]:
+        """What other mixins put into a checkpoint, as JSON."""
+        return {}
+
+    def restore_state(self, state: dict[str, Any]) -> None:
+        """Take back what `checkpoint_state` returned."""
+
+    def _save_checkpoint(self) -> None:
+        """verl's place for a save: after the update, before the evaluation and the step's metrics.
+
+        The synchronous trainer saves later (`save_if_due`), when the step's metrics are written and its
+        evaluation has had its effect, so that a checkpoint always has all of its step behind it. The asynchronous
+        ones save here, where generation rests.
+        """
+        if self.trainer_mode == "sync":
+            self._save_due = True
+        else:
+            self.save_now()
+
+    def save_if_due(self, step: int) -> None:
+        """Save `step`, which has just ended, if verl asked for it."""
+        if self._save_due:
+            self._save_due = False
+            self.save_now(step)
+
+    def save_now(self, step: int | None = None, order: dict[str, Any] | None = None) -> None:
+        """Save `step` (None: the present one); `order` is the data order to save in the place of the present one.
+
+        A save that fails is told and given up; training goes on, and the next save is tried at its time.
+        """
+        present = self.global_steps
+        self.global_steps = present if step is None else step
+        try:
+            if self._saved_step != self.global_steps:
+                self._save_or_tell(order)
+        finally:
+            self.global_steps = present
+
+    def _save_or_tell(self, order: dict[str, Any] | None) -> None:
+        self._enter_phase("saving")
+        try:
+            self._write_checkpoint(order)
+        except ray.exceptions.RayActorError:
+            raise  # a worker died: nothing to go on with
+        except Exception as error:
+            clear_saving(self.run_dir.checkpoints)
+            kept = self.run_dir.checkpoint_step()
+            self.notices.say(
+                f"checkpoint {self.global_steps}",
+                f"the checkpoint of step {self.global_steps} could not be saved ({_reason(error)}); training goes on, "
+                + (f"the one of step {kept} is whole" if kept else "there is no older one"),
+            )
+        else:
+            self._saved_step = self.global_steps
+            self._note_best()
+            folder = step_folder(self.run_dir.checkpoints, self.global_steps)
+            self.checkpoint_callback.on_save(
+                trainer=self, global_step=self.global_steps, checkpoint_dir=str(folder), async_save=False
+            )
+        self._enter_phase("training")
+
+    def _enter_phase(self, phase: str) -> None:
+        """Tell the launcher what is being done (see rl_trainer.py)."""
+
+    def _write_checkpoint(self, order: dict[str, Any] | None) -> None:
+        checkpoints = self.run_dir.checkpoints
+        clear_saving(checkpoints)
+        self._check_space()
+        saving = checkpoints / SAVING
+        folder = step_folder(saving, self.global_steps)
+        folder.mkdir(parents=True)
+        if order is None:
+            order = self.train_dataloader.state_dict()
+        trainer, callback = self.config.trainer, self.checkpoint_callback
+        settings = {
+            "default_local_dir": str(saving),
+            "max_actor_ckpt_to_keep": None,
+            "max_critic_ckpt_to_keep": None,
+        }
+        before = {name: trainer.get(name) for name in settings}
+        try:
+            with open_dict(self.config):
+                trainer.update(settings)  # which checkpoints to keep is decided here, not in the workers
+            self.checkpoint_callback = CheckpointCallback()
+            super()._save_checkpoint()
+        finally:
+            self.checkpoint_callback = callback
+            with open_dict(self.config):
+                trainer.update(before)
+        torch.save(order, folder / "data.pt")
+        write_durably(folder / STATE, json.dumps(self.checkpoint_state(), indent=1))
+        commit(checkpoints, self.global_steps)
+
+    def _check_space(self) -> None:
+        """OSError where the disk cannot hold a checkpoint of the last one's size.
+
+        Asked before any worker writes: one of several ranks that fails alone would leave the others waiting.
+        """
+        last = self.run_dir.checkpoint_step()
+        if not last:
+            return
+        needed = folder_bytes(step_folder(self.run_dir.checkpoints, last))
+        free = shutil.disk_usage(self.run_dir.checkpoints).free
+        if free < needed:
+            raise OSError(f"disk full: {free / 2**20:,.0f} MiB free, {needed / 2**20:,.0f} MiB needed")
+
+    def _load_checkpoint(self) -> None:
+        super()._load_checkpoint()
+        self._saved_step = self.global_steps
+        path = step_folder(self.run_dir.checkpoints, self.global_steps) / STATE
+        if self.global_steps and path.is_file():
+            self.restore_state(json.loads(path.read_text()))
+
+    def note_pass_rate(self, rate: float) -> None:
+        """Held-out pass rate of step `global_steps`: its checkpoint may be the best so far."""
+        self._evaluated = (self.global_steps, rate)
+        self._note_best()
+
+    def _note_best(self) -> None:
+        """Remember the best checkpoint that was evaluated, and remove those that need not be kept."""
+        if self._evaluated and self._evaluated[0] == self._saved_step > 0 and self.settings.keep_best:
+            step, rate = self._evaluated
+            best = read_best(self.run_dir.best)
+            # A best of a later step belongs to steps that a resume has forgotten.
+            if best is None or best[0] >= step or rate > best[1]:
+                try:
+                    write_durably(self.run_dir.best, json.dumps({"step": step, "pass_rate": rate}))
+                except OSError as error:
+                    self.notices.say("best", f"{self.run_dir.best} cannot be written ({error})")
+        if self._saved_step:
+            self._prune()
+
+    def _prune(self) -> None:
+        best = read_best(self.run_dir.best) if self.settings.keep_best else None
+        prune(
+            self.run_dir.checkpoints,
+            latest=self.run_dir.checkpoint_step(),
+            keep=self.config.trainer.max_actor_ckpt_to_keep,
+            best=best[0] if best else None,
+        )
+
+
+def _reason(error: BaseException) -> str:
+    """The last line of an exception that says something, without Ray's traceback."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(cause).__name__)[:200]

@@ -1,0 +1,72 @@
+"""Ending on request (SIGTERM): a whole checkpoint first, then a normal end."""
+
+import json
+from typing import Any
+
+from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.utils.debug import marked_timer
+
+from verl_coder.files import write_atomically
+from verl_coder.trainer.checkpointing import CheckpointMixin
+
+
+class StopRequested(Exception):
+    """Raised in the trainer where it can end: nothing of the present step has changed the weights yet."""
+
+
+class StopMixin(CheckpointMixin):
+    """Ends when `stop_request` appears in the run's folder.
+
+    While it waits for rollouts, the synchronous trainer gives the step up: the weights are those of the last
+    finished step, and the data order is put back to where it was before this step. In any other phase, and in
+    the asynchronous modes, the step (and the evaluation after it) is finished first.
+    """
+
+    _order_before_step: dict[str, Any] | None = None
+
+    def _stop_requested(self) -> bool:
+        return self.run_dir.stop_request.is_file()
+
+    def _build_replay_buffer(self) -> ReplayBuffer:
+        buffer = super()._build_replay_buffer()
+        wait = buffer._wait_for_next_poll
+
+        def wait_or_stop(partition_id: str, last_debug_time: float) -> float:
+            if partition_id == "train" and self.trainer_mode == "sync" and self._stop_requested():
+                raise StopRequested
+            return wait(partition_id, last_debug_time)
+
+        buffer._wait_for_next_poll = wait_or_stop  # type: ignore[method-assign]
+        return buffer
+
+    def on_step_begin(self) -> None:
+        """Between two steps everything is at rest: the place to save, and to end."""
+        super().on_step_begin()
+        with marked_timer("save_checkpoint", self.timing_raw, color="green"):
+            self.save_if_due(self.global_steps - 1)
+        if self.trainer_mode == "sync":
+            self._order_before_step = self.train_dataloader.state_dict()
+        if self._stop_requested():
+            raise StopRequested
+        self._enter_phase("training")
+
+    def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> KVBatchMeta:
+        """A step; in the asynchronous modes a request is met by a checkpoint at verl's own place for one."""
+        batch = super().step(metrics, timing_raw)
+        if self.trainer_mode != "sync" and self._stop_requested():
+            self.save_now()
+        return batch
+
+    def fit(self, agent_loop_manager: Any) -> None:
+        """Train; on request, save and return as if training had ended."""
+        try:
+            super().fit(agent_loop_manager)
+        except StopRequested:
+            done = self.global_steps - 1  # the present step was given up
+            if self.trainer_mode == "sync" and done:
+                self.save_now(done, order=self._order_before_step)
+            self._shutdown_dump_executor()
+            write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.checkpoint_step()}))
+        else:
+            self.save_if_due(min(self.global_steps, self.total_training_steps))
