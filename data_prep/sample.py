@@ -7,37 +7,16 @@ every training problem: `problem_id` (that of the row), `messages` (a list of `{
 a tool call stands in the assistant's content as hermes text, its result is a message of role `tool`) and `source`.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import typer
 
 from verl_coder.data.writer import write_rows
 from verl_coder.errors import VerlCoderError
-from verl_coder.files import whole_file
 from verl_coder.tiny.problems import problems
-from verl_coder.tiny.traces import Trace, write_traces
-
-TRACE_SCHEMA = pa.schema(
-    [
-        ("problem_id", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("source", pa.string()),
-    ]
-)
-
-
-def write_trace_rows(traces: Iterable[Trace], path: Path) -> None:
-    """Write traces to `path`, whole or not at all."""
-    rows = [
-        {"problem_id": t.problem.problem_id, "messages": list(t.messages), "source": "sample-teacher"}
-        for t in traces
-    ]
-    with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=TRACE_SCHEMA), temporary, compression="zstd")
+from verl_coder.tiny.trace_file import write_trace_rows
+from verl_coder.tiny.traces import write_traces
 
 
 def main(

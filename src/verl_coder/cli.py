@@ -15,9 +15,16 @@ PARTS = {
     "sandbox": "verl_coder.sandbox.cli",
     "data": "verl_coder.data.cli",
     "tiny": "verl_coder.tiny.cli",
+    "ablation": "verl_coder.trainer.ablation_cli",
     "wandb": "verl_coder.tracking.cli",
 }
-"""Sub-commands that are typer apps of their own, by module. `grade` is one command, see below."""
+"""Sub-commands that are typer apps of their own, by module."""
+
+COMMANDS = {
+    "grade": "verl_coder.grading.cli",
+    "export": "verl_coder.trainer.export_cli",
+}
+"""Single commands, by the module that holds a function of the same name."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -92,8 +99,8 @@ def main() -> None:
     try:
         if name in PARTS:
             app.add_typer(importlib.import_module(PARTS[name]).app, name=name)
-        elif name == "grade":
-            app.command("grade")(importlib.import_module("verl_coder.grading.cli").grade)
+        elif name in COMMANDS:
+            app.command(name)(getattr(importlib.import_module(COMMANDS[name]), name))
         app()
     except VerlCoderError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -77,7 +77,7 @@ def _make(work: Path, settings: BuildSettings) -> Path:
     stage_one, stage_two = _write_stages(work, settings)
     run_sft(stage_one, description="SFT 1/2, tool only")
     trained = run_sft(stage_two, description="SFT 2/2, mixed")
-    _finish(trained, work / "init", finished)
+    finish_model(trained, work / "init", finished)
     card = {"settings": asdict(settings), "measured": _measure(finished, settings)}
     (finished / "card.json").write_text(json.dumps(card, indent=2) + "\n")
     return finished
@@ -130,7 +130,7 @@ def _write_stages(work: Path, settings: BuildSettings) -> tuple[SftSettings, Sft
     return one, two
 
 
-def _finish(trained: Path, init: Path, finished: Path) -> None:
+def finish_model(trained: Path, init: Path, finished: Path) -> None:
     """Save the trained weights in bfloat16 beside the tokenizer and generation config of the start."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig

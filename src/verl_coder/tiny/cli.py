@@ -67,3 +67,44 @@ def measure_command(
         raise ConfigError(f"{model} holds no model (config.json is missing)")
     with SandboxJudge.embedded() as judge:
         typer.echo(json.dumps(measure(model, judge, problem_count=problems, seed=seed), indent=2))
+
+
+@app.command()
+def weaken(
+    out: Annotated[Path, typer.Option(help="Folder for the model; must not exist or be empty.")],
+    seed: Annotated[int, typer.Option(help="Seed of problems, traces and data order.")] = 1,
+    steps: Annotated[int, typer.Option(help="SFT steps on traces that answer at once.")] = 60,
+    direct_share: Annotated[float, typer.Option(help="Share of traces that call no tool.")] = 1.0,
+) -> None:
+    """Make a base that has lost the tool, from the shipped one (verl's SFT trainer, a minute)."""
+    from verl_coder.tiny.weaken import WeakenSettings
+    from verl_coder.tiny.weaken import weaken as make
+
+    try:
+        folder = make(out, WeakenSettings(seed=seed, steps=steps, direct_share=direct_share))
+    except Interrupted as signal_name:
+        typer.echo(f"stopped by {signal_name}; nothing was written", err=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"{folder}: `verl-coder tiny measure {folder}` says what it can do")
+
+
+@app.command()
+def traces(
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    problems: Annotated[
+        int, typer.Option(min=1, help="Training problems, one trace each (at most 1240).")
+    ] = 1024,
+    seed: Annotated[int, typer.Option(help="Seed of the problems and the traces.")] = 0,
+    direct_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of traces that answer without the tool.")
+    ] = 0.0,
+) -> None:
+    """Write a teacher's traces of the tiny training problems: problem_id and messages."""
+    from verl_coder.tiny.problems import problems as draw
+    from verl_coder.tiny.trace_file import write_trace_rows
+    from verl_coder.tiny.traces import write_traces
+
+    count = write_trace_rows(
+        write_traces(draw("rl", problems, seed=seed), seed=seed, direct_share=direct_share), out
+    )
+    typer.echo(f"{out}: {count} traces")

@@ -21,6 +21,7 @@ from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import build_padding_position_ids
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.metric import reduce_metrics
+from verl.utils.py_functional import rename_dict
 
 from verl_coder.trainer.losses import token_weights
 from verl_coder.trainer.mini_batches import Layout
@@ -87,7 +88,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         reported = dict(output["metrics"])
         sources = {name: reported.pop(name) for name in list(reported) if name.startswith(("term/", "pull/"))}
         metrics.update(source_metrics(reduce_metrics(sources), mixed.counts))
-        actor = reduce_metrics({f"actor/{name}": value for name, value in reported.items()})
+        actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
         metrics.update(actor)
         return batch
