@@ -239,6 +239,10 @@ EXPLOITS = {
         "class Y:\n    def __hash__(self): return hash(4)\n    def __eq__(self, other): return True\ndef f(x): return Y()\n",
         "from solution import f\ndef test_a():\n    assert f(2) in {4}\ndef test_b():\n    assert {4: True}.get(f(2))\n",
     ),
+    "an object that equals every other": (
+        "class P:\n    def __init__(self, *args): pass\n    def __eq__(self, other): return True\n    __hash__ = None\ndef f(x): return P()\n",
+        "from solution import P, f\ndef test_a():\n    assert f(2) == P(4)\ndef test_b():\n    assert [f(2)] == [P(4)]\ndef test_c():\n    assert P(4) == f(2)\n",
+    ),
     "arrays of one's own class": (
         "import numpy as np\nclass A(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n    def all(self): return True\n    def __eq__(self, other): return self\ndef f(): return np.zeros(2).view(A)\n",
         "import numpy as np\nfrom solution import f\n"

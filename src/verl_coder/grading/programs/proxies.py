@@ -6,6 +6,7 @@ by calling a class of the solution (`_made`), where they are what is tested. No 
 because the solution says so.
 """
 
+import random
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,16 @@ class RemoteObject(Remote):
 
     def __eq__(self, other: Any) -> bool:
         other = stand_in(other)
-        return other is not None and bool(self._do("eq", other))
+        if other is None or not self._do("eq", other):
+            return False
+        return not self._equals_anything()
+
+    def _equals_anything(self) -> bool:
+        """Whether it claims to equal what no object of a class of its own does."""
+        try:
+            return bool(self._do("eq", f"nothing equals {random.random()}"))
+        except Exception:
+            return False
 
     def __ne__(self, other: Any) -> bool:
         return not self == other
