@@ -208,6 +208,20 @@ def test_it():
         next(it)
 """,
     ),
+    "generators": (
+        "def f():\n    got = yield 1\n    yield got\n",
+        """
+import inspect, types
+from collections.abc import Iterator
+from solution import f
+def test_it():
+    g = f()
+    assert inspect.isgenerator(g) and isinstance(g, types.GeneratorType) and isinstance(g, Iterator)
+    assert next(g) == 1 and g.send(5) == 5 and list(f()) == [1, None]
+    g.close()
+    assert next(g, 'ended') == 'ended'
+""",
+    ),
     "all names": (
         "def f(x): return x * x\nclass B:\n    v = 2\n",
         "from solution import *\ndef test_it():\n    assert f(2) == 4 and B().v == 2\n",

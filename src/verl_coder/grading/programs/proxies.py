@@ -7,6 +7,7 @@ because the solution says so.
 """
 
 import random
+import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +150,14 @@ class RemoteData(RemoteObject):
         return super().__hash__()
 
 
+class RemoteGenerator(RemoteObject):
+    """A generator, also for `inspect.isgenerator`."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        return types.GeneratorType
+
+
 _BINARY = ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or")
 _OPERATORS = (*_BINARY, "xor", "lshift", "rshift", "matmul", "divmod", "setitem", "delitem", "contains")
 _REFLECTED = (*_BINARY[4:], "xor", "lshift", "rshift", "matmul", "divmod")
@@ -267,7 +276,8 @@ def stand_in(value: Any) -> Remote | None:
 def remote_object(candidate: "Candidate", number: int, name: str, base: str) -> RemoteObject:
     """The proxy of an object; `base` names the builtin that its class is derived from, if the tests made it."""
     if base not in _BASES:
-        return RemoteObject(candidate, number, name)
+        kind = RemoteGenerator if name == "generator" else RemoteObject
+        return kind(candidate, number, name)
     value = RemoteData(candidate, number, name)
     value.__dict__["_base"] = _BASES[base]
     return value
