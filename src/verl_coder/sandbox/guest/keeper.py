@@ -94,12 +94,12 @@ class Keeper:
         while not ended:
             events = self.poll.poll(_WATCH_INTERVAL_MS if self.watching else _IDLE_INTERVAL_MS)
             for descriptor, _ in events:
-                if descriptor == pidfd:
-                    ended = True
-                else:
-                    flags |= self._obey(child)
+                ended = ended or descriptor == pidfd
             if ended:
+                # An order that comes with it is too late: it must not pass for the cause.
                 break
+            if events:
+                flags |= self._obey(child)
             if self.watching and self._memory_in_use(child) > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
                 self._kill_all(child)
