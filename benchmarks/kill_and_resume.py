@@ -24,15 +24,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from small_run import HELD_OUT, SmallRun
 
 from verl_coder.trainer.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
 from verl_coder.trainer.launch import RUN_MARKER
 from verl_coder.trainer.run_dir import RunDir
-from verl_coder.trainer.summary import pass_rate
 from verl_coder.trainer.supervise import end_leftovers
 
-BATCH, PROBLEMS, HELD_OUT = 8, 48, 48
-"""Prompts a step, training problems (an epoch is six steps, so that resumes cross its end), held-out problems."""
+OVERRIDES = ("data.train_max_samples=48", "verl_coder.wandb=offline")
+"""An epoch is six steps, so that resumes cross its end."""
 DELAY_S = {"training": 4.0, "evaluating": 2.0, "saving": 0.1}
 """A kill comes at a random time within so many seconds of the phase's beginning."""
 START_TIMEOUT_S = 300.0
@@ -51,12 +51,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = (options.out or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        print(json.dumps(measure(folder, options.kills, options.seed, options.steps)), flush=True)
+        result = measure(folder, options.kills, options.seed, options.steps)
+    print(json.dumps(result), flush=True)
+    sys.exit(bool(result["failures"]))
 
 
 def measure(folder: Path, kills: int, seed: int, steps: int) -> dict[str, object]:
     """The undisturbed run, the killed one, and what they have in common."""
-    plain, killed = Runner(folder / "undisturbed", steps), Runner(folder / "killed", steps)
+    plain, killed = (SmallRun(folder / name, steps, OVERRIDES) for name in ("undisturbed", "killed"))
     if not plain.run_dir.summary.is_file():
         plain.finish()
     shared_before, started = shared_memory_bytes(), time.perf_counter()
@@ -71,8 +73,8 @@ def measure(folder: Path, kills: int, seed: int, steps: int) -> dict[str, object
         killed.finish()
         check_resume(killed, expected, report)
     compare_order(plain.run_dir, killed.run_dir, report, all_of=steps)
-    check_metrics(killed.run_dir, steps, report)
-    rates = {name: last_rate(runner.run_dir) for name, runner in (("undisturbed", plain), ("killed", killed))}
+    check_metrics(killed, steps, report)
+    rates = {"undisturbed": plain.last_rate(), "killed": killed.last_rate()}
     return {
         "benchmark": "kill_and_resume",
         "seed": seed,
@@ -99,58 +101,6 @@ class Report:
     failures: list[str] = field(default_factory=list)
 
 
-class Runner:
-    """The command of one run, to be started again and again."""
-
-    def __init__(self, out: Path, steps: int) -> None:
-        self.run_dir, self._starts = RunDir(out), 0
-        self._command = [
-            *(sys.executable, "-m", "verl_coder.cli", "train", "--recipe", "tiny_cpu", "--out", str(out)),
-            f"trainer.total_training_steps={steps}",
-            "trainer.total_epochs=1000",
-            "trainer.save_freq=1",
-            "trainer.test_freq=2",
-            f"data.train_max_samples={PROBLEMS}",
-            f"data.val_max_samples={HELD_OUT}",
-            f"data.train_batch_size={BATCH}",
-            f"actor_rollout_ref.actor.ppo_mini_batch_size={BATCH}",
-            "actor_rollout_ref.rollout.n=4",
-            "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=32",
-            "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=32",
-            "verl_coder.wandb=offline",
-        ]
-
-    @property
-    def output(self) -> str:
-        """What the terminal of the last start showed."""
-        return self._terminal.read_text(errors="replace")
-
-    @property
-    def _terminal(self) -> Path:
-        return self.run_dir.path.with_name(f"{self.run_dir.path.name}_start{self._starts}.txt")
-
-    def start(self) -> subprocess.Popen[bytes]:
-        """One more start, in a process group of its own."""
-        self._starts += 1
-        environment = os.environ | {"PROFILE": "cpu", "COLUMNS": "200"}
-        with self._terminal.open("wb") as file:
-            return subprocess.Popen(
-                self._command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-            )
-
-    def finish(self) -> None:
-        """Start and wait for the end."""
-        if self.start().wait():
-            sys.exit(f"the run in {self.run_dir.path} failed:\n{self.output[-3000:]}")
-
-    def phase(self) -> dict:
-        """The phase file; {} before training."""
-        try:
-            return dict(json.loads(self.run_dir.phase.read_text()))
-        except FileNotFoundError:
-            return {}
-
-
 def plan_kills(kills: int, choose: random.Random) -> list[str]:
     """Phases in random order, as evenly as it goes, saves first."""
     phases = [("saving", "evaluating", "training")[number % 3] for number in range(kills)]
@@ -158,7 +108,9 @@ def plan_kills(kills: int, choose: random.Random) -> list[str]:
     return phases
 
 
-def kill_once(runner: Runner, phase: str, choose: random.Random, report: Report, *, only_group: bool) -> bool:
+def kill_once(
+    runner: SmallRun, phase: str, choose: random.Random, report: Report, *, only_group: bool
+) -> bool:
     """Start, wait for the moment, kill, and look at what is left; False where the run ended before."""
     before = runner.run_dir.checkpoint_step()
     process = runner.start()
@@ -185,7 +137,9 @@ def kill_once(runner: Runner, phase: str, choose: random.Random, report: Report,
     return True
 
 
-def wait_for_phase(runner: Runner, process: subprocess.Popen[bytes], phase: str, *, after_step: int) -> None:
+def wait_for_phase(
+    runner: SmallRun, process: subprocess.Popen[bytes], phase: str, *, after_step: int
+) -> None:
     """Return when the trainer has come to `phase` in a later step than `after_step`, or the process has ended."""
     deadline = time.monotonic() + START_TIMEOUT_S
     runner.run_dir.phase.unlink(missing_ok=True)  # of the start before
@@ -240,7 +194,7 @@ def environment_of(process: psutil.Process) -> dict[str, str]:
         return {}
 
 
-def check_resume(runner: Runner, expected: int, report: Report) -> None:
+def check_resume(runner: SmallRun, expected: int, report: Report) -> None:
     """The start must have gone on after step `expected`."""
     found = re.search(r"resuming .* after step (\d+)", runner.output)
     resumed = int(found.group(1)) if found else 0
@@ -273,27 +227,20 @@ def prompts(run_dir: RunDir, step: int) -> Counter[str]:
     return counts
 
 
-def check_metrics(run_dir: RunDir, steps: int, report: Report) -> None:
+def check_metrics(run: SmallRun, steps: int, report: Report) -> None:
     """Every step once, in order, in each of the three places."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    board = EventAccumulator(str(run_dir.tensorboard))
+    board = EventAccumulator(str(run.run_dir.tensorboard))
     board.Reload()
-    lines = run_dir.metrics.read_text().splitlines()
     found = {
-        "metrics.jsonl": [json.loads(line)["step"] for line in lines],
-        "wandb_backup": run_dir.backup.steps(),
+        "metrics.jsonl": run.steps(),
+        "wandb_backup": run.run_dir.backup.steps(),
         "TensorBoard": [0, *(event.step for event in board.Scalars("critic/score/mean"))],
     }
     for place, numbers in found.items():
         if numbers != list(range(steps + 1)):
             report.failures.append(f"{place} holds steps {numbers}")
-
-
-def last_rate(run_dir: RunDir) -> float:
-    """Held-out pass@1 of the last evaluation."""
-    rates = [pass_rate(record["data"]) for record in run_dir.read_metrics()]
-    return round([rate for rate in rates if rate is not None][-1], 3)
 
 
 def standard_error(rates: dict[str, float]) -> float:

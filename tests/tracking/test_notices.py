@@ -28,11 +28,12 @@ def test_a_line_that_a_full_disk_cut_short_costs_no_other(tmp_path: Path) -> Non
     assert parse_notices(path.read_bytes().splitlines()) == ["warning: whole"]
 
 
-def test_what_could_not_be_written_may_be_said_again(tmp_path: Path) -> None:
+def test_what_a_full_disk_did_not_take_is_written_later_and_in_order(tmp_path: Path) -> None:
     path = tmp_path / "w.jsonl"
     notices = Notices(path)
     path.mkdir()
     notices.say("a", "first")
+    notices.say("b", "second")
     path.rmdir()
-    notices.say("a", "again")
-    assert parse_notices(path.read_bytes().splitlines()) == ["warning: again"]
+    notices.write_unwritten()
+    assert parse_notices(path.read_bytes().splitlines()) == ["warning: first", "warning: second"]

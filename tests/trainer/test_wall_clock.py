@@ -23,6 +23,14 @@ def test_a_start_that_is_killed_has_written_its_time(tmp_path: Path, monkeypatch
     assert json.loads((tmp_path / "wall.json").read_text())["wall_s"] > 0
 
 
-def test_a_full_disk_does_not_matter(tmp_path: Path) -> None:
-    (tmp_path / "wall.json").mkdir()  # cannot be replaced by a file
-    WallClock(tmp_path / "wall.json").write()
+def test_a_full_disk_is_told_once_and_again_after_it_was_free(tmp_path: Path) -> None:
+    path, told = tmp_path / "wall.json", []
+    clock = WallClock(path, on_error=told.append)
+    for _ in range(2):
+        path.mkdir()  # cannot be replaced by a file
+        clock.write()
+        clock.write()
+        path.rmdir()
+        clock.write()
+        path.unlink()
+    assert len(told) == 2

@@ -15,20 +15,24 @@ class Notices:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._said: set[str] = set()
+        self._unwritten: list[str] = []
 
     def say(self, key: str, text: str, kind: str = "warning") -> None:
         """Say `text`, unless something was said under `key` before; `kind` is warning or note."""
         if key in self._said:
             return
         self._said.add(key)
-        line = json.dumps({"key": key, "text": f"{kind}: {text}", "time": time.time()})
         with suppress(OSError):  # the log may be on a full disk, too
             print(f"{kind}: {text}", file=sys.stderr, flush=True)
-        try:
-            _append(self._path, line)
-        except OSError:
-            # A full disk: it stands in the log at least, and may be said again later.
-            self._said.discard(key)
+        self._unwritten.append(json.dumps({"key": key, "text": f"{kind}: {text}", "time": time.time()}))
+        self.write_unwritten()
+
+    def write_unwritten(self) -> None:
+        """Write what a full disk did not take before; call it now and then."""
+        with suppress(OSError):
+            while self._unwritten:
+                _append(self._path, self._unwritten[0])
+                self._unwritten.pop(0)
 
 
 def _append(path: Path, line: str) -> None:

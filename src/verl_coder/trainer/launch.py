@@ -210,7 +210,8 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
 
 
 def _run(plan: Plan, console: Console, scratch: Path) -> int:
-    run_dir, wall = plan.run_dir, WallClock(plan.run_dir.wall)
+    run_dir = plan.run_dir
+    wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
     log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     total = plan.config.trainer.total_training_steps or 0
     console.print(
@@ -268,6 +269,17 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     console.print(summary_table(summary))
     console.print(f"summary: {run_dir.summary}\npicture: {run_dir.curve}", highlight=False, soft_wrap=True)
     return 0
+
+
+def _tell_full_disk(run_dir: RunDir, error: OSError, console: Console) -> None:
+    """The trainer's own warnings stand in a file of that folder, too."""
+    last = run_dir.checkpoint_step()
+    console.print(
+        f"warning: {run_dir.path} cannot be written ({error.strerror}); training goes on, its metrics wait in memory, "
+        + (f"the checkpoint of step {last} is whole" if last else "there is no checkpoint yet"),
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:

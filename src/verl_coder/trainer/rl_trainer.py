@@ -34,6 +34,7 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, S
         step = self.global_steps if step is None else step
         state = {"phase": phase, "step": step, "total": self.total_training_steps}
         self._write_note(self.run_dir.phase, json.dumps(state))
+        self.notices.write_unwritten()
 
     def _write_note(self, path: Path, text: str) -> None:
         """Write a small file that training can do without."""

@@ -59,6 +59,7 @@ class RunTracking(Tracking):
                 "metrics",
                 f"metrics of step {self._waiting[0][0]} cannot be written ({error}); they wait in memory",
             )
+        self._notices.write_unwritten()
         return not self._waiting
 
     def _to_tensorboard(self, values: dict[str, Any], step: int) -> None:
