@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from small_run import HELD_OUT, SmallRun
+from small_run import HELD_OUT, SmallRun, prompts
 
 from verl_coder.trainer.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
 from verl_coder.trainer.launch import RUN_MARKER
@@ -215,16 +215,6 @@ def compare_order(plain: RunDir, killed: RunDir, report: Report, all_of: int = 0
 def step_names(run_dir: RunDir) -> list[str]:
     """Steps that have a file of rollouts."""
     return [path.stem for path in (run_dir.path / "rollouts").glob("*.jsonl")]
-
-
-def prompts(run_dir: RunDir, step: int) -> Counter[str]:
-    """How often each prompt was sampled in a step."""
-    counts: Counter[str] = Counter()
-    path = run_dir.path / "rollouts" / f"{step}.jsonl"
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        if line.endswith(b"\n"):
-            counts[json.loads(line)["input"]] += 1
-    return counts
 
 
 def check_metrics(run: SmallRun, steps: int, report: Report) -> None:

@@ -1,9 +1,10 @@
-"""The main job made small (`recipes/tiny_cpu`, 8 prompts x 4 samples), for the benchmarks that disturb a run."""
+"""The main job made small (a tiny recipe, 8 prompts x 4 samples), for the benchmarks that need many runs."""
 
 import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,10 +18,13 @@ BATCH, HELD_OUT = 8, 48
 class SmallRun:
     """The command of one run, to be started again and again."""
 
-    def __init__(self, out: Path, steps: int, overrides: Sequence[str] = ()) -> None:
+    def __init__(
+        self, out: Path, steps: int, overrides: Sequence[str] = (), *, recipe: str = "tiny_cpu", seed: int = 0
+    ) -> None:
         self.run_dir, self._starts = RunDir(out), 0
         self._command = [
-            *(sys.executable, "-m", "verl_coder.cli", "train", "--recipe", "tiny_cpu", "--out", str(out)),
+            *(sys.executable, "-m", "verl_coder.cli", "train", "--recipe", recipe),
+            *("--out", str(out), "--seed", str(seed)),
             f"trainer.total_training_steps={steps}",
             "trainer.total_epochs=1000",
             "trainer.save_freq=1",
@@ -79,7 +83,21 @@ class SmallRun:
         rates = [pass_rate(record["data"]) for record in self.run_dir.read_metrics()]
         return round([rate for rate in rates if rate is not None][-1], 3)
 
+    def series(self, name: str) -> dict[int, float]:
+        """Step -> a metric."""
+        records = self.run_dir.read_metrics()
+        return {record["step"]: record["data"][name] for record in records if name in record["data"]}
+
     def step_s(self) -> list[float]:
         """Seconds of each step."""
-        records = [record["data"] for record in self.run_dir.read_metrics()]
-        return [round(data["timing_s/step"], 2) for data in records if "timing_s/step" in data]
+        return [round(seconds, 2) for seconds in self.series("timing_s/step").values()]
+
+
+def prompts(run_dir: RunDir, step: int) -> Counter[str]:
+    """How often each prompt was sampled in a step; lines that a kill cut short are left out."""
+    counts: Counter[str] = Counter()
+    path = run_dir.path / "rollouts" / f"{step}.jsonl"
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
+        if line.endswith(b"\n"):
+            counts[json.loads(line)["input"]] += 1
+    return counts

@@ -56,10 +56,12 @@ def test_an_evaluation_has_its_rate_its_tools_and_its_table(training_run: Traini
         record = training_run.run_dir.backup.read(step)
         assert 0 <= record["data"]["eval_avg_test_pass_rate"] <= 1
         assert record["data"]["eval/problems"] == 24
-        assert record["data"]["eval/greedy/tool_calls/mean"] >= 0
+        assert 0 <= record["data"]["eval_avg_test_pass_rate_sampled"] <= 1
+        assert all(f"eval/{kind}/tool_calls/mean" in record["data"] for kind in ("greedy", "sampled"))
         table = training_run.run_dir.path / record["tables"]["eval/samples"]
         rows = [json.loads(line) for line in table.read_text().splitlines()]
-        assert len({row["problem"] for row in rows}) == 24 and all(row["answer"] for row in rows)
+        assert [row["sampled"] for row in rows] == [False, True] * 16  # 32 rows: 16 problems, side by side
+        assert len({row["problem"] for row in rows}) == 16 and all(row["prompt"] for row in rows)
 
 
 def test_status_tells_how_the_run_stands(training_run: TrainingRun) -> None:

@@ -18,6 +18,7 @@ _OVERRIDES = (
     "trainer.save_freq=1",
     f"trainer.test_freq={STEPS}",
     "data.val_max_samples=24",
+    "verl_coder.eval_samples=1",
     "data.train_batch_size=8",
     "actor_rollout_ref.actor.ppo_mini_batch_size=8",
     "actor_rollout_ref.rollout.n=4",

@@ -130,6 +130,24 @@ def test_a_server_that_fails_in_the_middle_gets_the_rest_later(
     assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4, 5, 6]
 
 
+def test_a_long_upload_learns_in_between_what_the_server_has(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from verl_coder.tracking.wandb_run import WandbPush; from verl_coder.trainer.run_dir import RunDir\n"
+        "run = RunDir(Path(sys.argv[1]))\n"
+        "push = WandbPush(run.path, run.sync_state, run.backup, finish_timeout_s=10)\n"
+        "push.follow(lambda: (run.path / 'stop').exists(), print, confirm_every_s=0.1)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(run_dir.path)], env=environment)
+    wait_for(lambda: state(run_dir).confirmed_step == 4)
+    assert process.poll() is None and state(run_dir).confirmed_step == 4
+    (run_dir.path / "stop").touch()
+    assert process.wait(60) == 0
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+
+
 def test_a_linked_new_run_begins_after_the_resumed_step(
     run_dir: RunDir, server: WandbServer, environment: dict[str, str]
 ) -> None:
