@@ -15,7 +15,11 @@ class FakeTrainer(StopMixin):
     def __init__(self, out: Path, mode: str = "sync", **settings: Any) -> None:
         self.config = OmegaConf.create(
             {
-                "trainer": {"default_local_dir": str(out / "checkpoints"), "max_actor_ckpt_to_keep": 2},
+                "trainer": {
+                    "default_local_dir": str(out / "checkpoints"),
+                    "max_actor_ckpt_to_keep": 2,
+                    "max_critic_ckpt_to_keep": 2,
+                },
                 "verl_coder": {"run_name": "r", "out": str(out), "recipe": "tiny_cpu", **settings},
             }
         )
@@ -36,6 +40,12 @@ class FakeTrainer(StopMixin):
 
     def _shutdown_dump_executor(self) -> None:
         pass
+
+    def on_sample_end(self) -> None:
+        """Abstract in verl's trainer."""
+
+    def on_step_end(self) -> None:
+        """Abstract in verl's trainer."""
 
 
 def verls_save(trainer: FakeTrainer) -> None:

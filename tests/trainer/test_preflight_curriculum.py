@@ -15,7 +15,7 @@ from verl_coder.problems import ROW_SCHEMA
 from verl_coder.tiny.problems import problems
 from verl_coder.trainer import launch
 from verl_coder.trainer.checkpoint_files import SAVING, commit, step_folder
-from verl_coder.trainer.curriculum import check_left, parse_curriculum
+from verl_coder.trainer.curriculum import Curriculum, check_left, parse_curriculum
 from verl_coder.trainer.plan import TrainRequest, make_plan
 from verl_coder.trainer.preflight_curriculum import STATE, check_curriculum
 from verl_coder.trainer.run_dir import RunDir
@@ -148,7 +148,8 @@ def test_the_launcher_refuses_a_checkpoint_of_another_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = RunDir(tmp_path / "run")
-    checkpoint(run_dir.path, {"curriculum": {"stages": ["unambiguous", "ambiguous"]}})
+    state = Curriculum(parse_curriculum(SECTION)).state() | {"stages": ["unambiguous", "ambiguous"]}
+    checkpoint(run_dir.path, {"curriculum": state})
     run_dir.shape.write_text(json.dumps({"model_config_sha256": "0123456789ab"}))
     error = refuse(tmp_path, monkeypatch)
     assert "was trained with model_config_sha256=0123456789ab" in error
