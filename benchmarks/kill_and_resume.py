@@ -239,8 +239,8 @@ def standard_error(rates: dict[str, float]) -> float:
 
 
 def shared_memory_bytes() -> int:
-    """Bytes of named shared memory on this machine."""
-    return sum(path.stat().st_size for path in Path("/dev/shm").iterdir() if path.is_file())
+    """Bytes of named shared memory on this machine, by its pages."""
+    return sum(512 * path.stat().st_blocks for path in Path("/dev/shm").iterdir() if path.is_file())
 
 
 if __name__ == "__main__":

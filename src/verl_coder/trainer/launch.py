@@ -21,9 +21,11 @@ from verl_coder.tracking.uploader import WandbUploader
 from verl_coder.trainer.checkpoint_files import clear_saving
 from verl_coder.trainer.curve import draw_curve
 from verl_coder.trainer.plan import Plan, preparation, prepare_data
+from verl_coder.trainer.plan_text import print_plan
 from verl_coder.trainer.preflight import check_run
 from verl_coder.trainer.progress import RunProgress
 from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.shared_memory import SharedMemoryWatch
 from verl_coder.trainer.summary import build_summary, summary_table, write_summary
 from verl_coder.trainer.supervise import Interrupted, end_leftovers, run_supervised
 from verl_coder.trainer.wall_clock import WallClock
@@ -64,7 +66,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
 
 
 def clear_leftovers(run_dir: RunDir, console: Console) -> None:
-    """Remove what a launcher that was killed has left: processes, scratch folder, half a checkpoint."""
+    """Remove what a launcher that was killed has left: processes, scratch folder, memory, half a checkpoint."""
     ended = end_leftovers(RUN_MARKER, str(run_dir.path))
     if ended:
         console.print(
@@ -76,37 +78,10 @@ def clear_leftovers(run_dir: RunDir, console: Console) -> None:
         if left.name.startswith("vc-"):
             shutil.rmtree(left, ignore_errors=True)
         scratch.unlink()
+    SharedMemoryWatch(run_dir.shared_memory).clear()
     clear_saving(run_dir.checkpoints)
     for path in (run_dir.stop_request, run_dir.stopped, run_dir.phase):
         path.unlink(missing_ok=True)
-
-
-def print_plan(plan: Plan, console: Console) -> None:
-    """What the run would do, and with what."""
-    config = plan.config
-    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
-    rows = {
-        "recipe": plan.settings.recipe,
-        "model": config.actor_rollout_ref.model.path,
-        "train": ", ".join(config.data.train_files),
-        "held out": ", ".join(config.data.val_files),
-        "data made by": preparation(plan) or "(there already)",
-        "reward": config.reward.custom_reward_function.path,
-        "tools": rollout.multi_turn.tool_config_path,
-        "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
-        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, "
-        f"mini-batch {actor.ppo_mini_batch_size}",
-        "lengths": f"prompt {config.data.max_prompt_length}, response {config.data.max_response_length} tokens, "
-        f"{rollout.multi_turn.max_assistant_turns} turns",
-        "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "
-        f"entropy {actor.entropy_coeff:g}",
-        "sources": plan.settings.composite.describe(),
-        "steps": config.trainer.total_training_steps or f"{config.trainer.total_epochs} epochs",
-        "output": plan.settings.out,
-        "resumes from step": plan.run_dir.checkpoint_step(),
-    }
-    for name, value in rows.items():
-        console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)
 
 
 def _make_resumable(plan: Plan, console: Console) -> None:
@@ -212,6 +187,7 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
 def _run(plan: Plan, console: Console, scratch: Path) -> int:
     run_dir = plan.run_dir
     wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
+    memory = SharedMemoryWatch(run_dir.shared_memory)
     log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     total = plan.config.trainer.total_training_steps or 0
     console.print(
@@ -228,6 +204,7 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
             def on_poll() -> None:
                 progress.poll()
                 wall.poll()
+                memory.poll()
 
             status = run_supervised(
                 [sys.executable, "-m", "verl_coder.trainer.worker", str(run_dir.config)],
@@ -249,6 +226,7 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         return 0 if str(signal_name) == "SIGTERM" and not run_dir.stop_request.is_file() else 130
     finally:
         wall.write()
+        memory.clear()
         run_dir.phase.unlink(missing_ok=True)
     if status:
         reason = reason_in_log(run_dir.log, log_begins)

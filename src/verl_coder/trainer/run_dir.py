@@ -71,6 +71,11 @@ class RunDir:
         return self.path / "wall.json"
 
     @property
+    def shared_memory(self) -> Path:
+        """Names of the shared memory that the run's processes use (trainer.shared_memory)."""
+        return self.path / ".shared_memory"
+
+    @property
     def backup(self) -> StepBackup:
         """Metrics once more, a file per step: what the W&B uploader sends."""
         return StepBackup(self.path / "wandb_backup")
