@@ -213,7 +213,9 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     run_dir, started, memory = plan.run_dir, time.monotonic(), MemoryWatch()
     total = plan.config.trainer.total_training_steps or 0
     console.print(
-        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)", highlight=False
+        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)",
+        highlight=False,
+        soft_wrap=True,
     )
     try:
         uploader = WandbUploader(
