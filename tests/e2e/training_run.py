@@ -56,6 +56,7 @@ def _command(out: Path) -> tuple[list[str], dict[str, str]]:
         "REWARD": "rewards/binary.py",
         "TOOLS": str(_tools(out.parent)),
         "COLUMNS": "160",
+        "WANDB_MODE": "offline",
     }
     return ["bash", str(script), *_OVERRIDES], environment
 
@@ -77,7 +78,7 @@ def _interrupt_after_step(
 ) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
-        if any(record["step"] >= step for record in run_dir.read_metrics()):
+        if run_dir.checkpoint_step() >= step:
             process.send_signal(signal.SIGINT)
             return
         time.sleep(0.2)

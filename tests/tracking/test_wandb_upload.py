@@ -6,11 +6,13 @@ import sys
 import time
 
 import psutil
+import pytest
 from tracking.wandb_server import WandbServer
 
 from verl_coder.tracking.sync_state import SyncState, begin
 from verl_coder.tracking.uploader import WandbUploader
 from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.tracking import RunTracking
 
 
 def push(run_dir: RunDir, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -107,20 +109,25 @@ def test_a_failing_server_holds_nobody_up_and_loses_nothing(
     assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("failure", ["hang", "refuse", "cut"])
 def test_a_server_that_fails_in_the_middle_gets_the_rest_later(
-    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str], failure: str
 ) -> None:
-    with WandbUploader(run_dir, enabled=True, finish_timeout_s=2.0):
+    with WandbUploader(run_dir, enabled=True, finish_timeout_s=1.0):
         wait_for(lambda: steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4])
-        server.mode = "hang"
-        run_dir.backup.write(5, {"loss": 0.0})
-        wait_for(lambda: state(run_dir).sent_step == 5)
-    assert state(run_dir).sent_step == 5
+        server.mode = failure
+        # What the trainer does in a step: it writes files, and knows nothing of the server.
+        logger = RunTracking("p", "run", [], {"verl_coder": {"out": str(run_dir.path)}})
+        for step in (5, 6):
+            logger.log({"loss": 0.0}, step=step)
+        assert run_dir.backup.steps() == [0, 1, 2, 3, 4, 5, 6]
+        wait_for(lambda: state(run_dir).sent_step == 6)
+    assert state(run_dir).sent_step == 6
     assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
     server.mode = "ok"
     result = push(run_dir, environment)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4, 5]
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_a_linked_new_run_begins_after_the_resumed_step(

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA
+from verl_coder.trainer.checkpoint_files import saved_steps
 from verl_coder.trainer.preflight_composite import check_composite
 from verl_coder.trainer.preflight_curriculum import check_curriculum
 from verl_coder.trainer.preflight_lora import check_lora
@@ -208,13 +209,15 @@ def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
 
 
 def check_disk(config: DictConfig, folder: Path) -> None:
-    """Enough room for the checkpoints that the run keeps (the last ones, the best), and one that is being written."""
+    """Enough room for the checkpoints that the run keeps (the last ones, the best) and one that is being written.
+
+    Those that are there already take no more.
+    """
     if config.trainer.save_freq <= 0:
         return
     keep = (config.trainer.max_actor_ckpt_to_keep or 1) + bool(config.verl_coder.get("keep_best"))
-    needed = (
-        BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * (keep + 1)
-    )
+    to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
+    needed = BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * to_come
     needed += 200 * 2**20
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free

@@ -1,0 +1,85 @@
+"""The main job made small (`recipes/tiny_cpu`, 8 prompts x 4 samples), for the benchmarks that disturb a run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.summary import pass_rate
+
+BATCH, HELD_OUT = 8, 48
+"""Prompts a step, held-out problems."""
+
+
+class SmallRun:
+    """The command of one run, to be started again and again."""
+
+    def __init__(self, out: Path, steps: int, overrides: Sequence[str] = ()) -> None:
+        self.run_dir, self._starts = RunDir(out), 0
+        self._command = [
+            *(sys.executable, "-m", "verl_coder.cli", "train", "--recipe", "tiny_cpu", "--out", str(out)),
+            f"trainer.total_training_steps={steps}",
+            "trainer.total_epochs=1000",
+            "trainer.save_freq=1",
+            "trainer.test_freq=2",
+            f"data.val_max_samples={HELD_OUT}",
+            f"data.train_batch_size={BATCH}",
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={BATCH}",
+            "actor_rollout_ref.rollout.n=4",
+            "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=32",
+            "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=32",
+            *overrides,
+        ]
+
+    @property
+    def output(self) -> str:
+        """What the terminal of the last start showed."""
+        return self._terminal.read_text(errors="replace")
+
+    @property
+    def _terminal(self) -> Path:
+        return self.run_dir.path.with_name(f"{self.run_dir.path.name}_start{self._starts}.txt")
+
+    def start(self, **environment: str) -> subprocess.Popen[bytes]:
+        """One more start, in a process group of its own."""
+        self._starts += 1
+        self._terminal.parent.mkdir(parents=True, exist_ok=True)
+        everything = os.environ | {"PROFILE": "cpu", "COLUMNS": "200"} | environment
+        with self._terminal.open("wb") as file:
+            return subprocess.Popen(
+                self._command, stdout=file, stderr=subprocess.STDOUT, env=everything, start_new_session=True
+            )
+
+    def finish(self, **environment: str) -> None:
+        """Start and wait for the end; exits where the run fails."""
+        self.end(self.start(**environment))
+
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end; exits where the run fails."""
+        if process.wait():
+            sys.exit(f"the run in {self.run_dir.path} failed:\n{self.output[-3000:]}")
+
+    def phase(self) -> dict:
+        """The phase file; {} before training."""
+        try:
+            return dict(json.loads(self.run_dir.phase.read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def steps(self) -> list[int]:
+        """Steps in metrics.jsonl, as they stand there."""
+        lines = self.run_dir.metrics.read_text().splitlines() if self.run_dir.metrics.is_file() else []
+        return [json.loads(line)["step"] for line in lines]
+
+    def last_rate(self) -> float:
+        """Held-out pass@1 of the last evaluation."""
+        rates = [pass_rate(record["data"]) for record in self.run_dir.read_metrics()]
+        return round([rate for rate in rates if rate is not None][-1], 3)
+
+    def step_s(self) -> list[float]:
+        """Seconds of each step."""
+        records = [record["data"] for record in self.run_dir.read_metrics()]
+        return [round(data["timing_s/step"], 2) for data in records if "timing_s/step" in data]
