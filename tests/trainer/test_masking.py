@@ -56,7 +56,9 @@ def test_the_last_turn_is_the_last_run_of_the_models_own_tokens() -> None:
     [
         ("```python\ndef f(xs): return 1\n```<|im_end|>", False),
         ('<tool_call>\n{"name": "python_interpreter", "arguments": {}}\n</tool_call><|im_end|>', False),
+        ("I try it.\n<program>\nprint(1)\n</program>", False),
         ('<tool_call>\n{"name": "python_interp', True),
+        ("I try it.\n<program>\nprint(", True),
         ("I am not sure about this one.<|im_end|>", True),
         ("", True),
     ],

@@ -191,7 +191,9 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     total = plan.config.trainer.total_training_steps or 0
     console.print(
-        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)", highlight=False
+        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)",
+        highlight=False,
+        soft_wrap=True,
     )
     try:
         uploader = WandbUploader(

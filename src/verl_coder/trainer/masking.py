@@ -54,9 +54,14 @@ def last_turn(response_ids: torch.Tensor, response_mask: torch.Tensor) -> torch.
     return response_ids[first : ones[-1] + 1]
 
 
+_CALLS = (("<tool_call>", "</tool_call>"), ("<program>", "</program>"))
+"""How a call stands in a turn: tool_agent's hermes form, and program_agent's."""
+
+
 def is_void_turn(text: str) -> bool:
     """An assistant's last turn with neither a whole tool call nor code (SimpleTIR, arXiv 2509.02479)."""
-    opened = text.rfind("<tool_call>")
-    if opened >= 0 and "</tool_call>" in text[opened:]:
-        return False
+    for opening, closing in _CALLS:
+        opened = text.rfind(opening)
+        if opened >= 0 and closing in text[opened:]:
+            return False
     return extract_code(text) is None

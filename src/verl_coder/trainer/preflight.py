@@ -18,6 +18,7 @@ from verl_coder.problems import ROW_SCHEMA
 from verl_coder.trainer.checkpoint_files import saved_steps
 from verl_coder.trainer.preflight_composite import check_composite
 from verl_coder.trainer.preflight_curriculum import check_curriculum
+from verl_coder.trainer.preflight_grpo import check_grpo
 from verl_coder.trainer.preflight_lora import check_lora
 from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.settings import parse_settings
@@ -41,6 +42,7 @@ def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True
     check_agent_loops(rollout.agent.agent_loop_config_path, rollout.multi_turn.tool_config_path, files)
     check_curriculum(config, run_dir, data_is_there=data_is_there)
     composite = parse_settings(config.verl_coder).composite
+    check_grpo(config, composite)
     check_composite(config, composite, data_is_there=data_is_there)
     run_dir.check_shape(config)
     check_disk(config, run_dir.path)

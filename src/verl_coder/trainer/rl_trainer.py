@@ -14,14 +14,15 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.files import write_atomically
 from verl_coder.trainer.curriculum_training import CurriculumMixin
+from verl_coder.trainer.group_filter import GroupFilterMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 from verl_coder.trainer.stopping import StopMixin
 from verl_coder.trainer.teacher_guided import TeacherGuidedMixin
 
 
-class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, StopMixin):
-    """Short poll, masks, three-source update, curriculum, evaluation, checkpoints, statistics, the phase file."""
+class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, CurriculumMixin, StopMixin):
+    """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()

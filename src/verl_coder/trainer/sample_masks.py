@@ -40,9 +40,20 @@ class SampleMasksMixin(RecipeTrainer):
                 found = _judge_rows(batch, judge) & real
                 metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
                 masked |= found
-        if masked.any():
+        if masked.any() and masked[real].all():
+            self.notices.say(
+                f"masked {self.global_steps}",
+                f"step {self.global_steps}: every sample would be masked (masked/*_share, sandbox/unavailable_share), "
+                "so none is, and none has an advantage",
+            )
+            _mask(batch, unavailable, real)
+        elif masked.any():
             _mask(batch, masked, unavailable)
-        return super()._compute_advantage(batch, metrics)
+        result = super()._compute_advantage(batch, metrics)
+        correction = self.config.algorithm.get("rollout_correction") or {}
+        if correction.get("rollout_rs") and not correction.get("bypass_mode"):
+            _count_kept_tokens(batch)
+        return result
 
     def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
         ends = {self.tokenizer.eos_token_id}
@@ -59,6 +70,19 @@ def _judge_rows(batch: KVBatchMeta, judge: Callable[[torch.Tensor, torch.Tensor]
         [judge(*row) for row in zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)],
         dtype=bool,
     )
+
+
+def _count_kept_tokens(batch: KVBatchMeta) -> None:
+    """Let the token mean divide by the tokens that verl's rejection has kept.
+
+    verl rejects in `response_mask`, and counts the tokens of the mean in `loss_mask`.
+    """
+    data = read_columns(batch, "response_mask", "loss_mask")
+    kept = [
+        response.to(loss.dtype)
+        for response, loss in zip(data["response_mask"].unbind(), data["loss_mask"].unbind(), strict=True)
+    ]
+    write_columns(batch, {"loss_mask": kept})
 
 
 def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> None:
