@@ -51,8 +51,9 @@ def run(
                 seed=seed,
                 overrides=(*overrides, *context.args),
             )
-            status = start(make_plan(request), console)
-            if status:
+            plan = make_plan(request)
+            status = start(plan, console)
+            if status or not plan.run_dir.summary.is_file():  # without a summary: SIGTERM, which is no failure
                 raise typer.Exit(status)
     table(out, recipe)
 
