@@ -146,9 +146,14 @@ class RunDir:
                 if key == "model_weights_sha256" and None in (value, before.get(key)):
                     continue  # a name of the hub has no folder to compare
                 if before.get(key) != value:
+                    difference = (
+                        f"began from another model than {config.actor_rollout_ref.model.path} "
+                        f"({_HASHED[key]} differ: name that model with MODEL="
+                        if key in _HASHED
+                        else f"was trained with {key}={before.get(key)} (this run asks for {value}: take that back"
+                    )
                     raise CheckpointError(
-                        f"the checkpoint in {self.checkpoints} was trained with {key}={before.get(key)}, this "
-                        f"run asks for {value}: take that setting back, or another folder with OUT="
+                        f"the checkpoint in {self.checkpoints} {difference}, or another folder with OUT=)"
                     )
 
     def record_shape(self, config: DictConfig) -> None:
@@ -180,6 +185,9 @@ class RunDir:
                     continue
                 records.setdefault(record["step"], {}).update(record["data"])
         return [{"step": step, "data": data} for step, data in sorted(records.items())]
+
+
+_HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_sha256": "weights"}
 
 
 def model_shape(config: DictConfig) -> dict[str, Any]:
