@@ -208,6 +208,20 @@ def test_it():
         next(it)
 """,
     ),
+    "generators": (
+        "def f():\n    got = yield 1\n    yield got\n",
+        """
+import inspect, types
+from collections.abc import Iterator
+from solution import f
+def test_it():
+    g = f()
+    assert inspect.isgenerator(g) and isinstance(g, types.GeneratorType) and isinstance(g, Iterator)
+    assert next(g) == 1 and g.send(5) == 5 and list(f()) == [1, None]
+    g.close()
+    assert next(g, 'ended') == 'ended'
+""",
+    ),
     "all names": (
         "def f(x): return x * x\nclass B:\n    v = 2\n",
         "from solution import *\ndef test_it():\n    assert f(2) == 4 and B().v == 2\n",
@@ -238,6 +252,10 @@ EXPLOITS = {
     "hash and eq that hit any key": (
         "class Y:\n    def __hash__(self): return hash(4)\n    def __eq__(self, other): return True\ndef f(x): return Y()\n",
         "from solution import f\ndef test_a():\n    assert f(2) in {4}\ndef test_b():\n    assert {4: True}.get(f(2))\n",
+    ),
+    "an object that equals every other": (
+        "class P:\n    def __init__(self, *args): pass\n    def __eq__(self, other): return True\n    __hash__ = None\ndef f(x): return P()\n",
+        "from solution import P, f\ndef test_a():\n    assert f(2) == P(4)\ndef test_b():\n    assert [f(2)] == [P(4)]\ndef test_c():\n    assert P(4) == f(2)\n",
     ),
     "arrays of one's own class": (
         "import numpy as np\nclass A(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n    def all(self): return True\n    def __eq__(self, other): return self\ndef f(): return np.zeros(2).view(A)\n",

@@ -31,6 +31,61 @@ def _below(pid: int) -> list[int]:
     return found
 
 
+KINDS = {"lean": b"\0lean\0", "full": b"\0full\0"}
+
+
+def _is_zygote(pid: int, server: int, flavour: bytes) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            parent = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return parent == server and flavour in file.read()
+    except OSError:
+        return False
+
+
+def _of_kind(server: int, kind: str) -> list[int]:
+    """Processes of a server: a `zygote`, all `slots` (keepers and programs), or the running `programs`."""
+    zygotes = [pid for pid in _below(server) if any(_is_zygote(pid, server, word) for word in KINDS.values())]
+    if kind in KINDS:
+        return [pid for pid in zygotes if _is_zygote(pid, server, KINDS[kind])]
+    slots = [pid for pid in _below(server) if pid not in zygotes]
+    if kind == "slots":
+        return slots
+    return [pid for pid in slots if not _below(pid)]
+
+
+@pytest.mark.parametrize("kind", ["lean", "full", "slots", "programs"])
+async def test_killing_every_process_of_a_kind_never_gives_a_wrong_verdict(
+    protected_mode: str, kind: str
+) -> None:
+    with EmbeddedSandbox(isolation=protected_mode) as sandbox:
+        client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
+
+        async def one(number: int) -> None:
+            heavy = "import numpy\n" if number % 4 == 0 else ""
+            code = f"{heavy}import time\ntime.sleep(0.05)\nprint({number})"
+            try:
+                response = await client.run_code(RunRequest(code=code, run_timeout=20))
+            except SandboxUnavailableError:
+                return
+            assert response.run_result is not None
+            assert (response.status, response.run_result.stdout) == ("Success", f"{number}\n")
+
+        async def killer() -> None:
+            for _ in range(2):
+                await asyncio.sleep(0.1)
+                for pid in _of_kind(sandbox.pid, kind):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+        await asyncio.gather(killer(), *(one(number) for number in range(40)))
+        for _ in range(4):
+            response = await client.run_code(RunRequest(code="import numpy\nprint('alive')", run_timeout=20))
+            assert response.status == "Success", response
+        await client.aclose()
+
+
 async def test_killing_any_process_below_the_server_never_gives_a_wrong_verdict() -> None:
     chooser = random.Random(1)
     with EmbeddedSandbox() as sandbox:

@@ -1,5 +1,7 @@
 """Samples without a verdict are neither right nor wrong."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from verl_coder.trainer.masking import (
     is_void_turn,
     last_turn,
     neutral_scores,
+    turn_ends,
     unavailable_rows,
 )
 
@@ -42,6 +45,12 @@ def test_a_response_is_overlong_at_the_limit_or_without_an_end_of_turn() -> None
     assert not judge(5, 6, 2)
     assert judge(5, 6)
     assert judge(5, 6, 7, 2)
+
+
+@pytest.mark.parametrize(("given", "ends"), [(None, {2}), (3, {2, 3}), ([2, 4], {2, 4})])
+def test_generation_also_ends_where_the_models_settings_say(given: object, ends: set[int]) -> None:
+    assert turn_ends(2, SimpleNamespace(eos_token_id=given)) == ends
+    assert turn_ends(2, None) == {2}
 
 
 def test_the_last_turn_is_the_last_run_of_the_models_own_tokens() -> None:

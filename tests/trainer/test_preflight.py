@@ -9,7 +9,6 @@ import pytest
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.paths import repository_root
 from verl_coder.trainer import preflight
 from verl_coder.trainer.plan import TrainRequest, make_plan
 from verl_coder.trainer.settings import parse_settings
@@ -57,29 +56,6 @@ def test_a_model_folder_without_config_is_named(tmp_path: Path) -> None:
 def test_a_model_that_is_neither_folder_nor_hub_name_is_named() -> None:
     with pytest.raises(ConfigError, match="no folder /nowhere/model"):
         preflight.check_model("/nowhere/model")
-
-
-@pytest.mark.parametrize(
-    "path", sorted((repository_root() / "tool_config").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_every_tool_file_names_classes_that_exist_and_begins_with_its_command(path: Path) -> None:
-    preflight.check_tools(str(path))
-    assert path.name in path.read_text().splitlines()[0]
-
-
-def test_a_tool_class_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tools.yaml"
-    original = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()
-    path.write_text(original.replace("PythonInterpreter", "PythonInterpretter"))
-    with pytest.raises(ConfigError, match=r"no class .*PythonInterpretter"):
-        preflight.check_tools(str(path))
-
-
-def test_a_tool_without_schema_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tools.yaml"
-    path.write_text("tools:\n  - class_name: a.b.C\n    config: {type: native}\n")
-    with pytest.raises(ConfigError, match="lacks 'tool_schema'"):
-        preflight.check_tools(str(path))
 
 
 def test_too_little_disk_is_named(

@@ -1,6 +1,5 @@
 """Everything that can be wrong with a run, found before Ray starts, each in one line."""
 
-import importlib
 import json
 import os
 import shutil
@@ -9,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA
+from verl_coder.tools.check import check_tools
 from verl_coder.trainer.checkpoint_files import saved_steps
 from verl_coder.trainer.preflight_composite import check_composite
 from verl_coder.trainer.preflight_curriculum import check_curriculum
@@ -171,30 +170,6 @@ def check_reward(section: DictConfig) -> None:
     if not section.path:
         raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
     check_reward_file(section.path, section.name)
-
-
-def check_tools(path: str | None) -> None:
-    """Every tool of the YAML must name an importable class and a schema with a name."""
-    if not path:
-        return
-    if not Path(path).is_file():
-        raise ConfigError(f"TOOLS: no file {path}")
-    try:
-        tools = yaml.safe_load(Path(path).read_text())["tools"]
-        names = [(str(tool["class_name"]), tool["tool_schema"]["function"]["name"]) for tool in tools]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise ConfigError(
-            f"TOOLS: {path}: {reason}; a tool has class_name, config and tool_schema.function.name"
-        ) from error
-    for class_name, _ in names:
-        module, _, name = class_name.rpartition(".")
-        try:
-            found = hasattr(importlib.import_module(module), name)
-        except ImportError:
-            found = False
-        if not found:
-            raise ConfigError(f"TOOLS: {path}: no class {class_name}")
 
 
 def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:

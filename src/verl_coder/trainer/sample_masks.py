@@ -1,14 +1,23 @@
 """Masks samples before the advantages are computed, as the recipe asks (see masking.py for what counts)."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from transfer_queue import KVBatchMeta
+from verl.utils.config import omega_conf_to_dataclass
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.trainer.masking import is_overlong, is_void_turn, last_turn, neutral_scores, unavailable_rows
+from verl_coder.trainer.masking import (
+    is_overlong,
+    is_void_turn,
+    last_turn,
+    neutral_scores,
+    turn_ends,
+    unavailable_rows,
+)
 from verl_coder.trainer.recipe_trainer import (
     RecipeTrainer,
     read_columns,
@@ -56,8 +65,13 @@ class SampleMasksMixin(RecipeTrainer):
         return result
 
     def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
-        ends = {self.tokenizer.eos_token_id}
-        return is_overlong(response_ids, end_of_turn=ends, max_tokens=self.config.data.max_response_length)
+        most = self.config.data.max_response_length
+        return is_overlong(response_ids, end_of_turn=self._turn_ends, max_tokens=most)
+
+    @cached_property
+    def _turn_ends(self) -> set[int]:
+        model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
+        return turn_ends(self.tokenizer.eos_token_id, model.generation_config)
 
     def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
         return is_void_turn(self.tokenizer.decode(last_turn(response_ids, response_mask).tolist()))

@@ -6,6 +6,8 @@ by calling a class of the solution (`_made`), where they are what is tested. No 
 because the solution says so.
 """
 
+import random
+import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +73,16 @@ class RemoteObject(Remote):
 
     def __eq__(self, other: Any) -> bool:
         other = stand_in(other)
-        return other is not None and bool(self._do("eq", other))
+        if other is None or not self._do("eq", other):
+            return False
+        return not self._equals_anything()
+
+    def _equals_anything(self) -> bool:
+        """Whether it claims to equal what no object of a class of its own does."""
+        try:
+            return bool(self._do("eq", f"nothing equals {random.random()}"))
+        except Exception:
+            return False
 
     def __ne__(self, other: Any) -> bool:
         return not self == other
@@ -137,6 +148,14 @@ class RemoteData(RemoteObject):
 
     def __hash__(self) -> int:
         return super().__hash__()
+
+
+class RemoteGenerator(RemoteObject):
+    """A generator, also for `inspect.isgenerator`."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # type: ignore[override]
+        return types.GeneratorType
 
 
 _BINARY = ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or")
@@ -257,7 +276,8 @@ def stand_in(value: Any) -> Remote | None:
 def remote_object(candidate: "Candidate", number: int, name: str, base: str) -> RemoteObject:
     """The proxy of an object; `base` names the builtin that its class is derived from, if the tests made it."""
     if base not in _BASES:
-        return RemoteObject(candidate, number, name)
+        kind = RemoteGenerator if name == "generator" else RemoteObject
+        return kind(candidate, number, name)
     value = RemoteData(candidate, number, name)
     value.__dict__["_base"] = _BASES[base]
     return value
