@@ -33,7 +33,7 @@ from verl_coder.trainer.supervise import end_leftovers
 
 OVERRIDES = ("data.train_max_samples=48", "verl_coder.wandb=offline")
 """An epoch is six steps, so that resumes cross its end."""
-DELAY_S = {"training": 4.0, "evaluating": 2.0, "saving": 0.1}
+DELAY_S = {"training": 4.0, "evaluating": 2.0, "saving": 0.05}
 """A kill comes at a random time within so many seconds of the phase's beginning."""
 START_TIMEOUT_S = 300.0
 
@@ -114,11 +114,11 @@ def kill_once(
     """Start, wait for the moment, kill, and look at what is left; False where the run ended before."""
     before = runner.run_dir.checkpoint_step()
     process = runner.start()
-    wait_for_phase(runner, process, phase, after_step=before + choose.randrange(2))
+    family = wait_for_phase(runner, process, phase, after_step=before + choose.randrange(2))
     time.sleep(choose.uniform(0.0, DELAY_S[phase]))
     if process.poll() is not None:
         return False
-    kill(process, runner.run_dir.path, only_group=only_group)
+    kill(process, [] if only_group else family, runner.run_dir.path)
     seen, checkpoints = runner.phase(), runner.run_dir.checkpoints
     check_resume(runner, before, report)
     # Raises where the step that is named is not whole; a later one is of a kill just before it was named.
@@ -139,31 +139,41 @@ def kill_once(
 
 def wait_for_phase(
     runner: SmallRun, process: subprocess.Popen[bytes], phase: str, *, after_step: int
-) -> None:
-    """Return when the trainer has come to `phase` in a later step than `after_step`, or the process has ended."""
+) -> list[psutil.Process]:
+    """All that the launcher has started, when the trainer has come to `phase` in a later step than `after_step`.
+
+    Returns also when the launcher has ended.
+    """
     deadline = time.monotonic() + START_TIMEOUT_S
     runner.run_dir.phase.unlink(missing_ok=True)  # of the start before
+    family: list[psutil.Process] = []
+    looked = 0.0
     while process.poll() is None and time.monotonic() < deadline:
         state = runner.phase()
         if state.get("phase") == phase and state["step"] > after_step:
-            return
+            break
+        if state and time.monotonic() > looked + 2.0:
+            # Looked up before the moment: it takes longer than a save.
+            family = psutil.Process(process.pid).children(recursive=True)
+            looked = time.monotonic()
         time.sleep(0.005 if state else 0.2)
+    return family
 
 
-def kill(process: subprocess.Popen[bytes], out: Path, *, only_group: bool) -> None:
-    """SIGKILL to the launcher's group, and, unless `only_group`, to everything that it has started."""
-    family = [] if only_group else psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGKILL)
+def kill(process: subprocess.Popen[bytes], family: list[psutil.Process], out: Path) -> None:
+    """SIGKILL to the launcher's group and to `family`, those that train first; without one, to the group alone."""
+    family = sorted(family, key=lambda member: "TaskRunner" not in " ".join(command_of(member)))
     for member in family:
         try:
             member.kill()
         except psutil.NoSuchProcess:
             continue
+    os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if only_group:
-        wait_for_trainer_to_end(str(out))  # a checkpoint that it finishes by then counts
-    else:
+    if family:
         end_leftovers(RUN_MARKER, str(out))
+    else:
+        wait_for_trainer_to_end(str(out))  # a checkpoint that it finishes by then counts
 
 
 def wait_for_trainer_to_end(out: str, timeout_s: float = 60.0) -> None:

@@ -96,6 +96,38 @@ def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: st
         make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.resume_mode=disable", r"trainer\.resume_mode=disable"),
+        ("trainer.del_local_ckpt_after_load=true", "del_local_ckpt_after_load"),
+        ("trainer.default_local_dir=/elsewhere", r"trainer\.default_local_dir=/elsewhere"),
+        ("+actor_rollout_ref.actor.checkpoint.async_save=true", "async_save"),
+    ],
+)
+def test_settings_that_would_undo_our_checkpoints_are_refused(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+    with pytest.raises(ConfigError, match=message):
+        preflight.check_checkpoint_settings(plan.config, plan.run_dir)
+
+
+def test_checkpoints_that_are_there_need_no_more_room(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    one = preflight.BYTES_PER_PARAMETER_ON_DISK * preflight.parameter_count(
+        config.actor_rollout_ref.model.path
+    )
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
+    with pytest.raises(ConfigError, match="MiB free"):
+        preflight.check_disk(config, tmp_path)
+    for step in (1, 2, 3):
+        (tmp_path / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
+    preflight.check_disk(config, tmp_path)
+
+
 def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:
     reward = tmp_path / "mine.py"
     reward.write_text("")

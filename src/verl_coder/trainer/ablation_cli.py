@@ -53,7 +53,8 @@ def run(
             )
             plan = make_plan(request)
             status = start(plan, console)
-            if status or not plan.run_dir.summary.is_file():  # without a summary: SIGTERM, which is no failure
+            # Status 0 without a summary: SIGTERM, which is no failure.
+            if status or not plan.run_dir.summary.is_file():
                 raise typer.Exit(status)
     table(out, recipe)
 

@@ -182,8 +182,9 @@ class CheckpointMixin(RecipeTrainer):
         if self._evaluated and self._evaluated[0] == self._saved_step > 0 and self.settings.keep_best:
             step, rate = self._evaluated
             best = read_best(self.run_dir.best)
-            # A best of a later step belongs to steps that a resume has forgotten.
-            if best is None or best[0] >= step or rate > best[1]:
+            # Of equals the later one, which has learnt more that a greedy rate does not show. A best of a later
+            # step belongs to steps that a resume has forgotten.
+            if best is None or best[0] >= step or rate >= best[1]:
                 self._write_best(json.dumps({"step": step, "pass_rate": rate}))
         if self._saved_step:
             self._prune()

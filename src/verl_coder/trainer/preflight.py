@@ -179,6 +179,15 @@ def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
         raise ConfigError(
             f"trainer.default_local_dir={folder}: checkpoints stand in the run's folder, use OUT="
         )
+    if config.trainer.resume_mode != "auto":
+        raise ConfigError(
+            f"trainer.resume_mode={config.trainer.resume_mode}: a run goes on where its folder stands, so leave it "
+            "at auto; a run from the beginning takes another folder with OUT="
+        )
+    if config.trainer.get("del_local_ckpt_after_load", False):
+        raise ConfigError(
+            "trainer.del_local_ckpt_after_load=true: a kill before the next save would leave no checkpoint"
+        )
     if config.actor_rollout_ref.actor.get("checkpoint", {}).get("async_save", False):
         raise ConfigError(
             "actor_rollout_ref.actor.checkpoint.async_save=true: such a save cannot be made atomic"

@@ -13,7 +13,7 @@ from verl_coder.files import write_atomically
 _FOLDER = Path("/dev/shm")
 _MAPPED = re.compile(rb"/dev/shm/(psm_\w+)$", re.M)
 """Python's own name for `multiprocessing.shared_memory`."""
-_EVERY_S = 5.0
+_EVERY_S = 10.0
 
 
 class SharedMemoryWatch:
