@@ -16,12 +16,17 @@ from verl_coder.sandbox import RunRequest, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 
-def _below(pid: int) -> list[int]:
-    """All descendants of a process, seen from here."""
+def _children() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
             children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
+    return children
+
+
+def _below(pid: int) -> list[int]:
+    """All descendants of a process, seen from here."""
+    children = _children()
     found: list[int] = []
     waiting = [pid]
     while waiting:
@@ -34,25 +39,20 @@ def _below(pid: int) -> list[int]:
 KINDS = {"lean": b"\0lean\0", "full": b"\0full\0"}
 
 
-def _is_zygote(pid: int, server: int, flavour: bytes) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            parent = int(file.read().rpartition(")")[2].split()[1])
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return parent == server and flavour in file.read()
-    except OSError:
-        return False
-
-
 def _of_kind(server: int, kind: str) -> list[int]:
-    """Processes of a server: a `zygote`, all `slots` (keepers and programs), or the running `programs`."""
-    zygotes = [pid for pid in _below(server) if any(_is_zygote(pid, server, word) for word in KINDS.values())]
+    """Processes of a server: one `zygote`, all `slots` (keepers and programs), or the `programs` alone."""
+    children = _children()
+    zygotes = {pid: _command_line(pid) for pid in children.get(server, [])}
     if kind in KINDS:
-        return [pid for pid in zygotes if _is_zygote(pid, server, KINDS[kind])]
+        return [pid for pid, command in zygotes.items() if KINDS[kind] in command]
     slots = [pid for pid in _below(server) if pid not in zygotes]
-    if kind == "slots":
-        return slots
-    return [pid for pid in slots if not _below(pid)]
+    return slots if kind == "slots" else [pid for pid in slots if pid not in children]
+
+
+def _command_line(pid: int) -> bytes:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
 
 
 @pytest.mark.parametrize("kind", ["lean", "full", "slots", "programs"])

@@ -251,8 +251,10 @@ def _overwrite(old: Any, new: Any) -> None:
     kind = type(old)
     if kind is not type(new):
         return
-    if kind in (list, bytearray) or (kind.__module__ == "numpy" and getattr(new, "shape", ())):
+    if kind in (list, bytearray):
         old[:] = new
+    elif kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        old[...] = new
     elif kind in (dict, set) or kind.__name__ in ("OrderedDict", "Counter", "defaultdict", "deque"):
         old.clear()
         getattr(old, "extend" if kind.__name__ == "deque" else "update")(new)
