@@ -1,5 +1,7 @@
 """Samples without a verdict are neither right nor wrong."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from verl_coder.trainer.masking import (
     is_void_turn,
     last_turn,
     neutral_scores,
+    turn_ends,
     unavailable_rows,
 )
 
@@ -44,6 +47,12 @@ def test_a_response_is_overlong_at_the_limit_or_without_an_end_of_turn() -> None
     assert judge(5, 6, 7, 2)
 
 
+@pytest.mark.parametrize(("given", "ends"), [(None, {2}), (3, {2, 3}), ([2, 4], {2, 4})])
+def test_generation_also_ends_where_the_models_settings_say(given: object, ends: set[int]) -> None:
+    assert turn_ends(2, SimpleNamespace(eos_token_id=given)) == ends
+    assert turn_ends(2, None) == {2}
+
+
 def test_the_last_turn_is_the_last_run_of_the_models_own_tokens() -> None:
     ids, mask = torch.arange(7), torch.tensor([1, 1, 0, 0, 1, 1, 0])
     assert last_turn(ids, mask).tolist() == [4, 5]
@@ -56,7 +65,9 @@ def test_the_last_turn_is_the_last_run_of_the_models_own_tokens() -> None:
     [
         ("```python\ndef f(xs): return 1\n```<|im_end|>", False),
         ('<tool_call>\n{"name": "python_interpreter", "arguments": {}}\n</tool_call><|im_end|>', False),
+        ("I try it.\n<program>\nprint(1)\n</program>", False),
         ('<tool_call>\n{"name": "python_interp', True),
+        ("I try it.\n<program>\nprint(", True),
         ("I am not sure about this one.<|im_end|>", True),
         ("", True),
     ],

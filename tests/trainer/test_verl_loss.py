@@ -106,3 +106,12 @@ def test_alpha_zero_leaves_the_supervised_terms() -> None:
     _, gradients, metrics = _gradients([0, 1, 2, 3], supervised=0.3, alpha=0.0)
     assert metrics["term/grpo"].aggregate() == 0
     assert not gradients[0].any() and not gradients[3].any() and gradients[1].any()
+
+
+def test_a_mini_batch_whose_rollouts_are_all_masked_still_learns_from_its_teacher() -> None:
+    log_probs, leaves = _log_probs([TEACHER])
+    data = _batch([TEACHER], supervised=0.5, alpha=1.0)
+    tu.assign_non_tensor(data, batch_num_tokens=0)
+    loss, _ = actor_loss(_config(), {"log_probs": log_probs}, data)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(leaves[0].grad).all() and leaves[0].grad.any()

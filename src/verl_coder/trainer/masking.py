@@ -39,6 +39,12 @@ def neutral_scores(scores: torch.Tensor, uids: Sequence[str], unavailable: np.nd
     return result
 
 
+def turn_ends(eos_token_id: int, generation_config: Any) -> set[int]:
+    """Tokens at which generation ends by itself: the tokenizer's, and those of the model's generation settings."""
+    given = getattr(generation_config, "eos_token_id", None)
+    return {eos_token_id, *(given if isinstance(given, list | tuple) else [] if given is None else [given])}
+
+
 def is_overlong(response_ids: torch.Tensor, *, end_of_turn: set[int], max_tokens: int) -> bool:
     """A response, (T,) tokens, that was cut off: at the response length, or before the turn's end (DAPO)."""
     return len(response_ids) >= max_tokens or int(response_ids[-1]) not in end_of_turn
@@ -54,9 +60,14 @@ def last_turn(response_ids: torch.Tensor, response_mask: torch.Tensor) -> torch.
     return response_ids[first : ones[-1] + 1]
 
 
+_CALLS = (("<tool_call>", "</tool_call>"), ("<program>", "</program>"))
+"""How a call stands in a turn: tool_agent's hermes form, and program_agent's."""
+
+
 def is_void_turn(text: str) -> bool:
     """An assistant's last turn with neither a whole tool call nor code (SimpleTIR, arXiv 2509.02479)."""
-    opened = text.rfind("<tool_call>")
-    if opened >= 0 and "</tool_call>" in text[opened:]:
-        return False
+    for opening, closing in _CALLS:
+        opened = text.rfind(opening)
+        if opened >= 0 and closing in text[opened:]:
+            return False
     return extract_code(text) is None

@@ -14,14 +14,15 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.files import write_atomically
 from verl_coder.trainer.curriculum_training import CurriculumMixin
+from verl_coder.trainer.group_filter import GroupFilterMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 from verl_coder.trainer.stopping import StopMixin
 from verl_coder.trainer.teacher_guided import TeacherGuidedMixin
 
 
-class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, StopMixin):
-    """Short poll, masks, three-source update, curriculum, evaluation, checkpoints, statistics, the phase file."""
+class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, CurriculumMixin, StopMixin):
+    """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
@@ -30,9 +31,11 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, S
 
     # ---- phases -------------------------------------------------------------------------------
 
-    def _enter_phase(self, phase: str) -> None:
-        state = {"phase": phase, "step": self.global_steps, "total": self.total_training_steps}
+    def _enter_phase(self, phase: str, step: int | None = None) -> None:
+        step = self.global_steps if step is None else step
+        state = {"phase": phase, "step": step, "total": self.total_training_steps}
         self._write_note(self.run_dir.phase, json.dumps(state))
+        self.notices.write_unwritten()
 
     def _write_note(self, path: Path, text: str) -> None:
         """Write a small file that training can do without."""
@@ -47,7 +50,7 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, CurriculumMixin, S
         try:
             PPOTrainer._write_generations(*arguments, **options)
         except OSError as error:
-            print(f"warning: samples were not written ({error})", flush=True)
+            print(f"warning: samples were not written ({error})", flush=True)  # in train.log
 
     def on_validate_begin(self) -> None:
         """Tell the phase and start its clock."""

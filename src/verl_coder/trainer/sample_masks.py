@@ -1,14 +1,23 @@
 """Masks samples before the advantages are computed, as the recipe asks (see masking.py for what counts)."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from transfer_queue import KVBatchMeta
+from verl.utils.config import omega_conf_to_dataclass
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.trainer.masking import is_overlong, is_void_turn, last_turn, neutral_scores, unavailable_rows
+from verl_coder.trainer.masking import (
+    is_overlong,
+    is_void_turn,
+    last_turn,
+    neutral_scores,
+    turn_ends,
+    unavailable_rows,
+)
 from verl_coder.trainer.recipe_trainer import (
     RecipeTrainer,
     read_columns,
@@ -40,13 +49,29 @@ class SampleMasksMixin(RecipeTrainer):
                 found = _judge_rows(batch, judge) & real
                 metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
                 masked |= found
-        if masked.any():
+        if masked.any() and masked[real].all():
+            self.notices.say(
+                f"masked {self.global_steps}",
+                f"step {self.global_steps}: every sample would be masked (masked/*_share, sandbox/unavailable_share), "
+                "so none is, and none has an advantage",
+            )
+            _mask(batch, unavailable, real)
+        elif masked.any():
             _mask(batch, masked, unavailable)
-        return super()._compute_advantage(batch, metrics)
+        result = super()._compute_advantage(batch, metrics)
+        correction = self.config.algorithm.get("rollout_correction") or {}
+        if correction.get("rollout_rs") and not correction.get("bypass_mode"):
+            _count_kept_tokens(batch)
+        return result
 
     def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
-        ends = {self.tokenizer.eos_token_id}
-        return is_overlong(response_ids, end_of_turn=ends, max_tokens=self.config.data.max_response_length)
+        most = self.config.data.max_response_length
+        return is_overlong(response_ids, end_of_turn=self._turn_ends, max_tokens=most)
+
+    @cached_property
+    def _turn_ends(self) -> set[int]:
+        model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
+        return turn_ends(self.tokenizer.eos_token_id, model.generation_config)
 
     def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
         return is_void_turn(self.tokenizer.decode(last_turn(response_ids, response_mask).tolist()))
@@ -59,6 +84,19 @@ def _judge_rows(batch: KVBatchMeta, judge: Callable[[torch.Tensor, torch.Tensor]
         [judge(*row) for row in zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)],
         dtype=bool,
     )
+
+
+def _count_kept_tokens(batch: KVBatchMeta) -> None:
+    """Let the token mean divide by the tokens that verl's rejection has kept.
+
+    verl rejects in `response_mask`, and counts the tokens of the mean in `loss_mask`.
+    """
+    data = read_columns(batch, "response_mask", "loss_mask")
+    kept = [
+        response.to(loss.dtype)
+        for response, loss in zip(data["response_mask"].unbind(), data["loss_mask"].unbind(), strict=True)
+    ]
+    write_columns(batch, {"loss_mask": kept})
 
 
 def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> None:

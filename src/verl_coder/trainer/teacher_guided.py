@@ -88,6 +88,8 @@ class TeacherGuidedMixin(RecipeTrainer):
         reported = dict(output["metrics"])
         sources = {name: reported.pop(name) for name in list(reported) if name.startswith(("term/", "pull/"))}
         metrics.update(source_metrics(reduce_metrics(sources), mixed.counts))
+        if composite.uses_teacher:
+            metrics["source/teacher/too_long"] = float(self._teacher_pool.too_long)
         actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
         metrics.update(actor)

@@ -25,6 +25,9 @@ def actor_loss(
     Metrics, each a sum over micro-batches and ranks: `term/<source>`, the weighted term itself, and
     `pull/<source>`, its `logit_gradient_mass`.
     """
+    if not data["batch_num_tokens"]:
+        # No rollout of the mini-batch is trained on: a mean over no token would make the other terms nan, too.
+        tu.assign_non_tensor(data, batch_num_tokens=1)
     log_probs = model_output["log_probs"]  # jagged, (B, prompt + response)
     values = log_probs.values()
     # A view of `values`, so that the policy term's gradient at the log-probabilities can be asked for.
