@@ -222,6 +222,53 @@ def test_it():
     assert next(g, 'ended') == 'ended'
 """,
     ),
+    "exceptions": (
+        """
+class Base(Exception): pass
+class Bad(Base):
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
+class Odd(ValueError):
+    def __str__(self): return 'odd'
+def f(x): raise Bad('no', 7)
+def g(): return {}['k']
+def h(): raise ValueError('a', 1)
+def i(): raise Odd(3)
+def j(): raise Base
+""",
+        """
+import pytest
+from solution import Odd, Bad, Base, f, g, h, i, j
+def test_it():
+    with pytest.raises(Bad, match='no') as e:
+        f(1)
+    assert e.value.code == 7 and str(e.value) == 'no' and e.value.args == ('no',)
+    with pytest.raises(Base):
+        f(1)
+    with pytest.raises(KeyError) as e:
+        g()
+    assert str(e.value) == "'k'" and e.value.args == ('k',)
+    with pytest.raises(ValueError) as e:
+        h()
+    assert e.value.args == ('a', 1)
+    with pytest.raises(Odd, match='^odd$'):
+        i()
+    with pytest.raises(Base) as e:
+        j()
+    assert not isinstance(e.value, Bad) and issubclass(Bad, Base) and not issubclass(Odd, Base)
+""",
+    ),
+    "an exception of a class that the tests know only the base of": (
+        "class Base(Exception): pass\nclass Bad(Base): pass\ndef f(x): raise Bad('no')\n",
+        """
+import pytest
+from solution import Base, f
+def test_it():
+    with pytest.raises(Base, match='no'):
+        f(1)
+""",
+    ),
     "all names": (
         "def f(x): return x * x\nclass B:\n    v = 2\n",
         "from solution import *\ndef test_it():\n    assert f(2) == 4 and B().v == 2\n",
@@ -234,6 +281,13 @@ EXPLOITS = {
         "import pytest\nfrom solution import T\n"
         "def test_a():\n    with T() as t:\n        assert t.n == 2\n"
         "def test_b():\n    with T() as t:\n        assert t.get() == 2\n",
+    ),
+    "an exception that claims to be another": (
+        "class ValueError(Exception): pass\nclass Any(BaseException): pass\n"
+        "def f(x): raise ValueError('no')\ndef g(x): raise Any\n",
+        "import pytest\nfrom solution import f, g\n"
+        "def test_a():\n    with pytest.raises(ValueError):\n        g(1)\n"
+        "def test_b():\n    with pytest.raises(KeyError):\n        f(1)\n",
     ),
     "a named tuple that claims to equal": (
         "class Q(tuple):\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n    def __len__(self): return 2\n    def __getitem__(self, i): return self\n    __hash__ = None\ndef f(): return Q()\n",
