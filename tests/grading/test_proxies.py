@@ -222,6 +222,42 @@ def test_it():
     assert next(g, 'ended') == 'ended'
 """,
     ),
+    "identity and graphs of objects": (
+        """
+class Single:
+    _one = None
+    def __new__(cls):
+        cls._one = cls._one or super().__new__(cls)
+        return cls._one
+class Node:
+    def __init__(self, value, next=None): self.value, self.next = value, next
+class Stack:
+    def __init__(self): self.items = []
+    def push(self, x):
+        self.items.append(x)
+        return self
+    def pop(self): return self.items.pop()
+    def __contains__(self, x): return x in self.items
+    def __len__(self): return len(self.items)
+_cache = {}
+def get(x): return _cache.setdefault(x, Node(x))
+def total(nodes): return sum(node.value for node in nodes)
+def last(node):
+    while node.next: node = node.next
+    return node
+""",
+        """
+from solution import Single, Node, Stack, get, total, last
+def test_it():
+    assert Single() is Single() and get(1) is get(1) and get(1) is not get(2)
+    a, b = Node(1), Node(2)
+    a.next = b
+    assert a.next.value == 2 and a.next.next is None and last(a).value == 2 and last(a) == b
+    assert total([a, b, Node(3)]) == 6 and total({a: 1}) == 1
+    stack = Stack()
+    assert len(stack.push(1).push(2)) == 2 and stack.pop() == 2 and 1 in stack and stack.items == [1]
+""",
+    ),
     "exceptions": (
         """
 class Base(Exception): pass

@@ -126,10 +126,7 @@ class RemoteObject(Remote):
             raise TypeError(
                 f"{operation} is not supported on the {self._name!r} object that the solution returned"
             )
-        result = self._do(operation, *args, swap=swap, make=self._made)
-        if isinstance(result, RemoteObject):
-            result.__dict__["_made"] = self._made
-        return result
+        return self._do(operation, *args, swap=swap, make=self._made)
 
 
 class RemoteData(RemoteObject):
@@ -186,10 +183,7 @@ class RemoteClass(Remote):
         # A function that was replaced by a class must not have its results asked about the right answer.
         if not self._name.lstrip("_")[:1].isupper():
             return super().__call__(*args, **kwargs)
-        made = self._alive().call(self._number, args, kwargs, make=True)
-        if isinstance(made, RemoteObject):
-            made.__dict__["_made"] = True
-        return made
+        return self._alive().call(self._number, args, kwargs, make=True)
 
     def __instancecheck__(self, value: Any) -> bool:
         value = stand_in(value)

@@ -23,6 +23,7 @@ class Candidate:
         self.sock: socket.socket | None = None
         self.functions: list[Any] = []
         self.exceptions: dict[str, type] = {}
+        self.proxies: dict[tuple[int, int, bool], Any] = {}
         self.generation = 0
         self.broken = False
         self.write_back = False
@@ -133,7 +134,7 @@ class Candidate:
         """The value of an answer; with `make` an object of a class derived from a builtin stays an object."""
         raw = reply["r"]
         if make and type(raw) is dict and "h" in raw and raw["h"][0] == "mine":
-            return self._object(raw["h"], base=str(raw["h"][4]))
+            return self._object(raw["h"], base=str(raw["h"][4]), made=True)
         return self.codec.decode(raw)
 
     def describe(self, name: str, module: str = "solution") -> tuple[bool, Any]:
@@ -221,8 +222,15 @@ class Candidate:
             return self.functions[number]
         return self._object(payload)
 
-    def _object(self, payload: Any, base: str = "") -> Any:
-        return remote_object(self, int(payload[1]), str(payload[2]), base)
+    def _object(self, payload: Any, base: str = "", made: bool = False) -> Any:
+        """The proxy of an object: always the same one, as `is` wants it, but for whether the tests made it."""
+        number = int(payload[1])
+        key = (self.generation, number, made)
+        if key not in self.proxies:
+            proxy = remote_object(self, number, str(payload[2]), base)
+            proxy.__dict__["_made"] = made
+            self.proxies[key] = proxy
+        return self.proxies[key]
 
 
 def take_socket(control: socket.socket) -> socket.socket:
