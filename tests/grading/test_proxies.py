@@ -1,13 +1,11 @@
-"""What tests may do with a solution's classes and objects, and what such objects cannot gain by it."""
+"""What tests may do with a solution's classes and objects."""
 
 # ruff: noqa: E501 - tables of programs
 
 import pytest
 
 from verl_coder.grading import grade
-from verl_coder.grading.programs.frames import WireError
-from verl_coder.grading.programs.wire import Codec
-from verl_coder.problems import AssertTests, PytestTests
+from verl_coder.problems import PytestTests
 
 HONEST = {
     "a class derived from OrderedDict": (
@@ -332,89 +330,9 @@ def test_it():
     ),
 }
 
-EXPLOITS = {
-    "__exit__ that swallows what fails": (
-        "class T:\n    def __enter__(self): return self\n    def __exit__(self, *args): return True\n    def get(self): raise ValueError\n    n = 1\n",
-        "import pytest\nfrom solution import T\n"
-        "def test_a():\n    with T() as t:\n        assert t.n == 2\n"
-        "def test_b():\n    with T() as t:\n        assert t.get() == 2\n",
-    ),
-    "an exception that claims to be another": (
-        "class ValueError(Exception): pass\nclass Any(BaseException): pass\n"
-        "def f(x): raise ValueError('no')\ndef g(x): raise Any\n",
-        "import pytest\nfrom solution import f, g\n"
-        "def test_a():\n    with pytest.raises(ValueError):\n        g(1)\n"
-        "def test_b():\n    with pytest.raises(KeyError):\n        f(1)\n",
-    ),
-    "a named tuple that claims to equal": (
-        "class Q(tuple):\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n    def __len__(self): return 2\n    def __getitem__(self, i): return self\n    __hash__ = None\ndef f(): return Q()\n",
-        "from solution import f\n"
-        "def test_a():\n    assert f() == (1, 2)\ndef test_b():\n    assert f()[1] == 2\ndef test_c():\n    assert not f() != (1, 2)\n",
-    ),
-    "a class derived from list that claims to equal": (
-        "class Stack(list):\n    def __eq__(self, other): return True\n    def push(self, x): pass\n",
-        "from solution import Stack\ndef test_a():\n    s = Stack()\n    s.push(1)\n    assert s == [1]\n",
-    ),
-    "a method that returns its object": (
-        "class Solution:\n    def f(self, x): return self\n    def __sub__(self, other): return 0\n    def __lt__(self, other): return True\n    def __abs__(self): return 0\n",
-        "from solution import Solution\n"
-        "def test_a():\n    assert abs(Solution().f(2) - 4) < 1e-6\ndef test_b():\n    assert Solution().f(2) < 9\n",
-    ),
-    "methods of builtins that say yes": (
-        "class Y:\n    def __getattr__(self, name): return lambda *args: args[0] if args else True\ndef f(x): return Y()\n",
-        "from solution import f\n"
-        "def test_a():\n    assert f(2).startswith('ab')\ndef test_b():\n    assert f(2).intersection({1}) == {1}\n"
-        "def test_c():\n    assert f(2).isdigit()\ndef test_d():\n    assert f(2).strip().endswith('b')\n"
-        "def test_e():\n    assert f(2).count(1)\ndef test_f():\n    assert f(2).copy() == [1]\n",
-    ),
-    "hash and eq that hit any key": (
-        "class Y:\n    def __hash__(self): return hash(4)\n    def __eq__(self, other): return True\ndef f(x): return Y()\n",
-        "from solution import f\ndef test_a():\n    assert f(2) in {4}\ndef test_b():\n    assert {4: True}.get(f(2))\n",
-    ),
-    "an object that equals every other": (
-        "class P:\n    def __init__(self, *args): pass\n    def __eq__(self, other): return True\n    __hash__ = None\ndef f(x): return P()\n",
-        "from solution import P, f\ndef test_a():\n    assert f(2) == P(4)\ndef test_b():\n    assert [f(2)] == [P(4)]\ndef test_c():\n    assert P(4) == f(2)\n",
-    ),
-    "arrays of one's own class": (
-        "import numpy as np\nclass A(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n    def all(self): return True\n    def __eq__(self, other): return self\ndef f(): return np.zeros(2).view(A)\n",
-        "import numpy as np\nfrom solution import f\n"
-        "def test_a():\n    assert (f() == np.ones(2)).all()\ndef test_b():\n    np.testing.assert_allclose(f(), [1, 1])\n"
-        "def test_c():\n    assert np.array_equal(f(), [1, 1])\n",
-    ),
-}
-
 
 @pytest.mark.parametrize("what", HONEST)
 def test_tests_may_use(what, with_client):
     code, test = HONEST[what]
     report = with_client(lambda client: grade(code, PytestTests(test=test, timeout_s=5), client))
     assert report.outcome == "passed", report.explain()
-
-
-@pytest.mark.parametrize("what", EXPLOITS)
-def test_nothing_is_gained_by(what, with_pair_client):
-    code, test = EXPLOITS[what]
-    report = with_pair_client(lambda client: grade(code, PytestTests(test=test, timeout_s=5), client))
-    assert report.passed == 0 and report.outcome in ("failed", "error"), report.explain()
-
-
-def test_a_builtin_of_the_tests_runs_where_the_solution_is(with_pair_client):
-    suite = AssertTests(tests=("assert f(eval, '1 + 1') == 2",), entry_point="f")
-    assert (
-        with_pair_client(lambda client: grade("def f(g, x): return g(x)", suite, client)).outcome == "passed"
-    )
-    peek = 'def f(g, x): return g(\'__import__("sys").modules.get("verl_coder.grading.programs.judge") is None\') + 1'
-    assert with_pair_client(lambda client: grade(peek, suite, client)).outcome == "passed"
-
-
-def test_no_builtin_that_runs_code_is_taken_by_name():
-    def refuse(value):
-        raise WireError("stays here")
-
-    judge, candidate = Codec({}, refuse, refuse, sends_any=True), Codec({}, refuse, refuse, takes_any=True)
-    assert candidate.decode(judge.encode(eval)) is eval
-    for function in (eval, exec, open, __import__):
-        with pytest.raises(WireError):
-            judge.decode(judge.encode(function))
-        with pytest.raises(WireError):
-            candidate.encode(function)
