@@ -5,21 +5,34 @@ import glob
 import os
 
 
-def processes_below(pid: int) -> set[int]:
-    """A process and all its descendants."""
-    below = {pid}
-    parents: dict[int, int] = {}
+def _children() -> dict[int, set[int]]:
+    children: dict[int, set[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError, ValueError):
             with open(f"/proc/{name}/stat") as file:
-                parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
-    while more := {child for child, parent in parents.items() if parent in below} - below:
+                children.setdefault(int(file.read().rpartition(")")[2].split()[1]), set()).add(int(name))
+    return children
+
+
+def processes_below(pid: int) -> set[int]:
+    """A process and all its descendants."""
+    children = _children()
+    below, waiting = {pid}, [pid]
+    while waiting:
+        more = children.get(waiting.pop(), set())
         below |= more
+        waiting += more
     return below
 
 
+def slots(pid: int) -> set[int]:
+    """The keepers of a server's slots: children of its zygotes."""
+    children = _children()
+    return {keeper for zygote in children.get(pid, set()) for keeper in children.get(zygote, set())}
+
+
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a server and of all programs that it ran."""
+    """CPU time of a server and of all programs that its present slots ran."""
     total = 0
     for process in processes_below(pid):
         with contextlib.suppress(OSError):

@@ -6,7 +6,8 @@
 
 One JSON line per measurement; of two servers the measurements are interleaved and the ratio (first / second)
 is printed. Each concurrent caller keeps one connection open. `server_cpu_ms` is the CPU time of an embedded
-server and its programs for one request, which says on a busy machine what the rate of an idle one would be.
+server and its programs for one request, which says on a busy machine what the rate of an idle one would be; it is
+left out where slots were replaced meanwhile.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from census import census, cpu_seconds
+from census import census, cpu_seconds, slots
 
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -134,16 +135,18 @@ async def compare(
             results: dict[str, list[dict[str, Any]]] = {name: [] for name in urls}
             for _ in range(rounds):
                 for name, url in urls.items():
-                    before = cpu_seconds(pids[name]) if name in pids else 0.0
+                    pid = pids.get(name)
+                    before = (cpu_seconds(pid), slots(pid)) if pid else (0.0, set())
                     result = await measure(url, program, concurrency, seconds / rounds)
-                    used_s = cpu_seconds(pids[name]) - before if name in pids else 0.0
-                    result["server_cpu_ms"] = 1000 * used_s / max(1, result["requests"])
+                    if pid and slots(pid) == before[1]:
+                        result["server_cpu_ms"] = 1000 * (cpu_seconds(pid) - before[0]) / result["requests"]
                     results[name].append(result)
             rates = []
             for name, parts in results.items():
                 best = {
-                    key: round(statistics.median(part[key] for part in parts), 2)
+                    key: round(statistics.median(known), 2)
                     for key in ("requests_per_s", "p50_ms", "p95_ms", "p99_ms", "server_cpu_ms")
+                    if (known := [part[key] for part in parts if key in part])
                 }
                 best |= {key: sum(part[key] for part in parts) for key in ("requests", "failures")}
                 rates.append(best["requests_per_s"])

@@ -1,13 +1,11 @@
-"""What tests may do with a solution's classes and objects, and what such objects cannot gain by it."""
+"""What tests may do with a solution's classes and objects."""
 
 # ruff: noqa: E501 - tables of programs
 
 import pytest
 
 from verl_coder.grading import grade
-from verl_coder.grading.programs.frames import WireError
-from verl_coder.grading.programs.wire import Codec
-from verl_coder.problems import AssertTests, PytestTests
+from verl_coder.problems import PytestTests
 
 HONEST = {
     "a class derived from OrderedDict": (
@@ -222,46 +220,113 @@ def test_it():
     assert next(g, 'ended') == 'ended'
 """,
     ),
+    "identity and graphs of objects": (
+        """
+class Single:
+    _one = None
+    def __new__(cls):
+        cls._one = cls._one or super().__new__(cls)
+        return cls._one
+class Node:
+    def __init__(self, value, next=None): self.value, self.next = value, next
+class Stack:
+    def __init__(self): self.items = []
+    def push(self, x):
+        self.items.append(x)
+        return self
+    def pop(self): return self.items.pop()
+    def __contains__(self, x): return x in self.items
+    def __len__(self): return len(self.items)
+_cache = {}
+def get(x): return _cache.setdefault(x, Node(x))
+def total(nodes): return sum(node.value for node in nodes)
+def last(node):
+    while node.next: node = node.next
+    return node
+""",
+        """
+from solution import Single, Node, Stack, get, total, last
+def test_it():
+    assert Single() is Single() and get(1) is get(1) and get(1) is not get(2)
+    a, b = Node(1), Node(2)
+    a.next = b
+    assert a.next.value == 2 and a.next.next is None and last(a).value == 2 and last(a) == b
+    assert total([a, b, Node(3)]) == 6 and total({a: 1}) == 1
+    stack = Stack()
+    assert len(stack.push(1).push(2)) == 2 and stack.pop() == 2 and 1 in stack and stack.items == [1]
+""",
+    ),
+    "an object that a function made": (
+        """
+class Cache:
+    def __init__(self, size): self.data = {}
+    def get(self, key): return self.data.get(key, -1)
+    def insert(self, key, value):
+        self.data[key] = value
+        return self
+    def pop(self): return self.data.popitem()[1]
+    def keys(self): return list(self.data)
+def make(size): return Cache(size)
+""",
+        """
+from solution import Cache, make
+def test_it():
+    cache = make(2)
+    assert cache.get(1) == -1
+    cache.insert(1, 5)
+    assert cache.get(1) == 5 and cache.insert(2, 6).keys() == [1, 2] and cache.insert(3, 7).pop() == 7
+""",
+    ),
+    "exceptions": (
+        """
+class Base(Exception): pass
+class Bad(Base):
+    def __init__(self, message, code):
+        super().__init__(message)
+        self.code = code
+class Odd(ValueError):
+    def __str__(self): return 'odd'
+def f(x): raise Bad('no', 7)
+def g(): return {}['k']
+def h(): raise ValueError('a', 1)
+def i(): raise Odd(3)
+def j(): raise Base
+""",
+        """
+import pytest
+from solution import Odd, Bad, Base, f, g, h, i, j
+def test_it():
+    with pytest.raises(Bad, match='no') as e:
+        f(1)
+    assert e.value.code == 7 and str(e.value) == 'no' and e.value.args == ('no',)
+    with pytest.raises(Base):
+        f(1)
+    with pytest.raises(KeyError) as e:
+        g()
+    assert str(e.value) == "'k'" and e.value.args == ('k',)
+    with pytest.raises(ValueError) as e:
+        h()
+    assert e.value.args == ('a', 1)
+    with pytest.raises(Odd, match='^odd$'):
+        i()
+    with pytest.raises(Base) as e:
+        j()
+    assert not isinstance(e.value, Bad) and issubclass(Bad, Base) and not issubclass(Odd, Base)
+""",
+    ),
+    "an exception of a class that the tests know only the base of": (
+        "class Base(Exception): pass\nclass Bad(Base): pass\ndef f(x): raise Bad('no')\n",
+        """
+import pytest
+from solution import Base, f
+def test_it():
+    with pytest.raises(Base, match='no'):
+        f(1)
+""",
+    ),
     "all names": (
         "def f(x): return x * x\nclass B:\n    v = 2\n",
         "from solution import *\ndef test_it():\n    assert f(2) == 4 and B().v == 2\n",
-    ),
-}
-
-EXPLOITS = {
-    "__exit__ that swallows what fails": (
-        "class T:\n    def __enter__(self): return self\n    def __exit__(self, *args): return True\n    def get(self): raise ValueError\n    n = 1\n",
-        "import pytest\nfrom solution import T\n"
-        "def test_a():\n    with T() as t:\n        assert t.n == 2\n"
-        "def test_b():\n    with T() as t:\n        assert t.get() == 2\n",
-    ),
-    "a named tuple that claims to equal": (
-        "class Q(tuple):\n    def __eq__(self, other): return True\n    def __ne__(self, other): return False\n    def __len__(self): return 2\n    def __getitem__(self, i): return self\n    __hash__ = None\ndef f(): return Q()\n",
-        "from solution import f\n"
-        "def test_a():\n    assert f() == (1, 2)\ndef test_b():\n    assert f()[1] == 2\ndef test_c():\n    assert not f() != (1, 2)\n",
-    ),
-    "a class derived from list that claims to equal": (
-        "class Stack(list):\n    def __eq__(self, other): return True\n    def push(self, x): pass\n",
-        "from solution import Stack\ndef test_a():\n    s = Stack()\n    s.push(1)\n    assert s == [1]\n",
-    ),
-    "a method that returns its object": (
-        "class Solution:\n    def f(self, x): return self\n    def __sub__(self, other): return 0\n    def __lt__(self, other): return True\n    def __abs__(self): return 0\n",
-        "from solution import Solution\n"
-        "def test_a():\n    assert abs(Solution().f(2) - 4) < 1e-6\ndef test_b():\n    assert Solution().f(2) < 9\n",
-    ),
-    "hash and eq that hit any key": (
-        "class Y:\n    def __hash__(self): return hash(4)\n    def __eq__(self, other): return True\ndef f(x): return Y()\n",
-        "from solution import f\ndef test_a():\n    assert f(2) in {4}\ndef test_b():\n    assert {4: True}.get(f(2))\n",
-    ),
-    "an object that equals every other": (
-        "class P:\n    def __init__(self, *args): pass\n    def __eq__(self, other): return True\n    __hash__ = None\ndef f(x): return P()\n",
-        "from solution import P, f\ndef test_a():\n    assert f(2) == P(4)\ndef test_b():\n    assert [f(2)] == [P(4)]\ndef test_c():\n    assert P(4) == f(2)\n",
-    ),
-    "arrays of one's own class": (
-        "import numpy as np\nclass A(np.ndarray):\n    def __array_ufunc__(self, *a, **k): return True\n    def all(self): return True\n    def __eq__(self, other): return self\ndef f(): return np.zeros(2).view(A)\n",
-        "import numpy as np\nfrom solution import f\n"
-        "def test_a():\n    assert (f() == np.ones(2)).all()\ndef test_b():\n    np.testing.assert_allclose(f(), [1, 1])\n"
-        "def test_c():\n    assert np.array_equal(f(), [1, 1])\n",
     ),
 }
 
@@ -271,32 +336,3 @@ def test_tests_may_use(what, with_client):
     code, test = HONEST[what]
     report = with_client(lambda client: grade(code, PytestTests(test=test, timeout_s=5), client))
     assert report.outcome == "passed", report.explain()
-
-
-@pytest.mark.parametrize("what", EXPLOITS)
-def test_nothing_is_gained_by(what, with_pair_client):
-    code, test = EXPLOITS[what]
-    report = with_pair_client(lambda client: grade(code, PytestTests(test=test, timeout_s=5), client))
-    assert report.passed == 0 and report.outcome in ("failed", "error"), report.explain()
-
-
-def test_a_builtin_of_the_tests_runs_where_the_solution_is(with_pair_client):
-    suite = AssertTests(tests=("assert f(eval, '1 + 1') == 2",), entry_point="f")
-    assert (
-        with_pair_client(lambda client: grade("def f(g, x): return g(x)", suite, client)).outcome == "passed"
-    )
-    peek = 'def f(g, x): return g(\'__import__("sys").modules.get("verl_coder.grading.programs.judge") is None\') + 1'
-    assert with_pair_client(lambda client: grade(peek, suite, client)).outcome == "passed"
-
-
-def test_no_builtin_that_runs_code_is_taken_by_name():
-    def refuse(value):
-        raise WireError("stays here")
-
-    judge, candidate = Codec({}, refuse, refuse, sends_any=True), Codec({}, refuse, refuse, takes_any=True)
-    assert candidate.decode(judge.encode(eval)) is eval
-    for function in (eval, exec, open, __import__):
-        with pytest.raises(WireError):
-            judge.decode(judge.encode(function))
-        with pytest.raises(WireError):
-            candidate.encode(function)

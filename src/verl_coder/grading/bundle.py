@@ -27,6 +27,10 @@ _BOOTSTRAP = """\
 import json, marshal, os, sys, types, _frozen_importlib_external
 with open("program.bin", "rb") as _file:
     _data = _file.read()
+try:
+    os.unlink("program.bin")
+except OSError:
+    pass
 if _data[:1] == b"{{":
     _modules = [(name, compile(source, name, "exec")) for name, source in json.loads(_data).items()]
 elif _data[:4] == _frozen_importlib_external.MAGIC_NUMBER:

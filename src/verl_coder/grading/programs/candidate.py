@@ -259,7 +259,12 @@ class Worker:
             if trace.tb_frame.f_code.co_filename == "<solution>":
                 line = trace.tb_lineno
             trace = trace.tb_next
-        return {"x": [[kind.__name__ for kind in type(error).__mro__], text, line]}
+        failure: dict[str, Any] = {"x": [[kind.__name__ for kind in type(error).__mro__], text, line]}
+        if self.with_own:
+            for name, value in (("args", list(error.args)), ("vars", dict(vars(error)))):
+                with contextlib.suppress(BaseException):
+                    failure[name] = self.codec.encode(value)
+        return failure
 
     def _send(self, message: dict[str, Any]) -> None:
         try:

@@ -8,24 +8,26 @@ import sys
 from typing import Any
 
 
-def _read_json(name: str) -> Any:
+def _take_json(name: str) -> Any:
+    """Read a file and remove it: a sandbox has less to clean where nothing is left."""
     with open(name, "rb") as file:
-        return json.loads(file.read())
+        value = json.loads(file.read())
+    with contextlib.suppress(OSError):
+        os.unlink(name)
+    return value
 
 
 def candidate_main() -> None:
     """The candidate of a pair: the solution is in job.json."""
     from verl_coder.grading.programs.candidate import run_harness
 
-    run_harness(socket.socket(fileno=int(os.environ["PEER_FD"])), _read_json("job.json"))
+    run_harness(socket.socket(fileno=int(os.environ["PEER_FD"])), _take_json("job.json"))
     os._exit(0)
 
 
 def judge_main() -> None:
     """The judge of a pair: the tests are in spec.json, the report goes to its stdout."""
-    spec = _read_json("spec.json")
-    with contextlib.suppress(OSError):
-        os.unlink("spec.json")
+    spec = _take_json("spec.json")
     _report(socket.socket(fileno=int(os.environ["PEER_FD"])), spec)
 
 
@@ -50,7 +52,7 @@ def single_main() -> None:
     """Both in one request: the child is forked before the tests are read from stdin (see grading/README.md)."""
     from verl_coder.grading.programs.candidate import run_harness
 
-    job = _read_json("job.json")
+    job = _take_json("job.json")
     ours, theirs = socket.socketpair()
     go_read, go_write = os.pipe()
     pid = os.fork()

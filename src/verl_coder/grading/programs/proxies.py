@@ -1,9 +1,9 @@
 """The judge's stand-ins for what stays with the solution: every use of one is a message, the answer plain data.
 
 An operation with an argument would show the solution what the test compares with and let it answer "yes". So
-operators, `in` and methods named like those of the builtin types work only on objects that the tests made themselves
-by calling a class of the solution (`_made`), where they are what is tested. No stand-in ever equals a plain value
-because the solution says so.
+operators, `in` and methods that ask a builtin about a value (`startswith`, `count`, `intersection`) work only on
+objects that the tests made themselves by calling a class of the solution (`_made`), where they are what is tested. No
+stand-in ever equals a plain value because the solution says so.
 """
 
 import random
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from verl_coder.grading.programs.remote import Candidate
 
 _BUILTIN_TYPES = (str, bytes, list, tuple, dict, set, frozenset, int, float)
-_BUILTIN_METHODS = frozenset(
-    name for kind in _BUILTIN_TYPES for name in dir(kind) if not name.startswith("_")
+_ASKING_METHODS = frozenset(
+    name for kind in _BUILTIN_TYPES for name in dir(kind) if name.startswith("is")
+) | frozenset(
+    "count index rindex find rfind startswith endswith union intersection difference symmetric_difference".split()  # noqa: SIM905
 )
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 
@@ -91,7 +93,7 @@ class RemoteObject(Remote):
         return int(self._do("hash"))
 
     def __getattr__(self, name: str) -> Any:
-        if name in _BUILTIN_METHODS and not self._made:
+        if name in _ASKING_METHODS and not self._made:
             raise AttributeError(f"{self._name!r} object returned by the solution has no usable {name!r}")
         return super().__getattr__(name)
 
@@ -126,10 +128,7 @@ class RemoteObject(Remote):
             raise TypeError(
                 f"{operation} is not supported on the {self._name!r} object that the solution returned"
             )
-        result = self._do(operation, *args, swap=swap, make=self._made)
-        if isinstance(result, RemoteObject):
-            result.__dict__["_made"] = self._made
-        return result
+        return self._do(operation, *args, swap=swap, make=self._made)
 
 
 class RemoteData(RemoteObject):
@@ -186,10 +185,7 @@ class RemoteClass(Remote):
         # A function that was replaced by a class must not have its results asked about the right answer.
         if not self._name.lstrip("_")[:1].isupper():
             return super().__call__(*args, **kwargs)
-        made = self._alive().call(self._number, args, kwargs, make=True)
-        if isinstance(made, RemoteObject):
-            made.__dict__["_made"] = True
-        return made
+        return self._alive().call(self._number, args, kwargs, make=True)
 
     def __instancecheck__(self, value: Any) -> bool:
         value = stand_in(value)

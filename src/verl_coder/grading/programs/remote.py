@@ -1,6 +1,7 @@
 """The judge's channel to the candidate: calls, answers, what is passed along, exceptions."""
 
 import builtins
+import contextlib
 import socket
 import sys
 from typing import Any
@@ -22,6 +23,7 @@ class Candidate:
         self.sock: socket.socket | None = None
         self.functions: list[Any] = []
         self.exceptions: dict[str, type] = {}
+        self.proxies: dict[tuple[int, int, bool], Any] = {}
         self.generation = 0
         self.broken = False
         self.write_back = False
@@ -132,7 +134,7 @@ class Candidate:
         """The value of an answer; with `make` an object of a class derived from a builtin stays an object."""
         raw = reply["r"]
         if make and type(raw) is dict and "h" in raw and raw["h"][0] == "mine":
-            return self._object(raw["h"], base=str(raw["h"][4]))
+            return self._object(raw["h"], base=str(raw["h"][4]), made=True)
         return self.codec.decode(raw)
 
     def describe(self, name: str, module: str = "solution") -> tuple[bool, Any]:
@@ -143,7 +145,7 @@ class Candidate:
             return True, self.codec.decode(reply["r"])
         if kind in ("class", "exception"):
             if kind == "exception":
-                return True, self._exception_class(reply["bases"], reply["id"])
+                return True, self._exception_class(reply["bases"])
             return True, RemoteClass(self, reply["id"], name)
         if kind == "library" and reply["module"] != "sys":
             return True, getattr(_library(reply["module"]), str(reply["name"]))
@@ -151,10 +153,15 @@ class Candidate:
             return True, _library(reply["name"])
         return False, None
 
-    def _exception_class(self, bases: list[str], number: int) -> type:
-        base = _builtin_exception(bases) or Exception
-        kind = type(str(bases[0]), (base,), {"_number": number})
-        self.exceptions[str(bases[0])] = kind
+    def _exception_class(self, names: list[Any]) -> type:
+        """The judge's copy of an exception class, with copies of those that it is derived from."""
+        kind: type = Exception
+        for name in reversed([str(name) for name in names]):
+            builtin = _builtin_exception([name])
+            if builtin is not None:
+                kind = builtin
+            elif name not in ("object", "BaseException"):
+                kind = self.exceptions.setdefault(name, type(name, (kind,), {}))
         return kind
 
     def _receive(self) -> dict[str, Any]:
@@ -173,9 +180,16 @@ class Candidate:
             return reply
         names, text, line = reply["x"]
         text = str(text)
-        kind: Any = self.exceptions.get(names[0]) or _builtin_exception(names) or RemoteError
+        known = [self.exceptions.get(name) or _builtin_exception([name]) for name in names]
+        kind: Any = next(filter(None, known), RemoteError)
         error = kind.__new__(kind)
-        error.args = (text,)
+        with contextlib.suppress(Exception):
+            for name, value in self.codec.decode(reply["vars"]).items():
+                if name.isidentifier() and not name.startswith("_"):
+                    error.__dict__[name] = value
+            error.args = tuple(self.codec.decode(reply["args"]))
+        if _text_of(error) != text:
+            error.args = (text,)
         error.remote = f"{names[0]}: {text}" + (f" (line {int(line)})" if line else "")
         raise error
 
@@ -208,8 +222,15 @@ class Candidate:
             return self.functions[number]
         return self._object(payload)
 
-    def _object(self, payload: Any, base: str = "") -> Any:
-        return remote_object(self, int(payload[1]), str(payload[2]), base)
+    def _object(self, payload: Any, base: str = "", made: bool = False) -> Any:
+        """The proxy of an object: always the same one, as `is` wants it, but for whether the tests made it."""
+        number = int(payload[1])
+        key = (self.generation, number, made)
+        if key not in self.proxies:
+            proxy = remote_object(self, number, str(payload[2]), base)
+            proxy.__dict__["_made"] = made
+            self.proxies[key] = proxy
+        return self.proxies[key]
 
 
 def take_socket(control: socket.socket) -> socket.socket:
@@ -232,6 +253,13 @@ def _builtin_exception(names: list[Any]) -> type[Exception] | None:
         if isinstance(kind, type) and issubclass(kind, Exception):
             return kind
     return None
+
+
+def _text_of(error: BaseException) -> str | None:
+    try:
+        return str(error)
+    except Exception:
+        return None
 
 
 def _library(name: Any) -> Any:
