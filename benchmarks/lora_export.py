@@ -1,4 +1,4 @@
-"""Is an exported LoRA run the policy that was trained? A short run of tiny_lora, both exports, log-probabilities compared.
+"""Is an exported LoRA run the policy that was trained? A short tiny_lora run, both exports, log-probabilities compared.
 
     python benchmarks/lora_export.py --out outputs/lora_export
 
