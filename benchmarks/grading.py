@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from verl_coder.grading import grade
@@ -42,6 +43,8 @@ PROGRAMS: dict[str, tuple[str, bool]] = {
     "right": (FUNCTION, True),
     "wrong": (FUNCTION.replace("+ 7", "+ 8"), False),
     "right, prints a debug line": (FUNCTION.replace("return", "print(xs); return"), True),
+    "right, as a tuple": ("def solve(xs):\n    return (sum(x * x for x in xs) + 7,)\n", True),
+    "right, as a float": (FUNCTION.replace("+ 7", "+ 7.0"), True),
     "right, leaves a main guard": (FUNCTION + "if __name__ == '__main__':\n    print(solve([1]))\n", True),
     "os._exit(0)": ("import os\nos._exit(0)\n" + FUNCTION, False),
     "sys.exit(0) in the call": ("import sys\ndef solve(xs):\n    sys.exit(0)\n", False),
@@ -49,6 +52,16 @@ PROGRAMS: dict[str, tuple[str, bool]] = {
         "class Yes(int):\n    def __eq__(self, other): return True\ndef solve(xs):\n    return Yes()\n",
         False,
     ),
+    "__class__ of an int": (
+        "class Yes:\n    __class__ = int\n    def __eq__(self, other): return True\ndef solve(xs):\n    return Yes()\n",
+        False,
+    ),
+    "patched builtins": (
+        "import builtins, json\njson.dumps = lambda *a, **k: 'true'\nbuiltins.print = lambda *a, **k: None\n"
+        "def solve(xs):\n    return 0\n",
+        False,
+    ),
+    "raises StopIteration": ("def solve(xs):\n    raise StopIteration\n", False),
     "atexit": (
         "import atexit, os\natexit.register(os._exit, 0)\ndef solve(xs):\n    raise SystemExit\n",
         False,
@@ -93,6 +106,13 @@ def verl_cases(style: str, count: int) -> dict[str, Any]:
         texts = [json.dumps(xs) for xs in lists]
         return {"fn_name": "solve", "inputs": texts, "outputs": [json.dumps(answer(xs)) for xs in lists]}
     return {"inputs": [" ".join(map(str, xs)) for xs in lists], "outputs": [str(answer(xs)) for xs in lists]}
+
+
+def answers_in_lists(suite: FunctionTests, cases: dict[str, Any]) -> tuple[FunctionTests, dict[str, Any]]:
+    """The same problem with its answer in a list of one."""
+    tests = tuple(replace(case, expected=[case.expected]) for case in suite.tests)
+    outputs = [json.dumps([json.loads(text)]) for text in cases["outputs"]]
+    return replace(suite, tests=tests), {**cases, "outputs": outputs}
 
 
 class Bench:
@@ -173,15 +193,19 @@ class Bench:
     def verdicts(self) -> Iterator[dict[str, Any]]:
         """Programs on which a scorer is wrong."""
         suite = suites(3)["function"][1]
+        assert isinstance(suite, FunctionTests)
         cases = verl_cases("function", 3)
         asserts = {"assert_case": [f"assert solve({xs}) == {answer(xs)}" for xs in inputs(3)]}
         for name, (code, right) in PROGRAMS.items():
+            in_list = "tuple" in name
+            suite_of, cases_of = answers_in_lists(suite, cases) if in_list else (suite, cases)
             with quiet():
                 given = {
-                    "ours": self.ours(code, suite),
-                    "verl_sandbox_fusion": self.sandbox_fusion(code, cases),
-                    "verl_sandbox_fusion_assert_case": self.sandbox_fusion(code, asserts),
-                    "verl_prime_code": self.prime_code(code, cases),
+                    "ours": self.ours(code, suite_of),
+                    "verl_sandbox_fusion": self.sandbox_fusion(code, cases_of),
+                    # An assert says itself that a tuple is no list.
+                    "verl_sandbox_fusion_assert_case": in_list or self.sandbox_fusion(code, asserts),
+                    "verl_prime_code": self.prime_code(code, cases_of),
                 }
             wrong = [scorer for scorer, passed in given.items() if passed != right]
             yield {"program": name, "should_pass": right, **given, "wrong": wrong}

@@ -2,7 +2,7 @@
 
     python benchmarks/sandbox.py --url http://127.0.0.1:8080 [--url http://127.0.0.1:8081]
     python benchmarks/sandbox.py --embedded namespaces --embedded light      # starts the servers itself
-    python benchmarks/sandbox.py --embedded namespaces --soak 10000
+    python benchmarks/sandbox.py --embedded namespaces --embedded light --soak 10000
 
 One JSON line per measurement; of two servers the measurements are interleaved and the ratio (first / second)
 is printed. Each concurrent caller keeps one connection open. `server_cpu_ms` is the CPU time of an embedded
@@ -12,15 +12,15 @@ server and its programs for one request, which says on a busy machine what the r
 import argparse
 import asyncio
 import contextlib
-import glob
 import json
-import os
 import random
 import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
+
+from census import census, cpu_seconds
 
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -158,51 +158,7 @@ async def compare(
                 )
 
 
-def processes_below(pid: int) -> set[int]:
-    """A process and all its descendants."""
-    below = {pid}
-    parents: dict[int, int] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError, ValueError):
-            with open(f"/proc/{name}/stat") as file:
-                parents[int(name)] = int(file.read().rpartition(")")[2].split()[1])
-    while more := {child for child, parent in parents.items() if parent in below} - below:
-        below |= more
-    return below
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a server and of all programs that it ran."""
-    total = 0
-    for process in processes_below(pid):
-        with contextlib.suppress(OSError):
-            with open(f"/proc/{process}/stat") as file:
-                total += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
-    return total / os.sysconf("SC_CLK_TCK")
-
-
-def census(pid: int) -> dict[str, int]:
-    """What exists on the machine because of a server: processes below it, descriptors, mounts, files, memory."""
-    below = processes_below(pid)
-    memory_kb = 0
-    for process in below:
-        with contextlib.suppress(OSError, IndexError):
-            with open(f"/proc/{process}/smaps_rollup") as file:
-                memory_kb += next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
-    with open(f"/proc/{pid}/mounts") as file:
-        mounts = len(file.readlines())
-    return {
-        "processes": len(below),
-        "server_descriptors": len(os.listdir(f"/proc/{pid}/fd")),
-        "mounts": mounts,
-        "server_files": sum(
-            len(files) for folder in glob.glob("/tmp/verl-coder-sandbox-*") for _, _, files in os.walk(folder)
-        ),
-        "memory_kb": memory_kb,
-    }
-
-
-async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
+async def soak(name: str, url: str, pid: int, count: int, concurrency: int) -> None:
     """Mixed programs, hostile ones among them; then counts before and after."""
     chooser = random.Random(0)
     plan = chooser.choices(SOAK_PROGRAMS, SOAK_WEIGHTS, k=count)
@@ -246,6 +202,7 @@ async def soak(url: str, pid: int, count: int, concurrency: int) -> None:
     print(
         json.dumps(
             {
+                "server": name,
                 "soak": count,
                 "wall_s": round(wall_s, 1),
                 "wrong_answers": len(wrong),
@@ -297,7 +254,8 @@ def main() -> None:
         if arguments.soak:
             if not pids:
                 parser.error("--soak needs --embedded: it counts the server's processes")
-            asyncio.run(soak(urls[arguments.embedded[0]], pids[arguments.embedded[0]], arguments.soak, 16))
+            for name, pid in pids.items():
+                asyncio.run(soak(name, urls[name], pid, arguments.soak, 16))
             return
         concurrencies = [int(part) for part in arguments.concurrency.split(",")]
         asyncio.run(compare(urls, pids, concurrencies, arguments.seconds, arguments.rounds))

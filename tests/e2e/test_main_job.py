@@ -7,6 +7,9 @@ import pytest
 import torch
 from e2e.training_run import STEPS, TrainingRun
 
+from verl_coder.trainer.checkpoint_files import saved_steps
+from verl_coder.trainer.status import run_status
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 
@@ -27,6 +30,54 @@ def test_the_next_start_resumes_and_ends_well(training_run: TrainingRun) -> None
 def test_metrics_have_every_step_once(training_run: TrainingRun) -> None:
     steps = [json.loads(line)["step"] for line in training_run.run_dir.metrics.read_text().splitlines()]
     assert steps == list(range(STEPS + 1))
+
+
+def test_each_step_has_a_file_with_the_same_metrics_for_wandb(training_run: TrainingRun) -> None:
+    backup = training_run.run_dir.backup
+    assert backup.steps() == list(range(STEPS + 1))
+    for line in training_run.run_dir.metrics.read_text().splitlines():
+        record = json.loads(line)
+        assert backup.read(record["step"])["data"] == record["data"]
+
+
+def test_tensorboard_has_every_step_once(training_run: TrainingRun) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = EventAccumulator(str(training_run.run_dir.tensorboard))
+    board.Reload()
+    steps = {event.step: event.value for event in board.Scalars("critic/score/mean")}
+    assert [event.step for event in board.Scalars("critic/score/mean")] == list(range(1, STEPS + 1))
+    for record in training_run.run_dir.read_metrics()[1:]:
+        assert steps[record["step"]] == pytest.approx(record["data"]["critic/score/mean"], abs=1e-6)
+
+
+def test_an_evaluation_has_its_rate_its_tools_and_its_table(training_run: TrainingRun) -> None:
+    for step in (0, STEPS):
+        record = training_run.run_dir.backup.read(step)
+        assert 0 <= record["data"]["eval_avg_test_pass_rate"] <= 1
+        assert record["data"]["eval/problems"] == 24
+        assert 0 <= record["data"]["eval_avg_test_pass_rate_sampled"] <= 1
+        assert all(f"eval/{kind}/tool_calls/mean" in record["data"] for kind in ("greedy", "sampled"))
+        table = training_run.run_dir.path / record["tables"]["eval/samples"]
+        rows = [json.loads(line) for line in table.read_text().splitlines()]
+        assert [row["sampled"] for row in rows] == [False, True] * 16  # 32 rows: 16 problems, side by side
+        assert len({row["problem"] for row in rows}) == 16 and all(row["prompt"] for row in rows)
+
+
+def test_status_tells_how_the_run_stands(training_run: TrainingRun) -> None:
+    status = run_status(training_run.run_dir.path)
+    assert status["state"] == "finished"
+    assert status["last step"] == str(STEPS) and status["checkpoint"] == f"step {STEPS}"
+    assert status["best checkpoint"].startswith(f"step {STEPS} (pass rate ")
+    assert status["local metrics"] == f"{STEPS + 1} steps in wandb_backup/"
+    assert status["W&B"].startswith("offline, run ")
+    assert f"{STEPS + 1} steps" in status["W&B lacks"]
+
+
+def test_only_the_last_checkpoints_and_the_best_are_kept(training_run: TrainingRun) -> None:
+    # The only evaluation after a save is that of the last step.
+    assert saved_steps(training_run.run_dir.checkpoints) == [STEPS - 1, STEPS]
+    assert json.loads(training_run.run_dir.best.read_text())["step"] == STEPS
 
 
 def test_the_data_order_goes_on_where_it_was(rollouts: dict[int, list[dict]]) -> None:

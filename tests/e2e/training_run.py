@@ -18,6 +18,7 @@ _OVERRIDES = (
     "trainer.save_freq=1",
     f"trainer.test_freq={STEPS}",
     "data.val_max_samples=24",
+    "verl_coder.eval_samples=1",
     "data.train_batch_size=8",
     "actor_rollout_ref.actor.ppo_mini_batch_size=8",
     "actor_rollout_ref.rollout.n=4",
@@ -56,6 +57,7 @@ def _command(out: Path) -> tuple[list[str], dict[str, str]]:
         "REWARD": "rewards/binary.py",
         "TOOLS": str(_tools(out.parent)),
         "COLUMNS": "160",
+        "WANDB_MODE": "offline",
     }
     return ["bash", str(script), *_OVERRIDES], environment
 
@@ -77,7 +79,7 @@ def _interrupt_after_step(
 ) -> None:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
-        if any(record["step"] >= step for record in run_dir.read_metrics()):
+        if run_dir.checkpoint_step() >= step:
             process.send_signal(signal.SIGINT)
             return
         time.sleep(0.2)

@@ -1,6 +1,7 @@
 """A sandbox that fails is never a wrong answer."""
 
 import asyncio
+import contextlib
 import os
 import signal
 
@@ -48,6 +49,40 @@ def test_a_server_killed_in_the_middle_gives_no_wrong_verdict():
 
     outcomes = {report.outcome for report in asyncio.run(work())}
     assert outcomes == {"passed", "sandbox_unavailable"}
+
+
+def test_programs_killed_by_a_stranger_give_no_wrong_verdict():
+    async def work():
+        with EmbeddedSandbox() as sandbox:
+            client = client_for(sandbox.url)
+            try:
+                assert (await grade(CODE, SUITE, client)).outcome == "passed"
+                runs = [asyncio.create_task(grade(CODE, SUITE, client)) for _ in range(16)]
+                for turn in range(3):  # once more often, and a killed program would be believed
+                    await asyncio.sleep(0.15)
+                    for pid in leaves_below(sandbox.pid)[turn::3]:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
+                return await asyncio.gather(*runs)
+            finally:
+                await client.aclose()
+
+    outcomes = [(report.outcome, report.explain()) for report in asyncio.run(work())]
+    assert {outcome for outcome, _ in outcomes} <= {"passed", "sandbox_unavailable"}, outcomes
+
+
+def leaves_below(server):
+    """Processes of programs: those below the server that have no child."""
+    children = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+            children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
+    found, waiting = [], [server]
+    while waiting:
+        more = children.get(waiting.pop(), [])
+        found += [pid for pid in more if pid not in children]
+        waiting += more
+    return found
 
 
 class Scripted:

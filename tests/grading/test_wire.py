@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from verl_coder.grading.programs.wire import Codec, WireError
+from verl_coder.grading.programs.frames import WireError
+from verl_coder.grading.programs.wire import Codec
 
 
 def refuse(value):

@@ -19,6 +19,18 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedSandbox]:
 
 
 @pytest.fixture(scope="session", params=MODES[:2])
+def protected_mode(request: pytest.FixtureRequest) -> str:
+    """Each mode that protects, where the machine allows it."""
+    try:
+        with EmbeddedSandbox(isolation=request.param, extra=["--workers", "2"]):
+            return request.param
+    except SandboxUnavailableError as error:
+        if "does not allow isolation" not in str(error):
+            raise
+        pytest.skip(f"{request.param}: {error}")
+
+
+@pytest.fixture(scope="session", params=MODES[:2])
 def protected_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedSandbox]:
     """A server in each mode that protects."""
     yield from _serve(request.param)

@@ -1,6 +1,7 @@
 """Refusals, overload, metrics, headers."""
 
 import asyncio
+import json
 
 import httpx
 import pytest
@@ -32,6 +33,43 @@ async def test_a_bad_field_is_422_with_its_name(http: httpx.AsyncClient, change:
     response = await http.post("/run_code", json={**GOOD, **change})
     assert response.status_code == 422
     assert response.json()["detail"][0]["loc"] == ["body", field]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "location"),
+    [
+        ("/run_pair", {"judge": {"code": "1"}}, ["candidate"]),
+        ("/run_pair", {"judge": {"code": 1}, "candidate": {"code": "1"}}, ["judge", "code"]),
+        (
+            "/run_pair",
+            {"judge": {"code": "1", "files": {"../x": "aA=="}}, "candidate": {}},
+            ["judge", "files"],
+        ),
+        ("/run_jupyter", {"cells": "1"}, ["cells"]),
+        ("/run_jupyter", {"cells": ["1"], "total_timeout": None}, ["total_timeout"]),
+        ("/run_jupyter", {"cells": ["1"], "kernel": "julia"}, ["kernel"]),
+        ("/run_jupyter", {"cells": ["1"], "fetch_files": ["/etc/passwd"]}, ["fetch_files"]),
+        ("/sessions", {"kind": "shell"}, ["kind"]),
+        ("/sessions", {"kind": "debugger"}, ["code"]),
+        ("/sessions", {"files": {"/x": "aA=="}}, ["files"]),
+    ],
+)
+async def test_other_routes_name_the_bad_field_too(
+    http: httpx.AsyncClient, path: str, body: dict, location: list[str]
+) -> None:
+    response = await http.post(path, json=body)
+    assert response.status_code == 422
+    assert response.json()["detail"][0]["loc"] == ["body", *location]
+
+
+@pytest.mark.parametrize("path", ["/etc/x", "..", "a/../../x", "./../x", "a/..", "a\0b", "", "x/", "\ud800"])
+@pytest.mark.parametrize("field", ["files", "fetch_files"])
+async def test_a_path_out_of_the_working_folder_is_422(
+    http: httpx.AsyncClient, path: str, field: str
+) -> None:
+    value = {path: "aA=="} if field == "files" else [path]
+    response = await http.post("/run_code", content=json.dumps({**GOOD, field: value}))
+    assert response.status_code == 422 and response.json()["detail"][0]["loc"] == ["body", field]
 
 
 async def test_a_missing_field_is_422_with_its_name(http: httpx.AsyncClient) -> None:

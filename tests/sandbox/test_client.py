@@ -89,6 +89,51 @@ async def test_it_gives_up_after_its_attempts() -> None:
         await client.aclose()
 
 
+async def test_no_more_calls_at_a_time_than_the_limit() -> None:
+    running, most = 0, 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal running, most
+        await reader.readuntil(b"\r\n\r\n")
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.02)
+        running -= 1
+        content = json.dumps(SUCCESS).encode()
+        writer.write(
+            b"HTTP/1.1 200 X\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(content) + content
+        )
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = SandboxClient(url, max_concurrency=3)
+        await asyncio.gather(*(client.run_code(REQUEST) for _ in range(12)))
+        assert most == 3
+        await client.aclose()
+
+
+async def test_an_answer_that_never_comes_is_retried_and_then_unavailable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal calls
+        calls += 1
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr("verl_coder.sandbox.client._MARGIN_S", -69.8)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = SandboxClient(url, max_attempts=2, max_backoff_s=0.01)
+        with pytest.raises(SandboxUnavailableError, match="ReadTimeout"):
+            await client.run_code(RunRequest(code="print(1)", run_timeout=0.1))
+        assert calls == 2
+        await client.aclose()
+
+
 async def test_a_dead_url_is_failed_over() -> None:
     async with Scripted((200, SUCCESS)) as server:
         client = SandboxClient(f"http://127.0.0.1:9, {server.url}/run_code", max_backoff_s=0.05)

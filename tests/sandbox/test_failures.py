@@ -16,12 +16,17 @@ from verl_coder.sandbox import RunRequest, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 
-def _below(pid: int) -> list[int]:
-    """All descendants of a process, seen from here."""
+def _children() -> dict[int, list[int]]:
     children: dict[int, list[int]] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
             children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
+    return children
+
+
+def _below(pid: int) -> list[int]:
+    """All descendants of a process, seen from here."""
+    children = _children()
     found: list[int] = []
     waiting = [pid]
     while waiting:
@@ -29,6 +34,56 @@ def _below(pid: int) -> list[int]:
         found += more
         waiting += more
     return found
+
+
+KINDS = {"lean": b"\0lean\0", "full": b"\0full\0"}
+
+
+def _of_kind(server: int, kind: str) -> list[int]:
+    """Processes of a server: one `zygote`, all `slots` (keepers and programs), or the `programs` alone."""
+    children = _children()
+    zygotes = {pid: _command_line(pid) for pid in children.get(server, [])}
+    if kind in KINDS:
+        return [pid for pid, command in zygotes.items() if KINDS[kind] in command]
+    slots = [pid for pid in _below(server) if pid not in zygotes]
+    return slots if kind == "slots" else [pid for pid in slots if pid not in children]
+
+
+def _command_line(pid: int) -> bytes:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
+        return file.read()
+    return b""
+
+
+@pytest.mark.parametrize("kind", ["lean", "full", "slots", "programs"])
+async def test_killing_every_process_of_a_kind_never_gives_a_wrong_verdict(
+    protected_mode: str, kind: str
+) -> None:
+    with EmbeddedSandbox(isolation=protected_mode) as sandbox:
+        client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
+
+        async def one(number: int) -> None:
+            heavy = "import numpy\n" if number % 4 == 0 else ""
+            code = f"{heavy}import time\ntime.sleep(0.05)\nprint({number})"
+            try:
+                response = await client.run_code(RunRequest(code=code, run_timeout=20))
+            except SandboxUnavailableError:
+                return
+            assert response.run_result is not None
+            assert (response.status, response.run_result.stdout) == ("Success", f"{number}\n")
+
+        async def killer() -> None:
+            for _ in range(2):
+                await asyncio.sleep(0.1)
+                for pid in _of_kind(sandbox.pid, kind):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+
+        await asyncio.gather(killer(), *(one(number) for number in range(40)))
+        for _ in range(4):
+            response = await client.run_code(RunRequest(code="import numpy\nprint('alive')", run_timeout=20))
+            assert response.status == "Success", response
+        await client.aclose()
 
 
 async def test_killing_any_process_below_the_server_never_gives_a_wrong_verdict() -> None:

@@ -25,6 +25,26 @@ async def test_undecodable_bytes_do_not_break_the_answer(client: SandboxClient) 
     assert response.run_result is not None and response.run_result.stdout == "a\ufffd\ufffd\x00b"
 
 
+async def test_a_character_cut_in_the_middle_does_not_break_the_answer(client: SandboxClient) -> None:
+    code = "import sys\nsys.stdout.write('a' + 'é' * 5_000_000)"
+    response = await client.run_code(RunRequest(code=code, run_timeout=20))
+    assert response.run_result is not None and response.status == "Success"
+    stdout = response.run_result.stdout or ""
+    assert stdout.startswith("aé") and stdout.endswith("é") and "bytes of output cut here" in stdout
+
+
+async def test_both_streams_are_cut_each_for_itself_and_kept_at_a_time_out(client: SandboxClient) -> None:
+    code = (
+        "import os\nfor fd in (1, 2):\n    os.write(fd, b'head%d' % fd)\n"
+        "    for _ in range(100): os.write(fd, b'x' * 100_000)\n    os.write(fd, b'tail%d' % fd)\nwhile True: pass"
+    )
+    response = await client.run_code(RunRequest(code=code, run_timeout=2))
+    result = response.run_result
+    assert result is not None and result.status == "TimeLimitExceeded"
+    for number, text in ((1, result.stdout or ""), (2, result.stderr or "")):
+        assert text.startswith(f"head{number}") and text.endswith(f"tail{number}") and "cut here" in text
+
+
 async def test_output_of_threads_and_atexit_is_kept(client: SandboxClient) -> None:
     code = (
         "import atexit, threading, time\natexit.register(print, 'atexit')\n"

@@ -11,6 +11,7 @@ from tracking.wandb_server import WandbServer
 from verl_coder.tracking.sync_state import SyncState, begin
 from verl_coder.tracking.uploader import WandbUploader
 from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.tracking import RunTracking
 
 
 def push(run_dir: RunDir, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -110,17 +111,39 @@ def test_a_failing_server_holds_nobody_up_and_loses_nothing(
 def test_a_server_that_fails_in_the_middle_gets_the_rest_later(
     run_dir: RunDir, server: WandbServer, environment: dict[str, str]
 ) -> None:
-    with WandbUploader(run_dir, enabled=True, finish_timeout_s=2.0):
+    with WandbUploader(run_dir, enabled=True, finish_timeout_s=1.0):
         wait_for(lambda: steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4])
-        server.mode = "hang"
-        run_dir.backup.write(5, {"loss": 0.0})
-        wait_for(lambda: state(run_dir).sent_step == 5)
-    assert state(run_dir).sent_step == 5
+        # What the trainer does in a step: it writes files, and knows nothing of the server.
+        logger = RunTracking("p", "run", [], {"verl_coder": {"out": str(run_dir.path)}})
+        for step, failure in enumerate(("hang", "refuse", "cut"), start=5):
+            server.mode = failure
+            logger.log({"loss": 0.0}, step=step)
+            assert run_dir.backup.steps() == list(range(step + 1))
+            wait_for(lambda step=step: state(run_dir).sent_step == step)
+    assert state(run_dir).sent_step == 7
     assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
     server.mode = "ok"
     result = push(run_dir, environment)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4, 5]
+    assert steps_of(server, state(run_dir).run_id) == list(range(8))
+
+
+def test_a_long_upload_learns_in_between_what_the_server_has(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from verl_coder.tracking.wandb_run import WandbPush; from verl_coder.trainer.run_dir import RunDir\n"
+        "run = RunDir(Path(sys.argv[1]))\n"
+        "push = WandbPush(run.path, run.sync_state, run.backup, finish_timeout_s=10)\n"
+        "push.follow(lambda: (run.path / 'stop').exists(), print, confirm_every_s=0.1)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(run_dir.path)], env=environment)
+    wait_for(lambda: state(run_dir).confirmed_step == 4)
+    assert process.poll() is None and state(run_dir).confirmed_step == 4
+    (run_dir.path / "stop").touch()
+    assert process.wait(60) == 0
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
 
 
 def test_a_linked_new_run_begins_after_the_resumed_step(

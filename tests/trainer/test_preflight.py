@@ -9,7 +9,6 @@ import pytest
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.paths import repository_root
 from verl_coder.trainer import preflight
 from verl_coder.trainer.plan import TrainRequest, make_plan
 from verl_coder.trainer.settings import parse_settings
@@ -59,29 +58,6 @@ def test_a_model_that_is_neither_folder_nor_hub_name_is_named() -> None:
         preflight.check_model("/nowhere/model")
 
 
-@pytest.mark.parametrize(
-    "path", sorted((repository_root() / "tool_config").glob("*.yaml")), ids=lambda p: p.stem
-)
-def test_every_tool_file_names_classes_that_exist_and_begins_with_its_command(path: Path) -> None:
-    preflight.check_tools(str(path))
-    assert path.name in path.read_text().splitlines()[0]
-
-
-def test_a_tool_class_that_does_not_exist_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tools.yaml"
-    original = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()
-    path.write_text(original.replace("PythonInterpreter", "PythonInterpretter"))
-    with pytest.raises(ConfigError, match=r"no class .*PythonInterpretter"):
-        preflight.check_tools(str(path))
-
-
-def test_a_tool_without_schema_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "tools.yaml"
-    path.write_text("tools:\n  - class_name: a.b.C\n    config: {type: native}\n")
-    with pytest.raises(ConfigError, match="lacks 'tool_schema'"):
-        preflight.check_tools(str(path))
-
-
 def test_too_little_disk_is_named(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +94,38 @@ def test_sizes_that_cannot_work_are_refused(tmp_path: Path, overrides: tuple[str
 def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.resume_mode=disable", r"trainer\.resume_mode=disable"),
+        ("trainer.del_local_ckpt_after_load=true", "del_local_ckpt_after_load"),
+        ("trainer.default_local_dir=/elsewhere", r"trainer\.default_local_dir=/elsewhere"),
+        ("+actor_rollout_ref.actor.checkpoint.async_save=true", "async_save"),
+    ],
+)
+def test_settings_that_would_undo_our_checkpoints_are_refused(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+    with pytest.raises(ConfigError, match=message):
+        preflight.check_checkpoint_settings(plan.config, plan.run_dir)
+
+
+def test_checkpoints_that_are_there_need_no_more_room(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    one = preflight.BYTES_PER_PARAMETER_ON_DISK * preflight.parameter_count(
+        config.actor_rollout_ref.model.path
+    )
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
+    with pytest.raises(ConfigError, match="MiB free"):
+        preflight.check_disk(config, tmp_path)
+    for step in (1, 2, 3):
+        (tmp_path / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
+    preflight.check_disk(config, tmp_path)
 
 
 def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:

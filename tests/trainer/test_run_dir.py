@@ -8,6 +8,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
+from verl_coder.trainer.checkpoint_files import SAVING, commit, step_folder
 from verl_coder.trainer.run_dir import RunDir
 
 
@@ -59,6 +60,31 @@ def test_a_checkpoint_of_another_shape_is_refused(
     _checkpoint(run_dir, 5)
     with pytest.raises(CheckpointError, match=key):
         run_dir.check_shape(_config(_model(tmp_path / "other", hidden), lora_rank))
+
+
+def test_a_checkpoint_of_another_model_of_the_same_architecture_is_refused(tmp_path: Path) -> None:
+    run_dir, model = RunDir(tmp_path / "run"), _model(tmp_path / "model", 32)
+    run_dir.path.mkdir()
+    (model / "model.safetensors").write_bytes(b"base")
+    run_dir.record_shape(_config(model))
+    _checkpoint(run_dir, 5)
+    run_dir.check_shape(_config(model))
+    (model / "model.safetensors").write_bytes(b"chat")
+    with pytest.raises(CheckpointError, match="model_weights_sha256") as caught:
+        run_dir.check_shape(_config(model))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_lost_bytes_is_named(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    folder = step_folder(run_dir.checkpoints / SAVING, 5)
+    folder.mkdir(parents=True)
+    (folder / "model.pt").write_bytes(b"weights")
+    commit(run_dir.checkpoints, 5)
+    assert run_dir.checkpoint_step() == 5
+    (run_dir.checkpoints / "global_step_5" / "model.pt").write_bytes(b"wei")
+    with pytest.raises(CheckpointError, match="global_step_5/ is not whole"):
+        run_dir.checkpoint_step()
 
 
 def test_metrics_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path: Path) -> None:

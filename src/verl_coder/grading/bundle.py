@@ -14,9 +14,9 @@ WRONG_VERSION_STATUS = 86
 """Exit status of a program whose bytecode is for another Python; the request is then sent with source."""
 
 _PACKAGE = "verl_coder.grading.programs"
-_COMMON = ("wire", "entry")
-_CANDIDATE = ("candidate", "program")
-_JUDGE = ("compare", "remote", "module", "judge")
+_COMMON = ("frames", "wire", "entry")
+_CANDIDATE = ("own", "operations", "candidate", "program")
+_JUDGE = ("compare", "failures", "proxies", "show", "remote", "module", "program_judge", "judge")
 _MODULES: dict[Main, tuple[str, ...]] = {
     "judge_main": _COMMON + _JUDGE,
     "candidate_main": _COMMON + _CANDIDATE,

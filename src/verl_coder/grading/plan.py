@@ -112,8 +112,13 @@ def _plan(
         total=count,
         budget_s=budget_s,
         memory_mb=tests.memory_mb,
-        imports="pytest" if spec.get("needs_pytest") else "numpy" if "numpy" in prelude else "",
+        imports="pytest" if spec.get("needs_pytest") else "numpy" if _mention_numpy(tests) else "",
     )
+
+
+def _mention_numpy(tests: TestSuite) -> bool:
+    fields = ("prelude", "setup", "check", "test")
+    return any("numpy" in getattr(tests, field, "") for field in fields)
 
 
 def _no_export(value: Any) -> Any:

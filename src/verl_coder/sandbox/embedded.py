@@ -8,9 +8,11 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+import verl_coder
 from verl_coder.errors import SandboxUnavailableError
 
 
@@ -27,7 +29,7 @@ class EmbeddedSandbox:
         port: int = 0,
         isolation: str = "auto",
         extra: Sequence[str] = (),
-        start_timeout_s: float = 30.0,
+        start_timeout_s: float = 90.0,
     ) -> None:
         self._arguments = ["--port", str(port), "--isolation", isolation, *extra]
         self._start_timeout_s = start_timeout_s
@@ -53,6 +55,7 @@ class EmbeddedSandbox:
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
                 pass_fds=(read,),
+                env=_environment(),
             )
         finally:
             os.close(read)
@@ -100,3 +103,10 @@ class EmbeddedSandbox:
             self._alive_pipe = -1
         if self._log is not None:
             self._log.close()
+
+
+def _environment() -> dict[str, str]:
+    """This process's, so that the server imports the same copy of this package, wherever that lies."""
+    source = str(Path(verl_coder.__file__).parents[1])
+    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}

@@ -9,17 +9,21 @@ import math
 import os
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.sandbox.capture import Capture
+from verl_coder.sandbox.oom import OomWatch
 from verl_coder.sandbox.pool import Pool
 from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
 _PIPE_BYTES = 60_000
 _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
+_PAUSES_S = (0.0, 0.05, 0.2)
+"""Before a program that was killed by nobody knows whom runs again; after that many it is believed."""
 _HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
 
@@ -59,11 +63,7 @@ class Outcome:
 
 
 class Unexplained(Exception):
-    """The program was killed and nobody admits to it: perhaps a stranger, so it is run again once."""
-
-    def __init__(self, outcome: Outcome) -> None:
-        super().__init__("killed by signal 9")
-        self.outcome = outcome
+    """The program was killed and nobody admits to it: perhaps a stranger did it, so it is run again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,7 @@ class Executor:
         self.output_cap = output_cap
         self.judge_cap = judge_cap
         self.fetch_cap = fetch_cap
+        self.oom = OomWatch()
         self.null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
 
     async def run(self, job: Job) -> Outcome:
@@ -102,38 +103,31 @@ class Executor:
         return await self._attempts([judge, candidate])
 
     async def _attempts(self, jobs: list[Job]) -> list[Outcome]:
-        unexplained = 0
-        for attempt in range(_ATTEMPTS):
+        lost = unexplained = 0
+        while True:
+            believe = unexplained == len(_PAUSES_S)
             slots = await self.pool.acquire([job.flavour for job in jobs])
+            started = time.monotonic()
             try:
                 if len(jobs) == 1:
-                    return [await self._run_one(slots[0], jobs[0])]
-                return await self._run_joined(slots, jobs)
+                    return [await self._run_one(slots[0], jobs[0], believe=believe)]
+                return await self._run_joined(slots, jobs, believe=believe)
             except SlotLost:
-                if attempt == _ATTEMPTS - 1:
+                lost += 1
+                if lost == _ATTEMPTS:
                     raise
             except Unexplained as error:
-                unexplained += 1
                 for slot in slots:
                     slot.stale = True
-                if unexplained == 2:
-                    if len(jobs) == 1:
-                        return [error.outcome]
-                    return await self._run_killed_pair(jobs)
+                if self.oom.killed_since(started):
+                    raise SlotLost("the machine ran out of memory") from error
+                unexplained += 1
             finally:
                 self.pool.release(slots)
-        raise SlotLost("the program's process kept dying")
+            if unexplained:
+                await asyncio.sleep(_PAUSES_S[unexplained - 1])
 
-    async def _run_killed_pair(self, jobs: list[Job]) -> list[Outcome]:
-        slots = await self.pool.acquire([job.flavour for job in jobs])
-        try:
-            return await self._run_joined(slots, jobs, believe=True)
-        finally:
-            self.pool.release(slots)
-
-    async def _run_joined(
-        self, slots: list[Slot], jobs: list[Job], *, believe: bool = False
-    ) -> list[Outcome]:
+    async def _run_joined(self, slots: list[Slot], jobs: list[Job], *, believe: bool) -> list[Outcome]:
         ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         running: list[_Running] = []
         try:
@@ -161,8 +155,8 @@ class Executor:
             await asyncio.gather(first, second, return_exceptions=True)
             raise
 
-    async def _run_one(self, slot: Slot, job: Job) -> Outcome:
-        return await self._end(self._begin(slot, job))
+    async def _run_one(self, slot: Slot, job: Job, *, believe: bool) -> Outcome:
+        return await self._end(self._begin(slot, job), believe=believe)
 
     def _begin(self, slot: Slot, job: Job, extra: int = -1) -> "_Running":
         """Open the program's descriptors and send it off."""
@@ -198,7 +192,7 @@ class Executor:
                 os.close(descriptor)
         return running
 
-    async def _end(self, running: "_Running", *, believe: bool = False) -> Outcome:
+    async def _end(self, running: "_Running", *, believe: bool) -> Outcome:
         """Wait for the program; Unexplained when it was killed and neither we nor a limit did it."""
         try:
             ended = await running.slot.end()
@@ -209,7 +203,7 @@ class Executor:
         outcome = Outcome(command=_command(ended, output, errors), files=files)
         explained = ended.ordered or ended.out_of_memory or believe or ended.cpu_s >= running.cpu_s
         if ended.return_code == -signal.SIGKILL and not explained:
-            raise Unexplained(outcome)
+            raise Unexplained("killed by signal 9")
         return outcome
 
     def _open_stdin(self, content: str | None) -> int:

@@ -7,14 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import IO
 
 import verl_coder
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.slot import Slot, SlotLost
 
-_START_TIMEOUT_S = 20.0
+_START_TIMEOUT_S = 60.0
+_STDERR_TAIL = 1500
 FLAVOURS = ("lean", "full")
 _SOURCE_FOLDER = str(Path(verl_coder.__file__).parents[1])
 # The same copy of this package as the server's, wherever that came from, and no trace of it for programs.
@@ -34,29 +37,57 @@ class Nursery:
         self.flavour = flavour
         self.address_space = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
         self._socket: socket.socket | None = None
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the zygote and wait until its modules are loaded."""
+        """Start the zygote and wait until its modules are loaded; ConfigError with its own words when it fails."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        if self._stderr is not None:
+            self._stderr.close()
+        # Lives as long as its zygote, whose last words a later failure quotes.
+        self._stderr = tempfile.TemporaryFile(prefix="verl-coder-zygote-")  # noqa: SIM115
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a plain fork, microseconds
-                [sys.executable, "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
+                # -P: nothing of the folder that the server happens to be started in.
+                [sys.executable, "-P", "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
                 env=_program_environment(),
                 start_new_session=True,
             )
         loop = asyncio.get_running_loop()
-        answer = await asyncio.wait_for(loop.sock_recv(ours, 4096), _START_TIMEOUT_S)
-        if not answer:
+        try:
+            answer = await asyncio.wait_for(loop.sock_recv(ours, 4096), _START_TIMEOUT_S)
+            trouble = "" if answer else "died at start"
+        except (TimeoutError, OSError) as error:
+            trouble = (
+                f"did not start within {_START_TIMEOUT_S:g} s"
+                if isinstance(error, TimeoutError)
+                else str(error)
+            )
+        if trouble:
             ours.close()
-            raise ConfigError("the sandbox's zygote died at start: see its message above")
+            self.reap()
+            raise ConfigError(
+                f"the sandbox's zygote ({sys.executable}, {_SOURCE_FOLDER}) {trouble}: {self._words() or 'no message'}"
+            )
         self.address_space = marshal.loads(answer)["address_space"]
         self._socket = ours
+        if words := self._words():
+            print(words, file=sys.stderr, flush=True)
+
+    def _words(self) -> str:
+        """The end of what the zygote wrote to stderr."""
+        if self._stderr is None:
+            return ""
+        size = os.fstat(self._stderr.fileno()).st_size
+        data = os.pread(self._stderr.fileno(), _STDERR_TAIL, max(0, size - _STDERR_TAIL))
+        return data.decode(errors="replace").strip()
 
     async def make(self, config: SlotConfig) -> Slot:
         """A new slot, ready; SlotLost with the reason when it cannot be made."""
@@ -93,6 +124,7 @@ class Nursery:
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
+            self.reap()
             await self.start()
 
     def hang_up(self) -> None:
@@ -113,9 +145,10 @@ class Nursery:
 
 
 def _program_environment() -> dict[str, str]:
-    """Environment of every program: nothing of the server's."""
+    """Environment of every program: of the server's only what the same interpreter needs to start."""
+    interpreter = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
     bins = dict.fromkeys([os.path.join(sys.prefix, "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
-    return {
+    return interpreter | {
         "PATH": ":".join(bins),
         "LANG": "C.UTF-8",
         "OPENBLAS_NUM_THREADS": "1",

@@ -200,6 +200,9 @@ class Pool:
     def _available(self, flavours: list[str]) -> bool:
         if self.busy + len(flavours) > self.settings.workers:
             return False
+        for flavour in flavours:
+            if any(slot.dead or slot.stale for slot in self._free[flavour]):
+                self.drop_dead_free_slots()
         return all(len(self._free[flavour]) >= flavours.count(flavour) for flavour in flavours)
 
     def _take(self, flavours: list[str]) -> list[Slot]:

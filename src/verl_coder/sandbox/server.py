@@ -69,7 +69,7 @@ async def serve(settings: ServerSettings) -> None:
         )
         if pool.skipped:
             print(f"sandbox: stronger protection is not allowed here: {pool.skipped}", flush=True)
-        await _tend(pool, sessions, stop)
+        await _tend(pool, executor, sessions, stop)
     finally:
         if server is not None:
             server.close()
@@ -89,9 +89,10 @@ async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no
         ) from error
 
 
-async def _tend(pool: Pool, sessions: Sessions, stop: asyncio.Event) -> None:
+async def _tend(pool: Pool, executor: Executor, sessions: Sessions, stop: asyncio.Event) -> None:
     while not stop.is_set():
         pool.drop_dead_free_slots()
+        executor.oom.sample()
         await sessions.close_idle()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.5)

@@ -55,7 +55,7 @@ class StepBackup:
 
 
 def plain(value: Any) -> Any:
-    """A metric as a JSON value."""
-    if isinstance(value, np.generic):
+    """A metric as a JSON value; arrays and tensors of one element are numbers."""
+    if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0:
         return value.item()
     return value if isinstance(value, int | float | str | bool) or value is None else str(value)

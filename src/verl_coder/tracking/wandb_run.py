@@ -16,6 +16,8 @@ from verl_coder.tracking.sync_state import SyncState
 INIT_TIMEOUT_S = 30.0
 POLL_S = 0.5
 RETRY_S = 30.0
+CONFIRM_S = 600.0
+"""How often a long upload asks the server what it has: wandb's client tells of no failure by itself."""
 
 
 class WandbPush:
@@ -30,6 +32,7 @@ class WandbPush:
         self.state, self._path, self._folder, self._backup = state, state_path, folder, backup
         self._finish_timeout_s = finish_timeout_s
         self._run: Any = None
+        self._confirmed_at = 0.0
 
     def push_pending(self, on_step: Callable[[int], None] = lambda _: None) -> int:
         """Send what the server lacks, and ask it again; the number of steps sent.
@@ -55,7 +58,13 @@ class WandbPush:
             raise TrackingError(f"W&B: {self.state.error}")
         return before
 
-    def follow(self, stopped: Callable[[], bool], on_error: Callable[[str], None]) -> None:
+    def follow(
+        self,
+        stopped: Callable[[], bool],
+        on_error: Callable[[str], None],
+        *,
+        confirm_every_s: float = CONFIRM_S,
+    ) -> None:
         """Send steps as they appear until `stopped()`; a server that fails is tried again later."""
         next_try = 0.0
         while True:
@@ -63,6 +72,8 @@ class WandbPush:
             if time.monotonic() >= next_try or last_round:
                 try:
                     self._send_new()
+                    if not last_round:
+                        self._confirm(confirm_every_s)
                 except TrackingError as error:
                     on_error(str(error))
                     next_try = time.monotonic() + RETRY_S
@@ -87,6 +98,12 @@ class WandbPush:
         for step in [step for step in self._backup.steps() if step > floor]:
             self._log(step)
         self._remember(None)
+
+    def _confirm(self, every_s: float) -> None:
+        """Connect anew if that is due: the server's answer is what it has, and what it lacks is sent again."""
+        waiting = self._run is not None and self.state.sent_step > self.state.confirmed_step
+        if waiting and time.monotonic() - self._confirmed_at >= every_s:
+            self._open()
 
     def _open(self) -> None:
         """Connect; the server's answer says which step it has last. TrackingError."""
@@ -126,7 +143,7 @@ class WandbPush:
             raise TrackingError(f"W&B does not answer ({self.state.error})") from error
         self.state.url = getattr(self._run, "url", None)
         last = self._run.starting_step - 1 if self._run.resumed else -1
-        self.state.confirmed_step = last
+        self.state.confirmed_step, self._confirmed_at = last, time.monotonic()
         self.state.sent_step = max(last, self.state.first_step - 1)
         self._remember(None)
 

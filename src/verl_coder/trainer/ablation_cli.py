@@ -51,8 +51,10 @@ def run(
                 seed=seed,
                 overrides=(*overrides, *context.args),
             )
-            status = start(make_plan(request), console)
-            if status:
+            plan = make_plan(request)
+            status = start(plan, console)
+            # Status 0 without a summary: SIGTERM, which is no failure.
+            if status or not plan.run_dir.summary.is_file():
                 raise typer.Exit(status)
     table(out, recipe)
 

@@ -18,6 +18,7 @@ from verl_coder.files import write_durably
 TRACKER = "latest_checkpointed_iteration.txt"
 MANIFEST = "manifest.json"
 SAVING = ".saving"
+_REMOVED = ".removed_"
 _NAME = re.compile(r"global_step_(\d+)")
 
 
@@ -61,16 +62,21 @@ def commit(checkpoints: Path, step: int) -> Path:
         # Of a save that a kill cut off between the rename and the tracker: that step was trained again.
         shutil.rmtree(final)
     temporary.rename(final)
-    sync(checkpoints)
-    write_durably(checkpoints / TRACKER, str(step))
+    try:
+        sync(checkpoints)
+        write_durably(checkpoints / TRACKER, str(step))
+    except OSError:
+        shutil.rmtree(final, ignore_errors=True)
+        raise
     sync(checkpoints)
     clear_saving(checkpoints)
     return final
 
 
 def clear_saving(checkpoints: Path) -> None:
-    """Remove what a save that did not end has left."""
-    shutil.rmtree(checkpoints / SAVING, ignore_errors=True)
+    """Remove what a save, or a removal, that did not end has left."""
+    for left in (checkpoints / SAVING, *checkpoints.glob(f"{_REMOVED}*")):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def sync(path: Path) -> None:
@@ -99,12 +105,10 @@ def prune(checkpoints: Path, *, latest: int, keep: int | None, best: int | None)
     removed = steps_to_remove(saved_steps(checkpoints), latest=latest, keep=keep, best=best)
     for step in removed:
         # First out of its name, so that a kill in the middle leaves no half checkpoint under it.
-        doomed = checkpoints / SAVING / f"removed_{step}"
-        doomed.parent.mkdir(exist_ok=True)
+        doomed = checkpoints / f"{_REMOVED}{step}"
         shutil.rmtree(doomed, ignore_errors=True)
         step_folder(checkpoints, step).rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-    clear_saving(checkpoints)
     return removed
 
 

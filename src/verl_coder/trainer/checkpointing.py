@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -20,6 +21,7 @@ from verl_coder.trainer.checkpoint_files import (
     step_folder,
 )
 from verl_coder.trainer.recipe_trainer import RecipeTrainer
+from verl_coder.trainer.tracking import RunTracking
 
 STATE = "verl_coder.json"
 """Our own part of a checkpoint: what `checkpoint_state` returned."""
@@ -29,6 +31,8 @@ class CheckpointMixin(RecipeTrainer):
     """verl's save and load, made atomic, with the last K and the best kept, and our state beside verl's."""
 
     _saved_step: int = 0
+    _written_step: int = 0
+    """Step whose files are written but not yet named a checkpoint; 0: none."""
     _save_due: bool = False
     _evaluated: tuple[int, float] | None = None
 
@@ -42,70 +46,83 @@ class CheckpointMixin(RecipeTrainer):
     def _save_checkpoint(self) -> None:
         """verl's place for a save: after the update, before the evaluation and the step's metrics.
 
-        The synchronous trainer saves later (`save_if_due`), when the step's metrics are written and its
-        evaluation has had its effect, so that a checkpoint always has all of its step behind it. The asynchronous
-        ones save here, where generation rests.
+        The synchronous trainer saves later (`save_if_due`). The asynchronous ones write here, where generation
+        rests, and commit later: a checkpoint always has all of its step behind it, metrics and evaluation too.
         """
         if self.trainer_mode == "sync":
             self._save_due = True
         else:
-            self.save_now()
+            self.write_now()
 
     def save_if_due(self, step: int) -> None:
         """Save `step`, which has just ended, if verl asked for it."""
         if self._save_due:
             self._save_due = False
             self.save_now(step)
+        self.commit_written()
 
-    def save_now(self, step: int | None = None, order: dict[str, Any] | None = None) -> None:
-        """Save `step` (None: the present one); `order` is the data order to save in the place of the present one.
+    def save_now(self, step: int, order: dict[str, Any] | None = None) -> None:
+        """Write and commit `step`, which has ended; `order` is the data order if not the present one.
 
         A save that fails is told and given up; training goes on, and the next save is tried at its time.
         """
-        present = self.global_steps
-        self.global_steps = present if step is None else step
-        try:
-            if self._saved_step != self.global_steps:
-                self._save_or_tell(order)
-        finally:
-            self.global_steps = present
+        self.write_now(step, order)
+        self.commit_written()
 
-    def _save_or_tell(self, order: dict[str, Any] | None) -> None:
-        self._enter_phase("saving")
+    def write_now(self, step: int | None = None, order: dict[str, Any] | None = None) -> None:
+        """Write the files of `step` (None: the present one)."""
+        step = self.global_steps if step is None else step
+        if step not in (self._saved_step, self._written_step) and self._try(
+            step, lambda: self._write_checkpoint(step, order)
+        ):
+            self._written_step = step
+
+    def commit_written(self) -> None:
+        """Make the written files, if any, the last checkpoint."""
+        step, self._written_step = self._written_step, 0
+        if not step or not self._try(step, lambda: self._commit(step)):
+            return
+        self._saved_step = step
+        self._note_best()
+        folder = step_folder(self.run_dir.checkpoints, step)
+        self.checkpoint_callback.on_save(
+            trainer=self, global_step=step, checkpoint_dir=str(folder), async_save=False
+        )
+
+    def _try(self, step: int, part_of_save: Callable[[], None]) -> bool:
+        """Whether it went well; says so where it did not."""
+        self._enter_phase("saving", step)
         try:
-            self._write_checkpoint(order)
+            part_of_save()
         except ray.exceptions.RayActorError:
             raise  # a worker died: nothing to go on with
         except Exception as error:
             clear_saving(self.run_dir.checkpoints)
             kept = self.run_dir.checkpoint_step()
             self.notices.say(
-                f"checkpoint {self.global_steps}",
-                f"the checkpoint of step {self.global_steps} could not be saved ({_reason(error)}); training goes on, "
+                f"checkpoint {step}",
+                f"the checkpoint of step {step} could not be saved ({_reason(error)}); training goes on, "
                 + (f"the one of step {kept} is whole" if kept else "there is no older one"),
             )
-        else:
-            self._saved_step = self.global_steps
-            self._note_best()
-            folder = step_folder(self.run_dir.checkpoints, self.global_steps)
-            self.checkpoint_callback.on_save(
-                trainer=self, global_step=self.global_steps, checkpoint_dir=str(folder), async_save=False
-            )
-        self._enter_phase("training")
+            return False
+        finally:
+            self._enter_phase("training")
+        return True
 
-    def _enter_phase(self, phase: str) -> None:
+    def _enter_phase(self, phase: str, step: int | None = None) -> None:
         """Tell the launcher what is being done (see rl_trainer.py)."""
 
-    def _write_checkpoint(self, order: dict[str, Any] | None) -> None:
+    def _write_checkpoint(self, step: int, order: dict[str, Any] | None) -> None:
+        """verl's own save, into a folder that no resume looks at."""
         checkpoints = self.run_dir.checkpoints
         clear_saving(checkpoints)
         self._check_space()
         saving = checkpoints / SAVING
-        folder = step_folder(saving, self.global_steps)
+        folder = step_folder(saving, step)
         folder.mkdir(parents=True)
         if order is None:
             order = self.train_dataloader.state_dict()
-        trainer, callback = self.config.trainer, self.checkpoint_callback
+        trainer, callback, present = self.config.trainer, self.checkpoint_callback, self.global_steps
         settings = {
             "default_local_dir": str(saving),
             "max_actor_ckpt_to_keep": None,
@@ -113,17 +130,27 @@ class CheckpointMixin(RecipeTrainer):
         }
         before = {name: trainer.get(name) for name in settings}
         try:
+            self.global_steps = step
             with open_dict(self.config):
                 trainer.update(settings)  # which checkpoints to keep is decided here, not in the workers
             self.checkpoint_callback = CheckpointCallback()
             super()._save_checkpoint()
         finally:
-            self.checkpoint_callback = callback
+            self.global_steps, self.checkpoint_callback = present, callback
             with open_dict(self.config):
                 trainer.update(before)
         torch.save(order, folder / "data.pt")
+
+    def _commit(self, step: int) -> None:
+        """Our state beside verl's, then the name; the metrics and samples of the step are on the disk before it."""
+        for future in self._dump_futures:
+            future.result()
+        logger = getattr(self, "logger", None)
+        if isinstance(logger, RunTracking) and not logger.write_waiting():
+            raise OSError("its metrics are not on the disk yet")
+        folder = step_folder(self.run_dir.checkpoints / SAVING, step)
         write_durably(folder / STATE, json.dumps(self.checkpoint_state(), indent=1))
-        commit(checkpoints, self.global_steps)
+        commit(self.run_dir.checkpoints, step)
 
     def _check_space(self) -> None:
         """OSError where the disk cannot hold a checkpoint of the last one's size.
@@ -155,23 +182,34 @@ class CheckpointMixin(RecipeTrainer):
         if self._evaluated and self._evaluated[0] == self._saved_step > 0 and self.settings.keep_best:
             step, rate = self._evaluated
             best = read_best(self.run_dir.best)
-            # A best of a later step belongs to steps that a resume has forgotten.
-            if best is None or best[0] >= step or rate > best[1]:
-                try:
-                    write_durably(self.run_dir.best, json.dumps({"step": step, "pass_rate": rate}))
-                except OSError as error:
-                    self.notices.say("best", f"{self.run_dir.best} cannot be written ({error})")
+            # Of equals the later one, which has learnt more that a greedy rate does not show. A best of a later
+            # step belongs to steps that a resume has forgotten.
+            if best is None or best[0] >= step or rate >= best[1]:
+                self._write_best(json.dumps({"step": step, "pass_rate": rate}))
         if self._saved_step:
             self._prune()
 
+    def _write_best(self, text: str) -> None:
+        try:
+            write_durably(self.run_dir.best, text)
+        except OSError:
+            self._prune()  # makes room; what was to be named is the last checkpoint, and stays
+            try:
+                write_durably(self.run_dir.best, text)
+            except OSError as error:
+                self.notices.say("best", f"{self.run_dir.best} cannot be written ({error}); training goes on")
+
     def _prune(self) -> None:
         best = read_best(self.run_dir.best) if self.settings.keep_best else None
-        prune(
-            self.run_dir.checkpoints,
-            latest=self.run_dir.checkpoint_step(),
-            keep=self.config.trainer.max_actor_ckpt_to_keep,
-            best=best[0] if best else None,
-        )
+        try:
+            prune(
+                self.run_dir.checkpoints,
+                latest=self.run_dir.checkpoint_step(),
+                keep=self.config.trainer.max_actor_ckpt_to_keep,
+                best=best[0] if best else None,
+            )
+        except OSError as error:
+            self.notices.say("prune", f"old checkpoints cannot be removed ({error}); training goes on")
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import ConfigError, DataError
 
 PLACE = "verl_coder.curriculum"
 
@@ -189,3 +189,14 @@ class Curriculum:
 def stages_of(rows: Sequence[Mapping[str, Any]], settings: CurriculumSettings) -> list[int | None]:
     """Stage of each row, from its extra_info."""
     return [settings.stage_of(row) for row in rows]
+
+
+def check_left(stages: Sequence[int | None], settings: CurriculumSettings, least: int) -> None:
+    """DataError where a stage has fewer than `least` rows left, after prompts that are too long were dropped."""
+    for index, stage in enumerate(settings.stages):
+        left = sum(row == index for row in stages)
+        if left < least:
+            raise DataError(
+                f"data.train_files: {left} rows are left for stage {stage.name} of {PLACE}, which takes {least} or "
+                "more: the rest is longer than data.max_prompt_length or beyond data.train_max_samples"
+            )

@@ -6,7 +6,7 @@ from typing import Any
 from transfer_queue import KVBatchMeta
 from verl.utils.dataset.rl_dataset import collate_fn
 
-from verl_coder.trainer.curriculum import Curriculum, parse_curriculum, stages_of
+from verl_coder.trainer.curriculum import Curriculum, check_left, parse_curriculum, stages_of
 from verl_coder.trainer.curriculum_order import CurriculumLoader, CurriculumOrder
 from verl_coder.trainer.evaluation import EvaluationMixin
 from verl_coder.trainer.evaluation_report import Answer
@@ -25,8 +25,10 @@ class CurriculumMixin(EvaluationMixin):
             return
         self.curriculum = curriculum = Curriculum(parse_curriculum(section))
         data = self.config.data
+        stages = stages_of(self.train_dataset.dataframe["extra_info"], curriculum.settings)
+        check_left(stages, curriculum.settings, data.train_batch_size)
         order = CurriculumOrder(
-            stages_of(self.train_dataset.dataframe["extra_info"], curriculum.settings),
+            stages,
             seed=int(data.get("seed") or 0),
             mix_in=curriculum.settings.mix_in,
         )

@@ -30,15 +30,20 @@ class EvaluationMixin(CheckpointMixin):
                 if not sampled:
                     expected[str(source), str(uid)] = self.config.actor_rollout_ref.rollout.val_kwargs.n
             answers += self._answer(rows)
-        greedy = [answer for answer in answers if not answer.sampled]
         self._dump(answers)
-        metrics: dict[str, Any] = self._val_metrics_update(
-            [answer.data_source for answer in greedy],
-            [answer.uid for answer in greedy],
-            _columns([{"reward": answer.score, **answer.infos} for answer in greedy]),
-            [answer.turns for answer in greedy],
-            expected,
-        )
+        greedy = [answer for answer in answers if not answer.sampled and answer.graded]
+        for answer in answers:
+            if not answer.sampled and not answer.graded:
+                expected[answer.data_source, answer.uid] -= 1  # no verdict is not a wrong answer
+        metrics: dict[str, Any] = {}
+        if greedy:
+            metrics |= self._val_metrics_update(
+                [answer.data_source for answer in greedy],
+                [answer.uid for answer in greedy],
+                _columns([{"reward": answer.score, **answer.infos} for answer in greedy]),
+                [answer.turns for answer in greedy],
+                {key: count for key, count in expected.items() if count > 0},
+            )
         metrics |= evaluation_metrics(answers)
         metrics |= self._write_table(answers)
         self.evaluated(greedy, metrics)
@@ -46,7 +51,15 @@ class EvaluationMixin(CheckpointMixin):
 
     def evaluated(self, greedy: Sequence[Answer], metrics: dict[str, Any]) -> None:
         """What follows from an evaluation; other mixins add to it."""
-        self.note_pass_rate(metrics.get("eval/greedy/pass_at_1", 0.0))
+        lost = metrics["eval/unavailable_share"]
+        if lost > self.settings.max_sandbox_unavailable_share:
+            self.notices.say(
+                f"evaluation {self.global_steps}",
+                f"the evaluation after step {self.global_steps} says little: {lost:.0%} of its answers have no "
+                "verdict, because the sandbox did not answer",
+            )
+        if "eval/greedy/pass_at_1" in metrics:
+            self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
 
     def _with_sampled_rows(self, batch_dict: Mapping[str, Any]) -> dict[str, Any]:
         """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled."""

@@ -5,7 +5,6 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +20,15 @@ from verl_coder.tracking.sync_state import begin as begin_sync
 from verl_coder.tracking.uploader import WandbUploader
 from verl_coder.trainer.checkpoint_files import clear_saving
 from verl_coder.trainer.curve import draw_curve
-from verl_coder.trainer.memory import MemoryWatch
 from verl_coder.trainer.plan import Plan, preparation, prepare_data
+from verl_coder.trainer.plan_text import print_plan
 from verl_coder.trainer.preflight import check_run
 from verl_coder.trainer.progress import RunProgress
 from verl_coder.trainer.run_dir import RunDir
+from verl_coder.trainer.shared_memory import SharedMemoryWatch
 from verl_coder.trainer.summary import build_summary, summary_table, write_summary
 from verl_coder.trainer.supervise import Interrupted, end_leftovers, run_supervised
+from verl_coder.trainer.wall_clock import WallClock
 
 RUN_MARKER = "VERL_CODER_RUN"
 """Environment variable, set to the run's folder in every process of a run."""
@@ -65,7 +66,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
 
 
 def clear_leftovers(run_dir: RunDir, console: Console) -> None:
-    """Remove what a launcher that was killed has left: processes, scratch folder, half a checkpoint."""
+    """Remove what a launcher that was killed has left: processes, scratch folder, memory, half a checkpoint."""
     ended = end_leftovers(RUN_MARKER, str(run_dir.path))
     if ended:
         console.print(
@@ -77,37 +78,10 @@ def clear_leftovers(run_dir: RunDir, console: Console) -> None:
         if left.name.startswith("vc-"):
             shutil.rmtree(left, ignore_errors=True)
         scratch.unlink()
+    SharedMemoryWatch(run_dir.shared_memory).clear()
     clear_saving(run_dir.checkpoints)
     for path in (run_dir.stop_request, run_dir.stopped, run_dir.phase):
         path.unlink(missing_ok=True)
-
-
-def print_plan(plan: Plan, console: Console) -> None:
-    """What the run would do, and with what."""
-    config = plan.config
-    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
-    rows = {
-        "recipe": plan.settings.recipe,
-        "model": config.actor_rollout_ref.model.path,
-        "train": ", ".join(config.data.train_files),
-        "held out": ", ".join(config.data.val_files),
-        "data made by": preparation(plan) or "(there already)",
-        "reward": config.reward.custom_reward_function.path,
-        "tools": rollout.multi_turn.tool_config_path,
-        "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
-        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, "
-        f"mini-batch {actor.ppo_mini_batch_size}",
-        "lengths": f"prompt {config.data.max_prompt_length}, response {config.data.max_response_length} tokens, "
-        f"{rollout.multi_turn.max_assistant_turns} turns",
-        "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "
-        f"entropy {actor.entropy_coeff:g}",
-        "sources": plan.settings.composite.describe(),
-        "steps": config.trainer.total_training_steps or f"{config.trainer.total_epochs} epochs",
-        "output": plan.settings.out,
-        "resumes from step": plan.run_dir.checkpoint_step(),
-    }
-    for name, value in rows.items():
-        console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)
 
 
 def _make_resumable(plan: Plan, console: Console) -> None:
@@ -125,12 +99,13 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     )
     if step:
         console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
-        evaluated = any(record["step"] == 0 for record in plan.run_dir.read_metrics())
         with open_dict(plan.config):
-            # The evaluation before training is in the metrics already.
-            plan.config.trainer.val_before_train = plan.config.trainer.val_before_train and not evaluated
-    elif plan.run_dir.timing.is_file():
-        plan.run_dir.timing.unlink()
+            # The evaluation before training is that of step 0; here it would replace the metrics of `step`.
+            plan.config.trainer.val_before_train = False
+    else:
+        for path in (plan.run_dir.timing, plan.run_dir.wall):
+            path.unlink(missing_ok=True)
+    plan.run_dir.summary.unlink(missing_ok=True)  # of a run that was shorter
     plan.run_dir.record_shape(plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
 
@@ -210,10 +185,15 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
 
 
 def _run(plan: Plan, console: Console, scratch: Path) -> int:
-    run_dir, started, memory = plan.run_dir, time.monotonic(), MemoryWatch()
+    run_dir = plan.run_dir
+    wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
+    memory = SharedMemoryWatch(run_dir.shared_memory)
+    log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     total = plan.config.trainer.total_training_steps or 0
     console.print(
-        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)", highlight=False
+        f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)",
+        highlight=False,
+        soft_wrap=True,
     )
     try:
         uploader = WandbUploader(
@@ -225,6 +205,7 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
 
             def on_poll() -> None:
                 progress.poll()
+                wall.poll()
                 memory.poll()
 
             status = run_supervised(
@@ -237,22 +218,27 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
             )
             progress.poll()
     except Interrupted as signal_name:
-        _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
         step = run_dir.checkpoint_step()
         console.print(
-            f"stopped by {signal_name}; the same command goes on after step {step}", highlight=False
+            f"stopped by {signal_name}; the same command goes on "
+            + (f"after step {step}" if step else "anew"),
+            highlight=False,
         )
-        return 130
+        # SIGTERM before training has begun: there is nothing to save. A second one finds the first one's request.
+        return 0 if str(signal_name) == "SIGTERM" and not run_dir.stop_request.is_file() else 130
     finally:
+        wall.write()
+        memory.clear()
         run_dir.phase.unlink(missing_ok=True)
     if status:
-        _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
-        raise VerlCoderError(f"training failed: {reason_in_log(run_dir.log)} (all of it: {run_dir.log})")
-    _keep_measurements(plan, time.monotonic() - started, memory.peak_bytes)
+        reason = reason_in_log(run_dir.log, log_begins)
+        raise VerlCoderError(f"training failed: {reason} (all of it: {run_dir.log})")
     if run_dir.stopped.is_file():
+        step = json.loads(run_dir.stopped.read_text())["step"]
         console.print(
-            f"stopped by SIGTERM after step {json.loads(run_dir.stopped.read_text())['step']}, which is saved; "
-            "the same command goes on",
+            "stopped by SIGTERM "
+            + (f"after step {step}, which is saved" if step else "before the first step was done")
+            + "; the same command goes on",
             highlight=False,
         )
         return 0
@@ -265,6 +251,17 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
     return 0
 
 
+def _tell_full_disk(run_dir: RunDir, error: OSError, console: Console) -> None:
+    """The trainer's own warnings stand in a file of that folder, too."""
+    last = run_dir.checkpoint_step()
+    console.print(
+        f"warning: {run_dir.path} cannot be written ({error.strerror}); training goes on, its metrics wait in memory, "
+        + (f"the checkpoint of step {last} is whole" if last else "there is no checkpoint yet"),
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:
     """Ask the trainer to save and end; False before it trains, when there is nothing to save."""
     if not run_dir.phase.is_file():
@@ -274,20 +271,14 @@ def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:
     return True
 
 
-def _keep_measurements(plan: Plan, seconds: float, peak_bytes: int) -> None:
-    """Add this start's wall time to the run's, and keep the highest memory of all starts."""
-    path = plan.run_dir.timing
-    timing = json.loads(path.read_text()) if path.is_file() else {}
-    timing["wall_s"] = timing.get("wall_s", 0.0) + seconds
-    timing["peak_memory_bytes"] = max(timing.get("peak_memory_bytes", 0), peak_bytes)
-    write_atomically(path, json.dumps(timing))
-
-
-def reason_in_log(log: Path) -> str:
-    """The last exception in a log: its last line of the form `Name: message`, without Ray's colours."""
+def reason_in_log(log: Path, start: int = 0) -> str:
+    """The last exception in a log from byte `start` on: its last line `Name: message`, without Ray's colours."""
     import re
 
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text(errors="replace"))
+    with log.open("rb") as file:
+        file.seek(start)
+        text = file.read().decode(errors="replace")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     plain = re.sub(r"^\([^)]*pid=\d+\)\s?", "", plain, flags=re.M)
     named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
     told = [line for line in named if "RayTaskError" not in line and "ActorDiedError" not in line]

@@ -1,6 +1,5 @@
 """Everything that can be wrong with a run, found before Ray starts, each in one line."""
 
-import importlib
 import json
 import os
 import shutil
@@ -9,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA
+from verl_coder.tools.check import check_tools
+from verl_coder.trainer.checkpoint_files import saved_steps
 from verl_coder.trainer.preflight_composite import check_composite
 from verl_coder.trainer.preflight_curriculum import check_curriculum
 from verl_coder.trainer.preflight_grpo import check_grpo
@@ -172,36 +172,21 @@ def check_reward(section: DictConfig) -> None:
     check_reward_file(section.path, section.name)
 
 
-def check_tools(path: str | None) -> None:
-    """Every tool of the YAML must name an importable class and a schema with a name."""
-    if not path:
-        return
-    if not Path(path).is_file():
-        raise ConfigError(f"TOOLS: no file {path}")
-    try:
-        tools = yaml.safe_load(Path(path).read_text())["tools"]
-        names = [(str(tool["class_name"]), tool["tool_schema"]["function"]["name"]) for tool in tools]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise ConfigError(
-            f"TOOLS: {path}: {reason}; a tool has class_name, config and tool_schema.function.name"
-        ) from error
-    for class_name, _ in names:
-        module, _, name = class_name.rpartition(".")
-        try:
-            found = hasattr(importlib.import_module(module), name)
-        except ImportError:
-            found = False
-        if not found:
-            raise ConfigError(f"TOOLS: {path}: no class {class_name}")
-
-
 def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
     """What our way of saving a checkpoint does not go with."""
     folder = config.trainer.default_local_dir
     if Path(str(folder)) != run_dir.checkpoints:
         raise ConfigError(
             f"trainer.default_local_dir={folder}: checkpoints stand in the run's folder, use OUT="
+        )
+    if config.trainer.resume_mode != "auto":
+        raise ConfigError(
+            f"trainer.resume_mode={config.trainer.resume_mode}: a run goes on where its folder stands, so leave it "
+            "at auto; a run from the beginning takes another folder with OUT="
+        )
+    if config.trainer.get("del_local_ckpt_after_load", False):
+        raise ConfigError(
+            "trainer.del_local_ckpt_after_load=true: a kill before the next save would leave no checkpoint"
         )
     if config.actor_rollout_ref.actor.get("checkpoint", {}).get("async_save", False):
         raise ConfigError(
@@ -210,13 +195,15 @@ def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
 
 
 def check_disk(config: DictConfig, folder: Path) -> None:
-    """Enough room for the checkpoints that the run keeps (the last ones, the best), and one that is being written."""
+    """Enough room for the checkpoints that the run keeps (the last ones, the best) and one that is being written.
+
+    Those that are there already take no more.
+    """
     if config.trainer.save_freq <= 0:
         return
     keep = (config.trainer.max_actor_ckpt_to_keep or 1) + bool(config.verl_coder.get("keep_best"))
-    needed = (
-        BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * (keep + 1)
-    )
+    to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
+    needed = BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * to_come
     needed += 200 * 2**20
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     free = shutil.disk_usage(existing).free

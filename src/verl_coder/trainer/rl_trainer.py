@@ -31,9 +31,11 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, 
 
     # ---- phases -------------------------------------------------------------------------------
 
-    def _enter_phase(self, phase: str) -> None:
-        state = {"phase": phase, "step": self.global_steps, "total": self.total_training_steps}
+    def _enter_phase(self, phase: str, step: int | None = None) -> None:
+        step = self.global_steps if step is None else step
+        state = {"phase": phase, "step": step, "total": self.total_training_steps}
         self._write_note(self.run_dir.phase, json.dumps(state))
+        self.notices.write_unwritten()
 
     def _write_note(self, path: Path, text: str) -> None:
         """Write a small file that training can do without."""
@@ -48,7 +50,7 @@ class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, 
         try:
             PPOTrainer._write_generations(*arguments, **options)
         except OSError as error:
-            print(f"warning: samples were not written ({error})", flush=True)
+            print(f"warning: samples were not written ({error})", flush=True)  # in train.log
 
     def on_validate_begin(self) -> None:
         """Tell the phase and start its clock."""

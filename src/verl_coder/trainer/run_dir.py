@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import CheckpointError
 from verl_coder.files import write_atomically
 from verl_coder.tracking.backup import StepBackup
+from verl_coder.trainer.checkpoint_files import TRACKER, is_whole, step_folder
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,16 @@ class RunDir:
         return self.path / "timing.json"
 
     @property
+    def wall(self) -> Path:
+        """Wall time and peak memory, over all starts (trainer.wall_clock)."""
+        return self.path / "wall.json"
+
+    @property
+    def shared_memory(self) -> Path:
+        """Names of the shared memory that the run's processes use (trainer.shared_memory)."""
+        return self.path / ".shared_memory"
+
+    @property
     def backup(self) -> StepBackup:
         """Metrics once more, a file per step: what the W&B uploader sends."""
         return StepBackup(self.path / "wandb_backup")
@@ -111,11 +122,11 @@ class RunDir:
 
     def checkpoint_step(self) -> int:
         """Step of the last whole checkpoint; 0 where there is none."""
-        tracker = self.checkpoints / "latest_checkpointed_iteration.txt"
+        tracker = self.checkpoints / TRACKER
         if not tracker.is_file():
             return 0
         step = int(tracker.read_text())
-        if not (self.checkpoints / f"global_step_{step}" / "data.pt").is_file():
+        if not is_whole(step_folder(self.checkpoints, step)):
             raise CheckpointError(
                 f"{tracker} names step {step}, but global_step_{step}/ is not whole: "
                 f"write the number of an older folder into that file, or remove {self.checkpoints}"
@@ -132,10 +143,17 @@ class RunDir:
         if self.checkpoint_step() and self.shape.is_file():
             before = json.loads(self.shape.read_text())
             for key, value in shape.items():
+                if key == "model_weights_sha256" and None in (value, before.get(key)):
+                    continue  # a name of the hub has no folder to compare
                 if before.get(key) != value:
+                    difference = (
+                        f"began from another model than {config.actor_rollout_ref.model.path} "
+                        f"({_HASHED[key]} differ: name that model with MODEL="
+                        if key in _HASHED
+                        else f"was trained with {key}={before.get(key)} (this run asks for {value}: take that back"
+                    )
                     raise CheckpointError(
-                        f"the checkpoint in {self.checkpoints} was trained with {key}={before.get(key)}, this "
-                        f"run asks for {value}: take that setting back, or another folder with OUT="
+                        f"the checkpoint in {self.checkpoints} {difference}, or another folder with OUT=)"
                     )
 
     def record_shape(self, config: DictConfig) -> None:
@@ -169,8 +187,11 @@ class RunDir:
         return [{"step": step, "data": data} for step, data in sorted(records.items())]
 
 
+_HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_sha256": "weights"}
+
+
 def model_shape(config: DictConfig) -> dict[str, Any]:
-    """The settings that decide whether a checkpoint's tensors fit."""
+    """What decides whether a checkpoint fits: the model it began from, and the shape of its tensors."""
     model = config.actor_rollout_ref.model
     model_config = Path(str(model.path)) / "config.json"
     digest = None
@@ -181,8 +202,20 @@ def model_shape(config: DictConfig) -> dict[str, Any]:
     targets = model.get("target_modules")
     return {
         "model_config_sha256": digest,
+        "model_weights_sha256": weights_digest(Path(str(model.path))),
         "lora_rank": int(model.get("lora_rank") or 0),
         "lora_target_modules": OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets,
         "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
         "strategy": str(config.actor_rollout_ref.actor.strategy),
     }
+
+
+def weights_digest(folder: Path) -> str | None:
+    """Tells models of one architecture apart: sizes and first mebibytes of the weight files. None if not local."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    for path in files:
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(2**20))
+    return digest.hexdigest()[:12] if files else None

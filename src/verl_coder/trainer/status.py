@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.tracking.notices import parse_notices
 from verl_coder.tracking.sync_state import SyncState
 from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.summary import pass_rate
@@ -28,7 +29,7 @@ def run_status(folder: Path) -> dict[str, str]:
         lines["best checkpoint"] = f"step {best['step']} (pass rate {best['pass_rate']:.3f})"
     lines |= _sync(run_dir)
     if run_dir.notices.is_file():
-        texts = [json.loads(line)["text"] for line in run_dir.notices.read_text().splitlines() if line]
+        texts = parse_notices(run_dir.notices.read_bytes().splitlines())
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
             lines[f"said, {number}"] = text
     return lines
@@ -48,9 +49,10 @@ def is_running(run_dir: RunDir) -> bool:
 
 def _state(run_dir: RunDir) -> str:
     if is_running(run_dir):
-        if not run_dir.phase.is_file():
+        try:
+            phase = json.loads(run_dir.phase.read_text())
+        except FileNotFoundError:
             return "starting"
-        phase = json.loads(run_dir.phase.read_text())
         return f"{phase['phase']}, step {phase['step']} of {phase['total']}"
     if run_dir.summary.is_file():
         return "finished"

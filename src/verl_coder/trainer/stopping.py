@@ -55,7 +55,7 @@ class StopMixin(CheckpointMixin):
         """A step; in the asynchronous modes a request is met by a checkpoint at verl's own place for one."""
         batch = super().step(metrics, timing_raw)
         if self.trainer_mode != "sync" and self._stop_requested():
-            self.save_now()
+            self.write_now()
         return batch
 
     def fit(self, agent_loop_manager: Any) -> None:
@@ -70,3 +70,4 @@ class StopMixin(CheckpointMixin):
             write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.checkpoint_step()}))
         else:
             self.save_if_due(min(self.global_steps, self.total_training_steps))
+        self.logger.finish()  # verl leaves that to the garbage collector

@@ -34,7 +34,12 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     if not evaluations or not steps:
         raise VerlCoderError(f"{run_dir.metrics} holds no evaluation or no step: the run did not train")
     first, last = evaluations[0][1], evaluations[-1][1]
-    timing = json.loads(run_dir.timing.read_text()) if run_dir.timing.is_file() else {}
+    timing = {
+        name: value
+        for path in (run_dir.timing, run_dir.wall)
+        if path.is_file()
+        for name, value in json.loads(path.read_text()).items()
+    }
     phases = {word: sum(r["data"].get(key, 0.0) for r in steps) for key, word in PHASES.items()}
     phases["other"] = sum(r["data"]["timing_s/step"] for r in steps) - sum(phases.values())
     phases["evaluation"] = timing.get("evaluation_s", 0.0)

@@ -39,15 +39,15 @@ class RunTracking(Tracking):
         values = {key: plain(value) for key, value in data.items() if not key.startswith("tables/")}
         tables = {key.removeprefix("tables/"): str(data[key]) for key in data if key.startswith("tables/")}
         self._waiting.append((int(step), values, tables))
-        self._write_waiting()
+        self.write_waiting()
         self._to_tensorboard(values, int(step))
         try:
             super().log(data=values, step=step, backend=backend)
         except Exception as error:  # third-party loggers: none of them may stop training
             self._notices.say("logger", f"a logger of trainer.logger failed ({error}); training goes on")
 
-    def _write_waiting(self) -> None:
-        """Write the steps that are not on the disk yet; what does not fit now waits for the next step."""
+    def write_waiting(self) -> bool:
+        """Write the steps that are not on the disk yet; False where some do not fit and wait for the next step."""
         try:
             while self._waiting:
                 step, values, tables = self._waiting[0]
@@ -59,6 +59,8 @@ class RunTracking(Tracking):
                 "metrics",
                 f"metrics of step {self._waiting[0][0]} cannot be written ({error}); they wait in memory",
             )
+        self._notices.write_unwritten()
+        return not self._waiting
 
     def _to_tensorboard(self, values: dict[str, Any], step: int) -> None:
         try:
@@ -72,6 +74,7 @@ class RunTracking(Tracking):
                     self._board.add_scalar(name, value, step)
             self._board.flush()
         except Exception as error:
+            self._board = None  # its writer does not recover: the next step starts another file
             self._notices.say(
                 "tensorboard", f"TensorBoard's files cannot be written ({error}); training goes on"
             )
@@ -79,7 +82,7 @@ class RunTracking(Tracking):
     def finish(self, exit_code: int = 0) -> None:
         """Close everything."""
         if not getattr(self, "_finished", True):
-            self._write_waiting()
+            self.write_waiting()
             if self._board is not None:
                 try:
                     self._board.close()

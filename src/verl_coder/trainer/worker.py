@@ -9,12 +9,12 @@ from verl_coder.trainer.supervise import end_with_parent
 
 def main(config_path: str) -> None:
     """Run the resolved configuration in `config_path` through verl's own entry point."""
+    end_with_parent()
     from verl.trainer.main_ppo import run_ppo
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
     from verl.utils.device import auto_set_device
 
-    end_with_parent()
     from verl_coder.platform.plugin import require_loaded
     from verl_coder.trainer.task_runner import CoderTaskRunner
 

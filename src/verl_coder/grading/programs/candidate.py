@@ -17,14 +17,10 @@ import time
 import types
 from typing import Any
 
-from verl_coder.grading.programs.wire import (
-    HELLO,
-    SHARED_MODULES,
-    Codec,
-    WireError,
-    receive_frame,
-    send_frame,
-)
+from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
+from verl_coder.grading.programs.operations import find_operation
+from verl_coder.grading.programs.own import base_name, only_adds_to_its_data
+from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, plain_data
 
 _MAX_TEXT = 2000
 
@@ -113,7 +109,9 @@ class Worker:
         self.module = types.ModuleType("solution")
         self.objects: dict[int, Any] = {}
         self.classes: dict[str, type] = {}
-        self.codec = Codec(self.classes, self._export, self._resolve)
+        self.numbers: dict[int, int] = {}
+        self.with_own = False
+        self.codec = Codec(self.classes, self._export, self._resolve, own=self._encode_own, takes_any=True)
         self.entry: Any = None
         self.clock = time.perf_counter
 
@@ -170,6 +168,7 @@ class Worker:
 
     def _perform(self, message: dict[str, Any]) -> dict[str, Any]:
         op = message["op"]
+        self.with_own = bool(message.get("own"))
         if op == "describe":
             return self._describe(message["name"])
         if op == "public":
@@ -180,11 +179,14 @@ class Worker:
             args = self.codec.decode(message["args"])
             kwargs = self.codec.decode(message["kwargs"])
             result = target(*args, **kwargs)
-            if isinstance(result, types.CoroutineType):
+            coroutine = isinstance(result, types.CoroutineType)
+            if coroutine:
                 import asyncio
 
                 result = asyncio.run(result)
-            reply = {"r": self.codec.encode(result)}
+            reply = {"r": self._encode_result(result, message)}
+            if coroutine:
+                reply["co"] = True
             if message.get("back"):
                 reply["a"] = self.codec.encode([list(args), kwargs])
             return reply
@@ -193,8 +195,15 @@ class Worker:
         if op == "set":
             setattr(target, message["name"], self.codec.decode(message["value"]))
             return {"r": None}
-        operation: Any = getattr(__import__("operator"), op, None) or getattr(builtins, op)
-        return {"r": self.codec.encode(operation(target, *self.codec.decode(message["args"])))}
+        args = self.codec.decode(message["args"])
+        operation = find_operation(op)
+        result = operation(args[0], target) if message.get("swap") else operation(target, *args)
+        return {"r": self._encode_result(result, message)}
+
+    def _encode_result(self, result: Any, message: dict[str, Any]) -> Any:
+        if message.get("make") and base_name(result) and not only_adds_to_its_data(result):
+            return {"h": self._export(result, base_name(result))}
+        return self.codec.encode(result)
 
     def _target(self, of: Any) -> Any:
         return self.entry if of == 0 else self.objects[of]
@@ -220,14 +229,20 @@ class Worker:
         return {"k": "value", "r": self.codec.encode(value)}
 
     def _keep(self, value: Any) -> int:
-        number = len(self.objects) + 1
+        number = self.numbers.setdefault(id(value), len(self.objects) + 1)
         self.objects[number] = value
         return number
 
-    def _export(self, value: Any) -> Any:
+    def _export(self, value: Any, base: str = "") -> Any:
         if isinstance(value, JudgeFunction):
             return ["yours", value.number]
-        return ["mine", self._keep(value), type(value).__name__, callable(value)]
+        return ["mine", self._keep(value), type(value).__name__, callable(value), base]
+
+    def _encode_own(self, value: Any) -> Any:
+        """Plain data with a handle behind it, where the tests may ask for more than the data."""
+        if not self.with_own or not base_name(value) or not only_adds_to_its_data(value):
+            return None
+        return {"p": [self.codec.encode(plain_data(value)), self._export(value)]}
 
     def _resolve(self, payload: Any) -> Any:
         whose, number = payload[:2]

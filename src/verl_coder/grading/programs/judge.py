@@ -5,43 +5,20 @@ Letters: p passed, f failed (wrong answer), e error, t time-out, n not run.
 """
 
 import contextlib
-import reprlib
 import socket
 import time
 from typing import Any
 
-from verl_coder.grading.programs.compare import same_json, same_text
-from verl_coder.grading.programs.remote import (
-    Candidate,
-    CandidateLost,
-    Remote,
-    RemoteFunction,
-    TestTimedOut,
-    Unsplittable,
-    take_socket,
-    time_limit,
-)
-from verl_coder.grading.programs.wire import HELLO, WireError, receive_frame, send_frame
+from verl_coder.grading.programs.compare import same_json
+from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, Unsplittable, time_limit
+from verl_coder.grading.programs.frames import HELLO, WireError
+from verl_coder.grading.programs.program_judge import OPEN, run_programs
+from verl_coder.grading.programs.proxies import RemoteFunction
+from verl_coder.grading.programs.remote import Candidate
+from verl_coder.grading.programs.show import show
 
-OPEN = "?"
-"""Letter of a test that a later request is to settle."""
 MAX_DETAILS = 20
 BATCH_CALLS = 1000
-
-_repr = reprlib.Repr()
-_repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 8, 300, 300, 300
-_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 60
-
-
-def show(value: Any, limit: int = 400) -> str:
-    """A short text of a value."""
-    if isinstance(value, Remote):
-        return f"<an object of the solution's own: {value._name}>"
-    try:
-        text = value if isinstance(value, str) and limit > 400 else _repr.repr(value)
-    except Exception:
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= limit else text[: limit - 4] + " ..."
 
 
 class Stop(Exception):
@@ -105,7 +82,7 @@ class Judge:
         self._await_harness()
         style = self.spec["style"]
         if style == "program":
-            self._run_programs()
+            run_programs(self)
             return
         if self.spec["prelude"]:
             exec(compile(self.spec["prelude"], "<prelude>", "exec"), self.names)
@@ -125,6 +102,12 @@ class Judge:
 
             run_module(self)
             return
+        sources = [
+            self.spec["prelude"],
+            self.spec["setup"],
+            *(item.get("source", "") for item in self.spec["items"]),
+        ]
+        self.candidate.read_tests("\n".join(sources))
         items = [item for item in self.spec["items"] if item.get("setup") or not self._skipped()]
         position = 0
         while position < len(items):
@@ -300,123 +283,6 @@ class Judge:
         except WireError:
             return ""
         return f"{self.spec['entry']['name']}({', '.join(args)})"
-
-    def _run_programs(self) -> None:
-        try:
-            with time_limit(self.spec["load_timeout_s"]):
-                reply = receive_frame(self.control)
-            if "x" in reply:
-                self.load_error = {"status": "e", "message": str(reply["x"][1])[:500]}
-                return
-            if self.spec["direct"]:
-                self._run_together(self.spec["items"])
-                return
-            for item in self.spec["items"]:
-                if self._skipped() or self._settled():
-                    continue
-                if self.timeouts >= self.spec["max_timeouts"] or self._left() <= 0:
-                    return
-                self._run_program(item)
-        except (EOFError, OSError, CandidateLost, WireError, TestTimedOut):
-            self.load_error = {"status": "e", "message": "the solution's harness ended"}
-
-    def _settled(self) -> bool:
-        """Two failures of the shared run that a fresh process confirmed, and none that it refuted: believe it."""
-        letter = self.provisional.get(str(len(self.status)))
-        if letter is None or self.confirmed < 2:
-            return False
-        self.status.append(letter)
-        return True
-
-    def _run_together(self, items: list[dict[str, Any]]) -> None:
-        """All programs in one process: a pass counts; anything else is open, and a fresh process will tell."""
-        caps = [_output_cap(item) for item in items]
-        send_frame(self.control, {"inputs": [item["stdin"] for item in items], "caps": caps})
-        for index, item in enumerate(items):
-            try:
-                with time_limit(min(self.spec["timeout_s"], self._left())):
-                    reply = receive_frame(self.control)
-                    got, ended = str(reply.get("out")), reply.get("ended")
-                    passed = ended == 0 and same_text(got, item["expected"])
-            except TestTimedOut:
-                if index == 0:
-                    self.timeouts += 1
-                    self._record("t", item, f"did not end within {self.spec['timeout_s']:g} s")
-                break
-            except (EOFError, OSError, WireError, AttributeError):
-                break
-            if passed:
-                self._record("p", item)
-                continue
-            self.status.append(OPEN)
-            self.provisional[str(index)] = "f" if ended == 0 else "e"
-            if self.spec["stop_early"]:
-                break
-        self.status.extend(OPEN * (len(items) - len(self.status)))
-        self.resume = OPEN in self.status
-
-    def _run_program(self, item: dict[str, Any]) -> None:
-        """One run: its stdout is read here as it comes, never more than a passing answer could need."""
-        expected = item["expected"]
-        cap = _output_cap(item)
-        send_frame(self.control, {"op": "program", "stdin": item["stdin"]})
-        chunks: list[bytes] = []
-        size, note = 0, ""
-        try:
-            with time_limit(min(self.spec["timeout_s"], self._left())):
-                output = take_socket(self.control)
-                self.control.setblocking(True)
-                size = _drain(output, self.control, chunks, cap)
-        except TestTimedOut:
-            note = "t"
-        if note or size > cap:
-            send_frame(self.control, {"op": "stop"})
-        with time_limit(5):
-            ended = receive_frame(self.control)
-        output.close()
-        index = len(self.status)
-        got = b"".join(chunks).decode("utf-8", "replace")
-        if note:
-            self.timeouts += 1
-            self._record(
-                "t", item, f"did not end within {self.spec['timeout_s']:g} s", show(expected), show(got)
-            )
-        elif size > cap:
-            self._record("f", item, f"printed more than {cap} bytes", show(expected), show(got))
-        elif ended.get("ended") != 0:
-            message = f"exit status {ended.get('ended')}: {str(ended.get('stderr', ''))[-500:].strip()}"
-            self._record("e", item, message, show(expected), show(got))
-        elif same_text(got, expected):
-            self.confirmed -= 1000 * (str(index) in self.provisional)
-            self._record("p", item)
-        else:
-            self._record("f", item, expected=show(expected), got=show(got))
-        self.confirmed += self.provisional.get(str(index)) == self.status[index]
-
-
-def _output_cap(item: dict[str, Any]) -> int:
-    """Bytes, more than a passing answer could need."""
-    return 4 * len(item["expected"].encode()) + (1 << 16)
-
-
-def _drain(output: socket.socket, control: socket.socket, chunks: list[bytes], cap: int) -> int:
-    """Read until the program ended (its harness says so) or closed its output, or printed more than `cap`."""
-    import select
-
-    size = 0
-    sources = [output, control]
-    while True:
-        ready, _, _ = select.select(sources, [], [])
-        if output in ready:
-            chunk = output.recv(1 << 16)
-            if not chunk:
-                return size
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > cap:
-                return size
-        elif control in ready:
-            return size
 
 
 def judge(control: socket.socket, spec: dict[str, Any]) -> dict[str, Any]:

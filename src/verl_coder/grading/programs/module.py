@@ -1,10 +1,11 @@
 """Style `pytest`: the test module runs in the judge, and its `solution` is a module of proxies."""
 
+import builtins
 import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from verl_coder.grading.programs.remote import CandidateLost, TestTimedOut, time_limit
+from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
 
 if TYPE_CHECKING:
     from verl_coder.grading.programs.judge import Judge
@@ -22,16 +23,25 @@ class SolutionModule(types.ModuleType):
             raise AttributeError(name)
         if name == "__all__":
             reply = self._judge.candidate.ask({"op": "public"})
-            return [str(item) for item in reply["r"]]
+            taken = sys._getframe(1).f_globals
+            return [str(name) for name in reply["r"] if _may_be_exported(str(name), taken)]
         found, value = self._judge.candidate.describe(name)
         if not found:
             raise AttributeError(f"the solution defines no {name!r}")
         return value
 
 
+def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:
+    """What `from solution import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
+    if name in taken or name in sys.stdlib_module_names or hasattr(builtins, name):
+        return False
+    return not name.lower().startswith(("test", "pytest", "setup", "teardown", "numpy", "np"))
+
+
 def run_module(judge: "Judge") -> None:
     """Run the tests of `spec["source"]`; plain test functions directly, anything that needs pytest under it."""
     source = judge.spec["source"]
+    judge.candidate.read_tests(source)
     sys.modules["solution"] = SolutionModule(judge)
     if judge.spec["needs_pytest"]:
         _run_under_pytest(judge, source)

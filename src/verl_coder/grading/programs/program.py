@@ -17,7 +17,7 @@ import traceback
 import types
 from typing import Any
 
-from verl_coder.grading.programs.wire import receive_frame, send_frame
+from verl_coder.grading.programs.frames import receive_frame, send_frame
 
 
 def serve_together(control: socket.socket, job: dict[str, Any]) -> None:

@@ -1,49 +1,16 @@
-"""The judge's view of the candidate: a channel with deadlines, and proxies for what stays on the other side."""
+"""The judge's channel to the candidate: calls, answers, what is passed along, exceptions."""
 
 import builtins
-import contextlib
-import signal
 import socket
 import sys
-from collections.abc import Iterator
 from typing import Any
 
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, WireError, receive_frame, send_frame
+from verl_coder.grading.programs.failures import CandidateLost, RemoteError, Unsplittable, time_limit
+from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
+from verl_coder.grading.programs.proxies import OwnData, Remote, RemoteClass, own_data, remote_object
+from verl_coder.grading.programs.wire import SHARED_MODULES, Codec
 
 _SAFE_CALLBACK_TYPES = (type(lambda: 0), type(len))
-
-
-class TestTimedOut(BaseException):
-    """The test's time is up; raised by the alarm, past any `except Exception` of a test."""
-
-    __test__ = False
-
-
-class CandidateLost(BaseException):
-    """The solution's process ended before it answered."""
-
-
-class RemoteError(Exception):
-    """An exception of the solution whose type the judge does not know."""
-
-
-class Unsplittable(Exception):
-    """The test needs something of the solution in the judge, or of the judge in the solution."""
-
-
-@contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TestTimedOut in the block after `seconds` of wall time."""
-
-    def on_alarm(signum: int, frame: Any) -> None:
-        raise TestTimedOut
-
-    signal.signal(signal.SIGALRM, on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Candidate:
@@ -59,7 +26,21 @@ class Candidate:
         self.broken = False
         self.write_back = False
         self.unsplittable = 0
-        self.codec = Codec(classes, self._export, self._resolve)
+        self.knows_stop_iteration = False
+        self.wants_coroutines = False
+        self.codec = Codec(
+            classes,
+            self._export,
+            self._resolve,
+            own=lambda value: {"h": self._export(value._stand_in)} if isinstance(value, OwnData) else None,
+            resolve_own=lambda plain, handle: own_data(plain, self._object(handle)),
+            sends_any=True,
+        )
+
+    def read_tests(self, text: str) -> None:
+        """What the source of the tests tells about how they use the solution."""
+        self.knows_stop_iteration = "StopIteration" in text
+        self.wants_coroutines = "asyncio" in text or "await " in text
 
     def start(self, load_timeout_s: float) -> None:
         """Take a fresh worker and wait until it has loaded the solution; raises what loading raised."""
@@ -84,8 +65,16 @@ class Candidate:
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to one message; CandidateLost, or the exception that the solution raised."""
-        self.post(message)
-        return self.answer()
+        self.post({**message, "own": True})
+        try:
+            return self.answer()
+        except (StopIteration, StopAsyncIteration) as error:
+            # It would silently end a `map` or `all` of the tests, so it must be one that they know of.
+            if message["op"] == "next" or self.knows_stop_iteration:
+                raise
+            failure: Any = RuntimeError("the solution raised StopIteration")
+            failure.remote = getattr(error, "remote", "StopIteration")
+            raise failure from None
 
     def post(self, message: dict[str, Any]) -> None:
         """Send without waiting."""
@@ -114,8 +103,11 @@ class Candidate:
             sys.stdout.write(str(reply["out"]))
         return self._unwrap(reply)
 
-    def call(self, of: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call what `of` names and bring changes of mutable arguments back, where the tests could see them."""
+    def call(self, of: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, make: bool = False) -> Any:
+        """Call what `of` names and bring changes of mutable arguments back, where the tests could see them.
+
+        `make`: a class is called, so the result is the object itself even where it is derived from a builtin.
+        """
         encode = self.codec.encode
         reply = self.ask(
             {
@@ -124,6 +116,7 @@ class Candidate:
                 "args": encode(list(args)),
                 "kwargs": encode(kwargs),
                 "back": self.write_back,
+                "make": make,
             }
         )
         if "a" in reply:
@@ -132,7 +125,15 @@ class Candidate:
                 _overwrite(old, new)
             for name, old in kwargs.items():
                 _overwrite(old, changed_kwargs[name])
-        return self.codec.decode(reply["r"])
+        result = self.result(reply, make=make)
+        return _finished(result) if self.wants_coroutines and reply.get("co") else result
+
+    def result(self, reply: dict[str, Any], *, make: bool) -> Any:
+        """The value of an answer; with `make` an object of a class derived from a builtin stays an object."""
+        raw = reply["r"]
+        if make and type(raw) is dict and "h" in raw and raw["h"][0] == "mine":
+            return self._object(raw["h"], base=str(raw["h"][4]))
+        return self.codec.decode(raw)
 
     def describe(self, name: str, module: str = "solution") -> tuple[bool, Any]:
         """(found, value or proxy) for a global name of the solution."""
@@ -144,7 +145,7 @@ class Candidate:
             if kind == "exception":
                 return True, self._exception_class(reply["bases"], reply["id"])
             return True, RemoteClass(self, reply["id"], name)
-        if kind == "library":
+        if kind == "library" and reply["module"] != "sys":
             return True, getattr(_library(reply["module"]), str(reply["name"]))
         if kind == "module":
             return True, _library(reply["name"])
@@ -205,7 +206,10 @@ class Candidate:
         whose, number = payload[0], int(payload[1])
         if whose == "yours":
             return self.functions[number]
-        return RemoteObject(self, number, str(payload[2]))
+        return self._object(payload)
+
+    def _object(self, payload: Any, base: str = "") -> Any:
+        return remote_object(self, int(payload[1]), str(payload[2]), base)
 
 
 def take_socket(control: socket.socket) -> socket.socket:
@@ -238,146 +242,21 @@ def _library(name: Any) -> Any:
     return sys.modules[name]
 
 
+async def _finished(value: Any) -> Any:
+    """The solution's coroutine, which has run to its end where it lives."""
+    return value
+
+
 def _overwrite(old: Any, new: Any) -> None:
     kind = type(old)
     if kind is not type(new):
         return
     if kind in (list, bytearray):
         old[:] = new
+    elif kind.__module__ == "numpy" and kind.__name__ == "ndarray":
+        old[...] = new
     elif kind in (dict, set) or kind.__name__ in ("OrderedDict", "Counter", "defaultdict", "deque"):
         old.clear()
         getattr(old, "extend" if kind.__name__ == "deque" else "update")(new)
-    elif kind.__module__ not in ("builtins", __name__) and hasattr(old, "__dict__"):
+    elif kind.__module__ not in ("builtins", "numpy", Remote.__module__) and hasattr(old, "__dict__"):
         old.__dict__.update(new.__dict__)
-
-
-class Remote:
-    """Something of the solution: every use of it is a message, and what comes back is plain data."""
-
-    _candidate: Candidate
-    _number: Any
-
-    def __init__(self, candidate: Candidate, number: Any, name: str) -> None:
-        self.__dict__.update(
-            _candidate=candidate, _number=number, _name=name, _generation=candidate.generation
-        )
-
-    def _do(self, operation: str, *args: Any) -> Any:
-        candidate = self._alive()
-        message = {"op": operation, "of": self._number, "args": candidate.codec.encode(list(args))}
-        return candidate.codec.decode(candidate.ask(message)["r"])
-
-    def _alive(self) -> Candidate:
-        if self._generation != self._candidate.generation:
-            raise CandidateLost
-        return self._candidate
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._alive().call(self._number, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_pytest") or name in ("__test__", "__wrapped__", "__path__"):
-            raise AttributeError(name)
-        candidate = self._alive()
-        return candidate.codec.decode(candidate.ask({"op": "get", "of": self._number, "name": name})["r"])
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        candidate = self._alive()
-        encoded = candidate.codec.encode(value)
-        candidate.ask({"op": "set", "of": self._number, "name": name, "value": encoded})
-
-
-_BUILTIN_METHODS = frozenset(
-    name
-    for kind in (str, bytes, list, tuple, dict, set, int, float)
-    for name in dir(kind)
-    if not name.startswith("_")
-)
-
-
-class RemoteObject(Remote):
-    """An instance of a class of the solution (or an iterator, a closure). It equals no plain value, ever.
-
-    An operation with an argument would show the candidate what the test compares with and let it answer
-    "yes". So operators, `in` and methods named like those of the builtin types work only on objects that
-    the tests made themselves by calling a class of the solution (`_made`), where they are what is tested.
-    """
-
-    __hash__ = None  # type: ignore[assignment]
-    _made = False
-
-    def __eq__(self, other: Any) -> bool:
-        return isinstance(other, Remote) and bool(self._do("eq", other))
-
-    def __ne__(self, other: Any) -> bool:
-        return not self == other
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _BUILTIN_METHODS and not self._made:
-            raise AttributeError(f"{self._name!r} object returned by the solution has no usable {name!r}")
-        return super().__getattr__(name)
-
-    def __repr__(self) -> str:
-        return str(self._do("repr"))
-
-    def __str__(self) -> str:
-        return str(self._do("str"))
-
-    def __iter__(self) -> Iterator[Any]:
-        iterator = self._do("iter")
-        while True:
-            try:
-                yield iterator._do("next")
-            except StopIteration:
-                return
-
-    def _operate(self, operation: str, *args: Any) -> Any:
-        if not self._made and not all(isinstance(other, Remote) for other in args):
-            raise TypeError(
-                f"{operation} is not supported on the {self._name!r} object that the solution returned"
-            )
-        result = self._do(operation, *args)
-        if isinstance(result, RemoteObject):
-            result.__dict__["_made"] = self._made
-        return result
-
-
-_BINARY = ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or")
-_OPERATORS = (*_BINARY, "xor", "matmul", "setitem", "delitem", "contains")
-_UNARY = ("len", "next", "int", "float", "bool", "round", "getitem", "neg", "abs")
-
-
-def _forward(operation: str, method: str) -> Any:
-    return lambda self, *args: getattr(self, method)(operation, *args)
-
-
-for _name in _OPERATORS:
-    _operation = f"{_name}_" if _name in ("and", "or") else _name
-    setattr(RemoteObject, f"__{_name}__", _forward(_operation, "_operate"))
-for _name in _UNARY:
-    setattr(RemoteObject, f"__{_name}__", _forward(_name, "_do"))
-
-
-class RemoteClass(Remote):
-    """A class of the solution."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        made = super().__call__(*args, **kwargs)
-        if isinstance(made, RemoteObject):
-            made.__dict__["_made"] = True
-        return made
-
-    def __instancecheck__(self, value: Any) -> bool:
-        return isinstance(value, Remote) and bool(value._do("isinstance", self))
-
-    def __mro_entries__(self, bases: Any) -> Any:
-        self._candidate.unsplittable += 1
-        raise Unsplittable(f"the tests derive a class from {self._name} of the solution")
-
-    @property
-    def __name__(self) -> str:
-        return str(self._name)
-
-
-class RemoteFunction(Remote):
-    """The entry point."""

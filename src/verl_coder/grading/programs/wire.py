@@ -1,23 +1,20 @@
-"""Plain data between the judge and the candidate: frames on a socket, and values as JSON.
+"""Plain data between the judge and the candidate: values as JSON.
 
 What arrives is rebuilt from exact builtin types, whatever the sender did: a subclass of `int` with its own
 `__eq__` arrives as an int, an object of the solution's own class arrives as a handle that equals nothing.
 Never pickle, never marshal: decoding runs no code of the sender.
 """
 
-import json
-import socket
-import struct
+import re
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-MAX_FRAME_BYTES = 256 << 20
-HELLO = b"h"
-"""The harness's first byte, sent before anything of the solution runs: without it the sandbox failed."""
-_LENGTH = struct.Struct(">I")
+from verl_coder.grading.programs.frames import WireError
+
 _SCALARS = {int, float, str, bool, type(None)}
 _BIG = 1 << 64
+_ARRAY_TYPE = re.compile(r"[<>|=][biufcU][0-9]{1,6}")
 _NAMED_MODULES = ("builtins", "math", "operator")
 _NEVER_NAMED = frozenset(("eval", "exec", "compile", "open", "input", "exit", "quit", "breakpoint"))
 SHARED_MODULES = frozenset(
@@ -27,15 +24,14 @@ SHARED_MODULES = frozenset(
 """Modules that the solution may have imported for the tests; the judge then uses its own copy."""
 
 
-class WireError(Exception):
-    """A value cannot travel, or what arrived is not in the format."""
-
-
 class Codec:
     """Encodes and decodes values for one side.
 
     `classes` are the helper classes that both sides know (ListNode, TreeNode), rebuilt attribute by attribute.
     `export(value)` gives the handle of an object that stays here, `resolve(payload)` what a handle means here.
+    `own(value)` may encode a value of a type that is not exactly a builtin, else gives None; `resolve_own(plain,
+    payload)` rebuilds what the candidate's `own` sent, None where that is refused. `sends_any`, `takes_any`: all
+    builtin functions travel by name, as they may towards the candidate and never towards the judge.
     """
 
     def __init__(
@@ -43,10 +39,19 @@ class Codec:
         classes: Mapping[str, type],
         export: Callable[[Any], Any],
         resolve: Callable[[Any], Any],
+        *,
+        own: Callable[[Any], Any] = lambda value: None,
+        resolve_own: Callable[[Any, Any], Any] | None = None,
+        sends_any: bool = False,
+        takes_any: bool = False,
     ) -> None:
         self.classes = classes
         self.export = export
         self.resolve = resolve
+        self.own = own
+        self.resolve_own = resolve_own
+        self.sends_any = sends_any
+        self.takes_any = takes_any
 
     def encode(self, value: Any) -> Any:
         """The JSON value; WireError where it is too deep."""
@@ -93,6 +98,9 @@ class Codec:
     def _encode_other(self, value: Any) -> Any:
         """A subclass of a builtin travels as its plain data; a few well-known types by name; the rest stay here."""
         kind = type(value)
+        own = self.own(value)
+        if own is not None:
+            return own
         module = kind.__module__
         if module in ("decimal", "fractions") and kind.__name__ in ("Decimal", "Fraction"):
             return {"n": [kind.__name__, str(value)]}
@@ -102,16 +110,29 @@ class Codec:
             return {"n": ["timedelta", [value.days, value.seconds, value.microseconds]]}
         if module == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
             return self._encode(value.item())
+        if module == "numpy" and kind.__name__ == "ndarray" and _ARRAY_TYPE.fullmatch(value.dtype.str):
+            return {"na": [value.dtype.str, list(value.shape), self._items(value.ravel().tolist())]}
         if isinstance(value, type) or callable(value):
             name = getattr(value, "__name__", None)
             home = getattr(value, "__module__", None)
-            if home in _NAMED_MODULES and isinstance(name, str) and _is_named(home, name, value):
+            if home in _NAMED_MODULES and isinstance(name, str) and self._is_named(home, name, value):
                 return {"N": [home, name]}
             return {"h": self.export(value)}
-        for base, plain in _BASES:
-            if isinstance(value, base):
-                return self._encode(plain(value))
-        return {"h": self.export(value)}
+        plain = plain_data(value)
+        return {"h": self.export(value)} if plain is None else self._encode(plain)
+
+    def _is_named(self, home: str, name: str, value: Any) -> bool:
+        allowed = self.sends_any or (name not in _NEVER_NAMED and not name.startswith("_"))
+        return allowed and getattr(__import__(home), name, None) is value
+
+    def resolve_named(self, payload: Any) -> Any:
+        """The builtin function or class that is named; WireError for one that must not travel this way."""
+        home, name = payload
+        if home not in _NAMED_MODULES or (
+            not self.takes_any and (name.startswith("_") or name in _NEVER_NAMED)
+        ):
+            raise WireError(f"name {home}.{name}")
+        return getattr(__import__(home), name)
 
     def _encode_graph(self, root: Any) -> list[Any]:
         """Helper objects as a table of [class, {attribute: value}], so that long and cyclic lists are flat."""
@@ -150,6 +171,8 @@ class Codec:
             return self._decode_graph(payload)
         if tag == "h":
             return self.resolve(payload)
+        if tag == "p" and self.resolve_own is not None:
+            return self.resolve_own(self._decode(payload[0]), payload[1])
         raise WireError(f"unknown tag {tag!r}")
 
     def _decode_graph(self, rows: list[Any]) -> Any:
@@ -167,17 +190,6 @@ def _small(values: Any) -> bool:
     return all(-_BIG < item < _BIG for item in values if type(item) is int)
 
 
-def _is_named(home: str, name: str, value: Any) -> bool:
-    return name not in _NEVER_NAMED and getattr(__import__(home), name, None) is value
-
-
-def _resolve_named(payload: Any) -> Any:
-    home, name = payload
-    if home not in _NAMED_MODULES or name.startswith("_") or name in _NEVER_NAMED:
-        raise WireError(f"name {home}.{name}")
-    return getattr(__import__(home), name)
-
-
 def _decode_named(payload: Any) -> Any:
     name, text = payload
     if name in ("Decimal", "Fraction"):
@@ -188,6 +200,12 @@ def _decode_named(payload: Any) -> Any:
         days, seconds, microseconds = map(int, text)
         return __import__("datetime").timedelta(days, seconds, microseconds)
     raise WireError(f"type {name!r}")
+
+
+def _decode_array(kind: Any, shape: Any, items: list[Any]) -> Any:
+    if not _ARRAY_TYPE.fullmatch(kind):
+        raise WireError(f"array of {kind!r}")
+    return __import__("numpy").array(items, dtype=kind).reshape([int(size) for size in shape])
 
 
 _EMPTY: dict[Any, Any] = {}
@@ -234,7 +252,8 @@ _DECODERS: dict[str, Callable[[Codec, Any], Any]] = {
     "v": lambda c, p: dict(enumerate(c._decode(p))).values(),
     "I": lambda c, p: dict(c._decode(p)).items(),
     "n": lambda c, p: _decode_named(p),
-    "N": lambda c, p: _resolve_named(p),
+    "N": lambda c, p: c.resolve_named(p),
+    "na": lambda c, p: _decode_array(p[0], p[1], c._decode(p[2])),
 }
 
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
@@ -250,39 +269,9 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 )
 
 
-def send_frame(sock: socket.socket, message: Any) -> None:
-    """Send one JSON message."""
-    try:
-        data = json.dumps(message, separators=(",", ":")).encode()
-    except RecursionError:
-        raise WireError("the value is nested too deeply") from None
-    if len(data) > MAX_FRAME_BYTES:
-        raise WireError(f"the value takes {len(data) >> 20} MB")
-    sock.sendall(_LENGTH.pack(len(data)) + data)
-
-
-def receive_frame(sock: socket.socket) -> Any:
-    """The next JSON message; EOFError at the end of the stream, TimeoutError by the socket's time-out."""
-    (length,) = _LENGTH.unpack(_receive_exactly(sock, 4))
-    if length > MAX_FRAME_BYTES:
-        raise WireError(f"a frame of {length >> 20} MB")
-    try:
-        return json.loads(_receive_exactly(sock, length))
-    except RecursionError:
-        raise WireError("the value is nested too deeply") from None
-    except ValueError as error:
-        raise WireError(f"not JSON ({error})") from None
-
-
-def _receive_exactly(sock: socket.socket, length: int) -> bytes:
-    data = sock.recv(min(length, 1 << 20))
-    if len(data) == length:
-        return data
-    parts, missing = [data], length - len(data)
-    while data and missing:
-        data = sock.recv(min(missing, 1 << 20))
-        parts.append(data)
-        missing -= len(data)
-    if missing:
-        raise EOFError
-    return b"".join(parts)
+def plain_data(value: Any) -> Any:
+    """The builtin value that an instance of a subclass of a builtin holds; None for any other value."""
+    for base, plain in _BASES:
+        if isinstance(value, base):
+            return plain(value)
+    return None

@@ -1,27 +1,19 @@
 """A debugger over the program's channel, built on bdb: state as JSON, one reply per command."""
 
-import ast
 import bdb
 import linecache
 import os
-import reprlib
 import sys
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, short
+from verl_coder.sandbox.guest.debugger_view import describe_frames, frames_above, frames_of, line_of_function
 from verl_coder.sandbox.guest.session import describe_exception
 
-_WINDOW = 5
-_MAX_LOCALS = 60
-_MAX_STACK = 40
 _VALUE_CHARS = 2000
 _RESUMING = ("continue", "step", "next", "return")
-
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 160
-_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12
 
 
 class CommandError(Exception):
@@ -126,7 +118,7 @@ class Debugger(bdb.Bdb):
     def _post_mortem(self, error: BaseException) -> None:
         self._event, self._exit_code = "exception", 1
         self._error = describe_exception(error, self._file)
-        self._frames = _frames_of(error.__traceback__, self._is_ours)
+        self._frames = frames_of(error.__traceback__, self._is_ours)
         self._selected = len(self._frames) - 1
 
     # ---- bdb's callbacks
@@ -158,7 +150,7 @@ class Debugger(bdb.Bdb):
 
     def _stop(self, frame: FrameType) -> None:
         """Report, then serve commands until one resumes the program."""
-        self._frames = _frames_above(frame, self._is_ours)
+        self._frames = frames_above(frame, self._is_ours)
         self._selected = len(self._frames) - 1
         self._running = False
         self._reply()
@@ -238,19 +230,12 @@ class Debugger(bdb.Bdb):
         return {}
 
     def _line_of(self, function: str | None) -> int:
-        """First line of a function's body; `Class.method` and bare names."""
-        if not function:
+        line = line_of_function(self._code, function) if function else 0
+        if line is None:
+            raise CommandError(f"no function {function!r} in the program")
+        if not line:
             raise CommandError("give a line or a function")
-        for node, qualified in _functions(ast.parse(self._code), ""):
-            if function in (qualified, node.name):
-                body = node.body
-                has_doc = (
-                    len(body) > 1
-                    and isinstance(body[0], ast.Expr)
-                    and isinstance(body[0].value, ast.Constant)
-                )
-                return body[1 if has_doc else 0].lineno
-        raise CommandError(f"no function {function!r} in the program")
+        return line
 
     def _clear_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
         line = command.get("line")
@@ -296,69 +281,6 @@ class Debugger(bdb.Bdb):
             "locals": {},
             "stack": [],
         }
-        if not self._frames or self._event == "exited":
-            return state
-        frame, line = self._frames[self._selected]
-        file = frame.f_code.co_filename
-        state |= {"file": os.path.relpath(file, self._home), "line": line, "function": frame.f_code.co_name}
-        state["source"] = [
-            {"line": number, "text": text.rstrip("\n"), "current": number == line}
-            for number in range(max(1, line - _WINDOW), line + _WINDOW + 1)
-            if (text := linecache.getline(file, number))
-        ]
-        state["locals"] = bounded_locals(frame)
-        state["stack"] = [
-            {
-                "function": each.f_code.co_name,
-                "file": os.path.relpath(each.f_code.co_filename, self._home),
-                "line": at,
-                "selected": position == self._selected,
-            }
-            for position, (each, at) in list(enumerate(self._frames))[-_MAX_STACK:]
-        ]
+        if self._frames and self._event != "exited":
+            state |= describe_frames(self._frames, self._selected, self._home)
         return state
-
-
-def bounded_locals(frame: FrameType) -> dict[str, str]:
-    """Names and bounded reprs; modules and dunder names left out."""
-    shown: dict[str, str] = {}
-    for name, value in list(frame.f_locals.items()):
-        if name.startswith("__") or isinstance(value, type(sys)):
-            continue
-        if len(shown) == _MAX_LOCALS:
-            shown["..."] = f"{len(frame.f_locals) - _MAX_LOCALS} more"
-            break
-        try:
-            shown[name] = short(_repr.repr(value), 400)
-        except Exception as error:
-            shown[name] = f"<repr failed: {type(error).__name__}>"
-    return shown
-
-
-def _frames_above(frame: FrameType | None, ours: Any) -> list[tuple[FrameType, int]]:
-    found = []
-    while frame is not None:
-        if ours(frame):
-            found.append((frame, frame.f_lineno))
-        frame = frame.f_back
-    return found[::-1]
-
-
-def _frames_of(trace: TracebackType | None, ours: Any) -> list[tuple[FrameType, int]]:
-    found = []
-    while trace is not None:
-        if ours(trace.tb_frame):
-            found.append((trace.tb_frame, trace.tb_lineno))
-        trace = trace.tb_next
-    return found
-
-
-def _functions(node: ast.AST, prefix: str) -> Any:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield child, prefix + child.name
-            yield from _functions(child, f"{prefix}{child.name}.")
-        elif isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}{child.name}.")
-        else:
-            yield from _functions(child, prefix)

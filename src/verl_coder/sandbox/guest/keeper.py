@@ -93,11 +93,10 @@ class Keeper:
         ended = False
         while not ended:
             events = self.poll.poll(_WATCH_INTERVAL_MS if self.watching else _IDLE_INTERVAL_MS)
-            for descriptor, _ in events:
-                if descriptor == pidfd:
-                    ended = True
-                else:
-                    flags |= self._obey(child)
+            ready = [descriptor for descriptor, _ in events]
+            ended = pidfd in ready
+            if self.status_fd in ready:
+                flags |= self._obey(child, ended)
             if ended:
                 break
             if self.watching and self._memory_in_use(child) > self.memory_limit:
@@ -136,7 +135,7 @@ class Keeper:
             leftovers.remove_tree(self.config.work_dir)
         os._exit(0)
 
-    def _obey(self, child: int) -> int:
+    def _obey(self, child: int, ended: bool) -> int:
         order = self.status.recv(64)
         if not order:
             self._leave()
@@ -145,6 +144,9 @@ class Keeper:
             # Meant for a program that has ended meanwhile.
             return 0
         if kind == b"K":
+            if ended:
+                # Too late: it must not pass for the cause of the end.
+                return 0
             self._kill_all(child)
             return KILLED_BY_ORDER
         if kind == b"I":

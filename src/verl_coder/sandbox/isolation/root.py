@@ -61,7 +61,8 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
             os.makedirs("." + os.path.dirname(path), exist_ok=True)
             os.symlink(os.readlink(path), "." + path)
     for name, target in (("fd", "/proc/self/fd"), ("shm", HOME), ("stdin", "/proc/self/fd/0")):
-        os.symlink(target, f"dev/{name}")
+        if not os.path.lexists(f"dev/{name}"):  # an interpreter may lie below /dev/shm
+            os.symlink(target, f"dev/{name}")
     os.symlink("/proc/self/fd/1", "dev/stdout")
     os.symlink("/proc/self/fd/2", "dev/stderr")
     for name, text in (

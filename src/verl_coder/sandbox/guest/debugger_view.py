@@ -1,0 +1,104 @@
+"""What a debugger shows of a stopped program: frames, source, locals; and where its functions begin."""
+
+import ast
+import linecache
+import os
+import reprlib
+import sys
+from types import FrameType, TracebackType
+from typing import Any
+
+from verl_coder.sandbox.guest.channel import short
+
+_WINDOW = 5
+_MAX_LOCALS = 60
+_MAX_STACK = 40
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 160
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12
+
+
+def describe_frames(frames: list[tuple[FrameType, int]], selected: int, home: str) -> dict[str, Any]:
+    """The selected frame's place, source window and locals, and the stack; paths relative to `home`."""
+    frame, line = frames[selected]
+    file = frame.f_code.co_filename
+    return {
+        "file": os.path.relpath(file, home),
+        "line": line,
+        "function": frame.f_code.co_name,
+        "source": [
+            {"line": number, "text": text.rstrip("\n"), "current": number == line}
+            for number in range(max(1, line - _WINDOW), line + _WINDOW + 1)
+            if (text := linecache.getline(file, number))
+        ],
+        "locals": bounded_locals(frame),
+        "stack": [
+            {
+                "function": each.f_code.co_name,
+                "file": os.path.relpath(each.f_code.co_filename, home),
+                "line": at,
+                "selected": position == selected,
+            }
+            for position, (each, at) in list(enumerate(frames))[-_MAX_STACK:]
+        ],
+    }
+
+
+def bounded_locals(frame: FrameType) -> dict[str, str]:
+    """Names and bounded reprs; modules and dunder names left out."""
+    shown: dict[str, str] = {}
+    for name, value in list(frame.f_locals.items()):
+        if name.startswith("__") or isinstance(value, type(sys)):
+            continue
+        if len(shown) == _MAX_LOCALS:
+            shown["..."] = f"{len(frame.f_locals) - _MAX_LOCALS} more"
+            break
+        try:
+            shown[name] = short(_repr.repr(value), 400)
+        except Exception as error:
+            shown[name] = f"<repr failed: {type(error).__name__}>"
+    return shown
+
+
+def frames_above(frame: FrameType | None, ours: Any) -> list[tuple[FrameType, int]]:
+    """The frames of a stopped program that are `ours`, with their lines, outermost first."""
+    found = []
+    while frame is not None:
+        if ours(frame):
+            found.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return found[::-1]
+
+
+def frames_of(trace: TracebackType | None, ours: Any) -> list[tuple[FrameType, int]]:
+    """The same of an exception."""
+    found = []
+    while trace is not None:
+        if ours(trace.tb_frame):
+            found.append((trace.tb_frame, trace.tb_lineno))
+        trace = trace.tb_next
+    return found
+
+
+def line_of_function(code: str, function: str) -> int | None:
+    """First line of a function's body; `Class.method` and bare names; None where there is none."""
+    for node, qualified in _functions(ast.parse(code), ""):
+        if function in (qualified, node.name):
+            body = node.body
+            has_doc = (
+                len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+            )
+            return body[1 if has_doc else 0].lineno
+    return None
+
+
+def _functions(node: ast.AST, prefix: str) -> Any:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child, prefix + child.name
+            yield from _functions(child, f"{prefix}{child.name}.")
+        elif isinstance(child, ast.ClassDef):
+            yield from _functions(child, f"{prefix}{child.name}.")
+        else:
+            yield from _functions(child, prefix)

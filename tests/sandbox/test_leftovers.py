@@ -1,0 +1,111 @@
+"""After hostile programs: the same processes, descriptors, mounts and files as before; and none sees another's."""
+
+import asyncio
+import contextlib
+import os
+from collections import Counter
+
+from verl_coder.sandbox import RunRequest, SandboxClient
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+# ruff: noqa: E501 - a table of programs
+
+PROGRAMS = [
+    "print(1)",
+    "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(77)\n    os._exit(0)",
+    "import os\nfor n in range(200):\n    open(f'f{n}', 'w').close()\nos.makedirs('a/b/c')\nos.chmod('a', 0)\nos.chmod('.', 0)",
+    "import os\nos.close(1)\nos.close(2)\nwhile True: pass",
+    "import os\nfor pid in (os.getppid(), 1, -1):\n    try:\n        os.kill(pid, 9)\n    except OSError:\n        pass",
+    "import os, signal\nos.kill(-1, signal.SIGSTOP)",
+    "import os\nfor _ in range(30):\n    if os.fork() == 0: os._exit(0)\nos.mkfifo('p')\nos.open('p', os.O_RDWR)",
+    "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind('sock')\ns.listen()\nimport mmap\nmmap.mmap(-1, 1 << 24)",
+    "import os\nfor n in range(40):\n    os.memfd_create(str(n))\nos.symlink('/', 'root')\nraise SystemExit(3)",
+]
+
+
+def _children() -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
+            found.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
+    return found
+
+
+def census(server: int) -> Counter[str]:
+    """Processes of a server, their descriptors, the mounts and the files that they see as theirs."""
+    children, waiting, count = _children(), [server], Counter[str]()
+    own = os.stat("/tmp").st_dev
+    while waiting:
+        pid = waiting.pop()
+        waiting += children.get(pid, [])
+        count["processes"] += 1
+        with contextlib.suppress(OSError):
+            count["descriptors"] += len(os.listdir(f"/proc/{pid}/fd"))
+            with open(f"/proc/{pid}/mounts") as file:
+                count["mounts"] += len(file.readlines())
+            for home in ("tmp", "box"):
+                folder = f"/proc/{pid}/root/{home}"
+                if os.path.isdir(folder) and os.stat(folder).st_dev != own:
+                    count["files"] += sum(len(names) for _, _, names in os.walk(folder))
+    return count
+
+
+async def test_hostile_programs_leave_nothing(protected_server: EmbeddedSandbox) -> None:
+    async def run(rounds: int) -> None:
+        client = SandboxClient(protected_server.url, max_attempts=2)
+        requests = [RunRequest(code=code, run_timeout=0.3, memory_limit_MB=256) for code in PROGRAMS * rounds]
+        await asyncio.gather(*map(client.run_code, requests))
+        await client.aclose()
+        await _settle(protected_server.pid)
+
+    await run(1)
+    before = census(protected_server.pid)
+    await run(6)
+    assert census(protected_server.pid) == before
+    client = SandboxClient(protected_server.url, max_attempts=1)
+    response = await client.run_code(RunRequest(code="import os\nprint(os.listdir('.'))"))
+    assert response.run_result is not None and response.run_result.stdout == "['main.py']\n"
+    await client.aclose()
+
+
+async def _settle(server: int) -> None:
+    """Until two counts in a row are the same: slots are replaced behind the answers."""
+    last = Counter[str]()
+    for _ in range(100):
+        await asyncio.sleep(0.1)
+        now = census(server)
+        if now == last:
+            return
+        last = now
+
+
+async def test_a_program_finds_nothing_of_one_that_runs_beside_it(protected_server: EmbeddedSandbox) -> None:
+    client = SandboxClient(protected_server.url, max_attempts=1)
+    hide = (
+        "import os, time\nopen('secret.txt', 'w').write('THE-' + 'SECRET')\nos.environ['K'] = 'THE-' + 'SECRET'\n"
+        "x = 'THE-' + 'SECRET'\ntime.sleep(1.5)"
+    )
+    look = """
+import glob, os
+found = []
+for pattern in ('/tmp/**/secret.txt', '/box/**/secret.txt', '/proc/*/cwd/secret.txt', '/proc/*/root/tmp/**/secret.txt',
+                '/dev/shm/**/secret.txt', '../*/secret.txt', '/proc/*/environ', '/proc/*/cmdline', '/proc/*/mem'):
+    for path in glob.glob(pattern, recursive=True):
+        if '/self/' in path or f'/{os.getpid()}/' in path or 'thread-self' in path:
+            continue
+        try:
+            with open(path, 'rb') as file:
+                data = file.read(1 << 16)
+        except OSError:
+            continue
+        if b'THE-SEC' + b'RET' in data or path.endswith('secret.txt'):
+            found.append(path)
+print(found)
+"""
+    hidden = [asyncio.ensure_future(client.run_code(RunRequest(code=hide))) for _ in range(3)]
+    await asyncio.sleep(0.3)
+    for response in await asyncio.gather(*(client.run_code(RunRequest(code=look)) for _ in range(4))):
+        assert response.run_result is not None
+        assert (response.run_result.stdout, response.run_result.stderr) == ("[]\n", "")
+    assert {response.status for response in await asyncio.gather(*hidden)} == {"Success"}
+    await client.aclose()

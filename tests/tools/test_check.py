@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.paths import repository_root
+from verl_coder.tools.check import check_tools
+
+TOOL_FILES = sorted((repository_root() / "tool_config").glob("*.yaml"))
+INTERPRETER = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()
+
+
+@pytest.mark.parametrize("path", TOOL_FILES, ids=lambda p: p.stem)
+def test_every_tool_file_makes_its_tools_and_begins_with_its_command(path: Path) -> None:
+    check_tools(str(path))
+    assert path.name in path.read_text().splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "message"),
+    [
+        ("tools:", "tool:", "lacks 'tools'"),
+        ("PythonInterpreter", "PythonInterpretter", "no class .*PythonInterpretter"),
+        ("timeout_s:", "timeoutt_s:", "unknown config key 'timeoutt_s'; the keys are"),
+        ("    config:", "    konfig:", "unknown key 'konfig' in a tool; its keys are class_name, config"),
+        ("description: Run", "descripton: Run", "unknown key 'descripton' in tool_schema.function"),
+        ("type: native", "type: mcp", "config.type='mcp': verl has 'native' only"),
+        ("type: object", "kind: object", r"tool_schema.function.parameters.type: Field required"),
+        ("timeout_s: ", "timeout_s: soon # ", "refuses its config: could not convert string to float"),
+    ],
+)
+def test_what_is_wrong_in_a_tool_file_is_named(right: str, wrong: str, message: str, tmp_path: Path) -> None:
+    assert right in INTERPRETER
+    path = tmp_path / "tools.yaml"
+    path.write_text(INTERPRETER.replace(right, wrong))
+    with pytest.raises(ConfigError, match=rf"TOOLS: .*tools.yaml: .*{message}") as caught:
+        check_tools(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_tool_without_schema_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text("tools:\n  - class_name: a.b.C\n    config: {type: native}\n")
+    with pytest.raises(ConfigError, match="lacks 'tool_schema'"):
+        check_tools(str(path))
+
+
+def test_two_tools_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(INTERPRETER + INTERPRETER.split("tools:\n")[1])
+    with pytest.raises(ConfigError, match="two tools are named 'python_interpreter'"):
+        check_tools(str(path))
+
+
+def test_the_check_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    check_tools(str(TOOL_FILES[0]))
+    assert capfd.readouterr().out == ""
