@@ -55,7 +55,7 @@ def train(out: Path, dump: Path) -> None:
     from verl_coder.trainer.plan import TrainRequest, make_plan
 
     here = str(Path(__file__).resolve().parent)
-    os.environ["PYTHONPATH"] = os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+    os.environ["PYTHONPATH"] = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), here])
     os.environ[DUMP] = str(dump)
     overrides = (
         "trainer.total_training_steps=2",
