@@ -11,6 +11,8 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 # ruff: noqa: E501 - a table of programs
 
 PROGRAMS = [
+    "import os\nwhile True:\n    try:\n        if os.fork() == 0: os.setsid()\n    except OSError: pass",
+    "import subprocess, time\nsubprocess.Popen(['sleep', '77'], start_new_session=True)\ntime.sleep(0.05)",
     "print(1)",
     "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(77)\n    os._exit(0)",
     "import os\nfor n in range(200):\n    open(f'f{n}', 'w').close()\nos.makedirs('a/b/c')\nos.chmod('a', 0)\nos.chmod('.', 0)",

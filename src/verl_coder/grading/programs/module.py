@@ -115,7 +115,8 @@ def _run_under_pytest(judge: "Judge", source: str) -> None:
         "-c",
         "/dev/null",
     ]
-    pytest.main([*options, "--rootdir=.", "--assert=plain", "test_solution.py"], plugins=[plugin])
+    options += ["--rootdir=.", "--confcutdir=.", "--assert=plain"]
+    pytest.main([*options, "test_solution.py"], plugins=[plugin])
     if not judge.status and judge.load_error is None:
         judge.load_error = {"status": "e", "message": plugin.collect_error or "no test was collected"}
     judge.spec["total"] = max(judge.spec["total"] if not plugin.collected else 0, plugin.collected)

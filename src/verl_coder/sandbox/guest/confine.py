@@ -87,6 +87,8 @@ class Confinement:
             # Nothing else would end the program if this keeper were killed.
             death = linux.prepared_prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
             calls.append((death, "prctl PR_SET_PDEATHSIG"))
+            if config.seccomp_filter:
+                calls.append((seccomp.prepared_install(seccomp.build_group_filter()), "seccomp"))
         if self._ruleset >= 0:
             calls.append((landlock.prepared_restrict(self._ruleset), "landlock_restrict_self"))
         return calls

@@ -72,6 +72,8 @@ class Keeper:
     # ---- in the program's process
 
     def _become_program(self) -> None:
+        if not self.namespaced:
+            os.setpgid(0, 0)
         self._confine_program()
         self.status.detach()
         program.start(self.control, self.main_file)
@@ -106,6 +108,9 @@ class Keeper:
                 leftovers.reap_orphans(os.getpid(), child)
         self.poll.unregister(pidfd)
         os.close(pidfd)
+        if not self.namespaced:
+            # While its id is still taken, and all at once: descendants that fork on cannot outrun it.
+            leftovers.kill_group(child)
         _, status, usage = os.wait4(child, 0)
         # Orphans come to pid 1, or to the subreaper.
         if self.children < 0 or os.pread(self.children, 16, 0):
@@ -162,6 +167,8 @@ class Keeper:
 
     def _kill_all(self, child: int | None) -> None:
         """Kill every process of the slot; with `child` None also reap them all."""
+        if child is not None and not self.namespaced:
+            leftovers.kill_group(child)
         leftovers.kill_below(reap=child is None, own_namespace=self.namespaced)
 
     def _memory_in_use(self, child: int) -> int:

@@ -40,6 +40,12 @@ def kill_below(*, reap: bool, own_namespace: bool) -> None:
             pass
 
 
+def kill_group(pid: int) -> None:
+    """Kill the process group that a program leads."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def has_children() -> bool:
     """Every process of the slot is a child in the end: orphans come to this subreaper."""
     try:

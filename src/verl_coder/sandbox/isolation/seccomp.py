@@ -4,7 +4,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from verl_coder.sandbox.isolation import linux
 
@@ -175,12 +175,44 @@ def _search(denied: Sequence[int]) -> list[bytes]:
     return [struct.pack("=HBBI", _JGE, len(low), 0, denied[middle]), *low, *high]
 
 
+def build_group_filter() -> bytes:
+    """The BPF program under which setsid(2) and setpgid(2) do nothing: all descendants stay in one process group.
+
+    So they can be killed at once, however fast they fork, where no pid namespace does it.
+    """
+    column, architecture = _ARCHITECTURES[os.uname().machine]
+    numbers = ((112, 157)[column], (109, 154)[column])
+    lines = [
+        (_LOAD, 0, 0, _ARCHITECTURE),
+        (_JEQ, 1, 0, architecture),
+        (_RETURN, 0, 0, _KILL),
+        (_LOAD, 0, 0, _NUMBER),
+        (_JEQ, 2, 0, numbers[0]),
+        (_JEQ, 1, 0, numbers[1]),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _ERRNO | 0),
+    ]
+    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+
+
 class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p)]
 
 
 def install(program: bytes) -> None:
     """Install for this process and its future children; needs no_new_privs."""
+    if prepared_install(program)() < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"seccomp: {os.strerror(error)}")
+
+
+def prepared_install(program: bytes) -> Callable[[], int]:
+    """The call that installs it, for a fresh process: -1 and errno on failure."""
     buffer = ctypes.create_string_buffer(program, len(program))
     value = _Program(len(program) // 8, ctypes.cast(buffer, ctypes.c_void_p))
-    linux.syscall(linux.SYS_SECCOMP, 1, 0, ctypes.byref(value))
+    call = linux.prepared_syscall(linux.SYS_SECCOMP, 1, 0, ctypes.addressof(value))
+
+    def perform(_kept_alive: object = (buffer, value)) -> int:
+        return call()
+
+    return perform
