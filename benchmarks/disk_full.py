@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--full-s", type=float, default=20.0)
     options = parser.parse_args()
-    with small_disk() as disk:
-        result = measure(disk, options.steps, options.full_s)
+    with small_disk() as disk, tempfile.TemporaryDirectory() as terminals:
+        result = measure(disk, Path(terminals), options.steps, options.full_s)
     print(json.dumps(result), flush=True)
     sys.exit(bool(result["failures"]))
 
@@ -51,9 +51,9 @@ def small_disk() -> Iterator[Path]:
             subprocess.run(["umount", "-l", folder], check=True)
 
 
-def measure(disk: Path, steps: int, full_s: float) -> dict[str, object]:
+def measure(disk: Path, terminals: Path, steps: int, full_s: float) -> dict[str, object]:
     """The run, and what it left."""
-    run, failures = SmallRun(disk / "run", steps, ["verl_coder.wandb=offline"]), []
+    run, failures = SmallRun(disk / "run", steps, ["verl_coder.wandb=offline"], terminals=terminals), []
     process = run.start()
     checkpoints = run.run_dir.checkpoints
     while process.poll() is None and run.run_dir.checkpoint_step() < 2:

@@ -19,9 +19,16 @@ class SmallRun:
     """The command of one run, to be started again and again."""
 
     def __init__(
-        self, out: Path, steps: int, overrides: Sequence[str] = (), *, recipe: str = "tiny_cpu", seed: int = 0
+        self,
+        out: Path,
+        steps: int,
+        overrides: Sequence[str] = (),
+        *,
+        recipe: str = "tiny_cpu",
+        seed: int = 0,
+        terminals: Path | None = None,
     ) -> None:
-        self.run_dir, self._starts = RunDir(out), 0
+        self.run_dir, self._starts, self._terminals = RunDir(out), 0, terminals or out.parent
         self._command = [
             *(sys.executable, "-m", "verl_coder.cli", "train", "--recipe", recipe),
             *("--out", str(out), "--seed", str(seed)),
@@ -45,7 +52,7 @@ class SmallRun:
 
     @property
     def _terminal(self) -> Path:
-        return self.run_dir.path.with_name(f"{self.run_dir.path.name}_start{self._starts}.txt")
+        return self._terminals / f"{self.run_dir.path.name}_start{self._starts}.txt"
 
     def start(self, **environment: str) -> subprocess.Popen[bytes]:
         """One more start, in a process group of its own."""

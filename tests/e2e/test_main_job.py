@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 def test_an_interrupt_stops_the_run_and_says_how_to_go_on(training_run: TrainingRun) -> None:
     assert training_run.first_status == 130
-    assert "the same command goes on after step 2" in training_run.first_output
+    assert "the same command goes on after step 1" in training_run.first_output
 
 
 def test_an_interrupt_leaves_no_process(training_run: TrainingRun) -> None:
@@ -24,7 +24,7 @@ def test_an_interrupt_leaves_no_process(training_run: TrainingRun) -> None:
 
 def test_the_next_start_resumes_and_ends_well(training_run: TrainingRun) -> None:
     assert training_run.second_status == 0
-    assert "after step 2" in training_run.second_output
+    assert "after step 1" in training_run.second_output
 
 
 def test_metrics_have_every_step_once(training_run: TrainingRun) -> None:

@@ -12,7 +12,7 @@ import psutil
 from verl_coder.paths import repository_root
 from verl_coder.trainer.run_dir import RunDir
 
-STEPS = 4
+STEPS = 3
 _OVERRIDES = (
     f"trainer.total_training_steps={STEPS}",
     "trainer.save_freq=1",
@@ -86,13 +86,13 @@ def _interrupt_after_step(
 
 
 def run_interrupt_and_resume(out: Path) -> TrainingRun:
-    """Start, interrupt after step 2, start again to the end, start a third time."""
+    """Start, interrupt after step 1, start again to the end, start a third time."""
     command, environment = _command(out)
     run_dir = RunDir(out)
     first = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    _interrupt_after_step(first, run_dir, 2, timeout_s=300)
+    _interrupt_after_step(first, run_dir, 1, timeout_s=300)
     first_output, _ = first.communicate(timeout=120)
     left = _processes_of(out)
     outputs = []

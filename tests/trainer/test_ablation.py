@@ -18,7 +18,7 @@ from verl_coder.trainer.ablation import (
 from verl_coder.trainer.recipe import compose, find_recipe
 
 
-def _finish(out: Path, arm: str, seed: int, after: float) -> None:
+def _finish(out: Path, arm: str, seed: int, after: float | None) -> None:
     folder = run_folder(out, arm, seed)
     folder.mkdir(parents=True)
     summary = {
@@ -40,6 +40,12 @@ def test_the_table_has_the_base_and_every_finished_arm(tmp_path: Path) -> None:
     assert "| grpo | 2 | 0.710 ± 0.127 | 1.00 ± 0.00 | 4.0 ± 0.0 |" in text
     assert "| all | 1 | 0.900 | 1.00 | 4.0 |" in text
     assert "grpo_self" not in text
+
+
+def test_a_run_that_was_not_evaluated_is_named(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, None)
+    with pytest.raises(ConfigError, match=r"grpo-seed0/summary\.json: the run was not evaluated"):
+        collect(tmp_path, ["grpo"])
 
 
 def test_an_arm_whose_name_begins_like_another_is_not_counted_as_it(tmp_path: Path) -> None:

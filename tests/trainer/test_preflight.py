@@ -102,7 +102,7 @@ def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: st
         ("trainer.resume_mode=disable", r"trainer\.resume_mode=disable"),
         ("trainer.del_local_ckpt_after_load=true", "del_local_ckpt_after_load"),
         ("trainer.default_local_dir=/elsewhere", r"trainer\.default_local_dir=/elsewhere"),
-        ("+actor_rollout_ref.actor.checkpoint.async_save=true", "async_save"),
+        ("actor_rollout_ref.actor.checkpoint.async_save=true", "async_save"),
     ],
 )
 def test_settings_that_would_undo_our_checkpoints_are_refused(

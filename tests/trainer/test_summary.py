@@ -11,7 +11,7 @@ from verl_coder.trainer.launch import reason_in_log
 from verl_coder.trainer.progress import step_line
 from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.settings import Settings
-from verl_coder.trainer.summary import build_summary
+from verl_coder.trainer.summary import build_summary, summary_table
 
 _SETTINGS = Settings(run_name="r", out="o", recipe="tiny_cpu", seed=1)
 
@@ -50,6 +50,13 @@ def test_the_phases_add_up_to_the_wall_time(tmp_path: Path) -> None:
 def test_a_run_without_steps_has_no_summary(tmp_path: Path) -> None:
     with pytest.raises(VerlCoderError, match="did not train"):
         build_summary(_run(tmp_path, [(0, _evaluation(0.5, 0.2))]), _SETTINGS)
+
+
+def test_a_run_that_was_never_evaluated_has_a_summary_without_pass_rates(tmp_path: Path) -> None:
+    summary = build_summary(_run(tmp_path, [(1, _step(4))]), _SETTINGS)
+    assert summary["pass_at_1"] == {"before": None, "after": None}
+    cells = [list(column.cells) for column in summary_table(summary).columns]
+    assert cells[2][:2] == ["not evaluated", "not evaluated"]
 
 
 def test_the_picture_is_drawn(tmp_path: Path) -> None:

@@ -67,6 +67,10 @@ def collect(out: Path, arms: Sequence[str]) -> list[ArmResult]:
     for arm in arms:
         for path in sorted(out.glob(f"{arm}-seed*/summary.json")):
             summary = json.loads(path.read_text())
+            if summary["pass_at_1"]["after"] is None:
+                raise ConfigError(
+                    f"{path}: the run was not evaluated (trainer.test_freq): remove it, and run it again"
+                )
             results.append(
                 ArmResult(
                     arm=arm,

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omegaconf import OmegaConf, open_dict
@@ -204,9 +204,9 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         with uploader, _sandbox(plan) as (url, keep), RunProgress(run_dir, console, total) as progress:
 
             def on_poll() -> None:
-                progress.poll()
-                wall.poll()
-                memory.poll()
+                for poll in (progress.poll, wall.poll, memory.poll):
+                    with suppress(OSError):  # the terminal may be a file on a full disk
+                        poll()
 
             status = run_supervised(
                 [sys.executable, "-m", "verl_coder.trainer.worker", str(run_dir.config)],

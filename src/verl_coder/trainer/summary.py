@@ -31,9 +31,10 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     records = run_dir.read_metrics()
     evaluations = [(r["step"], r["data"]) for r in records if pass_rate(r["data"]) is not None]
     steps = [r for r in records if "timing_s/step" in r["data"]]
-    if not evaluations or not steps:
-        raise VerlCoderError(f"{run_dir.metrics} holds no evaluation or no step: the run did not train")
-    first, last = evaluations[0][1], evaluations[-1][1]
+    if not steps:
+        raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
+    # A run with trainer.val_before_train=false and trainer.test_freq=-1 is never evaluated.
+    first, last = (evaluations[0][1], evaluations[-1][1]) if evaluations else ({}, {})
     timing = {
         name: value
         for path in (run_dir.timing, run_dir.wall)
@@ -51,10 +52,10 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
         "wall_s": round(timing.get("wall_s", 0.0), 1),
         "peak_memory_gib": round(timing.get("peak_memory_bytes", 0) / 2**30, 2),
         "step_s": round(sum(r["data"]["timing_s/step"] for r in steps) / len(steps), 3),
-        "pass_at_1": {"before": round(pass_rate(first) or 0.0, 4), "after": round(pass_rate(last) or 0.0, 4)},
+        "pass_at_1": {"before": _rounded(pass_rate(first)), "after": _rounded(pass_rate(last))},
         "tool_calls_per_problem": {
-            "before": round(first.get("val-aux/tool_calls/mean", 0.0), 4),
-            "after": round(last.get("val-aux/tool_calls/mean", 0.0), 4),
+            "before": _rounded(first.get("val-aux/tool_calls/mean")),
+            "after": _rounded(last.get("val-aux/tool_calls/mean")),
         },
         "reward": {
             "first": round(steps[0]["data"].get("critic/score/mean", 0.0), 4),
@@ -66,6 +67,10 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
         "report": str(run_dir.curve),
         "checkpoint": str(run_dir.checkpoints / f"global_step_{run_dir.checkpoint_step()}"),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def write_summary(run_dir: RunDir, summary: dict[str, Any]) -> None:
@@ -81,8 +86,8 @@ def summary_table(summary: dict[str, Any]) -> Any:
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
     pass_at_1, calls = summary["pass_at_1"], summary["tool_calls_per_problem"]
-    table.add_row("held-out pass@1 (greedy)", f"{pass_at_1['before']:.3f}", f"{pass_at_1['after']:.3f}")
-    table.add_row("tool calls per problem", f"{calls['before']:.2f}", f"{calls['after']:.2f}")
+    table.add_row("held-out pass@1 (greedy)", *(_cell(pass_at_1[when], 3) for when in ("before", "after")))
+    table.add_row("tool calls per problem", *(_cell(calls[when], 2) for when in ("before", "after")))
     reward = summary["reward"]
     table.add_row("training reward, first and last step", f"{reward['first']:.3f}", f"{reward['last']:.3f}")
     table.add_section()
@@ -91,3 +96,7 @@ def summary_table(summary: dict[str, Any]) -> Any:
     table.add_row("seconds: all", "", f"{summary['wall_s']:.1f}", end_section=True)
     table.add_row("peak memory, GiB", "", f"{summary['peak_memory_gib']:.1f}")
     return table
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "not evaluated" if value is None else f"{value:.{digits}f}"
