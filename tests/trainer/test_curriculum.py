@@ -46,7 +46,8 @@ def test_a_stuck_stage_is_left_with_a_warning() -> None:
     c.observe(5, {0: 0.3})
     assert all(c.step_done(step) is None for step in range(1, 10))
     warning = c.step_done(10)
-    assert warning is not None and "0.300" in warning and "max_steps=10" in warning
+    assert warning is not None and "max_steps=10" in warning
+    assert "only 0 of 2 evaluations in a row reached its threshold 0.8 (the last one: 0.300)" in warning
     assert (c.stage, c.forced) == (1, 1)
     assert c.step_done(19) is None and c.step_done(20) is not None
 

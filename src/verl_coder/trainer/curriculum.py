@@ -147,12 +147,17 @@ class Curriculum:
         if self.last or step - self.entered_after < self.settings.max_steps:
             return None
         name, rate, threshold = self.current.name, self.rates.get(self.current.name), self.current.threshold
+        seen = (
+            "it was never evaluated"
+            if rate is None
+            else f"only {self.passed} of {self.settings.evaluations} evaluations in a row reached its threshold "
+            f"{threshold} (the last one: {rate:.3f})"
+        )
         self.forced += 1
         self._advance(step)
-        seen = "was never evaluated" if rate is None else f"has a held-out pass rate of {rate:.3f}"
         return (
-            f"curriculum: {name} left after step {step} although it {seen} (threshold {threshold}): it took "
-            f"max_steps={self.settings.max_steps}; now {self.current.name}"
+            f"curriculum: {name} left after step {step}, its max_steps={self.settings.max_steps}, although {seen}; "
+            f"now {self.current.name}"
         )
 
     def _advance(self, step: int) -> None:
