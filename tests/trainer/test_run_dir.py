@@ -50,7 +50,9 @@ def test_a_half_written_checkpoint_is_named(tmp_path: Path) -> None:
         run_dir.checkpoint_step()
 
 
-@pytest.mark.parametrize(("hidden", "lora_rank", "key"), [(64, 0, "shapes in config.json"), (32, 8, "lora_rank")])
+@pytest.mark.parametrize(
+    ("hidden", "lora_rank", "key"), [(64, 0, "shapes in config.json"), (32, 8, "lora_rank")]
+)
 def test_a_checkpoint_of_another_shape_is_refused(
     tmp_path: Path, hidden: int, lora_rank: int, key: str
 ) -> None:
