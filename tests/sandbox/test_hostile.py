@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
+import verl_coder
 from verl_coder.sandbox import RunRequest, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -46,10 +48,17 @@ DENIED = {
         "except OSError:\n    pass\nelse:\n    raise SystemExit('connected')"
     ),
     "host_files": (
-        "import os\nfor path in ('/etc/shadow', '/root', '/home', '/work', '/proc/1/mem', '/proc/1/environ'):\n"
+        f"import os, sys\nneeded = [sys.prefix, sys.base_prefix, {str(Path(verl_coder.__file__).parent)!r}]\n"
+        "def look(path):\n"
+        "    if path in needed:\n        return\n"
         "    try:\n        found = os.listdir(path) if os.path.isdir(path) else open(path).read(1)\n"
-        "    except OSError:\n        continue\n"
-        "    assert isinstance(found, list) and len(found) <= 1, (path, found)"
+        "    except OSError:\n        return\n"
+        "    assert isinstance(found, list), path\n"
+        "    for name in found:\n"
+        "        inner = os.path.join(path, name)\n"
+        "        assert any((place + '/').startswith(inner + '/') for place in needed), inner\n"
+        "        look(inner)\n"
+        "for path in ('/etc/shadow', '/root', '/home', '/work', '/proc/1/mem', '/proc/1/environ'):\n    look(path)"
     ),
     "write_system": (
         "try:\n    open('/usr/evil', 'w')\nexcept OSError:\n    pass\nelse:\n    raise SystemExit('written')"

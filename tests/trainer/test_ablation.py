@@ -16,6 +16,7 @@ from verl_coder.trainer.ablation import (
     table_rows,
 )
 from verl_coder.trainer.recipe import compose, find_recipe
+from verl_coder.trainer.settings import parse_settings
 
 
 def _finish(out: Path, arm: str, seed: int, after: float | None) -> None:
@@ -63,8 +64,8 @@ def test_every_arm_of_the_recipe_composes() -> None:
     folder = find_recipe("ablation")
     arms = read_arms(folder)
     assert set(arms) == {"sft", "grpo", "grpo_teacher", "grpo_self", "all"}
-    everything = compose(folder, arms["all"])
-    assert everything.verl_coder.losses.beta > 0 and everything.verl_coder.losses.gamma > 0
+    losses = parse_settings(compose(folder, arms["all"]).verl_coder).composite.losses
+    assert losses.beta.value(1) > 0 and losses.gamma.value(1) > 0
 
 
 def test_an_unknown_arm_is_named() -> None:
