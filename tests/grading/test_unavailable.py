@@ -5,6 +5,8 @@ import contextlib
 import os
 import signal
 
+from process_tree import leaves_below
+
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading import grade
 from verl_coder.problems import FunctionCase, FunctionTests
@@ -69,20 +71,6 @@ def test_programs_killed_by_a_stranger_give_no_wrong_verdict():
 
     outcomes = [(report.outcome, report.explain()) for report in asyncio.run(work())]
     assert {outcome for outcome, _ in outcomes} <= {"passed", "sandbox_unavailable"}, outcomes
-
-
-def leaves_below(server):
-    """Processes of programs: those below the server that have no child."""
-    children = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
-            children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
-    found, waiting = [], [server]
-    while waiting:
-        more = children.get(waiting.pop(), [])
-        found += [pid for pid in more if pid not in children]
-        waiting += more
-    return found
 
 
 class Scripted:

@@ -10,42 +10,22 @@ import sys
 import time
 
 import pytest
+from process_tree import children_by_parent, processes_below
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import RunRequest, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
-
-
-def _children() -> dict[int, list[int]]:
-    children: dict[int, list[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
-            children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
-    return children
-
-
-def _below(pid: int) -> list[int]:
-    """All descendants of a process, seen from here."""
-    children = _children()
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        more = children.get(waiting.pop(), [])
-        found += more
-        waiting += more
-    return found
-
 
 KINDS = {"lean": b"\0lean\0", "full": b"\0full\0"}
 
 
 def _of_kind(server: int, kind: str) -> list[int]:
     """Processes of a server: one `zygote`, all `slots` (keepers and programs), or the `programs` alone."""
-    children = _children()
+    children = children_by_parent()
     zygotes = {pid: _command_line(pid) for pid in children.get(server, [])}
     if kind in KINDS:
         return [pid for pid, command in zygotes.items() if KINDS[kind] in command]
-    slots = [pid for pid in _below(server) if pid not in zygotes]
+    slots = [pid for pid in processes_below(server) if pid not in zygotes]
     return slots if kind == "slots" else [pid for pid in slots if pid not in children]
 
 
@@ -55,22 +35,23 @@ def _command_line(pid: int) -> bytes:
     return b""
 
 
+async def _one(client: SandboxClient, number: int, imports: str = "") -> None:
+    """A program that prints its number: the right answer or none."""
+    code = f"{imports}import time\ntime.sleep(0.05)\nprint({number})"
+    try:
+        response = await client.run_code(RunRequest(code=code, run_timeout=20))
+    except SandboxUnavailableError:
+        return
+    assert response.run_result is not None
+    assert (response.status, response.run_result.stdout) == ("Success", f"{number}\n")
+
+
 @pytest.mark.parametrize("kind", ["lean", "full", "slots", "programs"])
 async def test_killing_every_process_of_a_kind_never_gives_a_wrong_verdict(
     protected_mode: str, kind: str
 ) -> None:
     with EmbeddedSandbox(isolation=protected_mode) as sandbox:
         client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
-
-        async def one(number: int) -> None:
-            heavy = "import numpy\n" if number % 4 == 0 else ""
-            code = f"{heavy}import time\ntime.sleep(0.05)\nprint({number})"
-            try:
-                response = await client.run_code(RunRequest(code=code, run_timeout=20))
-            except SandboxUnavailableError:
-                return
-            assert response.run_result is not None
-            assert (response.status, response.run_result.stdout) == ("Success", f"{number}\n")
 
         async def killer() -> None:
             for _ in range(2):
@@ -79,7 +60,9 @@ async def test_killing_every_process_of_a_kind_never_gives_a_wrong_verdict(
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
 
-        await asyncio.gather(killer(), *(one(number) for number in range(40)))
+        await asyncio.gather(
+            killer(), *(_one(client, n, "import numpy\n" if n % 4 == 0 else "") for n in range(40))
+        )
         for _ in range(4):
             response = await client.run_code(RunRequest(code="import numpy\nprint('alive')", run_timeout=20))
             assert response.status == "Success", response
@@ -91,22 +74,13 @@ async def test_killing_any_process_below_the_server_never_gives_a_wrong_verdict(
     with EmbeddedSandbox() as sandbox:
         client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
 
-        async def one(number: int) -> None:
-            code = f"import time\ntime.sleep(0.05)\nprint({number})"
-            try:
-                response = await client.run_code(RunRequest(code=code, run_timeout=20))
-            except SandboxUnavailableError:
-                return
-            assert response.run_result is not None
-            assert (response.status, response.run_result.stdout) == ("Success", f"{number}\n")
-
         async def killer() -> None:
             for _ in range(12):
                 await asyncio.sleep(0.1)
                 with contextlib.suppress(ProcessLookupError, IndexError):
-                    os.kill(chooser.choice(_below(sandbox.pid)), signal.SIGKILL)
+                    os.kill(chooser.choice(processes_below(sandbox.pid)), signal.SIGKILL)
 
-        await asyncio.gather(killer(), *(one(number) for number in range(120)))
+        await asyncio.gather(killer(), *(_one(client, n) for n in range(120)))
         assert (await client.run_code(RunRequest(code="print('alive')", run_timeout=20))).status == "Success"
         await client.aclose()
 
@@ -117,7 +91,7 @@ async def test_a_killed_server_is_unavailable_and_its_processes_end() -> None:
     client = SandboxClient(sandbox.url, max_attempts=2, max_backoff_s=0.05)
     running = asyncio.ensure_future(client.run_code(RunRequest(code="while True: pass", run_timeout=30)))
     await asyncio.sleep(0.3)
-    below = _below(sandbox.pid)
+    below = processes_below(sandbox.pid)
     os.kill(sandbox.pid, signal.SIGKILL)
     with pytest.raises(SandboxUnavailableError):
         await running
@@ -149,7 +123,7 @@ def test_a_server_whose_parent_is_killed_leaves_nothing() -> None:
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())
-    below = [pid, *_below(pid)]
+    below = [pid, *processes_below(pid)]
     assert len(below) > 3
     parent.kill()
     parent.wait()

@@ -5,6 +5,8 @@ import contextlib
 import os
 from collections import Counter
 
+from process_tree import processes_below
+
 from verl_coder.sandbox import RunRequest, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -25,21 +27,11 @@ PROGRAMS = [
 ]
 
 
-def _children() -> dict[int, list[int]]:
-    found: dict[int, list[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{name}/stat") as file:
-            found.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
-    return found
-
-
 def census(server: int) -> Counter[str]:
     """Processes of a server, their descriptors, the mounts and the files that they see as theirs."""
-    children, waiting, count = _children(), [server], Counter[str]()
+    count = Counter[str]()
     own = os.stat("/tmp").st_dev
-    while waiting:
-        pid = waiting.pop()
-        waiting += children.get(pid, [])
+    for pid in (server, *processes_below(server)):
         count["processes"] += 1
         with contextlib.suppress(OSError):
             count["descriptors"] += len(os.listdir(f"/proc/{pid}/fd"))

@@ -1,6 +1,5 @@
 """Which agent loops there are, and whether the rows of a run name one of them: known before Ray starts."""
 
-import importlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.importing import load_class
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
 """What verl registers itself."""
@@ -48,13 +48,10 @@ def _load(path: Path) -> set[str]:
             f"agent_loop_config_path: {path}: {reason}; give a list of name, _target_"
         ) from error
     for name, target in entries:
-        module, _, class_name = target.rpartition(".")
         try:
-            found = hasattr(importlib.import_module(module), class_name)
-        except (ImportError, ValueError):
-            found = False
-        if not found:
-            raise ConfigError(f"agent_loop_config_path: {path}: no class {target} for {name!r}")
+            load_class(target)
+        except ConfigError as error:
+            raise ConfigError(f"agent_loop_config_path: {path}: no class {target} for {name!r}") from error
     return {name for name, _ in entries}
 
 

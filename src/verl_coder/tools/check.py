@@ -1,7 +1,6 @@
 """Check of a tool YAML before a run: verl reads it in the agent loop's workers, minutes later."""
 
 import contextlib
-import importlib
 import io
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from verl.tools.schemas import OpenAIFunctionSchema, OpenAIFunctionToolSchema
 
 from verl_coder.errors import ConfigError
+from verl_coder.importing import load_class
 
 _TOOL_KEYS = ("class_name", "config", "tool_schema")
 
@@ -46,7 +46,7 @@ def _check_tool(entry: Mapping[str, Any]) -> str:
     _refuse_unknown(schema["function"], OpenAIFunctionSchema.model_fields, "tool_schema.function")
     if config.get("type") != "native":
         raise ConfigError(f"config.type={config.get('type')!r}: verl has 'native' only")
-    tool_class = _load(str(entry["class_name"]))
+    tool_class = load_class(str(entry["class_name"]))
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # verl's base class prints the schema
             tool_class(config=dict(config), tool_schema=OpenAIFunctionToolSchema.model_validate(schema))
@@ -59,14 +59,6 @@ def _check_tool(entry: Mapping[str, Any]) -> str:
     except Exception as error:
         raise ConfigError(f"{entry['class_name']} refuses its config: {error}") from error
     return name
-
-
-def _load(class_name: str) -> Any:
-    module, _, name = class_name.rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"no class {class_name} ({error})") from error
 
 
 def _refuse_unknown(section: Mapping[str, Any], known: Collection[str], place: str) -> None:
