@@ -4,31 +4,17 @@ import contextlib
 import glob
 import os
 
-
-def _children() -> dict[int, set[int]]:
-    children: dict[int, set[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with contextlib.suppress(OSError, ValueError):
-            with open(f"/proc/{name}/stat") as file:
-                children.setdefault(int(file.read().rpartition(")")[2].split()[1]), set()).add(int(name))
-    return children
+import psutil
 
 
 def processes_below(pid: int) -> set[int]:
     """A process and all its descendants."""
-    children = _children()
-    below, waiting = {pid}, [pid]
-    while waiting:
-        more = children.get(waiting.pop(), set())
-        below |= more
-        waiting += more
-    return below
+    return {pid, *(process.pid for process in psutil.Process(pid).children(recursive=True))}
 
 
 def slots(pid: int) -> set[int]:
     """The keepers of a server's slots: children of its zygotes."""
-    children = _children()
-    return {keeper for zygote in children.get(pid, set()) for keeper in children.get(zygote, set())}
+    return {keeper.pid for zygote in psutil.Process(pid).children() for keeper in zygote.children()}
 
 
 def cpu_seconds(pid: int) -> float:
