@@ -41,3 +41,8 @@ def test_vllm_loads_our_plugin_and_only_the_cpu_platform_changes_how_it_waits() 
     )
     assert _python(code) == "True"
     assert _python(code, VERL_PLATFORM="cpu") == "False"
+
+
+def test_every_process_that_imports_verl_names_the_sockets_of_its_run() -> None:
+    code = "import verl, zmq; print(hasattr(zmq.Socket.bind, 'verl_coder_original'))"
+    assert _python(code) == "True"

@@ -2,6 +2,9 @@
 
 import os
 
+RUN_MARKER = "VERL_CODER_RUN"
+"""Names the run's folder in the environment of all its processes."""
+
 CPU_ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",
     # verl registers its FSDP engine for cuda and npu only; the engine itself is device-agnostic.

@@ -1,4 +1,4 @@
-"""Named shared memory that a run's processes leave behind: vLLM's queues, which nobody unlinks after a kill."""
+"""Named shared memory that nobody unlinks after a kill of a run's processes: vLLM's queues, verl's weights."""
 
 import json
 import re
@@ -11,8 +11,8 @@ import psutil
 from verl_coder.files import write_atomically
 
 _FOLDER = Path("/dev/shm")
-_MAPPED = re.compile(rb"/dev/shm/(psm_\w+)$", re.M)
-"""Python's own name for `multiprocessing.shared_memory`."""
+_MAPPED = re.compile(rb"/dev/shm/((?:psm|verl_weights)_\w+)$", re.M)
+"""Python's own name for `multiprocessing.shared_memory`, and verl's during a weight sync."""
 _EVERY_S = 10.0
 
 

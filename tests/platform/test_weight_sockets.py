@@ -1,0 +1,73 @@
+"""Two runs on one machine do not take the weight sync's socket from each other."""
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from verl_coder.platform.environment import RUN_MARKER
+from verl_coder.platform.weight_sockets import PREFIX, apply, of_this_run
+
+_ADDRESS = f"{PREFIX}01000000-replica-0-rank-{os.getpid()}.sock"
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A zmq context; `bind` and `connect` are put back afterwards."""
+    for name in ("bind", "connect"):
+        monkeypatch.setattr(zmq.Socket, name, getattr(zmq.Socket, name))
+    apply()
+    with zmq.Context() as made:
+        yield made
+
+
+def _socket(context: Any, kind: int) -> Any:
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.RCVTIMEO, 10_000)
+    socket.setsockopt(zmq.SNDTIMEO, 10_000)
+    return socket
+
+
+def test_each_run_receives_its_own_weights_although_both_use_one_name(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    senders, receivers = {}, {}
+    for run in ("/runs/one", "/runs/two"):
+        monkeypatch.setenv(RUN_MARKER, run)
+        senders[run] = _socket(context, zmq.REQ)
+        senders[run].bind(_ADDRESS)
+    for run in senders:
+        monkeypatch.setenv(RUN_MARKER, run)
+        receivers[run] = _socket(context, zmq.REP)
+        receivers[run].connect(_ADDRESS)
+    for run, sender in senders.items():
+        sender.send_string(run)
+    assert {run: receiver.recv_string() for run, receiver in receivers.items()} == {
+        run: run for run in senders
+    }
+    for socket in (*senders.values(), *receivers.values()):
+        socket.close()
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:5000", "ipc:///tmp/other.sock"])
+def test_other_sockets_keep_their_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(RUN_MARKER, "/runs/one")
+    assert of_this_run(address) == address
+
+
+def test_outside_a_run_verls_name_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(RUN_MARKER, raising=False)
+    assert of_this_run(_ADDRESS) == _ADDRESS
+
+
+def test_both_ends_of_verl_still_use_the_name() -> None:
+    found = importlib.util.find_spec("verl")
+    assert found is not None
+    assert found.origin is not None
+    folder = Path(found.origin).parent / "workers/rollout/vllm_rollout"
+    for name in ("utils.py", "vllm_rollout.py"):
+        assert PREFIX in (folder / name).read_text()
