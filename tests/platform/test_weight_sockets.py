@@ -1,17 +1,18 @@
 """Two runs on one machine do not take the weight sync's socket from each other."""
 
 import importlib.util
-import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 
-from verl_coder.platform.environment import RUN_MARKER
+from verl_coder.platform.environment import SOCKET_FOLDER
 from verl_coder.platform.weight_sockets import PREFIX, apply, of_this_run
 
-_ADDRESS = f"{PREFIX}01000000-replica-0-rank-{os.getpid()}.sock"
+_ADDRESS = f"{PREFIX}01000000-replica-0-rank-0.sock"
 
 
 @pytest.fixture
@@ -36,12 +37,13 @@ def test_each_run_receives_its_own_weights_although_both_use_one_name(
     context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     senders, receivers = {}, {}
-    for run in ("/runs/one", "/runs/two"):
-        monkeypatch.setenv(RUN_MARKER, run)
+    folders = [tempfile.mkdtemp(prefix="vc-") for _ in range(2)]  # a socket's path must be short
+    for run in folders:
+        monkeypatch.setenv(SOCKET_FOLDER, run)
         senders[run] = _socket(context, zmq.REQ)
         senders[run].bind(_ADDRESS)
     for run in senders:
-        monkeypatch.setenv(RUN_MARKER, run)
+        monkeypatch.setenv(SOCKET_FOLDER, run)
         receivers[run] = _socket(context, zmq.REP)
         receivers[run].connect(_ADDRESS)
     for run, sender in senders.items():
@@ -51,16 +53,18 @@ def test_each_run_receives_its_own_weights_although_both_use_one_name(
     }
     for socket in (*senders.values(), *receivers.values()):
         socket.close()
+    for folder in folders:
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:5000", "ipc:///tmp/other.sock"])
 def test_other_sockets_keep_their_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(RUN_MARKER, "/runs/one")
+    monkeypatch.setenv(SOCKET_FOLDER, "/one")
     assert of_this_run(address) == address
 
 
 def test_outside_a_run_verls_name_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(RUN_MARKER, raising=False)
+    monkeypatch.delenv(SOCKET_FOLDER, raising=False)
     assert of_this_run(_ADDRESS) == _ADDRESS
 
 

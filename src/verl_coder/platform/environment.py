@@ -2,8 +2,8 @@
 
 import os
 
-RUN_MARKER = "VERL_CODER_RUN"
-"""Names the run's folder in the environment of all its processes."""
+SOCKET_FOLDER = "VERL_CODER_SOCKETS"
+"""Names a folder of the run's own, in the environment of all its processes."""
 
 CPU_ENVIRONMENT = {
     "VERL_PLATFORM": "cpu",

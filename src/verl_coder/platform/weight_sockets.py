@@ -2,26 +2,28 @@
 
 verl's trainer sends weights to vLLM over `/tmp/rl-colocate-zmq-<Ray job>-replica-<n>-rank-<n>.sock`. Every run that
 starts its own Ray is job 01000000 of it, so two runs on a machine take the socket from each other: one hangs for good,
-or vLLM is given the other's weights. Both ends name the socket through zmq, in every process that imports verl.
+or vLLM is given the other's weights. Here it stands in the run's scratch folder, and goes with it. Both ends name it
+through zmq, in processes that import verl, so both are changed there.
 """
 
-import hashlib
 import os
 from typing import Any
 
 import zmq
 
-from verl_coder.platform.environment import RUN_MARKER
+from verl_coder.platform.environment import SOCKET_FOLDER
 
 PREFIX = "ipc:///tmp/rl-colocate-zmq-"
 
 
 def of_this_run(address: str) -> str:
-    """verl's address with the run's own part in it; any other address, or outside a run, as it is."""
-    run = os.environ.get(RUN_MARKER)
-    if not run or not address.startswith(PREFIX):
-        return address
-    return f"{PREFIX}{hashlib.sha256(run.encode()).hexdigest()[:12]}-{address.removeprefix(PREFIX)}"
+    """verl's address in the run's folder; any other address, or outside a run, as it is."""
+    folder = os.environ.get(SOCKET_FOLDER)
+    return (
+        f"ipc://{folder}/weights-{address.removeprefix(PREFIX)}"
+        if folder and address.startswith(PREFIX)
+        else address
+    )
 
 
 def apply() -> None:

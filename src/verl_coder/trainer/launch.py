@@ -15,7 +15,7 @@ from rich.console import Console
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
 from verl_coder.paths import repository_root
-from verl_coder.platform.environment import CPU_ENVIRONMENT, RUN_MARKER
+from verl_coder.platform.environment import CPU_ENVIRONMENT, SOCKET_FOLDER
 from verl_coder.tracking.sync_state import begin as begin_sync
 from verl_coder.tracking.uploader import WandbUploader
 from verl_coder.trainer.checkpoint_files import clear_saving
@@ -29,6 +29,9 @@ from verl_coder.trainer.shared_memory import SharedMemoryWatch
 from verl_coder.trainer.summary import build_summary, summary_table, write_summary
 from verl_coder.trainer.supervise import Interrupted, end_leftovers, run_supervised
 from verl_coder.trainer.wall_clock import WallClock
+
+RUN_MARKER = "VERL_CODER_RUN"
+"""Environment variable, set to the run's folder in every process of a run."""
 
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
@@ -176,6 +179,7 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
         "VERL_CODER_ROOT": str(repository_root()),
         "TMPDIR": str(scratch),
         "RAY_TMPDIR": str(scratch),
+        SOCKET_FOLDER: str(scratch),
         "PYTHONUNBUFFERED": "1",
         "HYDRA_FULL_ERROR": "1",
     }
