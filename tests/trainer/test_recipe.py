@@ -26,9 +26,19 @@ def test_an_override_reaches_the_configuration() -> None:
     assert compose(find_recipe("tiny_cpu"), ["data.train_batch_size=8"]).data.train_batch_size == 8
 
 
-def test_a_misspelt_override_is_refused_with_its_name() -> None:
-    with pytest.raises(ConfigError, match="train_batch_sise"):
-        compose(find_recipe("tiny_cpu"), ["data.train_batch_sise=8"])
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "data.train_batch_sise=8",
+            r"no setting data\.train_batch_sise; did you mean data\.train_batch_size",
+        ),
+        ("verl_coder.losses.x=1", "no setting verl_coder.losses.x; there are alpha, beta, gamma under"),
+    ],
+)
+def test_a_misspelt_override_is_refused_with_the_right_one(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose(find_recipe("tiny_cpu"), [override])
 
 
 def test_a_misspelt_key_in_a_recipe_is_refused_with_the_right_one(tmp_path: Path) -> None:

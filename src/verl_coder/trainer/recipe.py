@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from verl_coder.errors import ConfigError
 from verl_coder.paths import repository_root
@@ -51,10 +51,12 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
     with initialize_config_dir(str(folder), version_base=None):
         ours = _hydra_compose("recipe", (), folder.name)
         _check_keys(ours, verl, folder)
-        return _hydra_compose("recipe", overrides, folder.name) if overrides else ours
+        return _hydra_compose("recipe", overrides, folder.name, ours) if overrides else ours
 
 
-def _hydra_compose(name: str, overrides: Sequence[str], place: str) -> DictConfig:
+def _hydra_compose(
+    name: str, overrides: Sequence[str], place: str, ours: DictConfig | None = None
+) -> DictConfig:
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
 
@@ -62,6 +64,15 @@ def _hydra_compose(name: str, overrides: Sequence[str], place: str) -> DictConfi
     try:
         return hydra_compose(name, overrides=[searchpath, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
+        missing = getattr(error.__cause__, "full_key", None)
+        if (
+            ours is not None
+            and isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError)
+            and missing
+        ):
+            close = _closest(missing, ours)
+            hint = f"did you mean {close}?" if close else f"there are {_siblings(missing, ours)}"
+            raise ConfigError(f"{place}: no setting {missing}; {hint}") from error
         cause = str(error.__cause__ or error).strip().splitlines()
         raise ConfigError(f"{place}: {' '.join(cause[:2])}") from error
 
@@ -102,6 +113,16 @@ def _target_fields(node: Any) -> set[str]:
 
     cls = get_class(target)
     return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
+
+
+def _siblings(path: str, config: DictConfig) -> str:
+    """The settings beside `path`, or beside its first part that does not exist."""
+    while path:
+        path = path.rpartition(".")[0]
+        node = OmegaConf.select(config, path) if path else config
+        if isinstance(node, DictConfig):
+            return f"{', '.join(str(key) for key in node)} under {path or 'the top level'}"
+    return "none"
 
 
 def _closest(path: str, verl: DictConfig) -> str | None:
