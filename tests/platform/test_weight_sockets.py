@@ -1,8 +1,8 @@
 """Two runs on one machine do not take the weight sync's socket from each other."""
 
 import importlib.util
-import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ _ADDRESS = f"{PREFIX}01000000-replica-0-rank-0.sock"
 
 
 @pytest.fixture
-def context(monkeypatch: pytest.MonkeyPatch) -> Any:
+def context(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A zmq context; `bind` and `connect` are put back afterwards."""
     for name in ("bind", "connect"):
         monkeypatch.setattr(zmq.Socket, name, getattr(zmq.Socket, name))
@@ -33,11 +33,17 @@ def _socket(context: Any, kind: int) -> Any:
     return socket
 
 
+@pytest.fixture
+def folders() -> Iterator[list[str]]:
+    """Scratch folders of two runs; `tmp_path` is too long for a socket."""
+    with tempfile.TemporaryDirectory(prefix="vc-") as one, tempfile.TemporaryDirectory(prefix="vc-") as two:
+        yield [one, two]
+
+
 def test_each_run_receives_its_own_weights_although_both_use_one_name(
-    context: Any, monkeypatch: pytest.MonkeyPatch
+    context: Any, folders: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     senders, receivers = {}, {}
-    folders = [tempfile.mkdtemp(prefix="vc-") for _ in range(2)]  # a socket's path must be short
     for run in folders:
         monkeypatch.setenv(SOCKET_FOLDER, run)
         senders[run] = _socket(context, zmq.REQ)
@@ -53,8 +59,6 @@ def test_each_run_receives_its_own_weights_although_both_use_one_name(
     }
     for socket in (*senders.values(), *receivers.values()):
         socket.close()
-    for folder in folders:
-        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:5000", "ipc:///tmp/other.sock"])

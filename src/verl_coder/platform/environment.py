@@ -1,4 +1,4 @@
-"""The environment variables that select the CPU platform, in one place."""
+"""The environment variables of the platform: those that select the CPU, in one place, and the run's sockets."""
 
 import os
 

@@ -19,11 +19,9 @@ PREFIX = "ipc:///tmp/rl-colocate-zmq-"
 def of_this_run(address: str) -> str:
     """verl's address in the run's folder; any other address, or outside a run, as it is."""
     folder = os.environ.get(SOCKET_FOLDER)
-    return (
-        f"ipc://{folder}/weights-{address.removeprefix(PREFIX)}"
-        if folder and address.startswith(PREFIX)
-        else address
-    )
+    if not folder or not address.startswith(PREFIX):
+        return address
+    return f"ipc://{folder}/weights-{address.removeprefix(PREFIX)}"
 
 
 def apply() -> None:

@@ -64,17 +64,14 @@ def _hydra_compose(
     try:
         return hydra_compose(name, overrides=[searchpath, *overrides])
     except (HydraException, OmegaConfBaseException) as error:
-        missing = getattr(error.__cause__, "full_key", None)
-        if (
-            ours is not None
-            and isinstance(error.__cause__, ConfigKeyError | ConfigAttributeError)
-            and missing
-        ):
+        cause = error.__cause__
+        if ours is not None and isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+            missing = cause.full_key
             close = _closest(missing, ours)
             hint = f"did you mean {close}?" if close else f"there are {_siblings(missing, ours)}"
             raise ConfigError(f"{place}: no setting {missing}; {hint}") from error
-        cause = str(error.__cause__ or error).strip().splitlines()
-        raise ConfigError(f"{place}: {' '.join(cause[:2])}") from error
+        lines = str(cause or error).strip().splitlines()
+        raise ConfigError(f"{place}: {' '.join(lines[:2])}") from error
 
 
 def _check_keys(ours: DictConfig, verl: DictConfig, folder: Path) -> None:
@@ -125,10 +122,10 @@ def _siblings(path: str, config: DictConfig) -> str:
     return "none"
 
 
-def _closest(path: str, verl: DictConfig) -> str | None:
+def _closest(path: str, config: DictConfig) -> str | None:
     from difflib import get_close_matches
 
     parent, _, key = path.rpartition(".")
-    node = OmegaConf.select(verl, parent) if parent else verl
+    node = OmegaConf.select(config, parent) if parent else config
     matches = get_close_matches(key, [str(k) for k in node], n=1) if isinstance(node, DictConfig) else []
     return f"{parent}.{matches[0]}".lstrip(".") if matches else None
