@@ -31,14 +31,14 @@ select_cpu_platform()
 import torch  # noqa: E402
 from tensordict import TensorDict  # noqa: E402
 
+from verl_coder.launch.plan import TrainRequest, make_plan  # noqa: E402
 from verl_coder.tiny.build import BASE  # noqa: E402
 from verl_coder.tiny.problems import problems  # noqa: E402
 from verl_coder.tiny.traces import write_traces  # noqa: E402
-from verl_coder.trainer.losses import token_weights, weighted_nll  # noqa: E402
-from verl_coder.trainer.mini_batches import Layout  # noqa: E402
-from verl_coder.trainer.plan import TrainRequest, make_plan  # noqa: E402
-from verl_coder.trainer.traces import Trace, TraceRow, rollout_tokenizer  # noqa: E402
-from verl_coder.trainer.verl_loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss  # noqa: E402
+from verl_coder.trainer.composite.layout import Layout  # noqa: E402
+from verl_coder.trainer.composite.losses import token_weights, weighted_nll  # noqa: E402
+from verl_coder.trainer.composite.traces import Trace, TraceRow, rollout_tokenizer  # noqa: E402
+from verl_coder.trainer.composite.verl_loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss  # noqa: E402
 
 BETA, GAMMA = 0.3, 0.1
 Loss = Callable[..., tuple[torch.Tensor, dict[str, Any]]]

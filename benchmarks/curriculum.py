@@ -19,9 +19,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from small_run import BATCH, SmallRun, prompts
 
-from verl_coder.tracking.notices import parse_notices
-from verl_coder.trainer.curriculum import parse_curriculum, stages_of
-from verl_coder.trainer.curriculum_order import CurriculumOrder
+from verl_coder.run.notices import parse_notices
+from verl_coder.trainer.curriculum.order import CurriculumOrder
+from verl_coder.trainer.curriculum.stages import parse_curriculum, stages_of
 
 MAX_STEPS = 4
 

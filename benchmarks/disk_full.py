@@ -20,8 +20,8 @@ from pathlib import Path
 
 from small_run import SmallRun
 
-from verl_coder.tracking.notices import parse_notices
-from verl_coder.trainer.checkpoint_files import is_whole, saved_steps, step_folder
+from verl_coder.run.checkpoint_files import is_whole, saved_steps, step_folder
+from verl_coder.run.notices import parse_notices
 
 DISK_MIB = 400
 

@@ -26,10 +26,10 @@ from pathlib import Path
 import psutil
 from small_run import HELD_OUT, SmallRun, prompts
 
-from verl_coder.trainer.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
-from verl_coder.trainer.launch import RUN_MARKER
-from verl_coder.trainer.run_dir import RunDir
-from verl_coder.trainer.supervise import end_leftovers
+from verl_coder.launch.launch import RUN_MARKER
+from verl_coder.launch.supervise import end_leftovers
+from verl_coder.run.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
+from verl_coder.run.run_dir import RunDir
 
 OVERRIDES = ("data.train_max_samples=48", "verl_coder.wandb=offline")
 """An epoch is six steps, so that resumes cross its end."""

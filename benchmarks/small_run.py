@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from verl_coder.trainer.run_dir import RunDir
-from verl_coder.trainer.summary import pass_rate
+from verl_coder.launch.summary import pass_rate
+from verl_coder.run.run_dir import RunDir
 
 BATCH, HELD_OUT = 8, 48
 """Prompts a step, held-out problems."""

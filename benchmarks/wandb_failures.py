@@ -20,7 +20,7 @@ from pathlib import Path
 
 from small_run import SmallRun
 
-from verl_coder.tracking.sync_state import SyncState
+from verl_coder.run.sync_state import SyncState
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -15,14 +15,14 @@ PARTS = {
     "sandbox": "verl_coder.sandbox.cli",
     "data": "verl_coder.data.cli",
     "tiny": "verl_coder.tiny.cli",
-    "ablation": "verl_coder.trainer.ablation_cli",
-    "wandb": "verl_coder.tracking.cli",
+    "ablation": "verl_coder.launch.ablation_cli",
+    "wandb": "verl_coder.launch.wandb_cli",
 }
 """Sub-commands that are typer apps of their own, by module."""
 
 COMMANDS = {
     "grade": "verl_coder.grading.cli",
-    "export": "verl_coder.trainer.export_cli",
+    "export": "verl_coder.launch.export_cli",
 }
 """Single commands, by the module that holds a function of the same name."""
 
@@ -52,8 +52,8 @@ def train(
 
     if os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None:
         select_cpu_platform()
-    from verl_coder.trainer.launch import start
-    from verl_coder.trainer.plan import TrainRequest, make_plan
+    from verl_coder.launch.launch import start
+    from verl_coder.launch.plan import TrainRequest, make_plan
 
     request = TrainRequest(
         recipe=recipe,
@@ -73,7 +73,7 @@ def train(
 @app.command()
 def status(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> None:
     """Show what a run is doing, its last checkpoint, and what W&B has of it."""
-    from verl_coder.trainer.status import run_status
+    from verl_coder.launch.status import run_status
 
     for name, value in run_status(run).items():
         print(f"{name:>16}  {value}")

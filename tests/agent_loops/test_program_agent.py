@@ -13,12 +13,12 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from verl_coder.agent_loops.program_agent import CLOSE, find_program
 from verl_coder.extraction import extract_code
+from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests
 from verl_coder.prompts import build_prompt
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.tiny.build import BASE
-from verl_coder.trainer.plan import TrainRequest, make_plan
 
 LOGPROB = -0.5
 

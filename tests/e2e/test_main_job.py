@@ -7,8 +7,8 @@ import pytest
 import torch
 from e2e.training_run import STEPS, TrainingRun
 
-from verl_coder.trainer.checkpoint_files import saved_steps
-from verl_coder.trainer.status import run_status
+from verl_coder.launch.status import run_status
+from verl_coder.run.checkpoint_files import saved_steps
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

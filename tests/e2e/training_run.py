@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from verl_coder.paths import repository_root
-from verl_coder.trainer.run_dir import RunDir
+from verl_coder.run.run_dir import RunDir
 
 STEPS = 3
 _OVERRIDES = (

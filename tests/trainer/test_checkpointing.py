@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from trainer.fake_trainer import FakeTrainer, verls_save
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
+from verl_coder.run.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
+from verl_coder.run.run_dir import RunDir
 from verl_coder.trainer import checkpointing
-from verl_coder.trainer.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
-from verl_coder.trainer.run_dir import RunDir
 from verl_coder.trainer.tracking import RunTracking
 
 
@@ -90,7 +90,7 @@ def test_a_full_disk_while_the_checkpoint_is_named_leaves_the_older_one(
             raise OSError(28, "No space left on device")
         path.write_text(text)
 
-    monkeypatch.setattr("verl_coder.trainer.checkpoint_files.write_durably", fails)
+    monkeypatch.setattr("verl_coder.run.checkpoint_files.write_durably", fails)
     trainer.save_now(2)
     assert run_dir.checkpoint_step() == 1 and saved_steps(run_dir.checkpoints) == [1]
 

@@ -14,7 +14,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
 from verl.workers.utils.losses import ppo_loss
 
-from verl_coder.trainer.recipe import compose, find_recipe
+from verl_coder.launch.recipe import compose, find_recipe
 
 LENGTHS = (4, 2)
 ADVANTAGES = (1.0, -1.0)

@@ -11,8 +11,8 @@ import torch
 from trainer.fake_trainer import FakeTrainer, verls_save
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
-from verl_coder.trainer.checkpoint_files import step_folder
-from verl_coder.trainer.run_dir import RunDir
+from verl_coder.run.checkpoint_files import step_folder
+from verl_coder.run.run_dir import RunDir
 from verl_coder.trainer.stopping import StopRequested
 
 

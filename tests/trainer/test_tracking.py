@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from verl_coder.tracking import backup
-from verl_coder.trainer.run_dir import RunDir
+from verl_coder.run import backup
+from verl_coder.run.run_dir import RunDir
 from verl_coder.trainer.tracking import RunTracking
 
 

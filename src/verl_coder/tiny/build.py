@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.sft import SftSettings, run_sft, write_messages
 from verl_coder.tiny.tokenizer import corpus, train_tokenizer
 from verl_coder.tiny.traces import Trace, write_traces
-from verl_coder.trainer.supervise import Interrupted
 
 BASE = Path(__file__).with_name("base")
 """The model shipped with the package."""

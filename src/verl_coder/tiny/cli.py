@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
-from verl_coder.trainer.supervise import Interrupted
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 _DEFAULTS = BuildSettings()

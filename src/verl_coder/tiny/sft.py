@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import VerlCoderError
+from verl_coder.launch.supervise import run_supervised
 from verl_coder.platform.environment import CPU_ENVIRONMENT
 from verl_coder.problems import Message
-from verl_coder.trainer.supervise import run_supervised
 
 MESSAGES_SCHEMA = pa.schema(
     [("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])))]

@@ -1,1 +1,1 @@
-"""The training run: recipe -> checks -> verl's V1 trainer -> metrics, checkpoints, summary."""
+"""Inside Ray: verl's V1 trainers with ours on top."""

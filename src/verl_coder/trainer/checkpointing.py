@@ -11,7 +11,7 @@ from omegaconf import open_dict
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
 from verl_coder.files import write_durably
-from verl_coder.trainer.checkpoint_files import (
+from verl_coder.run.checkpoint_files import (
     SAVING,
     clear_saving,
     commit,

@@ -9,9 +9,9 @@ from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
-from verl_coder.tracking.notices import Notices
-from verl_coder.trainer.run_dir import RunDir
-from verl_coder.trainer.settings import Settings, parse_settings
+from verl_coder.run.notices import Notices
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.settings import Settings, parse_settings
 
 
 class RecipeTrainer(PPOTrainer):

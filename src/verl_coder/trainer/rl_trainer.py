@@ -13,12 +13,12 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.files import write_atomically
-from verl_coder.trainer.curriculum_training import CurriculumMixin
+from verl_coder.trainer.composite.update import TeacherGuidedMixin
+from verl_coder.trainer.curriculum.training import CurriculumMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 from verl_coder.trainer.stopping import StopMixin
-from verl_coder.trainer.teacher_guided import TeacherGuidedMixin
 
 
 class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, CurriculumMixin, StopMixin):

@@ -6,7 +6,7 @@ import ray
 from omegaconf import DictConfig, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1
 
-AGENT_LOOP_MANAGER = "verl_coder.trainer.sampled_evaluation.CoderAgentLoopManager"
+AGENT_LOOP_MANAGER = "verl_coder.trainer.evaluation.workers.CoderAgentLoopManager"
 
 # The class under Ray's decorator.
 _TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]

@@ -7,9 +7,9 @@ from typing import Any
 from verl.utils.tracking import Tracking
 
 from verl_coder.files import append_line
-from verl_coder.tracking.backup import plain
-from verl_coder.tracking.notices import Notices
-from verl_coder.trainer.run_dir import RunDir
+from verl_coder.run.backup import plain
+from verl_coder.run.notices import Notices
+from verl_coder.run.run_dir import RunDir
 
 HANDLED_HERE = ("wandb", "tensorboard")
 """Loggers of verl's that would run inside training: ours run beside it, or cannot fail it."""

@@ -1,0 +1,128 @@
+"""From what the user typed to a resolved configuration: the knobs, their defaults, their checks."""
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.preflight.run import file_list
+from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.settings import Settings, parse_settings
+from verl_coder.run.sync_state import choose_mode, has_wandb_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """The knobs of `verl-coder train`; None keeps what the recipe says."""
+
+    recipe: str
+    model: str | None = None
+    train: str | None = None
+    val: str | None = None
+    reward: str | None = None
+    tools: str | None = None
+    out: str | None = None
+    seed: int | None = None
+    new_wandb_run: bool = False
+    overrides: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A run that is ready to be checked and started."""
+
+    config: DictConfig
+    settings: Settings
+    run_dir: RunDir
+    recipe_folder: Path
+    wandb_mode: str = "offline"
+    new_wandb_run: bool = False
+
+
+def make_plan(request: TrainRequest) -> Plan:
+    """Compose the recipe, put the knobs in, make content paths absolute. Raises ConfigError."""
+    folder = find_recipe(request.recipe)
+    config = compose(folder, request.overrides)
+    seed = request.seed if request.seed is not None else config.verl_coder.seed
+    if int(seed) < 0:
+        raise ConfigError(f"SEED={seed}: use 0 or more")
+    out = Path(request.out) if request.out else repository_root() / "outputs" / f"{folder.name}-seed{seed}"
+    with open_dict(config):
+        ours = config.verl_coder
+        ours.recipe, ours.seed = folder.name, int(seed)
+        ours.out, ours.run_name = str(out.expanduser().resolve()), out.name
+        # verl takes three seeds: the order of the data, the mini-batches, the sampler of vLLM.
+        config.data.seed = int(seed) + 1
+        config.actor_rollout_ref.actor.data_loader_seed = int(seed) + 1
+        config.actor_rollout_ref.rollout.seed = int(seed) + 1
+        _put_paths(config, request)
+    try:
+        OmegaConf.resolve(config)
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"recipe {folder.name}: {str(error).splitlines()[0]}") from error
+    settings = parse_settings(config.verl_coder)
+    environment = dict(os.environ)
+    mode = choose_mode(settings.wandb, environment, has_key=has_wandb_key(environment))
+    return Plan(
+        config=config,
+        settings=settings,
+        run_dir=RunDir(Path(settings.out)),
+        recipe_folder=folder,
+        wandb_mode=mode,
+        new_wandb_run=request.new_wandb_run,
+    )
+
+
+def _put_paths(config: DictConfig, request: TrainRequest) -> None:
+    rollout, reward = config.actor_rollout_ref.rollout, config.reward.custom_reward_function
+    model = request.model or config.actor_rollout_ref.model.path
+    if not model:
+        raise ConfigError("MODEL is empty, and the recipe names none in actor_rollout_ref.model.path")
+    local = resolve_content_path(str(model))
+    config.actor_rollout_ref.model.path = str(local) if local.exists() else str(model)
+    for key, value in (("train_files", request.train), ("val_files", request.val)):
+        chosen = value.split(",") if value else [str(path) for path in file_list(config.data[key])]
+        config.data[key] = [str(resolve_content_path(path)) for path in chosen]
+    if request.reward or reward.path:
+        reward.path = str(resolve_content_path(str(request.reward or reward.path)))
+    tools = request.tools or rollout.multi_turn.tool_config_path
+    if tools:
+        rollout.multi_turn.tool_config_path = str(resolve_content_path(str(tools)))
+    if rollout.agent.agent_loop_config_path:
+        rollout.agent.agent_loop_config_path = str(
+            resolve_content_path(str(rollout.agent.agent_loop_config_path))
+        )
+    teacher = config.verl_coder.get("teacher")
+    if teacher and teacher.get("traces"):
+        teacher.traces = str(resolve_content_path(str(teacher.traces)))
+
+
+def preparation(plan: Plan) -> str | None:
+    """The recipe's command that makes its data, if a data file or the teacher's traces are missing."""
+    data, composite = plan.config.data, plan.settings.composite
+    files = [path for name in ("train_files", "val_files") for path in file_list(data[name])]
+    files += file_list(composite.teacher.traces if composite.uses_teacher else None)
+    missing = [path for path in files if not path.is_file()]
+    return plan.settings.prepare if missing else None
+
+
+def prepare_data(command: str) -> None:
+    """Run a recipe's `prepare` command in the repository; DataError with its last line if it fails."""
+    arguments = shlex.split(command)
+    if arguments[0] in ("python", "python3"):
+        arguments[0] = sys.executable
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
+    result = subprocess.run(
+        arguments, cwd=repository_root(), env=environment, capture_output=True, text=True, check=False
+    )
+    if result.returncode:
+        reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
+        raise DataError(f"`{command}` failed: {' '.join(reason)} (run it by hand, or give TRAIN= and VAL=)")

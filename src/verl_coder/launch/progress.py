@@ -1,0 +1,139 @@
+"""The terminal's view of a run: a bar and one line per step, read from the run's files."""
+
+import json
+from collections import deque
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from verl_coder.launch.summary import pass_rate
+from verl_coder.run.notices import NoticeReader
+from verl_coder.run.run_dir import RunDir
+
+
+class RunProgress:
+    """Follows `phase.json` and `metrics.jsonl`; call `poll` now and then."""
+
+    def __init__(self, run_dir: RunDir, console: Console, total_steps: int) -> None:
+        self._run_dir, self._console = run_dir, console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting Ray, the workers and vLLM", total=total_steps)
+        self._offset = run_dir.metrics.stat().st_size if run_dir.metrics.is_file() else 0
+        self._total = total_steps
+        self._notices = NoticeReader(run_dir.notices)
+        self._seconds: deque[float] = deque(maxlen=20)
+
+    def __enter__(self) -> "RunProgress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def poll(self) -> None:
+        """Show what is new since the last call."""
+        for text in self._notices.new():
+            self._bar.console.print(text, highlight=False, soft_wrap=True)
+        if self._run_dir.phase.is_file():
+            state = json.loads(self._run_dir.phase.read_text())
+            self._total = state["total"]
+            done = state["step"] - (1 if state["phase"] == "training" else 0)
+            self._bar.update(
+                self._task, description=state["phase"], total=state["total"], completed=max(done, 0)
+            )
+        if not self._run_dir.metrics.is_file():
+            return
+        with self._run_dir.metrics.open("rb") as file:
+            file.seek(self._offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                self._offset += len(line)
+                record = json.loads(line)
+                if "timing_s/step" in record["data"]:
+                    self._seconds.append(
+                        record["data"]["timing_s/step"] + record["data"].get("timing_s/testing", 0.0)
+                    )
+                line_text = step_line(
+                    record["step"], record["data"], self._total, self._left_s(record["step"])
+                )
+                self._bar.console.print(line_text, highlight=False, soft_wrap=True)
+
+    def _left_s(self, step: int) -> float | None:
+        """Seconds left at the pace of the last steps, evaluations included."""
+        if not self._seconds or step >= self._total:
+            return None
+        return (self._total - step) * sum(self._seconds) / len(self._seconds)
+
+
+PHASES = {
+    "timing_s/gen": "generate",
+    "timing_s/old_log_prob": "log-probs",
+    "timing_s/ref": "reference",
+    "timing_s/update_actor": "update",
+    "timing_s/update_weights": "sync",
+    "timing_s/save_checkpoint": "save",
+    "timing_s/testing": "evaluate",
+}
+LOSSES = {"actor/pg_loss": "policy", "actor/kl_loss": "kl", "actor/entropy": "entropy"}
+"""Metrics -> words. Further parts of the loss (`actor/*_loss`) show under their own names."""
+
+
+def step_line(step: int, data: dict[str, Any], total: int = 0, left_s: float | None = None) -> str:
+    """One step in one line; `left_s` is the time that the run still takes."""
+    parts = [f"step {step:>4}" + (f"/{total}" if total else "")]
+    if "critic/score/mean" in data:
+        parts.append(f"reward {data['critic/score/mean']:.3f}")
+        if "reward/acc/mean" in data:
+            parts.append(f"passed {data['reward/acc/mean']:.3f}")
+        parts += [
+            f"tool calls {data.get('tool_calls/mean', 0.0):.2f}",
+            f"length {data.get('response_length/mean', 0.0):.0f} (max {data.get('response_length/max', 0.0):.0f})",
+            f"loss {_losses(data)}",
+            f"{data.get('timing_s/step', 0.0):.1f} s ({_phases(data)})",
+        ]
+    if "curriculum/stage" in data:
+        parts.append(f"stage {data['curriculum/stage'] + 1:.0f}")
+    rate = pass_rate(data)
+    if rate is not None:
+        parts.append(f"held-out pass@1 {rate:.3f}, tool calls {data.get('val-aux/tool_calls/mean', 0.0):.2f}")
+        if "eval/sampled/pass_at_1" in data:
+            parts.append(f"sampled {data['eval/sampled/pass_at_1']:.3f}")
+    if left_s is not None:
+        parts.append(f"left {duration(left_s)}")
+    return "  ".join(parts)
+
+
+def _losses(data: dict[str, Any]) -> str:
+    further = {
+        key: key.removeprefix("actor/").removesuffix("_loss") for key in data if key.startswith("actor/")
+    }
+    named = {
+        **LOSSES,
+        **{key: word for key, word in further.items() if key.endswith("_loss") and key not in LOSSES},
+    }
+    return " ".join(f"{word} {data[key]:+.4f}" for key, word in named.items() if key in data)
+
+
+def _phases(data: dict[str, Any]) -> str:
+    return ", ".join(f"{word} {data[key]:.1f}" for key, word in PHASES.items() if data.get(key, 0.0) >= 0.05)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`, `2 d 04 h`."""
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if minutes < 100:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{hours // 24} d {hours % 24:02d} h"

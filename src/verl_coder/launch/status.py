@@ -1,0 +1,82 @@
+"""`verl-coder status RUN`: what a run is doing, and how far W&B has it."""
+
+import fcntl
+import json
+from pathlib import Path
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.summary import pass_rate
+from verl_coder.run.notices import parse_notices
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.sync_state import SyncState
+
+
+def run_status(folder: Path) -> dict[str, str]:
+    """Lines of the report, name -> text; ConfigError where `folder` is no run."""
+    run_dir = RunDir(folder.expanduser().resolve())
+    if not run_dir.config.is_file():
+        raise ConfigError(f"{run_dir.path} is not the folder of a run: it has no {run_dir.config.name}")
+    records = run_dir.read_metrics()
+    lines = {"run": str(run_dir.path), "state": _state(run_dir)}
+    if records:
+        lines["last step"] = str(records[-1]["step"])
+    rates = [(r["step"], pass_rate(r["data"])) for r in records if pass_rate(r["data"]) is not None]
+    if rates:
+        lines["held-out pass@1"] = ", ".join(f"{rate:.3f} (step {step})" for step, rate in rates[-3:])
+    lines["checkpoint"] = f"step {run_dir.checkpoint_step()}" if run_dir.checkpoint_step() else "none yet"
+    if run_dir.best.is_file():
+        best = json.loads(run_dir.best.read_text())
+        lines["best checkpoint"] = f"step {best['step']} (pass rate {best['pass_rate']:.3f})"
+    lines |= _sync(run_dir)
+    if run_dir.notices.is_file():
+        texts = parse_notices(run_dir.notices.read_bytes().splitlines())
+        for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
+            lines[f"said, {number}"] = text
+    return lines
+
+
+def is_running(run_dir: RunDir) -> bool:
+    """Whether a process holds the folder's lock."""
+    if not run_dir.lock.is_file():
+        return False
+    with run_dir.lock.open("r") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _state(run_dir: RunDir) -> str:
+    if is_running(run_dir):
+        try:
+            phase = json.loads(run_dir.phase.read_text())
+        except FileNotFoundError:
+            return "starting"
+        return f"{phase['phase']}, step {phase['step']} of {phase['total']}"
+    if run_dir.summary.is_file():
+        return "finished"
+    return "not running; the same `train` command goes on from the checkpoint"
+
+
+def _sync(run_dir: RunDir) -> dict[str, str]:
+    steps = run_dir.backup.steps()
+    lines = {"local metrics": f"{len(steps)} steps in {run_dir.backup.folder.name}/"}
+    state = SyncState.load(run_dir.sync_state)
+    if state is None:
+        return lines | {"W&B": "never used"}
+    lines["W&B"] = f"{state.mode}, run {state.run_id} of project {state.project}" + (
+        f", {state.url}" if state.url else ""
+    )
+    if state.linked_from:
+        lines["W&B"] += f", goes on from {', '.join(state.linked_from)}"
+    pending = state.pending(run_dir.backup)
+    lines["W&B has"] = f"step {state.confirmed_step}" if state.confirmed_step >= 0 else "nothing confirmed"
+    if pending:
+        lines["W&B lacks"] = (
+            f"{len(pending)} steps or their confirmation ({pending[0]} to {pending[-1]}): "
+            f"`verl-coder wandb push {run_dir.path}`"
+        )
+    if state.error:
+        lines["W&B error"] = state.error
+    return lines

@@ -1,0 +1,102 @@
+"""What a run came to: summary.json, and the table that closes it."""
+
+import json
+from typing import Any
+
+from verl_coder.errors import VerlCoderError
+from verl_coder.files import write_atomically
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.settings import Settings
+
+PHASES = {
+    "timing_s/gen": "generate (rollout, tools, reward)",
+    "timing_s/old_log_prob": "old log-probs",
+    "timing_s/ref": "reference log-probs",
+    "timing_s/adv": "advantages",
+    "timing_s/update_actor": "update",
+    "timing_s/update_weights": "weight sync",
+    "timing_s/save_checkpoint": "checkpoints",
+}
+"""verl's timers -> words. The rest of a step is shown as `other`."""
+
+
+def pass_rate(data: dict[str, Any]) -> float | None:
+    """Held-out pass@1 of one evaluation: the mean over data sources of verl's `val-core/*/acc/mean@n`."""
+    values = [v for k, v in data.items() if k.startswith("val-core/") and "/acc/mean@" in k]
+    return sum(values) / len(values) if values else None
+
+
+def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
+    """The summary of a finished run, from its metrics and its timing file."""
+    records = run_dir.read_metrics()
+    evaluations = [(r["step"], r["data"]) for r in records if pass_rate(r["data"]) is not None]
+    steps = [r for r in records if "timing_s/step" in r["data"]]
+    if not steps:
+        raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
+    # A run with trainer.val_before_train=false and trainer.test_freq=-1 is never evaluated.
+    first, last = (evaluations[0][1], evaluations[-1][1]) if evaluations else ({}, {})
+    timing = {
+        name: value
+        for path in (run_dir.timing, run_dir.wall)
+        if path.is_file()
+        for name, value in json.loads(path.read_text()).items()
+    }
+    phases = {word: sum(r["data"].get(key, 0.0) for r in steps) for key, word in PHASES.items()}
+    phases["other"] = sum(r["data"]["timing_s/step"] for r in steps) - sum(phases.values())
+    phases["evaluation"] = timing.get("evaluation_s", 0.0)
+    phases["start and stop"] = timing.get("wall_s", 0.0) - sum(phases.values())
+    return {
+        "recipe": settings.recipe,
+        "seed": settings.seed,
+        "steps": steps[-1]["step"],
+        "wall_s": round(timing.get("wall_s", 0.0), 1),
+        "peak_memory_gib": round(timing.get("peak_memory_bytes", 0) / 2**30, 2),
+        "step_s": round(sum(r["data"]["timing_s/step"] for r in steps) / len(steps), 3),
+        "pass_at_1": {"before": _rounded(pass_rate(first)), "after": _rounded(pass_rate(last))},
+        "tool_calls_per_problem": {
+            "before": _rounded(first.get("val-aux/tool_calls/mean")),
+            "after": _rounded(last.get("val-aux/tool_calls/mean")),
+        },
+        "reward": {
+            "first": round(steps[0]["data"].get("critic/score/mean", 0.0), 4),
+            "last": round(steps[-1]["data"].get("critic/score/mean", 0.0), 4),
+        },
+        "sandbox_unavailable_share": max(r["data"].get("sandbox/unavailable_share", 0.0) for r in steps),
+        "phases_s": {word: round(seconds, 1) for word, seconds in phases.items()},
+        "metrics_file": str(run_dir.metrics),
+        "report": str(run_dir.curve),
+        "checkpoint": str(run_dir.checkpoints / f"global_step_{run_dir.checkpoint_step()}"),
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def write_summary(run_dir: RunDir, summary: dict[str, Any]) -> None:
+    """Write summary.json, whole or not at all."""
+    write_atomically(run_dir.summary, json.dumps(summary, indent=2) + "\n")
+
+
+def summary_table(summary: dict[str, Any]) -> Any:
+    """The closing table, for rich's console."""
+    from rich.table import Table
+
+    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}: {summary['steps']} steps")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="left" if not column else "right")
+    pass_at_1, calls = summary["pass_at_1"], summary["tool_calls_per_problem"]
+    table.add_row("held-out pass@1 (greedy)", *(_cell(pass_at_1[when], 3) for when in ("before", "after")))
+    table.add_row("tool calls per problem", *(_cell(calls[when], 2) for when in ("before", "after")))
+    reward = summary["reward"]
+    table.add_row("training reward, first and last step", f"{reward['first']:.3f}", f"{reward['last']:.3f}")
+    table.add_section()
+    for word, seconds in summary["phases_s"].items():
+        table.add_row(f"seconds: {word}", "", f"{seconds:.1f}")
+    table.add_row("seconds: all", "", f"{summary['wall_s']:.1f}", end_section=True)
+    table.add_row("peak memory, GiB", "", f"{summary['peak_memory_gib']:.1f}")
+    return table
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "not evaluated" if value is None else f"{value:.{digits}f}"

@@ -1,0 +1,195 @@
+"""Send a run's step files to W&B: in order, each once, as far as the server lacks them."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from verl_coder.errors import TrackingError
+from verl_coder.run.backup import StepBackup
+from verl_coder.run.sync_state import SyncState
+
+INIT_TIMEOUT_S = 30.0
+POLL_S = 0.5
+RETRY_S = 30.0
+CONFIRM_S = 600.0
+"""How often a long upload asks the server what it has: wandb's client tells of no failure by itself."""
+
+
+class WandbPush:
+    """The upload of one run folder. `push_pending` once, or `follow` while training goes on."""
+
+    def __init__(
+        self, folder: Path, state_path: Path, backup: StepBackup, *, finish_timeout_s: float
+    ) -> None:
+        state = SyncState.load(state_path)
+        if state is None:
+            raise TrackingError(f"{folder} has no {state_path.name}: it is not a training run of verl-coder")
+        self.state, self._path, self._folder, self._backup = state, state_path, folder, backup
+        self._finish_timeout_s = finish_timeout_s
+        self._run: Any = None
+        self._confirmed_at = 0.0
+
+    def push_pending(self, on_step: Callable[[int], None] = lambda _: None) -> int:
+        """Send what the server lacks, and ask it again; the number of steps sent.
+
+        TrackingError where the server has not got everything, with the reason.
+        """
+        before = len(self.state.pending(self._backup))
+        for _ in range(2):
+            self._open()
+            if not self.state.pending(self._backup):
+                break
+            for step in self.state.pending(self._backup):
+                self._log(step)
+                on_step(step)
+            self._close()
+        else:
+            # What the server answers to a new connection is what it has.
+            self._open()
+        self._close()
+        left = self.state.pending(self._backup)
+        if left:
+            self._remember(f"the server lacks steps {left[0]} to {left[-1]}")
+            raise TrackingError(f"W&B: {self.state.error}")
+        return before
+
+    def follow(
+        self,
+        stopped: Callable[[], bool],
+        on_error: Callable[[str], None],
+        *,
+        confirm_every_s: float = CONFIRM_S,
+    ) -> None:
+        """Send steps as they appear until `stopped()`; a server that fails is tried again later."""
+        next_try = 0.0
+        while True:
+            last_round = stopped()
+            if time.monotonic() >= next_try or last_round:
+                try:
+                    self._send_new()
+                    if not last_round:
+                        self._confirm(confirm_every_s)
+                except TrackingError as error:
+                    on_error(str(error))
+                    next_try = time.monotonic() + RETRY_S
+            if last_round:
+                break
+            time.sleep(POLL_S)
+        try:
+            self._close()
+            if self.state.pending(self._backup):
+                self._open()
+                self._close()
+        except TrackingError as error:
+            on_error(str(error))
+
+    def _send_new(self) -> None:
+        floor = max(self.state.sent_step, self.state.confirmed_step, self.state.first_step - 1)
+        if not [step for step in self._backup.steps() if step > floor]:
+            return
+        if self._run is None:
+            self._open()
+            floor = self.state.sent_step
+        for step in [step for step in self._backup.steps() if step > floor]:
+            self._log(step)
+        self._remember(None)
+
+    def _confirm(self, every_s: float) -> None:
+        """Connect anew if that is due: the server's answer is what it has, and what it lacks is sent again."""
+        waiting = self._run is not None and self.state.sent_step > self.state.confirmed_step
+        if waiting and time.monotonic() - self._confirmed_at >= every_s:
+            self._open()
+
+    def _open(self) -> None:
+        """Connect; the server's answer says which step it has last. TrackingError."""
+        import wandb
+
+        self._close()
+        os.environ["WANDB_SILENT"] = "true"
+        config_file = self._folder / "config.yaml"
+        loaded = OmegaConf.to_container(OmegaConf.load(config_file)) if config_file.is_file() else {}
+        config: dict[str, Any] = {str(key): value for key, value in dict(loaded).items()}  # type: ignore[arg-type]
+        config["linked_from"] = self.state.linked_from
+        (self._folder / "wandb").mkdir(exist_ok=True)
+        try:
+            self._run = wandb.init(
+                id=self.state.run_id,
+                project=self.state.project,
+                entity=os.environ.get("WANDB_ENTITY"),
+                name=self.state.name,
+                group=self.state.name,
+                config=config,
+                dir=str(self._folder),
+                resume="allow",
+                mode="online",
+                settings=wandb.Settings(
+                    init_timeout=INIT_TIMEOUT_S,
+                    finish_timeout=self._finish_timeout_s,
+                    console="off",
+                    disable_git=True,
+                    save_code=False,
+                    silent=True,
+                    login_timeout=1,
+                ),
+            )
+        except Exception as error:  # wandb raises many kinds, and none of them may stop anything
+            self._run = None
+            self._remember(_one_line(error))
+            raise TrackingError(f"W&B does not answer ({self.state.error})") from error
+        self.state.url = getattr(self._run, "url", None)
+        last = self._run.starting_step - 1 if self._run.resumed else -1
+        self.state.confirmed_step, self._confirmed_at = last, time.monotonic()
+        self.state.sent_step = max(last, self.state.first_step - 1)
+        self._remember(None)
+
+    def _log(self, step: int) -> None:
+        record = self._backup.read(step)
+        payload: dict[str, Any] = dict(record["data"])
+        for name, file in record.get("tables", {}).items():
+            table = self._table(self._folder / file)
+            if table is not None:
+                payload[name] = table
+        try:
+            # Without `commit` wandb keeps a step back until the next one begins.
+            self._run.log(payload, step=step, commit=True)
+        except Exception as error:
+            self._remember(_one_line(error))
+            self._run = None
+            raise TrackingError(f"W&B's client failed ({self.state.error})") from error
+        self.state.sent_step = step
+
+    def _table(self, path: Path) -> Any:
+        import wandb
+
+        if not path.is_file():
+            return None
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        if not rows:
+            return None
+        columns = list(rows[0])
+        return wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in rows])
+
+    def _close(self) -> None:
+        """Wait, up to the limit, until the client has delivered what it was given."""
+        if self._run is None:
+            return
+        run, self._run = self._run, None
+        try:
+            run.finish()
+        except Exception as error:
+            self._remember(_one_line(error))
+            raise TrackingError(f"W&B's client failed ({self.state.error})") from error
+
+    def _remember(self, error: str | None) -> None:
+        self.state.error = error
+        self.state.save(self._path)
+
+
+def _one_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200] if text else ''}".rstrip(": ")

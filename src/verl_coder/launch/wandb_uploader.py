@@ -1,0 +1,93 @@
+"""The W&B uploader: a process of its own beside training, which can hang or die without harm."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from verl_coder.launch.wandb_push import WandbPush
+from verl_coder.run.notices import Notices
+from verl_coder.run.run_dir import RunDir
+
+_PR_SET_PDEATHSIG = 1
+
+
+class WandbUploader:
+    """Context manager of the launcher: starts the process, and ends it within `finish_timeout_s`."""
+
+    def __init__(self, run_dir: RunDir, *, enabled: bool, finish_timeout_s: float) -> None:
+        self._run_dir, self._enabled, self._finish_timeout_s = run_dir, enabled, finish_timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pids(self) -> list[int]:
+        """The process, for those who end all other processes of the run."""
+        return [self._process.pid] if self._process else []
+
+    def __enter__(self) -> "WandbUploader":
+        if self._enabled:
+            with (self._run_dir.path / "wandb_uploader.log").open("ab") as log:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", __name__, str(self._run_dir.path), str(self._finish_timeout_s)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(self._finish_timeout_s)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            kill_tree(self._process)
+
+
+def kill_tree(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process and its descendants, and collect its status."""
+    try:
+        tree = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+    except psutil.NoSuchProcess:
+        tree = []
+    for member in tree:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    process.wait()
+
+
+def main(folder: str, finish_timeout_s: str) -> None:
+    """Follow the run in `folder` until SIGTERM, which also comes when the launcher dies."""
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    os.nice(10)
+    run_dir = RunDir(Path(folder))
+    notices = Notices(run_dir.notices)
+
+    def failed(text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        notices.say(
+            "wandb", f"{text}; training goes on, `verl-coder wandb push {folder}` sends the rest later"
+        )
+
+    push = WandbPush(
+        run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=float(finish_timeout_s)
+    )
+    push.follow(lambda: bool(stop), failed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2])

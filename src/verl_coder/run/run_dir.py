@@ -1,0 +1,221 @@
+"""The folder of a run: what stands where, and whether the run is new, to be resumed, or finished."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import CheckpointError
+from verl_coder.files import write_atomically
+from verl_coder.run.backup import StepBackup
+from verl_coder.run.checkpoint_files import TRACKER, is_whole, step_folder
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """`outputs/<run>/`."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration of the last start."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object per line: {"step", "data": {metric: value}}."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """All that verl, Ray and vLLM print."""
+        return self.path / "train.log"
+
+    @property
+    def phase(self) -> Path:
+        """What the trainer is doing now, as JSON: {"phase", "step", "total"}."""
+        return self.path / "phase.json"
+
+    @property
+    def shape(self) -> Path:
+        """What must stay the same for a checkpoint to fit, as JSON."""
+        return self.path / "shape.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """verl's checkpoints: global_step_N/ and latest_checkpointed_iteration.txt."""
+        return self.path / "checkpoints"
+
+    @property
+    def summary(self) -> Path:
+        """Written when the run has finished."""
+        return self.path / "summary.json"
+
+    @property
+    def curve(self) -> Path:
+        """Picture of reward, held-out pass rate and tool calls against steps."""
+        return self.path / "curve.png"
+
+    @property
+    def timing(self) -> Path:
+        """Seconds per phase that are not in the metrics, summed over starts, as JSON."""
+        return self.path / "timing.json"
+
+    @property
+    def wall(self) -> Path:
+        """Wall time and peak memory, over all starts (launch.wall_clock)."""
+        return self.path / "wall.json"
+
+    @property
+    def shared_memory(self) -> Path:
+        """Names of the shared memory that the run's processes use (launch.shared_memory)."""
+        return self.path / ".shared_memory"
+
+    @property
+    def backup(self) -> StepBackup:
+        """Metrics once more, a file per step: what the W&B uploader sends."""
+        return StepBackup(self.path / "wandb_backup")
+
+    @property
+    def sync_state(self) -> Path:
+        """Which W&B run this is, and how far the server has it (run.sync_state)."""
+        return self.path / "wandb_sync_state.json"
+
+    @property
+    def tensorboard(self) -> Path:
+        """TensorBoard's event files."""
+        return self.path / "tensorboard"
+
+    @property
+    def notices(self) -> Path:
+        """Warnings, one JSON object per line."""
+        return self.path / "warnings.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """Locked (flock) while a run is writing to the folder."""
+        return self.path / ".lock"
+
+    @property
+    def stop_request(self) -> Path:
+        """Asks the trainer to save a checkpoint and end (trainer.stopping)."""
+        return self.path / "stop_request"
+
+    @property
+    def stopped(self) -> Path:
+        """Written by a trainer that ended on request, as JSON: {"step"}."""
+        return self.path / "stopped.json"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best held-out pass rate, as JSON: {"step", "pass_rate"}."""
+        return self.checkpoints / "best.json"
+
+    @property
+    def samples(self) -> Path:
+        """Tables of samples, one JSON-lines file per evaluation."""
+        return self.path / "eval_samples"
+
+    def checkpoint_step(self) -> int:
+        """Step of the last whole checkpoint; 0 where there is none."""
+        tracker = self.checkpoints / TRACKER
+        if not tracker.is_file():
+            return 0
+        step = int(tracker.read_text())
+        if not is_whole(step_folder(self.checkpoints, step)):
+            raise CheckpointError(
+                f"{tracker} names step {step}, but global_step_{step}/ is not whole: "
+                f"write the number of an older folder into that file, or remove {self.checkpoints}"
+            )
+        return step
+
+    def finished_steps(self) -> int:
+        """Number of steps of the summary of a finished run; 0 where it has not finished."""
+        return int(json.loads(self.summary.read_text())["steps"]) if self.summary.is_file() else 0
+
+    def check_shape(self, config: DictConfig) -> None:
+        """CheckpointError where the checkpoint here has another shape than the run asks for."""
+        shape = model_shape(config)
+        if self.checkpoint_step() and self.shape.is_file():
+            before = json.loads(self.shape.read_text())
+            for key, value in shape.items():
+                if key == "model_weights_sha256" and None in (value, before.get(key)):
+                    continue  # a name of the hub has no folder to compare
+                if before.get(key) != value:
+                    difference = (
+                        f"began from another model than {config.actor_rollout_ref.model.path} "
+                        f"({_HASHED[key]} differ: name that model with MODEL="
+                        if key in _HASHED
+                        else f"was trained with {key}={before.get(key)} (this run asks for {value}: take that back"
+                    )
+                    raise CheckpointError(
+                        f"the checkpoint in {self.checkpoints} {difference}, or another folder with OUT=)"
+                    )
+
+    def record_shape(self, config: DictConfig) -> None:
+        """Write down the shape of the run, for the next start."""
+        write_atomically(self.shape, json.dumps(model_shape(config), indent=1))
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Forget metrics later than `step`: those steps are trained again after a resume."""
+        self.backup.drop_after(step)
+        if not self.metrics.is_file():
+            return
+        kept = []
+        for line in self.metrics.read_text().splitlines():
+            try:
+                if json.loads(line)["step"] <= step:
+                    kept.append(line + "\n")
+            except (json.JSONDecodeError, KeyError):
+                continue  # the line that a kill cut short
+        write_atomically(self.metrics, "".join(kept))
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All whole lines of the metrics file."""
+        records: dict[int, dict[str, Any]] = {}
+        if self.metrics.is_file():
+            for line in self.metrics.read_text().splitlines():
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:
+                    continue
+                records.setdefault(record["step"], {}).update(record["data"])
+        return [{"step": step, "data": data} for step, data in sorted(records.items())]
+
+
+_HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_sha256": "weights"}
+
+
+def model_shape(config: DictConfig) -> dict[str, Any]:
+    """What decides whether a checkpoint fits: the model it began from, and the shape of its tensors."""
+    model = config.actor_rollout_ref.model
+    model_config = Path(str(model.path)) / "config.json"
+    digest = None
+    if model_config.is_file():
+        fields = json.loads(model_config.read_text())
+        keep = sorted(k for k in fields if k not in ("transformers_version", "_name_or_path", "dtype"))
+        digest = hashlib.sha256(json.dumps({k: fields[k] for k in keep}).encode()).hexdigest()[:12]
+    targets = model.get("target_modules")
+    return {
+        "model_config_sha256": digest,
+        "model_weights_sha256": weights_digest(Path(str(model.path))),
+        "lora_rank": int(model.get("lora_rank") or 0),
+        "lora_target_modules": OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets,
+        "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
+        "strategy": str(config.actor_rollout_ref.actor.strategy),
+    }
+
+
+def weights_digest(folder: Path) -> str | None:
+    """Tells models of one architecture apart: sizes and first mebibytes of the weight files. None if not local."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    for path in files:
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(2**20))
+    return digest.hexdigest()[:12] if files else None

@@ -1,0 +1,1 @@
+"""Evaluation while training: the held-out problems answered, and what the answers come to."""

@@ -1,0 +1,193 @@
+"""Evaluation while training: greedy and sampled answers to the held-out problems, all in flight at once."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import transfer_queue as tq
+from transfer_queue import KVBatchMeta
+from verl.utils import tensordict_utils as tu
+
+from verl_coder.files import write_atomically
+from verl_coder.trainer.checkpointing import CheckpointMixin
+from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics, sample_table
+from verl_coder.trainer.evaluation.workers import SAMPLED
+from verl_coder.trainer.recipe_trainer import read_plain
+
+
+class EvaluationMixin(CheckpointMixin):
+    """verl's `_validate`, which knows one kind of answer and no tools, by our own; verl's metric names stay."""
+
+    def _validate(self) -> dict[str, Any]:
+        answers: list[Answer] = []
+        expected: dict[tuple[str, str], int] = {}
+        for batch_dict in self.val_dataloader:
+            rows = self._with_sampled_rows(batch_dict)
+            for uid, source, sampled in zip(rows["uid"], rows["data_source"], rows[SAMPLED], strict=True):
+                if not sampled:
+                    expected[str(source), str(uid)] = self.config.actor_rollout_ref.rollout.val_kwargs.n
+            answers += self._answer(rows)
+        self._dump(answers)
+        greedy = [answer for answer in answers if not answer.sampled and answer.graded]
+        for answer in answers:
+            if not answer.sampled and not answer.graded:
+                expected[answer.data_source, answer.uid] -= 1  # no verdict is not a wrong answer
+        metrics: dict[str, Any] = {}
+        if greedy:
+            metrics |= self._val_metrics_update(
+                [answer.data_source for answer in greedy],
+                [answer.uid for answer in greedy],
+                _columns([{"reward": answer.score, **answer.infos} for answer in greedy]),
+                [answer.turns for answer in greedy],
+                {key: count for key, count in expected.items() if count > 0},
+            )
+        metrics |= evaluation_metrics(answers)
+        metrics |= self._write_table(answers)
+        self.evaluated(greedy, metrics)
+        return metrics
+
+    def evaluated(self, greedy: Sequence[Answer], metrics: dict[str, Any]) -> None:
+        """What follows from an evaluation; other mixins add to it."""
+        lost = metrics["eval/unavailable_share"]
+        if lost > self.settings.max_sandbox_unavailable_share:
+            self.notices.say(
+                f"evaluation {self.global_steps}",
+                f"the evaluation after step {self.global_steps} says little: {lost:.0%} of its answers have no "
+                "verdict, because the sandbox did not answer",
+            )
+        if "eval/greedy/pass_at_1" in metrics:
+            self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
+
+    def _with_sampled_rows(self, batch_dict: Mapping[str, Any]) -> dict[str, Any]:
+        """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled."""
+        count, samples = len(batch_dict["raw_prompt"]), self.settings.eval_samples
+        copies = 2 if samples else 1
+        rows = {
+            name: torch.cat([value] * copies) if torch.is_tensor(value) else np.concatenate([value] * copies)
+            for name, value in batch_dict.items()
+        }
+        greedy_n = self.config.actor_rollout_ref.rollout.val_kwargs.n
+        rows["uid"] = _objects([str(uuid.uuid4()) for _ in range(count * copies)])
+        rows[SAMPLED] = _objects([False] * count + [True] * (count * (copies - 1)))
+        rows["__rollout_n__"] = _objects([greedy_n] * count + [samples] * (count * (copies - 1)))
+        rows.setdefault("data_source", _objects(["unknown"] * (count * copies)))
+        return rows
+
+    def _answer(self, rows: dict[str, Any]) -> list[Answer]:
+        """Generate, run the tools, grade; one Answer per finished trajectory."""
+        batch = tu.get_tensordict(rows)
+        tu.assign_non_tensor_data(batch, "global_steps", self.global_steps)
+        tu.assign_non_tensor_data(batch, "validate", True)
+        tags = [{"is_prompt": True, "status": "pending", "global_steps": self.global_steps}] * len(batch)
+        tq.kv_batch_put(keys=list(rows["uid"]), partition_id="val", tags=[dict(tag) for tag in tags])
+        self.agent_loop_manager.generate_sequences(batch)
+        done, _ = self.replay_buffer.sample(
+            global_steps=self.global_steps, partition_id="val", batch_size=len(rows["uid"])
+        )
+        if self.reward_loop_manager.reward_loop_worker_handles is None:
+            self.checkpoint_manager.sleep_replicas()
+            done = self._compute_reward_colocate(done)
+            self.checkpoint_manager.update_weights()
+        try:
+            return self._read_answers(done, {uid: place for place, uid in enumerate(rows["uid"])}, rows)
+        finally:
+            tq.kv_clear(keys=done.keys, partition_id=done.partition_id)
+
+    def _read_answers(self, done: KVBatchMeta, place: dict[str, int], rows: dict[str, Any]) -> list[Answer]:
+        keys = last_outputs(done.keys)
+        if not keys:
+            return []
+        data = tq.kv_batch_get(
+            keys=keys,
+            partition_id=done.partition_id,
+            select_fields=["uid", "prompts", "responses", "rm_scores", "num_turns", "extra_fields"],
+        )
+        prompts, texts = (
+            [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data[name].unbind()]
+            for name in ("prompts", "responses")
+        )
+        scores = [float(row.sum()) for row in data["rm_scores"].unbind()]
+        uids, turns, extras = (read_plain(data[name]) for name in ("uid", "num_turns", "extra_fields"))
+        answers = []
+        for i, uid in enumerate(uids):
+            row, extra = place[uid], dict(extras[i] or {})
+            info = dict(rows["extra_info"][row]) if "extra_info" in rows else {}
+            truth = rows["reward_model"][row] if "reward_model" in rows else {}
+            answers.append(
+                Answer(
+                    uid=uid,
+                    problem_id=str(info.get("problem_id", uid)),
+                    difficulty=str(info.get("difficulty", "unknown")),
+                    data_source=str(rows["data_source"][row]),
+                    sampled=bool(rows[SAMPLED][row]),
+                    prompt=prompts[i],
+                    text=texts[i],
+                    score=scores[i],
+                    infos=dict(extra.get("reward_extra_info") or {}),
+                    turns=int(turns[i]),
+                    tool_calls=int(extra.get("tool_calls", 0)),
+                    tool_successes=int(extra.get("tool_successes", 0)),
+                    ground_truth=str(dict(truth).get("ground_truth")),
+                    extra_info=info,
+                )
+            )
+        return answers
+
+    def _dump(self, answers: Sequence[Answer]) -> None:
+        """`validation/<step>.jsonl`: everything, as verl names it."""
+        folder = self.config.trainer.get("validation_data_dir", None)
+        if not folder:
+            return
+        ordered = sorted(answers, key=lambda answer: (answer.problem_id, answer.sampled))
+        self._dump_generations(
+            inputs=[answer.prompt for answer in ordered],
+            outputs=[answer.text for answer in ordered],
+            gts=[answer.ground_truth for answer in ordered],
+            scores=[answer.score for answer in ordered],
+            reward_extra_infos_dict=_columns(
+                [
+                    {"problem_id": a.problem_id, "sampled": a.sampled, "tool_calls": a.tool_calls, **a.infos}
+                    for a in ordered
+                ]
+            ),
+            dump_path=folder,
+        )
+
+    def _write_table(self, answers: Sequence[Answer]) -> dict[str, str]:
+        """The table of samples of this step, by its place for the trackers."""
+        table = sample_table(answers, self.settings.eval_table_rows)
+        if not table:
+            return {}
+        path = self.run_dir.samples / f"step_{self.global_steps:06d}.jsonl"
+        try:
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in table))
+        except OSError as error:
+            self.notices.say("samples", f"{path} cannot be written ({error}); training goes on")
+            return {}
+        return {"tables/eval/samples": str(path.relative_to(self.run_dir.path))}
+
+
+def last_outputs(keys: Sequence[str]) -> list[str]:
+    """Keys {uid}_{session}_{index}: the last index of each session, in the order of the sessions."""
+    last: dict[str, tuple[int, str]] = {}
+    for key in keys:
+        session, _, index = key.rpartition("_")
+        if session not in last or int(index) > last[session][0]:
+            last[session] = (int(index), key)
+    return [key for _, key in last.values()]
+
+
+def _objects(values: Sequence[Any]) -> np.ndarray:
+    """A column of Python objects, as verl's batches have them."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Rows to columns; None where a row lacks a key."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name) for row in rows] for name in names}

@@ -1,0 +1,80 @@
+"""Options of GRPO that would not do what they say are refused, each in one line that names the fix."""
+
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.grpo import check_grpo
+from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.run.composite_settings import CompositeSettings, parse_composite
+
+ACTOR, FILTER, CORRECTION = (
+    "actor_rollout_ref.actor",
+    "algorithm.filter_groups",
+    "algorithm.rollout_correction",
+)
+
+
+@pytest.fixture(scope="module")
+def composed() -> DictConfig:
+    """The smallest recipe, composed once."""
+    return compose(find_recipe("tiny_cpu"))
+
+
+def _check(config: DictConfig, options: dict[str, Any], composite: CompositeSettings | None = None) -> None:
+    copy = config.copy()
+    for key, value in options.items():
+        OmegaConf.update(copy, key, value)
+    check_grpo(copy, composite or CompositeSettings())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({f"{ACTOR}.loss_agg_mode": "mean"}, "loss_agg_mode=mean: choose one of token-mean"),
+        ({f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm"}, r"needs .*loss_scale_factor"),
+        ({f"{ACTOR}.clip_ratio": 0.3}, "set those two"),
+        ({f"{ACTOR}.kl_loss_type": "k4"}, "kl_loss_type=k4"),
+        ({f"{FILTER}.enable": True, f"{FILTER}.metric": None}, r"needs algorithm\.filter_groups\.metric"),
+        ({f"{CORRECTION}.rollout_is": "tokens"}, "use token, sequence or null"),
+        ({f"{CORRECTION}.rollout_rs": "token_k1"}, "rollout_rs_threshold"),
+        ({f"{CORRECTION}.rollout_is": "token", f"{CORRECTION}.bypass_mode": True}, "bypass_mode off"),
+        ({f"{CORRECTION}.bypass_mode": True, f"{CORRECTION}.loss_type": "reinforce"}, "only ppo_clip"),
+        (
+            {f"{CORRECTION}.rollout_is": "token", "actor_rollout_ref.rollout.calculate_log_probs": False},
+            "calculate_log_probs",
+        ),
+    ],
+)
+def test_an_option_without_effect_is_refused(
+    composed: DictConfig, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as error:
+        _check(composed, options)
+    assert "\n" not in str(error.value)
+
+
+def test_the_group_filter_and_the_gate_on_unsolved_prompts_exclude_each_other(composed: DictConfig) -> None:
+    gated = parse_composite(
+        {"losses": {"beta": 0.3}, "teacher": {"traces": "t.parquet", "max_group_pass_rate": 0}}
+    )
+    with pytest.raises(ConfigError, match="use one of the two"):
+        _check(composed, {f"{FILTER}.enable": True}, gated)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {f"{ACTOR}.clip_ratio_low": 0.2, f"{ACTOR}.clip_ratio_high": 0.28},
+        {f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm", f"{ACTOR}.loss_scale_factor": 352},
+        {f"{ACTOR}.kl_loss_type": "low_var_kl+"},
+        {f"{FILTER}.enable": True, f"{FILTER}.metric": "acc"},
+        {f"{CORRECTION}.rollout_is": "token", f"{CORRECTION}.rollout_is_threshold": 2.0},
+        {f"{CORRECTION}.bypass_mode": True},
+    ],
+)
+def test_options_that_work_are_accepted(composed: DictConfig, options: dict[str, Any]) -> None:
+    _check(composed, options)

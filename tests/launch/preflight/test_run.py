@@ -1,0 +1,142 @@
+"""What is wrong with a run is found before Ray starts, and named."""
+
+from collections import namedtuple
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight import run as preflight
+from verl_coder.run.settings import parse_settings
+
+_SMALL_MICRO_BATCHES = tuple(
+    f"actor_rollout_ref.{key}_per_gpu=1"
+    for key in (
+        "actor.ppo_micro_batch_size",
+        "rollout.log_prob_micro_batch_size",
+        "ref.log_prob_micro_batch_size",
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    """The smallest recipe, composed once."""
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"data\.train_files: no file .*nowhere\.parquet"):
+        preflight.check_parquet("data.train_files", [tmp_path / "nowhere.parquet"])
+
+
+def test_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"data_source": ["x"], "prompt": ["y"]}), path)
+    with pytest.raises(DataError, match="lacks the column 'agent_name'"):
+        preflight.check_parquet("data.train_files", [path])
+
+
+def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_text("not parquet")
+    with pytest.raises(DataError, match="not a Parquet file"):
+        preflight.check_parquet("data.val_files", [path])
+
+
+def test_a_model_folder_without_config_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"MODEL: .* has no config\.json"):
+        preflight.check_model(str(tmp_path))
+
+
+def test_a_model_that_is_neither_folder_nor_hub_name_is_named() -> None:
+    with pytest.raises(ConfigError, match="no folder /nowhere/model"):
+        preflight.check_model("/nowhere/model")
+
+
+def test_too_little_disk_is_named(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(100, 99, 1))
+    with pytest.raises(ConfigError, match="0 MiB free, the checkpoints need"):
+        preflight.check_disk(config, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("actor_rollout_ref.actor.ppo_mini_batch_size=5",), "multiple of"),
+        (("actor_rollout_ref.rollout.n=1", *_SMALL_MICRO_BATCHES), "GRPO"),
+        (("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=48",), "log_prob_micro_batch_size"),
+        (("data.max_response_length=9000",), "max_model_len"),
+        (("trainer.total_training_steps=0",), "total_training_steps"),
+    ],
+)
+def test_sizes_that_cannot_work_are_refused(tmp_path: Path, overrides: tuple[str, ...], message: str) -> None:
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=overrides))
+    with pytest.raises(ConfigError, match=message):
+        preflight.check_batch_sizes(plan.config)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+verl_coder.pol_interval_s=1", "no such setting"),
+        ("verl_coder.poll_interval_s=0", "poll_interval_s"),
+        ("verl_coder.max_sandbox_unavailable_share=2", "max_sandbox_unavailable_share"),
+    ],
+)
+def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.resume_mode=disable", r"trainer\.resume_mode=disable"),
+        ("trainer.del_local_ckpt_after_load=true", "del_local_ckpt_after_load"),
+        ("trainer.default_local_dir=/elsewhere", r"trainer\.default_local_dir=/elsewhere"),
+        ("actor_rollout_ref.actor.checkpoint.async_save=true", "async_save"),
+    ],
+)
+def test_settings_that_would_undo_our_checkpoints_are_refused(
+    tmp_path: Path, override: str, message: str
+) -> None:
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+    with pytest.raises(ConfigError, match=message):
+        preflight.check_checkpoint_settings(plan.config, plan.run_dir)
+
+
+def test_checkpoints_that_are_there_need_no_more_room(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    one = preflight.BYTES_PER_PARAMETER_ON_DISK * preflight.parameter_count(
+        config.actor_rollout_ref.model.path
+    )
+    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
+    with pytest.raises(ConfigError, match="MiB free"):
+        preflight.check_disk(config, tmp_path)
+    for step in (1, 2, 3):
+        (tmp_path / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
+    preflight.check_disk(config, tmp_path)
+
+
+def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:
+    reward = tmp_path / "mine.py"
+    reward.write_text("")
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), reward=str(reward), seed=3))
+    assert plan.config.reward.custom_reward_function.path == str(reward)
+    assert parse_settings(plan.config.verl_coder).seed == 3
+    assert plan.config.data.seed == 4
+
+
+def test_planning_writes_nothing(tmp_path: Path) -> None:
+    make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "run")))
+    assert list(tmp_path.iterdir()) == []

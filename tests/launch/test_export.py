@@ -1,0 +1,124 @@
+"""What `verl-coder export` writes has the policy's log-probabilities, loaded by PEFT and by transformers."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from peft import PeftModel, get_peft_model
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.launch.export import actor_folder, export, lora_config, read_actor_state
+from verl_coder.run.run_dir import RunDir
+from verl_coder.tiny.build import BASE
+
+IDS = torch.arange(40).reshape(2, 20)
+
+
+def _config(rank: int) -> Any:
+    model = {"path": str(BASE), "lora_rank": rank, "lora_alpha": 16, "target_modules": "all-linear"}
+    return OmegaConf.create({"actor_rollout_ref": {"model": model}})
+
+
+def _log_probs(model: Any) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.eval()(IDS).logits.log_softmax(-1)
+
+
+def _write_run(folder: Path, rank: int) -> tuple[RunDir, torch.Tensor]:
+    """A run's folder as verl leaves it, with an actor that differs from the base; and that actor's log-probs."""
+    torch.manual_seed(0)
+    run_dir = RunDir(folder)
+    actor = run_dir.checkpoints / "global_step_3" / "actor"
+    actor.mkdir(parents=True)
+    (run_dir.checkpoints / "global_step_3" / "data.pt").touch()
+    (run_dir.checkpoints / "latest_checkpointed_iteration.txt").write_text("3")
+    OmegaConf.save(_config(rank), run_dir.config)
+    model: Any = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    if rank:
+        model = get_peft_model(model, lora_config(_config(rank)))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name or (not rank and "proj" in name):
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    torch.save(model.state_dict(), actor / "model_world_size_1_rank_0.pt")
+    base = AutoModelForCausalLM.from_pretrained(BASE)
+    base.config.save_pretrained(actor / "huggingface")
+    base.generation_config.save_pretrained(actor / "huggingface")
+    AutoTokenizer.from_pretrained(BASE).save_pretrained(actor / "huggingface")
+    return run_dir, _log_probs(model)
+
+
+@pytest.fixture(scope="module")
+def lora_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunDir, torch.Tensor]:
+    return _write_run(tmp_path_factory.mktemp("lora"), rank=8)
+
+
+def test_the_adapter_loaded_by_peft_on_the_base_is_the_policy(
+    lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path
+) -> None:
+    run_dir, expected = lora_run
+    folder = export(run_dir, tmp_path / "adapter", adapter=True)
+    assert {"adapter_config.json", "adapter_model.safetensors"} <= {file.name for file in folder.iterdir()}
+    base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    before = _log_probs(base)
+    loaded = PeftModel.from_pretrained(base, folder)
+    assert loaded.peft_config["default"].base_model_name_or_path == str(BASE)
+    torch.testing.assert_close(_log_probs(loaded), expected, atol=1e-5, rtol=0)
+    assert (before - expected).abs().max() > 0.1
+
+
+def test_the_merged_export_is_the_policy(lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path) -> None:
+    run_dir, expected = lora_run
+    folder = export(run_dir, tmp_path / "merged")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    torch.testing.assert_close(_log_probs(model), expected, atol=1e-4, rtol=0)
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        assert not any("lora" in name for name in weights.keys())  # noqa: SIM118
+    assert AutoTokenizer.from_pretrained(folder).chat_template
+
+
+def test_a_run_without_lora_is_exported_whole_and_has_no_adapter(tmp_path: Path) -> None:
+    run_dir, expected = _write_run(tmp_path / "run", rank=0)
+    model = AutoModelForCausalLM.from_pretrained(export(run_dir, tmp_path / "out"), dtype=torch.float32)
+    torch.testing.assert_close(_log_probs(model), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ConfigError, match="not trained with LoRA"):
+        export(run_dir, tmp_path / "adapter", adapter=True)
+
+
+def test_the_ranks_shards_are_put_together(tmp_path: Path) -> None:
+    """verl stores DTensors; their two attributes are all that is read."""
+    whole = torch.arange(12.0).reshape(4, 3)
+    for rank in (0, 1):
+        shard = SimpleNamespace(placements=(_Shard(),), _local_tensor=whole[2 * rank : 2 * rank + 2])
+        torch.save({"w": shard}, tmp_path / f"model_world_size_2_rank_{rank}.pt")
+    torch.testing.assert_close(read_actor_state(tmp_path)["w"], whole)
+    (tmp_path / "model_world_size_2_rank_1.pt").unlink()
+    with pytest.raises(CheckpointError, match="not whole"):
+        read_actor_state(tmp_path)
+
+
+class _Shard:
+    dim = 0
+
+    def is_replicate(self) -> bool:
+        return False
+
+
+def test_what_cannot_be_exported_is_named(lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path) -> None:
+    run_dir, _ = lora_run
+    with pytest.raises(CheckpointError, match=r"global_step_7.*there are global_step_3"):
+        actor_folder(run_dir, 7)
+    with pytest.raises(CheckpointError, match="holds no run"):
+        export(RunDir(tmp_path), tmp_path / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(ConfigError, match="not an empty folder"):
+        export(run_dir, tmp_path / "full")
+    with pytest.raises(ConfigError, match="--dtype int8"):
+        export(run_dir, tmp_path / "out", dtype="int8")
+    assert [path.name for path in tmp_path.iterdir()] == ["full"]

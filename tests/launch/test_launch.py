@@ -1,0 +1,133 @@
+"""What the launcher does around training: leftovers, resume, SIGTERM."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from verl_coder.launch import launch
+from verl_coder.launch.plan import Plan, TrainRequest, make_plan
+from verl_coder.launch.supervise import Interrupted
+from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
+from verl_coder.run.run_dir import RunDir
+
+
+@pytest.fixture(scope="module")
+def base_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A plan, composed once."""
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out") / "run")))
+
+
+@pytest.fixture
+def plan(base_plan: Plan, tmp_path: Path) -> Plan:
+    """The plan with a folder of its own, which holds metrics of steps 0 to 5."""
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    run_dir.metrics.write_text("".join(json.dumps({"step": n, "data": {}}) + "\n" for n in range(6)))
+    for step in range(6):
+        run_dir.backup.write(step, {})
+    settings = replace(base_plan.settings, out=str(run_dir.path))
+    return replace(base_plan, config=base_plan.config.copy(), run_dir=run_dir, settings=settings)
+
+
+def checkpoint(run_dir: RunDir, step: int) -> None:
+    folder = step_folder(run_dir.checkpoints / SAVING, step)
+    folder.mkdir(parents=True)
+    (folder / "data.pt").write_bytes(b"x")
+    commit(run_dir.checkpoints, step)
+
+
+def steps(run_dir: RunDir) -> list[int]:
+    return [json.loads(line)["step"] for line in run_dir.metrics.read_text().splitlines()]
+
+
+def test_a_resume_forgets_the_steps_that_are_trained_again_everywhere(plan: Plan) -> None:
+    checkpoint(plan.run_dir, 3)
+    launch._make_resumable(plan, Console(quiet=True))
+    assert steps(plan.run_dir) == plan.run_dir.backup.steps() == [0, 1, 2, 3]
+
+
+def test_a_resume_keeps_the_metrics_of_its_checkpoint_from_an_evaluation_before_training(plan: Plan) -> None:
+    checkpoint(plan.run_dir, 3)
+    launch._make_resumable(plan, Console(quiet=True))
+    assert plan.config.trainer.val_before_train is False
+
+
+def test_without_a_checkpoint_all_is_done_again(plan: Plan) -> None:
+    launch._make_resumable(plan, Console(quiet=True))
+    assert steps(plan.run_dir) == plan.run_dir.backup.steps() == []
+    assert plan.config.trainer.val_before_train is True
+
+
+def test_a_longer_run_takes_back_the_summary_of_the_shorter_one(plan: Plan) -> None:
+    plan.run_dir.summary.write_text(json.dumps({"steps": 3}))
+    checkpoint(plan.run_dir, 3)
+    launch._make_resumable(plan, Console(quiet=True))
+    assert not plan.run_dir.summary.exists()
+
+
+def test_leftovers_of_a_killed_start_are_removed(plan: Plan, tmp_path: Path) -> None:
+    run_dir, scratch = plan.run_dir, tmp_path / "vc-scratch"
+    scratch.mkdir()
+    (run_dir.path / ".scratch").write_text(str(scratch))
+    (run_dir.checkpoints / SAVING / "global_step_4").mkdir(parents=True)
+    for path in (run_dir.phase, run_dir.stop_request, run_dir.stopped):
+        path.touch()
+    launch.clear_leftovers(run_dir, Console(quiet=True))
+    left = (scratch, run_dir.checkpoints / SAVING, run_dir.phase, run_dir.stop_request, run_dir.stopped)
+    assert not any(path.exists() for path in left)
+
+
+def start_worker(plan: Plan, monkeypatch: pytest.MonkeyPatch, worker: Any) -> tuple[int, str]:
+    """Exit status and output of a start whose worker is `worker(on_terminate)`."""
+    monkeypatch.setenv("SANDBOX_URL", "unused")
+    monkeypatch.setattr(launch, "_sandbox", lambda _: _Nothing())
+    monkeypatch.setattr(launch, "run_supervised", lambda *_, on_terminate, **__: worker(on_terminate))
+    console = Console(record=True, width=200)
+    return launch._run(plan, console, Path(os.devnull)), console.export_text()
+
+
+class _Nothing:
+    def __enter__(self) -> tuple[str, list[int]]:
+        return "http://sandbox", []
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def test_sigterm_before_training_ends_with_status_0(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def worker(on_terminate: Any) -> int:
+        assert not on_terminate()
+        raise Interrupted("SIGTERM")
+
+    checkpoint(plan.run_dir, 3)
+    status, shown = start_worker(plan, monkeypatch, worker)
+    assert status == 0 and "goes on after step 3" in shown
+
+
+def test_sigterm_in_training_asks_for_a_checkpoint_and_ends_with_status_0(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worker(on_terminate: Any) -> int:
+        plan.run_dir.phase.write_text(json.dumps({"phase": "training", "step": 4, "total": 9}))
+        assert on_terminate() and plan.run_dir.stop_request.is_file()
+        plan.run_dir.stopped.write_text(json.dumps({"step": 4}))
+        return 0
+
+    status, shown = start_worker(plan, monkeypatch, worker)
+    assert status == 0 and "stopped by SIGTERM after step 4, which is saved" in shown
+
+
+def test_a_second_sigterm_and_ctrl_c_do_not_claim_success(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def worker(on_terminate: Any) -> int:
+        plan.run_dir.phase.write_text(json.dumps({"phase": "training", "step": 4, "total": 9}))
+        on_terminate()
+        raise Interrupted("SIGTERM")
+
+    assert start_worker(plan, monkeypatch, worker)[0] == 130

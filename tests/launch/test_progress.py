@@ -1,0 +1,117 @@
+"""The terminal's view: one line per step, warnings once, nothing twice."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from verl_coder.launch.progress import RunProgress, duration, step_line
+from verl_coder.run.notices import Notices
+from verl_coder.run.run_dir import RunDir
+
+STEP = {
+    "critic/score/mean": 0.5,
+    "reward/acc/mean": 0.25,
+    "tool_calls/mean": 1.5,
+    "response_length/mean": 70.4,
+    "response_length/max": 352.0,
+    "actor/pg_loss": -0.01,
+    "actor/kl_loss": 0.002,
+    "actor/teacher_loss": 0.3,
+    "timing_s/step": 8.0,
+    "timing_s/gen": 5.0,
+    "timing_s/update_actor": 2.5,
+    "timing_s/save_checkpoint": 0.01,
+}
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    return RunDir(tmp_path)
+
+
+def write(run_dir: RunDir, step: int, data: dict[str, Any]) -> None:
+    with run_dir.metrics.open("a") as file:
+        file.write(json.dumps({"step": step, "data": data}) + "\n")
+
+
+def test_a_line_has_what_one_asks_of_a_step() -> None:
+    line = step_line(7, STEP, 20, 104.0)
+    for part in (
+        "step    7/20",
+        "reward 0.500",
+        "passed 0.250",
+        "tool calls 1.50",
+        "length 70 (max 352)",
+        "policy -0.0100",
+        "kl +0.0020",
+        "teacher +0.3000",
+        "8.0 s (generate 5.0, update 2.5)",
+        "left 2 min",
+    ):
+        assert part in line
+    assert "\n" not in line
+
+
+def test_an_evaluation_and_a_stage_stand_in_the_line_of_their_step() -> None:
+    data = STEP | {
+        "val-core/sample/acc/mean@1": 0.75,
+        "val-aux/tool_calls/mean": 1.25,
+        "eval/sampled/pass_at_1": 0.7,
+        "curriculum/stage": 1.0,
+    }
+    line = step_line(2, data)
+    assert "held-out pass@1 0.750, tool calls 1.25" in line and "sampled 0.700" in line and "stage 2" in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(45, "45 s"), (720, "12 min"), (11100, "3 h 05 min"), (187200, "2 d 04 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_every_step_is_shown_once_and_those_before_this_start_are_not(run_dir: RunDir) -> None:
+    write(run_dir, 1, STEP)
+    console = Console(record=True, width=200)
+    progress = RunProgress(run_dir, console, 4)
+    for step in (2, 3):
+        write(run_dir, step, STEP)
+        progress.poll()
+        progress.poll()
+    shown = console.export_text()
+    assert [shown.count(f"step {step:>4}") for step in (1, 2, 3)] == [0, 1, 1]
+
+
+def test_a_line_that_is_being_written_is_shown_when_it_is_whole(run_dir: RunDir) -> None:
+    console = Console(record=True, width=200)
+    progress = RunProgress(run_dir, console, 4)
+    whole = json.dumps({"step": 1, "data": STEP}) + "\n"
+    run_dir.metrics.write_text(whole[:30])
+    progress.poll()
+    run_dir.metrics.write_text(whole)
+    progress.poll()
+    assert console.export_text().count("step    1") == 1
+
+
+def test_the_time_left_is_that_of_the_steps_left_with_their_evaluations(run_dir: RunDir) -> None:
+    console = Console(record=True, width=250)
+    progress = RunProgress(run_dir, console, 12)
+    write(run_dir, 1, STEP)
+    write(run_dir, 2, STEP | {"timing_s/testing": 4.0})
+    progress.poll()
+    shown = console.export_text().splitlines()
+    assert "left 88 s" in shown[0] and "left 2 min" in shown[1]  # 11 x 8 s, then 10 x 10 s
+
+
+def test_a_warning_is_shown_once(run_dir: RunDir) -> None:
+    console = Console(record=True, width=200)
+    progress = RunProgress(run_dir, console, 4)
+    notices = Notices(run_dir.notices)
+    for _ in range(3):
+        notices.say("disk", "the disk is full")
+        progress.poll()
+    assert console.export_text().count("warning: the disk is full") == 1

@@ -1,0 +1,61 @@
+"""Recipes compose, and nothing misspelt gets through."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.recipe import compose, find_recipe, list_recipes
+from verl_coder.paths import repository_root
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_has_only_keys_that_verl_knows(name: str) -> None:
+    assert compose(find_recipe(name)).trainer.use_v1
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_begins_with_its_command_and_has_a_readme(name: str) -> None:
+    folder = find_recipe(name)
+    assert "run_scripts/" in (folder / "recipe.yaml").read_text().splitlines()[0]
+    assert (folder / "README.md").is_file()
+
+
+def test_an_override_reaches_the_configuration() -> None:
+    assert compose(find_recipe("tiny_cpu"), ["data.train_batch_size=8"]).data.train_batch_size == 8
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "data.train_batch_sise=8",
+            r"no setting data\.train_batch_sise; did you mean data\.train_batch_size",
+        ),
+        ("verl_coder.losses.x=1", "no setting verl_coder.losses.x; there are alpha, beta, gamma under"),
+    ],
+)
+def test_a_misspelt_override_is_refused_with_the_right_one(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        compose(find_recipe("tiny_cpu"), [override])
+
+
+def test_a_misspelt_key_in_a_recipe_is_refused_with_the_right_one(tmp_path: Path) -> None:
+    text = (repository_root() / "recipes/tiny_cpu/recipe.yaml").read_text()
+    assert "train_batch_size" in text
+    folder = tmp_path / "typo"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text(text.replace("train_batch_size", "train_batch_sise"))
+    with pytest.raises(ConfigError, match=r"data\.train_batch_sise; did you mean data\.train_batch_size"):
+        compose(folder)
+
+
+def test_a_recipe_may_stand_anywhere(tmp_path: Path) -> None:
+    shutil.copytree(repository_root() / "recipes/tiny_cpu", tmp_path / "mine")
+    assert find_recipe(str(tmp_path / "mine")) == tmp_path / "mine"
+
+
+def test_an_unknown_recipe_is_refused_with_the_list() -> None:
+    with pytest.raises(ConfigError, match="tiny_cpu"):
+        find_recipe("no_such_recipe")

@@ -1,0 +1,56 @@
+"""Shared memory of a killed run is found again and removed; that of others is not touched."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+
+import pytest
+
+from verl_coder.launch.shared_memory import SharedMemoryWatch
+
+_CHILD = """
+from multiprocessing import resource_tracker, shared_memory
+memory = shared_memory.SharedMemory(create=True, size=4096)
+resource_tracker.unregister(memory._name, "shared_memory")
+print(memory.name, flush=True)
+input()
+"""
+
+
+@pytest.fixture
+def child() -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A process with a segment, and the segment's file."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    file = Path("/dev/shm") / process.stdout.readline().strip()
+    yield process, file
+    process.kill()
+    process.communicate()
+    file.unlink(missing_ok=True)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_start(
+    tmp_path: Path, child: tuple[subprocess.Popen[str], Path]
+) -> None:
+    process, file = child
+    SharedMemoryWatch(tmp_path / "names").poll()
+    process.kill()
+    process.wait()
+    assert file.exists()
+    assert SharedMemoryWatch(tmp_path / "names").clear() == 1
+    assert not file.exists() and not (tmp_path / "names").exists()
+
+
+def test_memory_of_other_processes_is_not_noted(tmp_path: Path) -> None:
+    memory = SharedMemory(create=True, size=4096)  # of this process, which is nobody's descendant here
+    try:
+        watch = SharedMemoryWatch(tmp_path / "names")
+        watch.poll()
+        assert watch.clear() == 0 and (Path("/dev/shm") / memory.name).exists()
+    finally:
+        memory.close()
+        memory.unlink()

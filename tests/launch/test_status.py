@@ -1,0 +1,70 @@
+"""What `verl-coder status` tells of a run."""
+
+import fcntl
+import json
+from pathlib import Path
+
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.status import run_status
+from verl_coder.run.notices import Notices
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.sync_state import SyncState, begin
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDir:
+    """A run of three steps that W&B has up to step 1."""
+    run_dir = RunDir(tmp_path)
+    run_dir.config.write_text("{}")
+    run_dir.metrics.write_text(
+        "".join(
+            json.dumps({"step": step, "data": {"val-core/sample/acc/mean@1": step / 4}}) + "\n"
+            for step in range(4)
+        )
+    )
+    for step in range(4):
+        run_dir.backup.write(step, {})
+    state = begin(run_dir.sync_state, mode="online", project="p", name="n", resumes_after=None)
+    state.confirmed_step, state.error = 1, "CommError: no answer"
+    state.save(run_dir.sync_state)
+    return run_dir
+
+
+def test_local_metrics_and_wandbs_are_shown(run_dir: RunDir) -> None:
+    status = run_status(run_dir.path)
+    state = SyncState.load(run_dir.sync_state)
+    assert state is not None
+    assert status["last step"] == "3"
+    assert status["local metrics"] == "4 steps in wandb_backup/"
+    assert status["W&B"] == f"online, run {state.run_id} of project p"
+    assert status["W&B has"] == "step 1"
+    assert "2 steps" in status["W&B lacks"] and "verl-coder wandb push" in status["W&B lacks"]
+    assert status["W&B error"] == "CommError: no answer"
+    assert status["held-out pass@1"].endswith("0.750 (step 3)")
+
+
+def test_a_run_that_nobody_holds_is_not_running(run_dir: RunDir) -> None:
+    run_dir.phase.write_text(json.dumps({"phase": "training", "step": 4, "total": 9}))
+    run_dir.lock.touch()
+    assert "not running" in run_status(run_dir.path)["state"]
+
+
+def test_a_running_run_tells_its_phase(run_dir: RunDir) -> None:
+    with run_dir.lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert run_status(run_dir.path)["state"] == "starting"
+        run_dir.phase.write_text(json.dumps({"phase": "evaluating", "step": 4, "total": 9}))
+        assert run_status(run_dir.path)["state"] == "evaluating, step 4 of 9"
+
+
+def test_the_last_warnings_are_shown_in_spite_of_a_line_cut_short(run_dir: RunDir) -> None:
+    run_dir.notices.write_text('{"key": "a", "te')
+    Notices(run_dir.notices).say("disk", "the disk was full")
+    assert run_status(run_dir.path)["said, 1"] == "warning: the disk was full"
+
+
+def test_another_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not the folder of a run"):
+        run_status(tmp_path / "nowhere")

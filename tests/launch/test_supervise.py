@@ -1,0 +1,63 @@
+"""A supervised process leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+from verl_coder.launch.supervise import Interrupted, run_supervised
+log, marker = Path(sys.argv[1]), Path(sys.argv[2])
+daemon = (
+    "import os,sys,time\\n"
+    "if os.fork() == 0:\\n"
+    "    os.setsid()\\n"
+    "    if os.fork() == 0:\\n"
+    "        open(sys.argv[1], 'w').write(str(os.getpid()))\\n"
+    "        import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n"
+    "        time.sleep(600)\\n"
+    "    os._exit(0)\\n"
+    "time.sleep(float(sys.argv[2]))\\n"
+    "print('said', flush=True)\\n"
+    "sys.exit(3)\\n"
+)
+try:
+    status = run_supervised(
+        [sys.executable, "-c", daemon, str(marker), sys.argv[3]], environment={}, log=log, on_poll=lambda: None
+    )
+except Interrupted as error:
+    print("interrupted", error)
+    status = 130
+print("status", status)
+"""
+
+
+def _start(tmp_path: Path, seconds: str) -> subprocess.Popen[str]:
+    arguments = [str(tmp_path / "log"), str(tmp_path / "pid"), seconds]
+    return subprocess.Popen([sys.executable, "-c", _SCRIPT, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_daemon_that_ignores_sigterm_is_gone_and_the_status_is_the_childs(tmp_path: Path) -> None:
+    process = _start(tmp_path, "0.5")
+    output, _ = process.communicate(timeout=60)
+    assert "status 3" in output
+    assert "said" in (tmp_path / "log").read_text()
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
+    process = _start(tmp_path, "600")
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "pid").is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.2)
+    os.kill(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert "interrupted SIGINT" in output
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))

@@ -1,0 +1,159 @@
+"""The upload by wandb's own client to a scripted server: complete, in order, each step once; failures harm nothing."""
+
+import json
+import subprocess
+import sys
+import time
+
+import psutil
+from launch.wandb_server import WandbServer
+
+from verl_coder.launch.wandb_uploader import WandbUploader
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.sync_state import SyncState, begin
+from verl_coder.trainer.tracking import RunTracking
+
+
+def push(run_dir: RunDir, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "verl_coder.cli",
+            "wandb",
+            "push",
+            str(run_dir.path),
+            "--finish-timeout-s",
+            "10",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def state(run_dir: RunDir) -> SyncState:
+    loaded = SyncState.load(run_dir.sync_state)
+    assert loaded is not None
+    return loaded
+
+
+def steps_of(server: WandbServer, run_id: str) -> list[int]:
+    return [row["_step"] for row in server.history(run_id)]
+
+
+def wait_for(condition: object, timeout_s: float = 60.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
+        time.sleep(0.1)
+
+
+def test_a_push_is_complete_and_in_order_and_a_second_one_sends_nothing(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    first = push(run_dir, environment)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+    assert [row["loss"] for row in server.history(state(run_dir).run_id)] == [0, 0.5, 1, 1.5, 2]
+    assert state(run_dir).confirmed_step == 4
+    second = push(run_dir, environment)
+    assert "0 steps sent" in second.stdout, second.stdout + second.stderr
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+
+
+def test_steps_that_are_trained_again_are_not_sent_twice(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    push(run_dir, environment)
+    run_dir.drop_metrics_after(2)
+    begin(run_dir.sync_state, mode="online", project="p", name="run", resumes_after=2)
+    for step in range(3, 7):
+        run_dir.backup.write(step, {"loss": -1.0})
+    result = push(run_dir, environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert list(server.runs) == [state(run_dir).run_id]
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4, 5, 6]
+
+
+def test_a_table_of_samples_arrives_with_its_step(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    (run_dir.path / "samples.jsonl").write_text(json.dumps({"problem": "sum", "passed": True}) + "\n")
+    run_dir.backup.write(5, {"loss": 0.0}, {"eval/samples": "samples.jsonl"})
+    result = push(run_dir, environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    row = server.history(state(run_dir).run_id)[5]
+    # wandb flattens nothing here: the table is one entry that names its file.
+    assert row["eval/samples"]["nrows"] == 1
+    assert any(name.startswith("media/table/") for name in server.files)
+
+
+def test_a_failing_server_holds_nobody_up_and_loses_nothing(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    server.mode = "refuse"
+    with WandbUploader(run_dir, enabled=True, finish_timeout_s=2.0) as uploader:
+        wait_for(lambda: len(server.requests) > 1)
+        server.mode = "cut"
+        wait_for(lambda seen=len(server.requests): len(server.requests) > seen)
+        server.mode = "hang"
+        time.sleep(1.0)
+    assert not any(psutil.pid_exists(pid) for pid in uploader.pids)
+    assert state(run_dir).confirmed_step == -1
+    server.mode = "ok"
+    result = push(run_dir, environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+
+
+def test_a_server_that_fails_in_the_middle_gets_the_rest_later(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    with WandbUploader(run_dir, enabled=True, finish_timeout_s=1.0):
+        wait_for(lambda: steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4])
+        # What the trainer does in a step: it writes files, and knows nothing of the server.
+        logger = RunTracking("p", "run", [], {"verl_coder": {"out": str(run_dir.path)}})
+        for step, failure in enumerate(("hang", "refuse", "cut"), start=5):
+            server.mode = failure
+            logger.log({"loss": 0.0}, step=step)
+            assert run_dir.backup.steps() == list(range(step + 1))
+            wait_for(lambda step=step: state(run_dir).sent_step == step)
+    assert state(run_dir).sent_step == 7
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+    server.mode = "ok"
+    result = push(run_dir, environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert steps_of(server, state(run_dir).run_id) == list(range(8))
+
+
+def test_a_long_upload_learns_in_between_what_the_server_has(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    program = (
+        "import sys, time; from pathlib import Path\n"
+        "from verl_coder.launch.wandb_push import WandbPush; from verl_coder.run.run_dir import RunDir\n"
+        "run = RunDir(Path(sys.argv[1]))\n"
+        "push = WandbPush(run.path, run.sync_state, run.backup, finish_timeout_s=10)\n"
+        "push.follow(lambda: (run.path / 'stop').exists(), print, confirm_every_s=0.1)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(run_dir.path)], env=environment)
+    wait_for(lambda: state(run_dir).confirmed_step == 4)
+    assert process.poll() is None and state(run_dir).confirmed_step == 4
+    (run_dir.path / "stop").touch()
+    assert process.wait(60) == 0
+    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+
+
+def test_a_linked_new_run_begins_after_the_resumed_step(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    old = state(run_dir).run_id
+    begin(run_dir.sync_state, mode="online", project="p", name="run", resumes_after=2, new_run=True)
+    result = push(run_dir, environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    new = state(run_dir).run_id
+    assert new != old and state(run_dir).linked_from == [old]
+    assert steps_of(server, new) == [3, 4]
+    assert server.runs[new]["config"]["linked_from"]["value"] == [old]

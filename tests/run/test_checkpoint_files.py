@@ -1,0 +1,109 @@
+"""Checkpoints on disk: whole or not there, the older ones intact, the last K and the best kept."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from verl_coder.run.checkpoint_files import (
+    SAVING,
+    TRACKER,
+    commit,
+    is_whole,
+    prune,
+    saved_steps,
+    step_folder,
+    steps_to_remove,
+)
+
+
+def write_temporary(checkpoints: Path, step: int, text: str = "weights") -> None:
+    folder = step_folder(checkpoints / SAVING, step) / "actor"
+    folder.mkdir(parents=True)
+    (folder / "model.pt").write_text(text)
+    (folder.parent / "data.pt").write_text("order")
+
+
+def test_a_commit_names_the_checkpoint_and_leaves_nothing_temporary(tmp_path: Path) -> None:
+    write_temporary(tmp_path, 3)
+    folder = commit(tmp_path, 3)
+    assert is_whole(folder) and (tmp_path / TRACKER).read_text() == "3"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["global_step_3", TRACKER])
+
+
+def test_a_checkpoint_that_lacks_bytes_is_not_whole(tmp_path: Path) -> None:
+    write_temporary(tmp_path, 3)
+    folder = commit(tmp_path, 3)
+    (folder / "actor" / "model.pt").write_text("weigh")
+    assert not is_whole(folder)
+
+
+def test_a_save_again_replaces_what_a_kill_left_under_the_final_name(tmp_path: Path) -> None:
+    write_temporary(tmp_path, 3, "old")
+    commit(tmp_path, 3)
+    write_temporary(tmp_path, 3, "new")
+    assert (commit(tmp_path, 3) / "actor" / "model.pt").read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("latest", "keep", "best", "removed"),
+    [
+        (40, 2, None, [10, 20]),
+        (40, 2, 10, [20]),
+        (40, 1, 40, [10, 20, 30]),
+        (40, None, 10, []),
+        (30, 2, None, [10]),  # 40 never became the tracker's
+        (40, 0, None, [10, 20, 30]),
+    ],
+)
+def test_the_last_k_and_the_best_stay(
+    latest: int, keep: int | None, best: int | None, removed: list[int]
+) -> None:
+    assert steps_to_remove([10, 20, 30, 40], latest=latest, keep=keep, best=best) == removed
+
+
+def test_pruning_removes_folders(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        write_temporary(tmp_path, step)
+        commit(tmp_path, step)
+    assert prune(tmp_path, latest=3, keep=1, best=1) == [2]
+    assert saved_steps(tmp_path) == [1, 3] and not (tmp_path / SAVING).exists()
+
+
+def test_a_kill_at_any_point_of_a_commit_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    """The process dies at its n-th file system call of the commit, for every n."""
+    program = """
+import os, sys, pathlib
+from verl_coder.run import checkpoint_files
+left = int(sys.argv[2])
+def dies(function):
+    def call(*arguments, **options):
+        global left
+        left -= 1
+        if left < 0:
+            os._exit(9)
+        return function(*arguments, **options)
+    return call
+os.fsync = dies(os.fsync)
+pathlib.Path.rename, pathlib.Path.replace = dies(pathlib.Path.rename), dies(pathlib.Path.replace)
+checkpoint_files.commit(pathlib.Path(sys.argv[1]), 2)
+"""
+    ended = False
+    for calls in range(40):
+        root = tmp_path / str(calls)
+        for step in (1, 2):
+            write_temporary(root, step)
+            if step == 1:
+                commit(root, 1)
+        result = subprocess.run(
+            [sys.executable, "-c", program, str(root), str(calls)], env=os.environ, check=False
+        )
+        step = int((root / TRACKER).read_text())
+        assert is_whole(step_folder(root, step)) and is_whole(step_folder(root, 1))
+        ended = result.returncode == 0
+        if ended:
+            assert step == 2
+            break
+    assert ended

@@ -1,0 +1,131 @@
+"""What is wrong with the three-source update is found before Ray starts, in one line."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.plan import Plan, TrainRequest, make_plan
+from verl_coder.launch.preflight import composite as preflight_composite
+from verl_coder.launch.preflight import lora as preflight_lora
+from verl_coder.run.composite_settings import parse_composite
+from verl_coder.tiny.traces import tool_call
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The smallest recipe with a teacher, composed once."""
+    return make_plan(TrainRequest(recipe="tiny_teacher", out=str(tmp_path_factory.mktemp("out") / "run")))
+
+
+def _check_traces(plan: Plan, path: Path, rows: int = 32) -> None:
+    settings = parse_composite({"losses": {"beta": 0.3}, "teacher": {"traces": str(path), "rows": rows}})
+    preflight_composite.check_composite(plan.config, settings)
+
+
+def _lora(plan: Plan, **model: Any) -> DictConfig:
+    """The plan's configuration with LoRA of rank 4 and the given settings of the model."""
+    config = copy.deepcopy(plan.config)
+    config.actor_rollout_ref.model.update({"lora_rank": 4, **model})
+    return config
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"losses": {"beta": -0.1}}, r"losses\.beta is -0\.1"),
+        ({"losses": {"alpha": 0, "beta": 0, "gamma": 0}}, "all 0"),
+        ({"losses": {"beta": 0.3}}, r"beta is above 0 and verl_coder\.teacher\.traces names no file"),
+        ({"losses": {"delta": 1}}, r"losses\.delta: no such setting"),
+        ({"teacher": {"rows": 0}}, r"teacher\.rows is 0"),
+        ({"teacher": {"max_group_pass_rate": 1.0}}, "max_group_pass_rate is 1.0"),
+        ({"self_sft": {"top_k": 1.5}}, r"self_sft\.top_k is 1\.5"),
+        ({"self_sft": {"only_mixed": "sometimes"}}, "only_mixed"),
+    ],
+)
+def test_a_wrong_value_is_named(section: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_composite(section)
+
+
+def test_a_schedule_can_be_given_on_the_command_line(tmp_path: Path) -> None:
+    given = "verl_coder.losses.beta={schedule:cosine,start:1.0,end:0.1,steps:10}"
+    plan = make_plan(TrainRequest(recipe="tiny_teacher", out=str(tmp_path / "run"), overrides=(given,)))
+    assert plan.settings.composite.losses.beta.value(11) == pytest.approx(0.1)
+
+
+def test_grpo_alone_leaves_verls_update_in_place() -> None:
+    assert not parse_composite({"losses": {"alpha": 1.0, "beta": 0.0, "gamma": 0.0}}).active
+
+
+def test_teacher_rows_must_fill_the_micro_batches(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"teacher\.rows is 30.*multiple of 32"):
+        _check_traces(plan, tmp_path / "any.parquet", rows=30)
+
+
+def test_a_missing_traces_file_is_named(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
+        _check_traces(plan, tmp_path / "nowhere.parquet")
+
+
+_QUESTION = {"role": "user", "content": "Write f(xs).\nassert f([1]) == 1"}
+_ANSWER = {"role": "assistant", "content": "```python\ndef f(xs): return 1\n```"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([_QUESTION, {"role": "assistant", "content": "f<|eot_id|>"}], "control token '<|eot_id|>'"),
+        ([_QUESTION, {"role": "assistant", "content": "f<|im_end|>"}], "control token '<|im_end|>'"),
+        (
+            [
+                _QUESTION,
+                {"role": "assistant", "content": "[TOOL_CALLS] python_interpreter(...)"},
+                {"role": "tool", "content": "ok"},
+                _ANSWER,
+            ],
+            "finds no tool call",
+        ),
+        ([_QUESTION, {"role": "assistant", "content": "x = " + "1 + " * 400 + "1"}], "no trace fits"),
+    ],
+)
+def test_traces_of_another_model_are_refused(
+    plan: Plan, tmp_path: Path, messages: list[dict[str, str]], message: str
+) -> None:
+    path = tmp_path / "traces.parquet"
+    pq.write_table(pa.table({"problem_id": ["a"], "messages": [messages]}), path)
+    with pytest.raises(DataError) as error:
+        _check_traces(plan, path)
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_traces_that_fit_are_accepted(plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "traces.parquet"
+    call = {"role": "assistant", "content": tool_call("print(1)")}
+    messages = [_QUESTION, call, {"role": "tool", "content": "1"}, _ANSWER]
+    pq.write_table(pa.table({"problem_id": ["a"], "messages": [messages]}), path)
+    _check_traces(plan, path)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"target_modules": ["q_proj", "w_proj"]}, "'w_proj'.*it has .*q_proj"),
+        ({"target_modules": ".*query.*"}, "query"),
+        ({"target_modules": []}, "is empty"),
+        ({"lora_alpha": 0}, "lora_alpha=0"),
+    ],
+)
+def test_lora_targets_that_the_model_lacks_are_named(plan: Plan, model: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        preflight_lora.check_lora(_lora(plan, **model))
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj"], ".*mlp.*"])
+def test_lora_targets_of_the_model_are_accepted(plan: Plan, targets: Any) -> None:
+    preflight_lora.check_lora(_lora(plan, target_modules=targets))

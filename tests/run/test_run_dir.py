@@ -1,0 +1,97 @@
+"""The run's folder knows whether to start, resume or stop."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import CheckpointError
+from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
+from verl_coder.run.run_dir import RunDir
+
+
+def _config(model: Path, lora_rank: int = 0) -> DictConfig:
+    return OmegaConf.create(
+        {
+            "actor_rollout_ref": {
+                "model": {"path": str(model), "lora_rank": lora_rank, "target_modules": "all-linear"},
+                "actor": {"strategy": "fsdp2"},
+            },
+            "trainer": {"n_gpus_per_node": 1, "nnodes": 1},
+        }
+    )
+
+
+def _model(folder: Path, hidden: int) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"hidden_size": hidden}))
+    return folder
+
+
+def _checkpoint(run_dir: RunDir, step: int) -> None:
+    folder = run_dir.checkpoints / f"global_step_{step}"
+    folder.mkdir(parents=True)
+    (folder / "data.pt").write_bytes(b"x")
+    (run_dir.checkpoints / "latest_checkpointed_iteration.txt").write_text(str(step))
+
+
+def test_a_new_folder_starts_from_nothing(tmp_path: Path) -> None:
+    assert RunDir(tmp_path).checkpoint_step() == 0
+    assert RunDir(tmp_path).finished_steps() == 0
+
+
+def test_a_half_written_checkpoint_is_named(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    _checkpoint(run_dir, 5)
+    shutil.rmtree(run_dir.checkpoints / "global_step_5")
+    with pytest.raises(CheckpointError, match="global_step_5"):
+        run_dir.checkpoint_step()
+
+
+@pytest.mark.parametrize(
+    ("hidden", "lora_rank", "key"), [(64, 0, "shapes in config.json"), (32, 8, "lora_rank")]
+)
+def test_a_checkpoint_of_another_shape_is_refused(
+    tmp_path: Path, hidden: int, lora_rank: int, key: str
+) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    run_dir.record_shape(_config(_model(tmp_path / "small", 32)))
+    _checkpoint(run_dir, 5)
+    with pytest.raises(CheckpointError, match=key):
+        run_dir.check_shape(_config(_model(tmp_path / "other", hidden), lora_rank))
+
+
+def test_a_checkpoint_of_another_model_of_the_same_architecture_is_refused(tmp_path: Path) -> None:
+    run_dir, model = RunDir(tmp_path / "run"), _model(tmp_path / "model", 32)
+    run_dir.path.mkdir()
+    (model / "model.safetensors").write_bytes(b"base")
+    run_dir.record_shape(_config(model))
+    _checkpoint(run_dir, 5)
+    run_dir.check_shape(_config(model))
+    (model / "model.safetensors").write_bytes(b"chat")
+    with pytest.raises(CheckpointError, match="weights differ") as caught:
+        run_dir.check_shape(_config(model))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_that_lost_bytes_is_named(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    folder = step_folder(run_dir.checkpoints / SAVING, 5)
+    folder.mkdir(parents=True)
+    (folder / "model.pt").write_bytes(b"weights")
+    commit(run_dir.checkpoints, 5)
+    assert run_dir.checkpoint_step() == 5
+    (run_dir.checkpoints / "global_step_5" / "model.pt").write_bytes(b"wei")
+    with pytest.raises(CheckpointError, match="global_step_5/ is not whole"):
+        run_dir.checkpoint_step()
+
+
+def test_metrics_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    lines = [json.dumps({"step": step, "data": {"x": step}}) for step in (0, 1, 2, 3)]
+    run_dir.metrics.write_text("\n".join(lines) + '\n{"step": 4, "da')
+    run_dir.drop_metrics_after(2)
+    assert [record["step"] for record in run_dir.read_metrics()] == [0, 1, 2]

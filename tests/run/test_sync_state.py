@@ -1,0 +1,94 @@
+"""Which W&B run a folder belongs to, and what of it the server lacks."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.run.backup import StepBackup
+from verl_coder.run.sync_state import SyncState, begin, choose_mode, has_wandb_key
+
+
+def start(path: Path, resumes_after: int | None = None, *, new_run: bool = False) -> SyncState:
+    return begin(path, mode="online", project="p", name="r", resumes_after=resumes_after, new_run=new_run)
+
+
+def test_a_resume_goes_on_in_the_same_wandb_run(tmp_path: Path) -> None:
+    first = start(tmp_path / "s.json")
+    second = start(tmp_path / "s.json", 4)
+    assert second.run_id == first.run_id and second.first_step == 0 and second.linked_from == []
+
+
+def test_new_runs_are_linked_to_all_before_them(tmp_path: Path) -> None:
+    ids = [start(tmp_path / "s.json").run_id]
+    ids += [start(tmp_path / "s.json", step, new_run=True).run_id for step in (4, 9)]
+    state = SyncState.load(tmp_path / "s.json")
+    assert state is not None and len(set(ids)) == 3
+    assert state.linked_from == ids[:2] and state.first_step == 10
+
+
+def test_a_start_forgets_the_error_of_the_one_before(tmp_path: Path) -> None:
+    state = start(tmp_path / "s.json")
+    state.error = "down"
+    state.save(tmp_path / "s.json")
+    assert start(tmp_path / "s.json").error is None
+
+
+@pytest.mark.parametrize(
+    ("confirmed", "first_step", "pending"), [(-1, 0, [0, 1, 2, 3]), (1, 0, [2, 3]), (-1, 3, [3]), (3, 0, [])]
+)
+def test_what_is_pending(tmp_path: Path, confirmed: int, first_step: int, pending: list[int]) -> None:
+    backup = StepBackup(tmp_path / "wandb_backup")
+    for step in (3, 0, 2, 1):
+        backup.write(step, {})
+    state = SyncState(
+        mode="online", run_id="i", project="p", name="r", first_step=first_step, confirmed_step=confirmed
+    )
+    assert state.pending(backup) == pending
+
+
+@pytest.mark.parametrize("text", ["{", "[]", json.dumps({"mode": "online", "unknown": 1})])
+def test_a_broken_state_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"s\.json: not a sync state") as caught:
+        SyncState.load(tmp_path / "s.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "environment", "has_key", "mode"),
+    [
+        ("auto", {}, True, "online"),
+        ("auto", {}, False, "offline"),
+        ("auto", {"WANDB_MODE": "disabled"}, True, "disabled"),
+        ("offline", {"WANDB_MODE": "online"}, True, "offline"),
+    ],
+)
+def test_how_the_mode_is_chosen(setting: str, environment: dict[str, str], has_key: bool, mode: str) -> None:
+    assert choose_mode(setting, environment, has_key=has_key) == mode
+
+
+@pytest.mark.parametrize(
+    ("setting", "environment", "place"),
+    [("on", {}, "verl_coder.wandb=on"), ("auto", {"WANDB_MODE": "on"}, "WANDB_MODE=on")],
+)
+def test_an_unknown_mode_is_named_by_its_place(setting: str, environment: dict[str, str], place: str) -> None:
+    with pytest.raises(ConfigError, match=place):
+        choose_mode(setting, environment, has_key=False)
+
+
+def test_a_key_in_netrc_counts_for_its_host_only(tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine wandb.example login user password secret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    environment = {"NETRC": str(tmp_path / "netrc")}
+    assert has_wandb_key(environment | {"WANDB_BASE_URL": "https://wandb.example"})
+    assert not has_wandb_key(environment)
+
+
+def test_forgotten_steps_leave_the_backup(tmp_path: Path) -> None:
+    backup = StepBackup(tmp_path)
+    for step in range(5):
+        backup.write(step, {"x": step})
+    backup.drop_after(2)
+    assert backup.steps() == [0, 1, 2] and backup.path(2).name == "step_000002.json"

@@ -1,0 +1,125 @@
+"""A teacher's traces become the very tokens that a rollout would have produced, masked where it did not write."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers import AutoTokenizer
+
+from verl_coder.errors import DataError
+from verl_coder.tiny.build import BASE
+from verl_coder.tiny.problems import problems
+from verl_coder.tiny.traces import write_traces
+from verl_coder.trainer.composite.teacher_rows import TeacherPool
+from verl_coder.trainer.composite.traces import Trace, TraceRow, TraceTokenizer, read_traces
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    return AutoTokenizer.from_pretrained(BASE)
+
+
+def _tokenise(tokenizer: Any, longest: int = 352) -> TraceTokenizer:
+    return TraceTokenizer(
+        tokenizer, model_type="qwen2", tool_schemas=[], max_prompt_tokens=96, max_response_tokens=longest
+    )
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    """A trace of the tiny problems that calls the tool twice."""
+    traces = write_traces(problems("rl", 200, seed=0), seed=0, direct_share=0.0)
+    found = next(t for t in traces if sum(m["role"] == "tool" for m in t.messages) == 2)
+    return Trace(problem_id=found.problem.problem_id, messages=tuple(dict(m) for m in found.messages))
+
+
+def test_a_row_is_the_chat_templates_rendering(tokenizer: Any, trace: Trace) -> None:
+    row = _tokenise(tokenizer).row(trace)
+    assert row is not None
+    rendered = tokenizer.apply_chat_template(list(trace.messages), tokenize=False)
+    assert tokenizer.decode([*row.prompt_ids, *row.response_ids]) == rendered.rstrip("\n")
+
+
+def test_the_loss_is_on_the_assistants_text_and_its_end_and_nowhere_else(
+    tokenizer: Any, trace: Trace
+) -> None:
+    row = _tokenise(tokenizer).row(trace)
+    assert row is not None and len(row.loss_mask) == len(row.response_ids)
+    trained = tokenizer.decode([i for i, m in zip(row.response_ids, row.loss_mask, strict=True) if m])
+    said = "".join(m["content"] + "<|im_end|>" for m in trace.messages if m["role"] == "assistant")
+    assert trained == said
+    hidden = tokenizer.decode([i for i, m in zip(row.response_ids, row.loss_mask, strict=True) if not m])
+    for message in trace.messages:
+        if message["role"] == "tool":
+            assert message["content"] in hidden
+
+
+def test_structured_tool_calls_are_written_by_the_template(tokenizer: Any, trace: Trace) -> None:
+    call = {
+        "type": "function",
+        "function": {"name": "python_interpreter", "arguments": '{"code": "print(1)"}'},
+    }
+    text = _tokenise(tokenizer).turn_text({"role": "assistant", "content": "", "tool_calls": [call]})
+    assert text.strip().startswith("<tool_call>") and '"code": "print(1)"' in text and "im_end" not in text
+
+
+def test_a_trace_that_is_too_long_is_left_out_and_counted(tokenizer: Any, trace: Trace) -> None:
+    pool = TeacherPool([trace], _tokenise(tokenizer, longest=10).row)
+    assert pool.choose([trace.problem_id], 3, random.Random(0)) == []
+    assert pool.too_long == 1 and not pool.has(trace.problem_id)
+
+
+def _pool() -> TeacherPool:
+    traces = [
+        Trace(problem_id=f"p{i % 4}", messages=({"role": "user", "content": str(i)},)) for i in range(12)
+    ]
+
+    def tokenise(trace: Trace) -> TraceRow:
+        number = int(trace.messages[0]["content"])
+        return TraceRow(prompt_ids=(number,), response_ids=(1,), loss_mask=(1,))
+
+    return TeacherPool(traces, tokenise)
+
+
+def test_the_batchs_own_prompts_come_first_one_each_and_the_pool_fills_up() -> None:
+    rows = _pool().choose(["p1", "p3"], 8, random.Random(0))
+    numbers = [row.prompt_ids[0] for row in rows]
+    assert {n % 4 for n in numbers[:2]} == {1, 3}
+    assert {n % 4 for n in numbers[:6]} == {1, 3}
+    assert len(set(numbers)) == 8
+
+
+def test_without_filling_only_the_named_prompts_are_taught() -> None:
+    rows = _pool().choose(["p2", "nowhere"], 8, random.Random(0), fill=False)
+    assert sorted(row.prompt_ids[0] for row in rows) == [2, 6, 10]
+
+
+def test_a_choice_depends_on_its_seed_only() -> None:
+    first, second = _pool(), _pool()
+    first.choose(["p0"], 5, random.Random(9))
+    assert first.choose(["p1"], 5, random.Random(3)) == second.choose(["p1"], 5, random.Random(3))
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"problem_id": ["a"], "input_ids": [[1, 2]]}, "belong to one tokenizer"),
+        ({"problem_id": ["a"], "text": ["x"]}, "lacks the column 'messages'"),
+        ({"problem_id": ["a"], "messages": [[{"role": "user", "content": "x"}]]}, "row 0: .* ends with"),
+        ({"problem_id": ["a"], "messages": [[{"role": "assistant", "content": "x"}]]}, "row 0: .* no prompt"),
+        ({"problem_id": ["a"], "messages": [[{"role": "robot", "content": "x"}]]}, "role 'robot'"),
+    ],
+)
+def test_a_file_that_holds_no_traces_is_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    path = tmp_path / "traces.parquet"
+    pq.write_table(pa.table(columns), path)
+    with pytest.raises(DataError, match=rf"traces\.parquet.*{message}"):
+        read_traces(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
+        read_traces(tmp_path / "nowhere.parquet")

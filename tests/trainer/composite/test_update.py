@@ -1,0 +1,126 @@
+"""Which rows a step trains on, and with which weights."""
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from verl_coder.run.composite_settings import parse_composite
+from verl_coder.trainer.composite.layout import Layout
+from verl_coder.trainer.composite.step_rollouts import StepRollouts
+from verl_coder.trainer.composite.teacher_rows import TeacherPool
+from verl_coder.trainer.composite.traces import Trace, TraceRow
+from verl_coder.trainer.composite.update import TeacherGuidedMixin, _row_fields, _shuffled_by_rank
+
+LAYOUT = Layout(rows=8, dp_size=2, mini_batch_rows=4)
+PROMPTS = ("solved", "solved", "mixed", "mixed", "unsolved", "unsolved", "other", "other")
+PASSED = (True, True, True, False, False, False, False, False)
+
+
+def _rollouts() -> StepRollouts:
+    return StepRollouts(
+        uids=list(PROMPTS),
+        problem_ids=list(PROMPTS),
+        scores=np.array(PASSED, dtype=float),
+        passed=np.array(PASSED),
+        masks=[torch.tensor([1] * (row + 1) + [0]) for row in range(8)],
+    )
+
+
+def _trainer(step: int = 1, **sections: Any) -> Any:
+    """What the choice of rows reads of a trainer: settings, step, and a pool with two traces of each prompt."""
+    names = [name for name in ("solved", "mixed", "unsolved", "other", "elsewhere") for _ in range(2)]
+    traces = [Trace(problem_id=name, messages=()) for name in names]
+
+    def tokenise(trace: Trace) -> TraceRow:
+        number = names.index(trace.problem_id)
+        return TraceRow(prompt_ids=(number,), response_ids=(7, 8, 9), loss_mask=(1, 0, 1))
+
+    return SimpleNamespace(
+        settings=SimpleNamespace(composite=parse_composite(sections)),
+        global_steps=step,
+        _teacher_pool=TeacherPool(traces, tokenise),
+    )
+
+
+def _teach(trainer: Any) -> tuple[list[list[TraceRow]], list[list[torch.Tensor]], Any]:
+    return TeacherGuidedMixin._weigh_teacher(trainer, _rollouts(), LAYOUT, random.Random(0))
+
+
+def test_the_traces_of_each_mini_batch_weigh_beta_together() -> None:
+    trainer = _trainer(losses={"beta": 0.3}, teacher={"traces": "t", "rows": 3})
+    rows, weights, counts = _teach(trainer)
+    assert [len(group) for group in rows] == [3, 3]
+    for group in weights:
+        assert float(torch.cat(group).sum()) == pytest.approx(0.3)
+        assert all(weight[1] == 0 for weight in group)
+    assert (counts.rows, counts.tokens, counts.weight, counts.covered) == (6, 12, 0.3, 1.0)
+
+
+def test_the_gate_teaches_unsolved_prompts_only_and_scales_beta_by_their_share() -> None:
+    teacher = {"traces": "t", "rows": 8, "max_group_pass_rate": 0}
+    rows, weights, counts = _teach(_trainer(losses={"beta": 0.8}, teacher=teacher))
+    taught = {row.prompt_ids for group in rows for row in group}
+    assert taught == {(4,), (6,)}
+    assert counts.weight == pytest.approx(0.4)
+    assert [float(torch.cat(group).sum()) for group in weights] == pytest.approx([0.4, 0.4])
+
+
+def test_the_weights_follow_their_schedule() -> None:
+    beta = {"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 4}
+    for step, expected in ((1, 1.0), (3, 0.5)):
+        _, _, counts = _teach(_trainer(step, losses={"beta": beta}, teacher={"traces": "t", "rows": 2}))
+        assert counts.weight == pytest.approx(expected)
+    rows, weights, _ = _teach(_trainer(5, losses={"beta": beta}, teacher={"traces": "t", "rows": 2}))
+    assert rows == [[], []] and weights == [[], []]
+
+
+def test_the_chosen_rollouts_of_a_mini_batch_weigh_gamma_together() -> None:
+    trainer = _trainer(losses={"gamma": 0.2}, self_sft={"top_k": 2})
+    masks, weights, counts = TeacherGuidedMixin._weigh_self(trainer, _rollouts(), LAYOUT)
+    assert [row for row, mask in enumerate(masks) if mask.any()] == [0, 1, 2]
+    sums = dict.fromkeys((0, 1), 0.0)
+    for number, weight in zip(LAYOUT.mini_batch_of, weights, strict=True):
+        sums[number] += float(weight.sum())
+    assert sums == pytest.approx({0: 0.2, 1: 0.2})
+    assert counts.tokens == 1 + 2 + 3
+
+
+def test_a_problems_pass_rate_leaves_masked_rollouts_out() -> None:
+    rollouts = _rollouts()
+    rollouts.masks[3] = torch.zeros_like(rollouts.masks[3])
+    assert rollouts.problem_pass_rates() == {"solved": 1.0, "mixed": 1.0, "unsolved": 0.0, "other": 0.0}
+
+
+def test_a_traces_columns_have_the_types_of_a_rollouts_and_train_nothing_of_the_policy() -> None:
+    pattern = {
+        name: torch.zeros(2, dtype=torch.bfloat16)
+        for name in ("old_log_probs", "advantages", "sft_teacher_weights", "sft_self_weights")
+    }
+    pattern |= {
+        name: torch.zeros(2, dtype=torch.long)
+        for name in ("prompts", "responses", "input_ids", "position_ids", "response_mask", "loss_mask")
+    }
+    row = TraceRow(prompt_ids=(1, 2), response_ids=(3, 4, 5), loss_mask=(1, 0, 1))
+    fields = _row_fields(row, torch.tensor([0.5, 0.0, 0.5]), pattern)
+    assert set(fields) == set(pattern)
+    assert all(fields[name].dtype == value.dtype for name, value in pattern.items())
+    assert fields["input_ids"].tolist() == [1, 2, 3, 4, 5] and fields["position_ids"].tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert not any(fields[name].any() for name in ("response_mask", "loss_mask", "advantages"))
+    assert fields["sft_teacher_weights"].tolist() == [0.5, 0.0, 0.5]
+
+
+def test_shuffling_leaves_every_row_on_its_rank() -> None:
+    keys = [str(number) for number in range(8)]
+    order = _shuffled_by_rank(keys, LAYOUT, random.Random(0))
+    assert order != keys
+    assert set(order[:4]) == set(keys[:4]) and set(order[4:]) == set(keys[4:])

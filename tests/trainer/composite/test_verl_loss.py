@@ -1,0 +1,117 @@
+"""The actor's loss on verl's own batches: verl's policy loss unchanged, the supervised terms beside it."""
+
+from typing import Any
+
+import pytest
+import torch
+from tensordict import TensorDict
+from verl.utils import tensordict_utils as tu
+from verl.workers.config import FSDPActorConfig
+from verl.workers.utils.losses import ppo_loss
+
+from verl_coder.trainer.composite.verl_loss import ALPHA_FIELD, actor_loss
+
+PROMPTS, RESPONSES = (2, 3, 1, 2), (4, 2, 3, 5)
+TEACHER = 2
+"""The row that is a teacher's: response mask 0."""
+
+
+def _nested(rows: list[torch.Tensor]) -> torch.Tensor:
+    return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+
+
+def _batch(rows: list[int], *, supervised: float, alpha: float, dp_size: int = 1) -> TensorDict:
+    generator = torch.Generator().manual_seed(3)
+    drawn = [torch.randn(3, length, generator=generator) for length in RESPONSES]
+    responses = [drawn[row] for row in rows]
+    masks = [torch.full((RESPONSES[row],), int(row != TEACHER)) for row in rows]
+    teacher = [torch.full((RESPONSES[r],), supervised * (r == TEACHER)) for r in rows]
+    own = [torch.full((RESPONSES[r],), supervised * (r == 1)) for r in rows]
+    fields: dict[str, Any] = {
+        "prompts": _nested([torch.ones(PROMPTS[r], dtype=torch.long) for r in rows]),
+        "responses": _nested([torch.ones(RESPONSES[r], dtype=torch.long) for r in rows]),
+        "response_mask": _nested(masks),
+        "old_log_probs": _nested([-row[0].abs() for row in responses]),
+        "ref_log_prob": _nested([-row[1].abs() for row in responses]),
+        "advantages": _nested([row[2] * mask for row, mask in zip(responses, masks, strict=True)]),
+        "sft_teacher_weights": _nested(teacher),
+        "sft_self_weights": _nested(own),
+    }
+    data = TensorDict(fields, batch_size=len(rows))
+    tokens = sum(length for row, length in enumerate(RESPONSES) if row != TEACHER)
+    options = {"dp_size": dp_size, "batch_num_tokens": tokens, "global_batch_size": 3, ALPHA_FIELD: alpha}
+    tu.assign_non_tensor(data, **options)
+    return data
+
+
+def _config() -> FSDPActorConfig:
+    return FSDPActorConfig(
+        strategy="fsdp2", rollout_n=3, ppo_micro_batch_size_per_gpu=1, use_kl_loss=True, kl_loss_coef=0.1
+    )
+
+
+def _log_probs(rows: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Jagged log-probs of prompt and response, and the leaf of each row."""
+    generator = torch.Generator().manual_seed(4)
+    every = [-torch.rand(p + r, generator=generator) for p, r in zip(PROMPTS, RESPONSES, strict=True)]
+    leaves = [every[row].requires_grad_() for row in rows]
+    values = torch.cat(leaves)
+    offsets = torch.tensor([0, *(len(leaf) for leaf in leaves)]).cumsum(0)
+    return torch.nested.nested_tensor_from_jagged(values, offsets=offsets), leaves
+
+
+def _gradients(rows: list[int], **options: Any) -> tuple[float, dict[int, torch.Tensor], dict[str, Any]]:
+    log_probs, leaves = _log_probs(rows)
+    loss, metrics = actor_loss(_config(), {"log_probs": log_probs}, _batch(rows, **options))
+    loss.backward()
+    return loss.item(), {row: leaf.grad for row, leaf in zip(rows, leaves, strict=True)}, metrics
+
+
+def test_without_supervised_weights_it_is_verls_loss() -> None:
+    rows = [0, 1, 2, 3]
+    loss, gradients, metrics = _gradients(rows, supervised=0.0, alpha=1.0)
+    log_probs, leaves = _log_probs(rows)
+    expected, _ = ppo_loss(_config(), {"log_probs": log_probs}, _batch(rows, supervised=0.0, alpha=1.0))
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), abs=1e-6)
+    for row, leaf in zip(rows, leaves, strict=True):
+        torch.testing.assert_close(gradients[row], leaf.grad)
+    assert metrics["pull/teacher"].aggregate() == 0 and metrics["pull/grpo"].aggregate() > 0
+
+
+def test_a_teachers_row_moves_the_supervised_term_only() -> None:
+    _, gradients, metrics = _gradients([0, 1, 2, 3], supervised=0.5, alpha=1.0)
+    expected = torch.zeros(PROMPTS[TEACHER] + RESPONSES[TEACHER])
+    # Shifted by one: the log-prob at a position is that of the next token.
+    expected[PROMPTS[TEACHER] - 1 : -1] = -0.5
+    torch.testing.assert_close(gradients[TEACHER], expected)
+    assert metrics["term/teacher"].aggregate() > 0 and metrics["term/self"].aggregate() > 0
+
+
+@pytest.mark.parametrize("split", [[[0], [1], [2], [3]], [[0, 2], [1, 3]], [[2], [0, 1, 3]]])
+def test_the_split_into_micro_batches_changes_nothing(split: list[list[int]]) -> None:
+    options: dict[str, Any] = {"supervised": 0.3, "alpha": 0.6}
+    whole, expected, whole_metrics = _gradients([0, 1, 2, 3], **options)
+    parts = [_gradients(rows, **options) for rows in split]
+    assert sum(part[0] for part in parts) == pytest.approx(whole, abs=1e-6)
+    for _, gradients, _ in parts:
+        for row, gradient in gradients.items():
+            torch.testing.assert_close(gradient, expected[row], atol=1e-6, rtol=0)
+    for name in ("term/teacher", "pull/grpo", "pull/self"):
+        total = sum(part[2][name].aggregate() for part in parts)
+        assert total == pytest.approx(whole_metrics[name].aggregate(), abs=1e-6)
+
+
+def test_alpha_zero_leaves_the_supervised_terms() -> None:
+    _, gradients, metrics = _gradients([0, 1, 2, 3], supervised=0.3, alpha=0.0)
+    assert metrics["term/grpo"].aggregate() == 0
+    assert not gradients[0].any() and not gradients[3].any() and gradients[1].any()
+
+
+def test_a_mini_batch_whose_rollouts_are_all_masked_still_learns_from_its_teacher() -> None:
+    log_probs, leaves = _log_probs([TEACHER])
+    data = _batch([TEACHER], supervised=0.5, alpha=1.0)
+    tu.assign_non_tensor(data, batch_num_tokens=0)
+    loss, _ = actor_loss(_config(), {"log_probs": log_probs}, data)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(leaves[0].grad).all() and leaves[0].grad.any()

@@ -1,0 +1,120 @@
+"""An evaluation in the trainer: who is asked how often, and what counts when the sandbox fails."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import open_dict
+from trainer.fake_trainer import FakeTrainer
+
+from verl_coder.run.notices import parse_notices
+from verl_coder.trainer.evaluation.evaluate import EvaluationMixin, last_outputs
+from verl_coder.trainer.evaluation.report import Answer
+from verl_coder.trainer.evaluation.workers import SAMPLED
+
+
+class Trainer(EvaluationMixin, FakeTrainer):
+    """Answers are given; verl's own metrics only note what they were asked for."""
+
+    answers: list[Answer]
+
+    def __init__(self, out: Path, **settings: Any) -> None:
+        super().__init__(out, **settings)
+        with open_dict(self.config):
+            self.config.actor_rollout_ref = {"rollout": {"val_kwargs": {"n": 1}}}
+        problems = np.array([{"problem_id": name} for name in "abc"], dtype=object)
+        self.val_dataloader = [
+            {
+                "raw_prompt": np.array([[{}]] * 3, dtype=object),
+                "data_source": np.array(["sample"] * 3, dtype=object),
+                "extra_info": problems,
+                "dummy": torch.arange(3),
+            }
+        ]
+        self.failing: set[str] = set()
+        self.asked: dict[str, Any] = {}
+        self.expected: dict[tuple[str, str], int] = {}
+
+    def _answer(self, rows: dict[str, Any]) -> list[Answer]:
+        self.asked = rows
+        return [
+            Answer(
+                uid=rows["uid"][i],
+                problem_id=rows["extra_info"][i]["problem_id"],
+                difficulty="easy",
+                data_source=rows["data_source"][i],
+                sampled=rows[SAMPLED][i],
+                prompt="p",
+                text="t",
+                score=1.0,
+                infos={"acc": 1.0}
+                if rows["extra_info"][i]["problem_id"] not in self.failing
+                else {"acc": 0.0, "sandbox_unavailable": True},
+                turns=2,
+                tool_calls=0,
+                tool_successes=0,
+                ground_truth="{}",
+                extra_info={},
+            )
+            for i in range(len(rows["uid"]))
+        ]
+
+    def _val_metrics_update(
+        self, sources: Any, uids: Any, infos: Any, turns: Any, expected: Any = None
+    ) -> Any:
+        self.expected = expected
+        return {"val-core/sample/acc/mean@1": float(np.mean(infos["acc"]))}
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "checkpoints").mkdir()
+    return tmp_path
+
+
+def test_each_problem_is_answered_once_greedily_and_sampled_as_often_as_asked(out: Path) -> None:
+    trainer = Trainer(out, eval_samples=4)
+    trainer._validate()
+    assert list(trainer.asked[SAMPLED]) == [False] * 3 + [True] * 3
+    assert list(trainer.asked["__rollout_n__"]) == [1] * 3 + [4] * 3
+    assert trainer.asked["dummy"].tolist() == [0, 1, 2, 0, 1, 2]
+    assert len(set(trainer.asked["uid"])) == 6
+
+
+def test_without_samples_only_the_greedy_answers_are_asked_for(out: Path) -> None:
+    trainer = Trainer(out)
+    metrics = trainer._validate()
+    assert list(trainer.asked[SAMPLED]) == [False] * 3
+    assert "eval/greedy/pass_at_1" in metrics and "eval/sampled/pass_at_1" not in metrics
+
+
+def test_the_table_is_a_file_that_the_metrics_name(out: Path) -> None:
+    metrics = Trainer(out)._validate()
+    rows = (out / metrics["tables/eval/samples"]).read_text().splitlines()
+    assert sorted(json.loads(row)["problem"] for row in rows) == ["a", "b", "c"]
+
+
+def test_an_answer_without_a_verdict_is_not_missed(out: Path) -> None:
+    trainer = Trainer(out, max_sandbox_unavailable_share=0.5)
+    trainer.failing = {"b"}
+    metrics = trainer._validate()
+    assert metrics["val-core/sample/acc/mean@1"] == metrics["eval/greedy/pass_at_1"] == 1.0
+    assert len(trainer.expected) == 2 and set(trainer.expected.values()) == {1}
+    assert not (out / "warnings.jsonl").exists()
+
+
+def test_an_evaluation_without_verdicts_warns_and_makes_no_checkpoint_the_best(out: Path) -> None:
+    trainer = Trainer(out)
+    trainer.failing = set("abc")
+    metrics = trainer._validate()
+    assert not any(name.startswith(("val-core", "eval/greedy")) for name in metrics)
+    assert trainer._evaluated is None
+    [said] = parse_notices((out / "warnings.jsonl").read_bytes().splitlines())
+    assert "100% of its answers have no verdict" in said
+
+
+def test_the_last_output_of_each_session_counts() -> None:
+    assert last_outputs(["u_0_0", "u_0_2", "u_0_1", "u_1_0"]) == ["u_0_2", "u_1_0"]

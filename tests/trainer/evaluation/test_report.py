@@ -1,0 +1,83 @@
+"""What an evaluation comes to."""
+
+from typing import Any
+
+import pytest
+
+from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics, sample_table
+
+
+def answer(problem: str, *, acc: float = 1.0, sampled: bool = False, **changes: Any) -> Answer:
+    values: dict[str, Any] = {
+        "uid": f"{problem}-{sampled}",
+        "problem_id": problem,
+        "difficulty": "easy",
+        "data_source": "sample",
+        "sampled": sampled,
+        "prompt": "p",
+        "text": "t",
+        "score": acc,
+        "infos": {"acc": acc, "pass_rate": acc},
+        "turns": 4,
+        "tool_calls": 1,
+        "tool_successes": 1,
+        "ground_truth": "{}",
+        "extra_info": {},
+    }
+    return Answer(**(values | changes))
+
+
+def test_greedy_and_sampled_answers_are_counted_apart() -> None:
+    answers = [answer("a"), answer("b", acc=0.0)]
+    answers += [answer(name, acc=0.0, sampled=True) for name in ("a", "a", "b", "b")]
+    metrics = evaluation_metrics(answers)
+    assert metrics["eval_avg_test_pass_rate"] == 0.5
+    assert metrics["eval_avg_test_pass_rate_sampled"] == 0.0
+    assert (metrics["eval/greedy/pass_at_1"], metrics["eval/sampled/pass_at_1"]) == (0.5, 0.0)
+    assert metrics["eval/problems"] == 2
+
+
+def test_the_average_test_pass_rate_gives_part_marks_and_pass_at_1_does_not() -> None:
+    half = answer("a", infos={"acc": 0.0, "pass_rate": 0.5})
+    metrics = evaluation_metrics([half, answer("b")])
+    assert metrics["eval_avg_test_pass_rate"] == 0.75 and metrics["eval/greedy/pass_at_1"] == 0.5
+
+
+def test_an_answer_without_a_verdict_is_neither_right_nor_wrong() -> None:
+    lost = answer("a", acc=0.0, infos={"acc": 0.0, "sandbox_unavailable": True})
+    metrics = evaluation_metrics([lost, answer("b")])
+    assert metrics["eval/greedy/pass_at_1"] == 1.0 and metrics["eval/unavailable_share"] == 0.5
+
+
+def test_an_evaluation_without_any_verdict_claims_no_rate() -> None:
+    lost = answer("a", infos={"acc": 0.0, "sandbox_unavailable": True})
+    assert "eval/greedy/pass_at_1" not in evaluation_metrics([lost])
+
+
+def test_tools_are_counted() -> None:
+    answers = [answer("a", tool_calls=3, tool_successes=1), answer("b", tool_calls=0, tool_successes=0)]
+    metrics = evaluation_metrics(answers)
+    assert metrics["eval/greedy/tool_calls/mean"] == 1.5
+    assert metrics["eval/greedy/tool_calls/rate"] == 0.5
+    assert metrics["eval/greedy/tool_calls/success_rate"] == pytest.approx(1 / 3)
+    assert metrics["eval/greedy/turns/mean"] == 4
+
+
+def test_difficulties_have_rates_of_their_own() -> None:
+    metrics = evaluation_metrics([answer("a"), answer("b", acc=0.0, difficulty="hard")])
+    assert metrics["eval/greedy/pass_at_1/easy"] == 1.0 and metrics["eval/greedy/pass_at_1/hard"] == 0.0
+
+
+def test_the_table_shows_the_same_problems_at_every_evaluation() -> None:
+    names = [f"p{i}" for i in range(20)]
+    first = sample_table([answer(name) for name in names], 6)
+    second = sample_table([answer(name, acc=0.0) for name in reversed(names)], 6)
+    assert [row["problem"] for row in first] == [row["problem"] for row in second]
+    assert len(first) == 6 and first[0]["passed"] and not second[0]["passed"]
+
+
+def test_the_table_has_greedy_and_sampled_answers_side_by_side() -> None:
+    answers = [answer(name, sampled=sampled) for sampled in (True, False) for name in ("a", "b")]
+    rows = sample_table(answers, 4)
+    assert [row["sampled"] for row in rows] == [False, True, False, True]
+    assert rows[0]["problem"] == rows[1]["problem"]
