@@ -36,9 +36,14 @@ from verl_coder.tiny.build import BASE  # noqa: E402
 from verl_coder.tiny.problems import problems  # noqa: E402
 from verl_coder.tiny.traces import write_traces  # noqa: E402
 from verl_coder.trainer.composite.layout import Layout  # noqa: E402
-from verl_coder.trainer.composite.losses import token_weights, weighted_nll  # noqa: E402
+from verl_coder.trainer.composite.loss import (  # noqa: E402  # noqa: E402
+    ALPHA_FIELD,
+    WEIGHT_FIELDS,
+    actor_loss,
+    token_weights,
+    weighted_nll,
+)
 from verl_coder.trainer.composite.traces import Trace, TraceRow, rollout_tokenizer  # noqa: E402
-from verl_coder.trainer.composite.verl_loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss  # noqa: E402
 
 BETA, GAMMA = 0.3, 0.1
 Loss = Callable[..., tuple[torch.Tensor, dict[str, Any]]]

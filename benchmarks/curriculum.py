@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from small_run import BATCH, SmallRun, prompts
 
 from verl_coder.run.notices import parse_notices
+from verl_coder.run.settings import parse_settings
 from verl_coder.trainer.curriculum.order import CurriculumOrder
-from verl_coder.trainer.curriculum.stages import parse_curriculum, stages_of
 
 MAX_STEPS = 4
 
@@ -117,11 +117,11 @@ def expected_order(run: SmallRun, stages: list[int], seed: int) -> list[set[str]
     from omegaconf import OmegaConf
 
     config = OmegaConf.load(run.run_dir.config)
-    section = OmegaConf.to_container(config.verl_coder.curriculum)
     rows = [row for path in config.data.train_files for row in pq.read_table(path).to_pylist()]
-    curriculum = parse_curriculum(dict(section))  # type: ignore[arg-type]
+    curriculum = parse_settings(config.verl_coder).curriculum
+    assert curriculum is not None
     order = CurriculumOrder(
-        stages_of([row["extra_info"] for row in rows], curriculum), seed=seed + 1, mix_in=curriculum.mix_in
+        [curriculum.stage_of(row["extra_info"]) for row in rows], seed=seed + 1, mix_in=curriculum.mix_in
     )
     return [{rows[i]["prompt"][-1]["content"].strip() for i in order.batch(BATCH, stage)} for stage in stages]
 

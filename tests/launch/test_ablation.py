@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.ablation import (
@@ -16,7 +17,8 @@ from verl_coder.launch.ablation import (
     table_rows,
 )
 from verl_coder.launch.recipe import compose, find_recipe
-from verl_coder.run.settings import parse_settings
+from verl_coder.run.settings import LossWeights
+from verl_coder.sections import read_section
 
 
 def _finish(out: Path, arm: str, seed: int, after: float | None) -> None:
@@ -64,7 +66,9 @@ def test_every_arm_of_the_recipe_composes() -> None:
     folder = find_recipe("ablation")
     arms = read_arms(folder)
     assert set(arms) == {"sft", "grpo", "grpo_teacher", "grpo_self", "all"}
-    losses = parse_settings(compose(folder, arms["all"]).verl_coder).composite.losses
+    section = OmegaConf.to_container(compose(folder, arms["all"]).verl_coder.losses)
+    assert isinstance(section, dict)
+    losses = read_section(LossWeights, section, "verl_coder.losses")
     assert losses.beta.value(1) > 0 and losses.gamma.value(1) > 0
 
 

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import VerlCoderError
-from verl_coder.launch.curve import draw_curve
 from verl_coder.launch.launch import reason_in_log
 from verl_coder.launch.progress import step_line
-from verl_coder.launch.summary import build_summary, summary_table
+from verl_coder.launch.summary import build_summary, draw_curve, summary_table
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
 

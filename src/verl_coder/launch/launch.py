@@ -14,13 +14,11 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
-from verl_coder.launch.curve import draw_curve
-from verl_coder.launch.plan import Plan, preparation, prepare_data
-from verl_coder.launch.plan_text import print_plan
+from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
 from verl_coder.launch.preflight.run import check_run
 from verl_coder.launch.progress import RunProgress
 from verl_coder.launch.shared_memory import SharedMemoryWatch
-from verl_coder.launch.summary import build_summary, summary_table, write_summary
+from verl_coder.launch.summary import build_summary, draw_curve, summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, end_leftovers, run_supervised
 from verl_coder.launch.wall_clock import WallClock
 from verl_coder.launch.wandb_uploader import WandbUploader
@@ -39,13 +37,13 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     run_dir, config = plan.run_dir, plan.config
     command = preparation(plan)
     if dry_run:
-        check_run(config, run_dir, data_is_there=command is None)
+        check_run(plan, data_is_there=command is None)
         print_plan(plan, console)
         return 0
     if command:
         console.print(f"data: `{command}`", highlight=False, soft_wrap=True)
         prepare_data(command)
-    check_run(config, run_dir)
+    check_run(plan)
     total = config.trainer.total_training_steps
     if total is not None and run_dir.finished_steps() >= total:
         console.print(

@@ -1,4 +1,4 @@
-"""From what the user typed to a resolved configuration: the knobs, their defaults, their checks."""
+"""From what the user typed to a resolved configuration: the knobs, their defaults, and what `--dry-run` prints."""
 
 import os
 import shlex
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.preflight.run import file_list
-from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.launch.recipe import compose, file_list, find_recipe
 from verl_coder.paths import repository_root, resolve_content_path
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
@@ -107,9 +107,9 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
 
 def preparation(plan: Plan) -> str | None:
     """The recipe's command that makes its data, if a data file or the teacher's traces are missing."""
-    data, composite = plan.config.data, plan.settings.composite
+    data, settings = plan.config.data, plan.settings
     files = [path for name in ("train_files", "val_files") for path in file_list(data[name])]
-    files += file_list(composite.teacher.traces if composite.uses_teacher else None)
+    files += file_list(settings.teacher.traces if settings.uses_teacher else None)
     missing = [path for path in files if not path.is_file()]
     return plan.settings.prepare if missing else None
 
@@ -126,3 +126,31 @@ def prepare_data(command: str) -> None:
     if result.returncode:
         reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]
         raise DataError(f"`{command}` failed: {' '.join(reason)} (run it by hand, or give TRAIN= and VAL=)")
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """What the run would do, and with what."""
+    config = plan.config
+    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
+    rows = {
+        "recipe": plan.settings.recipe,
+        "model": config.actor_rollout_ref.model.path,
+        "train": ", ".join(config.data.train_files),
+        "held out": ", ".join(config.data.val_files),
+        "data made by": preparation(plan) or "(there already)",
+        "reward": config.reward.custom_reward_function.path,
+        "tools": rollout.multi_turn.tool_config_path,
+        "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
+        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, "
+        f"mini-batch {actor.ppo_mini_batch_size}",
+        "lengths": f"prompt {config.data.max_prompt_length}, response {config.data.max_response_length} tokens, "
+        f"{rollout.multi_turn.max_assistant_turns} turns",
+        "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "
+        f"entropy {actor.entropy_coeff:g}",
+        "sources": plan.settings.describe_sources(),
+        "steps": config.trainer.total_training_steps or f"{config.trainer.total_epochs} epochs",
+        "output": plan.settings.out,
+        "resumes from step": plan.run_dir.checkpoint_step(),
+    }
+    for name, value in rows.items():
+        console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)

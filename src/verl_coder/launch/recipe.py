@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,14 +45,30 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
     Hydra refuses an override whose key does not exist (`+key=value` adds one on purpose); a misspelt key
     inside a YAML file, which verl would accept silently, is a ConfigError here.
     """
-    from hydra import initialize_config_dir, initialize_config_module
+    from hydra import initialize_config_dir
 
-    with initialize_config_module("verl.trainer.config", version_base=None):
-        verl = _hydra_compose("ppo_trainer", (), "verl")
+    verl = _verl_tree()
     with initialize_config_dir(str(folder), version_base=None):
         ours = _hydra_compose("recipe", (), folder.name)
         _check_keys(ours, verl, folder)
         return _hydra_compose("recipe", overrides, folder.name, ours) if overrides else ours
+
+
+@cache
+def _verl_tree() -> DictConfig:
+    """verl's own configuration, in which the keys of a recipe are looked up."""
+    from hydra import initialize_config_module
+
+    with initialize_config_module("verl.trainer.config", version_base=None):
+        return _hydra_compose("ppo_trainer", (), "verl")
+
+
+def file_list(value: Any) -> list[Path]:
+    """`data.train_files` as a list of paths."""
+    values = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
+    if values is None:
+        return []
+    return [Path(str(path)) for path in (values if isinstance(values, list) else [values])]
 
 
 def _hydra_compose(

@@ -5,16 +5,43 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from verl_coder.files import write_atomically
-from verl_coder.launch.memory import MemoryWatch
+import psutil
 
-_EVERY_S = 5.0
+from verl_coder.files import write_atomically
+
+_SAMPLE_S = 2.0
+_WRITE_S = 5.0
+
+
+class MemoryWatch:
+    """Call `poll` often; `peak_bytes` is the highest sum over this process's descendants so far.
+
+    Proportional set size counts a page shared by n processes as 1/n of it in each, so that the sum is what
+    the run really takes (resident set sizes would count Ray's object store once per process).
+    """
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._next = 0.0
+
+    def poll(self) -> None:
+        """Take a sample if the last one is old enough."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + _SAMPLE_S
+        total = 0
+        for process in psutil.Process().children(recursive=True):
+            try:
+                total += process.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        self.peak_bytes = max(self.peak_bytes, total)
 
 
 class WallClock:
     """Adds this start to `path`, as JSON {"wall_s", "peak_memory_bytes"}; call `poll` often.
 
-    A file that cannot be written is told to `on_error`, once until it can be again.
+    `on_error` is told of a file that cannot be written, and told again only after a write that went well.
     """
 
     def __init__(self, path: Path, on_error: Callable[[OSError], None] = lambda _: None) -> None:
@@ -23,14 +50,14 @@ class WallClock:
         self._wall_s: float = before.get("wall_s", 0.0)
         self._peak_bytes: int = before.get("peak_memory_bytes", 0)
         self._memory, self._started = MemoryWatch(), time.monotonic()
-        self._next = self._started + _EVERY_S
+        self._next = self._started + _WRITE_S
 
     def poll(self) -> None:
         """Measure, and now and then write."""
         self._memory.poll()
         if time.monotonic() >= self._next:
             self.write()
-            self._next = time.monotonic() + _EVERY_S
+            self._next = time.monotonic() + _WRITE_S
 
     def write(self) -> None:
         """Write what it is by now."""

@@ -17,6 +17,8 @@ from verl_coder.files import write_durably
 
 TRACKER = "latest_checkpointed_iteration.txt"
 MANIFEST = "manifest.json"
+STATE = "verl_coder.json"
+"""Our own part of a checkpoint, beside verl's: what the trainer's `checkpoint_state` returned."""
 SAVING = ".saving"
 _REMOVED = ".removed_"
 _NAME = re.compile(r"global_step_(\d+)")

@@ -1,17 +1,217 @@
 """The `verl_coder:` section of a recipe: every key that is ours and not verl's."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field, model_validator
 
-from verl_coder.errors import ConfigError
-from verl_coder.run.composite_settings import SECTIONS, CompositeSettings, parse_composite
+from verl_coder.sections import (
+    NUMERIC,
+    Count,
+    NotNegative,
+    PositiveCount,
+    Section,
+    Share,
+    read_section,
+)
+
+PLACE = "verl_coder"
+CURRICULUM = f"{PLACE}.curriculum"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """Ours, beside verl's own tree. The launcher fills in the first four."""
+class Schedule(Section):
+    """From `start` to `end` in `steps` training steps; then `end`. Constant stays at `start`; a number is constant.
+
+    The cosine form with warm-up is CHORD's for its mu (arXiv 2508.11408): up from 0, then down to a valley.
+    """
+
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    start: NotNegative
+    end: NotNegative = 0.0
+    steps: PositiveCount = 1
+    """Training steps from the end of the warm-up to `end`."""
+    warmup_steps: Count = 0
+    """Training steps of a linear rise from 0 to `start`, before anything else."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_number(cls, value: Any) -> Any:
+        return value if isinstance(value, Mapping | Schedule) else {"start": value}
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "Schedule":
+        if self.schedule != "constant" and not {"end", "steps"} <= self.model_fields_set:
+            raise ValueError(f"a {self.schedule} schedule needs start, end, steps")
+        return self
+
+    def value(self, step: int) -> float:
+        """The weight of training step `step`, the first of which is 1."""
+        if step <= self.warmup_steps:
+            return self.start * step / (self.warmup_steps + 1)
+        if self.schedule == "constant":
+            return self.start
+        progress = min(max(step - 1 - self.warmup_steps, 0) / self.steps, 1.0)
+        if self.schedule == "cosine":
+            progress = (1 - math.cos(math.pi * progress)) / 2
+        return self.start + (self.end - self.start) * progress
+
+    @property
+    def highest(self) -> float:
+        """The largest value it ever has."""
+        return self.start if self.schedule == "constant" else max(self.start, self.end)
+
+    def describe(self) -> str:
+        """`0.3`, or `1 -> 0.1 (cosine, 20 steps)`."""
+        if self.schedule == "constant":
+            return f"{self.start:g}"
+        return f"{self.start:g} -> {self.end:g} ({self.schedule}, {self.steps} steps)"
+
+
+class LossWeights(Section):
+    """`verl_coder.losses`: the weights of the three terms, each a number or a schedule."""
+
+    alpha: Schedule = Schedule(start=1.0)
+    """Of verl's policy loss (with its KL and entropy terms)."""
+    beta: Schedule = Schedule(start=0.0)
+    """Of the teacher's traces."""
+    gamma: Schedule = Schedule(start=0.0)
+    """Of the model's own passing rollouts."""
+
+    @model_validator(mode="after")
+    def _something_is_trained(self) -> "LossWeights":
+        if not any(weight.highest for weight in (self.alpha, self.beta, self.gamma)):
+            raise ValueError("alpha, beta and gamma are all 0, nothing would be trained; set one above 0")
+        return self
+
+
+class TeacherSettings(Section):
+    """`verl_coder.teacher`: which traces the teacher's term learns from."""
+
+    traces: str | None = None
+    """Parquet file with `problem_id` and `messages` (see trainer/composite/traces.py)."""
+    rows: PositiveCount = 16
+    """Traces in each mini-batch, over all workers."""
+    max_group_pass_rate: Annotated[float, Field(ge=0, lt=1), NUMERIC] | None = None
+    """HPT's gate: teach only where at most this share of the prompt's rollouts passed, and only that prompt's own
+    traces; 0 is "where no rollout passed". null teaches always and fills up from the pool."""
+
+
+class SelfSettings(Section):
+    """`verl_coder.self_sft`: which of its own rollouts the model is trained on again."""
+
+    top_k: PositiveCount = 1
+    """Passing rollouts taken per prompt: the best reward first, then the shortest."""
+    only_mixed: bool = False
+    """Take none of a prompt that no rollout, or every rollout, solves."""
+
+
+class CompositeSettings(Section):
+    """The three sections of the composite loss together."""
+
+    losses: LossWeights = LossWeights()
+    teacher: TeacherSettings = TeacherSettings()
+    self_sft: SelfSettings = SelfSettings()
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether anything differs from verl's own update."""
+        return self.losses != LossWeights()
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether the teacher's term ever counts."""
+        return self.losses.beta.highest > 0
+
+    @property
+    def uses_self(self) -> bool:
+        """Whether the self-SFT term ever counts."""
+        return self.losses.gamma.highest > 0
+
+    def describe_sources(self) -> str:
+        """The three terms, for a run's plan."""
+        parts = [f"{self.losses.alpha.describe()} GRPO"]
+        if self.uses_teacher:
+            parts.append(f"{self.losses.beta.describe()} teacher ({self.teacher.rows} rows a mini-batch)")
+        if self.uses_self:
+            parts.append(f"{self.losses.gamma.describe()} self (top {self.self_sft.top_k} a prompt)")
+        return " + ".join(parts)
+
+    @model_validator(mode="after")
+    def _teacher_has_traces(self) -> "CompositeSettings":
+        if self.uses_teacher and not self.teacher.traces:
+            raise ValueError(
+                "losses.beta is above 0 and teacher.traces names no file: name one, or set beta to 0"
+            )
+        return self
+
+
+class Stage(Section):
+    """One stage of a curriculum: the problems it adds and what it takes to leave it."""
+
+    name: str = ""
+    """Its number where none is given."""
+    values: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Difficulties that belong to it (`by: difficulty`)."""
+    low: Share = 0.0
+    high: Share = 1.0
+    """Pass rates in [low, high) belong to it; `high` 1 includes 1 (`by: pass_rate`)."""
+    threshold: Annotated[float, Field(gt=0, le=1), NUMERIC] | None = None
+    """Held-out pass rate at which the stage is done; null only in the last stage."""
+
+
+class CurriculumSettings(Section):
+    """`verl_coder.curriculum`."""
+
+    by: Literal["difficulty", "pass_rate"]
+    stages: Annotated[tuple[Stage, ...], Field(strict=False)]
+    evaluations: PositiveCount = 2
+    """A stage is done when so many evaluations in a row reach its threshold."""
+    max_steps: PositiveCount = 100
+    """A stage is left after so many steps, with a warning."""
+    mix_in: Annotated[float, Field(ge=0, lt=1), NUMERIC] = 0.0
+    """Share of a later batch that comes from earlier stages."""
+
+    @model_validator(mode="after")
+    def _stages_follow_each_other(self) -> "CurriculumSettings":
+        if len(self.stages) < 2:
+            raise ValueError(f"stages has {len(self.stages)} stage(s): a curriculum has two or more")
+        for index, stage in enumerate(self.stages):
+            if stage.threshold is None and index < len(self.stages) - 1:
+                raise ValueError(f"stages[{index}].threshold is missing: only the last stage has none")
+            if self.by == "difficulty" and not stage.values:
+                raise ValueError(
+                    f"stages[{index}].values is empty: name the difficulties that belong to the stage"
+                )
+            if self.by == "pass_rate" and stage.low >= stage.high:
+                raise ValueError(
+                    f"stages[{index}]: low={stage.low}, high={stage.high} is no range of pass rates"
+                )
+        return self
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the stages, in order."""
+        return tuple(stage.name or str(index + 1) for index, stage in enumerate(self.stages))
+
+    def stage_of(self, extra_info: Mapping[str, Any]) -> int | None:
+        """Stage of a problem; None for one that no stage takes."""
+        value = extra_info.get(self.by)
+        if value is None:
+            return None
+        for index, stage in enumerate(self.stages):
+            if self.by == "difficulty":
+                if str(value) in stage.values:
+                    return index
+            elif stage.low <= float(value) < stage.high or float(value) == stage.high == 1.0:
+                return index
+        return None
+
+
+class Settings(CompositeSettings):
+    """Ours, beside verl's own tree. The launcher fills in the first three."""
 
     run_name: str
     """Name of the run: the last part of `out`."""
@@ -19,63 +219,42 @@ class Settings:
     """Folder of the run: configuration, metrics, rollouts, checkpoints, summary."""
     recipe: str
     """Name of the recipe's folder."""
-    seed: int = 0
+    seed: Count = 0
     """Seeds the data order, the actor and the sampler."""
     prepare: str | None = None
     """Command that makes the data files of the recipe where they are missing, run in the repository."""
     sandbox_url: str | None = None
-    """URLs of running sandboxes, comma-separated; None starts the embedded one for the run."""
-    sandbox_port: int = 0
+    """URLs of running sandboxes, comma-separated; null starts the embedded one for the run."""
+    sandbox_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port of the embedded sandbox on loopback; 0 takes a free one."""
-    sandbox_isolation: str = "auto"
-    """Of the embedded sandbox: auto, namespaces, light or none (see src/verl_coder/sandbox/README.md)."""
+    sandbox_isolation: Literal["auto", "namespaces", "light", "none"] = "auto"
+    """Of the embedded sandbox (see src/verl_coder/sandbox/README.md)."""
     sandbox_unsafe: bool = False
     """Let the embedded sandbox run model-written code where it cannot protect this machine from it."""
-    poll_interval_s: float = 0.02
+    poll_interval_s: Annotated[float, Field(gt=0, le=10), NUMERIC] = 0.02
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
-    max_sandbox_unavailable_share: float = 0.25
+    max_sandbox_unavailable_share: Share = 0.25
     """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
-    wandb: str = "auto"
+    wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """online, offline (keep for a later push), disabled, or auto: $WANDB_MODE, else online where W&B has a key."""
-    wandb_finish_timeout_s: float = 20.0
+    wandb_finish_timeout_s: NotNegative = 20.0
     """How long the end of a run waits for W&B; what it lacks then is sent by `verl-coder wandb push`."""
     keep_best: bool = True
     """Keep the checkpoint with the best held-out pass rate, beside the last trainer.max_actor_ckpt_to_keep."""
-    eval_samples: int = 0
+    eval_samples: Count = 0
     """Sampled answers per problem of an evaluation, at the training temperature; 0: greedy answers only."""
-    eval_table_rows: int = 32
+    eval_table_rows: Count = 32
     """Rows of the table of samples that each evaluation writes."""
-    curriculum: dict[str, Any] | None = None
-    """Stages over difficulty or measured pass rate; None trains on everything at once."""
+    curriculum: CurriculumSettings | None = None
+    """Stages over difficulty or measured pass rate; null trains on everything at once."""
     mask_overlong: bool = False
     """Train on no sample that was cut off at the response length (DAPO's over-long filtering)."""
     mask_void_turns: bool = False
     """Train on no sample whose last turn has neither a tool call nor code (SimpleTIR's filter)."""
-    composite: CompositeSettings = field(default_factory=CompositeSettings)
-    """The sections `losses`, `teacher` and `self_sft` (see run/composite_settings.py)."""
 
 
 def parse_settings(section: DictConfig) -> Settings:
-    """The section as Settings; ConfigError names an unknown key or a value out of range."""
-    plain = {item.name for item in fields(Settings)} - {"composite"}
-    unknown = sorted(set(section) - plain - set(SECTIONS))
-    if unknown:
-        known = ", ".join(sorted(plain | set(SECTIONS)))
-        raise ConfigError(f"verl_coder.{unknown[0]}: no such setting; there are {known}")
+    """The section as Settings; ConfigError names an unknown key or a value that is not allowed."""
     values = OmegaConf.to_container(section, resolve=True)
     assert isinstance(values, dict)
-    settings = Settings(
-        composite=parse_composite({name: values.pop(name) for name in SECTIONS if name in values}),
-        **{str(key): value for key, value in values.items()},
-    )
-    if not 0 < settings.poll_interval_s <= 10:
-        raise ConfigError(f"verl_coder.poll_interval_s is {settings.poll_interval_s}; it must be in (0, 10]")
-    if not 0 <= settings.max_sandbox_unavailable_share <= 1:
-        raise ConfigError(
-            "verl_coder.max_sandbox_unavailable_share is "
-            f"{settings.max_sandbox_unavailable_share}; it must be in [0, 1]"
-        )
-    for name in ("wandb_finish_timeout_s", "eval_samples", "eval_table_rows"):
-        if getattr(settings, name) < 0:
-            raise ConfigError(f"verl_coder.{name} is {getattr(settings, name)}; it must be 0 or more")
-    return settings
+    return read_section(Settings, {str(key): value for key, value in values.items()}, PLACE)

@@ -13,6 +13,7 @@ from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 from verl_coder.files import write_durably
 from verl_coder.run.checkpoint_files import (
     SAVING,
+    STATE,
     clear_saving,
     commit,
     folder_bytes,
@@ -22,9 +23,6 @@ from verl_coder.run.checkpoint_files import (
 )
 from verl_coder.trainer.recipe_trainer import RecipeTrainer
 from verl_coder.trainer.tracking import RunTracking
-
-STATE = "verl_coder.json"
-"""Our own part of a checkpoint: what `checkpoint_state` returned."""
 
 
 class CheckpointMixin(RecipeTrainer):

@@ -1,5 +1,6 @@
 """What the trainer's parts share: the recipe's own settings, and reading a batch out of TransferQueue."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,20 @@ from verl_coder.run.settings import Settings, parse_settings
 class RecipeTrainer(PPOTrainer):
     """verl's trainer, which knows the recipe's `verl_coder:` section."""
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
         """The recipe's `verl_coder:` section."""
         return parse_settings(self.config.verl_coder)
 
-    @property
+    @cached_property
     def run_dir(self) -> RunDir:
         """The folder of this run."""
         return RunDir(Path(self.settings.out))
 
-    @property
+    @cached_property
     def notices(self) -> Notices:
         """Warnings, each said once."""
-        if not hasattr(self, "_notices"):
-            self._notices = Notices(self.run_dir.notices)
-        return self._notices
+        return Notices(self.run_dir.notices)
 
 
 def read_plain(column: Any) -> list[Any]:

@@ -13,17 +13,22 @@ from rich.console import Console
 from verl_coder.errors import CheckpointError, ConfigError, DataError, VerlCoderError
 from verl_coder.launch import launch
 from verl_coder.launch.plan import TrainRequest, make_plan
-from verl_coder.launch.preflight.curriculum import STATE, check_curriculum
+from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.problems import ROW_SCHEMA
-from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
+from verl_coder.run.checkpoint_files import SAVING, STATE, commit, step_folder
 from verl_coder.run.run_dir import RunDir
+from verl_coder.run.settings import CURRICULUM, CurriculumSettings
+from verl_coder.sections import read_section
 from verl_coder.tiny.problems import problems
-from verl_coder.trainer.curriculum.stages import Curriculum, check_left, parse_curriculum
+from verl_coder.trainer.curriculum.stages import Curriculum, check_left
 
 SECTION: dict[str, Any] = {
     "by": "difficulty",
     "stages": [{"name": "one", "values": ["easy"], "threshold": 0.9}, {"name": "two", "values": ["hard"]}],
 }
+
+
+SETTINGS = read_section(CurriculumSettings, SECTION, CURRICULUM)
 
 
 def rows(path: Path, extra_info: list[dict[str, Any]]) -> Path:
@@ -36,10 +41,9 @@ def check(run: Path, train: Path, section: dict[str, Any] | None = SECTION, test
         {
             "data": {"train_files": [str(train)], "val_files": [str(train)], "train_batch_size": 2},
             "trainer": {"test_freq": test_freq},
-            "verl_coder": {"curriculum": section},
         }
     )
-    check_curriculum(config, RunDir(run))
+    check_curriculum(config, SETTINGS if section else None, RunDir(run))
 
 
 def both(count: int) -> list[dict[str, Any]]:
@@ -93,7 +97,7 @@ def test_a_checkpoint_of_another_curriculum_is_refused(
 
 def test_a_stage_that_loses_its_rows_to_the_length_limit_is_named() -> None:
     with pytest.raises(DataError, match="1 rows are left for stage two"):
-        check_left([0, 0, 1, None], parse_curriculum(SECTION), 2)
+        check_left([0, 0, 1, None], SETTINGS, 2)
 
 
 # ---- the same through the launcher: nothing is started ------------------------------------------
@@ -128,7 +132,7 @@ def write_problems(path: Path) -> None:
 def test_the_launcher_refuses_a_threshold_above_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = "[{name: a, values: [easy], threshold: 1.2}, {name: b, values: [hard]}]"
     error = refuse(tmp_path, monkeypatch, f"verl_coder.curriculum.stages={stages}")
-    assert "stages[0].threshold=1.2: a pass rate is in (0, 1]" in error
+    assert "stages[0].threshold=1.2: use null, or a number in (0, 1]" in error
 
 
 def test_the_launcher_refuses_rows_without_difficulty(
@@ -148,7 +152,7 @@ def test_the_launcher_refuses_a_checkpoint_of_another_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_dir = RunDir(tmp_path / "run")
-    state = Curriculum(parse_curriculum(SECTION)).state() | {"stages": ["unambiguous", "ambiguous"]}
+    state = Curriculum(SETTINGS).state() | {"stages": ["unambiguous", "ambiguous"]}
     checkpoint(run_dir.path, {"curriculum": state})
     run_dir.shape.write_text(json.dumps({"model_config_sha256": "0123456789ab"}))
     error = refuse(tmp_path, monkeypatch)

@@ -8,7 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.grpo import check_grpo
 from verl_coder.launch.recipe import compose, find_recipe
-from verl_coder.run.composite_settings import CompositeSettings, parse_composite
+from verl_coder.run.settings import CompositeSettings
+from verl_coder.sections import read_section
 
 ACTOR, FILTER, CORRECTION = (
     "actor_rollout_ref.actor",
@@ -23,11 +24,11 @@ def composed() -> DictConfig:
     return compose(find_recipe("tiny_cpu"))
 
 
-def _check(config: DictConfig, options: dict[str, Any], composite: CompositeSettings | None = None) -> None:
+def _check(config: DictConfig, options: dict[str, Any], settings: CompositeSettings | None = None) -> None:
     copy = config.copy()
     for key, value in options.items():
         OmegaConf.update(copy, key, value)
-    check_grpo(copy, composite or CompositeSettings())
+    check_grpo(copy, settings or CompositeSettings())
 
 
 @pytest.mark.parametrize(
@@ -57,8 +58,10 @@ def test_an_option_without_effect_is_refused(
 
 
 def test_the_group_filter_and_the_gate_on_unsolved_prompts_exclude_each_other(composed: DictConfig) -> None:
-    gated = parse_composite(
-        {"losses": {"beta": 0.3}, "teacher": {"traces": "t.parquet", "max_group_pass_rate": 0}}
+    gated = read_section(
+        CompositeSettings,
+        {"losses": {"beta": 0.3}, "teacher": {"traces": "t.parquet", "max_group_pass_rate": 0}},
+        "verl_coder",
     )
     with pytest.raises(ConfigError, match="use one of the two"):
         _check(composed, {f"{FILTER}.enable": True}, gated)

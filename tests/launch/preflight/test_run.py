@@ -11,7 +11,6 @@ from omegaconf import DictConfig
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight import run as preflight
-from verl_coder.run.settings import parse_settings
 
 _SMALL_MICRO_BATCHES = tuple(
     f"actor_rollout_ref.{key}_per_gpu=1"
@@ -64,7 +63,7 @@ def test_too_little_disk_is_named(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(100, 99, 1))
     with pytest.raises(ConfigError, match="0 MiB free, the checkpoints need"):
-        preflight.check_disk(config, tmp_path)
+        preflight.check_disk(config, tmp_path, keep_best=True)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +121,10 @@ def test_checkpoints_that_are_there_need_no_more_room(
     )
     monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
     with pytest.raises(ConfigError, match="MiB free"):
-        preflight.check_disk(config, tmp_path)
+        preflight.check_disk(config, tmp_path, keep_best=True)
     for step in (1, 2, 3):
         (tmp_path / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
-    preflight.check_disk(config, tmp_path)
+    preflight.check_disk(config, tmp_path, keep_best=True)
 
 
 def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:
@@ -133,7 +132,7 @@ def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:
     reward.write_text("")
     plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), reward=str(reward), seed=3))
     assert plan.config.reward.custom_reward_function.path == str(reward)
-    assert parse_settings(plan.config.verl_coder).seed == 3
+    assert plan.settings.seed == plan.config.verl_coder.seed == 3
     assert plan.config.data.seed == 4
 
 

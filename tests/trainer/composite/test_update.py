@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from verl_coder.run.composite_settings import parse_composite
+from verl_coder.run.settings import CompositeSettings
+from verl_coder.sections import read_section
+from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool
 from verl_coder.trainer.composite.layout import Layout
-from verl_coder.trainer.composite.step_rollouts import StepRollouts
-from verl_coder.trainer.composite.teacher_rows import TeacherPool
 from verl_coder.trainer.composite.traces import Trace, TraceRow
 from verl_coder.trainer.composite.update import TeacherGuidedMixin, _row_fields, _shuffled_by_rank
 
@@ -40,7 +40,7 @@ def _trainer(step: int = 1, **sections: Any) -> Any:
         return TraceRow(prompt_ids=(number,), response_ids=(7, 8, 9), loss_mask=(1, 0, 1))
 
     return SimpleNamespace(
-        settings=SimpleNamespace(composite=parse_composite(sections)),
+        settings=read_section(CompositeSettings, sections, "verl_coder"),
         global_steps=step,
         _teacher_pool=TeacherPool(traces, tokenise),
     )

@@ -1,11 +1,13 @@
-"""When stages end, and what is refused."""
+"""When stages end."""
 
 from typing import Any
 
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.trainer.curriculum.stages import Curriculum, parse_curriculum
+from verl_coder.run.settings import CURRICULUM, CurriculumSettings
+from verl_coder.sections import read_section
+from verl_coder.trainer.curriculum.stages import Curriculum
 
 
 def section(**changes: Any) -> dict[str, Any]:
@@ -18,7 +20,7 @@ def section(**changes: Any) -> dict[str, Any]:
 
 
 def curriculum(**changes: Any) -> Curriculum:
-    return Curriculum(parse_curriculum(section(**changes)))
+    return Curriculum(read_section(CurriculumSettings, section(**changes), CURRICULUM))
 
 
 def test_a_stage_ends_after_k_evaluations_at_its_threshold() -> None:
@@ -74,33 +76,3 @@ def test_a_checkpoint_of_other_stages_is_refused() -> None:
     state = curriculum().state() | {"stages": ["a", "b"]}
     with pytest.raises(ConfigError, match="take them back"):
         curriculum().restore(state)
-
-
-def test_pass_rates_make_stages_too() -> None:
-    stages = [
-        {"name": "often", "low": 0.5, "high": 1.0, "threshold": 0.9},
-        {"name": "seldom", "low": 0.0, "high": 0.5},
-    ]
-    settings = parse_curriculum({"by": "pass_rate", "stages": stages})
-    rates = (1.0, 0.5, 0.49, 0.0, None)
-    assert [settings.stage_of({"pass_rate": rate}) for rate in rates] == [0, 0, 1, 1, None]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"by": "length"}, "by=length"),
-        ({"stages": [{"name": "a", "values": ["x"]}]}, "two or more"),
-        ({"stages": [{"values": ["x"], "threshold": 1.5}, {"values": ["y"]}]}, "stages\\[0\\].threshold=1.5"),
-        ({"stages": [{"values": ["x"]}, {"values": ["y"]}]}, "threshold is missing"),
-        ({"stages": [{"threshold": 0.5}, {"values": ["y"]}]}, "values is empty"),
-        ({"mix_in": 1.0}, "mix_in=1.0"),
-        ({"evaluations": 0}, "evaluations=0"),
-        ({"max_steps": 0}, "max_steps=0"),
-        ({"mixin": 0.5}, "mixin: no such setting"),
-    ],
-)
-def test_a_wrong_section_is_refused_in_one_line(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        parse_curriculum(section(**changes))
-    assert "\n" not in str(caught.value)

@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.run.composite_settings import CompositeSettings
+from verl_coder.run.settings import CompositeSettings
 from verl_coder.trainer.composite.traces import (
     Trace,
     TraceError,
@@ -31,7 +31,7 @@ _CONTROL = re.compile(
 
 def check_composite(config: DictConfig, settings: CompositeSettings, *, data_is_there: bool = True) -> None:
     """Raise the first ConfigError or DataError of the three-source update; nothing where it is not in use."""
-    if not settings.active:
+    if not settings.is_composite:
         return
     if (config.get("distillation") or {}).get("enabled", False):
         raise ConfigError(

@@ -4,35 +4,34 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from verl_coder.errors import CheckpointError, ConfigError, DataError
-from verl_coder.run.checkpoint_files import step_folder
+from verl_coder.launch.recipe import file_list
+from verl_coder.run.checkpoint_files import STATE, step_folder
 from verl_coder.run.run_dir import RunDir
-from verl_coder.trainer.curriculum.stages import PLACE, Curriculum, CurriculumSettings, parse_curriculum
+from verl_coder.run.settings import CURRICULUM, CurriculumSettings
+from verl_coder.trainer.curriculum.stages import Curriculum
 
-STATE = "verl_coder.json"
 
-
-def check_curriculum(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True) -> None:
+def check_curriculum(
+    config: DictConfig, settings: CurriculumSettings | None, run_dir: RunDir, *, data_is_there: bool = True
+) -> None:
     """Raise ConfigError, DataError or CheckpointError for a curriculum that could not run."""
-    section = config.verl_coder.get("curriculum")
-    settings = parse_curriculum(_plain(section)) if section is not None else None
     _check_checkpoint(settings, run_dir)
     if settings is None:
         return
     if config.trainer.test_freq <= 0:
         raise ConfigError(
-            f"trainer.test_freq={config.trainer.test_freq}: {PLACE} moves on by evaluations, so set it to 1 or more"
+            f"trainer.test_freq={config.trainer.test_freq}: {CURRICULUM} moves on by evaluations: use 1 or more"
         )
     if data_is_there:
         check_rows(
-            settings, "data.train_files", _files(config.data.train_files), config.data.train_batch_size
+            settings, "data.train_files", file_list(config.data.train_files), config.data.train_batch_size
         )
-        check_rows(settings, "data.val_files", _files(config.data.val_files), 1)
+        check_rows(settings, "data.val_files", file_list(config.data.val_files), 1)
 
 
 def check_rows(settings: CurriculumSettings, place: str, files: Iterable[Path], least: int) -> None:
@@ -42,16 +41,18 @@ def check_rows(settings: CurriculumSettings, place: str, files: Iterable[Path], 
     for path in files:
         schema = pq.read_schema(path).field("extra_info").type
         if settings.by not in [schema.field(i).name for i in range(schema.num_fields)]:
-            raise DataError(f"{place}: {path} has no extra_info.{settings.by}, which {PLACE}.by asks for")
+            raise DataError(
+                f"{place}: {path} has no extra_info.{settings.by}, which {CURRICULUM}.by asks for"
+            )
         for row in pq.read_table(path, columns=["extra_info"])["extra_info"].to_pylist():
             counts[settings.stage_of(row)] += 1
             value = row[settings.by]
             values[value if isinstance(value, str) else "null" if value is None else "a number"] += 1
-    for index, stage in enumerate(settings.stages):
+    for index, name in enumerate(settings.names):
         if counts[index] < least:
             there = ", ".join(f"{value} ({count})" for value, count in sorted(values.items()))
             raise DataError(
-                f"{place} has {counts[index]} rows for stage {stage.name} of {PLACE}, which takes {least} or more; "
+                f"{place} has {counts[index]} rows for stage {name} of {CURRICULUM}, which takes {least} or more; "
                 f"its values of extra_info.{settings.by} are {there}"
             )
 
@@ -70,12 +71,3 @@ def _check_checkpoint(settings: CurriculumSettings | None, run_dir: RunDir) -> N
         )
     if settings is not None:
         Curriculum(settings).restore(state)
-
-
-def _files(value: Any) -> list[Path]:
-    values = _plain(value)
-    return [Path(str(path)) for path in (values if isinstance(values, list) else [values])]
-
-
-def _plain(value: Any) -> Any:
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -1,9 +1,12 @@
-"""Options of GRPO that verl takes without a word and then does not follow, or refuses in a worker only."""
+"""Options of GRPO and of LoRA that verl takes without a word and does not follow, or refuses in a worker only."""
 
-from omegaconf import DictConfig
+import re
+from collections.abc import Sequence
+
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
-from verl_coder.run.composite_settings import CompositeSettings
+from verl_coder.run.settings import CompositeSettings
 
 AGGREGATIONS = (
     "token-mean",
@@ -16,10 +19,10 @@ KL_ESTIMATORS = ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3")
 """Each also with a trailing `+`: its value with the gradient of k2."""
 
 
-def check_grpo(config: DictConfig, composite: CompositeSettings) -> None:
+def check_grpo(config: DictConfig, settings: CompositeSettings) -> None:
     """Raise a ConfigError for the first option that would not do what it says."""
     _check_loss(config.actor_rollout_ref.actor)
-    _check_group_filter(config, composite)
+    _check_group_filter(config, settings)
     _check_correction(config)
 
 
@@ -45,13 +48,13 @@ def _check_loss(actor: DictConfig) -> None:
         )
 
 
-def _check_group_filter(config: DictConfig, composite: CompositeSettings) -> None:
+def _check_group_filter(config: DictConfig, settings: CompositeSettings) -> None:
     section, place = config.algorithm.filter_groups, "algorithm.filter_groups"
     if not section.enable:
         return
     if not section.metric:
         raise ConfigError(f"{place}.enable needs {place}.metric: reward, or a key that the reward reports")
-    if composite.uses_teacher and composite.teacher.max_group_pass_rate is not None:
+    if settings.uses_teacher and settings.teacher.max_group_pass_rate is not None:
         raise ConfigError(
             f"{place}.enable takes away the prompts that no rollout solves, and "
             "verl_coder.teacher.max_group_pass_rate teaches those: use one of the two"
@@ -78,3 +81,45 @@ def _check_correction(config: DictConfig) -> None:
         raise ConfigError(f"{place}.rollout_is={section.rollout_is}: use token, sequence or null")
     if section.get("rollout_rs") and not section.rollout_rs_threshold:
         raise ConfigError(f"{place}.rollout_rs={section.rollout_rs} needs {place}.rollout_rs_threshold")
+
+
+def check_lora(config: DictConfig) -> None:
+    """Every entry of model.target_modules must name a linear layer of the model."""
+    model = config.actor_rollout_ref.model
+    rank, alpha = int(model.get("lora_rank") or 0), int(model.get("lora_alpha") or 0)
+    if rank < 0 or (rank > 0 and alpha <= 0):
+        raise ConfigError(
+            f"actor_rollout_ref.model.lora_rank={rank}, lora_alpha={alpha}: use a rank of 0 (no LoRA) or more, and "
+            "an alpha above 0"
+        )
+    targets = model.get("target_modules")
+    targets = OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets
+    if rank == 0 or targets == "all-linear":
+        return
+    layers = linear_layers(str(model.path))
+    for target in [targets] if isinstance(targets, str) else list(targets or []):
+        if not any(_matches(layer, target, pattern=isinstance(targets, str)) for layer in layers):
+            kinds = sorted({layer.rpartition(".")[2] for layer in layers})
+            raise ConfigError(
+                f"actor_rollout_ref.model.target_modules names {target!r}, and {model.path} has no such linear "
+                f"layer: it has {', '.join(kinds)} (or use all-linear)"
+            )
+    if not targets:
+        raise ConfigError("actor_rollout_ref.model.target_modules is empty: name layers, or use all-linear")
+
+
+def linear_layers(path: str) -> Sequence[str]:
+    """Dotted names of the linear layers of a model, from its configuration alone."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path))
+    return [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+
+
+def _matches(layer: str, target: str, *, pattern: bool) -> bool:
+    """PEFT's rule: a string is a regular expression for the whole name, a list holds names or their ends."""
+    if pattern:
+        return re.fullmatch(target, layer) is not None
+    return layer == target or layer.endswith(f".{target}")

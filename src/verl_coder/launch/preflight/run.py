@@ -3,31 +3,30 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.plan import Plan
 from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.curriculum import check_curriculum
-from verl_coder.launch.preflight.grpo import check_grpo
-from verl_coder.launch.preflight.lora import check_lora
+from verl_coder.launch.preflight.grpo import check_grpo, check_lora
+from verl_coder.launch.recipe import file_list
 from verl_coder.problems import ROW_SCHEMA
 from verl_coder.run.checkpoint_files import saved_steps
 from verl_coder.run.run_dir import RunDir
-from verl_coder.run.settings import parse_settings
 from verl_coder.tools.check import check_tools
 
 BYTES_PER_PARAMETER_ON_DISK = 16
 """fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
 
 
-def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True) -> None:
+def check_run(plan: Plan, *, data_is_there: bool = True) -> None:
     """Raise the first ConfigError, DataError or CheckpointError of the run."""
+    config, settings, run_dir = plan.config, plan.settings, plan.run_dir
     check_batch_sizes(config)
     check_checkpoint_settings(config, run_dir)
     check_model(str(config.actor_rollout_ref.model.path))
@@ -39,12 +38,11 @@ def check_run(config: DictConfig, run_dir: RunDir, *, data_is_there: bool = True
     check_tools(rollout.multi_turn.tool_config_path)
     files = [*file_list(config.data.train_files), *file_list(config.data.val_files)] if data_is_there else []
     check_agent_loops(rollout.agent.agent_loop_config_path, rollout.multi_turn.tool_config_path, files)
-    check_curriculum(config, run_dir, data_is_there=data_is_there)
-    composite = parse_settings(config.verl_coder).composite
-    check_grpo(config, composite)
-    check_composite(config, composite, data_is_there=data_is_there)
+    check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
+    check_grpo(config, settings)
+    check_composite(config, settings, data_is_there=data_is_there)
     run_dir.check_shape(config)
-    check_disk(config, run_dir.path)
+    check_disk(config, run_dir.path, keep_best=settings.keep_best)
 
 
 def check_data(config: DictConfig) -> None:
@@ -56,17 +54,6 @@ def check_data(config: DictConfig) -> None:
         raise DataError(
             f"data.train_files has {rows} rows, fewer than data.train_batch_size={config.data.train_batch_size}"
         )
-
-
-def file_list(value: Any) -> list[Path]:
-    """`data.train_files` as a list of paths."""
-    values = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-    if values is None:
-        return []
-    return [
-        Path(str(path))
-        for path in (values if isinstance(values, Iterable) and not isinstance(values, str) else [values])
-    ]
 
 
 def check_batch_sizes(config: DictConfig) -> None:
@@ -194,14 +181,14 @@ def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
         )
 
 
-def check_disk(config: DictConfig, folder: Path) -> None:
+def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
     """Enough room for the checkpoints that the run keeps (the last ones, the best) and one that is being written.
 
     Those that are there already take no more.
     """
     if config.trainer.save_freq <= 0:
         return
-    keep = (config.trainer.max_actor_ckpt_to_keep or 1) + bool(config.verl_coder.get("keep_best"))
+    keep = (config.trainer.max_actor_ckpt_to_keep or 1) + keep_best
     to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
     needed = BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * to_come
     needed += 200 * 2**20

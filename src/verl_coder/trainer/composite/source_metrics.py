@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from verl_coder.trainer.composite.losses import SOURCES
+from verl_coder.trainer.composite.loss import SOURCES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,14 +23,11 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
+from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool, choose_rollouts, read_rollouts
 from verl_coder.trainer.composite.layout import Layout
-from verl_coder.trainer.composite.losses import token_weights
-from verl_coder.trainer.composite.self_sft import choose_rollouts
+from verl_coder.trainer.composite.loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss, token_weights
 from verl_coder.trainer.composite.source_metrics import SourceCounts, source_metrics
-from verl_coder.trainer.composite.step_rollouts import StepRollouts, read_rollouts
-from verl_coder.trainer.composite.teacher_rows import TeacherPool
 from verl_coder.trainer.composite.traces import TraceRow, read_traces, rollout_tokenizer
-from verl_coder.trainer.composite.verl_loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, jagged, write_columns
 
 _TOKEN_FIELDS = ("prompts", "responses", "input_ids", "position_ids")
@@ -61,24 +58,24 @@ class TeacherGuidedMixin(RecipeTrainer):
 
     def _setup(self) -> None:
         super()._setup()
-        composite = self.settings.composite
-        if not composite.active:
+        settings = self.settings
+        if not settings.is_composite:
             return
         actor = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
         self.actor_rollout_wg.set_loss_fn(partial(actor_loss, config=actor))
-        if composite.uses_teacher:
-            assert composite.teacher.traces is not None
+        if settings.uses_teacher:
+            assert settings.teacher.traces is not None
             model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
             tokenise = rollout_tokenizer(self.config, self.tokenizer, model.hf_config.model_type)
-            self._teacher_pool = TeacherPool(read_traces(Path(composite.teacher.traces)), tokenise.row)
+            self._teacher_pool = TeacherPool(read_traces(Path(settings.teacher.traces)), tokenise.row)
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
-        composite = self.settings.composite
-        if not composite.active:
+        settings = self.settings
+        if not settings.is_composite:
             return super()._update_actor(batch, metrics)
         mixed = self._mix(batch)
         mixed.batch.extra_info.update(
-            self._update_options(mixed, composite.losses.alpha.value(self.global_steps))
+            self._update_options(mixed, settings.losses.alpha.value(self.global_steps))
         )
         try:
             output = self.actor_rollout_wg.update_actor(mixed.batch)
@@ -88,7 +85,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         reported = dict(output["metrics"])
         sources = {name: reported.pop(name) for name in list(reported) if name.startswith(("term/", "pull/"))}
         metrics.update(source_metrics(reduce_metrics(sources), mixed.counts))
-        if composite.uses_teacher:
+        if settings.uses_teacher:
             metrics["source/teacher/too_long"] = float(self._teacher_pool.too_long)
         actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
@@ -134,7 +131,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         counts = {
             "grpo": SourceCounts.of(
                 [mask for mask in rollouts.masks if mask.any()],
-                self.settings.composite.losses.alpha.value(self.global_steps),
+                self.settings.losses.alpha.value(self.global_steps),
             ),
             "teacher": teacher_counts,
             "self": self_counts,
@@ -146,11 +143,11 @@ class TeacherGuidedMixin(RecipeTrainer):
         self, rollouts: StepRollouts, layout: Layout
     ) -> tuple[list[torch.Tensor], list[torch.Tensor], SourceCounts]:
         """Masks and token weights of all rollouts: not zero for the chosen ones."""
-        composite = self.settings.composite
-        gamma = composite.losses.gamma.value(self.global_steps)
+        settings = self.settings
+        gamma = settings.losses.gamma.value(self.global_steps)
         chosen = (
             choose_rollouts(
-                rollouts.uids, rollouts.scores, rollouts.passed, rollouts.tokens, composite.self_sft
+                rollouts.uids, rollouts.scores, rollouts.passed, rollouts.tokens, settings.self_sft
             )
             if gamma > 0
             else np.zeros(layout.rows, dtype=bool)
@@ -171,12 +168,12 @@ class TeacherGuidedMixin(RecipeTrainer):
         self, rollouts: StepRollouts, layout: Layout, rng: random.Random
     ) -> tuple[list[list[TraceRow]], list[list[torch.Tensor]], SourceCounts]:
         """The traces of each mini-batch and their token weights over the response."""
-        composite = self.settings.composite
-        beta = composite.losses.beta.value(self.global_steps)
+        settings = self.settings
+        beta = settings.losses.beta.value(self.global_steps)
         rows: list[TraceRow] = []
         if beta > 0:
-            pool, wanted = self._teacher_pool, composite.teacher.rows * layout.mini_batches
-            gate, prompts = composite.teacher.max_group_pass_rate, rollouts.problem_pass_rates()
+            pool, wanted = self._teacher_pool, settings.teacher.rows * layout.mini_batches
+            gate, prompts = settings.teacher.max_group_pass_rate, rollouts.problem_pass_rates()
             if gate is None:
                 rows = pool.choose(list(prompts), wanted, rng)
             else:

@@ -7,7 +7,7 @@ from transfer_queue import KVBatchMeta
 from verl.utils.dataset.rl_dataset import collate_fn
 
 from verl_coder.trainer.curriculum.order import CurriculumLoader, CurriculumOrder
-from verl_coder.trainer.curriculum.stages import Curriculum, check_left, parse_curriculum, stages_of
+from verl_coder.trainer.curriculum.stages import Curriculum, check_left
 from verl_coder.trainer.evaluation.evaluate import EvaluationMixin
 from verl_coder.trainer.evaluation.report import Answer
 
@@ -20,17 +20,17 @@ class CurriculumMixin(EvaluationMixin):
 
     def _init_dataloader(self) -> None:
         super()._init_dataloader()
-        section = self.settings.curriculum
-        if section is None:
+        settings = self.settings.curriculum
+        if settings is None:
             return
-        self.curriculum = curriculum = Curriculum(parse_curriculum(section))
+        self.curriculum = curriculum = Curriculum(settings)
         data = self.config.data
-        stages = stages_of(self.train_dataset.dataframe["extra_info"], curriculum.settings)
-        check_left(stages, curriculum.settings, data.train_batch_size)
+        stages = [settings.stage_of(info) for info in self.train_dataset.dataframe["extra_info"]]
+        check_left(stages, settings, data.train_batch_size)
         order = CurriculumOrder(
             stages,
             seed=int(data.get("seed") or 0),
-            mix_in=curriculum.settings.mix_in,
+            mix_in=settings.mix_in,
         )
         self.train_dataloader = CurriculumLoader(
             self.train_dataset,
@@ -72,7 +72,7 @@ class CurriculumMixin(EvaluationMixin):
         rates = {stage: sum(values) / len(values) for stage, values in passed.items()}
         # The evaluation before training measures, and ends no stage: the stage has not been trained yet.
         if self.global_steps == 0:
-            self.curriculum.rates = {self.curriculum.settings.stages[i].name: r for i, r in rates.items()}
+            self.curriculum.rates = {self.curriculum.settings.names[i]: r for i, r in rates.items()}
             return
         done = self.curriculum.observe(self.global_steps, rates)
         if done:

@@ -9,7 +9,7 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPActorConfig
 from verl.workers.utils.losses import ppo_loss
 
-from verl_coder.trainer.composite.verl_loss import ALPHA_FIELD, actor_loss
+from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss
 
 PROMPTS, RESPONSES = (2, 3, 1, 2), (4, 2, 3, 5)
 TEACHER = 2

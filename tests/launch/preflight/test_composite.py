@@ -11,9 +11,10 @@ from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
-from verl_coder.launch.preflight import composite as preflight_composite
-from verl_coder.launch.preflight import lora as preflight_lora
-from verl_coder.run.composite_settings import parse_composite
+from verl_coder.launch.preflight.composite import check_composite
+from verl_coder.launch.preflight.grpo import check_lora
+from verl_coder.run.settings import CompositeSettings
+from verl_coder.sections import read_section
 from verl_coder.tiny.traces import tool_call
 
 
@@ -24,8 +25,12 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def _check_traces(plan: Plan, path: Path, rows: int = 32) -> None:
-    settings = parse_composite({"losses": {"beta": 0.3}, "teacher": {"traces": str(path), "rows": rows}})
-    preflight_composite.check_composite(plan.config, settings)
+    settings = read_section(
+        CompositeSettings,
+        {"losses": {"beta": 0.3}, "teacher": {"traces": str(path), "rows": rows}},
+        "verl_coder",
+    )
+    check_composite(plan.config, settings)
 
 
 def _lora(plan: Plan, **model: Any) -> DictConfig:
@@ -33,34 +38,6 @@ def _lora(plan: Plan, **model: Any) -> DictConfig:
     config = copy.deepcopy(plan.config)
     config.actor_rollout_ref.model.update({"lora_rank": 4, **model})
     return config
-
-
-@pytest.mark.parametrize(
-    ("section", "message"),
-    [
-        ({"losses": {"beta": -0.1}}, r"losses\.beta is -0\.1"),
-        ({"losses": {"alpha": 0, "beta": 0, "gamma": 0}}, "all 0"),
-        ({"losses": {"beta": 0.3}}, r"beta is above 0 and verl_coder\.teacher\.traces names no file"),
-        ({"losses": {"delta": 1}}, r"losses\.delta: no such setting"),
-        ({"teacher": {"rows": 0}}, r"teacher\.rows is 0"),
-        ({"teacher": {"max_group_pass_rate": 1.0}}, "max_group_pass_rate is 1.0"),
-        ({"self_sft": {"top_k": 1.5}}, r"self_sft\.top_k is 1\.5"),
-        ({"self_sft": {"only_mixed": "sometimes"}}, "only_mixed"),
-    ],
-)
-def test_a_wrong_value_is_named(section: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        parse_composite(section)
-
-
-def test_a_schedule_can_be_given_on_the_command_line(tmp_path: Path) -> None:
-    given = "verl_coder.losses.beta={schedule:cosine,start:1.0,end:0.1,steps:10}"
-    plan = make_plan(TrainRequest(recipe="tiny_teacher", out=str(tmp_path / "run"), overrides=(given,)))
-    assert plan.settings.composite.losses.beta.value(11) == pytest.approx(0.1)
-
-
-def test_grpo_alone_leaves_verls_update_in_place() -> None:
-    assert not parse_composite({"losses": {"alpha": 1.0, "beta": 0.0, "gamma": 0.0}}).active
 
 
 def test_teacher_rows_must_fill_the_micro_batches(plan: Plan, tmp_path: Path) -> None:
@@ -123,9 +100,9 @@ def test_traces_that_fit_are_accepted(plan: Plan, tmp_path: Path) -> None:
 )
 def test_lora_targets_that_the_model_lacks_are_named(plan: Plan, model: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        preflight_lora.check_lora(_lora(plan, **model))
+        check_lora(_lora(plan, **model))
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "down_proj"], ".*mlp.*"])
 def test_lora_targets_of_the_model_are_accepted(plan: Plan, targets: Any) -> None:
-    preflight_lora.check_lora(_lora(plan, target_modules=targets))
+    check_lora(_lora(plan, target_modules=targets))

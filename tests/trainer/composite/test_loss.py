@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from verl_coder.trainer.composite.losses import (
+from verl_coder.trainer.composite.loss import (
     composite_loss,
     logit_gradient_mass,
     token_weights,

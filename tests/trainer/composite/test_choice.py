@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from verl_coder.trainer.composite.self_sft import SelfSettings, choose_rollouts
+from verl_coder.run.settings import SelfSettings
+from verl_coder.trainer.composite.choice import choose_rollouts
 
 UIDS = ["a", "a", "a", "b", "b", "c", "c"]
 SCORES = np.array([1.0, 1.0, 0.2, 1.0, 1.0, 0.0, 0.0])

@@ -1,0 +1,108 @@
+"""A section of a YAML file as a pydantic model. An error is one line: the key, its value, what is allowed."""
+
+import math
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from verl_coder.errors import ConfigError
+
+
+class Section(BaseModel):
+    """Base of all sections: no unknown key, no value of another kind, no change after it was read."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _number(value: Any) -> float:
+    """`value` as a finite float; YAML reads 1e-3 as a string."""
+    number = math.nan if isinstance(value, bool) else float(value)
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
+
+
+NUMERIC = BeforeValidator(_number)
+"""Beside the bounds of a float: `Annotated[float, Field(ge=0), NUMERIC]`."""
+Number = Annotated[float, NUMERIC]
+Share = Annotated[float, Field(ge=0, le=1), NUMERIC]
+Positive = Annotated[float, Field(gt=0), NUMERIC]
+NotNegative = Annotated[float, Field(ge=0), NUMERIC]
+Count = Annotated[int, Field(ge=0)]
+PositiveCount = Annotated[int, Field(ge=1)]
+
+Model = TypeVar("Model", bound=Section)
+
+
+def read_section(model: type[Model], values: Mapping[str, Any], place: str) -> Model:
+    """The section that stands at `place`, as `model`. ConfigError for the first thing that is wrong with it."""
+    try:
+        return model.model_validate({str(key): value for key, value in values.items()})
+    except ValidationError as error:
+        raise ConfigError(_sentence(error.errors()[0], model, values, place)) from None
+
+
+def _sentence(error: Any, model: type[Section], values: Any, place: str) -> str:
+    schema = model.model_json_schema()
+    spec, siblings = schema, schema
+    for key in error["loc"]:
+        siblings, spec = spec, _below(spec, key, schema)
+        if (isinstance(values, Mapping) and key in values) or (
+            isinstance(values, list) and isinstance(key, int)
+        ):
+            values = values[key]
+            place += f"[{key}]" if isinstance(key, int) else f".{key}"
+    if error["type"] == "extra_forbidden":
+        known = list(siblings["properties"])
+        close = get_close_matches(str(error["loc"][-1]), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        return f"{place}: no such setting; {hint}"
+    if error["type"] == "missing":
+        return f"{place}.{error['loc'][-1]} is missing: give {_allowed(spec)}"
+    if error["type"] == "value_error" and "properties" in spec:
+        return f"{place}: {error['ctx']['error']}"
+    return f"{place}={values}: use {_allowed(spec)}"
+
+
+def _below(spec: dict[str, Any], key: str | int, schema: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema of `key` in the section that `spec` describes; `nullable` where null is allowed, too."""
+    found = spec.get("items") if isinstance(key, int) else spec.get("properties", {}).get(key)
+    found = dict(found or {})
+    choices = found.pop("anyOf", [])
+    if choices:
+        found |= {"nullable": True, **next(choice for choice in choices if choice.get("type") != "null")}
+    if "$ref" in found:
+        found |= schema["$defs"][found.pop("$ref").rpartition("/")[2]]
+    return found
+
+
+_KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "a text",
+    "array": "a list",
+    "object": "a mapping",
+}
+
+
+def _allowed(spec: dict[str, Any]) -> str:
+    """`a whole number of 1 or more`, `a number in (0, 10]`, `one of a, b`, `null, or ...`."""
+    words = _KINDS.get(spec.get("type", ""), "another value")
+    if "enum" in spec:
+        words = f"one of {', '.join(map(str, spec['enum']))}"
+    elif spec.get("type") == "object":
+        words += f" with {', '.join(spec.get('properties', {}))}"
+    low, above = spec.get("minimum"), spec.get("exclusiveMinimum")
+    high, below = spec.get("maximum"), spec.get("exclusiveMaximum")
+    if (low, above) != (None, None) and (high, below) != (None, None):
+        start = f"({above:g}" if low is None else f"[{low:g}"
+        end = f"{below:g})" if high is None else f"{high:g}]"
+        words += f" in {start}, {end}"
+    elif low is not None:
+        words += f" of {low:g} or more"
+    elif above is not None:
+        words += f" above {above:g}"
+    return f"null, or {words}" if spec.get("nullable") else words
