@@ -26,8 +26,7 @@ from pathlib import Path
 import psutil
 from small_run import HELD_OUT, SmallRun, prompts
 
-from verl_coder.launch.launch import RUN_MARKER
-from verl_coder.launch.supervise import end_leftovers
+from verl_coder.launch.leftovers import RUN_MARKER, end_leftovers
 from verl_coder.run.checkpoint_files import SAVING, is_whole, saved_steps, step_folder
 from verl_coder.run.run_dir import RunDir
 
@@ -171,7 +170,7 @@ def kill(process: subprocess.Popen[bytes], family: list[psutil.Process], out: Pa
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if family:
-        end_leftovers(RUN_MARKER, str(out))
+        end_leftovers(Path(out))
     else:
         wait_for_trainer_to_end(str(out))  # a checkpoint that it finishes by then counts
 

@@ -1,32 +1,65 @@
-"""`verl-coder`: one command line, whose parts are mounted when they are called."""
+"""Train language models to program with a Python interpreter in the loop."""
 
 import importlib
 import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 from verl_coder.errors import VerlCoderError
 
 PARTS = {
-    "sandbox": "verl_coder.sandbox.cli",
-    "data": "verl_coder.data.cli",
-    "tiny": "verl_coder.tiny.cli",
-    "ablation": "verl_coder.launch.ablation_cli",
-    "wandb": "verl_coder.launch.wandb_cli",
+    "data": ("verl_coder.data.cli", "Datasets as Parquet: prepare, mix, verify, inspect."),
+    "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),
+    "sandbox": ("verl_coder.sandbox.cli", "Serve the sandbox that runs model-written code."),
+    "export": ("verl_coder.launch.export", "Write a trained policy, or its LoRA adapter alone."),
+    "ablation": ("verl_coder.launch.ablation", "Train the arms of a recipe over seeds, and compare them."),
+    "wandb": ("verl_coder.launch.wandb_push", "Send to W&B what it lacks of a run."),
+    "tiny": ("verl_coder.tiny.cli", "Build, measure and weaken the tiny model."),
 }
-"""Sub-commands that are typer apps of their own, by module."""
+"""Name -> the module whose `app` it is, imported when it is called, and its line in `--help`."""
 
-COMMANDS = {
-    "grade": "verl_coder.grading.cli",
-    "export": "verl_coder.launch.export_cli",
-}
-"""Single commands, by the module that holds a function of the same name."""
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+class _Parts(TyperGroup):
+    """All commands in one list; of the parts only the one that is called is imported."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands |= {name: TyperCommand(name, help=line) for name, (_, line) in PARTS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name in PARTS:
+            command = get_command(importlib.import_module(PARTS[name][0]).app)
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=_Parts, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"verl-coder {version('verl-coder')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Options of `verl-coder` itself."""
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -95,12 +128,7 @@ def doctor() -> None:
 
 def main() -> None:
     """Entry point: a project error becomes one line on stderr and exit status 1."""
-    name = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        if name in PARTS:
-            app.add_typer(importlib.import_module(PARTS[name]).app, name=name)
-        elif name in COMMANDS:
-            app.command(name)(getattr(importlib.import_module(COMMANDS[name]), name))
         app()
     except VerlCoderError as error:
         print(f"error: {error}", file=sys.stderr)

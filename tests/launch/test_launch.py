@@ -70,18 +70,6 @@ def test_a_longer_run_takes_back_the_summary_of_the_shorter_one(plan: Plan) -> N
     assert not plan.run_dir.summary.exists()
 
 
-def test_leftovers_of_a_killed_start_are_removed(plan: Plan, tmp_path: Path) -> None:
-    run_dir, scratch = plan.run_dir, tmp_path / "vc-scratch"
-    scratch.mkdir()
-    (run_dir.path / ".scratch").write_text(str(scratch))
-    (run_dir.checkpoints / SAVING / "global_step_4").mkdir(parents=True)
-    for path in (run_dir.phase, run_dir.stop_request, run_dir.stopped):
-        path.touch()
-    launch.clear_leftovers(run_dir, Console(quiet=True))
-    left = (scratch, run_dir.checkpoints / SAVING, run_dir.phase, run_dir.stop_request, run_dir.stopped)
-    assert not any(path.exists() for path in left)
-
-
 def start_worker(plan: Plan, monkeypatch: pytest.MonkeyPatch, worker: Any) -> tuple[int, str]:
     """Exit status and output of a start whose worker is `worker(on_terminate)`."""
     monkeypatch.setenv("SANDBOX_URL", "unused")

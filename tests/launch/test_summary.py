@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import VerlCoderError
-from verl_coder.launch.launch import reason_in_log
 from verl_coder.launch.progress import step_line
 from verl_coder.launch.summary import build_summary, draw_curve, summary_table
 from verl_coder.run.run_dir import RunDir
@@ -67,13 +66,3 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
 def test_a_step_is_one_line() -> None:
     line = step_line(7, _step(4) | _evaluation(0.8, 1.1))
     assert "step    7" in line and "held-out pass@1 0.800" in line and "\n" not in line
-
-
-def test_the_reason_of_a_failure_is_the_last_exception_that_is_not_rays_own(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    log.write_text(
-        "x\n\x1b[36m(TaskRunner pid=12)\x1b[0m ValueError: earlier\n"
-        "\x1b[36m(TaskRunner pid=12)\x1b[0m verl_coder.errors.DataError: the real one\n"
-        "ray.exceptions.RayTaskError(DataError): ray::run()\n"
-    )
-    assert reason_in_log(log) == "verl_coder.errors.DataError: the real one"

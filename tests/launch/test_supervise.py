@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from verl_coder.launch.supervise import reason_in_log
+
 _SCRIPT = """
 import sys
 from pathlib import Path
@@ -61,3 +63,13 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     output, _ = process.communicate(timeout=60)
     assert "interrupted SIGINT" in output
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_the_reason_of_a_failure_is_the_last_exception_that_is_not_rays_own(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(
+        "x\n\x1b[36m(TaskRunner pid=12)\x1b[0m ValueError: earlier\n"
+        "\x1b[36m(TaskRunner pid=12)\x1b[0m verl_coder.errors.DataError: the real one\n"
+        "ray.exceptions.RayTaskError(DataError): ray::run()\n"
+    )
+    assert reason_in_log(log) == "verl_coder.errors.DataError: the real one"

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(
-    no_args_is_help=True, help="Datasets: prepare, mix, verify and look at Parquet files of problems."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Datasets: prepare, mix, verify and look at Parquet files of problems.",
 )
 
 

@@ -9,15 +9,16 @@ import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import torch
+import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.run.run_dir import RunDir
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
 _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
@@ -42,8 +43,10 @@ def actor_folder(run_dir: RunDir, step: int | None = None) -> Path:
     return folder
 
 
-def read_actor_state(folder: Path) -> dict[str, torch.Tensor]:
+def read_actor_state(folder: Path) -> "dict[str, torch.Tensor]":
     """The actor's parameters, put together from the shards of all ranks, in the precision they were trained in."""
+    import torch
+
     shards = {int(m[2]): (int(m[1]), path) for path in folder.iterdir() if (m := _SHARD.fullmatch(path.name))}
     if not shards or sorted(shards) != list(range(next(iter(shards.values()))[0])):
         raise CheckpointError(
@@ -54,8 +57,10 @@ def read_actor_state(folder: Path) -> dict[str, torch.Tensor]:
     return {name: _join([state[name] for state in states]) for name in states[0]}
 
 
-def _join(parts: list[Any]) -> torch.Tensor:
+def _join(parts: list[Any]) -> "torch.Tensor":
     """One tensor from its shards: FSDP2 cuts along one dimension, and pads none of the stored parts."""
+    import torch
+
     placements = getattr(parts[0], "placements", None)
     local = [getattr(part, "_local_tensor", part) for part in parts]
     if placements is None or placements[-1].is_replicate():
@@ -65,6 +70,7 @@ def _join(parts: list[Any]) -> torch.Tensor:
 
 def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
     """The trained policy in float32 on the CPU, with its adapter in place where it was trained with LoRA."""
+    import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     config, folder = load_config(run_dir), actor_folder(run_dir, step)
@@ -133,6 +139,8 @@ def export(
         if adapter:
             model.save_pretrained(work)
         else:
+            import torch
+
             merged = model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
             merged.to(getattr(torch, dtype)).save_pretrained(work)
         _copy_tokenizer(actor_folder(run_dir, step) / "huggingface", work, generation=not adapter)
@@ -154,3 +162,24 @@ def _copy_tokenizer(source: Path, target: Path, *, generation: bool) -> None:
     if not generation:
         card = target / "README.md"  # PEFT's empty model card
         card.unlink(missing_ok=True)
+
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def run(
+    run: Annotated[Path, typer.Argument(help="Folder of a run, such as outputs/tiny_lora-seed0.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
+    step: Annotated[int | None, typer.Option(help="Checkpoint's step; the last one if not given.")] = None,
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="Write the LoRA adapter alone (adapter_model.safetensors).")
+    ] = False,
+    dtype: Annotated[
+        str, typer.Option(help="Of the merged weights: float32, bfloat16, float16.")
+    ] = "bfloat16",
+) -> None:
+    """Write a trained policy: with LoRA merged into the base, or with --adapter the adapter alone."""
+    folder = export(RunDir(run.resolve()), out, step=step, adapter=adapter, dtype=dtype)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    typer.echo(f"{folder}: {len(list(folder.iterdir()))} files, {size / 2**20:.1f} MiB")

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,22 +13,18 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
+from verl_coder.launch.leftovers import RUN_MARKER, SharedMemoryWatch, clear_leftovers
 from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
 from verl_coder.launch.preflight.run import check_run
 from verl_coder.launch.progress import RunProgress
-from verl_coder.launch.shared_memory import SharedMemoryWatch
-from verl_coder.launch.summary import build_summary, draw_curve, summary_table, write_summary
-from verl_coder.launch.supervise import Interrupted, end_leftovers, run_supervised
+from verl_coder.launch.summary import summary_table, write_summary
+from verl_coder.launch.supervise import Interrupted, reason_in_log, run_supervised
 from verl_coder.launch.wall_clock import WallClock
 from verl_coder.launch.wandb_uploader import WandbUploader
 from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT, SOCKET_FOLDER
-from verl_coder.run.checkpoint_files import clear_saving
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import begin as begin_sync
-
-RUN_MARKER = "VERL_CODER_RUN"
-"""Environment variable, set to the run's folder in every process of a run."""
 
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
@@ -61,25 +56,6 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
             status = _run(plan, console, Path(scratch))
         (run_dir.path / ".scratch").unlink(missing_ok=True)
         return status
-
-
-def clear_leftovers(run_dir: RunDir, console: Console) -> None:
-    """Remove what a launcher that was killed has left: processes, scratch folder, memory, half a checkpoint."""
-    ended = end_leftovers(RUN_MARKER, str(run_dir.path))
-    if ended:
-        console.print(
-            f"ended {ended} processes that an earlier start of this run left behind", highlight=False
-        )
-    scratch = run_dir.path / ".scratch"
-    if scratch.is_file():
-        left = Path(scratch.read_text())
-        if left.name.startswith("vc-"):
-            shutil.rmtree(left, ignore_errors=True)
-        scratch.unlink()
-    SharedMemoryWatch(run_dir.shared_memory).clear()
-    clear_saving(run_dir.checkpoints)
-    for path in (run_dir.stop_request, run_dir.stopped, run_dir.phase):
-        path.unlink(missing_ok=True)
 
 
 def _make_resumable(plan: Plan, console: Console) -> None:
@@ -184,29 +160,51 @@ def _environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
 
 
 def _run(plan: Plan, console: Console, scratch: Path) -> int:
+    """Train in a worker process, then tell what came of it."""
     run_dir = plan.run_dir
-    wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
-    memory = SharedMemoryWatch(run_dir.shared_memory)
     log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
-    total = plan.config.trainer.total_training_steps or 0
     console.print(
         f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)",
         highlight=False,
         soft_wrap=True,
     )
     try:
-        uploader = WandbUploader(
-            run_dir,
-            enabled=plan.wandb_mode == "online",
-            finish_timeout_s=plan.settings.wandb_finish_timeout_s,
-        )
-        with uploader, _sandbox(plan) as (url, keep), RunProgress(run_dir, console, total) as progress:
+        status = _train(plan, console, scratch)
+    except Interrupted as signal_name:
+        step = run_dir.checkpoint_step()
+        going_on = f"after step {step}" if step else "anew"
+        console.print(f"stopped by {signal_name}; the same command goes on {going_on}", highlight=False)
+        # SIGTERM before training has begun: there is nothing to save. A second one finds the first one's request.
+        return 0 if str(signal_name) == "SIGTERM" and not run_dir.stop_request.is_file() else 130
+    if status:
+        reason = reason_in_log(run_dir.log, log_begins)
+        raise VerlCoderError(f"training failed: {reason} (all of it: {run_dir.log})")
+    if run_dir.stopped.is_file():
+        step = json.loads(run_dir.stopped.read_text())["step"]
+        saved = f"after step {step}, which is saved" if step else "before the first step was done"
+        console.print(f"stopped by SIGTERM {saved}; the same command goes on", highlight=False)
+        return 0
+    write_summary(run_dir, plan.settings, console)
+    return 0
 
-            def on_poll() -> None:
-                for poll in (progress.poll, wall.poll, memory.poll):
-                    with suppress(OSError):  # the terminal may be a file on a full disk
-                        poll()
 
+def _train(plan: Plan, console: Console, scratch: Path) -> int:
+    """Run the worker process beside sandbox, uploader and progress; its exit status. Interrupted by a signal."""
+    run_dir = plan.run_dir
+    wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
+    memory = SharedMemoryWatch(run_dir.shared_memory)
+    uploader = WandbUploader(
+        run_dir, enabled=plan.wandb_mode == "online", finish_timeout_s=plan.settings.wandb_finish_timeout_s
+    )
+    progress = RunProgress(run_dir, console, plan.config.trainer.total_training_steps or 0)
+
+    def on_poll() -> None:
+        for poll in (progress.poll, wall.poll, memory.poll):
+            with suppress(OSError):  # the terminal may be a file on a full disk
+                poll()
+
+    try:
+        with uploader, _sandbox(plan) as (url, keep), progress:
             status = run_supervised(
                 [sys.executable, "-m", "verl_coder.launch.worker", str(run_dir.config)],
                 environment=_environment(plan, url, scratch),
@@ -216,38 +214,11 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
                 keep=[*keep, *uploader.pids],
             )
             progress.poll()
-    except Interrupted as signal_name:
-        step = run_dir.checkpoint_step()
-        console.print(
-            f"stopped by {signal_name}; the same command goes on "
-            + (f"after step {step}" if step else "anew"),
-            highlight=False,
-        )
-        # SIGTERM before training has begun: there is nothing to save. A second one finds the first one's request.
-        return 0 if str(signal_name) == "SIGTERM" and not run_dir.stop_request.is_file() else 130
     finally:
         wall.write()
         memory.clear()
         run_dir.phase.unlink(missing_ok=True)
-    if status:
-        reason = reason_in_log(run_dir.log, log_begins)
-        raise VerlCoderError(f"training failed: {reason} (all of it: {run_dir.log})")
-    if run_dir.stopped.is_file():
-        step = json.loads(run_dir.stopped.read_text())["step"]
-        console.print(
-            "stopped by SIGTERM "
-            + (f"after step {step}, which is saved" if step else "before the first step was done")
-            + "; the same command goes on",
-            highlight=False,
-        )
-        return 0
-    summary = build_summary(run_dir, plan.settings)
-    title = f"{plan.settings.recipe}, seed {plan.settings.seed}"
-    draw_curve(run_dir.read_metrics(), title, run_dir.curve)
-    write_summary(run_dir, summary)
-    console.print(summary_table(summary))
-    console.print(f"summary: {run_dir.summary}\npicture: {run_dir.curve}", highlight=False, soft_wrap=True)
-    return 0
+    return status
 
 
 def _tell_full_disk(run_dir: RunDir, error: OSError, console: Console) -> None:
@@ -268,17 +239,3 @@ def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:
     run_dir.stop_request.touch()
     console.print("SIGTERM: saving a checkpoint, then ending (a second one ends at once)", highlight=False)
     return True
-
-
-def reason_in_log(log: Path, start: int = 0) -> str:
-    """The last exception in a log from byte `start` on: its last line `Name: message`, without Ray's colours."""
-    import re
-
-    with log.open("rb") as file:
-        file.seek(start)
-        text = file.read().decode(errors="replace")
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    plain = re.sub(r"^\([^)]*pid=\d+\)\s?", "", plain, flags=re.M)
-    named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
-    told = [line for line in named if "RayTaskError" not in line and "ActorDiedError" not in line]
-    return (told or named or ["no exception in the log"])[-1].strip()[:400]

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import whole_file, write_atomically
 from verl_coder.run.run_dir import RunDir
@@ -74,15 +77,17 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def write_summary(run_dir: RunDir, summary: dict[str, Any]) -> None:
-    """Write summary.json, whole or not at all."""
+def write_summary(run_dir: RunDir, settings: Settings, console: Console) -> None:
+    """Write summary.json and the picture of a finished run, and print the closing table."""
+    summary = build_summary(run_dir, settings)
+    draw_curve(run_dir.read_metrics(), f"{settings.recipe}, seed {settings.seed}", run_dir.curve)
     write_atomically(run_dir.summary, json.dumps(summary, indent=2) + "\n")
+    console.print(summary_table(summary))
+    console.print(f"summary: {run_dir.summary}\npicture: {run_dir.curve}", highlight=False, soft_wrap=True)
 
 
-def summary_table(summary: dict[str, Any]) -> Any:
+def summary_table(summary: dict[str, Any]) -> Table:
     """The closing table, for rich's console."""
-    from rich.table import Table
-
     table = Table(title=f"{summary['recipe']}, seed {summary['seed']}: {summary['steps']} steps")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import time
@@ -24,25 +25,6 @@ def become_subreaper() -> None:
 def end_with_parent() -> None:
     """Get SIGTERM when the parent dies, however it dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-
-
-def end_leftovers(marker: str, value: str, timeout_s: float = 20.0) -> int:
-    """Kill every process whose environment has `marker`=`value`, but this one and its family; how many.
-
-    They are what a launcher that was killed has left: it could not end them itself.
-    """
-    family = {os.getpid(), *(p.pid for p in psutil.Process().parents())}
-    family |= {p.pid for p in psutil.Process().children(recursive=True)}
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid not in family and process.environ().get(marker) == value:
-                process.kill()
-                found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    psutil.wait_procs(found, timeout=timeout_s)
-    return len(found)
 
 
 def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
@@ -133,3 +115,15 @@ def run_supervised(
         end_descendants(keep)
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def reason_in_log(log: Path, start: int = 0) -> str:
+    """The last exception in a log from byte `start` on: its last line `Name: message`, without Ray's colours."""
+    with log.open("rb") as file:
+        file.seek(start)
+        text = file.read().decode(errors="replace")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    plain = re.sub(r"^\([^)]*pid=\d+\)\s?", "", plain, flags=re.M)
+    named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
+    told = [line for line in named if "RayTaskError" not in line and "ActorDiedError" not in line]
+    return (told or named or ["no exception in the log"])[-1].strip()[:400]

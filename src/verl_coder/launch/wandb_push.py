@@ -5,13 +5,15 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from omegaconf import OmegaConf
 
-from verl_coder.errors import TrackingError
+from verl_coder.errors import ConfigError, TrackingError
 from verl_coder.run.backup import StepBackup
-from verl_coder.run.sync_state import SyncState
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.sync_state import SyncState, has_wandb_key
 
 INIT_TIMEOUT_S = 30.0
 POLL_S = 0.5
@@ -193,3 +195,27 @@ class WandbPush:
 def _one_line(error: BaseException) -> str:
     text = str(error).strip().splitlines()
     return f"{type(error).__name__}: {text[0][:200] if text else ''}".rstrip(": ")
+
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="What a run has not sent to W&B yet.")
+
+
+@app.callback()
+def callback() -> None:
+    """Keep `push` a sub-command while it is the only one."""
+
+
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    finish_timeout_s: Annotated[
+        float, typer.Option(help="How long to wait for the server at the end.")
+    ] = 300.0,
+) -> None:
+    """Send the steps that the server lacks, in order, and check that it has them."""
+    if not has_wandb_key(dict(os.environ)):
+        raise ConfigError("W&B has no key of yours: set WANDB_API_KEY, or run `wandb login`")
+    run_dir = RunDir(run.expanduser().resolve())
+    task = WandbPush(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=finish_timeout_s)
+    sent = task.push_pending(lambda step: print(f"step {step}", flush=True))
+    print(f"{sent} steps sent; the server has step {task.state.confirmed_step} ({task.state.url})")

@@ -1,6 +1,5 @@
 """The W&B uploader: a process of its own beside training, which can hang or die without harm."""
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -10,11 +9,10 @@ from pathlib import Path
 
 import psutil
 
+from verl_coder.launch.supervise import end_with_parent
 from verl_coder.launch.wandb_push import WandbPush
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
-
-_PR_SET_PDEATHSIG = 1
 
 
 class WandbUploader:
@@ -72,7 +70,7 @@ def main(folder: str, finish_timeout_s: str) -> None:
     stop: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    end_with_parent()
     os.nice(10)
     run_dir = RunDir(Path(folder))
     notices = Notices(run_dir.notices)

@@ -8,7 +8,7 @@ import typer
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
 
-app = typer.Typer(no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _DEFAULTS = BuildSettings()
 
 

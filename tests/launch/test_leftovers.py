@@ -7,8 +7,11 @@ from multiprocessing.shared_memory import SharedMemory
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from verl_coder.launch.shared_memory import SharedMemoryWatch
+from verl_coder.launch.leftovers import SharedMemoryWatch, clear_leftovers
+from verl_coder.run.checkpoint_files import SAVING
+from verl_coder.run.run_dir import RunDir
 
 _CHILD = """
 from multiprocessing import resource_tracker, shared_memory
@@ -54,3 +57,16 @@ def test_memory_of_other_processes_is_not_noted(tmp_path: Path) -> None:
     finally:
         memory.close()
         memory.unlink()
+
+
+def test_leftovers_of_a_killed_start_are_removed(tmp_path: Path) -> None:
+    run_dir, scratch = RunDir(tmp_path / "run"), tmp_path / "vc-scratch"
+    scratch.mkdir()
+    run_dir.path.mkdir()
+    (run_dir.path / ".scratch").write_text(str(scratch))
+    (run_dir.checkpoints / SAVING / "global_step_4").mkdir(parents=True)
+    for path in (run_dir.phase, run_dir.stop_request, run_dir.stopped):
+        path.touch()
+    clear_leftovers(run_dir, Console(quiet=True))
+    left = (scratch, run_dir.checkpoints / SAVING, run_dir.phase, run_dir.stop_request, run_dir.stopped)
+    assert not any(path.exists() for path in left)

@@ -1,0 +1,44 @@
+"""The command line shows all it has, and imports only what is called."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+from typer.testing import CliRunner
+
+from verl_coder.cli import PARTS, app
+
+
+def test_help_lists_every_command_with_a_line_about_it() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    for name in ("train", "status", "doctor", *PARTS):
+        line = next(line for line in text.splitlines() if f"│ {name} " in line)
+        assert len(line.strip("│ ").split()) > 3
+
+
+def test_help_imports_none_of_the_parts() -> None:
+    program = (
+        "import sys; from typer.testing import CliRunner; from verl_coder.cli import PARTS, app\n"
+        "CliRunner().invoke(app, ['--help'])\n"
+        "heavy = {'torch', 'ray', 'verl', 'hydra', 'pyarrow', 'numpy', 'omegaconf', 'pydantic', 'httpx'}\n"
+        "print(sorted((heavy | {module for module, _ in PARTS.values()}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_every_part_has_a_help_of_its_own(name: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0 and f"Usage: root {name}" in result.output
+    assert "--install-completion" not in result.output
+
+
+def test_an_unknown_command_is_answered_with_the_nearest() -> None:
+    result = CliRunner().invoke(app, ["exprt"])
+    assert result.exit_code == 2 and "export" in result.output
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output.strip() == f"verl-coder {version('verl-coder')}"
