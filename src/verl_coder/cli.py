@@ -30,7 +30,7 @@ class _Parts(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands |= {name: TyperCommand(name, help=line) for name, (_, line) in PARTS.items()}
+        self.commands.update({name: TyperCommand(name, help=line) for name, (_, line) in PARTS.items()})
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)

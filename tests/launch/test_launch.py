@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from verl_coder.launch import launch
+from verl_coder.launch import launch, training_process
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
@@ -73,8 +73,10 @@ def test_a_longer_run_takes_back_the_summary_of_the_shorter_one(plan: Plan) -> N
 def start_worker(plan: Plan, monkeypatch: pytest.MonkeyPatch, worker: Any) -> tuple[int, str]:
     """Exit status and output of a start whose worker is `worker(on_terminate)`."""
     monkeypatch.setenv("SANDBOX_URL", "unused")
-    monkeypatch.setattr(launch, "_sandbox", lambda _: _Nothing())
-    monkeypatch.setattr(launch, "run_supervised", lambda *_, on_terminate, **__: worker(on_terminate))
+    monkeypatch.setattr(training_process, "_sandbox", lambda _: _Nothing())
+    monkeypatch.setattr(
+        training_process, "run_supervised", lambda *_, on_terminate, **__: worker(on_terminate)
+    )
     console = Console(record=True, width=200)
     return launch._run(plan, console, Path(os.devnull)), console.export_text()
 

@@ -1,0 +1,111 @@
+"""The house: what may import what. Imports inside functions and under TYPE_CHECKING count, too."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from verl_coder.paths import repository_root
+
+ROOT = repository_root()
+SOURCE = ROOT / "src"
+CONTENT = ("recipes", "config", "tool_config", "data_prep", "rewards", "run_scripts", "benchmarks")
+MOST_IMPORTS = 12
+
+FORBIDDEN = {
+    "run": ("verl_coder.trainer", "verl_coder.launch", "verl", "ray", "torch", "transfer_queue"),
+    "trainer": ("verl_coder.launch",),
+    "grading": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "ray", "torch"),
+    "sandbox": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "ray", "torch"),
+    "data": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "torch"),
+    "tools": ("verl_coder.trainer", "verl_coder.launch"),
+    "agent_loops": ("verl_coder.trainer", "verl_coder.launch"),
+    "platform": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch"),
+}
+"""Package of verl_coder -> what none of its modules imports. The arrow: launch -> trainer -> run."""
+
+
+def module_name(path: Path) -> str:
+    """`verl_coder.run.settings` of a file below src/."""
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def modules() -> dict[str, Path]:
+    return {module_name(path): path for path in sorted((SOURCE / "verl_coder").rglob("*.py"))}
+
+
+@cache
+def imported(path: Path) -> frozenset[str]:
+    """Dotted names that a file imports, wherever the import stands; of a `from`, the module and module.name."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module, f"{path}: a relative import"
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return frozenset(names)
+
+
+def own_imports(name: str) -> set[str]:
+    """Modules of this project that the module `name` imports; of a package only its modules, not its face."""
+    found = {other for other in imported(modules()[name]) if other in modules()} - {name}
+    return {other for other in found if not any(inner.startswith(f"{other}.") for inner in found)}
+
+
+def circles() -> Iterator[list[str]]:
+    """Each circle once, as the modules along it."""
+    done: set[str] = set()
+    for start in modules():
+        path: list[str] = []
+
+        def visit(name: str, path: list[str] = path) -> Iterator[list[str]]:
+            if name in path:
+                yield [*path[path.index(name) :], name]
+            elif name not in done:
+                path.append(name)
+                for other in sorted(own_imports(name)):
+                    yield from visit(other)
+                path.pop()
+                done.add(name)
+
+        yield from visit(start)
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert [" -> ".join(circle) for circle in circles()] == []
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_no_package_imports_what_stands_above_it(package: str) -> None:
+    for name, path in modules().items():
+        if name.startswith(f"verl_coder.{package}."):
+            for other in imported(path):
+                for forbidden in FORBIDDEN[package]:
+                    assert not f"{other}.".startswith(f"{forbidden}."), f"{name} imports {other}"
+
+
+def test_no_module_imports_more_than_a_dozen_of_the_projects_own() -> None:
+    counts = {name: len(own_imports(name)) for name in modules()}
+    assert {name: count for name, count in counts.items() if count > MOST_IMPORTS} == {}
+
+
+def test_content_folders_import_the_package_and_not_each_other() -> None:
+    for folder in CONTENT:
+        for path in (ROOT / folder).rglob("*.py"):
+            beside = {other.stem for other in path.parent.glob("*.py")}
+            elsewhere = {
+                other.stem for name in CONTENT if name != folder for other in (ROOT / name).rglob("*.py")
+            }
+            for name in imported(path):
+                assert name.partition(".")[0] not in elsewhere - beside, f"{path} imports {name}"
+
+
+def test_the_package_imports_no_content_folder() -> None:
+    for name, path in modules().items():
+        for other in imported(path):
+            assert other.partition(".")[0] not in CONTENT, f"{name} imports {other}"
