@@ -42,7 +42,7 @@ def test_a_misspelt_override_is_refused_with_the_right_one(override: str, messag
 
 
 def test_a_misspelt_key_in_a_recipe_is_refused_with_the_right_one(tmp_path: Path) -> None:
-    text = (repository_root() / "recipes/tiny_cpu/recipe.yaml").read_text()
+    text = (repository_root() / "recipes/ablation/recipe.yaml").read_text()
     assert "train_batch_size" in text
     folder = tmp_path / "typo"
     folder.mkdir()
