@@ -30,7 +30,7 @@ def plan(base_plan: Plan, tmp_path: Path) -> Plan:
     run_dir.metrics.write_text("".join(json.dumps({"step": n, "data": {}}) + "\n" for n in range(6)))
     for step in range(6):
         run_dir.backup.write(step, {})
-    settings = replace(base_plan.settings, out=str(run_dir.path))
+    settings = base_plan.settings.model_copy(update={"out": str(run_dir.path)})
     return replace(base_plan, config=base_plan.config.copy(), run_dir=run_dir, settings=settings)
 
 
