@@ -15,8 +15,9 @@ WRONG_VERSION_STATUS = 86
 
 _PACKAGE = "verl_coder.grading.programs"
 _COMMON = ("frames", "wire", "entry")
-_CANDIDATE = ("own", "operations", "candidate", "program")
-_JUDGE = ("compare", "failures", "proxies", "show", "remote", "module", "program_judge", "judge")
+_CANDIDATE = ("objects", "program", "candidate")
+_RUNNERS = ("run_calls", "run_module", "run_programs")
+_JUDGE = ("spec", "compare", "failures", "proxies", "remote", "record", *_RUNNERS, "judge")
 _MODULES: dict[Main, tuple[str, ...]] = {
     "judge_main": _COMMON + _JUDGE,
     "candidate_main": _COMMON + _CANDIDATE,

@@ -3,18 +3,11 @@
 import json
 import secrets
 import weakref
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.grading.bundle import (
-    WRONG_VERSION_STATUS,
-    encode_file,
-    program_code,
-    program_file,
-)
-from verl_coder.grading.plan import Plan, make_plan, spec_bytes
+from verl_coder.grading.bundle import WRONG_VERSION_STATUS, encode_file, program_code, program_file
+from verl_coder.grading.plan import GradingPlan, make_plan
 from verl_coder.grading.report import Strength, TestReport, empty_report, report_from_judge
 from verl_coder.problems import TestSuite
 from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, SandboxClient
@@ -35,59 +28,37 @@ async def grade(
     """
     plan = make_plan(tests)
     if not code.strip():
-        return empty_report("no_code", plan.total, "the completion holds no code")
+        return empty_report("no_code", plan.spec.total, "the completion holds no code")
+    message = "the sandbox ended the programs by itself"
     try:
         strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
         run = _run_pair if strength == "pair" else _run_single
-        state = _Progress()
+        spec = plan.spec._replace(stop_early=stop_early)
+        details: dict[str, Any] = {}
         for _ in range(_ATTEMPTS):
-            nonce = secrets.token_hex(8)
-            spec = spec_bytes(
-                plan,
-                stop_early=stop_early,
-                nonce=nonce,
-                direct=state.direct,
-                known=state.status,
-                provisional=state.provisional,
-                timeouts=state.timeouts,
-            )
-            job = json.dumps({**plan.job, "code": code, "direct": state.direct}).encode()
-            result = await run(code, plan, job, spec, sandbox)
-            text = _find_report(result.stdout or "", nonce)
+            spec = spec._replace(nonce=secrets.token_hex(8))
+            job = json.dumps({**plan.job, "code": code, "direct": spec.direct}).encode()
+            result = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
+            text = _find_report(result.stdout or "", spec.nonce)
             raw = json.loads(text) if text is not None else {}
+            message = raw.get("infrastructure", message)
             if "status" in raw:
-                state = state.advanced(raw)
-                if "resume" not in raw:
-                    merged = {**raw, "details": state.details}
-                    return report_from_judge(merged, strength=strength)
+                details.update(raw["details"])
+                if not raw["resume"]:
+                    return report_from_judge({**raw, "details": details}, strength=strength)
+                spec = spec._replace(
+                    direct=False,
+                    known=raw["status"],
+                    provisional=raw["provisional"],
+                    timeouts=raw["timeouts"],
+                )
             elif result.return_code == WRONG_VERSION_STATUS:
                 _other_python.add(sandbox)
             elif not raw and (strength == "single_request" or not _killed_by_stranger(result)):
                 return _no_report(result, plan)
     except SandboxUnavailableError as error:
-        return empty_report("sandbox_unavailable", plan.total, str(error))
-    return empty_report("sandbox_unavailable", plan.total, "the sandbox ended the programs by itself")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Progress:
-    """What the requests so far have settled."""
-
-    direct: bool = True
-    status: str = ""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    provisional: Mapping[str, str] = field(default_factory=dict)
-    timeouts: int = 0
-
-    def advanced(self, raw: Mapping[str, Any]) -> "_Progress":
-        """After one more request; its status holds what was known before."""
-        return _Progress(
-            direct=False,
-            status=raw["status"],
-            details={**self.details, **raw["details"]},
-            provisional=raw["provisional"],
-            timeouts=int(raw["timeouts"]),
-        )
+        message = str(error)
+    return empty_report("sandbox_unavailable", plan.spec.total, message)
 
 
 def _killed_by_stranger(result: CommandResult) -> bool:
@@ -98,11 +69,11 @@ def _killed_by_stranger(result: CommandResult) -> bool:
     return (result.return_code or 0) < 0 and "memory limit" not in (result.stderr or "")
 
 
-def _no_report(result: CommandResult, plan: Plan) -> TestReport:
+def _no_report(result: CommandResult, plan: GradingPlan) -> TestReport:
     if result.status == "TimeLimitExceeded":
-        return empty_report("timeout", plan.total, f"no verdict within {plan.budget_s:g} s")
+        return empty_report("timeout", plan.spec.total, f"no verdict within {plan.spec.budget_s:g} s")
     words = (result.stderr or "").strip().splitlines()[-1:] or [f"exit status {result.return_code}"]
-    return empty_report("error", plan.total, f"the judge ended without a report: {words[0]}")
+    return empty_report("error", plan.spec.total, f"the judge ended without a report: {words[0]}")
 
 
 def _find_report(stdout: str, nonce: str) -> str | None:
@@ -111,7 +82,9 @@ def _find_report(stdout: str, nonce: str) -> str | None:
     return stdout[position + len(nonce) :].partition("\n")[0] if position >= 0 else None
 
 
-async def _run_pair(code: str, plan: Plan, job: bytes, spec: bytes, sandbox: SandboxClient) -> CommandResult:
+async def _run_pair(
+    code: str, plan: GradingPlan, job: bytes, spec: bytes, sandbox: SandboxClient
+) -> CommandResult:
     as_source = sandbox in _other_python
     response = await sandbox.run_pair(
         PairRequest(
@@ -129,7 +102,7 @@ async def _run_pair(code: str, plan: Plan, job: bytes, spec: bytes, sandbox: San
                     "job.json": encode_file(job),
                 },
             ),
-            run_timeout=plan.budget_s + _SLACK_S,
+            run_timeout=plan.spec.budget_s + _SLACK_S,
             memory_limit_MB=plan.memory_mb or -1,
         )
     )
@@ -137,7 +110,7 @@ async def _run_pair(code: str, plan: Plan, job: bytes, spec: bytes, sandbox: San
 
 
 async def _run_single(
-    code: str, plan: Plan, job: bytes, spec: bytes, sandbox: SandboxClient
+    code: str, plan: GradingPlan, job: bytes, spec: bytes, sandbox: SandboxClient
 ) -> CommandResult:
     response = await sandbox.run_code(
         RunRequest(
@@ -147,7 +120,7 @@ async def _run_single(
                 "program.bin": program_file("single_main", as_source=sandbox in _other_python),
                 "job.json": encode_file(job),
             },
-            run_timeout=plan.budget_s + _SLACK_S,
+            run_timeout=plan.spec.budget_s + _SLACK_S,
             memory_limit_MB=plan.memory_mb or -1,
         )
     )

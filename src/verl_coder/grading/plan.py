@@ -1,12 +1,12 @@
 """A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
 
-import json
 import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.errors import DataError
+from verl_coder.grading.programs.spec import Spec
 from verl_coder.grading.programs.wire import SHARED_MODULES, Codec
 from verl_coder.grading.statements import (
     assigned_names,
@@ -40,27 +40,23 @@ from math import *
 from typing import *
 """
 """Starter code of the `class Solution` kind takes these for granted (apps/eval/testing_util.py gives them)."""
-MAX_TIMEOUTS = 3
-"""After so many time-outs the rest is not run: a solution that hangs would otherwise cost minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class GradingPlan:
     """What is sent: `job` is the candidate's part (the solution's code is added), `spec` the judge's."""
 
     job: dict[str, Any]
-    spec: dict[str, Any]
-    total: int
-    budget_s: float
+    spec: Spec
     memory_mb: int | None
-    imports: str = ""
+    imports: str
     """Heavy modules that the judge will import."""
 
 
-_plans: dict[int, tuple[weakref.ref[TestSuite], Plan]] = {}
+_plans: dict[int, tuple[weakref.ref[TestSuite], GradingPlan]] = {}
 
 
-def make_plan(tests: TestSuite) -> Plan:
+def make_plan(tests: TestSuite) -> GradingPlan:
     """The plan of a suite, kept for as long as the suite lives. DataError where the tests do not parse."""
     known = _plans.get(id(tests))
     if known is not None and known[0]() is tests:
@@ -74,45 +70,22 @@ def make_plan(tests: TestSuite) -> Plan:
     return plan
 
 
-def _plan(
-    tests: TestSuite,
-    style: str,
-    items: list[dict[str, Any]],
-    *,
-    entry: str = "",
-    entry_name: str = "",
-    prelude: str = "",
-    total: int | None = None,
-    **spec: Any,
-) -> Plan:
-    count = sum(not item.get("setup") for item in items) if total is None else total
-    if count == 0:
+def _plan(tests: TestSuite, spec: Spec, *, entry: str = "") -> GradingPlan:
+    """The plan of `spec`, whose limits follow from the suite; `entry` is the solution's expression to call."""
+    total = spec.total or sum(not item.get("setup") for item in spec.items)
+    if total == 0:
         raise DataError(f"the tests of style {tests.style!r} hold no test")
     timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S
-    budget_s = LOAD_TIMEOUT_S + min(count * timeout_s, max(MAX_BUDGET_S, timeout_s))
-    return Plan(
-        job={"style": style, "prelude": prelude, "entry": entry},
-        spec={
-            "style": style,
-            "prelude": prelude,
-            "setup": "",
-            "names": [],
-            "modules": [],
-            "entry": {"name": entry_name} if entry_name else None,
-            "items": items,
-            "compare": "exact",
-            "write_back": False,
-            "timeout_s": timeout_s,
-            "load_timeout_s": LOAD_TIMEOUT_S,
-            "budget_s": budget_s,
-            "max_timeouts": MAX_TIMEOUTS,
-            "total": count,
-            **spec,
-        },
-        total=count,
-        budget_s=budget_s,
+    return GradingPlan(
+        job={"style": spec.style, "prelude": spec.prelude, "entry": entry},
+        spec=spec._replace(
+            total=total,
+            timeout_s=timeout_s,
+            load_timeout_s=LOAD_TIMEOUT_S,
+            budget_s=LOAD_TIMEOUT_S + min(total * timeout_s, max(MAX_BUDGET_S, timeout_s)),
+        ),
         memory_mb=tests.memory_mb,
-        imports="pytest" if spec.get("needs_pytest") else "numpy" if _mention_numpy(tests) else "",
+        imports="pytest" if spec.needs_pytest else "numpy" if _mention_numpy(tests) else "",
     )
 
 
@@ -135,21 +108,20 @@ def call_item(args: Iterable[Any], kwargs: dict[str, Any], expected: Any, source
     return {**item, "source": source} if source else item
 
 
-def _function_plan(tests: FunctionTests) -> Plan:
+def _function_plan(tests: FunctionTests) -> GradingPlan:
     target = f"{tests.class_name}().{tests.entry_point}" if tests.class_name else tests.entry_point
     wrapped = all(isinstance(case.expected, list) and len(case.expected) == 1 for case in tests.tests)
-    return _plan(
-        tests,
+    spec = Spec(
         "calls",
         [call_item(case.args, {}, case.expected) for case in tests.tests],
-        entry=target,
         entry_name=tests.entry_point,
         prelude=_SOLUTION_IMPORTS if tests.class_name else "",
         compare="json_wrapped" if wrapped else "json",
     )
+    return _plan(tests, spec, entry=target)
 
 
-def _assert_plan(tests: AssertTests) -> Plan:
+def _assert_plan(tests: AssertTests) -> GradingPlan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
     entry = tests.entry_point or first_called(tests.tests)
@@ -157,23 +129,20 @@ def _assert_plan(tests: AssertTests) -> Plan:
     modules = [
         name for name in names if name in SHARED_MODULES and any(f"{name}." in text for text in sources)
     ]
-    items = [statement_item(source, entry, call_item) for source in tests.tests]
-    return _plan(
-        tests,
+    spec = Spec(
         "calls",
-        items,
-        entry=entry,
+        [statement_item(source, entry, call_item) for source in tests.tests],
         entry_name=entry,
         setup=tests.setup,
         names=[name for name in names if name != entry and name not in modules],
         modules=modules,
         write_back=passes_variables(sources),
     )
+    return _plan(tests, spec, entry=entry)
 
 
-def _check_plan(tests: CheckTests) -> Plan:
+def _check_plan(tests: CheckTests) -> GradingPlan:
     parameter, body = check_body(tests.check)
-    local = {parameter}
     items: list[dict[str, Any]] = []
     if body is None:
         call = f"check({parameter})"
@@ -187,45 +156,38 @@ def _check_plan(tests: CheckTests) -> Plan:
             items.append(
                 statement_item(source, parameter, call_item) if is_test else {"source": source, "setup": True}
             )
-    given = local | (assigned_names(tests.prelude) if tests.prelude else set())
-    return _plan(
-        tests,
+    given = {parameter} | assigned_names(tests.prelude)
+    spec = Spec(
         "calls",
         items,
-        entry=tests.entry_point,
         entry_name=parameter,
         prelude=tests.prelude,
         names=[name for name in names if name not in given],
         write_back=passes_variables([tests.check]),
     )
+    return _plan(tests, spec, entry=tests.entry_point)
 
 
-def _stdio_plan(tests: StdioTests) -> Plan:
+def _stdio_plan(tests: StdioTests) -> GradingPlan:
     items = [{"stdin": case.input, "expected": case.output} for case in tests.tests]
-    return _plan(tests, "program", items)
+    return _plan(tests, Spec("program", items))
 
 
-def _pytest_plan(tests: PytestTests) -> Plan:
-    return _plan(
-        tests,
+def _pytest_plan(tests: PytestTests) -> GradingPlan:
+    spec = Spec(
         "module",
-        [],
         total=max(1, test_function_count(tests.test)),
         source=tests.test,
         needs_pytest=needs_pytest(tests.test),
         write_back=True,
     )
+    return _plan(tests, spec)
 
 
-_BUILDERS: dict[type[TestSuite], Callable[[Any], Plan]] = {
+_BUILDERS: dict[type[TestSuite], Callable[[Any], GradingPlan]] = {
     FunctionTests: _function_plan,
     AssertTests: _assert_plan,
     CheckTests: _check_plan,
     StdioTests: _stdio_plan,
     PytestTests: _pytest_plan,
 }
-
-
-def spec_bytes(plan: Plan, **run: Any) -> bytes:
-    """The judge's spec.json: the plan, and what holds for this run."""
-    return json.dumps({**plan.spec, **run}).encode()

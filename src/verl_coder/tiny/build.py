@@ -142,12 +142,12 @@ def finish_model(trained: Path, init: Path, finished: Path) -> None:
 
 
 def _measure(folder: Path, settings: BuildSettings) -> dict[str, dict[str, object]]:
-    """Greedy and sampled measurements on held-out problems, judged by the sandbox."""
+    """Greedy and sampled measurements on held-out problems, in a sandbox."""
     import torch
 
-    from verl_coder.tiny.judge import SandboxJudge
+    from verl_coder.tiny.environment import Environment
     from verl_coder.tiny.measure import measure
 
     torch.manual_seed(settings.seed)
-    with SandboxJudge.embedded() as judge:
-        return measure(folder, judge, problem_count=settings.measured_problems, seed=settings.seed)
+    with Environment.embedded() as environment:
+        return measure(folder, environment, problem_count=settings.measured_problems, seed=settings.seed)

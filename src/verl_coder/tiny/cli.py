@@ -60,13 +60,13 @@ def measure_command(
     import json
 
     from verl_coder.errors import ConfigError
-    from verl_coder.tiny.judge import SandboxJudge
+    from verl_coder.tiny.environment import Environment
     from verl_coder.tiny.measure import measure
 
     if not (model / "config.json").is_file():
         raise ConfigError(f"{model} holds no model (config.json is missing)")
-    with SandboxJudge.embedded() as judge:
-        typer.echo(json.dumps(measure(model, judge, problem_count=problems, seed=seed), indent=2))
+    with Environment.embedded() as environment:
+        typer.echo(json.dumps(measure(model, environment, problem_count=problems, seed=seed), indent=2))
 
 
 @app.command()

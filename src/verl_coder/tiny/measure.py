@@ -5,9 +5,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from verl_coder.problems import Problem
+from verl_coder.tiny.environment import Environment
 from verl_coder.tiny.problems import problems as sample_problems
 
 if TYPE_CHECKING:
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
 MAX_TURNS = 3
 MAX_TURN_TOKENS = 110
 _TOOL_CALL = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
-
-
-class Judge(Protocol):
-    """Runs what the model wrote: the interpreter's answers and the hidden tests' verdicts, a batch at a time."""
-
-    def run_tools(self, calls: Sequence[tuple[str, Problem]]) -> list[str]:
-        """The interpreter's text for each program."""
-        ...
-
-    def passed(self, completions: Sequence[tuple[str, Problem]]) -> list[bool]:
-        """Whether each completion's last program passes every hidden test."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +63,7 @@ def summarize(rollouts: Sequence[Rollout]) -> Measurement:
 
 
 def measure(
-    folder: Path, judge: Judge, *, problem_count: int, seed: int, samples: int = 4
+    folder: Path, environment: Environment, *, problem_count: int, seed: int, samples: int = 4
 ) -> dict[str, dict[str, object]]:
     """Measurements of the model in `folder` on held-out problems: greedy, and `samples` times at temperature 1."""
     import torch
@@ -84,8 +73,8 @@ def measure(
     tokenizer = AutoTokenizer.from_pretrained(folder)
     held_out = [sample.problem for sample in sample_problems("heldout", problem_count, seed=seed)]
     repeated = [problem for problem in held_out for _ in range(samples)]
-    greedy = roll_out(model, tokenizer, held_out, judge, temperature=0.0)
-    sampled = roll_out(model, tokenizer, repeated, judge, temperature=1.0)
+    greedy = roll_out(model, tokenizer, held_out, environment, temperature=0.0)
+    sampled = roll_out(model, tokenizer, repeated, environment, temperature=1.0)
     return {"greedy": asdict(summarize(greedy)), "sampled": asdict(summarize(sampled))}
 
 
@@ -93,7 +82,7 @@ def roll_out(
     model: "PreTrainedModel",
     tokenizer: "PreTrainedTokenizerBase",
     problems: Sequence[Problem],
-    judge: Judge,
+    environment: Environment,
     *,
     temperature: float,
     batch_size: int = 128,
@@ -102,12 +91,12 @@ def roll_out(
     rollouts: list[Rollout] = []
     for start in range(0, len(problems), batch_size):
         batch = problems[start : start + batch_size]
-        rollouts += _roll_out_batch(model, tokenizer, batch, judge, temperature)
+        rollouts += _roll_out_batch(model, tokenizer, batch, environment, temperature)
     return rollouts
 
 
 def _roll_out_batch(
-    model: Any, tokenizer: Any, problems: Sequence[Problem], judge: Judge, temperature: float
+    model: Any, tokenizer: Any, problems: Sequence[Problem], environment: Environment, temperature: float
 ) -> list[Rollout]:
     prompts = [
         tokenizer.apply_chat_template(list(p.prompt), add_generation_prompt=True, return_dict=False)
@@ -125,7 +114,7 @@ def _roll_out_batch(
             code = _called_code(tokenizer.decode(new))
             if code is not None and turn + 1 < MAX_TURNS:
                 waiting.append((row, code))
-        texts = judge.run_tools([(code, problems[row]) for row, code in waiting])
+        texts = environment.run_tools([(code, problems[row]) for row, code in waiting])
         for (row, _), text in zip(waiting, texts, strict=True):
             calls[row] += 1
             reply = tokenizer.apply_chat_template(
@@ -139,7 +128,7 @@ def _roll_out_batch(
         tokenizer.decode(row[len(prompt) :], skip_special_tokens=True)
         for row, prompt in zip(ids, prompts, strict=True)
     ]
-    verdicts = judge.passed(list(zip(completions, problems, strict=True)))
+    verdicts = environment.passed(list(zip(completions, problems, strict=True)))
     return [
         Rollout(
             problem=problem,

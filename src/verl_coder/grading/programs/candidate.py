@@ -6,7 +6,6 @@ worker, hands the judge one end of the worker's socket, and starts a fresh one w
 Nothing here is trusted: whatever the solution does to this process, it can only change its own answers.
 """
 
-import builtins
 import contextlib
 import io
 import os
@@ -14,13 +13,14 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import types
 from typing import Any
 
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
-from verl_coder.grading.programs.operations import find_operation
-from verl_coder.grading.programs.own import base_name, only_adds_to_its_data
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, plain_data
+from verl_coder.grading.programs.objects import base_name, find_operation, only_adds_to_its_data
+from verl_coder.grading.programs.program import ProgramRunner, serve_together
+from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception, plain_data
 
 _MAX_TEXT = 2000
 
@@ -32,15 +32,11 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
     if job["direct"]:
         silence()
         if job["style"] == "program":
-            from verl_coder.grading.programs.program import serve_together
-
             serve_together(control, job)
         else:
             Worker(control, job).serve()
         _wait_for_the_end()
     if job["style"] == "program":
-        from verl_coder.grading.programs.program import ProgramRunner
-
         runner = ProgramRunner(control, job)
     else:
         worker = _start_worker(control, job)
@@ -113,7 +109,6 @@ class Worker:
         self.with_own = False
         self.codec = Codec(self.classes, self._export, self._resolve, own=self._encode_own, takes_any=True)
         self.entry: Any = None
-        self.clock = time.perf_counter
 
     def serve(self) -> None:
         """Load, say how that went, then answer frame by frame until the judge hangs up."""
@@ -152,14 +147,12 @@ class Worker:
 
     def _answer(self, message: dict[str, Any]) -> None:
         printed = io.StringIO() if self.job["style"] == "module" else None
-        start = self.clock()
         try:
             if printed is not None:
                 sys.stdout = printed
             reply = self._perform(message)
         except BaseException as error:
             reply = self._failure(error)
-        reply["s"] = round(self.clock() - start, 4)
         if printed is not None:
             sys.stdout = sys.__stdout__
             if printed.tell():
@@ -174,7 +167,7 @@ class Worker:
         if op == "public":
             names = self.module.__dict__
             return {"r": list(names.get("__all__") or [name for name in names if not name.startswith("_")])}
-        target = self._target(message["of"])
+        target = self.entry if message["of"] == 0 else self.objects[message["of"]]
         if op == "call":
             args = self.codec.decode(message["args"])
             kwargs = self.codec.decode(message["kwargs"])
@@ -204,9 +197,6 @@ class Worker:
         if message.get("make") and base_name(result) and not only_adds_to_its_data(result):
             return {"h": self._export(result, base_name(result))}
         return self.codec.encode(result)
-
-    def _target(self, of: Any) -> Any:
-        return self.entry if of == 0 else self.objects[of]
 
     def _describe(self, name: str) -> dict[str, Any]:
         names = self.module.__dict__
@@ -253,12 +243,8 @@ class Worker:
             text = str(error)[:_MAX_TEXT]
         except BaseException:
             text = ""
-        line = 0
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == "<solution>":
-                line = trace.tb_lineno
-            trace = trace.tb_next
+        trace = traceback.walk_tb(error.__traceback__)
+        line = [0, *(n for frame, n in trace if frame.f_code.co_filename == "<solution>")][-1]
         failure: dict[str, Any] = {"x": [[kind.__name__ for kind in type(error).__mro__], text, line]}
         if self.with_own:
             for name, value in (("args", list(error.args)), ("vars", dict(vars(error)))):
@@ -270,9 +256,8 @@ class Worker:
         try:
             send_frame(self.sock, message)
         except (WireError, ValueError, TypeError, RecursionError) as error:
-            send_frame(
-                self.sock, {"x": [["WireError", "Exception"], f"cannot return this value: {error}", 0]}
-            )
+            words = f"cannot return this value: {error}"
+            send_frame(self.sock, {"x": [["WireError", "Exception"], words, 0]})
 
 
 class JudgeFunction:
@@ -284,14 +269,10 @@ class JudgeFunction:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         codec = self.worker.codec
-        send_frame(
-            self.worker.sock,
-            {"cb": self.number, "args": codec.encode(list(args)), "kwargs": codec.encode(kwargs)},
-        )
+        message = {"cb": self.number, "args": codec.encode(list(args)), "kwargs": codec.encode(kwargs)}
+        send_frame(self.worker.sock, message)
         reply = receive_frame(self.worker.sock)
         if "x" in reply:
-            kind = getattr(builtins, reply["x"][0], None)
-            usable = isinstance(kind, type) and issubclass(kind, Exception)
-            failure: Any = kind if usable else RuntimeError
+            failure: Any = builtin_exception(reply["x"][0]) or RuntimeError
             raise failure(reply["x"][1])
         return codec.decode(reply["r"])

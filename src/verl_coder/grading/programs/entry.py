@@ -27,12 +27,13 @@ def candidate_main() -> None:
 
 def judge_main() -> None:
     """The judge of a pair: the tests are in spec.json, the report goes to its stdout."""
-    spec = _take_json("spec.json")
-    _report(socket.socket(fileno=int(os.environ["PEER_FD"])), spec)
+    fields = _take_json("spec.json")
+    _report(socket.socket(fileno=int(os.environ["PEER_FD"])), fields)
 
 
-def _report(control: socket.socket, spec: dict[str, Any]) -> None:
+def _report(control: socket.socket, fields: list[Any]) -> None:
     from verl_coder.grading.programs.judge import judge
+    from verl_coder.grading.programs.spec import Spec
 
     # What the tests print must not mix with the report.
     sys.stdout.flush()
@@ -41,8 +42,9 @@ def _report(control: socket.socket, spec: dict[str, Any]) -> None:
     os.dup2(null, 1)
     os.dup2(null, 2)
     sys.setrecursionlimit(5000)
+    spec = Spec(*fields)
     report = judge(control, spec)
-    data = (spec["nonce"] + json.dumps(report) + "\n").encode()
+    data = (spec.nonce + json.dumps(report) + "\n").encode()
     while data:
         data = data[os.write(out, data) :]
     os._exit(0)
@@ -69,9 +71,9 @@ def single_main() -> None:
     theirs.close()
     os.close(go_read)
     _hide_memory()
-    spec = json.loads(sys.stdin.buffer.read())
+    fields = json.loads(sys.stdin.buffer.read())
     os.write(go_write, b"g")
-    _report(ours, spec)
+    _report(ours, fields)
 
 
 def _hide_memory() -> None:

@@ -22,12 +22,9 @@ from verl_coder.grading.programs.frames import receive_frame, send_frame
 
 def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     """Run the program on each input and send what it printed, up to the cap of each, and its exit status."""
-    try:
-        code = compile(job["code"], "<solution>", "exec", dont_inherit=True)
-    except BaseException as error:
-        send_frame(control, {"x": [["SyntaxError"], f"{type(error).__name__}: {error}"[:500], 0]})
+    code = _compile(control, job)
+    if code is None:
         return
-    send_frame(control, {"r": None})
     message = receive_frame(control)
     own_pid = os.getpid()
     for text, cap in zip(message["inputs"], message["caps"], strict=True):
@@ -48,12 +45,7 @@ class ProgramRunner:
 
     def __init__(self, control: socket.socket, job: dict[str, Any]) -> None:
         self.control = control
-        self.error = ""
-        try:
-            self.code = compile(job["code"], "<solution>", "exec", dont_inherit=True)
-        except BaseException as error:
-            self.error = f"{type(error).__name__}: {error}"[:500]
-        send_frame(control, {"r": None} if not self.error else {"x": [["SyntaxError"], self.error, 0]})
+        self.code = _compile(control, job)
 
     def run(self, message: dict[str, Any]) -> None:
         """Start one child; the judge gets its stdout, then, when it has ended, its exit status."""
@@ -107,6 +99,17 @@ class ProgramRunner:
             for number in (pidfd, errors):
                 os.close(number)
         send_frame(self.control, {"ended": code, "stderr": tail.decode("utf-8", "replace")})
+
+
+def _compile(control: socket.socket, job: dict[str, Any]) -> Any:
+    """The program's code, after word to the judge; None where it does not parse."""
+    try:
+        code = compile(job["code"], "<solution>", "exec", dont_inherit=True)
+    except BaseException as error:
+        send_frame(control, {"x": [["SyntaxError"], f"{type(error).__name__}: {error}"[:500], 0]})
+        return None
+    send_frame(control, {"r": None})
+    return code
 
 
 def _input_file(text: str) -> int:

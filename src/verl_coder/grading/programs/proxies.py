@@ -9,12 +9,10 @@ stand-in ever equals a plain value because the solution says so.
 import random
 import types
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from verl_coder.grading.programs.failures import CandidateLost, Unsplittable
-
-if TYPE_CHECKING:
-    from verl_coder.grading.programs.remote import Candidate
+from verl_coder.grading.programs.wire import Codec
 
 _BUILTIN_TYPES = (str, bytes, list, tuple, dict, set, frozenset, int, float)
 _ASKING_METHODS = frozenset(
@@ -25,15 +23,27 @@ _ASKING_METHODS = frozenset(
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 
 
-class Remote:
-    """Something of the solution."""
+class Channel(Protocol):
+    """What a stand-in needs of the channel to the candidate (remote.py)."""
 
-    _candidate: "Candidate"
+    codec: Codec
+    generation: int
+    unsplittable: int
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]: ...
+    def call(self, of: Any, args: Any, kwargs: dict[str, Any], *, make: bool = False) -> Any: ...
+    def result(self, reply: dict[str, Any], *, make: bool) -> Any: ...
+
+
+class Remote:
+    """Something of the solution, for instance the entry point."""
+
+    _candidate: Channel
     _number: Any
     _name: str
     _generation: int
 
-    def __init__(self, candidate: "Candidate", number: Any, name: str) -> None:
+    def __init__(self, candidate: Channel, number: Any, name: str) -> None:
         self.__dict__.update(
             _candidate=candidate, _number=number, _name=name, _generation=candidate.generation
         )
@@ -45,7 +55,7 @@ class Remote:
             message["swap"] = True
         return candidate.result(candidate.ask({**message, "make": make}), make=make)
 
-    def _alive(self) -> "Candidate":
+    def _alive(self) -> Channel:
         if self._generation != self._candidate.generation:
             raise CandidateLost
         return self._candidate
@@ -215,10 +225,6 @@ class RemoteClass(Remote):
         return str(self._name)
 
 
-class RemoteFunction(Remote):
-    """The entry point."""
-
-
 def _items(of: Remote) -> Iterator[Any]:
     iterator = of._do("iter")
     if not isinstance(iterator, Remote):
@@ -269,11 +275,25 @@ def stand_in(value: Any) -> Remote | None:
     return value if isinstance(value, Remote) else None
 
 
-def remote_object(candidate: "Candidate", number: int, name: str, base: str) -> RemoteObject:
-    """The proxy of an object; `base` names the builtin that its class is derived from, if the tests made it."""
-    if base not in _BASES:
-        kind = RemoteGenerator if name == "generator" else RemoteObject
-        return kind(candidate, number, name)
-    value = RemoteData(candidate, number, name)
-    value.__dict__["_base"] = _BASES[base]
+def handle_of(value: Any) -> list[Any] | None:
+    """What is sent for a proxy, or for data with one behind it; CandidateLost if it is of an earlier worker."""
+    remote = stand_in(value)
+    if remote is None:
+        return None
+    remote._alive()
+    return ["yours", remote._number]
+
+
+def describe(remote: Remote) -> str:
+    """Words for the report, without a question to the solution."""
+    return f"<an object of the solution's own: {remote._name}>"
+
+
+def remote_object(candidate: Channel, number: int, name: str, base: str, *, made: bool) -> RemoteObject:
+    """The proxy of an object; `made` by the tests, of a class derived from the builtin that `base` names."""
+    kind = RemoteData if base in _BASES else RemoteGenerator if name == "generator" else RemoteObject
+    value = kind(candidate, number, name)
+    value.__dict__["_made"] = made
+    if base in _BASES:
+        value.__dict__["_base"] = _BASES[base]
     return value

@@ -1,6 +1,5 @@
 """The judge's channel to the candidate: calls, answers, what is passed along, exceptions."""
 
-import builtins
 import contextlib
 import socket
 import sys
@@ -8,16 +7,16 @@ from typing import Any
 
 from verl_coder.grading.programs.failures import CandidateLost, RemoteError, Unsplittable, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
-from verl_coder.grading.programs.proxies import OwnData, Remote, RemoteClass, own_data, remote_object
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec
+from verl_coder.grading.programs.proxies import OwnData, RemoteClass, handle_of, own_data, remote_object
+from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception
 
 _SAFE_CALLBACK_TYPES = (type(lambda: 0), type(len))
 
 
-class Candidate:
+class CandidateChannel:
     """One worker at a time: `start` gets a fresh one, `ask` sends a message and returns the answer."""
 
-    def __init__(self, control: socket.socket, classes: dict[str, type], *, direct: bool) -> None:
+    def __init__(self, control: socket.socket, *, direct: bool, write_back: bool) -> None:
         self.direct = direct
         self.control = control
         self.sock: socket.socket | None = None
@@ -26,15 +25,16 @@ class Candidate:
         self.proxies: dict[tuple[int, int, bool], Any] = {}
         self.generation = 0
         self.broken = False
-        self.write_back = False
+        self.write_back = write_back
+        self.classes: dict[str, type] = {}
         self.unsplittable = 0
         self.knows_stop_iteration = False
         self.wants_coroutines = False
         self.codec = Codec(
-            classes,
+            self.classes,
             self._export,
             self._resolve,
-            own=lambda value: {"h": self._export(value._stand_in)} if isinstance(value, OwnData) else None,
+            own=lambda value: {"h": handle_of(value)} if isinstance(value, OwnData) else None,
             resolve_own=lambda plain, handle: own_data(plain, self._object(handle)),
             sends_any=True,
         )
@@ -46,8 +46,8 @@ class Candidate:
 
     def start(self, load_timeout_s: float) -> None:
         """Take a fresh worker and wait until it has loaded the solution; raises what loading raised."""
-        if self.generation:
-            self.close()
+        if self.sock is not None:
+            self.sock.close()
             try:
                 send_frame(self.control, {"op": "worker"})
             except OSError:
@@ -58,12 +58,6 @@ class Candidate:
             self.sock = self.control if self.direct else take_socket(self.control)
             self._unwrap(self._receive())
         self.broken = False
-
-    def close(self) -> None:
-        """Hang up."""
-        if self.sock is not None:
-            self.sock.close()
-            self.sock = None
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """The answer to one message; CandidateLost, or the exception that the solution raised."""
@@ -111,16 +105,8 @@ class Candidate:
         `make`: a class is called, so the result is the object itself even where it is derived from a builtin.
         """
         encode = self.codec.encode
-        reply = self.ask(
-            {
-                "op": "call",
-                "of": of,
-                "args": encode(list(args)),
-                "kwargs": encode(kwargs),
-                "back": self.write_back,
-                "make": make,
-            }
-        )
+        message = {"op": "call", "of": of, "back": self.write_back, "make": make}
+        reply = self.ask({**message, "args": encode(list(args)), "kwargs": encode(kwargs)})
         if "a" in reply:
             changed_args, changed_kwargs = self.codec.decode(reply["a"])
             for old, new in zip(args, changed_args, strict=True):
@@ -137,15 +123,15 @@ class Candidate:
             return self._object(raw["h"], base=str(raw["h"][4]), made=True)
         return self.codec.decode(raw)
 
-    def describe(self, name: str, module: str = "solution") -> tuple[bool, Any]:
+    def describe(self, name: str) -> tuple[bool, Any]:
         """(found, value or proxy) for a global name of the solution."""
         reply = self.ask({"op": "describe", "name": name})
         kind = reply["k"]
         if kind == "value":
             return True, self.codec.decode(reply["r"])
-        if kind in ("class", "exception"):
-            if kind == "exception":
-                return True, self._exception_class(reply["bases"])
+        if kind == "exception":
+            return True, self._exception_class(reply["bases"])
+        if kind == "class":
             return True, RemoteClass(self, reply["id"], name)
         if kind == "library" and reply["module"] != "sys":
             return True, getattr(_library(reply["module"]), str(reply["name"]))
@@ -157,7 +143,7 @@ class Candidate:
         """The judge's copy of an exception class, with copies of those that it is derived from."""
         kind: type = Exception
         for name in reversed([str(name) for name in names]):
-            builtin = _builtin_exception([name])
+            builtin = builtin_exception(name)
             if builtin is not None:
                 kind = builtin
             elif name not in ("object", "BaseException"):
@@ -180,7 +166,7 @@ class Candidate:
             return reply
         names, text, line = reply["x"]
         text = str(text)
-        known = [self.exceptions.get(name) or _builtin_exception([name]) for name in names]
+        known = [self.exceptions.get(name) or builtin_exception(name) for name in names]
         kind: Any = next(filter(None, known), RemoteError)
         error = kind.__new__(kind)
         with contextlib.suppress(Exception):
@@ -188,7 +174,10 @@ class Candidate:
                 if name.isidentifier() and not name.startswith("_"):
                     error.__dict__[name] = value
             error.args = tuple(self.codec.decode(reply["args"]))
-        if _text_of(error) != text:
+        shown = None
+        with contextlib.suppress(Exception):
+            shown = str(error)
+        if shown != text:
             error.args = (text,)
         error.remote = f"{names[0]}: {text}" + (f" (line {int(line)})" if line else "")
         raise error
@@ -203,10 +192,8 @@ class Candidate:
             return {"x": [type(error).__name__, str(error)[:500]]}
 
     def _export(self, value: Any) -> Any:
-        if isinstance(value, Remote):
-            if value._generation != self.generation:
-                raise CandidateLost
-            return ["yours", value._number]
+        if handle := handle_of(value):
+            return handle
         if isinstance(value, _SAFE_CALLBACK_TYPES):
             for number, function in enumerate(self.functions):
                 if function is value:
@@ -227,39 +214,17 @@ class Candidate:
         number = int(payload[1])
         key = (self.generation, number, made)
         if key not in self.proxies:
-            proxy = remote_object(self, number, str(payload[2]), base)
-            proxy.__dict__["_made"] = made
-            self.proxies[key] = proxy
+            self.proxies[key] = remote_object(self, number, str(payload[2]), base, made=made)
         return self.proxies[key]
 
 
 def take_socket(control: socket.socket) -> socket.socket:
     """A socket handed over by the harness."""
     try:
-        data, numbers, _, _ = socket.recv_fds(control, 1, 1)
-    except OSError:
-        data, numbers = b"", []
-    if not data or not numbers:
-        raise CandidateLost
-    try:
+        _, numbers, _, _ = socket.recv_fds(control, 1, 1)
         return socket.socket(fileno=numbers[0])
-    except OSError:
+    except (OSError, IndexError):
         raise CandidateLost from None
-
-
-def _builtin_exception(names: list[Any]) -> type[Exception] | None:
-    for name in names:
-        kind = getattr(builtins, name, None) if isinstance(name, str) else None
-        if isinstance(kind, type) and issubclass(kind, Exception):
-            return kind
-    return None
-
-
-def _text_of(error: BaseException) -> str | None:
-    try:
-        return str(error)
-    except Exception:
-        return None
 
 
 def _library(name: Any) -> Any:
@@ -286,5 +251,5 @@ def _overwrite(old: Any, new: Any) -> None:
     elif kind in (dict, set) or kind.__name__ in ("OrderedDict", "Counter", "defaultdict", "deque"):
         old.clear()
         getattr(old, "extend" if kind.__name__ == "deque" else "update")(new)
-    elif kind.__module__ not in ("builtins", "numpy", Remote.__module__) and hasattr(old, "__dict__"):
+    elif kind.__module__ not in ("builtins", "numpy", OwnData.__module__) and hasattr(old, "__dict__"):
         old.__dict__.update(new.__dict__)

@@ -5,6 +5,7 @@ What arrives is rebuilt from exact builtin types, whatever the sender did: a sub
 Never pickle, never marshal: decoding runs no code of the sender.
 """
 
+import builtins
 import re
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
@@ -275,3 +276,9 @@ def plain_data(value: Any) -> Any:
         if isinstance(value, base):
             return plain(value)
     return None
+
+
+def builtin_exception(name: Any) -> type[Exception] | None:
+    """The builtin exception of this name."""
+    kind = getattr(builtins, name, None) if isinstance(name, str) else None
+    return kind if isinstance(kind, type) and issubclass(kind, Exception) else None

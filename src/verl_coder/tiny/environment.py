@@ -1,4 +1,4 @@
-"""The real judge of a measurement: the sandbox runs the tool calls, the grader runs the hidden tests."""
+"""What a measured model acts in: the sandbox runs its tool calls, the grader runs the hidden tests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -21,16 +21,16 @@ TIMEOUT_S = 5.0
 MAX_CHARS = 120
 
 
-class SandboxJudge:
-    """Judges with the sandbox at `url`; a sandbox that does not answer is an error, never a wrong answer."""
+class Environment:
+    """The sandbox at `url`; one that does not answer is an error, never a wrong answer."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     @classmethod
     @contextmanager
-    def embedded(cls) -> Iterator["SandboxJudge"]:
-        """A judge with a sandbox of its own, which stops with it."""
+    def embedded(cls) -> Iterator["Environment"]:
+        """An environment with a sandbox of its own, which stops with it."""
         with EmbeddedSandbox() as sandbox:
             yield cls(sandbox.url)
 

@@ -1,0 +1,181 @@
+"""The record of a grading: a letter for each test, words for those that did not pass, and the time that is left."""
+
+import contextlib
+import reprlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, Unsplittable, time_limit
+from verl_coder.grading.programs.frames import WireError
+from verl_coder.grading.programs.proxies import Remote, describe
+from verl_coder.grading.programs.remote import CandidateChannel
+from verl_coder.grading.programs.spec import Spec
+
+MAX_DETAILS = 20
+MAX_TIMEOUTS = 3
+"""After so many time-outs the rest is not run: a solution that hangs would otherwise cost minutes."""
+_OPEN = "?"
+_repr = reprlib.Repr()
+_repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 8, 300, 300, 300
+_repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 60
+
+
+class Stop(Exception):
+    """No further test is to run."""
+
+
+class Record:
+    """Letters: p passed, f failed (wrong answer), e error, t time-out, n not run, ? left to a later request."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.total = spec.total
+        self.status: list[str] = []
+        self.resume = False
+        self._deadline = time.monotonic() + spec.budget_s
+        self._timeouts = spec.timeouts
+        self._provisional = dict(spec.provisional)
+        self._confirmed = 0
+        self._details: dict[int, dict[str, str]] = {}
+        self._load_error: dict[str, str] | None = None
+        self._sandbox_error = ""
+
+    def report(self, unsplittable: int) -> dict[str, Any]:
+        """What the grader reads; `resume` asks it for one more request, `infrastructure` blames the sandbox."""
+        if self._sandbox_error:
+            return {"infrastructure": self._sandbox_error}
+        if not self.resume:
+            self.status.extend("n" * (self.total - len(self.status)))
+        return {
+            "status": "".join(self.status),
+            "details": self._details,
+            "unsplittable": unsplittable,
+            "timeouts": self._timeouts,
+            "provisional": self._provisional,
+            "load": self._load_error,
+            "resume": self.resume,
+        }
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds that the next test may take."""
+        return min(self.spec.timeout_s, self._left_s)
+
+    @property
+    def _left_s(self) -> float:
+        return self._deadline - time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up, or too many tests have timed out."""
+        return self._timeouts >= MAX_TIMEOUTS or self._left_s <= 0
+
+    @property
+    def wants_details(self) -> bool:
+        """Whether words about one more test are kept."""
+        return len(self._details) < MAX_DETAILS
+
+    def add(self, letter: str, test: str = "", message: str = "", expected: str = "", got: str = "") -> None:
+        """The next test's letter and, where it did not pass, words; Stop where the first failure ends the run."""
+        index = len(self.status)
+        if guess := self._provisional.get(str(index)):
+            # One refuted guess, and none is believed any more.
+            self._confirmed += 1 if guess == letter else -1000 if letter == "p" else 0
+        self._timeouts += letter == "t"
+        self.status.append(letter)
+        if letter == "p":
+            return
+        if self.wants_details:
+            words = {"input": test[:400], "message": message[:600], "expected": expected, "got": got}
+            self._details[index] = {key: value for key, value in words.items() if value}
+        if self.spec.stop_early:
+            raise Stop
+
+    def skip_settled(self) -> bool:
+        """Pass over the next test if an earlier request settled it.
+
+        Two failures of a shared process that a fresh one confirmed, and none that it refuted, settle the others.
+        """
+        index = len(self.status)
+        letter = self.spec.known[index : index + 1].replace(_OPEN, "")
+        if not letter and self._confirmed >= 2:
+            letter = self._provisional.get(str(index), "")
+        self.status.extend(letter)
+        return bool(letter)
+
+    def leave_open(self, guess: str = "") -> None:
+        """Leave the next test to a later request; `guess` is what it came to so far."""
+        if guess:
+            self._provisional[str(len(self.status))] = guess
+        self.status.append(_OPEN)
+        self.resume = True
+
+    def fail_load(self, letter: str, message: str) -> NoReturn:
+        """The solution or the tests could not be loaded, so no test tells anything."""
+        self._load_error = {"status": letter, "message": message}
+        raise Stop
+
+    def fail_sandbox(self, message: str) -> NoReturn:
+        """The sandbox is at fault: there is no verdict."""
+        self._sandbox_error = message
+        raise Stop
+
+    @contextlib.contextmanager
+    def attempt(self, candidate: CandidateChannel) -> Iterator[list[str]]:
+        """Run a test within its time; the list gets letter and words of what ended it before its end."""
+        ended: list[str] = []
+        try:
+            with time_limit(self.limit_s):
+                yield ended
+        except (Exception, TestTimedOut, CandidateLost) as error:
+            if isinstance(error, (TestTimedOut, CandidateLost, WireError)):
+                candidate.broken = True
+            ended += self.explain(error)
+
+    def start(self, candidate: CandidateChannel, prepare: Callable[[], None] = lambda: None) -> None:
+        """Get a fresh worker and `prepare` the tests for it; Stop where that fails."""
+        try:
+            candidate.start(min(self.spec.load_timeout_s, self._left_s))
+            with time_limit(self.limit_s):
+                prepare()
+        except (Exception, TestTimedOut, CandidateLost) as error:
+            self.fail_load(*self.explain(error))
+
+    def ensure_worker(self, candidate: CandidateChannel, prepare: Callable[[], None]) -> None:
+        """Before a test: a live worker and time on the clock, else Stop."""
+        if self.is_over:
+            raise Stop
+        if candidate.broken:
+            if candidate.direct:
+                self.resume = True
+                raise Stop
+            self.start(candidate, prepare)
+
+    def explain(self, error: BaseException) -> tuple[str, str]:
+        """(letter, words) for what ended a test."""
+        remote = getattr(error, "remote", None)
+        if remote is not None:
+            return "e", str(remote)
+        if isinstance(error, TestTimedOut):
+            return "t", f"no answer within {self.spec.timeout_s:g} s"
+        if isinstance(error, CandidateLost):
+            return "e", "the solution's process ended before it answered"
+        if isinstance(error, WireError):
+            return "e", f"the answer is not plain data: {error}"
+        if isinstance(error, AssertionError):
+            return "f", str(error)[:400]
+        if isinstance(error, Unsplittable):
+            return "e", f"{error} (cannot be graded apart from it)"
+        return "e", f"{type(error).__name__}: {error}"[:400]
+
+
+def show(value: Any, limit: int = 400) -> str:
+    """A short text of a value."""
+    if isinstance(value, Remote):
+        return describe(value)
+    try:
+        text = value if isinstance(value, str) and limit > 400 else _repr.repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= limit else text[: limit - 4] + " ..."

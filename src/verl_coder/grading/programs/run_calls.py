@@ -1,0 +1,133 @@
+"""Styles `assert`, `check` and `function` in the judge: statements run here, calls with known arguments go out."""
+
+import itertools
+from typing import Any
+
+from verl_coder.grading.programs.compare import same_json
+from verl_coder.grading.programs.failures import CandidateLost
+from verl_coder.grading.programs.frames import WireError
+from verl_coder.grading.programs.proxies import Remote
+from verl_coder.grading.programs.record import Record, show
+from verl_coder.grading.programs.remote import CandidateChannel
+
+BATCH_CALLS = 1000
+
+
+def run_calls(record: Record, candidate: CandidateChannel) -> None:
+    """Run the items of the spec in order, calls in batches."""
+    CallRunner(record, candidate).run()
+
+
+class CallRunner:
+    """The names of the tests, and their items one after the other."""
+
+    def __init__(self, record: Record, candidate: CandidateChannel) -> None:
+        self.record = record
+        self.candidate = candidate
+        self.spec = record.spec
+        self.names: dict[str, Any] = {"__name__": "tests"}
+        self.own_names: set[str] = set()
+
+    def run(self) -> None:
+        """All items."""
+        spec = self.spec
+        if spec.prelude:
+            exec(compile(spec.prelude, "<prelude>", "exec"), self.names)
+            for name, value in self.names.items():
+                if isinstance(value, type) and value.__module__ == "tests" and value.__base__ is object:
+                    self.candidate.classes[name] = value
+        # What the prelude gives the checker (`from math import *`), the solution must not replace.
+        self.own_names = set(self.names)
+        self.record.start(self.candidate, self._bind_names)
+        sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
+        self.candidate.read_tests("\n".join(sources))
+        items = [item for item in spec.items if item.get("setup") or not self.record.skip_settled()]
+        for is_call, group in itertools.groupby(items, lambda item: "args" in item):
+            if is_call:
+                self._run_calls(list(group))
+                continue
+            for item in group:
+                self._run_statement(item)
+
+    def _bind_names(self) -> None:
+        """The names that the tests use, as a fresh worker has them, and the setup."""
+        if self.spec.entry_name:
+            self.names[self.spec.entry_name] = Remote(self.candidate, 0, self.spec.entry_name)
+        for name in self.spec.modules:
+            self.names[name] = __import__(name)
+        for name in self.spec.names:
+            if name in self.own_names:
+                continue
+            found, value = self.candidate.describe(name)
+            if found:
+                self.names[name] = value
+        if self.spec.setup:
+            exec(compile(self.spec.setup, "<setup>", "exec"), self.names)
+
+    def _run_calls(self, items: list[dict[str, Any]]) -> None:
+        """Literal calls: many are posted in one message, the answers come back one by one."""
+        done = 0
+        while done < len(items):
+            self.record.ensure_worker(self.candidate, self._bind_names)
+            batch = items[done : done + BATCH_CALLS]
+            try:
+                self.candidate.post({"batch": [(item["args"], item["kwargs"]) for item in batch]})
+            except CandidateLost as lost:
+                self._add("e", batch[0], self.record.explain(lost)[1])
+                done += 1
+                continue
+            for item in batch:
+                if self.candidate.broken or self.record.is_over:
+                    break
+                self._judge_answer(item)
+                done += 1
+
+    def _judge_answer(self, item: dict[str, Any]) -> None:
+        with self.record.attempt(self.candidate) as ended:
+            got = self.candidate.codec.decode(self.candidate.answer()["r"])
+            expected = self.candidate.codec.decode(item["expected"])
+            if self.spec.compare == "exact":
+                passed = bool(got == expected)
+            else:
+                passed = same_json(got, expected, wrapped=self.spec.compare == "json_wrapped")
+        if ended:
+            self._add(ended[0], item, ended[1])
+        elif passed:
+            self.record.add("p")
+        else:
+            self._add("f", item, expected=show(expected), got=show(got))
+
+    def _run_statement(self, item: dict[str, Any]) -> None:
+        self.record.ensure_worker(self.candidate, self._bind_names)
+        with self.record.attempt(self.candidate) as ended:
+            sides = self._evaluate(item)
+        if item.get("setup"):
+            if ended:
+                self.record.fail_load(ended[0], f"{item['source']}: {ended[1]}")
+        elif ended:
+            self._add(ended[0], item, ended[1])
+        else:
+            self._add("f" if sides else "p", item, **sides)
+
+    def _evaluate(self, item: dict[str, Any]) -> dict[str, str]:
+        """Run one statement; `assert left == right` side by side, shown where they differ, else nothing."""
+        names = self.names
+        if "left" not in item:
+            exec(compile(item["source"], "<test>", "exec"), names)
+            return {}
+        got = eval(compile(item["left"], "<test>", "eval"), names)
+        expected = eval(compile(item["right"], "<test>", "eval"), names)
+        return {} if got == expected else {"expected": show(expected), "got": show(got)}
+
+    def _add(self, letter: str, item: dict[str, Any], message: str = "", **sides: str) -> None:
+        told = letter != "p" and self.record.wants_details
+        test = (item.get("source") or self._call_text(item)) if told else ""
+        self.record.add(letter, test, message, **sides)
+
+    def _call_text(self, item: dict[str, Any]) -> str:
+        try:
+            args = [show(value, 200) for value in self.candidate.codec.decode(item["args"])]
+            args += [f"{k}={show(v, 200)}" for k, v in self.candidate.codec.decode(item["kwargs"]).items()]
+        except WireError:
+            return ""
+        return f"{self.spec.entry_name}({', '.join(args)})"

@@ -1,0 +1,139 @@
+"""Style `pytest` in the judge: the test module runs here, and its `solution` is a module of proxies."""
+
+import builtins
+import sys
+import types
+from typing import Any
+
+from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
+from verl_coder.grading.programs.record import Record
+from verl_coder.grading.programs.remote import CandidateChannel
+
+_PYTEST_OPTIONS = (
+    "-pno:cacheprovider", "-pno:faulthandler", "-q", "--no-header", "--tb=short", "-c/dev/null", "--rootdir=.",
+    "--confcutdir=.", "--assert=plain", "test_solution.py",
+)  # fmt: skip
+
+
+class SolutionModule(types.ModuleType):
+    """`solution`: each name is asked for once a worker, when the tests first use it."""
+
+    def __init__(self, candidate: CandidateChannel) -> None:
+        super().__init__("solution")
+        self._candidate = candidate
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(name)
+        if name == "__all__":
+            reply = self._candidate.ask({"op": "public"})
+            taken = sys._getframe(1).f_globals
+            return [str(name) for name in reply["r"] if _may_be_exported(str(name), taken)]
+        found, value = self._candidate.describe(name)
+        if not found:
+            raise AttributeError(f"the solution defines no {name!r}")
+        return value
+
+
+def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:
+    """What `from solution import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
+    if name in taken or name in sys.stdlib_module_names or hasattr(builtins, name):
+        return False
+    return not name.lower().startswith(("test", "pytest", "setup", "teardown", "numpy", "np"))
+
+
+def run_module(record: Record, candidate: CandidateChannel) -> None:
+    """Run the tests of the spec's `source`: plain functions directly, anything that needs pytest under it."""
+    candidate.read_tests(record.spec.source)
+    sys.modules["solution"] = SolutionModule(candidate)
+    if record.spec.needs_pytest:
+        _run_under_pytest(record, candidate)
+    else:
+        _run_functions(record, candidate)
+
+
+def _run_functions(record: Record, candidate: CandidateChannel) -> None:
+    names: dict[str, Any] = {}
+
+    def load() -> None:
+        """The proxies of an earlier worker are dead, so for each worker the tests import afresh."""
+        nonlocal names
+        module = sys.modules["test_solution"] = types.ModuleType("test_solution")
+        names = module.__dict__
+        exec(compile(record.spec.source, "<tests>", "exec"), names)
+
+    record.start(candidate, load)
+    tests = [n for n, v in names.items() if n.startswith("test") and isinstance(v, types.FunctionType)]
+    for test in tests:
+        if record.skip_settled():
+            continue
+        record.ensure_worker(candidate, load)
+        with record.attempt(candidate) as ended:
+            names[test]()
+        if ended:
+            record.add(ended[0], test, ended[1] or "assertion failed")
+        else:
+            record.add("p")
+
+
+def _run_under_pytest(record: Record, candidate: CandidateChannel) -> None:
+    record.start(candidate)
+    try:
+        import pytest
+    except ImportError:
+        record.fail_sandbox("the tests need pytest, which the sandbox's Python lacks")
+    with open("test_solution.py", "w") as file:
+        file.write(record.spec.source)
+    plugin = _Plugin(record, candidate)
+    pytest.main(list(_PYTEST_OPTIONS), plugins=[plugin])
+    record.total = plugin.collected or record.total
+    if not record.status:
+        record.fail_load("e", plugin.collect_error or "no test was collected")
+
+
+class _Plugin:
+    """Records each test's verdict as pytest reports it; time-outs by the judge's alarm."""
+
+    def __init__(self, record: Record, candidate: CandidateChannel) -> None:
+        self.record = record
+        self.candidate = candidate
+        self.collected = 0
+        self.collect_error = ""
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.collect_error = (str(report.longrepr).strip() or "collection failed").splitlines()[-1][:400]
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        self.collected = len(session.items)
+
+    def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool:
+        from _pytest.runner import runtestprotocol
+
+        record, candidate = self.record, self.candidate
+        if record.resume or record.skip_settled():
+            return True
+        if candidate.broken and candidate.direct:
+            record.resume = True
+            return True
+        if record.is_over or candidate.broken:
+            record.add("n", item.name)
+            return True
+        try:
+            with time_limit(record.limit_s):
+                reports = runtestprotocol(item, nextitem=nextitem, log=False)
+        except (TestTimedOut, CandidateLost) as error:
+            candidate.broken = True
+            letter, message = record.explain(error)
+            record.add(letter, item.name, message)
+            return True
+        bad = [report for report in reports if report.failed]
+        if bad:
+            lines = str(bad[0].longrepr).strip().splitlines()
+            text = next((line[1:].strip() for line in reversed(lines) if line.startswith("E")), "")
+            record.add("f" if "assert" in text.lower() else "e", item.name, text or "failed")
+        elif any(report.skipped for report in reports):
+            record.add("e", item.name, "the test was skipped")
+        else:
+            record.add("p")
+        return True

@@ -1,0 +1,41 @@
+"""What the judge gets: the tests of a suite, and what earlier requests have settled of them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+
+class Spec(NamedTuple):
+    """The judge's specification; it travels as the JSON array of its fields.
+
+    Items: `{args, kwargs, expected}` is a call, `{source}` or `{source, left, right}` a statement (`setup`: not a
+    test), `{stdin, expected}` the run of a program.
+    """
+
+    style: Literal["calls", "module", "program"]
+    items: Sequence[dict[str, Any]] = ()
+    total: int = 0
+    prelude: str = ""
+    setup: str = ""
+    entry_name: str = ""
+    """What the tests call the function under test; empty where it has no name of its own."""
+    names: Sequence[str] = ()
+    """Global names of the solution that the tests use."""
+    modules: Sequence[str] = ()
+    """Modules of the judge's own that the tests use."""
+    source: str = ""
+    needs_pytest: bool = False
+    compare: Literal["exact", "json", "json_wrapped"] = "exact"
+    write_back: bool = False
+    """Whether the tests could see that the solution changed an argument in place."""
+    timeout_s: float = 0.0
+    load_timeout_s: float = 0.0
+    budget_s: float = 0.0
+    stop_early: bool = False
+    nonce: str = ""
+    direct: bool = True
+    """Whether the solution is loaded in the harness itself, as it is in the first request."""
+    known: str = ""
+    """Letters of the tests that earlier requests ran."""
+    provisional: Mapping[str, str] = {}
+    """Index -> letter of a test in a shared process, to be confirmed in one of its own."""
+    timeouts: int = 0
