@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import collections
 import contextlib
 import fcntl
 import marshal
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.sandbox.capture import Capture
-from verl_coder.sandbox.oom import OomWatch
 from verl_coder.sandbox.pool import Pool
 from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
@@ -24,6 +24,7 @@ _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
 _PAUSES_S = (0.0, 0.05, 0.2)
 """Before a program that was killed by nobody knows whom runs again; after that many it is believed."""
+_KEPT_OOM_SAMPLES = 4000
 _HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
 
@@ -266,3 +267,31 @@ def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]
         "stdout": output.decode("utf-8", "replace"),
         "stderr": errors.decode("utf-8", "replace"),
     }
+
+
+class OomWatch:
+    """Whether the kernel's out-of-memory killer was at work: its victims are the machine's fault, not a program's."""
+
+    def __init__(self) -> None:
+        self._samples: collections.deque[tuple[float, int]] = collections.deque(maxlen=_KEPT_OOM_SAMPLES)
+        self.sample()
+
+    def sample(self) -> int:
+        """Read the counter; 0 where the kernel has none."""
+        count = _oom_kills()
+        self._samples.append((time.monotonic(), count))
+        return count
+
+    def killed_since(self, moment: float) -> bool:
+        """Whether any process of the machine was a victim since `moment` (of time.monotonic)."""
+        before = [count for at, count in self._samples if at <= moment]
+        known = before[-1] if before else self._samples[0][1]
+        return self.sample() > known
+
+
+def _oom_kills() -> int:
+    try:
+        with open("/proc/vmstat") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except OSError:
+        return 0
