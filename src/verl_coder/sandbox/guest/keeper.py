@@ -3,14 +3,13 @@
 The keeper never reads a request: the process it forks ahead does. So no program inherits another's data.
 """
 
-import json
 import os
 import select
 import signal
 import socket
 import struct
 
-from verl_coder.sandbox.guest import leftovers, program
+from verl_coder.sandbox.guest import leftovers, program, request
 from verl_coder.sandbox.guest.confine import Confinement
 from verl_coder.sandbox.guest.slot_config import (
     EXIT_FORMAT,
@@ -53,7 +52,7 @@ class Keeper:
         self.confinement.confine_keeper()
         program.settle()
         self._rehearse()
-        self.status.send(b"R" + json.dumps({"proc": os.path.exists("/proc/self")}).encode())
+        self.status.send(b"R")
         while True:
             child = linux.fork_bare()
             if child == 0:
@@ -76,7 +75,7 @@ class Keeper:
             os.setpgid(0, 0)
         self._confine_program()
         self.status.detach()
-        program.start(self.control, self.main_file)
+        request.serve(self.control, self.main_file)
 
     def _confine_program(self) -> None:
         try:
@@ -118,7 +117,7 @@ class Keeper:
         if self.sockstat >= 0 and b" tw 0 " not in os.pread(self.sockstat, 400, 0):
             flags |= UNCLEAN
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us, usage.ru_maxrss))
+        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us))
         self.sequence += 1
         self.watching = False
         self.memory_limit = self.config.memory_mb << 20

@@ -24,8 +24,6 @@ PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_CHILD_SUBREAPER = 36
-PR_CAP_AMBIENT = 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 # The same numbers on x86_64 and aarch64 from 424 on.
 SYS_MOUNT_SETATTR = 442
@@ -126,7 +124,7 @@ class _MountAttributes(ctypes.Structure):
 
 
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
-MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
 
 def set_mount_attributes(target: str, attributes: int) -> None:
