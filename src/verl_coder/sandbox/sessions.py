@@ -216,11 +216,6 @@ class Sessions:
             if conversation.slot.dead or now - conversation.used_at > session.idle_timeout_s:
                 await self.close(session.session_id)
 
-    async def close_all(self) -> None:
-        """End every session."""
-        for session_id in list(self._sessions):
-            await self.close(session_id)
-
 
 async def run_cells(
     conversation: Conversation, cells: Sequence[str], *, cell_timeout_s: float, total_timeout_s: float
