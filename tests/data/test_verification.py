@@ -149,9 +149,8 @@ async def test_the_example_record_of_each_dataset_is_graded_as_its_style_says(
     problem = draft.problems(data_source=name, split="train", options=options)[0]
     if isinstance(problem.tests, PytestTests):
         pytest.importorskip("pytest")
-    client = SandboxClient(sandbox_url)
-    verdict = await verify_problem(problem, client)
-    await client.aclose()
+    async with SandboxClient(sandbox_url) as client:
+        verdict = await verify_problem(problem, client)
     expected = "passed" if draft.references else "no_reference"
     assert (verdict.status, verdict.message) == (
         expected,

@@ -43,7 +43,7 @@ class MachineVerifier:
 
     async def stop(self) -> None:
         """End the sandbox before the actor is killed."""
-        await self._client.aclose()
+        await self._client.__aexit__(None, None, None)
         self._server.__exit__(None, None, None)
 
 

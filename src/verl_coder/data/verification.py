@@ -101,11 +101,8 @@ async def open_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verify, i
         if not urls:
             urls = [stack.enter_context(EmbeddedSandbox()).url]
         count = options.effective_concurrency * len(urls)
-        client = SandboxClient(urls, max_concurrency=count)
-        try:
+        async with SandboxClient(urls, max_concurrency=count) as client:
             yield (lambda problem: verify_problem(problem, client)), count
-        finally:
-            await client.aclose()
 
 
 async def verify_all(

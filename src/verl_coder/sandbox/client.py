@@ -7,7 +7,8 @@ import random
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
@@ -56,6 +57,15 @@ class SandboxClient:
         self._busy = dict.fromkeys(self.urls, 0)
         self._pairs: bool | None = None
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pooled connections."""
+        await self._http.aclose()
+
     async def run_code(self, request: RunRequest) -> RunResponse:
         """Run one program; SandboxUnavailableError when no server gave an answer."""
         # compile, run, and the wait in the server's queue
@@ -96,14 +106,6 @@ class SandboxClient:
         """
         answer = await self._call("/sessions", options, _MARGIN_S, name_server=True)
         return SandboxSession(self, answer["server"], answer["session_id"])
-
-    async def post(self, path: str, body: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
-        """Any other POST route of the API, with the same retries; the JSON object of the answer."""
-        return await self._call(path, body, timeout_s)
-
-    async def aclose(self) -> None:
-        """Close the pooled connections."""
-        await self._http.aclose()
 
     async def _status_of(self, url: str, path: str) -> int | None:
         try:
