@@ -1,6 +1,6 @@
 """LiveCodeBench (https://arxiv.org/abs/2403.07974), for evaluation and decontamination; it has no references.
 
-python data_prep/livecodebench.py --source test6.jsonl --no-verify --out outputs/data/livecodebench
+python data_prep/livecodebench.py --source test6.jsonl --out outputs/data/livecodebench
 """
 
 import base64
@@ -104,6 +104,7 @@ DATASET = Dataset(
     license="CC-BY-4.0",
     sources={"all": HubSource(repo="livecodebench/code_generation_lite", patterns=("test*.jsonl",))},
     to_draft=to_draft,
+    has_references=False,
     example_records={
         "all": {
             "question_title": "Double",

@@ -11,6 +11,8 @@ from verl_coder.data.verdicts import Verdict
 from verl_coder.data.verification import Verify, VerifyOptions, verify_problem
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
+from verl_coder.sandbox import SandboxClient
+from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -19,14 +21,9 @@ class MachineVerifier:
     """Ray actor: verifies problems against the sandbox it started on its machine."""
 
     def __init__(self, concurrency: int) -> None:
-        import os
-
         import ray
 
-        from verl_coder.sandbox import SandboxClient
-        from verl_coder.sandbox.embedded import EmbeddedSandbox
-
-        self.concurrency = concurrency or 2 * len(os.sched_getaffinity(0))
+        self.concurrency = VerifyOptions(concurrency=concurrency).effective_concurrency
         self._node_id = ray.get_runtime_context().get_node_id()
         self._server = EmbeddedSandbox()
         self._server.__enter__()
