@@ -39,7 +39,7 @@ class LiveCodeBenchRecord(Record):
 
 
 class _NoClasses(pickle.Unpickler):
-    """A pickle of a string needs no class: whatever asks for one is not a test case but code."""
+    """Unpickles strings: a pickle that asks for a class is no test case and could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}")

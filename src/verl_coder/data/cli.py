@@ -20,10 +20,10 @@ class _Datasets(TyperGroup):
         return list(dataset_files())
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        from verl_coder.data.dataset import load_script
+        from verl_coder.data.dataset import load_dataset_file
         from verl_coder.data.script import script_app
 
-        command = typer.main.get_command(script_app(load_script(cmd_name)))
+        command = typer.main.get_command(script_app(load_dataset_file(cmd_name)))
         command.name = cmd_name
         return command
 

@@ -57,7 +57,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A raw record understood, before prompt and split.
+    """What a raw record says, before prompt and split are added.
 
     `tests` and `references` may each hold several readings, the likeliest first: verification keeps the first
     pair that passes, and without verification the first is taken.
@@ -166,16 +166,11 @@ def dataset_files() -> dict[str, Path]:
     return {path.stem: path for path in sorted((repository_root() / "data_prep").glob("*.py"))}
 
 
-def load_dataset_file(name: str) -> Dataset:
-    """The `DATASET` of `data_prep/<name>.py`, or of a path to such a file; DataError lists what there is."""
-    script = load_script(name)
-    if not isinstance(script, Dataset):
-        raise DataError(f"{name} makes its problems itself: it has a `main`, and no DATASET with raw records")
-    return script
+def load_dataset_file(name: str) -> Dataset | Main:
+    """The `DATASET` of `data_prep/<name>.py` or of a path to such a file, or the `main` of one without records.
 
-
-def load_script(name: str) -> Dataset | Main:
-    """The `DATASET` of a data_prep/ file, or the `main` of one without raw records; DataError as above."""
+    DataError lists what there is, or says that the file defines neither.
+    """
     files = dataset_files()
     path = files.get(name) or (Path(name) if name.endswith(".py") else None)
     if path is None or not path.is_file():

@@ -23,7 +23,7 @@ _RATE_COLUMNS = ("pass_rate", "acc", "passed")
 
 
 def normalise_difficulty(label: str) -> Difficulty:
-    """easy, medium or hard across datasets; what is not known is `unknown`."""
+    """easy, medium or hard across datasets; `unknown` for any other word."""
     return _WORDS.get(label.strip().lower(), "unknown")
 
 

@@ -28,7 +28,7 @@ class Candidate:
 
 @asynccontextmanager
 async def open_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verify, int]]:
-    """(verify, how many problems to have under way), on whatever `options` names."""
+    """(verify, number of problems to keep under way) in the sandboxes or on the cluster that `options` names."""
     if options.ray_address:
         async with open_ray_verifier(options) as ray_verifier:
             yield ray_verifier

@@ -22,7 +22,7 @@ _REJECTED_SCHEMA = pa.schema(
 
 
 def _versions() -> dict[str, str]:
-    """Python and the packages that have a say in the files."""
+    """Versions of Python and of the packages that shape the files."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -91,7 +91,7 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself waits for minutes."""
+    """ConfigError after seconds; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return  # `auto` or `local`

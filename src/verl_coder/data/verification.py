@@ -1,4 +1,4 @@
-"""Does the reference solution pass the tests, twice, and do solutions that know nothing fail them?"""
+"""Verification of one problem: its reference solution must pass the tests twice, and trivial ones should not."""
 
 import asyncio
 import os
@@ -77,7 +77,7 @@ async def _run(
 
 
 async def _passing_trivial(problem: Problem, sandbox: SandboxClient) -> str:
-    """The first solution that knows nothing and passes all tests; empty if none does."""
+    """The first trivial solution that passes all tests; empty if none does."""
     for description, code in trivial_solutions(problem):
         status, _ = await _run(code, problem, sandbox, stop_early=True)
         if status == "passed":

@@ -158,7 +158,7 @@ class SandboxClient:
             self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
             raise ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
         if response.status_code >= 400:
-            # Our own fault: the same request would be refused again, and it is no verdict on the program either.
+            # The request is wrong: the server would refuse it again, and this says nothing about the program.
             raise SandboxUnavailableError(f"{url}{path}: HTTP {response.status_code} {response.text[:500]}")
         return self._answer(url, response)
 
@@ -173,7 +173,7 @@ class SandboxClient:
         return answer
 
     def _choose(self) -> str:
-        """The least busy URL among those not resting; all resting: the one that rests the shortest."""
+        """The least busy URL that is not resting; if all rest, the one whose rest ends first."""
         now = time.monotonic()
         awake = [url for url in self.urls if self._resting_until[url] <= now]
         if not awake:
@@ -183,7 +183,7 @@ class SandboxClient:
 
 
 class SandboxSession:
-    """A program that lives on one server from call to call; close it, or its idle time-out will.
+    """A program that lives on one server from call to call, until it is closed or idle for too long.
 
     A call is never repeated, as it may have changed the session: SandboxUnavailableError when the service
     failed or the session is gone (closed, idle too long, ended by its own program).
@@ -222,7 +222,7 @@ class SandboxSession:
 
 
 def split_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
-    """URLs of a comma-separated list or a sequence, without the route SandboxFusion configurations end in."""
+    """URLs of a comma-separated list or a sequence, without the `/run_code` of SandboxFusion's configurations."""
     parts = urls.split(",") if isinstance(urls, str) else list(urls)
     cleaned = tuple(
         dict.fromkeys(part.strip().rstrip("/").removesuffix("/run_code") for part in parts if part.strip())

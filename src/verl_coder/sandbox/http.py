@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 front: httptools parses, a handler answers with bytes; nothing else on the hot path."""
+"""A small HTTP/1.1 server: httptools parses the requests, a handler answers them with bytes."""
 
 import asyncio
 import json

@@ -77,7 +77,7 @@ class Slot:
             if self._exit is not None and not self._exit.done():
                 self._exit.set_result((status, flags, cpu_us))
             elif not flags & KILLED_BY_ORDER:
-                # Its waiting process died by a stranger's hand; another one waits now.
+                # Somebody else killed the waiting process; the keeper has forked another.
                 self.stale = True
         elif kind == b"P":
             self.pid = int(message[1:])
@@ -120,7 +120,7 @@ class Slot:
         memory = -1
         if len(message) > _INLINE_BYTES:
             memory = os.memfd_create("request")
-            os.write(memory, message[1:]) if len(message) < 1 << 30 else None
+            os.write(memory, message[1:])
             message = b"F"
         try:
             socket.send_fds(self._control, [message], [*descriptors, memory] if memory >= 0 else descriptors)

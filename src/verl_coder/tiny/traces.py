@@ -78,7 +78,9 @@ def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: floa
     return SampleTrace(problem=sample.problem, messages=tuple(messages))
 
 
-def write_traces(samples: Iterable[SampleProblem], *, seed: int, direct_share: float) -> Iterator[SampleTrace]:
+def write_traces(
+    samples: Iterable[SampleProblem], *, seed: int, direct_share: float
+) -> Iterator[SampleTrace]:
     """One trace for every problem, deterministic by seed."""
     rng = random.Random(f"traces/{seed}/{direct_share}")
     for sample in samples:

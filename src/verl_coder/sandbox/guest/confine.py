@@ -1,7 +1,7 @@
-"""Dropping privileges, in two steps: what a keeper can take on itself and pass on, and what only its program drops.
+"""Dropping privileges in two steps: what a keeper drops and its programs inherit, and what only a program drops.
 
-Every page that a program's process writes costs it a copy, so as much as possible is inherited, and the calls that
-are left are made ready beforehand.
+A program's process copies every page that it writes, so it inherits as much as possible, and the calls that it makes
+itself are prepared beforehand.
 """
 
 import ctypes
@@ -95,7 +95,7 @@ class Confinement:
         return calls
 
     def enter(self) -> None:
-        """In the program's process: no way back from here. OSError where a step is refused."""
+        """Confine the program's process for good. OSError where a step is refused."""
         uid = self._uid
         if uid:
             # From root to another user: drops the capabilities with it.

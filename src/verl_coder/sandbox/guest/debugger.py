@@ -140,7 +140,7 @@ class Debugger(bdb.Bdb):
         self._stop(frame)
 
     def user_exception(self, frame: FrameType, info: Any) -> None:
-        """An exception passes by: the end of the program shows it, if nobody catches it."""
+        """Do nothing: an exception that is not caught is shown at the end of the program."""
 
     def do_clear(self, number: Any) -> None:
         """Remove a temporary breakpoint that was hit."""

@@ -47,7 +47,7 @@ class Keeper:
         self.children = leftovers.open_if_there(f"/proc/self/task/{os.getpid()}/children")
 
     def serve(self) -> None:
-        """Fork ahead, wait, clean, report, again."""
+        """For each program: fork its process ahead, wait for its end, report it, clean up."""
         self._reset_files(first=True)
         self.confinement.confine_keeper()
         program.settle()
@@ -108,7 +108,7 @@ class Keeper:
         self.poll.unregister(pidfd)
         os.close(pidfd)
         if not self.namespaced:
-            # While its id is still taken, and all at once: descendants that fork on cannot outrun it.
+            # While the child's group id is still taken; one call also kills those that keep forking.
             leftovers.kill_group(child)
         _, status, usage = os.wait4(child, 0)
         # Orphans come to pid 1, or to the subreaper.
@@ -133,7 +133,7 @@ class Keeper:
             self._leave()
 
     def _leave(self) -> None:
-        """The server is gone: take everything along."""
+        """The server is gone: kill every process of the slot, remove its files, end."""
         self._kill_all(None)
         if not self.namespaced:
             leftovers.remove_tree(self.config.work_dir)
@@ -149,7 +149,7 @@ class Keeper:
             return 0
         if kind == b"K":
             if ended:
-                # Too late: it must not pass for the cause of the end.
+                # The program ended by itself before the order came.
                 return 0
             self._kill_all(child)
             return KILLED_BY_ORDER
@@ -203,7 +203,7 @@ class Keeper:
             pass
         if self.config.variant in ("range", "plain"):
             return leftovers.inodes_in_use(root.HOME) == self.empty_inodes
-        # Here the folder belongs to the program, who may have changed it.
+        # Here the folder belongs to the program, which may have changed it.
         return (
             self.config.variant != "single"
             and not leftovers.names_in(self.home)

@@ -69,7 +69,7 @@ def _take_place(spec: dict[str, Any], descriptors: list[int]) -> int:
     # The keeper's sockets are among them.
     os.closerange(4 if extra >= 0 else 3, 512)
     _limit(address_space=spec["address_space"], cpu_s=spec["cpu_s"])
-    # A fork by os.fork would have done this for `random`; for numpy nobody does.
+    # os.fork would have seeded `random` anew; nothing does so for numpy.
     _random.Random.seed(random._inst)  # type: ignore[attr-defined]
     if "numpy.random" in sys.modules:
         sys.modules["numpy.random"].seed()
