@@ -88,29 +88,28 @@ async def examine(problem: Problem, mutant: str, client: SandboxClient, timeout_
 
 async def run(problems: list[Problem], url: str, timeout_s: float) -> None:
     """Examine all mutants, eight at a time."""
-    client = SandboxClient(url)
-    gate = asyncio.Semaphore(8)
+    async with SandboxClient(url) as client:
+        gate = asyncio.Semaphore(8)
 
-    async def one(number: int, problem: Problem) -> dict[str, Any] | None:
-        mutant = flip_one_operator(problem.reference_solution, number)
-        if mutant is None:
-            return None
-        async with gate:
-            return await examine(problem, mutant, client, timeout_s)
+        async def one(number: int, problem: Problem) -> dict[str, Any] | None:
+            mutant = flip_one_operator(problem.reference_solution, number)
+            if mutant is None:
+                return None
+            async with gate:
+                return await examine(problem, mutant, client, timeout_s)
 
-    found = await asyncio.gather(*(one(number, problem) for number, problem in enumerate(problems)))
-    results = [result for result in found if result is not None]
-    for result in results:
-        if result["graded"] != result["plain"]:
-            print(json.dumps(result), flush=True)
-    counts = {
-        "mutants": len(results),
-        "caught_by_grading": sum(not result["graded"] for result in results),
-        "caught_by_plain_run": sum(not result["plain"] for result in results),
-        "differences": sum(result["graded"] != result["plain"] for result in results),
-    }
-    print(json.dumps(counts), flush=True)
-    await client.aclose()
+        found = await asyncio.gather(*(one(number, problem) for number, problem in enumerate(problems)))
+        results = [result for result in found if result is not None]
+        for result in results:
+            if result["graded"] != result["plain"]:
+                print(json.dumps(result), flush=True)
+        counts = {
+            "mutants": len(results),
+            "caught_by_grading": sum(not result["graded"] for result in results),
+            "caught_by_plain_run": sum(not result["plain"] for result in results),
+            "differences": sum(result["graded"] != result["plain"] for result in results),
+        }
+        print(json.dumps(counts), flush=True)
 
 
 def main() -> None:

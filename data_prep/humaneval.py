@@ -59,6 +59,7 @@ DATASET = Dataset(
     license="MIT",
     sources={"all": HubSource(repo="openai/openai_humaneval", patterns=("openai_humaneval/*.parquet",))},
     to_draft=to_draft,
+    has_difficulties=False,
     example_records={
         "all": {
             "task_id": "HumanEval/0",

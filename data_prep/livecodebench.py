@@ -1,6 +1,6 @@
 """LiveCodeBench (https://arxiv.org/abs/2403.07974), for evaluation and decontamination; it has no references.
 
-python data_prep/livecodebench.py --source test6.jsonl --no-verify --out outputs/data/livecodebench
+python data_prep/livecodebench.py --source test6.jsonl --out outputs/data/livecodebench
 """
 
 import base64
@@ -39,7 +39,7 @@ class LiveCodeBenchRecord(Record):
 
 
 class _NoClasses(pickle.Unpickler):
-    """A pickle of a string needs no class: whatever asks for one is not a test case but code."""
+    """Unpickles strings: a pickle that asks for a class is no test case and could run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"the pickle asks for {module}.{name}")
@@ -104,6 +104,7 @@ DATASET = Dataset(
     license="CC-BY-4.0",
     sources={"all": HubSource(repo="livecodebench/code_generation_lite", patterns=("test*.jsonl",))},
     to_draft=to_draft,
+    has_references=False,
     example_records={
         "all": {
             "question_title": "Double",

@@ -171,6 +171,8 @@ DATASET = Dataset(
         "plus": HubSource(repo="evalplus/mbppplus", patterns=("data/*.parquet",)),
     },
     to_draft=to_draft,
+    shows_tests=True,
+    has_difficulties=False,
     example_records={
         "full": {
             "task_id": 601,

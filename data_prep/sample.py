@@ -12,8 +12,7 @@ from typing import Annotated
 
 import typer
 
-from verl_coder.data.writer import write_rows
-from verl_coder.errors import VerlCoderError
+from verl_coder.data import run_script, write_rows
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.trace_file import write_trace_rows
 from verl_coder.tiny.traces import write_traces
@@ -30,17 +29,13 @@ def main(
     seed: Annotated[int, typer.Option(help="Seed of the splits, the examples and the traces.")] = 0,
 ) -> None:
     """Write train.parquet, validation.parquet (no statement in both) and traces.parquet."""
-    try:
-        training = list(problems("rl", train, seed=seed))
-        write_rows((s.problem for s in training), out / "train.parquet")
-        write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "validation.parquet")
-        teacher = [*training, *problems("sft", sft, seed=seed)]
-        write_trace_rows(write_traces(teacher, seed=seed, direct_share=direct_share), out / "traces.parquet")
-    except VerlCoderError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    training = list(problems("rl", train, seed=seed))
+    write_rows((s.problem for s in training), out / "train.parquet")
+    write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "validation.parquet")
+    teacher = [*training, *problems("sft", sft, seed=seed)]
+    write_trace_rows(write_traces(teacher, seed=seed, direct_share=direct_share), out / "traces.parquet")
     typer.echo(f"{out}: {train} training and {val} held-out problems, {len(teacher)} traces")
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run_script(main)

@@ -85,12 +85,9 @@ def _sandbox() -> Finding:
     from verl_coder.sandbox.embedded import EmbeddedSandbox
 
     async def answer(url: str) -> str:
-        client = SandboxClient(url)
-        try:
+        async with SandboxClient(url) as client:
             response = await client.run_code(RunRequest(code="print(6 * 7)"))
-            return (response.run_result.stdout or "").strip() if response.run_result else ""
-        finally:
-            await client.aclose()
+        return (response.run_result.stdout or "").strip() if response.run_result else ""
 
     try:
         with EmbeddedSandbox() as sandbox:

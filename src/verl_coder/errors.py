@@ -21,10 +21,6 @@ class SandboxUnavailableError(VerlCoderError):
     """The sandbox service gave no answer: neither the program's failure nor a wrong answer."""
 
 
-class TeacherUnavailableError(VerlCoderError):
-    """The teacher's server gave no answer."""
-
-
 class CheckpointError(VerlCoderError):
     """A checkpoint is missing, half-written or of another shape."""
 

@@ -1,6 +1,6 @@
 """Duplicates: punctuation and case do not hide one, another number or word is another problem."""
 
-from verl_coder.data.duplicates import Statement, find_duplicates
+from verl_coder.data.duplicates import DuplicateIndex, Statement
 
 LONG = (
     "Given a list of folders, return the folders after removing all sub-folders in those folders. "
@@ -9,8 +9,9 @@ LONG = (
 
 
 def pairs(*texts: str) -> list[tuple[str, str, str]]:
-    statements = [Statement(key=str(number), text=text) for number, text in enumerate(texts)]
-    return [(pair.key, pair.other, pair.kind) for pair in find_duplicates(statements)]
+    index = DuplicateIndex()
+    found = [index.add(Statement(key=str(number), text=text)) for number, text in enumerate(texts)]
+    return [(pair.key, pair.other, pair.kind) for pair in found if pair is not None]
 
 
 def test_case_punctuation_and_space_do_not_hide_an_exact_duplicate() -> None:

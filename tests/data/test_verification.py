@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.conftest import toy_record, write_jsonl
-from verl_coder.data import verification
+from verl_coder.data import parallel_verification
 from verl_coder.data.dataset import LoadOptions, dataset_files, load_dataset_file
 from verl_coder.data.prepared import resolve_prepared
 from verl_coder.data.recheck import recheck
@@ -114,7 +114,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(prepare_toy, tmp_path: Path
 def test_problems_larger_than_the_memory_for_them_are_verified_one_by_one(
     prepare_toy, tmp_path: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "MAX_PENDING_BYTES", 1)
+    monkeypatch.setattr(parallel_verification, "MAX_PENDING_BYTES", 1)
     source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(6)])
     result = prepare_toy(source, verify=VerifyOptions(sandbox_url=sandbox_url))
     assert sum(file.rows for file in result.files) == 6
@@ -149,9 +149,8 @@ async def test_the_example_record_of_each_dataset_is_graded_as_its_style_says(
     problem = draft.problems(data_source=name, split="train", options=options)[0]
     if isinstance(problem.tests, PytestTests):
         pytest.importorskip("pytest")
-    client = SandboxClient(sandbox_url)
-    verdict = await verify_problem(problem, client)
-    await client.aclose()
+    async with SandboxClient(sandbox_url) as client:
+        verdict = await verify_problem(problem, client)
     expected = "passed" if draft.references else "no_reference"
     assert (verdict.status, verdict.message) == (
         expected,

@@ -40,11 +40,8 @@ def with_pair_client(sandbox_url: str) -> Run:
 def _runner(kind: type[SandboxClient], url: str) -> Run:
     def run(work: Callable[[SandboxClient], Coroutine[Any, Any, Any]]) -> Any:
         async def session() -> Any:
-            client = kind(url)
-            try:
+            async with kind(url) as client:
                 return await work(client)
-            finally:
-                await client.aclose()
 
         return asyncio.run(session())
 

@@ -36,10 +36,9 @@ SUITES = (
 def test_right_passes_and_wrong_fails(mode):
     async def work():
         with EmbeddedSandbox(isolation=mode) as sandbox:
-            client = SandboxClient(sandbox.url)
-            right = [await grade(RIGHT, suite, client) for suite in SUITES]
-            wrong = [await grade(RIGHT.replace("2 *", "3 *"), suite, client) for suite in SUITES]
-            await client.aclose()
+            async with SandboxClient(sandbox.url) as client:
+                right = [await grade(RIGHT, suite, client) for suite in SUITES]
+                wrong = [await grade(RIGHT.replace("2 *", "3 *"), suite, client) for suite in SUITES]
             return right, wrong
 
     try:

@@ -25,11 +25,8 @@ def client_for(url):
 
 def test_no_server_is_sandbox_unavailable():
     async def work():
-        client = client_for("http://127.0.0.1:9")
-        try:
+        async with client_for("http://127.0.0.1:9") as client:
             return await grade(CODE, SUITE, client)
-        finally:
-            await client.aclose()
 
     report = asyncio.run(work())
     assert (report.outcome, report.passed, report.total) == ("sandbox_unavailable", 0, 5)
@@ -39,15 +36,12 @@ def test_no_server_is_sandbox_unavailable():
 def test_a_server_killed_in_the_middle_gives_no_wrong_verdict():
     async def work():
         with EmbeddedSandbox() as sandbox:
-            client = client_for(sandbox.url)
-            try:
+            async with client_for(sandbox.url) as client:
                 assert (await grade(CODE, SUITE, client)).outcome == "passed"
                 runs = [asyncio.create_task(grade(CODE, SUITE, client)) for _ in range(24)]
                 await asyncio.wait(runs, return_when=asyncio.FIRST_COMPLETED)
                 os.kill(sandbox.pid, signal.SIGKILL)
                 return await asyncio.gather(*runs)
-            finally:
-                await client.aclose()
 
     outcomes = {report.outcome for report in asyncio.run(work())}
     assert outcomes == {"passed", "sandbox_unavailable"}
@@ -56,8 +50,7 @@ def test_a_server_killed_in_the_middle_gives_no_wrong_verdict():
 def test_programs_killed_by_a_stranger_give_no_wrong_verdict():
     async def work():
         with EmbeddedSandbox() as sandbox:
-            client = client_for(sandbox.url)
-            try:
+            async with client_for(sandbox.url) as client:
                 assert (await grade(CODE, SUITE, client)).outcome == "passed"
                 runs = [asyncio.create_task(grade(CODE, SUITE, client)) for _ in range(16)]
                 for turn in range(3):  # once more often, and a killed program would be believed
@@ -66,8 +59,6 @@ def test_programs_killed_by_a_stranger_give_no_wrong_verdict():
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
                 return await asyncio.gather(*runs)
-            finally:
-                await client.aclose()
 
     outcomes = [(report.outcome, report.explain()) for report in asyncio.run(work())]
     assert {outcome for outcome, _ in outcomes} <= {"passed", "sandbox_unavailable"}, outcomes

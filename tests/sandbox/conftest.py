@@ -59,9 +59,8 @@ def _serve(mode: str) -> Iterator[EmbeddedSandbox]:
 @pytest.fixture
 async def client(server: EmbeddedSandbox) -> AsyncIterator[SandboxClient]:
     """A client of `server` that tries once."""
-    client = SandboxClient(server.url, max_attempts=1)
-    yield client
-    await client.aclose()
+    async with SandboxClient(server.url, max_attempts=1) as client:
+        yield client
 
 
 @pytest.fixture

@@ -128,7 +128,8 @@ async def test_overload_is_429_at_once_and_a_burst_below_it_queues() -> None:
             codes = sorted(answer.status_code for answer in answers)
             assert codes == [200] * 6 + [429] * 6
             assert (await http.get("/v1/ping")).json() == "pong"
-        client = SandboxClient(sandbox.url, max_attempts=8)
-        responses = await asyncio.gather(*(client.run_code(RunRequest(code="print(1)")) for _ in range(16)))
-        assert {response.status for response in responses} == {"Success"}
-        await client.aclose()
+        async with SandboxClient(sandbox.url, max_attempts=8) as client:
+            responses = await asyncio.gather(
+                *(client.run_code(RunRequest(code="print(1)")) for _ in range(16))
+            )
+            assert {response.status for response in responses} == {"Success"}

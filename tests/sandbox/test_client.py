@@ -57,36 +57,32 @@ REQUEST = RunRequest(code="print(1)")
 )
 async def test_a_fault_of_the_service_is_retried(fault: tuple[int, object]) -> None:
     async with Scripted(fault, (200, SUCCESS)) as server:
-        client = SandboxClient(server.url, max_backoff_s=0.05)
-        assert (await client.run_code(REQUEST)).status == "Success"
-        assert server.calls == 2
-        await client.aclose()
+        async with SandboxClient(server.url, max_backoff_s=0.05) as client:
+            assert (await client.run_code(REQUEST)).status == "Success"
+            assert server.calls == 2
 
 
 async def test_the_programs_failure_is_not_retried() -> None:
     async with Scripted((200, FAILED)) as server:
-        client = SandboxClient(server.url)
-        assert (await client.run_code(REQUEST)).status == "Failed"
-        assert server.calls == 1
-        await client.aclose()
+        async with SandboxClient(server.url) as client:
+            assert (await client.run_code(REQUEST)).status == "Failed"
+            assert server.calls == 1
 
 
 async def test_a_refused_request_is_unavailable_at_once() -> None:
     async with Scripted((422, {"detail": "language"})) as server:
-        client = SandboxClient(server.url)
-        with pytest.raises(SandboxUnavailableError, match="422"):
-            await client.run_code(REQUEST)
-        assert server.calls == 1
-        await client.aclose()
+        async with SandboxClient(server.url) as client:
+            with pytest.raises(SandboxUnavailableError, match="422"):
+                await client.run_code(REQUEST)
+            assert server.calls == 1
 
 
 async def test_it_gives_up_after_its_attempts() -> None:
     async with Scripted((500, {})) as server:
-        client = SandboxClient(server.url, max_attempts=3, max_backoff_s=0.01)
-        with pytest.raises(SandboxUnavailableError, match="3 attempts"):
-            await client.run_code(REQUEST)
-        assert server.calls == 3
-        await client.aclose()
+        async with SandboxClient(server.url, max_attempts=3, max_backoff_s=0.01) as client:
+            with pytest.raises(SandboxUnavailableError, match="3 attempts"):
+                await client.run_code(REQUEST)
+            assert server.calls == 3
 
 
 async def test_no_more_calls_at_a_time_than_the_limit() -> None:
@@ -107,10 +103,9 @@ async def test_no_more_calls_at_a_time_than_the_limit() -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        client = SandboxClient(url, max_concurrency=3)
-        await asyncio.gather(*(client.run_code(REQUEST) for _ in range(12)))
-        assert most == 3
-        await client.aclose()
+        async with SandboxClient(url, max_concurrency=3) as client:
+            await asyncio.gather(*(client.run_code(REQUEST) for _ in range(12)))
+            assert most == 3
 
 
 async def test_an_answer_that_never_comes_is_retried_and_then_unavailable(
@@ -127,37 +122,32 @@ async def test_an_answer_that_never_comes_is_retried_and_then_unavailable(
     monkeypatch.setattr("verl_coder.sandbox.client._MARGIN_S", -69.8)
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        client = SandboxClient(url, max_attempts=2, max_backoff_s=0.01)
-        with pytest.raises(SandboxUnavailableError, match="ReadTimeout"):
-            await client.run_code(RunRequest(code="print(1)", run_timeout=0.1))
-        assert calls == 2
-        await client.aclose()
+        async with SandboxClient(url, max_attempts=2, max_backoff_s=0.01) as client:
+            with pytest.raises(SandboxUnavailableError, match="ReadTimeout"):
+                await client.run_code(RunRequest(code="print(1)", run_timeout=0.1))
+            assert calls == 2
 
 
 async def test_a_dead_url_is_failed_over() -> None:
     async with Scripted((200, SUCCESS)) as server:
-        client = SandboxClient(f"http://127.0.0.1:9, {server.url}/run_code", max_backoff_s=0.05)
-        responses = await asyncio.gather(*(client.run_code(REQUEST) for _ in range(8)))
-        assert {response.status for response in responses} == {"Success"}
-        await client.aclose()
+        async with SandboxClient(f"http://127.0.0.1:9, {server.url}/run_code", max_backoff_s=0.05) as client:
+            responses = await asyncio.gather(*(client.run_code(REQUEST) for _ in range(8)))
+            assert {response.status for response in responses} == {"Success"}
 
 
 async def test_two_urls_share_the_load() -> None:
     async with Scripted((200, SUCCESS)) as first, Scripted((200, SUCCESS)) as second:
-        client = SandboxClient([first.url, second.url])
-        await asyncio.gather(*(client.run_code(REQUEST) for _ in range(20)))
-        assert first.calls + second.calls == 20 and min(first.calls, second.calls) > 0
-        await client.aclose()
+        async with SandboxClient([first.url, second.url]) as client:
+            await asyncio.gather(*(client.run_code(REQUEST) for _ in range(20)))
+            assert first.calls + second.calls == 20 and min(first.calls, second.calls) > 0
 
 
 async def test_pairs_are_known_by_the_route(server: EmbeddedSandbox) -> None:
-    client = SandboxClient(server.url)
-    assert await client.supports_pairs()
-    await client.aclose()
+    async with SandboxClient(server.url) as client:
+        assert await client.supports_pairs()
     async with Scripted((404, {})) as plain:
-        client = SandboxClient(plain.url)
-        assert not await client.supports_pairs()
-        await client.aclose()
+        async with SandboxClient(plain.url) as client:
+            assert not await client.supports_pairs()
 
 
 async def test_the_shared_client_is_one_per_loop() -> None:
@@ -179,14 +169,13 @@ def test_a_wrong_url_is_one_clear_line() -> None:
 
 async def test_a_session_stays_with_its_server(server: EmbeddedSandbox) -> None:
     async with Scripted((500, {})) as broken:
-        client = SandboxClient([broken.url, server.url], max_backoff_s=0.05)
-        sessions = await asyncio.gather(*(client.open_session() for _ in range(3)))
-        for number, session in enumerate(sessions):
-            await session.run(f"x = {number}")
-        assert [(await session.run("x"))["result"] for session in sessions] == ["0", "1", "2"]
-        for session in sessions:
-            await session.close()
-            await session.close()
-        with pytest.raises(SandboxUnavailableError, match="404"):
-            await sessions[0].run("x")
-        await client.aclose()
+        async with SandboxClient([broken.url, server.url], max_backoff_s=0.05) as client:
+            sessions = await asyncio.gather(*(client.open_session() for _ in range(3)))
+            for number, session in enumerate(sessions):
+                await session.run(f"x = {number}")
+            assert [(await session.run("x"))["result"] for session in sessions] == ["0", "1", "2"]
+            for session in sessions:
+                await session.close()
+                await session.close()
+            with pytest.raises(SandboxUnavailableError, match="404"):
+                await sessions[0].run("x")

@@ -19,18 +19,12 @@ checks = pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: che
 
 @checks
 async def test_embedded_server(any_server: EmbeddedSandbox, check) -> None:
-    client = SandboxClient(any_server.url, max_attempts=1)
-    try:
+    async with SandboxClient(any_server.url, max_attempts=1) as client:
         await check(client)
-    finally:
-        await client.aclose()
 
 
 @pytest.mark.skipif("SANDBOX_FUSION_URL" not in os.environ, reason="SANDBOX_FUSION_URL is not set")
 @checks
 async def test_sandbox_fusion(check) -> None:
-    client = SandboxClient(os.environ["SANDBOX_FUSION_URL"], max_attempts=1)
-    try:
+    async with SandboxClient(os.environ["SANDBOX_FUSION_URL"], max_attempts=1) as client:
         await check(client)
-    finally:
-        await client.aclose()

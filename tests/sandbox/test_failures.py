@@ -51,51 +51,52 @@ async def test_killing_every_process_of_a_kind_never_gives_a_wrong_verdict(
     protected_mode: str, kind: str
 ) -> None:
     with EmbeddedSandbox(isolation=protected_mode) as sandbox:
-        client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
+        async with SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2) as client:
 
-        async def killer() -> None:
-            for _ in range(2):
-                await asyncio.sleep(0.1)
-                for pid in _of_kind(sandbox.pid, kind):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+            async def killer() -> None:
+                for _ in range(2):
+                    await asyncio.sleep(0.1)
+                    for pid in _of_kind(sandbox.pid, kind):
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, signal.SIGKILL)
 
-        await asyncio.gather(
-            killer(), *(_one(client, n, "import numpy\n" if n % 4 == 0 else "") for n in range(40))
-        )
-        for _ in range(4):
-            response = await client.run_code(RunRequest(code="import numpy\nprint('alive')", run_timeout=20))
-            assert response.status == "Success", response
-        await client.aclose()
+            await asyncio.gather(
+                killer(), *(_one(client, n, "import numpy\n" if n % 4 == 0 else "") for n in range(40))
+            )
+            for _ in range(4):
+                response = await client.run_code(
+                    RunRequest(code="import numpy\nprint('alive')", run_timeout=20)
+                )
+                assert response.status == "Success", response
 
 
 async def test_killing_any_process_below_the_server_never_gives_a_wrong_verdict() -> None:
     chooser = random.Random(1)
     with EmbeddedSandbox() as sandbox:
-        client = SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2)
+        async with SandboxClient(sandbox.url, max_attempts=8, max_backoff_s=0.2) as client:
 
-        async def killer() -> None:
-            for _ in range(12):
-                await asyncio.sleep(0.1)
-                with contextlib.suppress(ProcessLookupError, IndexError):
-                    os.kill(chooser.choice(processes_below(sandbox.pid)), signal.SIGKILL)
+            async def killer() -> None:
+                for _ in range(12):
+                    await asyncio.sleep(0.1)
+                    with contextlib.suppress(ProcessLookupError, IndexError):
+                        os.kill(chooser.choice(processes_below(sandbox.pid)), signal.SIGKILL)
 
-        await asyncio.gather(killer(), *(_one(client, n) for n in range(120)))
-        assert (await client.run_code(RunRequest(code="print('alive')", run_timeout=20))).status == "Success"
-        await client.aclose()
+            await asyncio.gather(killer(), *(_one(client, n) for n in range(120)))
+            assert (
+                await client.run_code(RunRequest(code="print('alive')", run_timeout=20))
+            ).status == "Success"
 
 
 async def test_a_killed_server_is_unavailable_and_its_processes_end() -> None:
     sandbox = EmbeddedSandbox()
     sandbox.__enter__()
-    client = SandboxClient(sandbox.url, max_attempts=2, max_backoff_s=0.05)
-    running = asyncio.ensure_future(client.run_code(RunRequest(code="while True: pass", run_timeout=30)))
-    await asyncio.sleep(0.3)
-    below = processes_below(sandbox.pid)
-    os.kill(sandbox.pid, signal.SIGKILL)
-    with pytest.raises(SandboxUnavailableError):
-        await running
-    await client.aclose()
+    async with SandboxClient(sandbox.url, max_attempts=2, max_backoff_s=0.05) as client:
+        running = asyncio.ensure_future(client.run_code(RunRequest(code="while True: pass", run_timeout=30)))
+        await asyncio.sleep(0.3)
+        below = processes_below(sandbox.pid)
+        os.kill(sandbox.pid, signal.SIGKILL)
+        with pytest.raises(SandboxUnavailableError):
+            await running
     await asyncio.to_thread(_wait_for_the_end, below)
     assert [pid for pid in below if _alive(pid)] == []
     sandbox.__exit__(None, None, None)
@@ -133,9 +134,10 @@ def test_a_server_whose_parent_is_killed_leaves_nothing() -> None:
 
 async def test_a_program_that_kills_itself_is_its_own_failure() -> None:
     with EmbeddedSandbox() as sandbox:
-        client = SandboxClient(sandbox.url, max_attempts=1)
-        for number in (9, 11, 15):
-            response = await client.run_code(RunRequest(code=f"import os\nos.kill(os.getpid(), {number})"))
-            assert response.status == "Failed"
-            assert response.run_result is not None and response.run_result.return_code == -number
-        await client.aclose()
+        async with SandboxClient(sandbox.url, max_attempts=1) as client:
+            for number in (9, 11, 15):
+                response = await client.run_code(
+                    RunRequest(code=f"import os\nos.kill(os.getpid(), {number})")
+                )
+                assert response.status == "Failed"
+                assert response.run_result is not None and response.run_result.return_code == -number

@@ -83,52 +83,51 @@ def _slots_processes() -> int:
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_it_ends_and_the_victim_is_unharmed(protected_server: EmbeddedSandbox, name: str) -> None:
-    client = SandboxClient(protected_server.url, max_attempts=1)
-    request = RunRequest(code=HOSTILE[name], run_timeout=0.6, memory_limit_MB=256)
-    hostile = asyncio.ensure_future(client.run_code(request))
-    for number in range(3):
-        victim = await client.run_code(RunRequest(code=f"print({number})", run_timeout=20))
-        assert victim.run_result is not None and victim.run_result.stdout == f"{number}\n"
-    response = await asyncio.wait_for(hostile, 15)
-    assert response.run_result is not None and response.run_result.status in ("Finished", "TimeLimitExceeded")
-    await client.aclose()
+    async with SandboxClient(protected_server.url, max_attempts=1) as client:
+        request = RunRequest(code=HOSTILE[name], run_timeout=0.6, memory_limit_MB=256)
+        hostile = asyncio.ensure_future(client.run_code(request))
+        for number in range(3):
+            victim = await client.run_code(RunRequest(code=f"print({number})", run_timeout=20))
+            assert victim.run_result is not None and victim.run_result.stdout == f"{number}\n"
+        response = await asyncio.wait_for(hostile, 15)
+        assert response.run_result is not None and response.run_result.status in (
+            "Finished",
+            "TimeLimitExceeded",
+        )
 
 
 @pytest.mark.parametrize("name", DENIED)
 async def test_it_is_denied(protected_server: EmbeddedSandbox, name: str) -> None:
-    client = SandboxClient(protected_server.url, max_attempts=1)
-    response = await client.run_code(RunRequest(code=DENIED[name]))
-    assert response.status == "Success", response.run_result
-    await client.aclose()
+    async with SandboxClient(protected_server.url, max_attempts=1) as client:
+        response = await client.run_code(RunRequest(code=DENIED[name]))
+        assert response.status == "Success", response.run_result
 
 
 async def test_nothing_stays_of_a_program_for_the_next(server: EmbeddedSandbox) -> None:
-    client = SandboxClient(server.url, max_attempts=1)
-    leave = (
-        "import os, socket, time\nopen('secret', 'w').write('s')\nopen('/dev/shm/x', 'w').write('s')\n"
-        "s = socket.create_server(('127.0.0.1', 5555))\nc = socket.create_connection(('127.0.0.1', 5555))\n"
-        "if os.fork() == 0:\n    time.sleep(50)"
-    )
-    look = (
-        "import os, socket\nassert os.listdir('.') == ['main.py'], os.listdir('.')\n"
-        "assert 'secret' not in os.listdir('/tmp') and 'x' not in os.listdir('/dev/shm')\n"
-        "mine = {str(os.getpid()), '1'}\nassert {n for n in os.listdir('/proc') if n.isdigit()} <= mine\n"
-        "socket.create_server(('127.0.0.1', 5555)).close()"
-    )
-    for _ in range(12):
-        await client.run_code(RunRequest(code=leave))
-    for response in await asyncio.gather(*(client.run_code(RunRequest(code=look)) for _ in range(24))):
-        assert response.status == "Success", response.run_result
-    await client.aclose()
+    async with SandboxClient(server.url, max_attempts=1) as client:
+        leave = (
+            "import os, socket, time\nopen('secret', 'w').write('s')\nopen('/dev/shm/x', 'w').write('s')\n"
+            "s = socket.create_server(('127.0.0.1', 5555))\nc = socket.create_connection(('127.0.0.1', 5555))\n"
+            "if os.fork() == 0:\n    time.sleep(50)"
+        )
+        look = (
+            "import os, socket\nassert os.listdir('.') == ['main.py'], os.listdir('.')\n"
+            "assert 'secret' not in os.listdir('/tmp') and 'x' not in os.listdir('/dev/shm')\n"
+            "mine = {str(os.getpid()), '1'}\nassert {n for n in os.listdir('/proc') if n.isdigit()} <= mine\n"
+            "socket.create_server(('127.0.0.1', 5555)).close()"
+        )
+        for _ in range(12):
+            await client.run_code(RunRequest(code=leave))
+        for response in await asyncio.gather(*(client.run_code(RunRequest(code=look)) for _ in range(24))):
+            assert response.status == "Success", response.run_result
 
 
 async def test_a_disk_fill_stops_at_the_tmpfs(server: EmbeddedSandbox) -> None:
-    client = SandboxClient(server.url, max_attempts=1)
-    code = "f = open('big', 'wb')\nwhile True:\n    f.write(b'z' * (1 << 20))"
-    response = await client.run_code(RunRequest(code=code, run_timeout=10))
-    assert response.run_result is not None and response.run_result.status == "Finished"
-    assert response.run_result.return_code != 0
-    await client.aclose()
+    async with SandboxClient(server.url, max_attempts=1) as client:
+        code = "f = open('big', 'wb')\nwhile True:\n    f.write(b'z' * (1 << 20))"
+        response = await client.run_code(RunRequest(code=code, run_timeout=10))
+        assert response.run_result is not None and response.run_result.status == "Finished"
+        assert response.run_result.return_code != 0
 
 
 def test_a_stopped_server_leaves_no_process() -> None:

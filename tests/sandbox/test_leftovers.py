@@ -46,10 +46,11 @@ def census(server: int) -> Counter[str]:
 
 async def test_hostile_programs_leave_nothing(protected_server: EmbeddedSandbox) -> None:
     async def run(rounds: int) -> None:
-        client = SandboxClient(protected_server.url, max_attempts=2)
-        requests = [RunRequest(code=code, run_timeout=0.3, memory_limit_MB=256) for code in PROGRAMS * rounds]
-        await asyncio.gather(*map(client.run_code, requests))
-        await client.aclose()
+        async with SandboxClient(protected_server.url, max_attempts=2) as client:
+            requests = [
+                RunRequest(code=code, run_timeout=0.3, memory_limit_MB=256) for code in PROGRAMS * rounds
+            ]
+            await asyncio.gather(*map(client.run_code, requests))
         await _settle(protected_server.pid)
 
     await run(1)
@@ -62,10 +63,9 @@ async def test_hostile_programs_leave_nothing(protected_server: EmbeddedSandbox)
         await asyncio.sleep(0.1)
         left = census(protected_server.pid) - before
     assert not left
-    client = SandboxClient(protected_server.url, max_attempts=1)
-    response = await client.run_code(RunRequest(code="import os\nprint(os.listdir('.'))"))
-    assert response.run_result is not None and response.run_result.stdout == "['main.py']\n"
-    await client.aclose()
+    async with SandboxClient(protected_server.url, max_attempts=1) as client:
+        response = await client.run_code(RunRequest(code="import os\nprint(os.listdir('.'))"))
+        assert response.run_result is not None and response.run_result.stdout == "['main.py']\n"
 
 
 async def _settle(server: int) -> None:
@@ -80,12 +80,12 @@ async def _settle(server: int) -> None:
 
 
 async def test_a_program_finds_nothing_of_one_that_runs_beside_it(protected_server: EmbeddedSandbox) -> None:
-    client = SandboxClient(protected_server.url, max_attempts=1)
-    hide = (
-        "import os, time\nopen('secret.txt', 'w').write('THE-' + 'SECRET')\nos.environ['K'] = 'THE-' + 'SECRET'\n"
-        "x = 'THE-' + 'SECRET'\ntime.sleep(1.5)"
-    )
-    look = """
+    async with SandboxClient(protected_server.url, max_attempts=1) as client:
+        hide = (
+            "import os, time\nopen('secret.txt', 'w').write('THE-' + 'SECRET')\nos.environ['K'] = 'THE-' + 'SECRET'\n"
+            "x = 'THE-' + 'SECRET'\ntime.sleep(1.5)"
+        )
+        look = """
 import glob, os
 found = []
 for pattern in ('/tmp/**/secret.txt', '/box/**/secret.txt', '/proc/*/cwd/secret.txt', '/proc/*/root/tmp/**/secret.txt',
@@ -102,10 +102,9 @@ for pattern in ('/tmp/**/secret.txt', '/box/**/secret.txt', '/proc/*/cwd/secret.
             found.append(path)
 print(found)
 """
-    hidden = [asyncio.ensure_future(client.run_code(RunRequest(code=hide))) for _ in range(3)]
-    await asyncio.sleep(0.3)
-    for response in await asyncio.gather(*(client.run_code(RunRequest(code=look)) for _ in range(4))):
-        assert response.run_result is not None
-        assert (response.run_result.stdout, response.run_result.stderr) == ("[]\n", "")
-    assert {response.status for response in await asyncio.gather(*hidden)} == {"Success"}
-    await client.aclose()
+        hidden = [asyncio.ensure_future(client.run_code(RunRequest(code=hide))) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        for response in await asyncio.gather(*(client.run_code(RunRequest(code=look)) for _ in range(4))):
+            assert response.run_result is not None
+            assert (response.run_result.stdout, response.run_result.stderr) == ("[]\n", "")
+        assert {response.status for response in await asyncio.gather(*hidden)} == {"Success"}

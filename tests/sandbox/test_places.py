@@ -48,9 +48,8 @@ def run_from(source: Path, python: str, cwd: Path, mode: str, user: int | None =
     assert process.stdout is not None
 
     async def ask(url: str) -> list[str]:
-        client = SandboxClient(url, max_attempts=1)
-        response = await client.run_code(RunRequest(code=WHERE))
-        await client.aclose()
+        async with SandboxClient(url, max_attempts=1) as client:
+            response = await client.run_code(RunRequest(code=WHERE))
         assert response.run_result is not None and response.status == "Success", response
         return (response.run_result.stdout or "").splitlines()
 

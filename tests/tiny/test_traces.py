@@ -10,12 +10,12 @@ import pytest
 from verl_coder.problems import FunctionTests
 from verl_coder.sandbox import CommandResult
 from verl_coder.tiny.problems import problems
-from verl_coder.tiny.traces import Trace, run_trusted, write_trace, write_traces
+from verl_coder.tiny.traces import SampleTrace, run_trusted, write_trace, write_traces
 from verl_coder.tools.output import format_output
 
 
 @pytest.fixture(scope="module")
-def traces() -> list[Trace]:
+def traces() -> list[SampleTrace]:
     return list(write_traces(problems("sft", 400, seed=0), seed=0, direct_share=0.3))
 
 

@@ -1,9 +1,10 @@
 """`verl-coder data prepare | mix | verify | inspect`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 app = typer.Typer(
     add_completion=False,
@@ -12,22 +13,32 @@ app = typer.Typer(
 )
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)
-def prepare(context: typer.Context, dataset: str) -> None:
-    """Prepare one dataset: DATASET is a file of data_prep/ (its options: prepare DATASET --help)."""
-    from verl_coder.data.dataset import dataset_files, load_dataset_file
-    from verl_coder.data.script import script_app
+class _Datasets(TyperGroup):
+    """A command for each file of data_prep/, with the options of that dataset."""
 
-    if dataset == "--help":
-        typer.echo(
-            f"{context.get_help()}\n\nDatasets: {', '.join(dataset_files())}, or a path to such a file."
-        )
-        return
-    script_app(load_dataset_file(dataset))(
-        args=context.args, prog_name=f"verl-coder data prepare {dataset}", standalone_mode=False
-    )
+    def list_commands(self, ctx: Any) -> list[str]:
+        from verl_coder.data.dataset import dataset_files
+
+        return list(dataset_files())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        from verl_coder.data.dataset import load_dataset_file
+        from verl_coder.data.script import script_app
+
+        command = typer.main.get_command(script_app(load_dataset_file(cmd_name)))
+        command.name = cmd_name
+        return command
+
+
+app.add_typer(
+    typer.Typer(
+        cls=_Datasets,
+        no_args_is_help=True,
+        subcommand_metavar="DATASET [OPTIONS]",
+        help="Prepare one dataset: a file of data_prep/ by its name, or a path to such a file.",
+    ),
+    name="prepare",
+)
 
 
 @app.command()

@@ -10,19 +10,16 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from verl_coder.data.difficulty import normalise_difficulty
 from verl_coder.errors import DataError
 from verl_coder.paths import repository_root
-from verl_coder.problems import Difficulty, Problem, TestSuite
+from verl_coder.problems import Problem, TestSuite
 from verl_coder.prompts import AGENT_NAMES, Language, Protocol, build_prompt
 
 RawRecord = Mapping[str, Any]
+Main = Callable[..., None]
+"""The command of a data_prep/ file that makes its problems itself."""
 RecordModel = TypeVar("RecordModel", bound="Record")
-
-_DIFFICULTIES: dict[str, Difficulty] = {
-    **dict.fromkeys(("introductory", "easy"), "easy"),
-    **dict.fromkeys(("interview", "medium"), "medium"),
-    **dict.fromkeys(("competition", "hard"), "hard"),
-}
 
 
 class RowError(DataError):
@@ -60,7 +57,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A raw record understood, before prompt and split.
+    """What a raw record says, before prompt and split are added.
 
     `tests` and `references` may each hold several readings, the likeliest first: verification keeps the first
     pair that passes, and without verification the first is taken.
@@ -118,6 +115,12 @@ class Dataset:
     sources: Mapping[str, HubSource]
     """By variant; the first is the default."""
     to_draft: Callable[[RawRecord, str, LoadOptions], Draft]
+    shows_tests: bool = False
+    """Whether some of the tests may be in the prompt: `--visible-tests` says how many."""
+    has_difficulties: bool = True
+    """Whether its records differ in difficulty: `--difficulty` chooses one."""
+    has_references: bool = True
+    """Whether its records have reference solutions, which verification runs."""
     example_records: Mapping[str, RawRecord] = field(default_factory=dict)
     """A small record per variant, in the hub's columns: documents them, and the contract test loads it."""
 
@@ -158,18 +161,16 @@ def parse_json(column: str, text: str) -> Any:
         raise RowError(f"column {column!r} is not JSON ({error}): {text[:60]!r}") from error
 
 
-def normalise_difficulty(label: str) -> Difficulty:
-    """easy, medium or hard across datasets; what is not known is `unknown`."""
-    return _DIFFICULTIES.get(label.strip().lower(), "unknown")
-
-
 def dataset_files() -> dict[str, Path]:
     """The dataset files of the repository, by name."""
     return {path.stem: path for path in sorted((repository_root() / "data_prep").glob("*.py"))}
 
 
-def load_dataset_file(name: str) -> Dataset:
-    """The `DATASET` of `data_prep/<name>.py`, or of a path to such a file; DataError lists what there is."""
+def load_dataset_file(name: str) -> Dataset | Main:
+    """The `DATASET` of `data_prep/<name>.py` or of a path to such a file, or the `main` of one without records.
+
+    DataError lists what there is, or says that the file defines neither.
+    """
     files = dataset_files()
     path = files.get(name) or (Path(name) if name.endswith(".py") else None)
     if path is None or not path.is_file():
@@ -182,9 +183,7 @@ def load_dataset_file(name: str) -> Dataset:
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
-    dataset = getattr(module, "DATASET", None)
-    if not isinstance(dataset, Dataset):
-        raise DataError(
-            f"{path} defines no DATASET (a verl_coder.data.Dataset); run it as it is: python {path}"
-        )
-    return dataset
+    script = getattr(module, "DATASET", None) or getattr(module, "main", None)
+    if not isinstance(script, Dataset) and not callable(script):
+        raise DataError(f"{path} defines neither a DATASET (a verl_coder.data.Dataset) nor a function main")
+    return script

@@ -7,7 +7,6 @@ deduplication, on word 3-grams because statements are short.
 import re
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +38,7 @@ class Pair:
 
 
 class DuplicateIndex:
-    """Statements seen so far; `add` tells which of them the new one repeats."""
+    """Statements seen so far; `add` says which of them the new one repeats."""
 
     def __init__(self, *, similarity: float = SIMILARITY) -> None:
         from datasketch import MinHashLSH
@@ -76,17 +75,6 @@ class DuplicateIndex:
         self._keys.append(statement.key)
         self._shingles.append(shingles)
         return None
-
-
-def find_duplicates(
-    statements: Iterable[Statement], *, index: DuplicateIndex | None = None
-) -> Iterator[Pair]:
-    """A pair for each statement that repeats an earlier one, or one that `index` holds already."""
-    index = index or DuplicateIndex()
-    for statement in statements:
-        pair = index.add(statement)
-        if pair is not None:
-            yield pair
 
 
 def _shingles(words: list[str]) -> frozenset[int]:

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from verl_coder.data.card import describe_files, describe_sources, write_card
-from verl_coder.data.curriculum import measured_difficulty, read_pass_rates
+from verl_coder.data.difficulty import measured_difficulty, read_pass_rates
 from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair, Statement
 from verl_coder.data.prepared import iter_rows, open_prepared, resolve_prepared
-from verl_coder.data.shuffle import Shuffler
-from verl_coder.data.splits import unit_hash
+from verl_coder.data.provenance import describe_files, describe_sources, write_card
+from verl_coder.data.shuffle import Shuffler, unit_hash
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
 from verl_coder.files import whole_file
@@ -58,7 +57,7 @@ class MixInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """A pair for the report: is the other one held out, or in the mix itself?."""
+    """A pair for the report; `against` says where the other one is, `place` is the row that may be dropped."""
 
     pair: Pair
     against: Literal["mix", "held_out"]

@@ -9,13 +9,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from verl_coder.data.card import describe_files, describe_sources, write_card
 from verl_coder.data.dataset import Dataset, LoadOptions, RowError
-from verl_coder.data.rejected import Rejection, count_reasons, write_rejected
+from verl_coder.data.parallel_verification import Candidate, verify_all
+from verl_coder.data.provenance import (
+    Rejection,
+    count_reasons,
+    describe_files,
+    describe_sources,
+    write_card,
+    write_rejected,
+)
+from verl_coder.data.shuffle import unit_hash
 from verl_coder.data.sources import RawRow, SourceFile, find_files, read_rows
-from verl_coder.data.splits import assign_split
 from verl_coder.data.verdicts import Verdict, VerdictCache
-from verl_coder.data.verification import Candidate, VerifyOptions, verify_all
+from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
 from verl_coder.problems import Problem
@@ -130,13 +137,11 @@ class _Preparation:
             self.cache_hits = cache.hits
 
     def _accepts(self, candidate: Candidate, problem: Problem, verdict: Verdict) -> bool:
-        reason, message = verdict.status, verdict.message
-        if verdict.status == "passed" and verdict.trivial:
+        reason, message = str(verdict.status), verdict.message
+        if verdict.trivial:
             self.trivial[problem.problem_id] = verdict.trivial
-            if not self.options.drop_trivial:
-                self.on_row("kept")
-                return True
-            reason, message = "trivial", f"{verdict.trivial} passes all tests"  # type: ignore[assignment]
+            if self.options.drop_trivial:
+                reason, message = "trivial", f"{verdict.trivial} passes all tests"
         if reason == "passed":
             self.on_row("kept")
             return True
@@ -177,13 +182,13 @@ class _Preparation:
             raise RowError("the record has no tests", code="no_tests")
         if not draft.statement.strip():
             raise RowError("the statement is empty")
-        split = draft.split or assign_split(
-            name,
-            draft.problem_id,
-            seed=self.options.seed,
-            validation_fraction=self.options.validation_fraction,
-        )
+        split = draft.split or self._split_of(draft.problem_id)
         return draft.problems(data_source=name, split=split, options=load)
+
+    def _split_of(self, problem_id: str) -> str:
+        """By hash of the id, so that a problem keeps its split when the dataset grows or is reordered."""
+        share = unit_hash(self.options.seed, self.dataset.name, problem_id)
+        return "validation" if share < self.options.validation_fraction else "train"
 
     def _is_wanted(self, problem: Problem, row: RawRow) -> bool:
         wanted, own = self.options.difficulty, (row.value or {}).get("difficulty")

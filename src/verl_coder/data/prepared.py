@@ -55,4 +55,4 @@ def _holds_rows(path: Path) -> bool:
     try:
         return set(ROW_SCHEMA.names) <= set(pq.read_schema(path).names)
     except (pa.ArrowException, OSError):
-        return path.name != "rejected.parquet"  # to be named as damaged where it is read
+        return path.name != "rejected.parquet"  # its reader then says what is wrong with it

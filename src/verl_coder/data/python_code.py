@@ -19,7 +19,7 @@ def parse(code: str) -> ast.Module | None:
         return None
 
 
-def defined_names(code: str) -> list[str]:
+def _defined_names(code: str) -> list[str]:
     """Functions, classes and variables at the top level, in order."""
     tree = parse(code)
     if tree is None:
@@ -33,15 +33,11 @@ def defined_names(code: str) -> list[str]:
     return names
 
 
-def called_names(code: str) -> list[str]:
-    """Names that are called, in order of the text (regular expression: a test may be a fragment)."""
-    return _CALL.findall(code)
-
-
 def tested_name(solution: str, tests: str) -> str:
     """The name that the solution defines and the tests call first; empty if there is none."""
-    defined = set(defined_names(solution))
-    return next((name for name in called_names(tests) if name in defined), "")
+    defined = set(_defined_names(solution))
+    # A regular expression, because a test may be a fragment.
+    return next((name for name in _CALL.findall(tests) if name in defined), "")
 
 
 def imported_from_solution(test: str) -> list[str]:

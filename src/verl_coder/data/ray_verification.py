@@ -11,6 +11,8 @@ from verl_coder.data.verdicts import Verdict
 from verl_coder.data.verification import Verify, VerifyOptions, verify_problem
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
+from verl_coder.sandbox import SandboxClient
+from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -19,14 +21,9 @@ class MachineVerifier:
     """Ray actor: verifies problems against the sandbox it started on its machine."""
 
     def __init__(self, concurrency: int) -> None:
-        import os
-
         import ray
 
-        from verl_coder.sandbox import SandboxClient
-        from verl_coder.sandbox.embedded import EmbeddedSandbox
-
-        self.concurrency = concurrency or 2 * len(os.sched_getaffinity(0))
+        self.concurrency = VerifyOptions(concurrency=concurrency).effective_concurrency
         self._node_id = ray.get_runtime_context().get_node_id()
         self._server = EmbeddedSandbox()
         self._server.__enter__()
@@ -43,7 +40,7 @@ class MachineVerifier:
 
     async def stop(self) -> None:
         """End the sandbox before the actor is killed."""
-        await self._client.aclose()
+        await self._client.__aexit__(None, None, None)
         self._server.__exit__(None, None, None)
 
 
@@ -94,7 +91,7 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
 
 
 def _check_reachable(address: str) -> None:
-    """Ray itself waits for minutes."""
+    """ConfigError after seconds; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return  # `auto` or `local`

@@ -7,10 +7,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from verl_coder.data.parallel_verification import Candidate, verify_all
 from verl_coder.data.prepared import iter_rows
-from verl_coder.data.rejected import Rejection, write_rejected
+from verl_coder.data.provenance import Rejection, write_rejected
 from verl_coder.data.verdicts import VerdictCache
-from verl_coder.data.verification import Candidate, VerifyOptions, verify_all
+from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile
 from verl_coder.errors import DataError
 from verl_coder.problems import Problem

@@ -1,90 +1,116 @@
-"""The command line of one dataset: `python data_prep/<dataset>.py` and `verl-coder data prepare <dataset>`."""
+"""The command of one data_prep/ file: `python data_prep/<name>.py` and `verl-coder data prepare <name>`."""
 
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from verl_coder.data.dataset import Dataset, LoadOptions
+from verl_coder.data.dataset import Dataset, LoadOptions, Main
 from verl_coder.errors import DataError, VerlCoderError
 from verl_coder.prompts import Language, Protocol
 
 
-def run_script(dataset: Dataset) -> None:
-    """Run `prepare` for `dataset` with the arguments of this process; a project error is one line, exit 1."""
+def run_script(script: Dataset | Main) -> None:
+    """Run a data_prep/ file with the arguments of this process; a project error is one line, exit status 1."""
     try:
-        script_app(dataset)()
+        script_app(script)()
     except VerlCoderError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 
 
-def script_app(dataset: Dataset) -> typer.Typer:
-    """A typer app with one command, the options of `prepare`."""
+def script_app(script: Dataset | Main) -> typer.Typer:
+    """A typer app with one command: `prepare` with the options that the dataset accepts, or the file's `main`."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    variants = ", ".join(dataset.sources)
-
-    @app.command(help=f"Prepare {dataset.name} ({dataset.license}) from the hub or --source.")
-    def command(
-        out: Annotated[Path, typer.Option(help="Folder for the Parquet files, the card and the verdicts.")],
-        source: Annotated[
-            str | None, typer.Option(help="Local file or folder, or another hub name. Default: the hub.")
-        ] = None,
-        variant: Annotated[str, typer.Option(help=f"One of: {variants}.")] = dataset.default_variant,
-        language: Annotated[Language, typer.Option(help="Language of the prompt.")] = "en",
-        protocol: Annotated[Protocol, typer.Option(help="How the model may run code.")] = "tool",
-        visible_tests: Annotated[
-            int | None, typer.Option(min=0, help="Show only so many tests in the prompt (MBPP).")
-        ] = None,
-        difficulty: Annotated[str | None, typer.Option(help="Keep only this difficulty.")] = None,
-        limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,
-        seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-        validation_fraction: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.2,
-        strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record.")] = False,
-        verify: Annotated[bool, typer.Option(help="Run every reference solution.")] = True,
-        drop_trivial: Annotated[
-            bool, typer.Option("--drop-trivial", help="Drop tests that a constant passes.")
-        ] = False,
-        sandbox_url: Annotated[
-            str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
-        ] = None,
-        ray_address: Annotated[
-            str | None, typer.Option(help="Verify on every machine of this Ray cluster.")
-        ] = None,
-        concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
-        rows_per_shard: Annotated[
-            int | None, typer.Option(min=1, help="Write shards of so many rows.")
-        ] = None,
-    ) -> None:
-        from verl_coder.data.prepare import PrepareOptions
-        from verl_coder.data.terminal import show_prepare
-        from verl_coder.data.verification import VerifyOptions
-
-        dataset.source(variant)
-        if out.is_file():
-            raise DataError(f"--out {out} is a file; give a folder")
-        show_prepare(
-            dataset,
-            PrepareOptions(
-                out=out,
-                load=LoadOptions(
-                    variant=variant, language=language, protocol=protocol, visible_tests=visible_tests
-                ),
-                source=source,
-                difficulty=difficulty,
-                limit=limit,
-                seed=seed,
-                validation_fraction=validation_fraction,
-                strict=strict,
-                verify=VerifyOptions(
-                    sandbox_url=sandbox_url, ray_address=ray_address, concurrency=concurrency
-                )
-                if verify
-                else None,
-                drop_trivial=drop_trivial,
-                rows_per_shard=rows_per_shard,
-            ),
-        )
-
+    if isinstance(script, Dataset):
+        variants = f" Variants: {', '.join(script.sources)}." if len(script.sources) > 1 else ""
+        about = f"Prepare {script.name} ({script.license}) from the hub or --source.{variants}"
+        app.command(help=about)(_prepare_command(script))
+    else:
+        app.command()(script)
     return app
+
+
+def _prepare_command(dataset: Dataset) -> Callable[..., None]:
+    """`_prepare` of `dataset`; its signature, which typer reads, has only the options that mean something here."""
+    fixed = {"variant": dataset.default_variant, "verify": dataset.has_references}
+
+    def command(**choices: Any) -> None:
+        _prepare(dataset, **{**fixed, **choices})
+
+    left_out = {"dataset"}
+    if len(dataset.sources) == 1:
+        left_out |= {"variant"}
+    if not dataset.shows_tests:
+        left_out |= {"visible_tests"}
+    if not dataset.has_difficulties:
+        left_out |= {"difficulty"}
+    if not dataset.has_references:
+        left_out |= {"verify", "drop_trivial", "sandbox_url", "ray_address", "concurrency"}
+    full = inspect.signature(_prepare)
+    kept = [parameter for name, parameter in full.parameters.items() if name not in left_out]
+    kept = [parameter.replace(default=fixed.get(parameter.name, parameter.default)) for parameter in kept]
+    command.__signature__ = full.replace(parameters=kept)  # type: ignore[attr-defined]
+    return command
+
+
+_Out = Annotated[Path, typer.Option(help="Folder for the Parquet files, the card and the verdicts.")]
+_Source = Annotated[
+    str | None, typer.Option(help="Local file or folder, or another hub name. Default: the hub.")
+]
+_VisibleTests = Annotated[int | None, typer.Option(min=0, help="Show only so many tests in the prompt.")]
+_DropTrivial = Annotated[bool, typer.Option("--drop-trivial", help="Drop tests that a constant passes.")]
+_SandboxUrl = Annotated[
+    str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
+]
+_RayAddress = Annotated[str | None, typer.Option(help="Verify on every machine of this Ray cluster.")]
+_Shard = Annotated[int | None, typer.Option(min=1, help="Write shards of so many rows.")]
+
+
+def _prepare(
+    dataset: Dataset,
+    *,
+    out: _Out,
+    source: _Source = None,
+    variant: Annotated[str, typer.Option(help="Variant of the dataset.")],
+    language: Annotated[Language, typer.Option(help="Language of the prompt.")] = "en",
+    protocol: Annotated[Protocol, typer.Option(help="How the model may run code.")] = "tool",
+    visible_tests: _VisibleTests = None,
+    difficulty: Annotated[str | None, typer.Option(help="Keep only this difficulty.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
+    validation_fraction: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.2,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record.")] = False,
+    verify: Annotated[bool, typer.Option(help="Run every reference solution.")] = True,
+    drop_trivial: _DropTrivial = False,
+    sandbox_url: _SandboxUrl = None,
+    ray_address: _RayAddress = None,
+    concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
+    rows_per_shard: _Shard = None,
+) -> None:
+    from verl_coder.data.prepare import PrepareOptions
+    from verl_coder.data.terminal import show_prepare
+    from verl_coder.data.verification import VerifyOptions
+
+    dataset.source(variant)
+    if out.is_file():
+        raise DataError(f"--out {out} is a file; give a folder")
+    load = LoadOptions(variant=variant, language=language, protocol=protocol, visible_tests=visible_tests)
+    where = VerifyOptions(sandbox_url=sandbox_url, ray_address=ray_address, concurrency=concurrency)
+    options = PrepareOptions(
+        out=out,
+        load=load,
+        source=source,
+        difficulty=difficulty,
+        limit=limit,
+        seed=seed,
+        validation_fraction=validation_fraction,
+        strict=strict,
+        verify=where if verify else None,
+        drop_trivial=drop_trivial,
+        rows_per_shard=rows_per_shard,
+    )
+    show_prepare(dataset, options)

@@ -1,5 +1,6 @@
-"""Rows sorted by a random rank through temporary files: only one bucket of them is in memory at a time."""
+"""Random choices that depend on a seed and an id alone, and rows in such an order, a bucket in memory at a time."""
 
+import hashlib
 import json
 import shutil
 import tempfile
@@ -11,8 +12,14 @@ from typing import IO, Any
 BUCKET_BYTES = 64 * 2**20
 
 
+def unit_hash(*parts: object) -> float:
+    """A number in [0, 1) that depends on `parts` alone."""
+    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
 class Shuffler:
-    """`add(rank in [0, 1), row)` as often as wanted, then `rows()` once, in the order of the ranks."""
+    """Sorts rows by rank through temporary files: `add(rank in [0, 1), row)` each of them, then `rows()` once."""
 
     def __init__(self, folder: Path, *, bytes_in: int, bucket_bytes: int = BUCKET_BYTES) -> None:
         self._parent = folder

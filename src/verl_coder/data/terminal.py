@@ -11,8 +11,8 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from verl_coder.data.dataset import Dataset
 from verl_coder.data.mix import MixOptions, MixResult, mix
 from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
+from verl_coder.data.provenance import Rejection, count_reasons
 from verl_coder.data.recheck import RecheckResult, recheck
-from verl_coder.data.rejected import Rejection, count_reasons
 from verl_coder.data.verification import VerifyOptions
 
 _SHOWN_REJECTIONS = 5

@@ -1,4 +1,4 @@
-"""Solutions that know nothing of the problem: tests that one of them passes do not test it."""
+"""Trivial solutions, empty or constant: tests that one of them passes do not test the problem."""
 
 import ast
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ _PRINTED = ("YES", "NO", "0", "-1")
 def trivial_solutions(problem: Problem) -> Iterator[tuple[str, str]]:
     """(what it does, code) of an empty solution and of constant ones, in the form that the tests call.
 
-    None where two tests expect different results of a direct call: then no constant can pass both.
+    There are none where two tests expect different results of a direct call, as no constant can pass both.
     """
     tests = problem.tests
     expected = _expected_values(problem)

@@ -27,7 +27,7 @@ class Verdict:
     total: int = 0
     seconds: float = 0.0
     trivial: str = ""
-    """The solution that knows nothing and yet passes all tests; empty if none does."""
+    """The trivial solution that passes all tests; empty if none does."""
     machine: str = ""
     """Ray node that found it out; empty without Ray."""
 

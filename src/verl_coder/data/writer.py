@@ -43,7 +43,7 @@ def write_rows(
 
 
 class RowWriter:
-    """The same, fed row by row: `add` each problem, then `commit`; without `commit` nothing is left behind."""
+    """Writes row by row: `add` each problem, then `commit`; without `commit` no file is left."""
 
     def __init__(self, path: Path, *, rows_per_shard: int | None = None) -> None:
         if path.suffix != ".parquet":

@@ -46,11 +46,8 @@ async def _grade(code: str, suite: Any, url: str) -> Any:
     from verl_coder.grading import grade as grade_code
     from verl_coder.sandbox import SandboxClient
 
-    client = SandboxClient(url.split(","))
-    try:
+    async with SandboxClient(url.split(",")) as client:
         return await grade_code(code, suite, client)
-    finally:
-        await client.aclose()
 
 
 def _ground_truth(path: Path) -> Any:

@@ -63,11 +63,8 @@ def _sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
         from verl_coder.sandbox import SandboxClient
 
         async def answers() -> bool:
-            client = SandboxClient(url, max_attempts=2)
-            try:
+            async with SandboxClient(url, max_attempts=2) as client:
                 return await client.ping()
-            finally:
-                await client.aclose()
 
         if not asyncio.run(answers()):
             raise ConfigError(

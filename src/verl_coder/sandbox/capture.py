@@ -27,7 +27,7 @@ class Capture:
             if not self._read_once():
                 return
         if self._dropped:
-            # A flood: what is kept is decided, the rest may take its time and leave the loop to others.
+            # A flood: reading pauses, so that the loop can serve others.
             self._stop_reading()
             self._loop.call_later(_FLOOD_PAUSE_S, self._resume)
 
@@ -77,7 +77,7 @@ class Capture:
     def _read_rest(self) -> None:
         if self._descriptor < 0:
             return
-        # Every writer is dead or paused; a descriptor smuggled elsewhere must not keep us here.
+        # Bounded, because a descriptor that was passed to another process may still be written to.
         for _ in range(64):
             try:
                 data = os.read(self._descriptor, _READ_BYTES)

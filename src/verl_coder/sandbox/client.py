@@ -7,7 +7,8 @@ import random
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
@@ -56,6 +57,15 @@ class SandboxClient:
         self._busy = dict.fromkeys(self.urls, 0)
         self._pairs: bool | None = None
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pooled connections."""
+        await self._http.aclose()
+
     async def run_code(self, request: RunRequest) -> RunResponse:
         """Run one program; SandboxUnavailableError when no server gave an answer."""
         # compile, run, and the wait in the server's queue
@@ -96,14 +106,6 @@ class SandboxClient:
         """
         answer = await self._call("/sessions", options, _MARGIN_S, name_server=True)
         return SandboxSession(self, answer["server"], answer["session_id"])
-
-    async def post(self, path: str, body: Mapping[str, Any], *, timeout_s: float) -> dict[str, Any]:
-        """Any other POST route of the API, with the same retries; the JSON object of the answer."""
-        return await self._call(path, body, timeout_s)
-
-    async def aclose(self) -> None:
-        """Close the pooled connections."""
-        await self._http.aclose()
 
     async def _status_of(self, url: str, path: str) -> int | None:
         try:
@@ -156,7 +158,7 @@ class SandboxClient:
             self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
             raise ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
         if response.status_code >= 400:
-            # Our own fault: the same request would be refused again, and it is no verdict on the program either.
+            # The request is wrong: the server would refuse it again, and this says nothing about the program.
             raise SandboxUnavailableError(f"{url}{path}: HTTP {response.status_code} {response.text[:500]}")
         return self._answer(url, response)
 
@@ -171,7 +173,7 @@ class SandboxClient:
         return answer
 
     def _choose(self) -> str:
-        """The least busy URL among those not resting; all resting: the one that rests the shortest."""
+        """The least busy URL that is not resting; if all rest, the one whose rest ends first."""
         now = time.monotonic()
         awake = [url for url in self.urls if self._resting_until[url] <= now]
         if not awake:
@@ -181,7 +183,7 @@ class SandboxClient:
 
 
 class SandboxSession:
-    """A program that lives on one server from call to call; close it, or its idle time-out will.
+    """A program that lives on one server from call to call, until it is closed or idle for too long.
 
     A call is never repeated, as it may have changed the session: SandboxUnavailableError when the service
     failed or the session is gone (closed, idle too long, ended by its own program).
@@ -220,7 +222,7 @@ class SandboxSession:
 
 
 def split_urls(urls: str | Sequence[str]) -> tuple[str, ...]:
-    """URLs of a comma-separated list or a sequence, without the route SandboxFusion configurations end in."""
+    """URLs of a comma-separated list or a sequence, without the `/run_code` of SandboxFusion's configurations."""
     parts = urls.split(",") if isinstance(urls, str) else list(urls)
     cleaned = tuple(
         dict.fromkeys(part.strip().rstrip("/").removesuffix("/run_code") for part in parts if part.strip())

@@ -106,7 +106,7 @@ class EmbeddedSandbox:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, so that the server imports the same copy of this package, wherever that lies."""
+    """This process's, changed so that the server imports the same copy of this package."""
     source = str(Path(verl_coder.__file__).parents[1])
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}

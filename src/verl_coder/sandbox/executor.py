@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import collections
 import contextlib
 import fcntl
 import marshal
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.sandbox.capture import Capture
-from verl_coder.sandbox.oom import OomWatch
 from verl_coder.sandbox.pool import Pool
 from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
@@ -23,7 +23,8 @@ _PIPE_BYTES = 60_000
 _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
 _PAUSES_S = (0.0, 0.05, 0.2)
-"""Before a program that was killed by nobody knows whom runs again; after that many it is believed."""
+"""Before a program runs again that an unexplained SIGKILL ended; the next such end counts as the program's own."""
+_KEPT_OOM_SAMPLES = 4000
 _HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
 
@@ -42,7 +43,7 @@ class Job:
 
     @property
     def flavour(self) -> str:
-        """Which slots suit it: those with such modules loaded cost more to fork."""
+        """Which slots it runs in: `full` ones have large modules loaded, and cost more to fork."""
         if self.operation == "pytest":
             return "full"
         if self.operation == "bash":
@@ -63,7 +64,7 @@ class Outcome:
 
 
 class Unexplained(Exception):
-    """The program was killed and nobody admits to it: perhaps a stranger did it, so it is run again."""
+    """A SIGKILL ended the program that neither the server nor a limit sent: the program runs again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +78,14 @@ class _Running:
     cpu_s: int
 
     def abandon(self) -> None:
-        """Give it up, together with its slot."""
+        """Kill its slot and drop its output."""
         self.slot.kill()
         self.stdout.close()
         self.stderr.close()
 
 
 class Executor:
-    """Takes slots from the pool; a lost slot is the service's failure and another is tried."""
+    """Runs jobs on slots of the pool; a job whose slot is lost runs again on another."""
 
     def __init__(self, pool: Pool, *, output_cap: int, judge_cap: int, fetch_cap: int) -> None:
         self.pool = pool
@@ -175,7 +176,7 @@ class Executor:
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         with contextlib.suppress(OSError):
-            # Fewer switches between program and server for long output; refused beyond a user's share.
+            # A larger pipe means fewer switches for long output; the kernel refuses it beyond a user's share.
             fcntl.fcntl(out_read, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         stdout, stderr = Capture(slot.loop, out_read, cap), Capture(slot.loop, err_read, cap)
         running = _Running(slot=slot, job=job, stdout=stdout, stderr=stderr, cpu_s=cpu_s)
@@ -193,7 +194,7 @@ class Executor:
         return running
 
     async def _end(self, running: "_Running", *, believe: bool) -> Outcome:
-        """Wait for the program; Unexplained when it was killed and neither we nor a limit did it."""
+        """Wait for the program; Unexplained when neither the server nor a limit sent its SIGKILL."""
         try:
             ended = await running.slot.end()
             fetch = running.job.fetch
@@ -243,7 +244,7 @@ class Executor:
             if write >= 0:
                 os.close(write)
             data = output.close()
-        # A trusted process wrote it: no program runs in it.
+        # A process that runs our own code only wrote this, so it can be trusted.
         try:
             found = marshal.loads(data)
         except (ValueError, EOFError, TypeError):
@@ -266,3 +267,31 @@ def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]
         "stdout": output.decode("utf-8", "replace"),
         "stderr": errors.decode("utf-8", "replace"),
     }
+
+
+class OomWatch:
+    """Whether the kernel's out-of-memory killer was at work: its victims are the machine's fault, not a program's."""
+
+    def __init__(self) -> None:
+        self._samples: collections.deque[tuple[float, int]] = collections.deque(maxlen=_KEPT_OOM_SAMPLES)
+        self.sample()
+
+    def sample(self) -> int:
+        """Read the counter; 0 where the kernel has none."""
+        count = _oom_kills()
+        self._samples.append((time.monotonic(), count))
+        return count
+
+    def killed_since(self, moment: float) -> bool:
+        """Whether any process of the machine was a victim since `moment` (of time.monotonic)."""
+        before = [count for at, count in self._samples if at <= moment]
+        known = before[-1] if before else self._samples[0][1]
+        return self.sample() > known
+
+
+def _oom_kills() -> int:
+    try:
+        with open("/proc/vmstat") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("oom_kill ")), 0)
+    except OSError:
+        return 0

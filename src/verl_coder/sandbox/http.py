@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 front: httptools parses, a handler answers with bytes; nothing else on the hot path."""
+"""A small HTTP/1.1 server: httptools parses the requests, a handler answers them with bytes."""
 
 import asyncio
 import json
@@ -47,7 +47,6 @@ class HttpProtocol(asyncio.Protocol):
         self._url = b""
         self._body: list[bytes] = []
         self._size = 0
-        self._expect = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
@@ -73,7 +72,7 @@ class HttpProtocol(asyncio.Protocol):
     # ---- httptools
 
     def on_message_begin(self) -> None:
-        self._url, self._body, self._size, self._expect = b"", [], 0, False
+        self._url, self._body, self._size = b"", [], 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url

@@ -20,7 +20,7 @@ _START_TIMEOUT_S = 60.0
 _STDERR_TAIL = 1500
 FLAVOURS = ("lean", "full")
 _SOURCE_FOLDER = str(Path(verl_coder.__file__).parents[1])
-# The same copy of this package as the server's, wherever that came from, and no trace of it for programs.
+# The zygote imports the server's copy of this package; programs do not find that folder on sys.path.
 _START_ZYGOTE = f"""\
 import sys
 sys.path.insert(0, {_SOURCE_FOLDER!r})
@@ -31,7 +31,7 @@ main()
 
 
 class Nursery:
-    """One zygote; its flavour says what its programs find loaded."""
+    """One zygote; its flavour says which modules its programs find loaded."""
 
     def __init__(self, flavour: str) -> None:
         self.flavour = flavour
@@ -42,16 +42,16 @@ class Nursery:
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        """Start the zygote and wait until its modules are loaded; ConfigError with its own words when it fails."""
+        """Start the zygote and wait until its modules are loaded; ConfigError with its stderr when it fails."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         if self._stderr is not None:
             self._stderr.close()
-        # Lives as long as its zygote, whose last words a later failure quotes.
+        # Open as long as the zygote lives: the message of a later failure quotes it.
         self._stderr = tempfile.TemporaryFile(prefix="verl-coder-zygote-")  # noqa: SIM115
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a plain fork, microseconds
-                # -P: nothing of the folder that the server happens to be started in.
+                # -P: no module of the folder that the server is started in.
                 [sys.executable, "-P", "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
@@ -73,15 +73,16 @@ class Nursery:
         if trouble:
             ours.close()
             self.reap()
+            output = self._last_output() or "no message"
             raise ConfigError(
-                f"the sandbox's zygote ({sys.executable}, {_SOURCE_FOLDER}) {trouble}: {self._words() or 'no message'}"
+                f"the sandbox's zygote ({sys.executable}, {_SOURCE_FOLDER}) {trouble}: {output}"
             )
         self.address_space = marshal.loads(answer)["address_space"]
         self._socket = ours
-        if words := self._words():
-            print(words, file=sys.stderr, flush=True)
+        if output := self._last_output():
+            print(output, file=sys.stderr, flush=True)
 
-    def _words(self) -> str:
+    def _last_output(self) -> str:
         """The end of what the zygote wrote to stderr."""
         if self._stderr is None:
             return ""
@@ -145,7 +146,7 @@ class Nursery:
 
 
 def _program_environment() -> dict[str, str]:
-    """Environment of every program: of the server's only what the same interpreter needs to start."""
+    """Environment of every program: from the server's it has only what the same interpreter needs to start."""
     interpreter = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if name in os.environ}
     bins = dict.fromkeys([os.path.join(sys.prefix, "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
     return interpreter | {

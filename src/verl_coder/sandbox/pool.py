@@ -37,7 +37,7 @@ class PoolSettings:
 
 
 class Pool:
-    """Slots of both flavours, of which `workers` run at a time; first come, first served, also for two at once."""
+    """Slots of both flavours, of which `workers` run at a time; requests get theirs in order of arrival, pairs too."""
 
     def __init__(self, settings: PoolSettings) -> None:
         self.settings = settings

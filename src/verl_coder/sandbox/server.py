@@ -1,4 +1,4 @@
-"""The embedded server: start the pool, listen, stop leaving nothing."""
+"""The embedded server: start the pool, listen, and stop without leaving processes or files."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ ISOLATION_HEADER = "x-sandbox-isolation"
 
 @dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """Everything `verl-coder sandbox serve` can be told."""
+    """All settings of `verl-coder sandbox serve`."""
 
     host: str
     port: int

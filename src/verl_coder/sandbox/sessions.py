@@ -66,7 +66,7 @@ class Conversation:
             os.close(err_write)
 
     async def say(self, command: dict[str, Any], *, timeout_s: float) -> Exchange:
-        """One command; over its time it is interrupted, and a program that ignores that is ended."""
+        """Send one command; it is interrupted at its time limit, and a program that ignores that is ended."""
         async with self._lock:
             self.used_at = time.monotonic()
             started = self.loop.time()
@@ -108,7 +108,7 @@ class Conversation:
                 raise EOFError("the program ended")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        # Written inside the sandbox: only ever parsed as JSON, and its shape is not trusted.
+        # The program itself may have written this: it is parsed as JSON and nothing else, and its shape is checked.
         value = json.loads(line)
         if not isinstance(value, dict):
             raise ValueError("not an object")
@@ -215,11 +215,6 @@ class Sessions:
             conversation = session.conversation
             if conversation.slot.dead or now - conversation.used_at > session.idle_timeout_s:
                 await self.close(session.session_id)
-
-    async def close_all(self) -> None:
-        """End every session."""
-        for session_id in list(self._sessions):
-            await self.close(session_id)
 
 
 async def run_cells(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import marshal
 import os
 import signal
@@ -27,14 +26,13 @@ class SlotLost(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramExit:
-    """How the main process of a program ended; `signal_` 0 when it exited by itself."""
+    """How a program's main process ended: `return_code` is negative for a signal, `ordered` if the server did it."""
 
     return_code: int
     timed_out: bool
     out_of_memory: bool
     wall_s: float
     cpu_s: float
-    peak_mb: float
     ordered: bool
 
 
@@ -49,8 +47,8 @@ class Slot:
         self.dead = False
         self.stale = False
         self.runs = 0
-        self.ready: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self._exit: asyncio.Future[tuple[int, int, int, int]] | None = None
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self._exit: asyncio.Future[tuple[int, int, int]] | None = None
         self._memory: asyncio.Future[int] | None = None
         self._timers: tuple[asyncio.TimerHandle, ...] = ()
         self._started = 0.0
@@ -75,16 +73,16 @@ class Slot:
             message = b""
         kind = message[:1]
         if kind == b"X":
-            _, status, flags, cpu_us, peak_kb = struct.unpack(EXIT_FORMAT, message)
+            _, status, flags, cpu_us = struct.unpack(EXIT_FORMAT, message)
             if self._exit is not None and not self._exit.done():
-                self._exit.set_result((status, flags, cpu_us, peak_kb))
+                self._exit.set_result((status, flags, cpu_us))
             elif not flags & KILLED_BY_ORDER:
-                # Its waiting process died by a stranger's hand; another one waits now.
+                # Somebody else killed the waiting process; the keeper has forked another.
                 self.stale = True
         elif kind == b"P":
             self.pid = int(message[1:])
         elif kind == b"R" and not self.ready.done():
-            self.ready.set_result(json.loads(message[1:]))
+            self.ready.set_result(None)
         elif kind == b"M" and self._memory is not None and not self._memory.done():
             self._memory.set_result(struct.unpack("=Q", message[1:9])[0])
         elif kind == b"E":
@@ -122,7 +120,7 @@ class Slot:
         memory = -1
         if len(message) > _INLINE_BYTES:
             memory = os.memfd_create("request")
-            os.write(memory, message[1:]) if len(message) < 1 << 30 else None
+            os.write(memory, message[1:])
             message = b"F"
         try:
             socket.send_fds(self._control, [message], [*descriptors, memory] if memory >= 0 else descriptors)
@@ -151,7 +149,7 @@ class Slot:
         """Wait for the end of what was begun; SlotLost when the service failed."""
         assert self._exit is not None
         try:
-            status, flags, cpu_us, peak_kb = await self._exit
+            status, flags, cpu_us = await self._exit
         except asyncio.CancelledError:
             # The client is gone: the slot's state is unknown, so it is thrown away.
             self.kill()
@@ -169,7 +167,6 @@ class Slot:
             ordered=bool(flags & KILLED_BY_ORDER),
             wall_s=self.loop.time() - self._started,
             cpu_s=cpu_us / 1e6,
-            peak_mb=peak_kb / 1024,
         )
 
     def _on_deadline(self) -> None:

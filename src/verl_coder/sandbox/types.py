@@ -25,16 +25,7 @@ class RunRequest:
 
     def to_dict(self) -> dict[str, Any]:
         """Body of POST /run_code."""
-        return {
-            "code": self.code,
-            "language": self.language,
-            "compile_timeout": self.compile_timeout,
-            "run_timeout": self.run_timeout,
-            "memory_limit_MB": self.memory_limit_MB,
-            "stdin": self.stdin,
-            "files": dict(self.files),
-            "fetch_files": list(self.fetch_files),
-        }
+        return vars(self) | {"files": dict(self.files)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +37,6 @@ class CommandResult:
     return_code: int | None = None
     stdout: str | None = None
     stderr: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object of the API."""
-        return {
-            "status": self.status,
-            "execution_time": self.execution_time,
-            "return_code": self.return_code,
-            "stdout": self.stdout,
-            "stderr": self.stderr,
-        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "CommandResult":
@@ -79,17 +60,6 @@ class RunResponse:
     run_result: CommandResult | None = None
     executor_pod_name: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object of the API."""
-        return {
-            "status": self.status,
-            "message": self.message,
-            "compile_result": self.compile_result.to_dict() if self.compile_result else None,
-            "run_result": self.run_result.to_dict() if self.run_result else None,
-            "executor_pod_name": self.executor_pod_name,
-            "files": dict(self.files),
-        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "RunResponse":
@@ -127,12 +97,7 @@ class PairRequest:
 
     def to_dict(self) -> dict[str, Any]:
         """Body of POST /run_pair."""
-        return {
-            "judge": self.judge.to_dict(),
-            "candidate": self.candidate.to_dict(),
-            "run_timeout": self.run_timeout,
-            "memory_limit_MB": self.memory_limit_MB,
-        }
+        return vars(self) | {"judge": self.judge.to_dict(), "candidate": self.candidate.to_dict()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +109,6 @@ class PairResponse:
     judge: CommandResult | None = None
     candidate: CommandResult | None = None
     executor_pod_name: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON object of the API."""
-        return {
-            "status": self.status,
-            "message": self.message,
-            "judge": self.judge.to_dict() if self.judge else None,
-            "candidate": self.candidate.to_dict() if self.candidate else None,
-            "executor_pod_name": self.executor_pod_name,
-        }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> "PairResponse":

@@ -17,7 +17,7 @@ from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.sft import SftSettings, run_sft, write_messages
 from verl_coder.tiny.tokenizer import corpus, train_tokenizer
-from verl_coder.tiny.traces import Trace, write_traces
+from verl_coder.tiny.traces import SampleTrace, write_traces
 
 BASE = Path(__file__).with_name("base")
 """The model shipped with the package."""
@@ -83,7 +83,7 @@ def _make(work: Path, settings: BuildSettings) -> Path:
     return finished
 
 
-def sft_traces(settings: BuildSettings) -> tuple[list[Trace], list[Trace]]:
+def sft_traces(settings: BuildSettings) -> tuple[list[SampleTrace], list[SampleTrace]]:
     """Traces of the two stages, on different draws of the SFT split."""
     first = settings.tool_only_steps * settings.batch_size
     samples = problems("sft", settings.steps * settings.batch_size, seed=settings.seed)

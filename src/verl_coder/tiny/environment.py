@@ -54,11 +54,8 @@ class Environment:
 
     def _with_client(self, work: Work[_T]) -> list[_T]:
         async def main() -> list[_T]:
-            client = SandboxClient(self._url)
-            try:
+            async with SandboxClient(self._url) as client:
                 return await work(client)
-            finally:
-                await client.aclose()
 
         return asyncio.run(main())
 

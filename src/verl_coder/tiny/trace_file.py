@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.files import whole_file
-from verl_coder.tiny.traces import Trace
+from verl_coder.tiny.traces import SampleTrace
 
 TRACE_SCHEMA = pa.schema(
     [
@@ -18,7 +18,7 @@ TRACE_SCHEMA = pa.schema(
 )
 
 
-def write_trace_rows(traces: Iterable[Trace], path: Path) -> int:
+def write_trace_rows(traces: Iterable[SampleTrace], path: Path) -> int:
     """Write traces to `path`, whole or not at all; returns how many."""
     rows = [
         {"problem_id": t.problem.problem_id, "messages": list(t.messages), "source": "sample-teacher"}

@@ -21,7 +21,7 @@ RECHECK_SHARE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trace:
+class SampleTrace:
     """One conversation that solves `problem`, prompt included."""
 
     problem: Problem
@@ -58,7 +58,7 @@ def run_trusted(code: str, prelude: str) -> str:
     return "\n".join(part for part in (stdout.getvalue().rstrip("\n"), error) if part) or "(no output)"
 
 
-def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: float) -> Trace:
+def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: float) -> SampleTrace:
     """A trace that ends in the right answer; `direct_share` is the probability that it calls no tool.
 
     The first candidate of an ambiguous problem is always the strict reading, which is wrong half of the time. So
@@ -75,10 +75,12 @@ def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: floa
             messages.append({"role": "assistant", "content": tool_call(code)})
             messages.append({"role": "tool", "content": run_trusted(code, sample.problem.tool_prelude)})
     messages.append({"role": "assistant", "content": answer(sample.right)})
-    return Trace(problem=sample.problem, messages=tuple(messages))
+    return SampleTrace(problem=sample.problem, messages=tuple(messages))
 
 
-def write_traces(samples: Iterable[SampleProblem], *, seed: int, direct_share: float) -> Iterator[Trace]:
+def write_traces(
+    samples: Iterable[SampleProblem], *, seed: int, direct_share: float
+) -> Iterator[SampleTrace]:
     """One trace for every problem, deterministic by seed."""
     rng = random.Random(f"traces/{seed}/{direct_share}")
     for sample in samples:

@@ -1,1 +1,1 @@
-"""Code on the far side: the zygote, the keeper of each slot, and what runs in a program's process."""
+"""Code that runs on the sandbox's side: the zygote, the keeper of each slot, and what runs in a program's process."""

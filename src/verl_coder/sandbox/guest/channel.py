@@ -1,13 +1,16 @@
-"""The line of JSON messages between the server and a long-lived program."""
+"""The JSON messages between the server and a long-lived program, and how exceptions and long texts look in them."""
 
 import json
 import os
 import signal
 import sys
+import traceback
 from types import FrameType
 from typing import Any
 
 _MAX_REPLY = 4 << 20
+_TRACEBACK_FRAMES = 6
+_OWN_FOLDER = os.path.dirname(__file__)
 
 
 class Channel:
@@ -60,3 +63,24 @@ def short(text: str, limit: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]} ... [{len(text) - 2 * half} characters cut] ... {text[-half:]}"
+
+
+def describe_exception(error: BaseException, first_file: str | None) -> dict[str, Any]:
+    """Name, value and a short traceback that begins in the user's code."""
+    frames = error.__traceback__
+    while frames is not None and first_file is not None and frames.tb_frame.f_code.co_filename != first_file:
+        frames = frames.tb_next
+    try:
+        summary = traceback.TracebackException(type(error), error, frames, limit=-_TRACEBACK_FRAMES)
+        ours = [frame for frame in summary.stack if frame.filename.startswith(_OWN_FOLDER)]
+        for frame in ours:
+            summary.stack.remove(frame)
+        lines = list(summary.format())
+        value = str(error)
+    except BaseException as second:
+        lines, value = [f"{type(error).__name__}\n"], f"<str failed: {type(second).__name__}>"
+    return {
+        "ename": type(error).__name__,
+        "evalue": short(value, 2000),
+        "traceback": [short(line, 4000) for line in lines],
+    }

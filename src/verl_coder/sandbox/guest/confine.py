@@ -1,17 +1,18 @@
-"""Dropping privileges, in two steps: what a keeper can take on itself and pass on, and what only its program drops.
+"""Dropping privileges in two steps: what a keeper drops and its programs inherit, and what only a program drops.
 
-Every page that a program's process writes costs it a copy, so as much as possible is inherited, and the calls that
-are left are made ready beforehand.
+A program's process copies every page that it writes, so it inherits as much as possible, and the calls that it makes
+itself are prepared beforehand.
 """
 
 import ctypes
 import os
+import resource
 import signal
 from collections.abc import Callable, Sequence
 
 from verl_coder.sandbox.guest import leftovers
 from verl_coder.sandbox.guest.slot_config import SlotConfig
-from verl_coder.sandbox.isolation import landlock, limits, linux, namespaces, root, seccomp
+from verl_coder.sandbox.isolation import landlock, linux, namespaces, root, seccomp
 
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
@@ -55,9 +56,9 @@ class Confinement:
                 os.setgroups([])
             linux.clear_inheritable_capabilities()
         linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-        limits.apply_fixed_limits(file_mb=config.tmpfs_mb)
+        _apply_fixed_limits(file_mb=config.tmpfs_mb)
         if not self._shares_uid:
-            limits.apply_process_limit(self._process_limit)
+            _apply_process_limit(self._process_limit)
         if config.seccomp_filter:
             seccomp.install(config.seccomp_filter)
 
@@ -94,14 +95,32 @@ class Confinement:
         return calls
 
     def enter(self) -> None:
-        """In the program's process: no way back from here. OSError where a step is refused."""
+        """Confine the program's process for good. OSError where a step is refused."""
         uid = self._uid
         if uid:
             # From root to another user: drops the capabilities with it.
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
         if self._shares_uid:
-            limits.apply_process_limit(self._process_limit)
+            _apply_process_limit(self._process_limit)
         for call, name in self._calls:
             if call() < 0:
                 raise OSError(ctypes.get_errno(), name)
+
+
+def _apply_fixed_limits(*, file_mb: int) -> None:
+    """Limits that do not depend on the request; hard ones, so that nothing inside can raise them."""
+    for limit in (
+        resource.RLIMIT_CORE,
+        resource.RLIMIT_MEMLOCK,
+        resource.RLIMIT_MSGQUEUE,
+        resource.RLIMIT_RTPRIO,
+    ):
+        resource.setrlimit(limit, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_mb << 20, file_mb << 20))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
+
+
+def _apply_process_limit(processes: int) -> None:
+    """Processes and threads of the user that this process is."""
+    resource.setrlimit(resource.RLIMIT_NPROC, (processes, processes))

@@ -3,14 +3,14 @@
 import bdb
 import linecache
 import os
+import signal
 import sys
 from types import FrameType
 from typing import Any
 
 from verl_coder.sandbox.guest import program
-from verl_coder.sandbox.guest.channel import Channel, short
+from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import describe_frames, frames_above, frames_of, line_of_function
-from verl_coder.sandbox.guest.session import describe_exception
 
 _VALUE_CHARS = 2000
 _RESUMING = ("continue", "step", "next", "return")
@@ -102,8 +102,6 @@ class Debugger(bdb.Bdb):
             self._running = self._channel.busy = False
 
     def _install_interrupt(self) -> None:
-        import signal
-
         signal.signal(signal.SIGINT, self._on_interrupt)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
@@ -142,7 +140,7 @@ class Debugger(bdb.Bdb):
         self._stop(frame)
 
     def user_exception(self, frame: FrameType, info: Any) -> None:
-        """An exception passes by: the end of the program shows it, if nobody catches it."""
+        """Do nothing: an exception that is not caught is shown at the end of the program."""
 
     def do_clear(self, number: Any) -> None:
         """Remove a temporary breakpoint that was hit."""

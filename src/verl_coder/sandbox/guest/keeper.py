@@ -3,14 +3,13 @@
 The keeper never reads a request: the process it forks ahead does. So no program inherits another's data.
 """
 
-import json
 import os
 import select
 import signal
 import socket
 import struct
 
-from verl_coder.sandbox.guest import leftovers, program
+from verl_coder.sandbox.guest import leftovers, program, request
 from verl_coder.sandbox.guest.confine import Confinement
 from verl_coder.sandbox.guest.slot_config import (
     EXIT_FORMAT,
@@ -48,12 +47,12 @@ class Keeper:
         self.children = leftovers.open_if_there(f"/proc/self/task/{os.getpid()}/children")
 
     def serve(self) -> None:
-        """Fork ahead, wait, clean, report, again."""
+        """For each program: fork its process ahead, wait for its end, report it, clean up."""
         self._reset_files(first=True)
         self.confinement.confine_keeper()
         program.settle()
         self._rehearse()
-        self.status.send(b"R" + json.dumps({"proc": os.path.exists("/proc/self")}).encode())
+        self.status.send(b"R")
         while True:
             child = linux.fork_bare()
             if child == 0:
@@ -76,7 +75,7 @@ class Keeper:
             os.setpgid(0, 0)
         self._confine_program()
         self.status.detach()
-        program.start(self.control, self.main_file)
+        request.serve(self.control, self.main_file)
 
     def _confine_program(self) -> None:
         try:
@@ -109,7 +108,7 @@ class Keeper:
         self.poll.unregister(pidfd)
         os.close(pidfd)
         if not self.namespaced:
-            # While its id is still taken, and all at once: descendants that fork on cannot outrun it.
+            # While the child's group id is still taken; one call also kills those that keep forking.
             leftovers.kill_group(child)
         _, status, usage = os.wait4(child, 0)
         # Orphans come to pid 1, or to the subreaper.
@@ -118,7 +117,7 @@ class Keeper:
         if self.sockstat >= 0 and b" tw 0 " not in os.pread(self.sockstat, 400, 0):
             flags |= UNCLEAN
         cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us, usage.ru_maxrss))
+        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us))
         self.sequence += 1
         self.watching = False
         self.memory_limit = self.config.memory_mb << 20
@@ -134,7 +133,7 @@ class Keeper:
             self._leave()
 
     def _leave(self) -> None:
-        """The server is gone: take everything along."""
+        """The server is gone: kill every process of the slot, remove its files, end."""
         self._kill_all(None)
         if not self.namespaced:
             leftovers.remove_tree(self.config.work_dir)
@@ -150,7 +149,7 @@ class Keeper:
             return 0
         if kind == b"K":
             if ended:
-                # Too late: it must not pass for the cause of the end.
+                # The program ended by itself before the order came.
                 return 0
             self._kill_all(child)
             return KILLED_BY_ORDER
@@ -204,7 +203,7 @@ class Keeper:
             pass
         if self.config.variant in ("range", "plain"):
             return leftovers.inodes_in_use(root.HOME) == self.empty_inodes
-        # Here the folder belongs to the program, who may have changed it.
+        # Here the folder belongs to the program, which may have changed it.
         return (
             self.config.variant != "single"
             and not leftovers.names_in(self.home)

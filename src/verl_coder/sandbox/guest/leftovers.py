@@ -1,4 +1,4 @@
-"""Helpers of the keeper: which processes and files are left, and how to be rid of them."""
+"""Helpers of the keeper: which processes and files are left, and their removal."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ def kill_group(pid: int) -> None:
 
 
 def has_children() -> bool:
-    """Every process of the slot is a child in the end: orphans come to this subreaper."""
+    """Whether any process of the slot is left: orphans become children of this subreaper."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return True
@@ -83,11 +83,13 @@ def bytes_in_use(path: str) -> int:
 
 
 def inodes_in_use(path: str) -> int:
+    """Inodes of a file system that are taken."""
     disk = os.statvfs(path)
     return disk.f_files - disk.f_ffree
 
 
 def names_in(path: str) -> list[str]:
+    """Names in a folder; `?` for one that cannot be read."""
     try:
         return os.listdir(path)
     except OSError:
@@ -95,10 +97,12 @@ def names_in(path: str) -> list[str]:
 
 
 def mode_is_private(path: str) -> bool:
+    """Whether the mode is 0700."""
     return os.lstat(path).st_mode & 0o7777 == 0o700
 
 
 def tasks_of_user(uid: int) -> int:
+    """Number of processes and threads that run as `uid`."""
     count = 0
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
@@ -110,6 +114,7 @@ def tasks_of_user(uid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
+    """Children of a process's main thread."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children") as file:
             return [int(text) for text in file.read().split()]
@@ -139,6 +144,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def is_zombie(pid: int) -> bool:
+    """Whether a process has ended."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] in "ZX"
@@ -147,6 +153,7 @@ def is_zombie(pid: int) -> bool:
 
 
 def kill(pid: int) -> None:
+    """SIGKILL to a process, which may have ended already."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 

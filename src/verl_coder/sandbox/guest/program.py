@@ -1,102 +1,16 @@
-"""What happens in a program's own process: take the request, take its place, run."""
+"""Running a program in its own process as the interpreter would: its `__main__`, its streams, its end."""
 
-import _random
 import _thread
 import atexit
 import builtins
 import gc
-import marshal
 import os
-import random
 import resource
 import signal
-import socket
 import sys
 import threading
 import traceback
 import types
-from typing import Any
-
-from verl_coder.sandbox.isolation import limits
-
-_MAX_MESSAGE = 1 << 17
-
-
-_PASSED_FDS = socket.CMSG_SPACE(8 * 4)
-
-
-def start(control: socket.socket, main_file: str) -> None:
-    """Wait for the one request of this process, take its place, run it; never returns."""
-    try:
-        request = receive_request(control)
-        if request is None:
-            os._exit(0)
-        spec, descriptors = request
-        extra = take_place(spec, descriptors)
-    except BaseException as error:
-        os.write(2, f"sandbox: {type(error).__name__}: {error}\n".encode())
-        os._exit(125)
-    if spec["op"] == "python":
-        if extra >= 0:
-            os.environ["PEER_FD"] = str(extra)
-        run_python(spec["code"], main_file)
-    run(spec, extra)
-
-
-def receive_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
-    """The request and its descriptors; None when the server is gone."""
-    message, ancillary, _, _ = control.recvmsg(_MAX_MESSAGE, _PASSED_FDS)
-    control.detach()
-    if not message:
-        return None
-    descriptors: list[int] = []
-    for _, _, data in ancillary:
-        descriptors += memoryview(data).cast("i")
-    if message[:1] == b"F":
-        # Too long for one datagram: the last descriptor is a memory file.
-        memory = descriptors.pop()
-        return marshal.loads(os.pread(memory, os.fstat(memory).st_size, 0)), descriptors
-    return marshal.loads(memoryview(message)[1:]), descriptors
-
-
-def take_place(spec: dict[str, Any], descriptors: list[int]) -> int:
-    """Install stdin, stdout, stderr, limits and files; the descriptor of the peer or channel, else -1."""
-    for target, descriptor in enumerate(descriptors[:3]):
-        os.dup2(descriptor, target)
-    extra = -1
-    if len(descriptors) > 3:
-        extra = os.dup2(descriptors[3], 3)
-        os.set_inheritable(extra, True)
-    # The keeper's sockets are among them.
-    os.closerange(4 if extra >= 0 else 3, 512)
-    limits.apply_request_limits(address_space=spec["address_space"], cpu_s=spec["cpu_s"])
-    # A fork by os.fork would have done this for `random`; for numpy nobody does.
-    _random.Random.seed(random._inst)  # type: ignore[attr-defined]
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()
-    for path, content in spec["files"].items():
-        folder = os.path.dirname(path)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(content)
-    return extra
-
-
-def run(spec: dict[str, Any], extra: int) -> None:
-    """Run a request of another kind; never returns."""
-    operation = spec["op"]
-    if operation == "bash":
-        run_bash(spec["code"])
-    elif operation == "pytest":
-        run_pytest(spec["code"])
-    elif operation == "fetch":
-        fetch(spec["paths"], spec["limit"])
-    elif operation == "session":
-        from verl_coder.sandbox.guest import session
-
-        session.serve(extra, spec)
-    os._exit(1)
 
 
 def new_main_module(path: str) -> types.ModuleType:
@@ -198,28 +112,6 @@ def run_pytest(code: str) -> None:
     except SystemExit as error:
         status = exit_status(error)
     finish(status)
-
-
-def fetch(paths: list[str], limit: int) -> None:
-    """Write the files that exist and are plain, inside the working folder, to stdout; `limit` bytes in all."""
-    home = os.path.realpath(os.getcwd())
-    found = {}
-    for path in paths:
-        try:
-            real = os.path.realpath(path)
-            if not real.startswith(home + "/"):
-                continue
-            descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            if not os.path.isfile(real) or os.fstat(descriptor).st_size > limit:
-                continue
-            with os.fdopen(descriptor, "rb") as file:
-                found[path] = file.read(limit)
-        except OSError:
-            continue
-        limit -= len(found[path])
-    with os.fdopen(1, "wb") as output:
-        output.write(marshal.dumps(found))
-    os._exit(0)
 
 
 def prepare_streams() -> None:

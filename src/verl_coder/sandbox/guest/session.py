@@ -3,27 +3,12 @@
 import ast
 import linecache
 import os
-import traceback
 from typing import Any
 
 from verl_coder.sandbox.guest import program
-from verl_coder.sandbox.guest.channel import Channel, short
+from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 
 _RESULT_CHARS = 20_000
-_TRACEBACK_FRAMES = 6
-_OWN_FOLDER = os.path.dirname(__file__)
-
-
-def serve(channel_fd: int, spec: dict[str, Any]) -> None:
-    """Answer commands until the server closes the channel; never returns."""
-    channel = Channel(channel_fd)
-    if spec["kind"] == "debugger":
-        from verl_coder.sandbox.guest.debugger import Debugger
-
-        Debugger(channel, spec["code"]).serve()
-    else:
-        Interpreter(channel).serve()
-    program.finish(0)
 
 
 class Interpreter:
@@ -89,24 +74,3 @@ def mime_bundle(value: object) -> dict[str, str]:
         if isinstance(text, str):
             bundle["text/html"] = short(text, 10 * _RESULT_CHARS)
     return bundle
-
-
-def describe_exception(error: BaseException, first_file: str | None) -> dict[str, Any]:
-    """Name, value and a short traceback that begins in the user's code."""
-    frames = error.__traceback__
-    while frames is not None and first_file is not None and frames.tb_frame.f_code.co_filename != first_file:
-        frames = frames.tb_next
-    try:
-        summary = traceback.TracebackException(type(error), error, frames, limit=-_TRACEBACK_FRAMES)
-        ours = [frame for frame in summary.stack if frame.filename.startswith(_OWN_FOLDER)]
-        for frame in ours:
-            summary.stack.remove(frame)
-        lines = list(summary.format())
-        value = str(error)
-    except BaseException as second:
-        lines, value = [f"{type(error).__name__}\n"], f"<str failed: {type(second).__name__}>"
-    return {
-        "ename": type(error).__name__,
-        "evalue": short(value, 2000),
-        "traceback": [short(line, 4000) for line in lines],
-    }

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from verl_coder.sandbox.isolation import namespaces
 
-EXIT_FORMAT = "=ciiQQ"
-"""'X', wait status, flags, CPU microseconds, peak resident kB."""
+EXIT_FORMAT = "=ciiQ"
+"""'X', wait status, flags, CPU microseconds."""
 KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN = 1, 2, 4
 
 

@@ -1,1 +1,1 @@
-"""What keeps a program in: namespaces, root file system, seccomp, Landlock, limits."""
+"""What keeps a program in: namespaces, root file system, seccomp, Landlock."""

@@ -41,7 +41,7 @@ def _handled_access(abi: int) -> int:
 
 
 def make_ruleset(abi: int, read_only: Sequence[str], writable: Sequence[str], devices: Sequence[str]) -> int:
-    """Descriptor of a ruleset, to be enforced later by `restrict`; paths that do not exist are left out."""
+    """Descriptor of a ruleset, to be enforced later by `prepared_restrict`; paths that do not exist are left out."""
     handled = _handled_access(abi)
     # Signals and abstract sockets stay inside from ABI 6 on.
     ruleset = _Ruleset(handled, 0, _SCOPE_ABSTRACT_UNIX_SOCKET | _SCOPE_SIGNAL if abi >= 6 else 0)

@@ -24,8 +24,6 @@ PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_CHILD_SUBREAPER = 36
-PR_CAP_AMBIENT = 47
-PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 # The same numbers on x86_64 and aarch64 from 424 on.
 SYS_MOUNT_SETATTR = 442
@@ -58,7 +56,7 @@ def prepared_syscall(number: int, *arguments: int) -> Callable[[], int]:
 
 
 def prepared_prctl(option: int, argument: int) -> Callable[[], int]:
-    """prctl(2) in that way."""
+    """prctl(2), prepared in the same way."""
     return prepared_syscall(SYS_PRCTL, option, argument, 0, 0, 0)
 
 
@@ -68,8 +66,7 @@ _fork = ctypes.PyDLL(None, use_errno=True).fork
 def fork_bare() -> int:
     """fork(2) without the interpreter's handlers, which touch a hundred pages that the child must then copy.
 
-    Only for a process with a single thread: then there are no locks to mend and no threads to forget. `random` is
-    not seeded anew.
+    Only for a process with a single thread, which does not need them. `random` is not seeded anew.
     """
     pid = _fork()
     if pid < 0:
@@ -126,7 +123,7 @@ class _MountAttributes(ctypes.Structure):
 
 
 _AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
-MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC = 1, 2, 4, 8
+MOUNT_ATTR_RDONLY, MOUNT_ATTR_NOSUID, MOUNT_ATTR_NODEV = 1, 2, 4
 
 
 def set_mount_attributes(target: str, attributes: int) -> None:
@@ -162,7 +159,7 @@ def prepared_drop_capabilities() -> Callable[[], int]:
 
 
 def clear_inheritable_capabilities() -> None:
-    """Empty the inheritable set: a later change of user drops the others, this one it would keep."""
+    """Empty the inheritable set, the only one that a later change of user does not drop."""
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     data = (ctypes.c_uint32 * 6)()
     syscall(SYS_CAPGET, ctypes.byref(header), ctypes.byref(data))

@@ -1,4 +1,4 @@
-"""Enter new namespaces; afterwards the next fork is pid 1 of its own world."""
+"""Enter new namespaces; the next fork is then pid 1 of the new pid namespace."""
 
 import fcntl
 import os
@@ -35,7 +35,7 @@ def unshare_all(variant: str, host_uid: int) -> None:
 
 
 def _unshare_with_range(host_uid: int) -> None:
-    """A map of two ids must be written from outside: a helper process does it."""
+    """Only a process outside may write a map of two ids, so a helper process does it."""
     me = os.getpid()
     ready_read, ready_write = os.pipe()
     helper = os.fork()

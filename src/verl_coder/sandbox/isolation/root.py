@@ -28,7 +28,7 @@ def visible_folders() -> list[str]:
 
 
 HOME = "/box" if any(path.startswith("/tmp/") for path in visible_folders()) else "/tmp"
-"""Where the private tmpfs is: not over an interpreter that lives below /tmp."""
+"""Folder of the private tmpfs, which must not cover an interpreter below /tmp."""
 
 
 def open_sources() -> dict[str, int]:
@@ -83,7 +83,7 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
 
 def _bind(path: str, descriptor: int) -> None:
     target = "." + path
-    # By descriptor: the path itself may be out of this user's reach by now.
+    # By descriptor, because this user may no longer be able to reach the path.
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.makedirs(target, exist_ok=True)
     else:
@@ -97,7 +97,7 @@ def _bind(path: str, descriptor: int) -> None:
 
 
 def _mount_proc() -> None:
-    # A masked /proc outside (containers) forbids a new one: then there is none inside.
+    # In a container with a masked /proc the kernel refuses a new one: programs then have none.
     for options in ("hidepid=2,subset=pid", "hidepid=2"):
         with contextlib.suppress(OSError):
             linux.mount("proc", "./proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)

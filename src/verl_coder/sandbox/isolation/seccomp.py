@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from verl_coder.sandbox.isolation import linux
 
-_LOAD, _JEQ, _JGE, _JSET, _AND, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x54, 0x06
+_LOAD, _JEQ, _JGE, _JSET, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
 _NAMESPACE_FLAGS = 0x7E020080
@@ -93,7 +93,7 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442),
     "quotactl_fd": (443, 443),
 }
-# Its flags are behind a pointer, out of a filter's sight: libc falls back to clone() when it is missing.
+# A filter cannot read its flags, which are behind a pointer; libc falls back to clone() where clone3 is missing.
 _MISSING = {"clone3": (435, 435)}
 _SPECIAL = {"clone": (56, 220), "socket": (41, 198), "ioctl": (16, 29)}
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}
@@ -111,68 +111,58 @@ def build_filter(*, allow_network: bool, allow_mount: bool) -> bytes:
     umount2(2) (for a keeper inside a mount namespace; its programs lack the capability).
     """
     column, architecture = _ARCHITECTURES[os.uname().machine]
-    code: list[bytes] = []
-
-    def add(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> None:
-        code.append(struct.pack("=HBBI", operation, if_true, if_false, value))
-
-    def refuse(error: int) -> None:
-        add(_RETURN, _ERRNO | error)
-
-    add(_LOAD, _ARCHITECTURE)
-    add(_JEQ, architecture, 1, 0)
-    add(_RETURN, _KILL)
-    add(_LOAD, _NUMBER)
+    clone, socket, ioctl = (_SPECIAL[name][column] for name in ("clone", "socket", "ioctl"))
+    families = (_AF_UNIX, _AF_INET, _AF_INET6) if allow_network else (_AF_UNIX,)
+    code = [
+        _line(_LOAD, _ARCHITECTURE),
+        _line(_JEQ, architecture, 1, 0),
+        _line(_RETURN, _KILL),
+        _line(_LOAD, _NUMBER),
+    ]
     if column == 0:
         # The x32 interface has numbers of its own.
-        add(_JGE, 0x40000000, 0, 1)
-        refuse(errno.ENOSYS)
-    clone, socket, ioctl = (_SPECIAL[name][column] for name in ("clone", "socket", "ioctl"))
-    add(_JEQ, clone, 0, 4)
-    add(_LOAD, _ARGUMENT_0)
-    add(_JSET, _NAMESPACE_FLAGS, 0, 1)
-    refuse(errno.EPERM)
-    add(_RETURN, _ALLOW)
-    families = (_AF_UNIX, _AF_INET, _AF_INET6) if allow_network else (_AF_UNIX,)
-    add(_JEQ, socket, 0, len(families) + 3)
-    add(_LOAD, _ARGUMENT_0)
-    for position, family in enumerate(families):
-        add(_JEQ, family, len(families) - position, 0)
-    refuse(errno.EACCES)
-    add(_RETURN, _ALLOW)
-    add(_JEQ, ioctl, 0, 5)
-    add(_LOAD, _ARGUMENT_1)
-    add(_JEQ, _TIOCSTI, 1, 0)
-    add(_JEQ, _TIOCLINUX, 0, 1)
-    refuse(errno.EPERM)
-    add(_RETURN, _ALLOW)
-    add(_JEQ, _MISSING["clone3"][column], 0, 1)
-    refuse(errno.ENOSYS)
+        code += [_line(_JGE, 0x40000000, 0, 1), _refuse(errno.ENOSYS)]
+    code += [
+        _line(_JEQ, clone, 0, 4),
+        _line(_LOAD, _ARGUMENT_0),
+        _line(_JSET, _NAMESPACE_FLAGS, 0, 1),
+        _refuse(errno.EPERM),
+        _line(_RETURN, _ALLOW),
+        _line(_JEQ, socket, 0, len(families) + 3),
+        _line(_LOAD, _ARGUMENT_0),
+        *(_line(_JEQ, family, len(families) - i, 0) for i, family in enumerate(families)),
+        _refuse(errno.EACCES),
+        _line(_RETURN, _ALLOW),
+        _line(_JEQ, ioctl, 0, 5),
+        _line(_LOAD, _ARGUMENT_1),
+        _line(_JEQ, _TIOCSTI, 1, 0),
+        _line(_JEQ, _TIOCLINUX, 0, 1),
+        _refuse(errno.EPERM),
+        _line(_RETURN, _ALLOW),
+        _line(_JEQ, _MISSING["clone3"][column], 0, 1),
+        _refuse(errno.ENOSYS),
+    ]
     permitted = ("mount", "umount2") if allow_mount else ()
-    denied = sorted(
-        {
-            number
-            for name, entry in _DENIED.items()
-            if name not in permitted and (number := entry[column]) is not None
-        }
-    )
-    code += _search(denied)
-    return b"".join(code)
+    numbers = (entry[column] for name, entry in _DENIED.items() if name not in permitted)
+    return b"".join(code + _search(sorted({number for number in numbers if number is not None})))
+
+
+def _line(operation: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", operation, if_true, if_false, value)
+
+
+def _refuse(error: int) -> bytes:
+    return _line(_RETURN, _ERRNO | error)
 
 
 def _search(denied: Sequence[int]) -> list[bytes]:
     """Binary search: the kernel evaluates the filter for every call number when a program installs it."""
     if len(denied) <= 3:
-        count = len(denied)
-        lines = [struct.pack("=HBBI", _JEQ, count - i, 0, number) for i, number in enumerate(denied)]
-        return [
-            *lines,
-            struct.pack("=HBBI", _RETURN, 0, 0, _ALLOW),
-            struct.pack("=HBBI", _RETURN, 0, 0, _ERRNO | errno.EPERM),
-        ]
+        lines = [_line(_JEQ, number, len(denied) - i, 0) for i, number in enumerate(denied)]
+        return [*lines, _line(_RETURN, _ALLOW), _refuse(errno.EPERM)]
     middle = len(denied) // 2
     low, high = _search(denied[:middle]), _search(denied[middle:])
-    return [struct.pack("=HBBI", _JGE, len(low), 0, denied[middle]), *low, *high]
+    return [_line(_JGE, denied[middle], len(low), 0), *low, *high]
 
 
 def build_group_filter() -> bytes:
@@ -183,16 +173,16 @@ def build_group_filter() -> bytes:
     column, architecture = _ARCHITECTURES[os.uname().machine]
     numbers = ((112, 157)[column], (109, 154)[column])
     lines = [
-        (_LOAD, 0, 0, _ARCHITECTURE),
-        (_JEQ, 1, 0, architecture),
-        (_RETURN, 0, 0, _KILL),
-        (_LOAD, 0, 0, _NUMBER),
-        (_JEQ, 2, 0, numbers[0]),
-        (_JEQ, 1, 0, numbers[1]),
-        (_RETURN, 0, 0, _ALLOW),
-        (_RETURN, 0, 0, _ERRNO | 0),
+        _line(_LOAD, _ARCHITECTURE),
+        _line(_JEQ, architecture, 1, 0),
+        _line(_RETURN, _KILL),
+        _line(_LOAD, _NUMBER),
+        _line(_JEQ, numbers[0], 2, 0),
+        _line(_JEQ, numbers[1], 1, 0),
+        _line(_RETURN, _ALLOW),
+        _refuse(0),
     ]
-    return b"".join(struct.pack("=HBBI", *line) for line in lines)
+    return b"".join(lines)
 
 
 class _Program(ctypes.Structure):

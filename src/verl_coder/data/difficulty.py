@@ -1,4 +1,4 @@
-"""Measured difficulty: the pass rate of a given model, from an evaluation file."""
+"""Difficulty of a problem: from its dataset's own word, or from the pass rate of a model in an evaluation file."""
 
 import json
 from collections import defaultdict
@@ -12,14 +12,24 @@ import pyarrow.parquet as pq
 from verl_coder.errors import DataError
 from verl_coder.problems import Difficulty
 
-EASY_FROM = 2 / 3
-MEDIUM_FROM = 1 / 3
+_WORDS: dict[str, Difficulty] = {
+    **dict.fromkeys(("introductory", "easy"), "easy"),
+    **dict.fromkeys(("interview", "medium"), "medium"),
+    **dict.fromkeys(("competition", "hard"), "hard"),
+}
+_EASY_FROM = 2 / 3
+_MEDIUM_FROM = 1 / 3
 _RATE_COLUMNS = ("pass_rate", "acc", "passed")
+
+
+def normalise_difficulty(label: str) -> Difficulty:
+    """easy, medium or hard across datasets; `unknown` for any other word."""
+    return _WORDS.get(label.strip().lower(), "unknown")
 
 
 def measured_difficulty(pass_rate: float) -> Difficulty:
     """Thirds of the pass rate."""
-    return "easy" if pass_rate >= EASY_FROM else "medium" if pass_rate >= MEDIUM_FROM else "hard"
+    return "easy" if pass_rate >= _EASY_FROM else "medium" if pass_rate >= _MEDIUM_FROM else "hard"
 
 
 def read_pass_rates(path: Path) -> dict[str, float]:

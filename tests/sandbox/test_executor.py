@@ -4,15 +4,15 @@ import time
 
 import pytest
 
-from verl_coder.sandbox import oom
+from verl_coder.sandbox import executor
 
 
 def test_a_kill_since_the_start_of_a_run_is_seen_and_an_older_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     count = 5
-    monkeypatch.setattr(oom, "_kills", lambda: count)
-    watch = oom.OomWatch()
+    monkeypatch.setattr(executor, "_oom_kills", lambda: count)
+    watch = executor.OomWatch()
     before = time.monotonic()
     assert not watch.killed_since(before)
     count = 6
@@ -21,4 +21,4 @@ def test_a_kill_since_the_start_of_a_run_is_seen_and_an_older_one_is_not(
 
 
 def test_the_counter_of_this_machine_can_be_read() -> None:
-    assert oom.OomWatch().sample() >= 0
+    assert executor.OomWatch().sample() >= 0
