@@ -2,13 +2,18 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from verl_coder.data.dataset import Dataset, LoadOptions
 from verl_coder.errors import DataError, VerlCoderError
-from verl_coder.prompts import Language, Protocol
+from verl_coder.protocols import PROTOCOLS, Language
+
+if TYPE_CHECKING:
+    ProtocolName = str
+else:
+    ProtocolName = Literal[tuple(PROTOCOLS)]  # which typer shows as the choice
 
 
 def run_script(dataset: Dataset) -> None:
@@ -33,7 +38,7 @@ def script_app(dataset: Dataset) -> typer.Typer:
         ] = None,
         variant: Annotated[str, typer.Option(help=f"One of: {variants}.")] = dataset.default_variant,
         language: Annotated[Language, typer.Option(help="Language of the prompt.")] = "en",
-        protocol: Annotated[Protocol, typer.Option(help="How the model may run code.")] = "tool",
+        protocol: Annotated[ProtocolName, typer.Option(help="How the model may run code.")] = "tool",
         visible_tests: Annotated[
             int | None, typer.Option(min=0, help="Show only so many tests in the prompt (MBPP).")
         ] = None,
