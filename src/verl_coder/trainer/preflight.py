@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.preflight.reward import check_reward_file
 from verl_coder.problems import ROW_SCHEMA
 from verl_coder.tools.check import check_tools
 from verl_coder.trainer.checkpoint_files import saved_steps
@@ -164,9 +165,7 @@ def check_parquet(place: str, paths: list[Path]) -> None:
 
 
 def check_reward(section: DictConfig) -> None:
-    """The reward file must load and behave (see verl_coder.rewards)."""
-    from verl_coder.rewards import check_reward_file
-
+    """The reward file must load and behave (see launch/preflight/reward.py)."""
     if not section.path:
         raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
     check_reward_file(section.path, section.name)

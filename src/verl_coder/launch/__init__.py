@@ -1,0 +1,1 @@
+"""Outside Ray: from a recipe to a run that is started, watched and summed up."""
