@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from verl_coder.rewards import grade_answer
+from verl_coder.rewards import grade_answer, scored
 
 
 async def compute_score(
@@ -10,11 +10,4 @@ async def compute_score(
 ) -> dict[str, float]:
     """score = acc."""
     report = await grade_answer(solution_str, ground_truth, stop_early=True)
-    acc = float(report.outcome == "passed")
-    return {
-        "score": acc,
-        "acc": acc,
-        "no_code": float(report.outcome == "no_code"),
-        "timeout": float(report.outcome == "timeout"),
-        "sandbox_unavailable": float(report.outcome == "sandbox_unavailable"),
-    }
+    return scored(report, report.outcome == "passed")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from verl_coder.rewards import grade_answer
+from verl_coder.rewards import grade_answer, scored
 
 
 async def compute_score(
@@ -10,11 +10,4 @@ async def compute_score(
 ) -> dict[str, float]:
     """score = pass rate."""
     report = await grade_answer(solution_str, ground_truth)
-    return {
-        "score": report.pass_rate,
-        "acc": float(report.outcome == "passed"),
-        "pass_rate": report.pass_rate,
-        "no_code": float(report.outcome == "no_code"),
-        "timeout": float(report.outcome == "timeout"),
-        "sandbox_unavailable": float(report.outcome == "sandbox_unavailable"),
-    }
+    return scored(report, report.pass_rate, pass_rate=report.pass_rate)

@@ -7,7 +7,7 @@ program that the sandbox ran with exit status 0. The small terms do not add up t
 from typing import Any
 
 from verl_coder.extraction import extract
-from verl_coder.rewards import grade_answer
+from verl_coder.rewards import grade_answer, scored
 
 FORMAT_WEIGHT = 0.1
 CALL_PYTHON_WEIGHT = 0.1
@@ -19,16 +19,8 @@ async def compute_score(
     """score = acc + FORMAT_WEIGHT * format + CALL_PYTHON_WEIGHT * call_python (0 or 1 each)."""
     found = extract(solution_str)
     report = await grade_answer(solution_str, ground_truth, stop_early=True)
-    acc = float(report.outcome == "passed")
-    form = float(found.fenced and found.code_blocks == 1)
-    call_python = float(((extra_info or {}).get("tool_successes") or 0) > 0)
-    unavailable = float(report.outcome == "sandbox_unavailable")
+    acc = report.outcome == "passed"
+    form = found.fenced and found.code_blocks == 1
+    call_python = ((extra_info or {}).get("tool_successes") or 0) > 0
     score = acc + FORMAT_WEIGHT * form + CALL_PYTHON_WEIGHT * call_python
-    return {
-        "score": 0.0 if unavailable else score,
-        "acc": acc,
-        "format": form,
-        "call_python": call_python,
-        "no_code": float(report.outcome == "no_code"),
-        "sandbox_unavailable": unavailable,
-    }
+    return scored(report, score, format=form, call_python=call_python)

@@ -6,7 +6,7 @@ Set the curve here, or by REWARD_EXPONENT and REWARD_ALL_PASSED in the environme
 import os
 from typing import Any
 
-from verl_coder.rewards import grade_answer
+from verl_coder.rewards import grade_answer, scored
 
 EXPONENT = float(os.environ.get("REWARD_EXPONENT", "2"))
 """Above 1, the last tests are worth more than the first ones; 1 is the pass rate itself."""
@@ -19,12 +19,6 @@ async def compute_score(
 ) -> dict[str, float]:
     """score = (1 - ALL_PASSED) * pass_rate ** EXPONENT + ALL_PASSED * acc, in [0, 1]."""
     report = await grade_answer(solution_str, ground_truth)
-    acc = float(report.outcome == "passed")
-    return {
-        "score": (1 - ALL_PASSED) * report.pass_rate**EXPONENT + ALL_PASSED * acc,
-        "acc": acc,
-        "pass_rate": report.pass_rate,
-        "no_code": float(report.outcome == "no_code"),
-        "timeout": float(report.outcome == "timeout"),
-        "sandbox_unavailable": float(report.outcome == "sandbox_unavailable"),
-    }
+    acc = report.outcome == "passed"
+    score = (1 - ALL_PASSED) * report.pass_rate**EXPONENT + ALL_PASSED * acc
+    return scored(report, score, pass_rate=report.pass_rate)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from verl_coder.extraction import extract
-from verl_coder.rewards import grade_answer
+from verl_coder.rewards import grade_answer, scored
 
 FORMAT_WEIGHT = 0.1
 """Small: form must never pay more than being right."""
@@ -16,12 +16,6 @@ async def compute_score(
     found = extract(solution_str)
     well_formed = bool(found.think_closed and found.thinking and found.fenced and found.code_blocks == 1)
     report = await grade_answer(solution_str, ground_truth, stop_early=True)
-    acc = float(report.outcome == "passed")
-    unavailable = float(report.outcome == "sandbox_unavailable")
-    return {
-        "score": 0.0 if unavailable else (1 - FORMAT_WEIGHT) * acc + FORMAT_WEIGHT * well_formed,
-        "acc": acc,
-        "format": float(well_formed),
-        "no_code": float(report.outcome == "no_code"),
-        "sandbox_unavailable": unavailable,
-    }
+    acc = report.outcome == "passed"
+    score = (1 - FORMAT_WEIGHT) * acc + FORMAT_WEIGHT * well_formed
+    return scored(report, score, format=well_formed)

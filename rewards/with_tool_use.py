@@ -5,7 +5,7 @@
 
 from typing import Any
 
-from verl_coder.rewards import grade_answer
+from verl_coder.rewards import grade_answer, scored
 
 TOOL_WEIGHT = 0.1
 CALLS_THAT_COUNT = 2
@@ -20,12 +20,5 @@ async def compute_score(
     successes = float((extra_info or {}).get("tool_successes") or 0)
     # Times the pass rate: `print(1)` beside a wrong answer is worth nothing.
     tool_use = min(successes, CALLS_THAT_COUNT) / CALLS_THAT_COUNT
-    return {
-        "score": report.pass_rate * (1 + TOOL_WEIGHT * tool_use),
-        "acc": float(report.outcome == "passed"),
-        "pass_rate": report.pass_rate,
-        "tool_use": tool_use,
-        "tool_successes": successes,
-        "no_code": float(report.outcome == "no_code"),
-        "sandbox_unavailable": float(report.outcome == "sandbox_unavailable"),
-    }
+    score = report.pass_rate * (1 + TOOL_WEIGHT * tool_use)
+    return scored(report, score, pass_rate=report.pass_rate, tool_use=tool_use, tool_successes=successes)

@@ -5,17 +5,18 @@ from typing import get_args
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.prompts import AGENT_NAMES, Language, Protocol, build_prompt, system_prompt
+from verl_coder.prompts import build_prompt, system_prompt
+from verl_coder.protocols import PROTOCOLS, Language
 
 
 @pytest.mark.parametrize("language", get_args(Language))
-@pytest.mark.parametrize("protocol", get_args(Protocol))
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_system_prompt_asks_for_thought_and_one_code_block(language, protocol) -> None:
     text = system_prompt(language=language, protocol=protocol)
     assert "<think>" in text and "```python" in text
     assert ("python_interpreter" in text) == (protocol == "tool")
     assert ("</program>" in text) == protocol.startswith("program")
-    assert protocol in AGENT_NAMES
+    assert PROTOCOLS[protocol].agent_name
 
 
 @pytest.mark.parametrize("language", get_args(Language))
@@ -61,6 +62,6 @@ def test_a_program_is_told_where_its_input_comes_from() -> None:
 
 def test_an_unknown_protocol_is_named() -> None:
     with pytest.raises(ConfigError, match=r"'xml'.*program_one_shot"):
-        system_prompt(protocol="xml")  # type: ignore[arg-type]
+        system_prompt(protocol="xml")
     with pytest.raises(ConfigError, match="'fr'"):
         build_prompt("x", style="stdio", language="fr")  # type: ignore[arg-type]

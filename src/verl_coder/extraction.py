@@ -5,8 +5,13 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-_TURN_END = re.compile(r"(?:^|[\n}])[ \t]*</(?:tool_response|tool_call|output|program)>")
-_TURN_OPEN = re.compile(r"(?:^|\n)[ \t]*<(?:tool_call|tool_response|program|output)>")
+from verl_coder.protocols import PROTOCOLS
+
+# A completion does not say which protocol it is in: the tags of each end a turn.
+_SPOKEN = [protocol.tags for protocol in PROTOCOLS.values() if protocol.tags]
+_TAGS = sorted({tag for tags in _SPOKEN for tag in (tags.call, tags.result)}, reverse=True)
+_TURN_END = re.compile(rf"(?:^|[\n}}])[ \t]*(?:{'|'.join(re.escape(tag.close) for tag in _TAGS)})")
+_TURN_OPEN = re.compile(rf"(?:^|\n)[ \t]*(?:{'|'.join(re.escape(tag.open) for tag in _TAGS)})")
 _NEXT_ROLE = re.compile(r"\A(?:\s|<\|im_end\|>|<\|im_start\|>)*(?:user\s+)?(?:assistant\s*\n)?")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3"})
 _OTHER_TAG = "other"

@@ -1,7 +1,8 @@
-"""The <program> protocol: a scripted model, the real interpreter tool and the real sandbox."""
+"""The loop of protocols with tags: a scripted model, the real interpreter tool and the real sandbox."""
 
 import asyncio
 import copy
+import dataclasses
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -11,12 +12,13 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from verl_coder.agent_loops.program_agent import CLOSE, find_program
+from verl_coder.agent_loops.program_agent import find_program
 from verl_coder.extraction import extract_code
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests
 from verl_coder.prompts import build_prompt
+from verl_coder.protocols import PROTOCOLS, Tag, Tags
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.tiny.build import BASE
 
@@ -65,11 +67,12 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
 
 @pytest.fixture
 def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Rollout:
-    """`rollout(script, prelude="", url=..., changes={})`: one trajectory, as verl's worker would run it."""
+    """`rollout(script, protocol="program", prelude="", url=..., changes={})`: one trajectory, as in verl's worker."""
 
     def run(
         script: list[str],
         *,
+        protocol: str = "program",
         prelude: str = "",
         url: str = sandbox_url,
         changes: Mapping[str, int] = MappingProxyType({}),
@@ -80,13 +83,16 @@ def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatc
             OmegaConf.update(config.actor_rollout_ref.rollout, key, value)
         tokenizer = AutoTokenizer.from_pretrained(BASE)
         model = ScriptedModel(tokenizer, script)
-        prompt = build_prompt("Double a number.", style="function", protocol="program", entry_point="double")
-        return asyncio.run(_trajectory(config, tokenizer, model, list(prompt), prelude)), model, tokenizer
+        prompt = build_prompt("Double a number.", style="function", protocol=protocol, entry_point="double")
+        trajectory = _trajectory(config, tokenizer, model, protocol, list(prompt), prelude)
+        return asyncio.run(trajectory), model, tokenizer
 
     return run
 
 
-async def _trajectory(config: Any, tokenizer: Any, model: Any, prompt: list[Any], prelude: str) -> Any:
+async def _trajectory(
+    config: Any, tokenizer: Any, model: Any, protocol: str, prompt: list[Any], prelude: str
+) -> Any:
     import hydra
     from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
     from verl.tools.tool_registry import initialize_tools_from_config
@@ -94,7 +100,7 @@ async def _trajectory(config: Any, tokenizer: Any, model: Any, prompt: list[Any]
     settings = config.actor_rollout_ref.rollout
     [entry] = [e for e in OmegaConf.load(settings.agent.agent_loop_config_path) if e.name == "program_agent"]
     loop = hydra.utils.instantiate(
-        config=entry,
+        config={**entry, "name": PROTOCOLS[protocol].agent_name},
         trainer_config=DictConfigWrap(config=config),
         server_manager=model,
         tokenizer=tokenizer,
@@ -155,7 +161,7 @@ def test_a_program_sees_the_given_helpers(rollout: Rollout) -> None:
 def test_a_program_of_the_last_turn_is_not_run(rollout: Rollout) -> None:
     output, model, tokenizer = rollout([PROGRAM] * 5, changes={"multi_turn.max_assistant_turns": 2})
     assert len(model.prompts) == 2 and output.extra_fields["tool_calls"] == 1
-    assert tokenizer.decode(output.response_ids).endswith(CLOSE)
+    assert tokenizer.decode(output.response_ids).endswith("</program>")
     assert extract_code(tokenizer.decode(output.response_ids)) is None
 
 
@@ -193,6 +199,18 @@ async def test_the_reward_for_the_protocol_counts_programs_that_ran(
     assert scores == [(1, 1, 1), (1, 1, 0), (1, 1, 0)]
 
 
+def test_a_protocol_with_other_tags_needs_no_loop_of_its_own(
+    rollout: Rollout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tags = Tags(call=Tag("<run>", "</run>"), result=Tag("<printed>", "</printed>"))
+    run = dataclasses.replace(PROTOCOLS["program"], name="run", agent_name="run_agent", tags=tags)
+    monkeypatch.setitem(PROTOCOLS, "run", run)
+    output, model, tokenizer = rollout(["<run>print(2 * 21)</run> or 43", ANSWER], protocol="run")
+    assert "between <run> and </run>" in tokenizer.decode(model.prompts[0])
+    text = tokenizer.decode(output.response_ids)
+    assert text == f"<run>print(2 * 21)</run>\n<printed>\n42\n</printed>\n{ANSWER}"
+
+
 @pytest.mark.parametrize(
     ("text", "program"),
     [
@@ -206,4 +224,4 @@ async def test_the_reward_for_the_protocol_counts_programs_that_ran(
     ],
 )
 def test_the_program_of_a_turn(text: str, program: str | None) -> None:
-    assert find_program(text) == program
+    assert find_program(text, Tag("<program>", "</program>")) == program

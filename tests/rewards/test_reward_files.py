@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from verl_coder.rewards import REQUIRED_KEYS, check_reward_file
+from verl_coder.launch.preflight.reward import REQUIRED_KEYS, check_reward_file
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 FOLDER = Path(__file__).parents[2] / "rewards"
@@ -70,7 +70,7 @@ def test_keys_are_constant_and_right_beats_half_beats_wrong(path, sandbox_url, m
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_dead_sandbox_is_reported_and_earns_nothing(path, monkeypatch):
     monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("verl_coder.sandbox.shared_client", lambda urls: _Dead())
+    monkeypatch.setattr("verl_coder.rewards.shared_client", lambda urls: _Dead())
     (result,) = scores(path, [RIGHT], tool_successes=2)
     assert (result["sandbox_unavailable"], result["score"], result["acc"]) == (1.0, 0.0, 0.0)
 

@@ -1,9 +1,10 @@
-"""`program_agent`: the model runs programs that it writes between <program> tags, in the middle of its answer.
+"""`program_agent`: the model runs programs that it writes between two tags, in the middle of its answer.
 
-Generation stops at </program>; the program goes to the `python_interpreter` tool (limits, counts and output as
-in its YAML), and what it printed is appended between <output> tags, masked out of the loss. The model then goes
-on in the same turn of the chat: no role marker, no chat template between the two. The same protocol with other
-words: PAL (https://arxiv.org/abs/2211.10435), ToRA (https://arxiv.org/abs/2309.17452).
+The tags are the protocol's (<program> and <output>, see protocols.py). Generation stops at the closing one; the
+program goes to the `python_interpreter` tool (limits, counts and output as in its YAML), and what it printed is
+appended between the tags of a result, masked out of the loss. The model then goes on in the same turn of the chat:
+no role marker, no chat template between the two. The same with other words: PAL (https://arxiv.org/abs/2211.10435),
+ToRA (https://arxiv.org/abs/2309.17452).
 """
 
 import json
@@ -14,10 +15,8 @@ from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, 
 from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.utils.profiler import simple_timer
 
-from verl_coder.agent_loops.check import INTERPRETER
 from verl_coder.errors import ConfigError
-
-OPEN, CLOSE = "<program>", "</program>"
+from verl_coder.protocols import Tag, agent_tags
 
 
 class ProgramAgentLoop(ToolAgentLoop):
@@ -27,17 +26,25 @@ class ProgramAgentLoop(ToolAgentLoop):
     where the program's output would not fit into the response.
     """
 
-    def __init__(self, *args: Any, tools: ToolListWrap | None = None, **kwargs: Any) -> None:
+    required_tool = "python_interpreter"
+    """The tool that runs the programs."""
+
+    def __init__(self, *args: Any, name: str, tools: ToolListWrap | None = None, **kwargs: Any) -> None:
+        """`name` is that of the line in `config/agent_loops.yaml`: a protocol names it, and has the tags."""
         super().__init__(*args, tools=tools, **kwargs)
-        if INTERPRETER not in self.tools:
-            raise ConfigError(f"program_agent needs a tool named {INTERPRETER} (TOOLS=)")
-        self.tool_parser = ProgramTagParser(self.tokenizer)
+        tags = agent_tags(name)
+        if tags is None:
+            raise ConfigError(f"the protocol of {name} has no tags to run programs between")
+        if self.required_tool not in self.tools:
+            raise ConfigError(f"{name} needs a tool named {self.required_tool} (TOOLS=)")
+        self.tags = tags
+        self.tool_parser = ProgramTagParser(self.tokenizer, tags.call, self.required_tool)
         # The protocol is in the system prompt; a template that renders schemas would ask for function calls.
         self.tool_schemas = None  # type: ignore[assignment]
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
         """One trajectory for the row in `kwargs`."""
-        stop = {"stop": [CLOSE], "include_stop_str_in_output": True}
+        stop = {"stop": [self.tags.call.close], "include_stop_str_in_output": True}
         return await super().run({**sampling_params, **stop}, priority, **kwargs)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
@@ -50,7 +57,7 @@ class ProgramAgentLoop(ToolAgentLoop):
         line_end = "" if tokenizer.decode(agent_data.response_ids).endswith("\n") else "\n"
         # What a program prints must not become a special token, such as the end of the turn.
         output_ids = tokenizer.encode(
-            f"{line_end}<output>\n{response.text}\n</output>\n",
+            f"{line_end}{self.tags.result.open}\n{response.text}\n{self.tags.result.close}\n",
             add_special_tokens=False,
             split_special_tokens=True,
         )
@@ -67,24 +74,29 @@ class ProgramAgentLoop(ToolAgentLoop):
 class ProgramTagParser(ToolParser):
     """The program of a turn, as a call of the interpreter."""
 
+    def __init__(self, tokenizer: Any, call: Tag, tool: str) -> None:
+        super().__init__(tokenizer)
+        self.call = call
+        self.tool = tool
+
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: Any = None
     ) -> tuple[str, list[FunctionCall]]:
         """(text of the turn, the call or nothing)."""
         text = self.tokenizer.decode(responses_ids)
-        program = find_program(text)
+        program = find_program(text, self.call)
         if program is None:
             return text, []
-        return text, [FunctionCall(name=INTERPRETER, arguments=json.dumps({"code": program}))]
+        return text, [FunctionCall(name=self.tool, arguments=json.dumps({"code": program}))]
 
 
-def find_program(text: str) -> str | None:
-    """What stands between the first </program> and the <program> before it; None where either is missing.
+def find_program(text: str, call: Tag) -> str | None:
+    """What stands between the first closing tag and the opening one before it; None where either is missing.
 
     A Markdown fence right inside the tags is taken off: models put one there by habit.
     """
-    before, closed, _ = text.partition(CLOSE)
-    _, opened, program = before.rpartition(OPEN)
+    before, closed, _ = text.partition(call.close)
+    _, opened, program = before.rpartition(call.open)
     if not (closed and opened):
         return None
     lines = program.strip("\n").rstrip().split("\n")

@@ -14,7 +14,8 @@ from verl_coder.data.difficulty import normalise_difficulty
 from verl_coder.errors import DataError
 from verl_coder.paths import repository_root
 from verl_coder.problems import Problem, TestSuite
-from verl_coder.prompts import AGENT_NAMES, Language, Protocol, build_prompt
+from verl_coder.prompts import build_prompt
+from verl_coder.protocols import Language, find_protocol
 
 RawRecord = Mapping[str, Any]
 Main = Callable[..., None]
@@ -50,7 +51,7 @@ class LoadOptions:
 
     variant: str
     language: Language = "en"
-    protocol: Protocol = "tool"
+    protocol: str = "tool"
     visible_tests: int | None = None
     """Number of tests shown in the prompt, of datasets whose tests may be shown; None = as the paper does."""
 
@@ -98,7 +99,7 @@ class Draft:
                 entry_point=self.entry_point,
                 starter_code=self.starter_code,
                 reference_solution=reference,
-                agent_name=AGENT_NAMES[options.protocol],
+                agent_name=find_protocol(options.protocol).agent_name,
                 tool_prelude=self.tool_prelude,
             )
             for reference in self.references or ("",)

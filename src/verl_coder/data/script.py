@@ -4,13 +4,18 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from verl_coder.data.dataset import Dataset, LoadOptions, Main
 from verl_coder.errors import DataError, VerlCoderError
-from verl_coder.prompts import Language, Protocol
+from verl_coder.protocols import PROTOCOLS, Language
+
+if TYPE_CHECKING:
+    ProtocolName = str
+else:
+    ProtocolName = Literal[tuple(PROTOCOLS)]  # which typer shows as the choice
 
 
 def run_script(script: Dataset | Main) -> None:
@@ -77,7 +82,7 @@ def _prepare(
     source: _Source = None,
     variant: Annotated[str, typer.Option(help="Variant of the dataset.")],
     language: Annotated[Language, typer.Option(help="Language of the prompt.")] = "en",
-    protocol: Annotated[Protocol, typer.Option(help="How the model may run code.")] = "tool",
+    protocol: Annotated[ProtocolName, typer.Option(help="How the model may run code.")] = "tool",
     visible_tests: _VisibleTests = None,
     difficulty: Annotated[str | None, typer.Option(help="Keep only this difficulty.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from verl_coder.extraction import extract_code
+from verl_coder.protocols import PROTOCOLS
 
 
 def unavailable_rows(extra_fields: Sequence[Mapping[str, Any]]) -> np.ndarray:
@@ -60,14 +61,8 @@ def last_turn(response_ids: torch.Tensor, response_mask: torch.Tensor) -> torch.
     return response_ids[first : ones[-1] + 1]
 
 
-_CALLS = (("<tool_call>", "</tool_call>"), ("<program>", "</program>"))
-"""How a call stands in a turn: tool_agent's hermes form, and program_agent's."""
-
-
 def is_void_turn(text: str) -> bool:
     """An assistant's last turn with neither a whole tool call nor code (SimpleTIR, arXiv 2509.02479)."""
-    for opening, closing in _CALLS:
-        opened = text.rfind(opening)
-        if opened >= 0 and closing in text[opened:]:
-            return False
+    if any(protocol.has_call(text) for protocol in PROTOCOLS.values()):
+        return False
     return extract_code(text) is None

@@ -8,17 +8,18 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
-from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan
+from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
+from verl_coder.launch.preflight.reward import check_reward_file
+from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import ROW_SCHEMA
 from verl_coder.run.checkpoint_files import saved_steps
 from verl_coder.run.run_dir import RunDir
-from verl_coder.tools.check import check_tools
 
 BYTES_PER_PARAMETER_ON_DISK = 16
 """fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
@@ -33,7 +34,10 @@ def check_run(plan: Plan, *, data_is_there: bool = True) -> None:
     check_lora(config)
     if data_is_there:
         check_data(config)
-    check_reward(config.reward.custom_reward_function)
+    reward = config.reward.custom_reward_function
+    if not reward.path:
+        raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
+    check_reward_file(reward.path, reward.name)
     rollout = config.actor_rollout_ref.rollout
     check_tools(rollout.multi_turn.tool_config_path)
     files = [*file_list(config.data.train_files), *file_list(config.data.val_files)] if data_is_there else []
@@ -148,15 +152,6 @@ def check_parquet(place: str, paths: list[Path]) -> None:
                 f"{place}: {path} lacks the column {missing[0]!r}; it has {', '.join(columns.names)} "
                 "(make it with `verl-coder data prepare` or data_prep/)"
             )
-
-
-def check_reward(section: DictConfig) -> None:
-    """The reward file must load and behave (see verl_coder.rewards)."""
-    from verl_coder.rewards import check_reward_file
-
-    if not section.path:
-        raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
-    check_reward_file(section.path, section.name)
 
 
 def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from verl_coder.agent_loops.check import check_agent_loops
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.paths import repository_root
-from verl_coder.prompts import AGENT_NAMES
+from verl_coder.protocols import PROTOCOLS
 
 LOOPS = str(repository_root() / "config" / "agent_loops.yaml")
 TOOLS = str(repository_root() / "tool_config" / "python_interpreter.yaml")
@@ -22,7 +22,8 @@ def rows(folder: Path, *names: str) -> Path:
 
 
 def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
-    check_agent_loops(LOOPS, TOOLS, [rows(tmp_path, *AGENT_NAMES.values())])
+    names = [protocol.agent_name for protocol in PROTOCOLS.values()]
+    check_agent_loops(LOOPS, TOOLS, [rows(tmp_path, *names)])
 
 
 def test_an_unknown_agent_loop_is_named_with_those_there_are(tmp_path: Path) -> None:
@@ -45,6 +46,10 @@ def test_program_rows_need_the_interpreter_among_the_tools(tmp_path: Path) -> No
     [
         ("- name: mine\n  _target_: no.such.Loop\n", "no class no.such.Loop for 'mine'"),
         ("- name: mine\n", "lacks '_target_'"),
+        (
+            "- name: mine\n  _target_: verl_coder.agent_loops.program_agent.ProgramAgentLoop\n",
+            "no protocol has the agent loop 'mine'",
+        ),
         ("- name: [", "agent_loop_config_path: "),
         ("3", "give a list"),
     ],

@@ -10,20 +10,19 @@ import yaml
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
+from verl_coder.protocols import agent_tags
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
 """What verl registers itself."""
 
-INTERPRETER = "python_interpreter"
-"""The tool that `program_agent` runs programs with."""
-
 
 def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path]) -> None:
-    """ConfigError or DataError of one line: a loop that does not load, or a row that names none there is.
+    """ConfigError or DataError of one line: a loop that does not load or has no protocol, a row that names none.
 
     `loops` is `rollout.agent.agent_loop_config_path`, `tools` the YAML of the tools, `files` the Parquet files.
     """
-    known = OWN | (_load(Path(loops)) if loops else set())
+    own = _load(Path(loops)) if loops else {}
+    known = OWN | own.keys()
     for path in files:
         for name in _names(path):
             if name not in known:
@@ -31,15 +30,16 @@ def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path
                     f"{path}: a row names the agent loop {name!r}; there are {', '.join(sorted(known))} "
                     "(actor_rollout_ref.rollout.agent.agent_loop_config_path names a YAML with more)"
                 )
-            if name == "program_agent" and INTERPRETER not in _tool_names(tools):
+            needed = getattr(own.get(name), "required_tool", None)
+            if needed and needed not in _tool_names(tools):
                 raise ConfigError(
-                    f"{path} has rows of program_agent, which runs programs with the tool {INTERPRETER}, and "
+                    f"{path} has rows of {name}, which runs programs with the tool {needed}, and "
                     f"TOOLS: {tools or 'nothing'} has none"
                 )
 
 
-def _load(path: Path) -> set[str]:
-    """The names in a YAML list of {name, _target_}; every class must be importable."""
+def _load(path: Path) -> dict[str, Any]:
+    """The classes of a YAML list of {name, _target_}, by name; every name must be a protocol's agent loop."""
     try:
         entries = [(str(entry["name"]), str(entry["_target_"])) for entry in yaml.safe_load(path.read_text())]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
@@ -47,12 +47,17 @@ def _load(path: Path) -> set[str]:
         raise ConfigError(
             f"agent_loop_config_path: {path}: {reason}; give a list of name, _target_"
         ) from error
+    classes = {}
     for name, target in entries:
         try:
-            load_class(target)
+            classes[name] = load_class(target)
         except ConfigError as error:
             raise ConfigError(f"agent_loop_config_path: {path}: no class {target} for {name!r}") from error
-    return {name for name, _ in entries}
+        try:
+            agent_tags(name)
+        except ConfigError as error:
+            raise ConfigError(f"agent_loop_config_path: {path}: {error}") from error
+    return classes
 
 
 def _names(path: Path) -> set[str]:

@@ -4,8 +4,9 @@
 
 import pytest
 
+from verl_coder import rewards
 from verl_coder.errors import ConfigError
-from verl_coder.rewards import check_reward_file
+from verl_coder.launch.preflight.reward import check_reward_file
 
 HEAD = "async def compute_score(data_source, solution_str, ground_truth, extra_info, **kwargs):\n"
 GOOD = '    return {"score": 1.0, "acc": 1.0, "sandbox_unavailable": 0.0}\n'
@@ -75,3 +76,20 @@ def test_a_good_file_passes_sync_or_async_under_any_name(head, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text((head + GOOD).replace("compute_score", "my_score"))
     check_reward_file(path, "my_score")
+
+
+def test_the_file_may_name_the_grader_by_its_module(tmp_path):
+    path = tmp_path / "mine.py"
+    body = '    acc = float(report.outcome == "passed")\n    return {"score": acc, "acc": acc, "sandbox_unavailable": 0.0}\n'
+    call = "    report = await rewards.grade_answer(solution_str, ground_truth)\n"
+    path.write_text("from verl_coder import rewards\n" + HEAD + call + body)
+    check_reward_file(path)
+
+
+def test_a_run_after_the_check_asks_the_real_grader(tmp_path):
+    before = rewards.grade_answer
+    for what in ("raises", "no acc"):
+        (tmp_path / "mine.py").write_text(BAD[what][0])
+        with pytest.raises(ConfigError):
+            check_reward_file(tmp_path / "mine.py")
+        assert rewards.grade_answer is before

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.paths import repository_root
-from verl_coder.tools.check import check_tools
 
 TOOL_FILES = sorted((repository_root() / "tool_config").glob("*.yaml"))
 INTERPRETER = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()

@@ -1,0 +1,186 @@
+"""The check of a reward file before a run: its source, then its function, called with a canned report for a verdict."""
+
+import ast
+import asyncio
+import importlib.util
+import inspect
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from unittest.mock import patch
+
+from verl_coder import rewards
+from verl_coder.errors import ConfigError
+from verl_coder.grading.report import Outcome, TestReport, TestResult, TestStatus
+
+ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
+"""What verl passes, by keyword."""
+REQUIRED_KEYS = ("score", "acc", "sandbox_unavailable")
+
+_CHECK_TIMEOUT_S = 30.0
+
+
+@dataclass
+class _CannedGrader:
+    """Stands in for `verl_coder.rewards.grade_answer` while a file is checked: no sandbox is there yet."""
+
+    report: TestReport | None = None
+
+    async def grade_answer(
+        self, solution_str: str, ground_truth: str | Mapping[str, Any], *, stop_early: bool = False
+    ) -> TestReport:
+        assert self.report is not None, "graded while the file is loaded"
+        return self.report
+
+
+def check_reward_file(path: str | Path, name: str = "compute_score") -> None:
+    """Refuse a reward file that verl could not use: ConfigError of one line with the file and the line.
+
+    First what can be read in the source, then the function is called, without a sandbox, on an empty, a
+    wrong, a passing and an ungraded completion: every call must return the same keys.
+    """
+    path = Path(path).absolute()
+    line = _check_source(path, name)
+    grader = _CannedGrader()
+    # While the file is loaded, too: it takes the function by its name.
+    with patch.object(rewards, "grade_answer", grader.grade_answer):
+        function = _load(path, name)
+        _check_calls(function, path, line, grader)
+
+
+def _load(path: Path, name: str) -> Callable[..., Any]:
+    try:
+        spec = importlib.util.spec_from_file_location(f"_checked_reward_{path.stem}", path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        function: Callable[..., Any] = getattr(module, name)
+    except Exception as error:
+        raise ConfigError(f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}") from error
+    return function
+
+
+def _check_source(path: Path, name: str) -> int:
+    """What can be read without running the file; returns the line of the function."""
+    try:
+        tree = ast.parse(path.read_text(), filename=str(path))
+    except OSError as error:
+        raise ConfigError(f"{path}: no such reward file ({error.strerror})") from error
+    except SyntaxError as error:
+        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}:1: not Python source ({error})") from error
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
+            given = {arg.arg for arg in [*node.args.args, *node.args.kwonlyargs]}
+            missing = [argument for argument in ARGUMENTS if argument not in given]
+            if missing and node.args.kwarg is None:
+                raise ConfigError(
+                    f"{path}:{node.lineno}: {name} lacks the argument {missing[0]!r}; "
+                    f"its signature is {name}({', '.join(ARGUMENTS)}, **kwargs)"
+                )
+            return node.lineno
+    last = len(path.read_text().splitlines()) or 1
+    raise ConfigError(f"{path}:{last}: the file defines no function {name!r}")
+
+
+def _check_calls(function: Callable[..., Any], path: Path, line: int, grader: _CannedGrader) -> None:
+    first: tuple[str, set[str]] | None = None
+    for what, completion, report in _trial_completions():
+        grader.report = report
+        result, returned_at = _call(function, path, completion)
+        place = f"{path}:{returned_at or line}"
+        if not isinstance(result, Mapping):
+            if isinstance(result, (int, float)):
+                raise ConfigError(
+                    f"{place}: it returns a bare number; return a dict with {', '.join(REQUIRED_KEYS)}"
+                )
+            raise ConfigError(f"{place}: it returns a {type(result).__name__} for {what}, not a dict")
+        keys = set(result)
+        missing = [key for key in REQUIRED_KEYS if key not in keys]
+        if missing:
+            raise ConfigError(f"{place}: the dict for {what} lacks the key {missing[0]!r}")
+        if not isinstance(result["score"], (int, float)):
+            raise ConfigError(f"{place}: score is {result['score']!r} for {what}; it must be a number")
+        if first is None:
+            first = (what, keys)
+        elif keys != first[1]:
+            odd = sorted(map(str, keys ^ first[1]))[0]
+            has, lacks = (what, first[0]) if odd in keys else (first[0], what)
+            raise ConfigError(
+                f"{place}: the keys change: {odd!r} is returned for {has} and not for {lacks} "
+                "(verl takes the key set of the first sample)"
+            )
+
+
+_TRIAL_SUITE = {"style": "function", "entry_point": "add", "tests": [{"args": [1, 2], "expected": 3}]}
+
+
+def _trial_completions() -> Iterator[tuple[str, str, TestReport]]:
+    """(what it is, the completion, the report on it)."""
+
+    def report(outcome: Outcome, passed: int, status: TestStatus) -> TestReport:
+        tests = (TestResult(index=0, status=status),)
+        return TestReport(outcome=outcome, passed=passed, total=1, tests=tests, strength="pair")
+
+    right = "<think>Add.</think>\n```python\ndef add(a, b):\n    return a + b\n```"
+    call = '<tool_call>\n{"name": "python_interpreter", "arguments": {"code": "print(1)"}}\n</tool_call>\n'
+    yield "an empty completion", "", report("no_code", 0, "not_run")
+    yield "a wrong completion", right.replace("+", "-"), report("failed", 0, "failed")
+    yield "a passing completion", right, report("passed", 1, "passed")
+    yield "a passing completion with a tool call", call + right, report("passed", 1, "passed")
+    yield "a time-out", right, report("timeout", 0, "timeout")
+    yield "a dead sandbox", right, report("sandbox_unavailable", 0, "not_run")
+
+
+def _call(function: Callable[..., Any], path: Path, completion: str) -> tuple[Any, int | None]:
+    """(result, line it returned from), called as verl does, in a thread with an event loop of its own."""
+    arguments = {
+        "data_source": "sample",
+        "solution_str": completion,
+        "ground_truth": json.dumps(_TRIAL_SUITE),
+        "extra_info": {"num_turns": 2, "tool_calls": 1, "tool_successes": 1, "rollout_reward_scores": {}},
+    }
+    outcome: dict[str, Any] = {}
+
+    def on_event(frame: FrameType, event: str, _: Any) -> None:
+        if event == "return" and frame.f_code is function.__code__:
+            outcome["line"] = frame.f_lineno
+
+    def run() -> None:
+        sys.setprofile(on_event)
+        try:
+            result = function(**arguments)
+            outcome["result"] = asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+        except Exception as error:
+            outcome["error"] = error
+        finally:
+            sys.setprofile(None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(_CHECK_TIMEOUT_S)
+    if thread.is_alive():
+        raise ConfigError(f"{path}: no score within {_CHECK_TIMEOUT_S:g} s")
+    if error := outcome.get("error"):
+        raise ConfigError(f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}") from error
+    return outcome["result"], outcome.get("line")
+
+
+async def _awaited(value: Any) -> Any:
+    return await value
+
+
+def _error_line(error: BaseException, path: Path) -> int:
+    """The last line of `path` in the traceback; 1 where it is not there."""
+    line, trace = 1, error.__traceback__
+    while trace is not None:
+        if Path(trace.tb_frame.f_code.co_filename) == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
