@@ -34,7 +34,7 @@ from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.data.dataset import Draft, LoadOptions
 from verl_coder.extraction import extract_code
 from verl_coder.problems import StdioCase, StdioTests
-from verl_coder.trainer.masking import is_void_turn
+from verl_coder.trainer.sample_masks import is_void_turn
 
 root, turn, turns, answer = sys.argv[1:]
 draft = Draft(problem_id="1", statement="Double.", tests=(StdioTests(tests=(StdioCase(input="1", output="2"),)),))

@@ -1,16 +1,30 @@
 """The `python_interpreter` tool: runs a program in the sandbox and shows what it printed."""
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from verl.tools.base_tool import BaseTool
 from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
 
-from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import RunRequest, shared_client
+from verl_coder.sections import Positive, PositiveCount, Section, read_section
 from verl_coder.tools.output import format_output
 
-_KNOWN_KEYS = {"type", "sandbox_url", "timeout_s", "memory_mb", "traceback_lines", "max_output_chars"}
+
+class InterpreterSettings(Section):
+    """`config` of the tool's YAML."""
+
+    type: Literal["native"] = "native"
+    """verl's kind of tool."""
+    sandbox_url: str | None = None
+    """null takes the sandbox that the run started (or SANDBOX_URL)."""
+    timeout_s: Positive = 10.0
+    memory_mb: PositiveCount = 1024
+    traceback_lines: PositiveCount = 10
+    """Of a program that fails, the last lines of its stderr that the model reads."""
+    max_output_chars: PositiveCount = 4096
+    """Longer output keeps its head and its tail."""
 
 
 class PythonInterpreter(BaseTool):
@@ -21,23 +35,14 @@ class PythonInterpreter(BaseTool):
     """
 
     def __init__(self, config: dict[str, Any], tool_schema: OpenAIFunctionToolSchema) -> None:
-        unknown = set(config) - _KNOWN_KEYS
-        if unknown:
-            raise ConfigError(
-                f"python_interpreter: unknown config key {sorted(unknown)[0]!r}; "
-                f"the keys are {', '.join(sorted(_KNOWN_KEYS))}"
-            )
+        self.settings = read_section(InterpreterSettings, config, "config")
         super().__init__(config, tool_schema)
-        self.sandbox_url = config.get("sandbox_url") or os.environ.get("SANDBOX_URL", "")
-        self.timeout_s = float(config.get("timeout_s", 10))
-        self.memory_mb = int(config.get("memory_mb", 1024))
-        self.traceback_lines = int(config.get("traceback_lines", 10))
-        self.max_output_chars = int(config.get("max_output_chars", 4096))
+        self.sandbox_url = self.settings.sandbox_url or os.environ.get("SANDBOX_URL", "")
 
     async def execute(
         self, instance_id: str, parameters: dict[str, Any], **kwargs: Any
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
-        """Run `parameters["code"]`; a sandbox that does not answer marks the trajectory, see trainer/masking."""
+        """Run `parameters["code"]`; a sandbox that does not answer marks the trajectory (trainer/sample_masks.py)."""
         agent_data = kwargs["agent_data"]
         counts = agent_data.extra_fields
         counts["tool_calls"] = counts.get("tool_calls", 0) + 1
@@ -48,7 +53,9 @@ class PythonInterpreter(BaseTool):
         if prelude:
             # One line, so that the line numbers of the model's own code shift by one only.
             code = f"exec(compile({prelude!r}, '<given>', 'exec'))\n{code}"
-        request = RunRequest(code=code, run_timeout=self.timeout_s, memory_limit_MB=self.memory_mb)
+        request = RunRequest(
+            code=code, run_timeout=self.settings.timeout_s, memory_limit_MB=self.settings.memory_mb
+        )
         try:
             response = await shared_client(self.sandbox_url).run_code(request)
         except SandboxUnavailableError:
@@ -60,8 +67,8 @@ class PythonInterpreter(BaseTool):
             counts["tool_successes"] = counts.get("tool_successes", 0) + 1
         text = format_output(
             result,
-            timeout_s=self.timeout_s,
-            traceback_lines=self.traceback_lines,
-            max_chars=self.max_output_chars,
+            timeout_s=self.settings.timeout_s,
+            traceback_lines=self.settings.traceback_lines,
+            max_chars=self.settings.max_output_chars,
         )
         return ToolResponse(text=text), 0.0, {}

@@ -21,12 +21,19 @@ def test_every_tool_file_makes_its_tools_and_begins_with_its_command(path: Path)
     [
         ("tools:", "tool:", "lacks 'tools'"),
         ("PythonInterpreter", "PythonInterpretter", "no class .*PythonInterpretter"),
-        ("timeout_s:", "timeoutt_s:", "unknown config key 'timeoutt_s'; the keys are"),
+        ("timeout_s:", "timeoutt_s:", "config.timeoutt_s: no such setting; did you mean timeout_s"),
         ("    config:", "    konfig:", "unknown key 'konfig' in a tool; its keys are class_name, config"),
         ("description: Run", "descripton: Run", "unknown key 'descripton' in tool_schema.function"),
         ("type: native", "type: mcp", "config.type='mcp': verl has 'native' only"),
         ("type: object", "kind: object", r"tool_schema.function.parameters.type: Field required"),
-        ("timeout_s: ", "timeout_s: soon # ", "refuses its config: could not convert string to float"),
+        ("timeout_s: ", "timeout_s: -3 # ", "config.timeout_s=-3: use a number above 0"),
+        ("timeout_s: ", "timeout_s: .nan # ", "config.timeout_s=nan: use a number above 0"),
+        (
+            "traceback_lines: ",
+            "traceback_lines: 0 # ",
+            "config.traceback_lines=0: use a whole number of 1 or",
+        ),
+        ("timeout_s: ", "timeout_s: soon # ", "config.timeout_s=soon: use a number above 0"),
     ],
 )
 def test_what_is_wrong_in_a_tool_file_is_named(right: str, wrong: str, message: str, tmp_path: Path) -> None:

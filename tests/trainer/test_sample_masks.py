@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from verl_coder.trainer.masking import (
+from verl_coder.trainer.sample_masks import (
     is_overlong,
     is_void_turn,
     last_turn,
