@@ -1,4 +1,4 @@
-"""Samples that are not trained on: without a verdict, cut off, or with a void last turn; masked before the advantages."""
+"""Samples that are not trained on: those without a verdict, cut off ones, and ones whose last turn is void."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
