@@ -26,7 +26,6 @@ def _number(value: Any) -> float:
 
 NUMERIC = BeforeValidator(_number)
 """Beside the bounds of a float: `Annotated[float, Field(ge=0), NUMERIC]`."""
-Number = Annotated[float, NUMERIC]
 Share = Annotated[float, Field(ge=0, le=1), NUMERIC]
 Positive = Annotated[float, Field(gt=0), NUMERIC]
 NotNegative = Annotated[float, Field(ge=0), NUMERIC]

@@ -16,7 +16,7 @@ class RunProgress:
     """Follows `phase.json` and `metrics.jsonl`; call `poll` now and then."""
 
     def __init__(self, run_dir: RunDir, console: Console, total_steps: int) -> None:
-        self._run_dir, self._console = run_dir, console
+        self._run_dir = run_dir
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,111 +13,51 @@ from verl_coder.run.backup import StepBackup
 from verl_coder.run.checkpoint_files import TRACKER, is_whole, step_folder
 
 
-@dataclass(frozen=True)
 class RunDir:
     """`outputs/<run>/`."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
         """The resolved configuration of the last start."""
-        return self.path / "config.yaml"
-
-    @property
-    def metrics(self) -> Path:
+        self.metrics = path / "metrics.jsonl"
         """One JSON object per line: {"step", "data": {metric: value}}."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def log(self) -> Path:
+        self.log = path / "train.log"
         """All that verl, Ray and vLLM print."""
-        return self.path / "train.log"
-
-    @property
-    def phase(self) -> Path:
+        self.phase = path / "phase.json"
         """What the trainer is doing now, as JSON: {"phase", "step", "total"}."""
-        return self.path / "phase.json"
-
-    @property
-    def shape(self) -> Path:
+        self.shape = path / "shape.json"
         """What must stay the same for a checkpoint to fit, as JSON."""
-        return self.path / "shape.json"
-
-    @property
-    def checkpoints(self) -> Path:
+        self.checkpoints = path / "checkpoints"
         """verl's checkpoints: global_step_N/ and latest_checkpointed_iteration.txt."""
-        return self.path / "checkpoints"
-
-    @property
-    def summary(self) -> Path:
+        self.summary = path / "summary.json"
         """Written when the run has finished."""
-        return self.path / "summary.json"
-
-    @property
-    def curve(self) -> Path:
+        self.curve = path / "curve.png"
         """Picture of reward, held-out pass rate and tool calls against steps."""
-        return self.path / "curve.png"
-
-    @property
-    def timing(self) -> Path:
+        self.timing = path / "timing.json"
         """Seconds per phase that are not in the metrics, summed over starts, as JSON."""
-        return self.path / "timing.json"
-
-    @property
-    def wall(self) -> Path:
+        self.wall = path / "wall.json"
         """Wall time and peak memory, over all starts (launch.wall_clock)."""
-        return self.path / "wall.json"
-
-    @property
-    def shared_memory(self) -> Path:
-        """Names of the shared memory that the run's processes use (launch.shared_memory)."""
-        return self.path / ".shared_memory"
-
-    @property
-    def backup(self) -> StepBackup:
+        self.shared_memory = path / ".shared_memory"
+        """Names of the shared memory that the run's processes use (launch.leftovers)."""
+        self.backup = StepBackup(path / "wandb_backup")
         """Metrics once more, a file per step: what the W&B uploader sends."""
-        return StepBackup(self.path / "wandb_backup")
-
-    @property
-    def sync_state(self) -> Path:
+        self.sync_state = path / "wandb_sync_state.json"
         """Which W&B run this is, and how far the server has it (run.sync_state)."""
-        return self.path / "wandb_sync_state.json"
-
-    @property
-    def tensorboard(self) -> Path:
+        self.tensorboard = path / "tensorboard"
         """TensorBoard's event files."""
-        return self.path / "tensorboard"
-
-    @property
-    def notices(self) -> Path:
+        self.notices = path / "warnings.jsonl"
         """Warnings, one JSON object per line."""
-        return self.path / "warnings.jsonl"
-
-    @property
-    def lock(self) -> Path:
+        self.lock = path / ".lock"
         """Locked (flock) while a run is writing to the folder."""
-        return self.path / ".lock"
-
-    @property
-    def stop_request(self) -> Path:
+        self.stop_request = path / "stop_request"
         """Asks the trainer to save a checkpoint and end (trainer.stopping)."""
-        return self.path / "stop_request"
-
-    @property
-    def stopped(self) -> Path:
+        self.stopped = path / "stopped.json"
         """Written by a trainer that ended on request, as JSON: {"step"}."""
-        return self.path / "stopped.json"
-
-    @property
-    def best(self) -> Path:
+        self.best = self.checkpoints / "best.json"
         """The checkpoint with the best held-out pass rate, as JSON: {"step", "pass_rate"}."""
-        return self.checkpoints / "best.json"
-
-    @property
-    def samples(self) -> Path:
+        self.samples = path / "eval_samples"
         """Tables of samples, one JSON-lines file per evaluation."""
-        return self.path / "eval_samples"
 
     def checkpoint_step(self) -> int:
         """Step of the last whole checkpoint; 0 where there is none."""
