@@ -16,8 +16,8 @@ ENTRY = """
         ToolProtocol(
             name="run",
             agent_name="run_agent",
-            tags=Tags(call=Tag("<run>", "</run>"), result=Tag("<printed>", "</printed>")),
-            instructions={"en": "Programs stand between {call.open} and {call.close}, then {result.open} comes."},
+            tags=Tags("<run>", "</run>", "<printed>", "</printed>"),
+            instructions={"en": "Programs stand between {call} and {end_call}, then {result} comes."},
         ),
 """
 LINE = "- {name: run_agent, _target_: verl_coder.agent_loops.program_agent.ProgramAgentLoop}\n"
@@ -29,9 +29,11 @@ ANSWER = "```python\ndef right():\n    return 2\n```"
 ASK = """
 import json, sys
 from pathlib import Path
+from typing import get_args
 import pyarrow as pa, pyarrow.parquet as pq
 from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.data.dataset import Draft, LoadOptions
+from verl_coder.data.script import ProtocolName
 from verl_coder.extraction import extract_code
 from verl_coder.problems import StdioCase, StdioTests
 from verl_coder.trainer.sample_masks import is_void_turn
@@ -45,7 +47,7 @@ pq.write_table(pa.table({"agent_name": [problem.agent_name]}), rows)
 tools = str(Path(root, "tool_config/python_interpreter.yaml"))
 check_agent_loops(str(Path(root, "config/agent_loops.yaml")), tools, [rows])
 json.dump({
-    "prompt": problem.prompt[0]["content"], "agent": problem.agent_name,
+    "prompt": problem.prompt[0]["content"], "agent": problem.agent_name, "choices": get_args(ProtocolName),
     "code": [extract_code(turn), extract_code(turns), extract_code(turns + answer)],
     "void": [is_void_turn(turn), is_void_turn(turn.partition("</run>")[0])],
 }, sys.stdout)
@@ -84,6 +86,10 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_the_prompt_of_an_added_protocol_names_its_tags(added: dict[str, Any]) -> None:
     assert "between <run> and </run>, then <printed> comes." in added["prompt"]
+
+
+def test_data_prepare_offers_it(added: dict[str, Any]) -> None:
+    assert added["choices"] == ["none", "run", "tool", "program", "program_one_shot"]
 
 
 def test_the_preflight_check_takes_its_rows(added: dict[str, Any]) -> None:

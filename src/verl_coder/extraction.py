@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from verl_coder.protocols import PROTOCOLS
 
 # A completion does not say which protocol it is in: the tags of each end a turn.
-_SPOKEN = [protocol.tags for protocol in PROTOCOLS.values() if protocol.tags]
-_TAGS = sorted({tag for tags in _SPOKEN for tag in (tags.call, tags.result)}, reverse=True)
-_TURN_END = re.compile(rf"(?:^|[\n}}])[ \t]*(?:{'|'.join(re.escape(tag.close) for tag in _TAGS)})")
-_TURN_OPEN = re.compile(rf"(?:^|\n)[ \t]*(?:{'|'.join(re.escape(tag.open) for tag in _TAGS)})")
+_TAGS = {protocol.tags for protocol in PROTOCOLS.values() if protocol.tags}
+_OPENING = "|".join(re.escape(tag) for tags in _TAGS for tag in (tags.call, tags.result))
+_CLOSING = "|".join(re.escape(tag) for tags in _TAGS for tag in (tags.end_call, tags.end_result))
+_TURN_END = re.compile(rf"(?:^|[\n}}])[ \t]*(?:{_CLOSING})")
+_TURN_OPEN = re.compile(rf"(?:^|\n)[ \t]*(?:{_OPENING})")
 _NEXT_ROLE = re.compile(r"\A(?:\s|<\|im_end\|>|<\|im_start\|>)*(?:user\s+)?(?:assistant\s*\n)?")
 _PYTHON_TAGS = frozenset({"python", "py", "python3", "py3"})
 _OTHER_TAG = "other"

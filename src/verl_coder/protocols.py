@@ -13,29 +13,13 @@ from verl_coder.errors import ConfigError
 Language = Literal["en", "zh"]
 
 
-class Tag(NamedTuple):
-    """The marks around one piece of a turn, as they stand in decoded text."""
+class Tags(NamedTuple):
+    """How a turn stands in decoded text: around what the model asks to run, and around what comes back."""
 
-    open: str
-    close: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tags:
-    """How a turn stands in a completion: what the model asks to run, and what comes back."""
-
-    call: Tag
-    result: Tag
-
-
-@dataclass(frozen=True, kw_only=True)
-class WorkedExample:
-    """The words around the one example, a program that counts vowels: see `ToolProtocol.prompt`."""
-
-    heading: str
-    """Says that an example follows, and states its problem."""
-    thoughts: tuple[str, str]
-    """Before the wrong program, and before the right one."""
+    call: str
+    end_call: str
+    result: str
+    end_result: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +33,9 @@ class ToolProtocol:
     tags: Tags | None = None
     """None where the model has one turn. Protocols of one agent loop have the same tags."""
     instructions: Mapping[Language, str] = field(default_factory=dict)
-    """Added to the system prompt; `{call.open}`, `{call.close}`, `{result.open}`, `{result.close}` are its tags."""
-    example: Mapping[Language, WorkedExample] = field(default_factory=dict)
+    """Added to the system prompt; `{call}`, `{end_call}`, `{result}` and `{end_result}` are its tags."""
+    example: Mapping[Language, tuple[str, str, str]] = field(default_factory=dict)
+    """Words of the worked example: its problem, the thought before the wrong program, and before the right one."""
 
     def prompt(self, language: Language) -> list[str]:
         """Paragraphs for the system prompt; ConfigError where the protocol has none in `language`."""
@@ -58,52 +43,48 @@ class ToolProtocol:
             return []
         if language not in self.instructions:
             raise ConfigError(f"protocol {self.name!r} has no instructions in language {language!r}")
-        marks = {"call": self.tags.call, "result": self.tags.result} if self.tags else {}
-        paragraphs = [self.instructions[language].format(**marks)]
+        paragraphs = [self.instructions[language].format(**self.tags._asdict() if self.tags else {})]
         if self.tags and language in self.example:
-            paragraphs.append(_render(self.example[language], self.tags))
+            paragraphs.append(_worked_example(*self.example[language], self.tags))
         return paragraphs
 
     def has_call(self, turn: str) -> bool:
         """Whether a turn of the model holds a whole call, which makes it no void turn."""
-        if self.tags is None:
-            return False
-        opened = turn.rfind(self.tags.call.open)
-        return opened >= 0 and self.tags.call.close in turn[opened:]
+        opened = turn.rfind(self.tags.call) if self.tags else -1
+        return self.tags is not None and opened >= 0 and self.tags.end_call in turn[opened:]
 
 
-def _render(example: WorkedExample, tags: Tags) -> str:
+def _worked_example(problem: str, first_thought: str, second_thought: str, tags: Tags) -> str:
     """A wrong program, its output, the right one, its output, the answer."""
     wrong, right = (
         f'def count_vowels(text):\n    return sum(c in "aeiou" for c in {letters})'
         for letters in ("text", "text.lower()")
     )
-    (call, end_call), (result, end_result) = tags.call, tags.result
     turns = (
-        f'<think>{thought}</think>\n{call}\n{code}\n\nprint(count_vowels("Apple"))\n{end_call}\n'
-        f"{result}\n{printed}\n{end_result}\n"
-        for thought, code, printed in zip(example.thoughts, (wrong, right), (1, 2), strict=True)
+        f'<think>{thought}</think>\n{tags.call}\n{code}\n\nprint(count_vowels("Apple"))\n{tags.end_call}\n'
+        f"{tags.result}\n{printed}\n{tags.end_result}\n"
+        for thought, code, printed in ((first_thought, wrong, 1), (second_thought, right, 2))
     )
     test = 'assert count_vowels("Apple") == 2'
-    return f"{example.heading}\n{test}\n\n{''.join(turns)}```python\n{right}\n```"
+    return f"{problem}\n{test}\n\n{''.join(turns)}```python\n{right}\n```"
 
 
 _PROGRAM = ToolProtocol(
     name="program",
     agent_name="program_agent",
-    tags=Tags(call=Tag("<program>", "</program>"), result=Tag("<output>", "</output>")),
+    tags=Tags("<program>", "</program>", "<output>", "</output>"),
     instructions={
         "en": (
-            "Before you answer you may run Python programs. Write a program between {call.open} and {call.close} "
-            "and stop; what it prints comes back between {result.open} and {result.close}. Every program starts "
+            "Before you answer you may run Python programs. Write a program between {call} and {end_call} "
+            "and stop; what it prints comes back between {result} and {end_result}. Every program starts "
             "afresh, so include all the code that it needs. Use it to try your solution on the examples, and mend "
-            "it where it fails. A {call.open} is not the answer: the answer is the final ```python code block."
+            "it where it fails. A {call} is not the answer: the answer is the final ```python code block."
         ),
         "zh": (
-            "在回答之前，你可以运行 Python 程序。把程序写在 {call.open} 和 {call.close} 之间，然后停下；"
-            "它打印的内容会放在 {result.open} 和 {result.close} 之间返回。"
+            "在回答之前，你可以运行 Python 程序。把程序写在 {call} 和 {end_call} 之间，然后停下；"
+            "它打印的内容会放在 {result} 和 {end_result} 之间返回。"
             "每个程序都从头开始，因此要包含所需的全部代码。"
-            "请用它在示例上试运行你的解法，出错就修正。{call.open} 不是答案：答案是最后的 ```python 代码块。"
+            "请用它在示例上试运行你的解法，出错就修正。{call} 不是答案：答案是最后的 ```python 代码块。"
         ),
     },
 )
@@ -116,9 +97,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
             name="tool",
             agent_name="tool_agent",
             # The hermes form, which the chat template renders from an OpenAI function call.
-            tags=Tags(
-                call=Tag("<tool_call>", "</tool_call>"), result=Tag("<tool_response>", "</tool_response>")
-            ),
+            tags=Tags("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
             instructions={
                 "en": (
                     "Before you answer you may call the function python_interpreter with a program in `code`; you "
@@ -136,21 +115,15 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
             _PROGRAM,
             name="program_one_shot",
             example={
-                "en": WorkedExample(
-                    heading=(
-                        "An example.\n\nProblem: Write a function to count the vowels in a string, in either case."
-                    ),
-                    thoughts=(
-                        'I count the letters that are in "aeiou" and try it on the example.',
-                        "The capital A was missed, so I compare in lower case.",
-                    ),
+                "en": (
+                    "An example.\n\nProblem: Write a function to count the vowels in a string, in either case.",
+                    'I count the letters that are in "aeiou" and try it on the example.',
+                    "The capital A was missed, so I compare in lower case.",
                 ),
-                "zh": WorkedExample(
-                    heading="示例：\n\n题目：编写一个函数，统计字符串中元音字母的个数，不区分大小写。",
-                    thoughts=(
-                        '统计属于 "aeiou" 的字母，并在示例上试一试。',
-                        "漏掉了大写的 A，所以应按小写比较。",
-                    ),
+                "zh": (
+                    "示例：\n\n题目：编写一个函数，统计字符串中元音字母的个数，不区分大小写。",
+                    '统计属于 "aeiou" 的字母，并在示例上试一试。',
+                    "漏掉了大写的 A，所以应按小写比较。",
                 ),
             },
         ),

@@ -18,7 +18,7 @@ from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests
 from verl_coder.prompts import build_prompt
-from verl_coder.protocols import PROTOCOLS, Tag, Tags
+from verl_coder.protocols import PROTOCOLS, Tags
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.tiny.build import BASE
 
@@ -115,6 +115,7 @@ async def _trajectory(
     )
 
 
+TAGS = Tags("<program>", "</program>", "<output>", "</output>")
 PROGRAM = "<think>Try it.</think>\n<program>\nprint(2 * 21)\n</program>"
 ANSWER = "<think>Right.</think>\n```python\ndef double(n):\n    return 2 * n\n```"
 
@@ -202,7 +203,7 @@ async def test_the_reward_for_the_protocol_counts_programs_that_ran(
 def test_a_protocol_with_other_tags_needs_no_loop_of_its_own(
     rollout: Rollout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tags = Tags(call=Tag("<run>", "</run>"), result=Tag("<printed>", "</printed>"))
+    tags = Tags("<run>", "</run>", "<printed>", "</printed>")
     run = dataclasses.replace(PROTOCOLS["program"], name="run", agent_name="run_agent", tags=tags)
     monkeypatch.setitem(PROTOCOLS, "run", run)
     output, model, tokenizer = rollout(["<run>print(2 * 21)</run> or 43", ANSWER], protocol="run")
@@ -224,4 +225,4 @@ def test_a_protocol_with_other_tags_needs_no_loop_of_its_own(
     ],
 )
 def test_the_program_of_a_turn(text: str, program: str | None) -> None:
-    assert find_program(text, Tag("<program>", "</program>")) == program
+    assert find_program(text, TAGS) == program

@@ -16,7 +16,7 @@ from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.utils.profiler import simple_timer
 
 from verl_coder.errors import ConfigError
-from verl_coder.protocols import Tag, agent_tags
+from verl_coder.protocols import Tags, agent_tags
 
 
 class ProgramAgentLoop(ToolAgentLoop):
@@ -38,13 +38,13 @@ class ProgramAgentLoop(ToolAgentLoop):
         if self.required_tool not in self.tools:
             raise ConfigError(f"{name} needs a tool named {self.required_tool} (TOOLS=)")
         self.tags = tags
-        self.tool_parser = ProgramTagParser(self.tokenizer, tags.call, self.required_tool)
+        self.tool_parser = ProgramTagParser(self.tokenizer, tags, self.required_tool)
         # The protocol is in the system prompt; a template that renders schemas would ask for function calls.
         self.tool_schemas = None  # type: ignore[assignment]
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
         """One trajectory for the row in `kwargs`."""
-        stop = {"stop": [self.tags.call.close], "include_stop_str_in_output": True}
+        stop = {"stop": [self.tags.end_call], "include_stop_str_in_output": True}
         return await super().run({**sampling_params, **stop}, priority, **kwargs)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
@@ -57,7 +57,7 @@ class ProgramAgentLoop(ToolAgentLoop):
         line_end = "" if tokenizer.decode(agent_data.response_ids).endswith("\n") else "\n"
         # What a program prints must not become a special token, such as the end of the turn.
         output_ids = tokenizer.encode(
-            f"{line_end}{self.tags.result.open}\n{response.text}\n{self.tags.result.close}\n",
+            f"{line_end}{self.tags.result}\n{response.text}\n{self.tags.end_result}\n",
             add_special_tokens=False,
             split_special_tokens=True,
         )
@@ -74,29 +74,28 @@ class ProgramAgentLoop(ToolAgentLoop):
 class ProgramTagParser(ToolParser):
     """The program of a turn, as a call of the interpreter."""
 
-    def __init__(self, tokenizer: Any, call: Tag, tool: str) -> None:
+    def __init__(self, tokenizer: Any, tags: Tags, tool: str) -> None:
         super().__init__(tokenizer)
-        self.call = call
-        self.tool = tool
+        self.tags, self.tool = tags, tool
 
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: Any = None
     ) -> tuple[str, list[FunctionCall]]:
         """(text of the turn, the call or nothing)."""
         text = self.tokenizer.decode(responses_ids)
-        program = find_program(text, self.call)
+        program = find_program(text, self.tags)
         if program is None:
             return text, []
         return text, [FunctionCall(name=self.tool, arguments=json.dumps({"code": program}))]
 
 
-def find_program(text: str, call: Tag) -> str | None:
+def find_program(text: str, tags: Tags) -> str | None:
     """What stands between the first closing tag and the opening one before it; None where either is missing.
 
     A Markdown fence right inside the tags is taken off: models put one there by habit.
     """
-    before, closed, _ = text.partition(call.close)
-    _, opened, program = before.rpartition(call.open)
+    before, closed, _ = text.partition(tags.end_call)
+    _, opened, program = before.rpartition(tags.call)
     if not (closed and opened):
         return None
     lines = program.strip("\n").rstrip().split("\n")

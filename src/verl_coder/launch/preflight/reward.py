@@ -8,7 +8,6 @@ import json
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,19 +24,6 @@ REQUIRED_KEYS = ("score", "acc", "sandbox_unavailable")
 _CHECK_TIMEOUT_S = 30.0
 
 
-@dataclass
-class _CannedGrader:
-    """Stands in for `verl_coder.rewards.grade_answer` while a file is checked: no sandbox is there yet."""
-
-    report: TestReport | None = None
-
-    async def grade_answer(
-        self, solution_str: str, ground_truth: str | Mapping[str, Any], *, stop_early: bool = False
-    ) -> TestReport:
-        assert self.report is not None, "graded while the file is loaded"
-        return self.report
-
-
 def check_reward_file(path: str | Path, name: str = "compute_score") -> None:
     """Refuse a reward file that verl could not use: ConfigError of one line with the file and the line.
 
@@ -46,11 +32,9 @@ def check_reward_file(path: str | Path, name: str = "compute_score") -> None:
     """
     path = Path(path).absolute()
     line = _check_source(path, name)
-    grader = _CannedGrader()
-    # While the file is loaded, too: it takes the function by its name.
-    with patch.object(rewards, "grade_answer", grader.grade_answer):
-        function = _load(path, name)
-        _check_calls(function, path, line, grader)
+    # Patched before the file is loaded, which binds the name. A file that is checked needs no sandbox.
+    with patch.object(rewards, "grade_answer", autospec=True) as grader:
+        _check_calls(_load(path, name), path, line, grader)
 
 
 def _load(path: Path, name: str) -> Callable[..., Any]:
@@ -89,10 +73,10 @@ def _check_source(path: Path, name: str) -> int:
     raise ConfigError(f"{path}:{last}: the file defines no function {name!r}")
 
 
-def _check_calls(function: Callable[..., Any], path: Path, line: int, grader: _CannedGrader) -> None:
+def _check_calls(function: Callable[..., Any], path: Path, line: int, grader: Any) -> None:
     first: tuple[str, set[str]] | None = None
     for what, completion, report in _trial_completions():
-        grader.report = report
+        grader.return_value = report
         result, returned_at = _call(function, path, completion)
         place = f"{path}:{returned_at or line}"
         if not isinstance(result, Mapping):
