@@ -20,6 +20,7 @@ class ToyRecord(Record):
     code: str = ""
     tests: list[str]
     level: str = "easy"
+    timeout_s: float = 2.0
 
 
 def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
@@ -27,7 +28,7 @@ def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     return Draft(
         problem_id=f"toy/{record.id}",
         statement=record.text,
-        tests=(AssertTests(tests=tuple(record.tests), entry_point="f", timeout_s=2.0),),
+        tests=(AssertTests(tests=tuple(record.tests), entry_point="f", timeout_s=record.timeout_s),),
         references=(record.code,),
         split="test" if split == "test" else None,
         difficulty=record.level,

@@ -40,7 +40,7 @@ def test_references_that_fail_hang_crash_or_are_missing_are_dropped_with_the_rea
         toy_record(2, code="def f(x):\n    return x\n"),
         toy_record(3, code=""),
         toy_record(4, code="def f(x:\n"),
-        toy_record(5, code="def f(x):\n    while True: pass\n", tests=["assert f(1) == 6"]),
+        toy_record(5, code="def f(x):\n    while True: pass\n", tests=["assert f(1) == 6"], timeout_s=0.5),
         toy_record(6, tests=["assert f(1) =="]),
     ]
     source = write_jsonl(tmp_path / "raw.jsonl", records)

@@ -13,8 +13,11 @@ from verl_coder.launch.supervise import reason_in_log
 
 _SCRIPT = """
 import sys
+from functools import partial
 from pathlib import Path
+from verl_coder.launch import supervise
 from verl_coder.launch.supervise import Interrupted, run_supervised
+supervise.end_descendants = partial(supervise.end_descendants, grace_s=0.5)  # the daemon uses all of it
 log, marker = Path(sys.argv[1]), Path(sys.argv[2])
 daemon = (
     "import os,sys,time\\n"
