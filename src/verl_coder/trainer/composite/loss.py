@@ -73,7 +73,7 @@ def logit_gradient_mass(log_prob: torch.Tensor, coefficient: torch.Tensor) -> to
 
 
 WEIGHT_FIELDS = ("sft_teacher_weights", "sft_self_weights")
-"""Per-token fields of a batch, (response length,) each, by `losses.token_weights`."""
+"""Per-token fields of a batch, (response length,) each, by `loss.token_weights`."""
 
 ALPHA_FIELD = "policy_loss_weight"
 

@@ -29,9 +29,9 @@ class SourceCounts:
 def source_metrics(reported: Mapping[str, float], counts: Mapping[str, SourceCounts]) -> dict[str, float]:
     """`source/<name>/{weight,loss,tokens,rows,logit_gradient_share}` of one step.
 
-    reported: `term/<name>` and `pull/<name>` of verl_loss.actor_loss, means over the step's mini-batches. The loss
+    reported: `term/<name>` and `pull/<name>` of loss.actor_loss, means over the step's mini-batches. The loss
     is that of the source itself, without its weight; the share is of the sums described in
-    `losses.logit_gradient_mass`, not of the parameters' gradient.
+    `loss.logit_gradient_mass`, not of the parameters' gradient.
     """
     pulls = {name: float(reported[f"pull/{name}"]) for name in SOURCES}
     total = sum(pulls.values())

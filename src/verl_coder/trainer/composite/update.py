@@ -2,7 +2,7 @@
 
 Traces join the mini-batches as rows whose response mask is zero, so that verl's policy, KL and entropy terms and
 their token count do not see them; the model's own best rollouts are there anyway. Both get a weight per token
-(`losses.token_weights`), and the actor's loss adds the weighted log-likelihood: no pass over the model is added
+(`loss.token_weights`), and the actor's loss adds the weighted log-likelihood: no pass over the model is added
 but the one over the traces, and none of them needs old or reference log-probabilities.
 """
 
