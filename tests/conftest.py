@@ -1,5 +1,32 @@
 """Fixtures shared by all tests. Everything runs offline, on the CPU platform."""
 
+from collections.abc import Iterator
+
+import pytest
+from e2e.training_run import TrainingRunProcess
+
 from verl_coder.platform.environment import select_cpu_platform
 
 select_cpu_platform()
+
+
+def _waits_for_the_run(item: pytest.Item) -> bool:
+    return "training_run" in getattr(item, "fixturenames", ())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests that wait for the end-to-end run come last."""
+    items.sort(key=_waits_for_the_run)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def training_run_process(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TrainingRunProcess | None]:
+    """The end-to-end run, begun with the session where a chosen test needs it: see e2e/training_run.py."""
+    if not any(map(_waits_for_the_run, request.session.items)):
+        yield None
+        return
+    run = TrainingRunProcess(tmp_path_factory.mktemp("e2e"))
+    yield run
+    run.end()

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from e2e.training_run import STEPS, TrainingRun, run_interrupt_and_resume
+from e2e.training_run import STEPS, TrainingRun, TrainingRunProcess
 
 
 @pytest.fixture(scope="session")
-def training_run(tmp_path_factory: pytest.TempPathFactory) -> TrainingRun:
+def training_run(training_run_process: TrainingRunProcess) -> TrainingRun:
     """See training_run.py."""
-    return run_interrupt_and_resume(tmp_path_factory.mktemp("e2e") / "run")
+    return training_run_process.result()
 
 
 @pytest.fixture(scope="session")

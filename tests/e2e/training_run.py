@@ -1,10 +1,16 @@
-"""A real training run by the user's own command, small: interrupted, started again, started a third time."""
+"""A real training run by the user's own command, small: interrupted, started again, started a third time.
 
+Most of its two starts is one process after another that imports torch, verl and vLLM, and a free core beside it. So
+it is a process of its own that begins with the session, and the tests that wait for it come last.
+"""
+
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
@@ -31,7 +37,7 @@ _OVERRIDES = (
 class TrainingRun:
     """What the session's run left: its folder, and what the terminal showed at each start."""
 
-    run_dir: RunDir
+    out: str
     first_output: str
     first_status: int
     left_after_interrupt: list[str]
@@ -39,6 +45,37 @@ class TrainingRun:
     second_status: int
     third_output: str
     third_status: int
+
+    @property
+    def run_dir(self) -> RunDir:
+        """The files of the run's folder."""
+        return RunDir(Path(self.out))
+
+
+class TrainingRunProcess:
+    """The run beside the other tests; it sees nothing of what they do to their own process."""
+
+    def __init__(self, folder: Path) -> None:
+        self._errors, self._result = folder / "errors.txt", folder / "result.json"
+        with self._errors.open("w") as errors:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(folder)], stderr=errors, start_new_session=True
+            )
+
+    def result(self) -> TrainingRun:
+        """Wait for its end; AssertionError with its own words when it failed."""
+        assert self._process.wait() == 0, self._errors.read_text()
+        return TrainingRun(**json.loads(self._result.read_text()))
+
+    def end(self) -> None:
+        """Interrupt it where nobody waits for it any more; the launcher ends what it started."""
+        if self._process.poll() is None:
+            launchers = psutil.Process(self._process.pid).children()
+            self._process.kill()
+            for launcher in launchers:
+                launcher.send_signal(signal.SIGINT)
+            psutil.wait_procs(launchers, timeout=60)
+        self._process.wait()
 
 
 def _tools(folder: Path) -> Path:
@@ -86,24 +123,24 @@ def _interrupt_after_step(
 
 
 def run_interrupt_and_resume(out: Path) -> TrainingRun:
-    """Start, interrupt after step 1, start again to the end, start a third time."""
+    """Start, interrupt after step 1, start again to the end, start a third time; the limits suit a busy machine."""
     command, environment = _command(out)
     run_dir = RunDir(out)
     first = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    _interrupt_after_step(first, run_dir, 1, timeout_s=300)
-    first_output, _ = first.communicate(timeout=120)
+    _interrupt_after_step(first, run_dir, 1, timeout_s=600)
+    first_output, _ = first.communicate(timeout=240)
     left = _processes_of(out)
     outputs = []
     for _ in range(2):
         outputs.append(
-            subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+            subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
         )
     log = run_dir.log.read_text(errors="replace")[-3000:] if run_dir.log.is_file() else ""
     assert outputs[0].returncode == 0, first_output + outputs[0].stdout + outputs[0].stderr + log
     return TrainingRun(
-        run_dir=run_dir,
+        out=str(out),
         first_output=first_output,
         first_status=first.returncode,
         left_after_interrupt=left,
@@ -112,3 +149,8 @@ def run_interrupt_and_resume(out: Path) -> TrainingRun:
         third_output=outputs[1].stdout + outputs[1].stderr,
         third_status=outputs[1].returncode,
     )
+
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    (folder / "result.json").write_text(json.dumps(asdict(run_interrupt_and_resume(folder / "run"))))

@@ -6,11 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.preflight import run as preflight
+from verl_coder.launch.recipe import compose, find_recipe
 
 _SMALL_MICRO_BATCHES = tuple(
     f"actor_rollout_ref.{key}_per_gpu=1"
@@ -23,9 +24,27 @@ _SMALL_MICRO_BATCHES = tuple(
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
-    """The smallest recipe, composed once."""
-    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+def composed() -> DictConfig:
+    """The smallest recipe, composed once; its interpolations are open."""
+    return compose(find_recipe("tiny_cpu"))
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The smallest recipe, planned once."""
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out"))))
+
+
+@pytest.fixture
+def config(plan: Plan) -> DictConfig:
+    """The plan's configuration."""
+    return plan.config
+
+
+def _changed(config: DictConfig, *overrides: str) -> DictConfig:
+    merged = OmegaConf.merge(config, OmegaConf.from_dotlist(list(overrides)))
+    assert isinstance(merged, DictConfig)
+    return merged
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -76,10 +95,12 @@ def test_too_little_disk_is_named(
         (("trainer.total_training_steps=0",), "total_training_steps"),
     ],
 )
-def test_sizes_that_cannot_work_are_refused(tmp_path: Path, overrides: tuple[str, ...], message: str) -> None:
-    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=overrides))
+def test_sizes_that_cannot_work_are_refused(
+    composed: DictConfig, overrides: tuple[str, ...], message: str
+) -> None:
+    preflight.check_batch_sizes(composed)
     with pytest.raises(ConfigError, match=message):
-        preflight.check_batch_sizes(plan.config)
+        preflight.check_batch_sizes(_changed(composed, *overrides))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +126,11 @@ def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: st
     ],
 )
 def test_settings_that_would_undo_our_checkpoints_are_refused(
-    tmp_path: Path, override: str, message: str
+    plan: Plan, override: str, message: str
 ) -> None:
-    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+    preflight.check_checkpoint_settings(plan.config, plan.run_dir)
     with pytest.raises(ConfigError, match=message):
-        preflight.check_checkpoint_settings(plan.config, plan.run_dir)
+        preflight.check_checkpoint_settings(_changed(plan.config, override), plan.run_dir)
 
 
 def test_checkpoints_that_are_there_need_no_more_room(
