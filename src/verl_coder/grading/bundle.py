@@ -63,7 +63,9 @@ def program_file(main: Main, *, as_source: bool = False) -> str:
     """Base64 content of program.bin."""
     if as_source:
         return encode_file(json.dumps({_full(name): _source(name) for name in _MODULES[main]}).encode())
-    modules = [(_full(name), compile(_source(name), f"<{name}>", "exec")) for name in _MODULES[main]]
+    modules = [
+        (_full(name), compile(_source(name), f"<{name}>", "exec", optimize=2)) for name in _MODULES[main]
+    ]
     return encode_file(importlib.util.MAGIC_NUMBER + marshal.dumps(modules))
 
 

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 TOLERANCE = 1e-6
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+_NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 
 
 def same_json(got: Any, expected: Any, *, wrapped: bool = False) -> bool:
@@ -75,7 +75,7 @@ def _same_tokens(got: list[str], expected: list[str]) -> bool:
 
 def _same_number(got: str, expected: str) -> bool:
     """Equal numbers; the tolerance holds only where the expected one is not an integer."""
-    if len(got) > 400 or len(expected) > 400 or not _NUMBER.match(got) or not _NUMBER.match(expected):
+    if len(got) > 400 or len(expected) > 400 or not re.match(_NUMBER, got) or not re.match(_NUMBER, expected):
         return False
     if expected.lstrip("+-").isdigit():
         if got.lstrip("+-").isdigit():

@@ -8,31 +8,30 @@ stand-in ever equals a plain value because the solution says so.
 
 import random
 import types
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from verl_coder.grading.programs.failures import CandidateLost, Unsplittable
 from verl_coder.grading.programs.wire import Codec
 
 _BUILTIN_TYPES = (str, bytes, list, tuple, dict, set, frozenset, int, float)
 _ASKING_METHODS = frozenset(
-    name for kind in _BUILTIN_TYPES for name in dir(kind) if name.startswith("is")
+    name for kind in _BUILTIN_TYPES for name in vars(kind) if name.startswith("is")
 ) | frozenset(
     "count index rindex find rfind startswith endswith union intersection difference symmetric_difference".split()  # noqa: SIM905
 )
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 
 
-class Channel(Protocol):
-    """What a stand-in needs of the channel to the candidate (remote.py)."""
+class Channel:
+    """What a stand-in uses of the channel to the candidate (remote.py)."""
 
     codec: Codec
     generation: int
     unsplittable: int
-
-    def ask(self, message: dict[str, Any]) -> dict[str, Any]: ...
-    def call(self, of: Any, args: Any, kwargs: dict[str, Any], *, make: bool = False) -> Any: ...
-    def result(self, reply: dict[str, Any], *, make: bool) -> Any: ...
+    ask: Callable[[dict[str, Any]], dict[str, Any]]
+    call: Callable[..., Any]
+    result: Callable[..., Any]
 
 
 class Remote:
@@ -141,6 +140,27 @@ class RemoteObject(Remote):
         return self._do(operation, *args, swap=swap, make=self._made)
 
 
+_BINARY = ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or")
+_OPERATORS = (*_BINARY, "xor", "lshift", "rshift", "matmul", "divmod", "setitem", "delitem", "contains")
+_REFLECTED = (*_BINARY[4:], "xor", "lshift", "rshift", "matmul", "divmod")
+_UNARY = (
+    "len", "next", "int", "float", "bool", "round", "getitem", "neg", "pos", "abs", "invert", "reversed", "index"
+)  # fmt: skip
+
+
+def _forward(operation: str, method: str, **options: Any) -> Any:
+    return lambda self, *args: getattr(self, method)(operation, *args, **options)
+
+
+for _name in _OPERATORS:
+    _operation = f"{_name}_" if _name in ("and", "or") else _name
+    setattr(RemoteObject, f"__{_name}__", _forward(_operation, "_operate"))
+    if _name in _REFLECTED:
+        setattr(RemoteObject, f"__r{_name}__", _forward(_operation, "_operate", swap=True))
+for _name in _UNARY:
+    setattr(RemoteObject, f"__{_name}__", _forward(_name, "_do"))
+
+
 class RemoteData(RemoteObject):
     """An object that the tests made, of a class derived from a builtin: compared as the data it holds by now."""
 
@@ -165,27 +185,6 @@ class RemoteGenerator(RemoteObject):
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override]
         return types.GeneratorType
-
-
-_BINARY = ("lt", "le", "gt", "ge", "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or")
-_OPERATORS = (*_BINARY, "xor", "lshift", "rshift", "matmul", "divmod", "setitem", "delitem", "contains")
-_REFLECTED = (*_BINARY[4:], "xor", "lshift", "rshift", "matmul", "divmod")
-_UNARY = (
-    "len", "next", "int", "float", "bool", "round", "getitem", "neg", "pos", "abs", "invert", "reversed", "index"
-)  # fmt: skip
-
-
-def _forward(operation: str, method: str, **options: Any) -> Any:
-    return lambda self, *args: getattr(self, method)(operation, *args, **options)
-
-
-for _name in _OPERATORS:
-    _operation = f"{_name}_" if _name in ("and", "or") else _name
-    setattr(RemoteObject, f"__{_name}__", _forward(_operation, "_operate"))
-    if _name in _REFLECTED:
-        setattr(RemoteObject, f"__r{_name}__", _forward(_operation, "_operate", swap=True))
-for _name in _UNARY:
-    setattr(RemoteObject, f"__{_name}__", _forward(_name, "_do"))
 
 
 class RemoteClass(Remote):
@@ -256,14 +255,15 @@ class OwnData:
         return str(self._stand_in)
 
 
-_OWN_TYPES: dict[type, Any] = {
-    kind: type(kind.__name__, (OwnData, kind), {}) for kind in (int, float, str, bytes, tuple, frozenset)
-}
+_OWN_TYPES: dict[type, Any] = dict.fromkeys((int, float, str, bytes, tuple, frozenset))
+"""Made when one is needed: whatever runs here at the start runs for each grading."""
 
 
 def own_data(plain: Any, remote: RemoteObject) -> Any:
     """The plain value, with `remote` behind it."""
-    value = _OWN_TYPES[type(plain)](plain)
+    kind = type(plain)
+    own_type = _OWN_TYPES[kind] = _OWN_TYPES[kind] or type(kind.__name__, (OwnData, kind), {})
+    value = own_type(plain)
     value._stand_in = remote
     return value
 
@@ -289,7 +289,7 @@ def describe(remote: Remote) -> str:
     return f"<an object of the solution's own: {remote._name}>"
 
 
-def remote_object(candidate: Channel, number: int, name: str, base: str, *, made: bool) -> RemoteObject:
+def proxy_of(candidate: Channel, number: int, name: str, base: str, *, made: bool) -> RemoteObject:
     """The proxy of an object; `made` by the tests, of a class derived from the builtin that `base` names."""
     kind = RemoteData if base in _BASES else RemoteGenerator if name == "generator" else RemoteObject
     value = kind(candidate, number, name)

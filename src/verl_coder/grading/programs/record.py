@@ -1,9 +1,8 @@
 """The record of a grading: a letter for each test, words for those that did not pass, and the time that is left."""
 
-import contextlib
 import reprlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, Unsplittable, time_limit
@@ -121,17 +120,19 @@ class Record:
         self._sandbox_error = message
         raise Stop
 
-    @contextlib.contextmanager
-    def attempt(self, candidate: CandidateChannel) -> Iterator[list[str]]:
-        """Run a test within its time; the list gets letter and words of what ended it before its end."""
-        ended: list[str] = []
+    def attempt(
+        self, candidate: CandidateChannel, test: Callable[[Any], dict[str, str]], item: Any
+    ) -> tuple[str, dict[str, str]]:
+        """Letter and words of `test(item)`, run within its time; it returns both sides where they differ."""
         try:
             with time_limit(self.limit_s):
-                yield ended
+                sides = test(item)
         except (Exception, TestTimedOut, CandidateLost) as error:
             if isinstance(error, (TestTimedOut, CandidateLost, WireError)):
                 candidate.broken = True
-            ended += self.explain(error)
+            letter, message = self.explain(error)
+            return letter, {"message": message}
+        return "f" if sides else "p", sides
 
     def start(self, candidate: CandidateChannel, prepare: Callable[[], None] = lambda: None) -> None:
         """Get a fresh worker and `prepare` the tests for it; Stop where that fails."""

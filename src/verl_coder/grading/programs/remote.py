@@ -7,13 +7,13 @@ from typing import Any
 
 from verl_coder.grading.programs.failures import CandidateLost, RemoteError, Unsplittable, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
-from verl_coder.grading.programs.proxies import OwnData, RemoteClass, handle_of, own_data, remote_object
+from verl_coder.grading.programs.proxies import Channel, OwnData, RemoteClass, handle_of, own_data, proxy_of
 from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception
 
 _SAFE_CALLBACK_TYPES = (type(lambda: 0), type(len))
 
 
-class CandidateChannel:
+class CandidateChannel(Channel):
     """One worker at a time: `start` gets a fresh one, `ask` sends a message and returns the answer."""
 
     def __init__(self, control: socket.socket, *, direct: bool, write_back: bool) -> None:
@@ -214,7 +214,7 @@ class CandidateChannel:
         number = int(payload[1])
         key = (self.generation, number, made)
         if key not in self.proxies:
-            self.proxies[key] = remote_object(self, number, str(payload[2]), base, made=made)
+            self.proxies[key] = proxy_of(self, number, str(payload[2]), base, made=made)
         return self.proxies[key]
 
 

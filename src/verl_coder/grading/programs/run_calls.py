@@ -1,6 +1,7 @@
 """Styles `assert`, `check` and `function` in the judge: statements run here, calls with known arguments go out."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from verl_coder.grading.programs.compare import same_json
@@ -47,7 +48,8 @@ class CallRunner:
                 self._run_calls(list(group))
                 continue
             for item in group:
-                self._run_statement(item)
+                self.record.ensure_worker(self.candidate, self._bind_names)
+                self._run(item, self._evaluate)
 
     def _bind_names(self) -> None:
         """The names that the tests use, as a fresh worker has them, and the setup."""
@@ -73,44 +75,35 @@ class CallRunner:
             try:
                 self.candidate.post({"batch": [(item["args"], item["kwargs"]) for item in batch]})
             except CandidateLost as lost:
-                self._add("e", batch[0], self.record.explain(lost)[1])
+                self.record.add("e", self._text(batch[0]), self.record.explain(lost)[1])
                 done += 1
                 continue
             for item in batch:
                 if self.candidate.broken or self.record.is_over:
                     break
-                self._judge_answer(item)
+                self._run(item, self._judge_answer)
                 done += 1
 
-    def _judge_answer(self, item: dict[str, Any]) -> None:
-        with self.record.attempt(self.candidate) as ended:
-            got = self.candidate.codec.decode(self.candidate.answer()["r"])
-            expected = self.candidate.codec.decode(item["expected"])
-            if self.spec.compare == "exact":
-                passed = bool(got == expected)
-            else:
-                passed = same_json(got, expected, wrapped=self.spec.compare == "json_wrapped")
-        if ended:
-            self._add(ended[0], item, ended[1])
-        elif passed:
-            self.record.add("p")
+    def _judge_answer(self, item: dict[str, Any]) -> dict[str, str]:
+        """Compare the next answer of the solution; both sides where they differ."""
+        got = self.candidate.codec.decode(self.candidate.answer()["r"])
+        expected = self.candidate.codec.decode(item["expected"])
+        if self.spec.compare == "exact":
+            passed = bool(got == expected)
         else:
-            self._add("f", item, expected=show(expected), got=show(got))
+            passed = same_json(got, expected, wrapped=self.spec.compare == "json_wrapped")
+        return {} if passed else {"expected": show(expected), "got": show(got)}
 
-    def _run_statement(self, item: dict[str, Any]) -> None:
-        self.record.ensure_worker(self.candidate, self._bind_names)
-        with self.record.attempt(self.candidate) as ended:
-            sides = self._evaluate(item)
-        if item.get("setup"):
-            if ended:
-                self.record.fail_load(ended[0], f"{item['source']}: {ended[1]}")
-        elif ended:
-            self._add(ended[0], item, ended[1])
-        else:
-            self._add("f" if sides else "p", item, **sides)
+    def _run(self, item: dict[str, Any], test: Callable[[dict[str, Any]], dict[str, str]]) -> None:
+        letter, words = self.record.attempt(self.candidate, test, item)
+        if not item.get("setup"):
+            told = letter != "p" and self.record.wants_details
+            self.record.add(letter, self._text(item) if told else "", **words)
+        elif letter != "p":
+            self.record.fail_load(letter, f"{item['source']}: {words['message']}")
 
     def _evaluate(self, item: dict[str, Any]) -> dict[str, str]:
-        """Run one statement; `assert left == right` side by side, shown where they differ, else nothing."""
+        """Run one statement; both sides of an `assert left == right` where they differ."""
         names = self.names
         if "left" not in item:
             exec(compile(item["source"], "<test>", "exec"), names)
@@ -119,12 +112,9 @@ class CallRunner:
         expected = eval(compile(item["right"], "<test>", "eval"), names)
         return {} if got == expected else {"expected": show(expected), "got": show(got)}
 
-    def _add(self, letter: str, item: dict[str, Any], message: str = "", **sides: str) -> None:
-        told = letter != "p" and self.record.wants_details
-        test = (item.get("source") or self._call_text(item)) if told else ""
-        self.record.add(letter, test, message, **sides)
-
-    def _call_text(self, item: dict[str, Any]) -> str:
+    def _text(self, item: dict[str, Any]) -> str:
+        if "source" in item:
+            return str(item["source"])
         try:
             args = [show(value, 200) for value in self.candidate.codec.decode(item["args"])]
             args += [f"{k}={show(v, 200)}" for k, v in self.candidate.codec.decode(item["kwargs"]).items()]

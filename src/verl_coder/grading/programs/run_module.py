@@ -62,18 +62,19 @@ def _run_functions(record: Record, candidate: CandidateChannel) -> None:
         names = module.__dict__
         exec(compile(record.spec.source, "<tests>", "exec"), names)
 
+    def run(test: str) -> dict[str, str]:
+        names[test]()
+        return {}
+
     record.start(candidate, load)
     tests = [n for n, v in names.items() if n.startswith("test") and isinstance(v, types.FunctionType)]
     for test in tests:
         if record.skip_settled():
             continue
         record.ensure_worker(candidate, load)
-        with record.attempt(candidate) as ended:
-            names[test]()
-        if ended:
-            record.add(ended[0], test, ended[1] or "assertion failed")
-        else:
-            record.add("p")
+        letter, words = record.attempt(candidate, run, test)
+        # A bare `assert` that failed has no words of its own.
+        record.add(letter, test, words.get("message") or "assertion failed")
 
 
 def _run_under_pytest(record: Record, candidate: CandidateChannel) -> None:

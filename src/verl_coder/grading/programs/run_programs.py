@@ -34,7 +34,7 @@ def run_programs(record: Record, candidate: CandidateChannel) -> None:
 
 def _run_together(record: Record, control: socket.socket) -> None:
     """All programs in one process: a pass counts; anything else is open, and a fresh process will tell."""
-    items, limit_s = record.spec.items, record.spec.timeout_s
+    items, timeout_s = record.spec.items, record.spec.timeout_s
     caps = [_output_cap(item) for item in items]
     send_frame(control, {"inputs": [item["stdin"] for item in items], "caps": caps})
     for index, item in enumerate(items):
@@ -45,7 +45,7 @@ def _run_together(record: Record, control: socket.socket) -> None:
                 passed = ended == 0 and same_text(got, item["expected"])
         except TestTimedOut:
             if index == 0:
-                record.add("t", item["stdin"], f"did not end within {limit_s:g} s")
+                record.add("t", item["stdin"], f"did not end within {timeout_s:g} s")
             break
         except (EOFError, OSError, WireError, AttributeError):
             break

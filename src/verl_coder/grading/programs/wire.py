@@ -15,7 +15,7 @@ from verl_coder.grading.programs.frames import WireError
 
 _SCALARS = {int, float, str, bool, type(None)}
 _BIG = 1 << 64
-_ARRAY_TYPE = re.compile(r"[<>|=][biufcU][0-9]{1,6}")
+_ARRAY_TYPE = r"[<>|=][biufcU][0-9]{1,6}"
 _NAMED_MODULES = ("builtins", "math", "operator")
 _NEVER_NAMED = frozenset(("eval", "exec", "compile", "open", "input", "exit", "quit", "breakpoint"))
 SHARED_MODULES = frozenset(
@@ -111,7 +111,7 @@ class Codec:
             return {"n": ["timedelta", [value.days, value.seconds, value.microseconds]]}
         if module == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
             return self._encode(value.item())
-        if module == "numpy" and kind.__name__ == "ndarray" and _ARRAY_TYPE.fullmatch(value.dtype.str):
+        if module == "numpy" and kind.__name__ == "ndarray" and re.fullmatch(_ARRAY_TYPE, value.dtype.str):
             return {"na": [value.dtype.str, list(value.shape), self._items(value.ravel().tolist())]}
         if isinstance(value, type) or callable(value):
             name = getattr(value, "__name__", None)
@@ -204,7 +204,7 @@ def _decode_named(payload: Any) -> Any:
 
 
 def _decode_array(kind: Any, shape: Any, items: list[Any]) -> Any:
-    if not _ARRAY_TYPE.fullmatch(kind):
+    if not re.fullmatch(_ARRAY_TYPE, kind):
         raise WireError(f"array of {kind!r}")
     return __import__("numpy").array(items, dtype=kind).reshape([int(size) for size in shape])
 
