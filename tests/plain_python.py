@@ -1,4 +1,5 @@
 """Plain `python main.py` as the measure: a table of small programs, each of which shows one thing of its process."""
+# ruff: noqa: E501 - a program is a line where it can be
 
 import os
 import re

@@ -29,7 +29,11 @@ _HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One program to run; `memory_mb` -1 is the server's limit."""
+    """One program to run; `memory_mb` -1 is the server's limit.
+
+    `output_cap` bytes of each stream are kept, 0: as many as the server likes; a program that prints more than
+    `output_limit` to stdout is ended, -1: there is no such limit.
+    """
 
     operation: str
     code: str
@@ -39,6 +43,7 @@ class Job:
     memory_mb: int = -1
     fetch: Sequence[str] = ()
     output_cap: int = 0
+    output_limit: int = -1
 
     @property
     def flavour(self) -> str:
@@ -180,7 +185,11 @@ class Executor:
         with contextlib.suppress(OSError):
             # A larger pipe means fewer switches for long output; the kernel refuses it beyond a user's share.
             fcntl.fcntl(out_read, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        stdout, stderr = Capture(slot.loop, out_read, cap), Capture(slot.loop, err_read, cap)
+        limited = job.output_limit > 0
+        stdout = Capture(
+            slot.loop, out_read, job.output_limit if limited else cap, on_cut=slot.stop if limited else None
+        )
+        stderr = Capture(slot.loop, err_read, cap)
         running = _Running(slot=slot, job=job, stdout=stdout, stderr=stderr, cpu_s=cpu_s)
         if job.fetch:
             slot.order(b"H")

@@ -87,9 +87,7 @@ def run_main(source: Any, path: str) -> int:
         exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
     except BaseException as error:
         caught = error
-    for stream in (sys.stderr, sys.stdout):
-        with contextlib.suppress(BaseException):
-            stream.flush()
+    _flush_quietly(sys.stderr, sys.stdout)
     status = 0
     if isinstance(caught, SystemExit):
         return exit_status(caught)
@@ -147,16 +145,18 @@ def finish(status: int) -> NoReturn:
     os._exit(status)
 
 
-def wind_up(status: int) -> int:
+def wind_up(status: int, *, threads: bool = True) -> int:
     """What Py_FinalizeEx() does that a program can see; the exit status, changed where a stream cannot be flushed.
 
     Threads, atexit functions, streams, then whatever `__main__` alone holds: finalizers print, files are written.
-    The modules themselves are left, since taking them apart costs more than most programs.
+    The modules themselves are left, since taking them apart costs more than most programs. `threads` False: there
+    are none, and more programs are to come in this process.
     """
-    try:
-        threading._shutdown()  # type: ignore[attr-defined]
-    except BaseException as error:
-        _complain(f"Exception ignored in: {threading!r}\n", error)
+    if threads:
+        try:
+            threading._shutdown()  # type: ignore[attr-defined]
+        except BaseException as error:
+            _complain(f"Exception ignored in: {threading!r}\n", error)
     try:
         atexit._run_exitfuncs()
     except BaseException as error:
@@ -169,11 +169,15 @@ def wind_up(status: int) -> int:
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__  # type: ignore[assignment]
     sys.modules.pop("__main__", None)
     gc.collect()
-    for stream in (sys.stdout, sys.stderr):
-        # What the end of the stream objects would do, without a word where it fails.
+    # As the end of the stream objects would do it, without a word where it fails.
+    _flush_quietly(sys.stdout, sys.stderr)
+    return status
+
+
+def _flush_quietly(*streams: Any) -> None:
+    for stream in streams:
         with contextlib.suppress(BaseException):
             stream.flush()
-    return status
 
 
 def _flush() -> bool:
