@@ -25,7 +25,7 @@ class Ended(NamedTuple):
         return re.sub("0x[0-9a-f]+", "0x", self.stderr)
 
 
-def run_plain(code: str, stdin: str = STDIN) -> Ended:
+def run_plain(code: str, stdin: str = STDIN, python: str = sys.executable) -> Ended:
     """Run `code` as a file with `stdin` from a file; its folder is called /tmp in what it printed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "main.py")
@@ -34,7 +34,7 @@ def run_plain(code: str, stdin: str = STDIN) -> Ended:
         given.write_text(stdin, newline="")
         with given.open() as file:
             ended = subprocess.run(
-                [sys.executable, str(path)],
+                [python, str(path)],
                 stdin=file,
                 capture_output=True,
                 cwd=folder,
@@ -309,6 +309,10 @@ def f(): return a
     ),
     "finalizer to a replaced output": (
         "import io, sys\nclass A:\n    def __del__(self): print('del')\na = A()\nsys.stdout = io.StringIO()"
+    ),
+    "finalizer that imports": (
+        "class A:\n    def __del__(self):\n        try:\n            import heapq\n        except ImportError as e:\n"
+        "            print(e)\na = A()"
     ),
     "finalizer that fails": "class A:\n    def __del__(self): raise ValueError('x')\na = A()\nb = a",
     "generator left open": "def g():\n    try:\n        yield\n    finally:\n        print('closed')\nx = g()\nnext(x)",

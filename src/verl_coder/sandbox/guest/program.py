@@ -168,10 +168,16 @@ def wind_up(status: int, *, threads: bool = True) -> int:
     sys.last_type = sys.last_value = sys.last_traceback = None
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__  # type: ignore[assignment]
     sys.modules.pop("__main__", None)
+    import_module, builtins.__import__ = builtins.__import__, _refuse_import
     gc.collect()
+    builtins.__import__ = import_module
     # As the end of the stream objects would do it, without a word where it fails.
     _flush_quietly(sys.stdout, sys.stderr)
     return status
+
+
+def _refuse_import(*arguments: object, **keywords: object) -> NoReturn:
+    raise ImportError("sys.meta_path is None, Python is likely shutting down")
 
 
 def _flush_quietly(*streams: Any) -> None:
