@@ -138,7 +138,9 @@ def _complain(words: str, error: BaseException) -> None:
 
 def finish(status: int) -> NoReturn:
     """End the process as the interpreter would."""
-    status = wind_up(status)
+    # A signal handler of the program's may raise anywhere.
+    with contextlib.suppress(BaseException):
+        status = wind_up(status)
     if status == -signal.SIGINT:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
