@@ -25,7 +25,7 @@ class Ended(NamedTuple):
         return re.sub("0x[0-9a-f]+", "0x", self.stderr)
 
 
-def run_plain(code: str, stdin: str = STDIN, python: str = sys.executable) -> Ended:
+def run_plain(code: str, stdin: str = STDIN) -> Ended:
     """Run `code` as a file with `stdin` from a file; its folder is called /tmp in what it printed."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "main.py")
@@ -34,7 +34,7 @@ def run_plain(code: str, stdin: str = STDIN, python: str = sys.executable) -> En
         given.write_text(stdin, newline="")
         with given.open() as file:
             ended = subprocess.run(
-                [python, str(path)],
+                [sys.executable, str(path)],
                 stdin=file,
                 capture_output=True,
                 cwd=folder,
