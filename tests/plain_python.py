@@ -38,7 +38,7 @@ def run_plain(code: str, stdin: str = STDIN) -> Ended:
                 stdin=file,
                 capture_output=True,
                 cwd=folder,
-                timeout=30,
+                timeout=110,
                 env={**ENVIRONMENT, "HOME": folder},
                 check=False,
             )
@@ -254,7 +254,7 @@ print(input())
         "      threading.current_thread() is threading.main_thread(), threading.get_ident() == _thread.get_ident())"
     ),
     "executor left open": (
-        "from concurrent.futures import ThreadPoolExecutor\nimport time\npool = ThreadPoolExecutor(2)\n"
+        "from concurrent.futures import ThreadPoolExecutor\nimport time\npool = ThreadPoolExecutor(1)\n"
         "for n in range(4): pool.submit(lambda n=n: (time.sleep(0.01 * n), print(n)))"
     ),
     "executor after the end": (
@@ -349,9 +349,9 @@ def f(): return a
     "assertions": "assert 1 + 1 == 3, 'sum'",
     "doctest": "def f(x):\n    '''\n    >>> f(2)\n    5\n    '''\n    return 2 * x\nimport doctest\nprint(doctest.testmod())",
     "unittest": (
-        "import sys, unittest\nclass T(unittest.TestCase):\n    def test_it(self): self.assertEqual(1, 2)\n"
-        "if __name__ == '__main__':\n    unittest.main(testRunner=unittest.TextTestRunner(sys.stdout, verbosity=0),\n"
-        "                  argv=['x', '-b'], exit=False)"
+        "import io, unittest\nclass T(unittest.TestCase):\n    def test_it(self): self.assertEqual(1, 2)\n"
+        "if __name__ == '__main__':\n    unittest.main(testRunner=unittest.TextTestRunner(io.StringIO()),\n"
+        "                  argv=['x', '-b'])"
     ),
     "argparse": "import argparse\np = argparse.ArgumentParser()\np.add_argument('n', type=int)\np.parse_args()",
     "pickle of its own class": (

@@ -21,7 +21,7 @@ PREAMBLES = (
     "import sys\nassert sys.stdin.mode == 'r' and sys.stdout.name == '<stdout>' and not sys.stdin.isatty()",
     "import sys\nprint('debug', '\\ud83d', file=sys.stderr)",
     "import os, sys\nLOCAL = os.path.exists('input.txt.local')\nif LOCAL:\n    sys.stdin = open('input.txt.local')",
-    "import signal\nsignal.alarm(9)",
+    "import signal\nsignal.alarm(900)",
     "import random\nrandom.seed(7)",
     "import resource\nresource.setrlimit(resource.RLIMIT_STACK, resource.getrlimit(resource.RLIMIT_STACK))",
     "import sys\nsys.stdout.reconfigure(line_buffering=True)",
