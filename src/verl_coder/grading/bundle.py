@@ -8,14 +8,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import verl_coder
+
 Main = Literal["judge_main", "candidate_main", "single_main"]
 
 WRONG_VERSION_STATUS = 86
 """Exit status of a program whose bytecode is for another Python; the request is then sent with source."""
 
 _PACKAGE = "verl_coder.grading.programs"
+_PROCESS = "verl_coder.sandbox.guest.program"
+"""How a program's process looks; in a sandbox of another kind it is not there already."""
 _COMMON = ("frames", "wire", "entry")
-_CANDIDATE = ("objects", "program", "candidate")
+_CANDIDATE = ("objects", _PROCESS, "program", "candidate")
 _RUNNERS = ("run_calls", "run_module", "run_programs")
 _JUDGE = ("spec", "compare", "failures", "proxies", "remote", "record", *_RUNNERS, "judge")
 _MODULES: dict[Main, tuple[str, ...]] = {
@@ -75,8 +79,8 @@ def encode_file(data: bytes) -> str:
 
 
 def _full(name: str) -> str:
-    return f"{_PACKAGE}.{name}"
+    return name if "." in name else f"{_PACKAGE}.{name}"
 
 
 def _source(name: str) -> str:
-    return (Path(__file__).parent / "programs" / f"{name}.py").read_text()
+    return (Path(verl_coder.__file__).parents[1] / f"{_full(name).replace('.', '/')}.py").read_text()

@@ -6,6 +6,7 @@ import weakref
 from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
+from verl_coder.grading.alone import FEW_TESTS, answered, run_alone
 from verl_coder.grading.bundle import WRONG_VERSION_STATUS, encode_file, program_code, program_file
 from verl_coder.grading.plan import GradingPlan, make_plan
 from verl_coder.grading.report import Strength, TestReport, empty_report, report_from_judge
@@ -31,6 +32,9 @@ async def grade(
         return empty_report("no_code", plan.spec.total, "the completion holds no code")
     message = "the sandbox ended the programs by itself"
     try:
+        if plan.spec.style == "program" and plan.spec.total <= FEW_TESTS:
+            raw = await run_alone(code, plan, plan.spec._replace(stop_early=stop_early), sandbox)
+            return report_from_judge(raw, strength="pair")
         strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
         run = _run_pair if strength == "pair" else _run_single
         spec = plan.spec._replace(stop_early=stop_early)
@@ -52,6 +56,10 @@ async def grade(
                     provisional=raw["provisional"],
                     timeouts=raw["timeouts"],
                 )
+                if spec.style == "program":
+                    raw = await run_alone(code, plan, spec, sandbox)
+                    details.update(raw["details"])
+                    return report_from_judge({**raw, "details": details}, strength=strength)
             elif result.return_code == WRONG_VERSION_STATUS:
                 _other_python.add(sandbox)
             elif not raw and (strength == "single_request" or not _killed_by_stranger(result)):
@@ -106,7 +114,7 @@ async def _run_pair(
             memory_limit_MB=plan.memory_mb or -1,
         )
     )
-    return _answered(response.judge, response.message)
+    return answered(response.judge, response.message)
 
 
 async def _run_single(
@@ -124,10 +132,4 @@ async def _run_single(
             memory_limit_MB=plan.memory_mb or -1,
         )
     )
-    return _answered(response.run_result, response.message)
-
-
-def _answered(result: CommandResult | None, message: str) -> CommandResult:
-    if result is None or result.status == "Error":
-        raise SandboxUnavailableError(f"the sandbox could not run the programs: {message[:200]}")
-    return result
+    return answered(response.run_result, response.message)

@@ -169,7 +169,9 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
 
 
 def _stdio_plan(tests: StdioTests) -> GradingPlan:
-    items = [{"stdin": case.input, "expected": case.output} for case in tests.tests]
+    # A lone surrogate has no bytes that a program could read.
+    inputs = [case.input.encode("utf-8", "replace").decode() for case in tests.tests]
+    items = [{"stdin": text, "expected": case.output} for text, case in zip(inputs, tests.tests, strict=True)]
     return _plan(tests, Spec("program", items))
 
 

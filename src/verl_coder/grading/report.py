@@ -99,9 +99,9 @@ def report_from_judge(raw: Mapping[str, Any], *, strength: Strength) -> TestRepo
     elif tests and passed == len(tests):
         outcome, message = "passed", ""
     else:
-        first = next(test for test in tests if test.status not in ("passed", "not_run"))
-        outcome = _OUTCOMES[first.status]
-        message = _first_words(first)
+        first = next((test for test in tests if test.status not in ("passed", "not_run")), None)
+        outcome = _OUTCOMES[first.status] if first else "timeout"
+        message = _first_words(first) if first else "the time for all tests is up"
     return TestReport(
         outcome=outcome,
         passed=passed,

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 
 _READ_BYTES = 1 << 16
 _READS_PER_WAKE = 8
@@ -9,9 +10,19 @@ _FLOOD_PAUSE_S = 0.002
 
 
 class Capture:
-    """Reads one pipe without blocking; beyond `cap_bytes` the first and the last half are kept."""
+    """Reads one pipe without blocking; beyond `cap_bytes` the first and the last half are kept.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, descriptor: int, cap_bytes: int) -> None:
+    `on_cut` is called once, as soon as there is more than that.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        descriptor: int,
+        cap_bytes: int,
+        *,
+        on_cut: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = loop
         self._descriptor = descriptor
         self._half = cap_bytes // 2
@@ -19,6 +30,7 @@ class Capture:
         self._tail: bytearray = bytearray()
         self._dropped = 0
         self._reading = True
+        self._on_cut = on_cut
         os.set_blocking(descriptor, False)
         loop.add_reader(descriptor, self._drain)
 
@@ -52,6 +64,9 @@ class Capture:
         if data:
             self._tail += data
             excess = len(self._tail) - self._half
+            if excess > 0 and self._on_cut is not None:
+                on_cut, self._on_cut = self._on_cut, None
+                on_cut()
             # Trimmed in large steps, each of which moves the whole tail.
             if excess > self._half // 2 + _READ_BYTES:
                 del self._tail[:excess]

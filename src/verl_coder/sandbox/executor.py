@@ -19,7 +19,6 @@ from verl_coder.sandbox.capture import Capture
 from verl_coder.sandbox.pool import Pool
 from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
-_PIPE_BYTES = 60_000
 _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
 _PAUSES_S = (0.0, 0.05, 0.2)
@@ -30,7 +29,11 @@ _HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One program to run; `memory_mb` -1 is the server's limit."""
+    """One program to run; `memory_mb` -1 is the server's limit.
+
+    `output_cap` bytes of each stream are kept, 0: as many as the server likes; a program that prints more than
+    `output_limit` to stdout is ended, -1: there is no such limit.
+    """
 
     operation: str
     code: str
@@ -40,6 +43,7 @@ class Job:
     memory_mb: int = -1
     fetch: Sequence[str] = ()
     output_cap: int = 0
+    output_limit: int = -1
 
     @property
     def flavour(self) -> str:
@@ -175,10 +179,17 @@ class Executor:
         stdin = self._open_stdin(job.stdin)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
+        for descriptor in (out_write, err_write):
+            # /dev/stdout and /dev/stderr are for the program's user, too.
+            os.fchmod(descriptor, 0o666)
         with contextlib.suppress(OSError):
             # A larger pipe means fewer switches for long output; the kernel refuses it beyond a user's share.
             fcntl.fcntl(out_read, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
-        stdout, stderr = Capture(slot.loop, out_read, cap), Capture(slot.loop, err_read, cap)
+        limited = job.output_limit > 0
+        stdout = Capture(
+            slot.loop, out_read, job.output_limit if limited else cap, on_cut=slot.stop if limited else None
+        )
+        stderr = Capture(slot.loop, err_read, cap)
         running = _Running(slot=slot, job=job, stdout=stdout, stderr=stderr, cpu_s=cpu_s)
         if job.fetch:
             slot.order(b"H")
@@ -208,25 +219,17 @@ class Executor:
         return outcome
 
     def _open_stdin(self, content: str | None) -> int:
-        if not content:
-            return os.dup(self.null) if content is None else self._empty_pipe()
-        data = content.encode("utf-8", "surrogatepass")
-        if len(data) <= _PIPE_BYTES:
-            read, write = os.pipe()
-            os.write(write, data)
-            os.close(write)
-            return read
+        """A regular file, as with `< input.txt`: programs ask for its size, seek in it, or map it."""
+        if content is None:
+            return os.dup(self.null)
         memory = os.memfd_create("stdin")
-        view = memoryview(data)
-        while view:
-            view = view[os.write(memory, view) :]
-        os.lseek(memory, 0, os.SEEK_SET)
-        return memory
-
-    def _empty_pipe(self) -> int:
-        read, write = os.pipe()
-        os.close(write)
-        return read
+        try:
+            view = memoryview(content.encode("utf-8", "surrogatepass"))
+            while view:
+                view = view[os.write(memory, view) :]
+            return os.open(f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            os.close(memory)
 
     async def fetch(self, slot: Slot, wanted: Sequence[str]) -> dict[str, str]:
         """Files of the ended program, read by a fresh process with its rights."""

@@ -20,13 +20,14 @@ _START_TIMEOUT_S = 60.0
 _STDERR_TAIL = 1500
 FLAVOURS = ("lean", "full")
 _SOURCE_FOLDER = str(Path(verl_coder.__file__).parents[1])
-# The zygote imports the server's copy of this package; programs do not find that folder on sys.path.
+# The zygote imports the server's copy of this package and no module of the folder that it is started in, which
+# would come first; programs find neither on sys.path.
 _START_ZYGOTE = f"""\
 import sys
-sys.path.insert(0, {_SOURCE_FOLDER!r})
+sys.path[0] = {_SOURCE_FOLDER!r}
 from verl_coder.sandbox.guest.zygote import main
 sys.path.pop(0)
-main()
+main()()
 """
 
 
@@ -51,8 +52,7 @@ class Nursery:
         self._stderr = tempfile.TemporaryFile(prefix="verl-coder-zygote-")  # noqa: SIM115
         with theirs:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a plain fork, microseconds
-                # -P: no module of the folder that the server is started in.
-                [sys.executable, "-P", "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
+                [sys.executable, "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

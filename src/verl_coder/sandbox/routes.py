@@ -18,6 +18,7 @@ from verl_coder.sandbox.sessions import Conversation, Exchange, Session, Session
 from verl_coder.sandbox.slot import SlotLost
 
 _POD = f"{socket.gethostname()}-{os.getpid()}"
+_MAX_OUTPUT_BYTES = 256 << 20
 Body = dict[str, Any]
 
 
@@ -109,6 +110,7 @@ class Api:
             stdin=validate.text(body, "stdin", None),
             fetch=validate.paths(body, "fetch_files"),
             files=validate.files(body),
+            output_limit=min(validate.whole(body, "output_limit_bytes", -1), _MAX_OUTPUT_BYTES),
         )
         outcome = await self.executor.run(job)
         return {

@@ -22,6 +22,8 @@ class RunRequest:
     stdin: str | None = None
     files: Files = field(default_factory=dict)
     fetch_files: tuple[str, ...] = ()
+    output_limit_bytes: int = -1
+    """The embedded server's own: so much of stdout is kept, and a program that prints more is ended."""
 
     def to_dict(self) -> dict[str, Any]:
         """Body of POST /run_code."""

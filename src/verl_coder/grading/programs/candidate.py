@@ -19,7 +19,7 @@ from typing import Any
 
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
 from verl_coder.grading.programs.objects import base_name, find_operation, only_adds_to_its_data
-from verl_coder.grading.programs.program import ProgramRunner, serve_together
+from verl_coder.grading.programs.program import serve_together
 from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception, plain_data
 
 _MAX_TEXT = 2000
@@ -27,7 +27,6 @@ _MAX_TEXT = 2000
 
 def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
     """Serve the judge on `control` until it hangs up. `job` holds the solution: code, prelude, entry, style."""
-    worker = 0
     control.sendall(HELLO)
     if job["direct"]:
         silence()
@@ -36,10 +35,7 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
         else:
             Worker(control, job).serve()
         _wait_for_the_end()
-    if job["style"] == "program":
-        runner = ProgramRunner(control, job)
-    else:
-        worker = _start_worker(control, job)
+    worker = _start_worker(control, job)
     while True:
         try:
             message = receive_frame(control)
@@ -48,10 +44,7 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
         if message["op"] == "worker":
             kill_group(worker)
             worker = _start_worker(control, job)
-        elif message["op"] == "program":
-            runner.run(message)
-    if worker:
-        kill_group(worker)
+    kill_group(worker)
     _wait_for_the_end()
 
 

@@ -21,7 +21,7 @@ def candidate_main() -> None:
     """The candidate of a pair: the solution is in job.json."""
     from verl_coder.grading.programs.candidate import run_harness
 
-    run_harness(socket.socket(fileno=int(os.environ["PEER_FD"])), _take_json("job.json"))
+    run_harness(socket.socket(fileno=int(os.environ.pop("PEER_FD"))), _take_json("job.json"))
     os._exit(0)
 
 

@@ -59,16 +59,17 @@ class Record:
     @property
     def limit_s(self) -> float:
         """Seconds that the next test may take."""
-        return min(self.spec.timeout_s, self._left_s)
+        return min(self.spec.timeout_s, self.left_s)
 
     @property
-    def _left_s(self) -> float:
+    def left_s(self) -> float:
+        """Seconds of the budget that are left."""
         return self._deadline - time.monotonic()
 
     @property
     def is_over(self) -> bool:
         """Whether the time is up, or too many tests have timed out."""
-        return self._timeouts >= MAX_TIMEOUTS or self._left_s <= 0
+        return self._timeouts >= MAX_TIMEOUTS or self.left_s <= 0
 
     @property
     def wants_details(self) -> bool:
@@ -137,7 +138,7 @@ class Record:
     def start(self, candidate: CandidateChannel, prepare: Callable[[], None] = lambda: None) -> None:
         """Get a fresh worker and `prepare` the tests for it; Stop where that fails."""
         try:
-            candidate.start(min(self.spec.load_timeout_s, self._left_s))
+            candidate.start(min(self.spec.load_timeout_s, self.left_s))
             with time_limit(self.limit_s):
                 prepare()
         except (Exception, TestTimedOut, CandidateLost) as error:

@@ -8,6 +8,8 @@ import select
 import signal
 import socket
 import struct
+from collections.abc import Callable
+from typing import NoReturn
 
 from verl_coder.sandbox.guest import leftovers, program, request
 from verl_coder.sandbox.guest.confine import Confinement
@@ -46,8 +48,11 @@ class Keeper:
         self.sockstat = leftovers.open_if_there("/proc/self/net/sockstat") if config.namespaced else -1
         self.children = leftovers.open_if_there(f"/proc/self/task/{os.getpid()}/children")
 
-    def serve(self) -> None:
-        """For each program: fork its process ahead, wait for its end, report it, clean up."""
+    def serve(self) -> Callable[[], NoReturn]:
+        """For each program: fork its process ahead, wait for its end, report it, clean up.
+
+        Returns in the program's process only, with what it is to run.
+        """
         self._reset_files(first=True)
         self.confinement.confine_keeper()
         program.settle()
@@ -56,7 +61,7 @@ class Keeper:
         while True:
             child = linux.fork_bare()
             if child == 0:
-                self._become_program()
+                return self._become_program()
             self._wait_and_report(child)
 
     def _rehearse(self) -> None:
@@ -70,12 +75,12 @@ class Keeper:
 
     # ---- in the program's process
 
-    def _become_program(self) -> None:
+    def _become_program(self) -> Callable[[], NoReturn]:
         if not self.namespaced:
             os.setpgid(0, 0)
         self._confine_program()
         self.status.detach()
-        request.serve(self.control, self.main_file)
+        return request.take(self.control, self.main_file)
 
     def _confine_program(self) -> None:
         try:

@@ -7,7 +7,9 @@ import random
 import resource
 import socket
 import sys
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest import program
 
@@ -15,8 +17,8 @@ _MAX_MESSAGE = 1 << 17
 _PASSED_FDS = socket.CMSG_SPACE(8 * 4)
 
 
-def serve(control: socket.socket, main_file: str) -> None:
-    """Wait for the one request of this process, take its place, run it; never returns."""
+def take(control: socket.socket, main_file: str) -> Callable[[], NoReturn]:
+    """Wait for the one request of this process, take its place; what is to run then."""
     try:
         request = _receive(control)
         if request is None:
@@ -30,16 +32,14 @@ def serve(control: socket.socket, main_file: str) -> None:
     if operation == "python":
         if extra >= 0:
             os.environ["PEER_FD"] = str(extra)
-        program.run_python(spec["code"], main_file)
-    elif operation == "bash":
-        program.run_bash(spec["code"])
-    elif operation == "pytest":
-        program.run_pytest(spec["code"])
-    elif operation == "fetch":
-        _fetch(spec["paths"], spec["limit"])
-    elif operation == "session":
-        _converse(spec, extra)
-    os._exit(1)
+        return partial(program.run_python, spec["code"], main_file)
+    if operation == "bash":
+        return partial(program.run_bash, spec["code"])
+    if operation == "pytest":
+        return partial(program.run_pytest, spec["code"])
+    if operation == "fetch":
+        return partial(_fetch, spec["paths"], spec["limit"])
+    return partial(_converse, spec, extra)
 
 
 def _receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -91,7 +91,7 @@ def _limit(*, address_space: int, cpu_s: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
 
 
-def _converse(spec: dict[str, Any], channel_fd: int) -> None:
+def _converse(spec: dict[str, Any], channel_fd: int) -> NoReturn:
     """Answer commands until the server closes the channel; never returns."""
     # Imported here, because only full slots have these loaded: in lean ones they would make every fork dearer.
     from verl_coder.sandbox.guest.channel import Channel
@@ -106,7 +106,7 @@ def _converse(spec: dict[str, Any], channel_fd: int) -> None:
     program.finish(0)
 
 
-def _fetch(paths: list[str], limit: int) -> None:
+def _fetch(paths: list[str], limit: int) -> NoReturn:
     """Write the files that exist and are plain, inside the working folder, to stdout; `limit` bytes in all."""
     home = os.path.realpath(os.getcwd())
     found = {}

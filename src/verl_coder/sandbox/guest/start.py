@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.keeper import Keeper
@@ -12,8 +14,8 @@ from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.isolation import linux, namespaces, root
 
 
-def start_keeper(config: SlotConfig, status: socket.socket, control: socket.socket) -> None:
-    """In a fork of the zygote: become (or fork) the keeper and serve; never returns."""
+def start_keeper(config: SlotConfig, status: socket.socket, control: socket.socket) -> Callable[[], NoReturn]:
+    """In a fork of the zygote: become (or fork) the keeper and serve; in a program's process, what it is to run."""
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
@@ -32,7 +34,7 @@ def start_keeper(config: SlotConfig, status: socket.socket, control: socket.sock
                 root.uncover_interpreter()
         home = root.HOME if config.namespaced else config.work_dir
         _prepare_interpreter(home)
-        Keeper(config, home, status, control).serve()
+        return Keeper(config, home, status, control).serve()
     except BaseException as error:
         with contextlib.suppress(OSError):
             status.send(b"E" + f"{type(error).__name__}: {error}".encode()[:500])
@@ -56,12 +58,17 @@ def _enter_root(config: SlotConfig) -> None:
 def _prepare_interpreter(home: str) -> None:
     """Everything about the interpreter that is the same for all programs of the slot."""
     null = os.open("/dev/null", os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    if null > 2:
-        os.close(null)
-    program.prepare_streams()
+    pipe = os.pipe()
+    for target, descriptor in enumerate((null, pipe[1], pipe[1])):
+        os.dup2(descriptor, target)
+    program.open_streams()
+    for target in (1, 2):
+        os.dup2(null, target)
+    for descriptor in (null, *pipe):
+        if descriptor > 2:
+            os.close(descriptor)
     os.environ["HOME"] = os.environ["TMPDIR"] = home
     sys.argv = [home + "/main.py"]
+    sys.orig_argv = [sys.executable, *sys.argv]
     sys.path[:] = [home] + [path for path in sys.path if path.startswith((sys.prefix, sys.base_prefix))]
     sys.dont_write_bytecode = True

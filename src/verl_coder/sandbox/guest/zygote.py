@@ -10,6 +10,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.slot_config import SlotConfig
@@ -85,8 +87,11 @@ def _preload() -> None:
             print(f"sandbox: {name} is not available to programs: {error}", file=sys.stderr)
 
 
-def main() -> None:
-    """Serve fork requests until the server is gone."""
+def main() -> Callable[[], NoReturn]:
+    """Serve fork requests until the server is gone; in a program's process, what it is to run.
+
+    It runs on top of the stack, so that the program finds few frames below its own.
+    """
     server = socket.socket(fileno=int(sys.argv[1]))
     _preload()
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
@@ -105,6 +110,6 @@ def main() -> None:
             server.close()
             gc.enable()
             status, control = (socket.socket(fileno=descriptor) for descriptor in descriptors)
-            start_keeper(SlotConfig(**marshal.loads(message)), status, control)
+            return start_keeper(SlotConfig(**marshal.loads(message)), status, control)
         for descriptor in descriptors:
             os.close(descriptor)
