@@ -5,13 +5,13 @@ import contextlib
 import pytest
 
 from verl_coder.grading import bundle, grade
-from verl_coder.grading.programs.record import MAX_DETAILS, MAX_TIMEOUTS, Record, Stop
+from verl_coder.grading.programs.record import MAX_DETAILS, MAX_TIMEOUTS, GradingRecord, Stop
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.problems import PytestTests
 
 
 def record_of(total=5, **fields):
-    return Record(Spec("program", total=total, timeout_s=1.0, budget_s=60.0, **fields))
+    return GradingRecord(Spec("program", total=total, timeout_s=1.0, budget_s=60.0, **fields))
 
 
 def run(record, letters):

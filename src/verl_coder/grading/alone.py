@@ -7,7 +7,7 @@ from typing import Any
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading.plan import GradingPlan
 from verl_coder.grading.programs.compare import same_text
-from verl_coder.grading.programs.record import Record, Stop, show
+from verl_coder.grading.programs.record import GradingRecord, Stop, show
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 
@@ -17,7 +17,7 @@ _LONG_TEXT = 1 << 16
 _DOES_NOT_PARSE = ("SyntaxError:", "IndentationError:", "TabError:")
 
 
-class _Runs(Record):
+class _Runs(GradingRecord):
     """A record whose budget is the time that the programs ran, not the time that they waited for a slot."""
 
     spent_s = 0.0
@@ -56,7 +56,7 @@ async def run_alone(code: str, plan: GradingPlan, spec: Spec, sandbox: SandboxCl
     return {**report, "details": {str(index): words for index, words in report["details"].items()}}
 
 
-async def _judge(record: Record, item: dict[str, Any], result: CommandResult, cap: int) -> None:
+async def _judge(record: GradingRecord, item: dict[str, Any], result: CommandResult, cap: int) -> None:
     got, expected = result.stdout or "", item["expected"]
     if result.status == "TimeLimitExceeded":
         letter, message = "t", f"did not end within {record.spec.timeout_s:g} s"

@@ -6,7 +6,7 @@ from typing import Any
 
 from verl_coder.grading.programs.failures import TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import HELLO
-from verl_coder.grading.programs.record import Record, Stop
+from verl_coder.grading.programs.record import GradingRecord, Stop
 from verl_coder.grading.programs.remote import CandidateChannel
 from verl_coder.grading.programs.run_calls import run_calls
 from verl_coder.grading.programs.run_module import run_module
@@ -18,7 +18,7 @@ _RUNNERS = {"calls": run_calls, "module": run_module, "program": run_programs}
 
 def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
     """The report of one solution, whose harness is at the other end of `control`."""
-    record = Record(spec)
+    record = GradingRecord(spec)
     candidate = CandidateChannel(control, direct=spec.direct, write_back=spec.write_back)
     with contextlib.suppress(Stop):
         if not _harness_answers(control, spec.load_timeout_s):

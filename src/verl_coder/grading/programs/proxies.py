@@ -23,7 +23,7 @@ _ASKING_METHODS = frozenset(
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 
 
-class Channel:
+class Caller:
     """What a stand-in uses of the channel to the candidate (remote.py)."""
 
     codec: Codec
@@ -37,12 +37,12 @@ class Channel:
 class Remote:
     """Something of the solution, for instance the entry point."""
 
-    _candidate: Channel
+    _candidate: Caller
     _number: Any
     _name: str
     _generation: int
 
-    def __init__(self, candidate: Channel, number: Any, name: str) -> None:
+    def __init__(self, candidate: Caller, number: Any, name: str) -> None:
         self.__dict__.update(
             _candidate=candidate, _number=number, _name=name, _generation=candidate.generation
         )
@@ -54,7 +54,7 @@ class Remote:
             message["swap"] = True
         return candidate.result(candidate.ask({**message, "make": make}), make=make)
 
-    def _alive(self) -> Channel:
+    def _alive(self) -> Caller:
         if self._generation != self._candidate.generation:
             raise CandidateLost
         return self._candidate
@@ -289,7 +289,7 @@ def describe(remote: Remote) -> str:
     return f"<an object of the solution's own: {remote._name}>"
 
 
-def proxy_of(candidate: Channel, number: int, name: str, base: str, *, made: bool) -> RemoteObject:
+def proxy_of(candidate: Caller, number: int, name: str, base: str, *, made: bool) -> RemoteObject:
     """The proxy of an object; `made` by the tests, of a class derived from the builtin that `base` names."""
     kind = RemoteData if base in _BASES else RemoteGenerator if name == "generator" else RemoteObject
     value = kind(candidate, number, name)

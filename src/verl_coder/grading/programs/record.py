@@ -24,7 +24,7 @@ class Stop(Exception):
     """No further test is to run."""
 
 
-class Record:
+class GradingRecord:
     """Letters: p passed, f failed (wrong answer), e error, t time-out, n not run, ? left to a later request."""
 
     def __init__(self, spec: Spec) -> None:

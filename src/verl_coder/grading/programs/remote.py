@@ -7,13 +7,13 @@ from typing import Any
 
 from verl_coder.grading.programs.failures import CandidateLost, RemoteError, Unsplittable, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
-from verl_coder.grading.programs.proxies import Channel, OwnData, RemoteClass, handle_of, own_data, proxy_of
+from verl_coder.grading.programs.proxies import Caller, OwnData, RemoteClass, handle_of, own_data, proxy_of
 from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception
 
 _SAFE_CALLBACK_TYPES = (type(lambda: 0), type(len))
 
 
-class CandidateChannel(Channel):
+class CandidateChannel(Caller):
     """One worker at a time: `start` gets a fresh one, `ask` sends a message and returns the answer."""
 
     def __init__(self, control: socket.socket, *, direct: bool, write_back: bool) -> None:

@@ -8,13 +8,13 @@ from verl_coder.grading.programs.compare import same_json
 from verl_coder.grading.programs.failures import CandidateLost
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.proxies import Remote
-from verl_coder.grading.programs.record import Record, show
+from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import CandidateChannel
 
 BATCH_CALLS = 1000
 
 
-def run_calls(record: Record, candidate: CandidateChannel) -> None:
+def run_calls(record: GradingRecord, candidate: CandidateChannel) -> None:
     """Run the items of the spec in order, calls in batches."""
     CallRunner(record, candidate).run()
 
@@ -22,7 +22,7 @@ def run_calls(record: Record, candidate: CandidateChannel) -> None:
 class CallRunner:
     """The names of the tests, and their items one after the other."""
 
-    def __init__(self, record: Record, candidate: CandidateChannel) -> None:
+    def __init__(self, record: GradingRecord, candidate: CandidateChannel) -> None:
         self.record = record
         self.candidate = candidate
         self.spec = record.spec

@@ -6,7 +6,7 @@ import types
 from typing import Any
 
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
-from verl_coder.grading.programs.record import Record
+from verl_coder.grading.programs.record import GradingRecord
 from verl_coder.grading.programs.remote import CandidateChannel
 
 _PYTEST_OPTIONS = (
@@ -42,7 +42,7 @@ def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:
     return not name.lower().startswith(("test", "pytest", "setup", "teardown", "numpy", "np"))
 
 
-def run_module(record: Record, candidate: CandidateChannel) -> None:
+def run_module(record: GradingRecord, candidate: CandidateChannel) -> None:
     """Run the tests of the spec's `source`: plain functions directly, anything that needs pytest under it."""
     candidate.read_tests(record.spec.source)
     sys.modules["solution"] = SolutionModule(candidate)
@@ -52,7 +52,7 @@ def run_module(record: Record, candidate: CandidateChannel) -> None:
         _run_functions(record, candidate)
 
 
-def _run_functions(record: Record, candidate: CandidateChannel) -> None:
+def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
     names: dict[str, Any] = {}
 
     def load() -> None:
@@ -77,7 +77,7 @@ def _run_functions(record: Record, candidate: CandidateChannel) -> None:
         record.add(letter, test, words.get("message") or "assertion failed")
 
 
-def _run_under_pytest(record: Record, candidate: CandidateChannel) -> None:
+def _run_under_pytest(record: GradingRecord, candidate: CandidateChannel) -> None:
     record.start(candidate)
     try:
         import pytest
@@ -95,7 +95,7 @@ def _run_under_pytest(record: Record, candidate: CandidateChannel) -> None:
 class _Plugin:
     """Records each test's verdict as pytest reports it; time-outs by the judge's alarm."""
 
-    def __init__(self, record: Record, candidate: CandidateChannel) -> None:
+    def __init__(self, record: GradingRecord, candidate: CandidateChannel) -> None:
         self.record = record
         self.candidate = candidate
         self.collected = 0

@@ -5,11 +5,11 @@ import socket
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
-from verl_coder.grading.programs.record import Record
+from verl_coder.grading.programs.record import GradingRecord
 from verl_coder.grading.programs.remote import CandidateChannel
 
 
-def run_programs(record: Record, candidate: CandidateChannel) -> None:
+def run_programs(record: GradingRecord, candidate: CandidateChannel) -> None:
     """All programs together in one process; what did not pass there is left to plain runs."""
     try:
         with time_limit(record.spec.load_timeout_s):
@@ -21,7 +21,7 @@ def run_programs(record: Record, candidate: CandidateChannel) -> None:
         record.fail_load("e", "the solution's harness ended")
 
 
-def _run_together(record: Record, control: socket.socket) -> None:
+def _run_together(record: GradingRecord, control: socket.socket) -> None:
     """A pass counts; anything else is open, and a fresh process will tell."""
     items, timeout_s = record.spec.items, record.spec.timeout_s
     # More bytes than a passing answer could need.
