@@ -41,6 +41,23 @@ def test_generated_programs_pass_where_plain_python_ends_well(count, seeded, wit
     assert [report.outcome for report in reports] == wanted, [report.explain() for report in reports]
 
 
+def test_many_tests_take_one_request_and_what_used_the_process_up_the_rest(with_pair_client):
+    tests = suite(*((f"{n}\n", f"{2 * n}\n") for n in range(FEW_TESTS + 3)))
+    plain = "import atexit\nclass A:\n    def __del__(self): print(2 * int(input()))\na = A()"
+    threads = "import threading\nn = int(input())\nthreading.Timer(0.01, lambda: print(2 * n)).start()"
+
+    async def work(client):
+        asked = []
+        run_code = client.run_code
+        client.run_code = lambda request: asked.append(request.stdin) or run_code(request)
+        outcomes = [(await grade(code, tests, client)).outcome for code in (plain, threads)]
+        return outcomes, asked
+
+    outcomes, asked = with_pair_client(work)
+    assert outcomes == ["passed", "passed"]
+    assert asked == [f"{n}\n" for n in range(1, FEW_TESTS + 3)]
+
+
 LEFTOVERS = {
     "an exit hook": "import atexit, os\natexit.register(print, 2 * int(input()))",
     "an exit hook that ends all": "import atexit, os\natexit.register(os._exit, 0)\nprint(2 * int(input()))",

@@ -68,3 +68,21 @@ async def test_random_state_differs_between_programs(client: SandboxClient) -> N
         assert response.run_result is not None and response.run_result.stdout
         seen |= set(response.run_result.stdout.split())
     assert len(seen) == 12
+
+
+async def test_a_program_over_its_output_limit_is_ended_and_one_below_is_kept_whole(
+    client: SandboxClient,
+) -> None:
+    request = RunRequest(code="while True: print('y' * 99)", output_limit_bytes=1000, run_timeout=60)
+    result = (await client.run_code(request)).run_result
+    assert result is not None and (result.status, result.return_code) == ("Finished", -9)
+    assert (result.stdout or "").startswith("yyy") and "cut here" in (result.stdout or "")
+    request = RunRequest(code="print('y' * 5_000_000)", output_limit_bytes=6_000_000)
+    result = (await client.run_code(request)).run_result
+    assert result is not None and result.stdout == "y" * 5_000_000 + "\n"
+
+
+async def test_outputs_can_be_opened_by_their_paths(client: SandboxClient) -> None:
+    request = RunRequest(code="echo out > /dev/stdout; echo err > /dev/stderr", language="bash")
+    result = (await client.run_code(request)).run_result
+    assert result is not None and (result.stdout, result.stderr) == ("out\n", "err\n")

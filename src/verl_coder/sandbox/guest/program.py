@@ -78,13 +78,15 @@ def run_python(code: str, path: str) -> NoReturn:
     finish(run_main(source, path))
 
 
-def run_main(source: Any, path: str) -> int:
-    """Run the source or code of `path` as `__main__`; the exit status, -SIGINT for an uncaught KeyboardInterrupt."""
+def run_main(program: bytes | types.CodeType, path: str) -> int:
+    """Run source or code of `path` as `__main__`; the exit status, -SIGINT for an uncaught KeyboardInterrupt."""
     module = new_main_module(path)
     caught = None
     try:
-        # From bytes, since only there a declared encoding counts.
-        exec(compile(source, path, "exec", dont_inherit=True), module.__dict__)
+        if isinstance(program, bytes):
+            # From bytes, since only there a declared encoding counts.
+            program = compile(program, path, "exec", dont_inherit=True)
+        exec(program, module.__dict__)
     except BaseException as error:
         caught = error
     _flush_quietly(sys.stderr, sys.stdout)
