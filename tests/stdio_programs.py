@@ -139,7 +139,9 @@ def make_program(chance: random.Random) -> tuple[str, str]:
     parts = [chance.choice(PREAMBLES), chance.choice(READERS)]
     parts.append("def solve(n, xs, words):\n" + textwrap.indent(chance.choice(TASKS), "    "))
     writer, end_of_program = chance.choice(WRITERS), chance.choice(ENDS)
-    if ".start()" in writer and ("close()" in end_of_program or "_exit" in end_of_program):
+    if (".start()" in writer or "submit(lambda" in writer) and (
+        "close()" in end_of_program or "_exit" in end_of_program
+    ):
         # Which is first, is not for the program to say.
         end_of_program = ""
     if "setrecursionlimit" in parts[0] + writer and end_of_program.startswith("def f()"):

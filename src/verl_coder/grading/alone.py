@@ -11,7 +11,7 @@ from verl_coder.grading.programs.record import GradingRecord, Stop, show
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 
-FEW_TESTS = 4
+FEW_TESTS = 3
 """Up to so many plain runs cost less than a pair of programs that runs them together."""
 _LONG_TEXT = 1 << 16
 _DOES_NOT_PARSE = ("SyntaxError:", "IndentationError:", "TabError:")

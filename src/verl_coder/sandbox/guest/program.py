@@ -167,7 +167,7 @@ def wind_up(status: int, *, threads: bool = True) -> int:
         _complain("Exception ignored in atexit callback\n", error)
     if not _flush():
         status = _FLUSH_FAILED
-    if gc.isenabled():
+    if threads and gc.isenabled():
         gc.collect()
     sys.last_type = sys.last_value = sys.last_traceback = None
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__  # type: ignore[assignment]
