@@ -121,6 +121,180 @@ def test_special_tokens_are_not_code():
     assert extract_code("def f():\n    return 1<|im_end|>") == "def f():\n    return 1\n"
 
 
+DOUBLE = "def double(x):\n    return x + x\n"
+BLOCK = f"```python\n{DOUBLE}```"
+PROGRAM = "<program>\nprint(1)\n</program>"
+OUTPUT = "\n<output>\n1\n</output>\n"
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "python:main.py",
+        "python3.11",
+        'py title="main.py"',
+        "{.python}",
+        "{.python .numberLines}",
+        "Python 3",
+        "language-python",
+        "{code-block} python",
+        "main.py",
+    ],
+)
+def test_a_label_may_say_more_than_python(label: str) -> None:
+    assert extract_code(f"```{label}\n{DOUBLE}```") == DOUBLE
+
+
+@pytest.mark.parametrize("label", ["pycon", "python-repl", "python2", "pytb"])
+def test_a_label_that_begins_like_python_is_another_language(label: str) -> None:
+    assert extract_code(f"```{label}\n{DOUBLE}```") is None
+
+
+@pytest.mark.parametrize("behind", ["</answer>", ".", "**", " It adds.", "``"])
+def test_a_closing_fence_may_be_followed_by_text(behind: str) -> None:
+    found = extract(f"<think>a</think>{BLOCK}{behind}")
+    assert (found.code, found.fenced) == (DOUBLE, True)
+
+
+def test_a_closing_fence_may_follow_the_last_line_of_code() -> None:
+    found = extract(f"```python\nx = 1```\nThen:\n```python\n{DOUBLE.rstrip()}```</answer>\nDone.")
+    assert (found.code, found.code_blocks) == (DOUBLE, 2)
+
+
+@pytest.mark.parametrize("outer", ["```", "````", "~~~"])
+@pytest.mark.parametrize("inner", ["```", "```python", "```text", "~~~"])
+def test_a_fence_in_a_docstring_belongs_to_the_code(outer: str, inner: str) -> None:
+    fences = f"    {inner}\n    double(2)\n    {inner[:3]}\n"
+    code = f'def double(x):\n    """Twice.\n\n{fences}    """\n    return x + x\n'
+    assert extract_code(f"So:\n{outer}python\n{code}{outer}\nDone.") == code
+
+
+def test_a_shorter_fence_neither_ends_nor_restarts_a_block() -> None:
+    assert extract_code("````text\n```python\nx = 1\n```\n````") is None
+
+
+def test_a_line_of_code_about_fences_ends_no_block() -> None:
+    code = "# between ``` and ```\nparts = text.split('```')\n"
+    assert extract_code(f"```python\n{code}```") == code
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> ```python\n> def double(x):\n>     return x + x\n> ```",
+        "- So:\n\n      ```python\n      def double(x):\n          return x + x\n      ```",
+        "1. So:\n   ```python\ndef double(x):\n    return x + x\n   ```",
+        "```python\n    def double(x):\n        return x + x\n```",
+        "So:\n\n    def double(x):\n        return x + x\n\nIt adds.",
+        "\ufeff```python\n\ufeffdef double(x):\n    return x + x\n\u200b```",
+    ],
+)
+def test_what_stands_before_the_lines_of_a_block_is_no_code(text: str) -> None:
+    assert extract_code(text) == DOUBLE
+
+
+def test_a_block_that_parses_wins_over_a_transcript() -> None:
+    assert extract_code(f"{BLOCK}\nFor example:\n```python\n>>> double(2)\n4\n```") == DOUBLE
+
+
+def test_an_unclosed_block_loses_the_prose_after_it() -> None:
+    assert extract_code(f"<answer>\n```python\n{DOUBLE}</answer>\nThis adds.") == DOUBLE
+
+
+@pytest.mark.parametrize("before", ["", "It reads n and adds it to itself.\n\n", "Solution:\n", "python\n"])
+@pytest.mark.parametrize("after", ["", "```", "```\nIt prints:\n```\nYes\n```", "\nIt prints the sum."])
+@pytest.mark.parametrize(
+    "code", ["n = int(input())\nprint(n + n)\n", "for line in open(0):\n    print(line * 2)\n"]
+)
+def test_a_program_without_a_fence_is_found_between_prose(before: str, code: str, after: str) -> None:
+    assert extract_code(before + code + after) == code
+
+
+@pytest.mark.parametrize("text", ["Answer: 42", "Take x.\nx = 3\nThen add.", "if in doubt, print it", "42"])
+def test_prose_that_parses_in_part_is_no_program(text: str) -> None:
+    assert extract_code(text) is None
+
+
+@pytest.mark.parametrize(
+    "tag", ["<think>", "</think>", "<program>", "</program>", "<output>", "</output>", "</tool_call>"]
+)
+def test_a_tag_in_a_code_block_is_text(tag: str) -> None:
+    code = f'def page(x):\n    return f"""\n{tag}\n{{x}}\n"""\n'
+    for before in ("", "<think>hm</think>\n", PROGRAM + OUTPUT, CALL + RESULT):
+        assert extract_code(f"{before}```python\n{code}```") == code
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "I used no <tool_call> and no <think>.",
+        "<program> tags were not needed.",
+        "<tool_call> and </tool_call> were not needed.",
+        "Thoughts stand between <think> and </think>.",
+        "The tags `</think>` and `</program>` are not part of it.",
+        "It prints\n<output>\n2\n</output>\nfor 1.",
+    ],
+)
+def test_prose_may_speak_of_a_tag(sentence: str) -> None:
+    assert extract_code(f"{sentence}\n{BLOCK}") == DOUBLE
+    assert extract_code(f"{BLOCK}\n{sentence}") == DOUBLE
+
+
+def test_code_without_a_fence_may_have_tags_in_its_strings() -> None:
+    code = 'def f(s):\n    return s.split("</think>")[-1].replace("<program>", f"<output>{s}</output>")\n'
+    assert extract_code(code) == code
+
+
+def test_only_the_tags_of_the_rows_agent_loop_count() -> None:
+    assert extract_code(f"{BLOCK}\n{PROGRAM}") is None
+    assert extract_code(f"{BLOCK}\n{PROGRAM}", agent_name="tool_agent") == DOUBLE
+    assert extract_code(f"{BLOCK}\n{PROGRAM}", agent_name="program_agent") is None
+    assert extract_code(f"{BLOCK}\n{CALL}", agent_name="single_turn_agent") == DOUBLE
+
+
+def test_a_result_in_a_string_across_turns_is_a_result_where_the_protocol_is_known() -> None:
+    text = f'```python\ns = """\n{PROGRAM}{OUTPUT}"""\n```'
+    assert extract_code(text) is not None
+    assert extract_code(text, agent_name="program_agent") is None
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        f"{BLOCK}\nI try it: {PROGRAM}",
+        f"{BLOCK}\nI try it: <program>\nprint(1",
+        f"```python\n{PROGRAM}\n```",
+        f"```python\n{PROGRAM}",
+        f"{BLOCK}\n{PROGRAM}\n<output>\n```python\nf()\n```",
+        f"{BLOCK}\n" + CALL.replace("called()", "print('</tool_call>')"),
+        f"{BLOCK}\n{CALL}\nI wait.{RESULT}Done.",
+        f"<think>hm\n{PROGRAM}{OUTPUT}Done.",
+    ],
+)
+def test_a_call_is_no_answer_wherever_it_stands(turn: str) -> None:
+    assert extract_code(turn) is None
+
+
+@pytest.mark.parametrize("printed", ["```python\nf()\n```", "```python\nf()"])
+def test_a_closing_tag_that_a_program_printed_does_not_make_its_output_the_answer(printed: str) -> None:
+    assert extract_code(f"{PROGRAM}\n<output>\n</output>\n{printed}\n</output>\nDone.") is None
+
+
+def test_a_code_block_in_a_thought_may_hold_the_closing_tag() -> None:
+    thought = '```python\ns = s.split("</think>")[1]\n```\nGood.'
+    found = extract(f"<think>{thought}</think>\n{BLOCK}")
+    assert (found.thinking, found.think_closed, found.code) == (thought, True, DOUBLE)
+
+
+def test_a_fence_left_open_in_a_thought_ends_with_it() -> None:
+    assert extract_code(f"<think>\n```python\nx = (\n</think>\n{BLOCK}") == DOUBLE
+
+
+def test_special_tokens_in_code_are_the_codes() -> None:
+    code = 'END = "<|endoftext|>"\nprint(END + "<|im_end|>")\n'
+    assert extract_code(f"```python\n{code}```<|im_end|>\n<|endoftext|>") == code
+
+
 JUNK = [
     "a",
     "`",
@@ -134,6 +308,12 @@ JUNK = [
     "</tool_call>\n",
     "def f(",
     "{}</tool_call>",
+    "```python\nx = '''\n",
+    "```\n</think>\n",
+    "- a\n",
+    "> a ```\n",
+    "print(1)\nprose here\n",
+    "<program>\n</program>\n<output>\n",
 ]
 
 

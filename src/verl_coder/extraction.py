@@ -1,25 +1,17 @@
 """Thinking and code of a completion: one function for every stage, linear in the length of the text."""
 
-import ast
 import re
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from verl_coder.protocols import PROTOCOLS
+from verl_coder.bare_code import ParseBudget, bare_code, is_program
+from verl_coder.code_blocks import MAX_CHARS, Block, code_blocks
+from verl_coder.protocols import PROTOCOLS, Tags, agent_tags
+from verl_coder.turns import final_turn
 
-# A completion does not say which protocol it is in: the tags of each end a turn.
-_TAGS = {protocol.tags for protocol in PROTOCOLS.values() if protocol.tags}
-_OPENING = "|".join(re.escape(tag) for tags in _TAGS for tag in (tags.call, tags.result))
-_CLOSING = "|".join(re.escape(tag) for tags in _TAGS for tag in (tags.end_call, tags.end_result))
-_TURN_END = re.compile(rf"(?:^|[\n}}])[ \t]*(?:{_CLOSING})")
-_TURN_OPEN = re.compile(rf"(?:^|\n)[ \t]*(?:{_OPENING})")
-_NEXT_ROLE = re.compile(r"\A(?:\s|<\|im_end\|>|<\|im_start\|>)*(?:user\s+)?(?:assistant\s*\n)?")
-_PYTHON_TAGS = frozenset({"python", "py", "python3", "py3"})
-_OTHER_TAG = "other"
-_SPECIAL = re.compile(r"<\|(?:im_end|im_start|endoftext|eot_id|end)\|>")
-_CODE_LINE = re.compile(r"(?:@|(?:async\s+)?def\s|class\s|import\s+\w|from\s+[\w.]+\s+import\s)")
-_MAX_PARSES = 8
-_MAX_BARE_CHARS = 100_000
+# A completion does not say which protocol it is in.
+_ALL_PROTOCOLS = tuple(dict.fromkeys(p.tags for p in PROTOCOLS.values() if p.tags))
+_UNSEEN_BEFORE_FENCE = re.compile(r"^[\ufeff\u200b\u200c\u200d\u2060]+(?=[ \t>]*(?:```|~~~))", re.M)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,152 +31,79 @@ class Extraction:
     """The final turn after its thinking."""
 
 
-def extract_code(completion: str) -> str | None:
-    """The code of the final answer: the last complete code block of the final turn, else bare code, else None."""
-    return extract(completion).code
+def extract_code(completion: str, *, agent_name: str | None = None) -> str | None:
+    """The code of the final answer, as `extract` finds it."""
+    return extract(completion, agent_name=agent_name).code
 
 
-def extract(completion: str) -> Extraction:
+def extract(completion: str, *, agent_name: str | None = None) -> Extraction:
     """Take a completion apart: all turns of a rollout as decoded text, or one answer.
 
     Text of tool calls and tool results never counts, nor does what stands in an unclosed <think>, nor what
-    stands in an earlier turn.
+    stands in an earlier turn. Only the tags of the row's agent loop count, where `agent_name` says which that is;
+    ConfigError if no protocol has it.
     """
-    text = completion.replace("\r\n", "\n").replace("\r", "\n")
-    turn = _final_turn(text)
-    thinking, closed, answer = _split_thinking(turn)
-    blocks, tail = _code_blocks(answer)
-    python = [code for tag, code in blocks if tag in _PYTHON_TAGS]
-    plain = [code for tag, code in blocks if tag == ""]
-    complete = python or plain
-    code = complete[-1] if complete else tail
-    if code is None and not blocks and tail is None:
-        code = _bare_code(answer)
-    if code is not None and not code.strip():
-        code = None
+    text = completion.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
+    text = _UNSEEN_BEFORE_FENCE.sub("", text)
+    budget = ParseBudget()
+    protocols = _ALL_PROTOCOLS
+    if agent_name is not None:
+        tags = agent_tags(agent_name)
+        protocols = (tags,) if tags else ()
+    turn = final_turn(text, protocols, budget, certain=agent_name is not None)
+    answer = turn.answer[-MAX_CHARS:]
+    blocks = code_blocks(answer, budget)
+    candidates = [block for block in blocks if block.kind != "other" and not _is_call(block, protocols)]
+    code, fenced = _choose(candidates, budget)
+    if code is None:
+        # A lone closing fence opens a block in the eyes of Markdown: the code stands before it.
+        before = answer[: blocks[0].start] if blocks else answer
+        code = bare_code(before, budget) or (bare_code(_prose(answer, blocks), budget) if blocks else None)
+    if code is None:
+        code, fenced = _choose_text([block for block in candidates if block.kind == "plain"], budget)
     return Extraction(
-        thinking=thinking,
-        think_closed=closed,
+        thinking=turn.thinking,
+        think_closed=turn.think_closed,
         code=code,
-        code_blocks=len(python) + len(plain),
-        fenced=bool(complete) and code is not None,
-        answer=answer,
+        code_blocks=len(_closed(candidates)),
+        fenced=fenced,
+        answer=turn.answer,
     )
 
 
-def _final_turn(text: str) -> str:
-    """What follows the last tool call or result; empty where the text ends inside one."""
-    end = deque(_TURN_END.finditer(text), maxlen=1)
-    turn = text[end[0].end() :] if end else text
-    # Tags count at the start of a line only: inside an expression they are text of the code.
-    if _TURN_OPEN.search(turn):
-        return ""
-    if end:
-        # A chat template writes the next turn's role after a tool result.
-        turn = _NEXT_ROLE.sub("", turn, count=1)
-    return _SPECIAL.sub("", turn)
+def _choose(blocks: list[Block], budget: ParseBudget) -> tuple[str | None, bool]:
+    """(code, whether a complete block holds it). Of blocks as good as each other, the last one counts."""
+    python = [block for block in blocks if block.kind == "python" and block.code.strip()]
+    programs = [b for b in blocks if b.kind == "plain" and b.parses and is_program(b.code, budget)]
+    for complete in (_closed(python), _closed(programs)):
+        if complete:
+            return ([block for block in complete if block.parses] or complete)[-1].code, True
+    for unclosed in (python, programs):
+        if unclosed:
+            last = unclosed[-1]
+            return last.code if last.parses else bare_code(last.code, budget) or last.code, False
+    return None, False
 
 
-def _split_thinking(turn: str) -> tuple[str, bool, str]:
-    """(thinking, closed, rest). The opening tag may be in the prompt, so a bare </think> closes too."""
-    end = turn.rfind("</think>")
-    if end >= 0:
-        thinking = turn[:end]
-        opening = thinking.rfind("<think>")
-        if opening >= 0:
-            thinking = thinking[opening + len("<think>") :]
-        rest = turn[end + len("</think>") :]
-        reopened = rest.find("<think>")
-        if reopened < 0:
-            return thinking.strip(), True, rest
-        return rest[reopened + len("<think>") :].strip(), False, rest[:reopened]
-    opening = turn.find("<think>")
-    if opening >= 0:
-        return turn[opening + len("<think>") :].strip(), False, turn[:opening]
-    return "", False, turn
+def _choose_text(plain: list[Block], budget: ParseBudget) -> tuple[str | None, bool]:
+    """The same of blocks without a label that are no programs."""
+    filled = [block for block in plain if block.code.strip()]
+    if _closed(filled):
+        return _closed(filled)[-1].code, True
+    return (bare_code(filled[-1].code, budget) if filled else None), False
 
 
-def _code_blocks(text: str) -> tuple[list[tuple[str, str]], str | None]:
-    """Complete fenced blocks as (label, code), and the code of a last Python block that is never closed."""
-    blocks: list[tuple[str, str]] = []
-    lines: list[str] = []
-    fence, tag, indent = "", "", 0
-    for line in text.split("\n"):
-        stripped = line.strip()
-        if not fence:
-            opened = _opening(line)
-            if opened is not None:
-                fence, tag, indent, lines = *opened, []
-        elif stripped.startswith(fence) and not stripped.strip(fence[0]):
-            blocks.append((tag, "\n".join(lines) + "\n"))
-            fence = ""
-        elif stripped.startswith("```") and stripped.lstrip("`").lower() in _PYTHON_TAGS:
-            fence, tag, indent = _opening(line) or (fence, tag, indent)
-            lines = []
-        else:
-            lines.append(line[indent:] if line[:indent].isspace() else line)
-    if fence and tag in _PYTHON_TAGS and lines:
-        return blocks, "\n".join(lines) + "\n"
-    return blocks, None
+def _is_call(block: Block, protocols: Sequence[Tags]) -> bool:
+    """Whether a fence is around a tool call."""
+    return not block.parses and any(tags.call in block.code for tags in protocols)
 
 
-def _opening(line: str) -> tuple[str, str, int] | None:
-    """(fence, label, indentation) of an opening fence; prose may stand before it on its line."""
-    position = line.find("```")
-    if position < 0:
-        position = line.find("~~~")
-        if position < 0 or line[:position].strip():
-            return None
-    rest = line[position:]
-    fence = rest[: len(rest) - len(rest.lstrip(rest[0]))]
-    label = rest[len(fence) :].strip()
-    if fence[0] in label:
-        return None  # ```code``` on one line
-    word = label.split()[0].strip("{}.").lower() if label else ""
-    tag = word if not word or word in _PYTHON_TAGS else _OTHER_TAG
-    indent = position if not line[:position].strip() else 0
-    return fence, tag, indent
+def _closed(blocks: list[Block]) -> list[Block]:
+    return [block for block in blocks if block.closed]
 
 
-def _bare_code(text: str) -> str | None:
-    """Code without a fence: the whole text if it parses, else from its first code line on, less trailing prose."""
-    stripped = text.strip()
-    if not stripped or len(stripped) > _MAX_BARE_CHARS:
-        return None
-    lines = stripped.split("\n")
-    start = next((i for i, line in enumerate(lines) if _CODE_LINE.match(line)), None)
-    if start is None:
-        return stripped + "\n" if _is_program(stripped) else None
-    for first in dict.fromkeys((0, start)):
-        end = len(lines)
-        for _ in range(_MAX_PARSES):
-            code = "\n".join(lines[first:end])
-            failed_at = _syntax_error_line(code)
-            if failed_at is None:
-                return code.rstrip() + "\n"
-            # Prose after code fails at its first line, or the line after the code's last statement.
-            end = first + min(failed_at - 1, end - first - 1)
-            if end <= first:
-                break
-    return None
-
-
-def _is_program(text: str) -> bool:
-    """Whether the text is Python that does something: prose of one word parses, too."""
-    try:
-        body = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return any(
-        not isinstance(node, ast.Expr) or isinstance(node.value, (ast.Call, ast.Await)) for node in body
-    )
-
-
-def _syntax_error_line(code: str) -> int | None:
-    try:
-        ast.parse(code)
-    except SyntaxError as error:
-        return error.lineno or 1
-    except (ValueError, RecursionError, MemoryError):
-        return 1
-    return None
+def _prose(answer: str, blocks: list[Block]) -> str:
+    """The answer less its blocks."""
+    ends = [0, *(block.end for block in blocks)]
+    starts = [*(block.start for block in blocks), len(answer)]
+    return "".join(answer[end:start] for end, start in zip(ends, starts, strict=True))

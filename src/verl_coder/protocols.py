@@ -4,6 +4,7 @@ Prompts, extraction, the agent loops and the masks read it from here, in every p
 an entry of `PROTOCOLS` and, for its agent loop, a line of `config/agent_loops.yaml`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
@@ -129,7 +130,13 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
         ),
     )
 }
-"""By name. A completion does not say which protocol it is in, so extraction and masks know the tags of all."""
+"""By name. A completion need not say which protocol it is in, so extraction and masks know the tags of all."""
+
+
+def quote_closing_tags(text: str) -> str:
+    """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
+    closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))
+    return re.sub(rf"^([ \t]*)(?={closing})", r"\1\\", text, flags=re.M)
 
 
 def find_protocol(name: str) -> ToolProtocol:

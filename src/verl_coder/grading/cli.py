@@ -30,8 +30,9 @@ def grade(
     from verl_coder.problems import parse_test_suite
     from verl_coder.sandbox.embedded import EmbeddedSandbox
 
-    suite = parse_test_suite(_ground_truth(problem))
-    code = extract_code(_read(completion)) or ""
+    row = _row(problem)
+    suite = parse_test_suite(row["reward_model"]["ground_truth"])
+    code = extract_code(_read(completion), agent_name=row.get("agent_name")) or ""
     sandbox: AbstractContextManager[Any] = nullcontext() if url else EmbeddedSandbox()
     with sandbox as embedded:
         report = asyncio.run(_grade(code, suite, url or embedded.url))
@@ -50,10 +51,11 @@ async def _grade(code: str, suite: Any, url: str) -> Any:
         return await grade_code(code, suite, client)
 
 
-def _ground_truth(path: Path) -> Any:
+def _row(path: Path) -> Any:
     try:
         row = json.loads(_read(path))
-        return row["reward_model"]["ground_truth"]
+        row["reward_model"]["ground_truth"]
+        return row
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON ({error.msg})") from error
     except (KeyError, TypeError) as error:

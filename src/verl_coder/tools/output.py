@@ -1,5 +1,6 @@
 """What a model reads after a tool ran its program."""
 
+from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import CommandResult
 
 
@@ -22,4 +23,6 @@ def format_output(
     elif result.return_code:
         error = (result.stderr or "").rstrip("\n").splitlines()[-traceback_lines:]
         parts.append("\n".join(error) or f"exit code {result.return_code}")
-    return cut_middle("\n".join(part for part in parts if part), max_chars) or "(no output)"
+    return (
+        quote_closing_tags(cut_middle("\n".join(part for part in parts if part), max_chars)) or "(no output)"
+    )

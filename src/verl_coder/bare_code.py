@@ -1,0 +1,139 @@
+"""Which text is Python: the parser says so, within a budget, and finds programs that stand in prose without a fence."""
+
+import ast
+import re
+import textwrap
+from dataclasses import dataclass, field
+
+CODE_LINE = re.compile(r"(?:@\w|(?:async\s+)?def\s+\w|class\s+\w|import\s+\w|from\s+[\w.]+\s+import\s)")
+"""A line that begins code and no sentence."""
+
+_MAX_CHARS = 100_000
+_STATEMENT = re.compile(
+    r"(?:for|while|if|with|try|async|match|assert|global|del)\b|[\w.]+\s*[(:]|[\w.,\[\] *()\"']+="
+    r"|#|\"{3}|'{3}|[(\[{]"
+)
+_LABEL_LINE = re.compile(r"\s*(?:python3?|py)[ \t]*\n", re.I)
+_IO_CALLS = frozenset({"print", "input", "open", "write", "writelines"})
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+_OPEN_ENDED = ("unterminated triple", "was never closed", "unexpected EOF")
+_MAX_SHRINKS = 8
+
+
+@dataclass
+class ParseBudget:
+    """How many more characters the parser reads for one completion, so that no text holds up a verdict."""
+
+    chars: int = 300_000
+    """The parser takes less than a second for so many, whatever they are."""
+    _known: dict[str, str | None] = field(default_factory=dict)
+
+    def parse(self, code: str) -> ast.Module | SyntaxError | None:
+        """The module, or why it is none, or None where the parser gives up or may read no more."""
+        self.chars -= 100 + len(code) // 20  # to copy it costs time, too
+        if len(code) > min(self.chars, _MAX_CHARS):
+            return None
+        try:
+            tree = ast.parse(code)
+        except SyntaxError as error:
+            read_on = any(words in (error.msg or "") for words in _OPEN_ENDED)
+            self.chars -= len(code) if read_on else _chars_before(code, error.lineno or 1)
+            return error
+        except (ValueError, RecursionError, MemoryError):
+            self.chars -= len(code)
+            return None
+        self.chars -= len(code)
+        return tree
+
+    def python(self, code: str) -> str | None:
+        """The code if it parses, else the code less its common indentation if that parses, else None."""
+        if code not in self._known:
+            self._known[code] = self._python(code)
+        return self._known[code]
+
+    def _python(self, code: str) -> str | None:
+        if isinstance(self.parse(code), ast.Module):
+            return code
+        if code[:1] not in (" ", "\t", "\n", "\ufeff", "\u200b"):
+            return None
+        flush = textwrap.dedent(code.lstrip("\ufeff\u200b"))
+        return flush if flush != code and isinstance(self.parse(flush), ast.Module) else None
+
+
+def bare_code(text: str, budget: ParseBudget) -> str | None:
+    """Code without a fence: the text if it is a program, else the longest program among its lines."""
+    text = _LABEL_LINE.sub("", text, count=1) if _LABEL_LINE.match(text) else text
+    text = text.strip("\n").rstrip()
+    if len(text) > _MAX_CHARS:
+        return None
+    whole = budget.parse(text)
+    if isinstance(whole, ast.Module):
+        return text + "\n" if _does_something(whole) else None
+    lines = text.split("\n")
+    return _longest_program(lines, budget) or _longest_program(_indented(lines), budget)
+
+
+def _indented(lines: list[str]) -> list[str]:
+    """The lines of Markdown's indented code, less the indentation."""
+    code = [
+        line[1:] if line.startswith("\t") else line[4:] if line.startswith("    ") else "" for line in lines
+    ]
+    return code if any(code) else []
+
+
+def _longest_program(lines: list[str], budget: ParseBudget) -> str | None:
+    found, start = "", 0
+    while start < len(lines) and budget.chars > 0:
+        if not _STATEMENT.match(lines[start]) and not CODE_LINE.match(lines[start]):
+            start += 1
+            continue
+        end, tree = _longest_module(lines, start, budget)
+        code = "\n".join(lines[start:end]).rstrip()
+        if tree is not None and len(code) > len(found) and _is_answer(tree):
+            found = code
+        start = max(end, start + 1)
+    return found + "\n" if found else None
+
+
+def is_program(text: str, budget: ParseBudget) -> bool:
+    """Whether the text is Python that does something."""
+    tree = budget.parse(text.strip())
+    return isinstance(tree, ast.Module) and _does_something(tree)
+
+
+def _does_something(tree: ast.Module) -> bool:
+    """Whether a module is more than words that happen to parse: `yes`, `Answer: x`."""
+    return any(
+        isinstance(node.value, ast.Call | ast.Await)
+        if isinstance(node, ast.Expr)
+        else not (isinstance(node, ast.AnnAssign) and node.value is None)
+        for node in tree.body
+    )
+
+
+def _is_answer(tree: ast.Module) -> bool:
+    """Whether a module between prose is the answer: it defines or imports something, reads or prints."""
+    if any(isinstance(node, _DEFINITIONS) for node in tree.body):
+        return True
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(getattr(call, "id", getattr(call, "attr", "")) in _IO_CALLS for call in calls)
+
+
+def _longest_module(lines: list[str], start: int, budget: ParseBudget) -> tuple[int, ast.Module | None]:
+    """(end, module) of the lines from `start` on that parse, less the prose after them."""
+    end = len(lines)
+    for _ in range(_MAX_SHRINKS):
+        tree = budget.parse("\n".join(lines[start:end]))
+        if isinstance(tree, ast.Module):
+            return end, tree
+        # Prose after code fails at its first line, or the line after the code's last statement.
+        failed_at = (tree.lineno or 1) if tree is not None else 1
+        end = start + min(failed_at - 1, end - start - 1)
+        if end <= start:
+            break
+    return start, None
+
+
+def _chars_before(code: str, line: int) -> int:
+    """Characters of the first `line` lines."""
+    return sum(len(text) + 1 for text in code.split("\n", line)[:line])

@@ -1,0 +1,205 @@
+"""Completions from a grammar: whatever stands around it, the code that was put in comes out, to the letter.
+
+`python tests/test_extraction_fuzz.py 10000` runs more of them than the test does.
+"""
+
+import random
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from verl_coder.extraction import extract_code
+from verl_coder.protocols import PROTOCOLS
+
+CASES = 400
+TAGS = sorted(
+    {mark for p in PROTOCOLS.values() if p.tags for tag in (p.tags.call, p.tags.result) for mark in tag}
+    | {
+        "<think>",
+        "</think>",
+        "<answer>",
+        "</answer>",
+        "<|im_end|>",
+        "<|endoftext|>",
+        "```",
+        "~~~",
+        "```python",
+    }
+)
+NAMES = ("solve", "f", "dbl", "is_prime", "merge_sort")
+DRAFT = "```python\ndef draft():\n    raise ValueError\n```"
+
+
+def _string_with_tag(pick: random.Random) -> str:
+    first, second = pick.choice(TAGS), pick.choice(TAGS)
+    return f'def {pick.choice(NAMES)}(x):\n    return x.replace("{first}", "{second}")\n'
+
+
+def _multiline_string(pick: random.Random) -> str:
+    first, second = pick.choice(TAGS), pick.choice(TAGS)
+    return f'TEMPLATE = """\n{first}\n{{}}\n{second}\n"""\n\n\ndef page(x):\n    return TEMPLATE.format(x)\n'
+
+
+def _docstring_with_fence(pick: random.Random) -> str:
+    fence, label = pick.choice(["```", "~~~"]), pick.choice(["", "python", "text"])
+    return (
+        f'def {pick.choice(NAMES)}(x):\n    """Twice x.\n\n    {fence}{label}\n    >>> dbl(2)\n    4\n'
+        f'    {fence}\n    """\n    return 2 * x\n'
+    )
+
+
+def _program(pick: random.Random) -> str:
+    return pick.choice(
+        [
+            "n = int(input())\nprint(2 * n)\n",
+            "import sys\n\nfor line in sys.stdin:\n    print(line[::-1].strip())\n",
+            "for line in open(0):\n\tprint(2 * int(line))\n",
+            "t = int(input())\nwhile t:\n    a, b = map(int, input().split())\n    print(a + b)\n    t -= 1\n",
+        ]
+    )
+
+
+def _function(pick: random.Random) -> str:
+    body = pick.choice(
+        ["return 2 * x", "# half of it\n    return x // 2", "if x < 0:\n        return 0\n\n    return x"]
+    )
+    head = pick.choice(["", "import math\n\n\n", "from typing import List\n\n\n", "# Time: O(n)\n"])
+    return f"{head}def {pick.choice(NAMES)}(x):\n    {body}\n"
+
+
+def _class(pick: random.Random) -> str:
+    method = "    def run(self, s: str) -> str:\n        return s\n"
+    return f'@dataclass\nclass Solution:\n    """Of {pick.choice(NAMES)}."""\n\n{method}'
+
+
+CODES: list[Callable[[random.Random], str]] = [
+    _string_with_tag,
+    _multiline_string,
+    _docstring_with_fence,
+    _program,
+    _function,
+    _class,
+]
+LABELS = [
+    "python",
+    "Python",
+    "py",
+    "python3",
+    "python3.11",
+    "python:solution.py",
+    'python title="x"',
+    "{.python}",
+    "",
+]
+THOUGHTS = [
+    "",
+    "<think>Double it.</think>\n",
+    "<think>\nFirst a draft.\n\n" + DRAFT + "\n\nGood.\n</think>\n\n",
+    "I should double it.\n</think>\n\n",
+    "<think>\nI begin\n```python\nx = (\nand leave it.\n</think>\n",
+    "<think>\nThe tag <tool_call> is not needed, nor\n<program>\nnor `</output>`.\n</think>\n",
+    '<think>\n```python\ns = s.split("</think>")[1]\n```\nThat does it.\n</think>\n',
+]
+BEFORE = [
+    "",
+    "Here is my answer.\n\n",
+    "### Solution\n\nWe read `n` and double it:\n",
+    "1. Read.\n2. Double.\n\n",
+    "I did not need the <tool_call> and </tool_call> tags, nor <output>.\n\n",
+    "First try:\n" + DRAFT + "\n\nThat is wrong. Final:\n",
+    "> A quotation of the problem\n\n",
+    "```text\n3 -> 6\n```\n",
+    "- one\n- two\n\n",
+]
+AFTER = [
+    "",
+    "\n",
+    "\n\nIt runs in O(n).\n",
+    "\n\nIt prints:\n```\n6\n```\n",
+    "\n\n```text\n3 -> 6\n```\n",
+    "\nFor the input 2 it gives:\n<output>\n4\n</output>\n",
+    "<|im_end|>",
+    "\n<|im_end|>\n<|endoftext|>",
+    "\n</answer>",
+    "\n\nI used neither <think> nor a <program> tag.",
+    "\n\n```pycon\n>>> f(2)\n4\n```",
+]
+TURNS = [
+    "",
+    '<tool_call>\n{"name": "python_interpreter", "arguments": {"code": "```python\\nwrong()\\n```"}}\n</tool_call>'
+    "\nuser\n<tool_response>\n```python\nwrong()\n```\n</tool_response>\nassistant\n",
+    '<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call><|im_end|>\n<|im_start|>user\n<tool_response>\n1\n'
+    "</tool_response><|im_end|>\n<|im_start|>assistant\n",
+    "<think>Try.</think>\n<program>\ndef wrong():\n    pass\n</program>\n<output>\n```python\nwrong()\n</output>\n",
+    "Let me see.\n```python\n<program>\nprint(1)\n</program>\n<output>\n1\n</output>\n",
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    completion: str
+    code: str
+
+
+def make_case(seed: int) -> Case:
+    """A completion: turns, then thinking, prose, a block (or none), prose."""
+    pick = random.Random(seed)
+    code = pick.choice(CODES)(pick)
+    around = pick.choice(TURNS) * pick.choice([0, 0, 1, 2]) + pick.choice(THOUGHTS)
+    if pick.random() < 0.12:
+        return Case(
+            _ending(around + _bare(pick, code := pick.choice([_program, _function])(pick)), pick), code
+        )
+    before, after = pick.choice(BEFORE), pick.choice(AFTER)
+    label = pick.choice(LABELS)
+    if not label and DRAFT in before:
+        label = "python"  # an unlabelled block is no rival of a labelled one
+    return Case(_ending(around + before + _block(pick, code, label) + after, pick), code)
+
+
+def _block(pick: random.Random, code: str, label: str) -> str:
+    fence = pick.choice(["```", "```", "```", "````", "~~~"])
+    space = pick.choice(["", "", " "])
+    form = pick.choice(
+        ["plain", "plain", "plain", "list", "quote", "answer", "glued", "bold", "dot", "prose"]
+    )
+    block = f"{fence}{space}{label}\n{code}{fence}"
+    if form == "list":
+        return "1. So:\n" + "".join(f"   {line}" if line.strip() else line for line in block.splitlines(True))
+    if form == "quote":
+        return "".join(f"> {line}" for line in block.splitlines(True))
+    if fence[0] == "~":
+        return block
+    if form == "answer":
+        return f"<answer>{block}</answer>"
+    if form == "glued":
+        return f"{fence}{space}{label}\n{code.rstrip()}{fence}"
+    return {"bold": f"{block}**", "dot": f"{block}.", "prose": f"Here: {block}"}.get(form, block)
+
+
+def _bare(pick: random.Random, code: str) -> str:
+    before = pick.choice(["", "The program reads n and doubles it.\n\n", "Solution:\n", "<answer>\n"])
+    after = pick.choice(["", "\n", "```\n", "```\n\nIt doubles n.", "\nThat is all it takes.", "</answer>"])
+    return before + code + after
+
+
+def _ending(text: str, pick: random.Random) -> str:
+    return text.replace("\n", "\r\n") if pick.random() < 0.1 else text
+
+
+@pytest.mark.parametrize("start", range(0, CASES, 100))
+def test_the_code_that_was_put_in_comes_out(start: int) -> None:
+    for seed in range(start, start + 100):
+        case = make_case(seed)
+        assert extract_code(case.completion) == case.code, f"seed {seed}:\n{case.completion}"
+
+
+if __name__ == "__main__":
+    wrong = []
+    for number in range(int(sys.argv[1])):
+        made = make_case(number)
+        if extract_code(made.completion) != made.code:
+            wrong.append(number)
+    print(f"{len(wrong)} wrong of {sys.argv[1]}: {wrong[:20]}")
