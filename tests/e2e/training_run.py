@@ -52,30 +52,40 @@ class TrainingRun:
         return RunDir(Path(self.out))
 
 
+_DETACHED = """
+import subprocess, sys
+with open(sys.argv[1], "w") as errors:
+    command = [sys.executable, *sys.argv[2:]]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
+    print(subprocess.Popen(command, start_new_session=True, **quiet).pid)
+"""
+
+
 class TrainingRunProcess:
-    """The run beside the other tests; it sees nothing of what they do to their own process."""
+    """The run beside the other tests. It is no descendant of theirs: some of them look at all that they have."""
 
     def __init__(self, folder: Path) -> None:
         self._errors, self._result = folder / "errors.txt", folder / "result.json"
-        with self._errors.open("w") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__, str(folder)], stderr=errors, start_new_session=True
-            )
+        command = [sys.executable, "-c", _DETACHED, str(self._errors), __file__, str(folder)]
+        self._process = psutil.Process(int(subprocess.check_output(command, text=True)))
 
     def result(self) -> TrainingRun:
         """Wait for its end; AssertionError with its own words when it failed."""
-        assert self._process.wait() == 0, self._errors.read_text()
+        while self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.2)
+        assert self._result.is_file(), self._errors.read_text()
         return TrainingRun(**json.loads(self._result.read_text()))
 
     def end(self) -> None:
         """Interrupt it where nobody waits for it any more; the launcher ends what it started."""
-        if self._process.poll() is None:
-            launchers = psutil.Process(self._process.pid).children()
+        try:
+            launchers = self._process.children()
             self._process.kill()
-            for launcher in launchers:
-                launcher.send_signal(signal.SIGINT)
-            psutil.wait_procs(launchers, timeout=60)
-        self._process.wait()
+        except psutil.NoSuchProcess:
+            return
+        for launcher in launchers:
+            launcher.send_signal(signal.SIGINT)
+        psutil.wait_procs(launchers, timeout=60)
 
 
 def _tools(folder: Path) -> Path:
