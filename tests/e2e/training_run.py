@@ -4,6 +4,7 @@ Most of its two starts is one process after another that imports torch, verl and
 it is a process of its own that begins with the session, and the tests that wait for it come last.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -71,8 +72,9 @@ class TrainingRunProcess:
 
     def result(self) -> TrainingRun:
         """Wait for its end; AssertionError with its own words when it failed."""
-        while self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
-            time.sleep(0.2)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            while self._process.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.2)
         assert self._result.is_file(), self._errors.read_text()
         return TrainingRun(**json.loads(self._result.read_text()))
 
