@@ -35,9 +35,10 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     records = run_dir.read_metrics()
     evaluations = [(r["step"], r["data"]) for r in records if pass_rate(r["data"]) is not None]
     steps = [r for r in records if "timing_s/step" in r["data"]]
-    if not steps:
+    if not steps and not evaluations:
         raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
-    # A run with trainer.val_before_train=false and trainer.test_freq=-1 is never evaluated.
+    # With trainer.val_before_train=false and trainer.test_freq=-1 nothing is evaluated, with trainer.val_only=true
+    # nothing trained.
     first, last = (evaluations[0][1], evaluations[-1][1]) if evaluations else ({}, {})
     timing = {
         name: value
@@ -52,20 +53,22 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     return {
         "recipe": settings.recipe,
         "seed": settings.seed,
-        "steps": steps[-1]["step"],
+        "steps": steps[-1]["step"] if steps else 0,
         "wall_s": round(timing.get("wall_s", 0.0), 1),
         "peak_memory_gib": round(timing.get("peak_memory_bytes", 0) / 2**30, 2),
-        "step_s": round(sum(r["data"]["timing_s/step"] for r in steps) / len(steps), 3),
+        "step_s": round(sum(r["data"]["timing_s/step"] for r in steps) / max(len(steps), 1), 3),
         "pass_at_1": {"before": _rounded(pass_rate(first)), "after": _rounded(pass_rate(last))},
         "tool_calls_per_problem": {
             "before": _rounded(first.get("val-aux/tool_calls/mean")),
             "after": _rounded(last.get("val-aux/tool_calls/mean")),
         },
         "reward": {
-            "first": round(steps[0]["data"].get("critic/score/mean", 0.0), 4),
-            "last": round(steps[-1]["data"].get("critic/score/mean", 0.0), 4),
+            "first": _rounded(steps[0]["data"].get("critic/score/mean", 0.0)) if steps else None,
+            "last": _rounded(steps[-1]["data"].get("critic/score/mean", 0.0)) if steps else None,
         },
-        "sandbox_unavailable_share": max(r["data"].get("sandbox/unavailable_share", 0.0) for r in steps),
+        "sandbox_unavailable_share": max(
+            (r["data"].get("sandbox/unavailable_share", 0.0) for r in steps), default=0.0
+        ),
         "phases_s": {word: round(seconds, 1) for word, seconds in phases.items()},
         "metrics_file": str(run_dir.metrics),
         "report": str(run_dir.curve),
@@ -95,7 +98,9 @@ def summary_table(summary: dict[str, Any]) -> Table:
     table.add_row("held-out pass@1 (greedy)", *(_cell(pass_at_1[when], 3) for when in ("before", "after")))
     table.add_row("tool calls per problem", *(_cell(calls[when], 2) for when in ("before", "after")))
     reward = summary["reward"]
-    table.add_row("training reward, first and last step", f"{reward['first']:.3f}", f"{reward['last']:.3f}")
+    if summary["steps"]:
+        row = (_cell(reward[when], 3) for when in ("first", "last"))
+        table.add_row("training reward, first and last step", *row)
     table.add_section()
     for word, seconds in summary["phases_s"].items():
         table.add_row(f"seconds: {word}", "", f"{seconds:.1f}")
