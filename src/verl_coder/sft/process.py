@@ -47,12 +47,12 @@ def train(
     log, metrics = workdir / LOG, workdir / METRICS
     log.unlink(missing_ok=True)
     metrics.unlink(missing_ok=True)
-    whole = {**_common(workdir, steps, name), **DEVICE[profile], **overrides}
-    progress = SftProgress(metrics, steps, description)
-    with progress:
+    whole = merge({**_common(workdir, steps, name), **DEVICE[profile]}, overrides)
+    with SftProgress(metrics, steps, description) as progress:
         status = run_supervised(
             [
                 *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"),
+                "--local-addr=127.0.0.1",  # a machine without a network may not know its own name
                 *("-m", "verl_coder.sft.trainer"),
                 *(f"{key}={value}" for key, value in whole.items()),
             ],
@@ -71,6 +71,12 @@ def train(
     if not (folder / "config.json").is_file():
         raise VerlCoderError(f"{description}: no model in {folder}; see {log}")
     return folder
+
+
+def merge(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The defaults with the overrides in place of those of the same key, with or without a plus."""
+    given = {key.lstrip("+") for key in overrides}
+    return {**{k: v for k, v in defaults.items() if k.lstrip("+") not in given}, **overrides}
 
 
 def _common(workdir: Path, steps: int, name: str) -> dict[str, Any]:

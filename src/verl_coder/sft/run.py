@@ -54,7 +54,8 @@ def run(request: SftRequest, console: Console) -> Path:
     _tell(console, request, data, steps)
     request.out.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(request.out / CHECKPOINT, ignore_errors=True)
-    files = {"train": request.out / "train_rows.parquet", "held_out": request.out / "held_out_rows.parquet"}
+    out = request.out.resolve()
+    files = {"train": out / "train_rows.parquet", "held_out": out / "held_out_rows.parquet"}
     write_rows(data.training, files["train"])
     write_rows(data.held_out, files["held_out"])
     keys = trainer_keys(
@@ -67,7 +68,7 @@ def run(request: SftRequest, console: Console) -> Path:
     start = time.monotonic()
     trained = train(
         keys,
-        workdir=request.out.resolve(),
+        workdir=out,
         steps=steps,
         profile=request.profile,
         name=request.out.name,

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
+from verl_coder.sft.process import merge
 
 PROFILES = ("cpu", "gpu")
 MICRO_TOKENS = {"cpu": 2048, "gpu": 8192}
@@ -91,12 +92,6 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def merge(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults with the overrides in place of those of the same key, with or without a plus."""
-    given = {key.lstrip("+") for key in overrides}
-    return {**{k: v for k, v in defaults.items() if k.lstrip("+") not in given}, **overrides}
-
-
 def trainer_keys(
     request: SftRequest, *, model: Path, train_file: Path, val_file: Path | None, longest: int
 ) -> dict[str, Any]:
@@ -140,7 +135,8 @@ def total_steps(request: SftRequest, rows: int) -> int:
             f"{rows} traces are left to train on, --batch-size is {request.batch_size}: lower it"
         )
     steps = rows // request.batch_size * request.epochs
-    asked = parse_overrides(request.overrides).get("trainer.total_training_steps")
+    given = {key.lstrip("+"): value for key, value in parse_overrides(request.overrides).items()}
+    asked = given.get("trainer.total_training_steps")
     if asked is None:
         return steps
     if not asked.isdigit() or not 1 <= int(asked) <= steps:
