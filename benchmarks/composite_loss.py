@@ -35,6 +35,7 @@ from verl_coder.launch.plan import TrainRequest, make_plan  # noqa: E402
 from verl_coder.tiny.build import BASE  # noqa: E402
 from verl_coder.tiny.problems import problems  # noqa: E402
 from verl_coder.tiny.traces import write_traces  # noqa: E402
+from verl_coder.traces import Trace, TraceRow, rollout_tokenizer  # noqa: E402
 from verl_coder.trainer.composite.layout import Layout  # noqa: E402
 from verl_coder.trainer.composite.loss import (  # noqa: E402  # noqa: E402
     ALPHA_FIELD,
@@ -43,7 +44,6 @@ from verl_coder.trainer.composite.loss import (  # noqa: E402  # noqa: E402
     token_weights,
     weighted_nll,
 )
-from verl_coder.trainer.composite.traces import Trace, TraceRow, rollout_tokenizer  # noqa: E402
 
 BETA, GAMMA = 0.3, 0.1
 Loss = Callable[..., tuple[torch.Tensor, dict[str, Any]]]

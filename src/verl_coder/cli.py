@@ -15,6 +15,7 @@ from verl_coder.errors import VerlCoderError
 
 PARTS = {
     "data": ("verl_coder.data.cli", "Datasets as Parquet: prepare, mix, verify, inspect."),
+    "sft": ("verl_coder.sft.cli", "Fine-tune a model on traces, before reinforcement learning."),
     "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),
     "sandbox": ("verl_coder.sandbox.cli", "Serve the sandbox that runs model-written code."),
     "export": ("verl_coder.launch.export", "Write a trained policy, or its LoRA adapter alone."),

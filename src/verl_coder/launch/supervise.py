@@ -123,7 +123,8 @@ def reason_in_log(log: Path, start: int = 0) -> str:
         file.seek(start)
         text = file.read().decode(errors="replace")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    plain = re.sub(r"^\([^)]*pid=\d+\)\s?", "", plain, flags=re.M)
+    plain = re.sub(r"^(?:\([^)]*pid=\d+\)|\[rank\d+\]:)\s?", "", plain, flags=re.M)
     named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
-    told = [line for line in named if "RayTaskError" not in line and "ActorDiedError" not in line]
+    wrappers = ("RayTaskError", "ActorDiedError", "ChildFailedError")
+    told = [line for line in named if not any(wrapper in line for wrapper in wrappers)]
     return (told or named or ["no exception in the log"])[-1].strip()[:400]

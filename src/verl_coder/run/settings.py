@@ -91,7 +91,7 @@ class TeacherSettings(Section):
     """`verl_coder.teacher`: which traces the teacher's term learns from."""
 
     traces: str | None = None
-    """Parquet file with `problem_id` and `messages` (see trainer/composite/traces.py)."""
+    """Parquet file with `problem_id` and `messages` (see traces.py)."""
     rows: PositiveCount = 16
     """Traces in each mini-batch, over all workers."""
     max_group_pass_rate: Annotated[float, Field(ge=0, lt=1), NUMERIC] | None = None

@@ -10,9 +10,9 @@ import torch
 
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
+from verl_coder.traces import Trace, TraceRow
 from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool
 from verl_coder.trainer.composite.layout import Layout
-from verl_coder.trainer.composite.traces import Trace, TraceRow
 from verl_coder.trainer.composite.update import TeacherGuidedMixin, _row_fields, _shuffled_by_rank
 
 LAYOUT = Layout(rows=8, dp_size=2, mini_batch_rows=4)

@@ -1,7 +1,6 @@
 """What can be wrong with the three-source update, found before Ray starts, each in one line."""
 
 import asyncio
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,17 @@ from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.run.settings import CompositeSettings
-from verl_coder.trainer.composite.traces import (
+from verl_coder.traces import (
     Trace,
     TraceError,
     TraceTokenizer,
+    check_text,
     read_traces,
     rollout_tokenizer,
 )
 
 CHECKED_TRACES = 128
 """How many traces, evenly over the file, are rendered and tokenised before a run."""
-
-_CONTROL = re.compile(
-    r"<\|(?:im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|end_header_id|begin_of_text|end_of_text"
-    r"|python_tag|end|user|assistant|system|start|channel|message|call|return)\|>"
-    r"|<｜[^｜<>]{1,40}｜>|<(?:start|end)_of_turn>|\[/?INST\]"
-)
-"""Control tokens of the usual chat templates. In a message's text they mean that it was rendered for some model."""
 
 
 def check_composite(config: DictConfig, settings: CompositeSettings, *, data_is_there: bool = True) -> None:
@@ -72,7 +65,7 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
     step = max(len(traces) // CHECKED_TRACES, 1)
     for index in range(0, len(traces), step):
         try:
-            _check_text(traces[index], tokenizer, tokenise, model)
+            check_text(traces[index], tokenizer, tokenise, model)
             if reads_call is not None:
                 _check_calls(traces[index], tokenise, reads_call)
             fitting += tokenise.row(traces[index]) is not None
@@ -83,27 +76,6 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
             f"{place}: no trace fits into data.max_prompt_length={config.data.max_prompt_length} and "
             f"data.max_response_length={config.data.max_response_length} tokens: raise them, or shorten the traces"
         )
-
-
-def _check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: str) -> None:
-    special = [token for token in tokenizer.all_special_tokens if token]
-    for message in trace.messages:
-        text = str(message.get("content") or "")
-        found = _CONTROL.search(text)
-        token = found.group() if found else next((t for t in special if t in text), None)
-        if token:
-            raise TraceError(
-                f"the control token {token!r} stands in a message's text: the traces were rendered for a model; give "
-                "plain messages, which the chat template of this one renders"
-            )
-        if message["role"] == "assistant":
-            text = tokenise.turn_text(message)
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            if tokenizer.unk_token_id in ids or tokenizer.decode(ids) != text:
-                raise TraceError(
-                    f"the tokenizer of {model} cannot express an assistant's text (it comes back changed): the "
-                    "traces were written for another tokenizer"
-                )
 
 
 def _check_calls(trace: Trace, tokenise: TraceTokenizer, reads_call: Any) -> None:

@@ -10,7 +10,7 @@ import torch
 from transfer_queue import KVBatchMeta
 
 from verl_coder.run.settings import SelfSettings
-from verl_coder.trainer.composite.traces import Trace, TraceRow
+from verl_coder.traces import Trace, TraceRow
 from verl_coder.trainer.recipe_trainer import read_columns, read_extra_fields, read_plain
 
 

@@ -23,11 +23,11 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
+from verl_coder.traces import TraceRow, read_traces, rollout_tokenizer
 from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool, choose_rollouts, read_rollouts
 from verl_coder.trainer.composite.layout import Layout
 from verl_coder.trainer.composite.loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss, token_weights
 from verl_coder.trainer.composite.source_metrics import SourceCounts, source_metrics
-from verl_coder.trainer.composite.traces import TraceRow, read_traces, rollout_tokenizer
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, jagged, write_columns
 
 _TOKEN_FIELDS = ("prompts", "responses", "input_ids", "position_ids")

@@ -8,6 +8,7 @@ or in the message's `tool_calls` as the OpenAI API returns it; a tool's result i
 import contextlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,13 @@ from verl_coder.errors import DataError
 
 COLUMNS = ("problem_id", "messages")
 _ROLES = {"system", "user", "assistant", "tool"}
+
+_CONTROL = re.compile(
+    r"<\|(?:im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|end_header_id|begin_of_text|end_of_text"
+    r"|python_tag|end|user|assistant|system|start|channel|message|call|return)\|>"
+    r"|<｜[^｜<>]{1,40}｜>|<(?:start|end)_of_turn>|\[/?INST\]"
+)
+"""Control tokens of the usual chat templates. In a message's text they mean that it was rendered for some model."""
 
 
 class TraceError(ValueError):
@@ -47,9 +55,9 @@ class TraceRow:
     loss_mask: tuple[int, ...]
 
 
-def read_traces(path: Path) -> list[Trace]:
-    """All traces of a file. DataError names the file, the row and what is wrong with it."""
-    place = f"verl_coder.teacher.traces: {path}"
+def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> list[Trace]:
+    """All traces of a file. DataError names the `option` that gave it, the row and what is wrong with it."""
+    place = f"{option}: {path}"
     if not path.is_file():
         raise DataError(
             f"{place}: no such file (make the tiny ones with `verl-coder tiny traces --out {path}`)"
@@ -163,6 +171,28 @@ class TraceTokenizer:
         return str(after[len(before) :].partition(self._tokenizer.eos_token)[0])
 
 
+def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: str) -> None:
+    """TraceError where a message is rendered for some model already, or is nothing that this tokenizer can express."""
+    special = [token for token in tokenizer.all_special_tokens if token]
+    for message in trace.messages:
+        text = str(message.get("content") or "")
+        found = _CONTROL.search(text)
+        token = found.group() if found else next((t for t in special if t in text), None)
+        if token:
+            raise TraceError(
+                f"the control token {token!r} stands in a message's text: the traces were rendered for a model; give "
+                "plain messages, which the chat template of this one renders"
+            )
+        if message["role"] == "assistant":
+            text = tokenise.turn_text(message)
+            ids = tokenizer.encode(text, add_special_tokens=False)
+            if tokenizer.unk_token_id in ids or tokenizer.decode(ids) != text:
+                raise TraceError(
+                    f"the tokenizer of {model} cannot express an assistant's text (it comes back changed): the "
+                    "traces were written for another tokenizer"
+                )
+
+
 def _with_object_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     """An OpenAI tool call whose arguments are an object: the API sends them as JSON text."""
     function = dict(call["function"])
@@ -174,19 +204,27 @@ def _with_object_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
 def rollout_tokenizer(config: Any, tokenizer: Any, model_type: str | None) -> TraceTokenizer:
     """The TraceTokenizer of a recipe: its tools, its template options, its lengths."""
     from omegaconf import OmegaConf
-    from verl.tools.tool_registry import load_all_tools
 
     turns = config.actor_rollout_ref.rollout.multi_turn
-    with contextlib.redirect_stdout(io.StringIO()):  # every tool prints its schema when it is made
-        tools = load_all_tools(turns.tool_config_path, turns.get("function_tool_path"))
     options: Any = config.data.get("apply_chat_template_kwargs") or {}
     if OmegaConf.is_config(options):
         options = OmegaConf.to_container(options)
     return TraceTokenizer(
         tokenizer,
         model_type=model_type,
-        tool_schemas=[t.tool_schema.model_dump(exclude_unset=True, exclude_none=True) for t in tools],
+        tool_schemas=load_tool_schemas(turns.tool_config_path, turns.get("function_tool_path")),
         template_options=options,
         max_prompt_tokens=config.data.max_prompt_length,
         max_response_tokens=config.data.max_response_length,
     )
+
+
+def load_tool_schemas(
+    tool_config: str | Path | None, functions: str | Path | None = None
+) -> list[dict[str, Any]]:
+    """What the chat template is told of the tools of a tool_config/*.yaml, as a rollout tells it."""
+    from verl.tools.tool_registry import load_all_tools
+
+    with contextlib.redirect_stdout(io.StringIO()):  # every tool prints its schema when it is made
+        tools = load_all_tools(*(str(path) if path else None for path in (tool_config, functions)))
+    return [tool.tool_schema.model_dump(exclude_unset=True, exclude_none=True) for tool in tools]

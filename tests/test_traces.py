@@ -13,8 +13,8 @@ from verl_coder.errors import DataError
 from verl_coder.tiny.build import BASE
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.traces import write_traces
+from verl_coder.traces import Trace, TraceRow, TraceTokenizer, read_traces
 from verl_coder.trainer.composite.choice import TeacherPool
-from verl_coder.trainer.composite.traces import Trace, TraceRow, TraceTokenizer, read_traces
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Supervised fine-tuning of a model on traces, with verl's SFT trainer: the model is in OUT/model, the MODEL= of an RL run.
+#
+#   TRACES=data/traces.parquet TOOLS=tool_config/python_interpreter.yaml bash run_scripts/run_sft.sh
+#   MODEL=src/verl_coder/tiny/base TRACES=data/tiny_traces.parquet OUT=outputs/tiny_sft bash run_scripts/run_sft.sh
+#   bash run_scripts/run_sft.sh optim.weight_decay=0.1                 # anything of verl's: Hydra overrides
+#
+# The same command again says that the run has finished; one that was stopped starts again from MODEL.
+set -euo pipefail
+
+PROFILE="${PROFILE:-}"             # cpu | gpu; empty: gpu with an NVIDIA GPU, else cpu
+MODEL="${MODEL:-Qwen/Qwen2.5-Coder-1.5B-Instruct}"   # folder or hub name
+TRACES="${TRACES:-}"               # Parquet file: problem_id, messages
+VALIDATION="${VALIDATION:-}"       # Parquet file of held-out traces; empty: VAL_SHARE of the problems of TRACES
+VAL_SHARE="${VAL_SHARE:-0.05}"
+TOOLS="${TOOLS:-}"                 # tool_config/*.yaml of the RL run, which its prompt describes; none: no tools
+OUT="${OUT:-outputs/sft-seed${SEED:-0}}"   # OUT/model, OUT/summary.json, OUT/metrics.jsonl, OUT/sft.log
+EPOCHS="${EPOCHS:-3}"
+BATCH_SIZE="${BATCH_SIZE:-32}"     # traces a step
+MICRO_TOKENS="${MICRO_TOKENS:-}"   # tokens in one pass, the memory knob; empty: 8192 on a GPU, 2048 on a CPU
+LEARNING_RATE="${LEARNING_RATE:-1e-5}"
+MAX_PROMPT_LENGTH="${MAX_PROMPT_LENGTH:-1024}"       # tokens; a longer trace is left out and counted
+MAX_RESPONSE_LENGTH="${MAX_RESPONSE_LENGTH:-2048}"
+ATTENTION="${ATTENTION:-sdpa}"     # of transformers; flash_attention_2 where flash_attn is installed
+SEED="${SEED:-0}"                  # held-out share, order of the data
+
+# shellcheck source=run_scripts/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+[ -n "$TRACES" ] || fail "TRACES is not set" "name a Parquet file of traces, for instance the one of: verl-coder tiny traces --out data/tiny_traces.parquet"
+make_environment
+
+arguments=()
+for knob in MODEL TRACES OUT VAL_SHARE VALIDATION TOOLS EPOCHS BATCH_SIZE MICRO_TOKENS LEARNING_RATE \
+  MAX_PROMPT_LENGTH MAX_RESPONSE_LENGTH SEED PROFILE; do
+  option="${knob,,}"
+  [ -z "${!knob}" ] || arguments+=("--${option//_/-}" "${!knob}")
+done
+exec "$PYTHON" -m verl_coder.cli sft "${arguments[@]}" "+model.override_config.attn_implementation=$ATTENTION" "$@"

@@ -1,0 +1,157 @@
+"""What is wrong with a request is one line that names the option and the fix, before anything is trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from verl_coder.errors import ConfigError, DataError, VerlCoderError
+from verl_coder.sft.process import merge, train
+from verl_coder.sft.run import run, summary
+from verl_coder.sft.settings import (
+    SftRequest,
+    choose_profile,
+    parse_overrides,
+    total_steps,
+    trainer_keys,
+)
+from verl_coder.tiny.build import BASE
+
+TALK = [{"role": "user", "content": "def f"}, {"role": "assistant", "content": "```python\npass\n```"}]
+
+
+def _traces(folder: Path, *conversations: list[dict[str, str]]) -> Path:
+    path = folder / "traces.parquet"
+    rows = [{"problem_id": f"p{i}", "messages": messages} for i, messages in enumerate(conversations)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def _request(folder: Path, **changes: Any) -> SftRequest:
+    options = {
+        "model": str(BASE),
+        "traces": folder / "traces.parquet",
+        "out": folder / "out",
+        "profile": "cpu",
+    }
+    return SftRequest(**{**options, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "--epochs is 0"),
+        ({"batch_size": -1}, "--batch-size is -1"),
+        ({"micro_tokens": 0}, "--micro-tokens is 0"),
+        ({"val_share": 1.0}, "--val-share is 1.0"),
+        ({"profile": "tpu"}, "'tpu': use --profile cpu or"),
+        ({"overrides": ("optim.lr",)}, "neither an option nor a Hydra override"),
+        ({"overrides": ("--lr=1",)}, "neither an option nor a Hydra override"),
+        ({"overrides": ("optim.lr=1",)}, "use --learning-rate"),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        _request(tmp_path, **changes)
+
+
+@pytest.mark.parametrize(
+    ("conversation", "changes", "message"),
+    [
+        (TALK, {"model": "./nowhere"}, "no such folder"),
+        (TALK, {"model": "tests"}, "config.json is missing"),
+        (TALK, {"tools": "tool_config/nowhere.yaml"}, "--tools tool_config/nowhere.yaml: no such file"),
+        (TALK, {"batch_size": 32}, "1 traces are left to train on, --batch-size is 32: lower it"),
+        (TALK, {"max_response_length": 2}, "no trace fits into .*--max-response-length 2"),
+        (
+            [*TALK, {"role": "tool", "content": "1"}, TALK[1]],
+            {},
+            "--tools, or --tools none",
+        ),
+        ([TALK[0], {"role": "assistant", "content": "x<|im_end|>"}], {}, "row 0: the control token"),
+    ],
+)
+def test_bad_inputs_stop_before_training(
+    tmp_path: Path, conversation: list[dict[str, str]], changes: dict[str, Any], message: str
+) -> None:
+    _traces(tmp_path, conversation)
+    with pytest.raises((ConfigError, DataError), match=message) as caught:
+        run(_request(tmp_path, **changes), Console(quiet=True))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_named_with_its_option(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"--traces: .*traces\.parquet: no such file"):
+        run(_request(tmp_path), Console(quiet=True))
+
+
+def test_a_finished_run_is_said_to_be_and_another_is_not_overwritten(tmp_path: Path) -> None:
+    request = _request(tmp_path)
+    request.out.mkdir()
+    metrics = [
+        {"step": 1, "data": {"train/loss": 2.0}},
+        {"step": 2, "data": {"train/loss": 1.0, "val/loss": 3.0}},
+    ]
+    result = summary(request, {"traces": 1}, 2, 1.0, metrics)
+    assert result["train_loss"] == {"first": 2.0, "last": 1.0}
+    (request.out / "summary.json").write_text(json.dumps(result))
+    assert run(request, Console(quiet=True)) == request.out / "model"
+    with pytest.raises(ConfigError, match=r"other settings .epochs was 3, is 4"):
+        run(_request(tmp_path, epochs=4), Console(quiet=True))
+
+
+def test_a_model_that_is_not_ours_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "out" / "model").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="a model that is not of this command"):
+        run(_request(tmp_path), Console(quiet=True))
+
+
+def test_steps_are_whole_batches_or_fewer(tmp_path: Path) -> None:
+    assert total_steps(_request(tmp_path), 70) == 6
+    assert total_steps(_request(tmp_path, overrides=("trainer.total_training_steps=5",)), 70) == 5
+    with pytest.raises(ConfigError, match="use 1 to 6"):
+        total_steps(_request(tmp_path, overrides=("trainer.total_training_steps=7",)), 70)
+
+
+def test_a_pass_holds_the_longest_trace_or_says_so(tmp_path: Path) -> None:
+    def keys(longest: int, **changes: Any) -> dict[str, Any]:
+        request = _request(tmp_path, **changes)
+        return trainer_keys(request, model=BASE, train_file=BASE, val_file=None, longest=longest)
+
+    assert keys(100)["data.max_token_len_per_gpu"] == 2048
+    assert keys(3000)["data.max_token_len_per_gpu"] == 3000
+    assert keys(100, profile="gpu")["data.max_token_len_per_gpu"] == 8192
+    with pytest.raises(ConfigError, match="--micro-tokens is 99, the longest trace has 100 tokens"):
+        keys(100, micro_tokens=99)
+
+
+def test_overrides_take_the_place_of_defaults_with_or_without_a_plus() -> None:
+    given = parse_overrides(["+model.override_config.attn_implementation=eager", "optim.weight_decay=0"])
+    merged = merge({"model.override_config.attn_implementation": "sdpa", "optim.clip_grad": 1}, given)
+    assert merged == {
+        "optim.clip_grad": 1,
+        "+model.override_config.attn_implementation": "eager",
+        "optim.weight_decay": "0",
+    }
+
+
+def test_the_profile_is_the_option_then_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROFILE", "cpu")
+    assert (choose_profile("gpu"), choose_profile(None)) == ("gpu", "cpu")
+    monkeypatch.delenv("PROFILE")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert choose_profile(None) == "cpu"
+
+
+def test_a_trainer_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(command: list[str], *, log: Path, **_: Any) -> int:
+        log.write_text("[rank0]: torch.OutOfMemoryError: CUDA out of memory.\nx.ChildFailedError: \n")
+        return 1
+
+    monkeypatch.setattr("verl_coder.sft.process.run_supervised", fails)
+    with pytest.raises(VerlCoderError, match=r"CUDA out of memory\. .*--micro-tokens"):
+        train({}, workdir=tmp_path, steps=1, profile="cpu", name="x", description="SFT")
