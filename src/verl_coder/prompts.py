@@ -102,3 +102,14 @@ def statement_of(prompt: Sequence[Message]) -> str:
     ]
     ends = [at for start in added if (at := text.find(f"\n\n{start}")) >= 0]
     return text[: min(ends)] if ends else text
+
+
+def visible_tests_of(prompt: Sequence[Message]) -> str:
+    """The visible tests in a prompt that `build_prompt` made, as they were given; empty where it shows none."""
+    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
+    for texts in _TEXTS.values():
+        # The tests come last, and a statement may quote the same words.
+        _, found, tests = text.rpartition(f"\n\n{texts.tests}\n")
+        if found:
+            return tests
+    return ""
