@@ -20,6 +20,7 @@ FORBIDDEN = {
     "grading": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "ray", "torch"),
     "sandbox": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "ray", "torch"),
     "data": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "torch"),
+    "teacher": ("verl_coder.trainer", "verl_coder.launch"),
     "tools": ("verl_coder.trainer", "verl_coder.launch"),
     "agent_loops": ("verl_coder.trainer", "verl_coder.launch"),
     "platform": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch"),

@@ -107,9 +107,7 @@ def statement_of(prompt: Sequence[Message]) -> str:
 def visible_tests_of(prompt: Sequence[Message]) -> str:
     """The visible tests in a prompt that `build_prompt` made, as they were given; empty where it shows none."""
     text = next((message["content"] for message in prompt if message["role"] == "user"), "")
-    for texts in _TEXTS.values():
-        # The tests come last, and a statement may quote the same words.
-        _, found, tests = text.rpartition(f"\n\n{texts.tests}\n")
-        if found:
-            return tests
-    return ""
+    # The tests come last, and a statement may quote the same words.
+    starts = [f"\n\n{texts.tests}\n" for texts in _TEXTS.values()]
+    end = max(at + len(start) if (at := text.rfind(start)) >= 0 else -1 for start in starts)
+    return text[end:] if end >= 0 else ""

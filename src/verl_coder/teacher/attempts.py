@@ -56,7 +56,7 @@ class TriedProblem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpreter:
+class AttemptRunner:
     """Where attempts run, with the limits and the output form of the tool."""
 
     settings: InterpreterSettings
@@ -89,7 +89,7 @@ class Interpreter:
         return report.outcome == "passed"
 
 
-async def try_problem(problem: Problem, codes: Sequence[str], interpreter: Interpreter) -> TriedProblem:
+async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRunner) -> TriedProblem:
     """Every code, and the reference where none of them passes."""
     reference = usable_code(problem.reference_solution)
     if not codes and not reference:
@@ -101,11 +101,11 @@ async def try_problem(problem: Problem, codes: Sequence[str], interpreter: Inter
             problem=problem,
             skipped="its visible tests are no asserts" if tests else "its prompt shows no tests",
         )
-    attempts = await gather([interpreter.attempt(code, "own", problem, check) for code in codes])
+    attempts = await gather([runner.attempt(code, "own", problem, check) for code in codes])
     tried = TriedProblem(problem=problem, attempts=tuple(attempts))
     if tried.right or not reference:
         return tried
-    mended = await interpreter.attempt(reference, "reference", problem, check)
+    mended = await runner.attempt(reference, "reference", problem, check)
     return TriedProblem(problem=problem, attempts=tried.attempts, reference=mended)
 
 

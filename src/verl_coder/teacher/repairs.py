@@ -16,7 +16,7 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.extraction import extract_code
 from verl_coder.problems import Message, Problem
 from verl_coder.sandbox.opening import open_sandbox
-from verl_coder.teacher.attempts import Interpreter, TriedProblem, gather, try_problem
+from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, gather, try_problem
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
 from verl_coder.teacher.conversation import AGENT_NAME, decoded_response, failure_name, write_messages
 from verl_coder.teacher.samples import Samples, quotable, read_samples
@@ -140,12 +140,9 @@ async def _try_all(
 ) -> list[TriedProblem]:
     concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
     async with open_sandbox(options.sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _):
-        interpreter = Interpreter(settings=settings, sandbox=sandbox, on_attempt=on_attempt)
+        runner = AttemptRunner(settings=settings, sandbox=sandbox, on_attempt=on_attempt)
         return await gather(
-            [
-                try_problem(problem, samples.codes.get(problem.problem_id, ()), interpreter)
-                for problem in problems
-            ]
+            [try_problem(problem, samples.codes.get(problem.problem_id, ()), runner) for problem in problems]
         )
 
 
