@@ -234,7 +234,9 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(make: Maker) -
         broken.write_text(line)
         with pytest.raises(DataError, match=words):
             make_repairs(RepairOptions(problems=problems, out=make.out, tools=make.tools, samples=(broken,)))
-    with pytest.raises(ConfigError, match="is a folder"):
+    with pytest.raises(ConfigError, match=r"--out .* is a folder"):
+        make_repairs(RepairOptions(problems=problems, out=make.folder, tools=make.tools))
+    with pytest.raises(ConfigError, match=r"--problems .* is a folder"):
         make_repairs(RepairOptions(problems=make.folder, out=make.out, tools=make.tools))
 
 

@@ -83,6 +83,10 @@ def make_repairs(
 ) -> RepairReport:
     """Run everything, write the traces and say what they are; DataError where there is no trace at all."""
     started = time.perf_counter()
+    if options.out.is_dir():
+        raise ConfigError(
+            f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
+        )
     tool_name, settings = read_interpreter(options.tools)
     problems = read_problems(options.problems)
     samples = read_samples(options.samples, problems)

@@ -18,7 +18,9 @@ def show_repairs(options: RepairOptions) -> RepairReport:
     with counting_progress("attempts", console) as on_attempt:
         report = make_repairs(options, on_attempt=on_attempt)
     console.print(repair_table(report))
-    console.print(f"{options.out}: {report.traces} traces, {report.seconds:.1f} s", soft_wrap=True)
+    console.print(
+        f"{options.out}: {report.traces} traces, {report.seconds:.1f} s", soft_wrap=True, highlight=False
+    )
     return report
 
 
@@ -31,10 +33,11 @@ def repair_table(report: RepairReport) -> Table:
         ("samples read", samples["read"]),
         ("  of other problems, ignored", samples["unknown_problem"]),
         ("  without usable code", samples["without_code"]),
+        ("  repeating another", samples["repeated"]),
         ("  with code, distinct", attempts.total()),
         ("    passing", attempts["passed"]),
         ("    failing on the examples", attempts["failed"]),
-        ("    failing on hidden tests only, not used", attempts["hidden_failed"]),
+        ("    hidden tests fail, not used", attempts["hidden_failed"]),
         ("    neither ok nor wrong, not used", attempts["unclear"]),
         ("references run", _listed(report.references)),
         ("traces", report.traces),
