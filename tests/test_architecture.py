@@ -21,6 +21,7 @@ FORBIDDEN = {
     "sandbox": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "ray", "torch"),
     "data": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch", "verl", "torch"),
     "sft": ("verl_coder.trainer",),
+    "teacher": ("verl_coder.trainer", "verl_coder.launch"),
     "tools": ("verl_coder.trainer", "verl_coder.launch"),
     "agent_loops": ("verl_coder.trainer", "verl_coder.launch"),
     "platform": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch"),

@@ -102,3 +102,12 @@ def statement_of(prompt: Sequence[Message]) -> str:
     ]
     ends = [at for start in added if (at := text.find(f"\n\n{start}")) >= 0]
     return text[: min(ends)] if ends else text
+
+
+def visible_tests_of(prompt: Sequence[Message]) -> str:
+    """The visible tests in a prompt that `build_prompt` made, as they were given; empty where it shows none."""
+    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
+    # The tests come last, and a statement may quote the same words.
+    starts = [f"\n\n{texts.tests}\n" for texts in _TEXTS.values()]
+    end = max(at + len(start) if (at := text.rfind(start)) >= 0 else -1 for start in starts)
+    return text[end:] if end >= 0 else ""

@@ -1,18 +1,16 @@
 """Many problems verified at a time, in order: in sandboxes, or on the machines of a Ray cluster."""
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from verl_coder.data.ray_verification import open_ray_verifier
 from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
 from verl_coder.data.verification import Verify, VerifyOptions, verify_problem
 from verl_coder.problems import Problem
-from verl_coder.sandbox import SandboxClient
-from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.sandbox.opening import open_sandbox
 
 MAX_PENDING_BYTES = 64 * 2**20
 """Tests of all candidates under way: huge ones must not fill the memory of a machine with many cores."""
@@ -33,14 +31,8 @@ async def open_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verify, i
         async with open_ray_verifier(options) as ray_verifier:
             yield ray_verifier
         return
-    given = options.sandbox_url or os.environ.get("SANDBOX_URL", "")
-    with ExitStack() as stack:
-        urls = [url.strip() for url in given.split(",") if url.strip()]
-        if not urls:
-            urls = [stack.enter_context(EmbeddedSandbox()).url]
-        count = options.effective_concurrency * len(urls)
-        async with SandboxClient(urls, max_concurrency=count) as client:
-            yield (lambda problem: verify_problem(problem, client)), count
+    async with open_sandbox(options.sandbox_url, options.effective_concurrency) as (client, count):
+        yield (lambda problem: verify_problem(problem, client)), count
 
 
 async def verify_all(

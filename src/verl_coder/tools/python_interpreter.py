@@ -1,30 +1,15 @@
 """The `python_interpreter` tool: runs a program in the sandbox and shows what it printed."""
 
 import os
-from typing import Any, Literal
+from typing import Any
 
 from verl.tools.base_tool import BaseTool
 from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.sandbox import RunRequest, shared_client
-from verl_coder.sections import Positive, PositiveCount, Section, read_section
-from verl_coder.tools.output import format_output
-
-
-class InterpreterSettings(Section):
-    """`config` of the tool's YAML."""
-
-    type: Literal["native"] = "native"
-    """verl's kind of tool."""
-    sandbox_url: str | None = None
-    """null takes the sandbox that the run started (or SANDBOX_URL)."""
-    timeout_s: Positive = 10.0
-    memory_mb: PositiveCount = 1024
-    traceback_lines: PositiveCount = 10
-    """Of a program that fails, the last lines of its stderr that the model reads."""
-    max_output_chars: PositiveCount = 4096
-    """Longer output keeps its head and its tail."""
+from verl_coder.sandbox import shared_client
+from verl_coder.sections import read_section
+from verl_coder.tools.execution import InterpreterSettings, run_program
 
 
 class PythonInterpreter(BaseTool):
@@ -49,26 +34,16 @@ class PythonInterpreter(BaseTool):
         code = parameters.get("code") if isinstance(parameters, dict) else None
         if not isinstance(code, str):
             return ToolResponse(text='TypeError: the argument "code" must be a string'), 0.0, {}
-        prelude = (agent_data.tools_kwargs or {}).get("prelude") or ""
-        if prelude:
-            # One line, so that the line numbers of the model's own code shift by one only.
-            code = f"exec(compile({prelude!r}, '<given>', 'exec'))\n{code}"
-        request = RunRequest(
-            code=code, run_timeout=self.settings.timeout_s, memory_limit_MB=self.settings.memory_mb
-        )
         try:
-            response = await shared_client(self.sandbox_url).run_code(request)
+            run = await run_program(
+                code,
+                prelude=(agent_data.tools_kwargs or {}).get("prelude") or "",
+                settings=self.settings,
+                sandbox=shared_client(self.sandbox_url),
+            )
         except SandboxUnavailableError:
             counts["tool_sandbox_unavailable"] = 1
             return ToolResponse(text="the interpreter is not available"), 0.0, {}
-        result = response.run_result
-        assert result is not None
-        if result.status == "Finished" and result.return_code == 0:
+        if run.succeeded:
             counts["tool_successes"] = counts.get("tool_successes", 0) + 1
-        text = format_output(
-            result,
-            timeout_s=self.settings.timeout_s,
-            traceback_lines=self.settings.traceback_lines,
-            max_chars=self.settings.max_output_chars,
-        )
-        return ToolResponse(text=text), 0.0, {}
+        return ToolResponse(text=run.text), 0.0, {}

@@ -1,0 +1,120 @@
+"""Attempts at a problem: codes of samples and the reference, each run as the interpreter would, and graded."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from verl_coder.errors import DataError, SandboxUnavailableError
+from verl_coder.grading import grade
+from verl_coder.problems import AssertTests, Problem
+from verl_coder.prompts import visible_tests_of
+from verl_coder.sandbox import SandboxClient
+from verl_coder.teacher.checks import Check, visible_check
+from verl_coder.teacher.samples import usable_code
+from verl_coder.tools.execution import InterpreterSettings, ProgramRun, run_program
+
+T = TypeVar("T")
+Origin = Literal["own", "reference"]
+Verdict = Literal["passed", "failed", "hidden_failed", "unclear"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """A code, the program that tries it on the visible examples, and what came of it."""
+
+    code: str
+    origin: Origin
+    program: str
+    run: ProgramRun
+    verdict: Verdict
+    """`hidden_failed`: every example is right, and a hidden test is not; `unclear`: neither right nor wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TriedProblem:
+    """A problem with the attempts that a trace may be made of."""
+
+    problem: Problem
+    attempts: tuple[Attempt, ...] = ()
+    reference: Attempt | None = None
+    """Run only where no sample passes."""
+    skipped: str = ""
+    """Why nothing was run; empty where something was."""
+
+    def own(self, verdict: Verdict) -> list[Attempt]:
+        """The model's attempts of this verdict, in the order of the samples."""
+        return [attempt for attempt in self.attempts if attempt.verdict == verdict]
+
+    @property
+    def right(self) -> list[Attempt]:
+        """What may end a trace: the passing samples, else the reference if it passes."""
+        found = self.own("passed")
+        if not found and self.reference is not None and self.reference.verdict == "passed":
+            return [self.reference]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptRunner:
+    """Where attempts run, with the limits and the output form of the tool."""
+
+    settings: InterpreterSettings
+    sandbox: SandboxClient
+    on_attempt: Callable[[str], None] = lambda verdict: None
+
+    async def attempt(self, code: str, origin: Origin, problem: Problem, check: Check) -> Attempt:
+        """Run and grade one code; SandboxUnavailableError where the sandbox gives no answer."""
+        # Set-up code uses the solution's classes: the grader, too, runs it between solution and tests.
+        setup = problem.tests.setup if isinstance(problem.tests, AssertTests) else ""
+        program = "\n\n".join(part for part in (code, setup.strip(), check.code) if part)
+        run = await run_program(
+            program, prelude=problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
+        )
+        verdict: Verdict = "unclear"
+        if check.passed(run):
+            verdict = "passed" if await self._passes(code, problem) else "hidden_failed"
+        elif check.failed(run):
+            verdict = "failed"
+        self.on_attempt(verdict)
+        return Attempt(code=code, origin=origin, program=program, run=run, verdict=verdict)
+
+    async def _passes(self, code: str, problem: Problem) -> bool:
+        try:
+            report = await grade(code, problem.tests, self.sandbox, stop_early=True)
+        except DataError as error:
+            raise DataError(f"{problem.problem_id}: {error}") from error
+        if report.outcome == "sandbox_unavailable":
+            raise SandboxUnavailableError(report.message)
+        return report.outcome == "passed"
+
+
+async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRunner) -> TriedProblem:
+    """Every code, and the reference where none of them passes."""
+    reference = usable_code(problem.reference_solution)
+    if not codes and not reference:
+        return TriedProblem(problem=problem, skipped="no sample with code and no reference")
+    tests = visible_tests_of(problem.prompt)
+    check = visible_check(tests)
+    if check is None:
+        return TriedProblem(
+            problem=problem,
+            skipped="its visible tests are no asserts" if tests else "its prompt shows no tests",
+        )
+    attempts = await gather([runner.attempt(code, "own", problem, check) for code in codes])
+    tried = TriedProblem(problem=problem, attempts=tuple(attempts))
+    if tried.right or not reference:
+        return tried
+    mended = await runner.attempt(reference, "reference", problem, check)
+    return TriedProblem(problem=problem, attempts=tried.attempts, reference=mended)
+
+
+async def gather(work: Sequence[Awaitable[T]]) -> list[T]:
+    """All results in order; the first error ends the others."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,72 @@
+"""The visible tests of a problem as the last lines of a program that tries a solution on them."""
+
+import ast
+from dataclasses import dataclass
+
+from verl_coder.tools.execution import ProgramRun
+
+OK = "ok"
+WRONG = "wrong: got "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """What stands behind a solution. Where every example is right, its last `ok_lines` lines of output are `ok`."""
+
+    code: str
+    ok_lines: int
+
+    def passed(self, run: ProgramRun) -> bool:
+        """Every example was right."""
+        return run.succeeded and run.text.split("\n")[-self.ok_lines :] == [OK] * self.ok_lines
+
+    def failed(self, run: ProgramRun) -> bool:
+        """The output says that an example was wrong, or that the program failed; silence says neither."""
+        return not run.succeeded or bool(wrong_lines(run.text))
+
+
+def wrong_lines(text: str) -> list[str]:
+    """The lines of an output that say what came for an example, and what should have."""
+    return [line for line in text.splitlines() if line.startswith(WRONG)]
+
+
+def visible_check(tests: str) -> Check | None:
+    """The check of visible tests, the text of assert statements; None where it is no such text.
+
+    Operands keep their source text. An assert that is no plain equality stays what it is, and so do all where
+    another statement than an import stands between them, on which they may depend.
+    """
+    try:
+        statements = ast.parse(tests).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    imports = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]
+    asserts = [node for node in statements if isinstance(node, ast.Assert)]
+    if not asserts:
+        return None
+    if len(imports) + len(asserts) < len(statements):
+        return Check(code=f'{tests.strip()}\nprint("{OK}")', ok_lines=1)
+    pairs = [pair for node in asserts if (pair := _operands(tests, node))]
+    others = [_source(tests, node) for node in asserts if not _operands(tests, node)]
+    parts = [_source(tests, node) for node in imports]
+    if pairs:
+        rows = "".join(f"    ({left}, {right}),\n" for left, right in pairs)
+        parts.append(
+            f"for got, want in [\n{rows}]:\n"
+            f'    print("{OK}" if got == want else f"{WRONG}{{got!r}}, want {{want!r}}")'
+        )
+    if others:
+        parts += [*others, f'print("{OK}")']
+    return Check(code="\n".join(parts), ok_lines=len(pairs) + bool(others))
+
+
+def _operands(tests: str, node: ast.Assert) -> tuple[str, str] | None:
+    """(LEFT, RIGHT) of `assert LEFT == RIGHT`."""
+    test = node.test
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
+        return _source(tests, test.left), _source(tests, test.comparators[0])
+    return None
+
+
+def _source(tests: str, node: ast.AST) -> str:
+    return ast.get_source_segment(tests, node) or ast.unparse(node)

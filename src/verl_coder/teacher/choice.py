@@ -1,0 +1,106 @@
+"""Which traces are made: sequences of attempts that end well, a mix of first tries and repairs."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from verl_coder.problems import Problem
+from verl_coder.teacher.attempts import Attempt, TriedProblem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sketch:
+    """A trace to be written: the attempts in order, of which the last one passes."""
+
+    problem: Problem
+    attempts: tuple[Attempt, ...]
+    direct: bool = False
+    """The last attempt is the answer at once; the tool is not called."""
+
+    @property
+    def repairs(self) -> bool:
+        """At least one attempt fails first."""
+        return len(self.attempts) > 1 and not self.direct
+
+
+def sketches(
+    tried: TriedProblem, rng: random.Random, *, max_attempts: int
+) -> tuple[list[Sketch], list[Sketch]]:
+    """(first tries, repairs) of a problem; first tries have distinct codes, repairs distinct first failures."""
+    right = tried.right
+    failing = tried.own("failed") if max_attempts > 1 else []
+    if not right:
+        return [], []
+    rng.shuffle(failing)
+    repairs = []
+    for first in failing:
+        failures = [first]
+        others = [attempt for attempt in failing if attempt is not first]
+        for _ in range(rng.randint(0, max_attempts - 2)):
+            if others:  # the nearest reads like a change of the one before
+                failures.append(others.pop(others.index(nearest(failures[-1], others))))
+        end = nearest(failures[-1], right)
+        repairs.append(Sketch(problem=tried.problem, attempts=(*failures, end)))
+    rng.shuffle(right)
+    return [Sketch(problem=tried.problem, attempts=(attempt,)) for attempt in right], repairs
+
+
+def nearest(attempt: Attempt, others: Sequence[Attempt]) -> Attempt:
+    """The one whose text is most like the attempt's; the first of those that are as near."""
+    matcher = SequenceMatcher(None, b=attempt.code, autojunk=False)
+
+    def ratio(other: Attempt) -> float:
+        matcher.set_seq1(other.code)
+        return matcher.ratio()
+
+    return max(others, key=ratio)
+
+
+def choose(
+    offers: Sequence[tuple[Sequence[Sketch], Sequence[Sketch]]],
+    rng: random.Random,
+    *,
+    per_problem: int,
+    failing_share: float,
+) -> list[Sketch]:
+    """At most `per_problem` sketches of each offer (first tries, repairs), `failing_share` of all being repairs.
+
+    Every problem gives one; further ones are taken round by round, and only of the kind that is short, so that the
+    share holds where the offers allow it at all.
+    """
+    left = [((list(firsts), list(repairs)), [0]) for firsts, repairs in offers]
+    rng.shuffle(left)
+    # Those with a choice come last: they even out the others.
+    left.sort(key=lambda offer: bool(offer[0][0]) and bool(offer[0][1]))
+    counts = [0, 0]
+    chosen: list[Sketch] = []
+    before = -1
+    while len(chosen) > before:
+        before = len(chosen)
+        for pools, taken in left:
+            short = int(counts[1] < failing_share * (sum(counts) + 1))
+            kind = short if pools[short] or taken[0] else 1 - short
+            if pools[kind] and taken[0] < per_problem:
+                chosen.append(pools[kind].pop(0))
+                counts[kind] += 1
+                taken[0] += 1
+    return chosen
+
+
+def make_direct(chosen: Sequence[Sketch], rng: random.Random, *, share: float) -> list[Sketch]:
+    """The same, of which a share calls no tool: first tries before repairs, and no code twice."""
+    wanted = round(share * len(chosen))
+    shuffled = rng.sample(range(len(chosen)), len(chosen))
+    directs = set(sorted(shuffled, key=lambda index: chosen[index].repairs)[:wanted])
+    result: list[Sketch] = []
+    answered: set[tuple[str, str]] = set()
+    for index, sketch in enumerate(chosen):
+        if index not in directs:
+            result.append(sketch)
+            continue
+        key = (sketch.problem.problem_id, sketch.attempts[-1].code)
+        if key not in answered:
+            answered.add(key)
+            result.append(Sketch(problem=sketch.problem, attempts=sketch.attempts[-1:], direct=True))
+    return result

@@ -1,0 +1,110 @@
+"""A trace in words: thoughts, calls in hermes form, results, the answer."""
+
+import json
+import random
+import re
+from collections.abc import Iterable
+
+from verl_coder.problems import Message
+from verl_coder.protocols import find_protocol
+from verl_coder.teacher.attempts import Attempt
+from verl_coder.teacher.checks import WRONG, wrong_lines
+from verl_coder.teacher.choice import Sketch
+from verl_coder.teacher.samples import quotable
+
+AGENT_NAME = find_protocol("tool").agent_name
+_TAGS = find_protocol("tool").tags
+_MAX_QUOTE = 120
+_ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))\b(?:: (.+))?")
+
+_FIRST = (
+    "I write the function and run it on the examples.",
+    "I try a first version on the examples.",
+    "First I run my solution on the examples.",
+)
+_AGAIN = ("I change it and run it again.", "I mend it and check again.", "I correct this and try once more.")
+_LAST = (
+    "All examples print ok, so this is my answer.",
+    "Every example is ok, so I answer with this code.",
+    "The examples pass, so this is the solution.",
+)
+_DIRECT = ("I write the function as it is described.", "The function follows from the statement.")
+
+
+def write_messages(sketch: Sketch, tool_name: str, rng: random.Random) -> list[Message]:
+    """The conversation of a sketch, prompt included."""
+    messages = [dict(message) for message in sketch.problem.prompt]
+    last = sketch.attempts[-1]
+    thought = rng.choice(_DIRECT)
+    if not sketch.direct:
+        thought = rng.choice(_FIRST)
+        for attempt in sketch.attempts:
+            call = f"{_think(thought)}\n{tool_call(tool_name, attempt.program)}"
+            messages.append({"role": "assistant", "content": call})
+            messages.append({"role": "tool", "content": attempt.run.text})
+            thought = f"{remark(attempt)} {rng.choice(_AGAIN)}" if attempt is not last else rng.choice(_LAST)
+    answer = f"{_think(thought)}\n```python\n{last.code}\n```"
+    messages.append({"role": "assistant", "content": answer})
+    return messages
+
+
+def tool_call(name: str, code: str) -> str:
+    """An assistant's call of the interpreter, in hermes form."""
+    assert _TAGS is not None
+    call = json.dumps({"name": name, "arguments": {"code": code}}, ensure_ascii=False)
+    return f"{_TAGS.call}\n{call}\n{_TAGS.end_call}"
+
+
+def decoded_response(messages: Iterable[Message]) -> str:
+    """What a rollout with these turns decodes to, special tokens left out: the text that rewards grade."""
+    assert _TAGS is not None
+    text = ""
+    for message in messages:
+        if message["role"] == "assistant":
+            text += message["content"]
+        elif message["role"] == "tool":
+            text += f"\nuser\n{_TAGS.result}\n{message['content']}\n{_TAGS.end_result}\nassistant\n"
+    return text
+
+
+def failure_name(attempt: Attempt) -> str:
+    """What was wrong with a failing attempt, in a word: the error's name, or `wrong`."""
+    if attempt.run.result.status == "TimeLimitExceeded":
+        return "TimeoutError"
+    if attempt.run.succeeded:
+        return "wrong"
+    found = _error(attempt.run.text)
+    return found[1] if found else "failure"
+
+
+def remark(attempt: Attempt) -> str:
+    """One sentence about the output of a failing attempt."""
+    if attempt.run.result.status == "TimeLimitExceeded":
+        return "The program did not end in time: it is too slow, or a loop never ends."
+    if not attempt.run.succeeded:
+        found = _error(attempt.run.text)
+        if found is None:
+            return "The program failed."
+        return _sentence(f"It fails with {found[0]}", otherwise=f"It fails with {found[1]}")
+    wrong = wrong_lines(attempt.run.text)
+    count = "One example is" if len(wrong) == 1 else f"{len(wrong)} examples are"
+    which = "" if len(wrong) == 1 else "the first "
+    return _sentence(f"{count} wrong: {which}got {wrong[0].removeprefix(WRONG)}", otherwise=f"{count} wrong")
+
+
+def _error(text: str) -> tuple[str, str, str] | None:
+    """(line, name, message) of the last line of an output that names an error."""
+    for line in reversed(text.splitlines()):
+        if found := _ERROR.match(line):
+            return line.strip(), found[1], found[2] or ""
+    return None
+
+
+def _sentence(text: str, *, otherwise: str) -> str:
+    """The text with a full stop, or another one where a thought cannot hold it."""
+    text = text if len(text) <= _MAX_QUOTE and quotable(text) else otherwise
+    return text if text.endswith((".", "!", "?")) else text + "."
+
+
+def _think(thought: str) -> str:
+    return f"<think>{thought}</think>"

@@ -1,0 +1,83 @@
+"""Samples of a model: the code of its answers, by problem."""
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import DataError
+from verl_coder.extraction import extract_code
+from verl_coder.protocols import PROTOCOLS
+
+_MARKS = ("<think>", "</think>", "<|", *(mark for p in PROTOCOLS.values() if p.tags for mark in p.tags))
+"""What takes a conversation apart."""
+
+
+@dataclass(kw_only=True)
+class Samples:
+    """Distinct codes of each problem in the order of the files, and the counts of the lines."""
+
+    codes: dict[str, list[str]] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    """`read` (of known problems), `unknown_problem`, `without_code`, `repeated`."""
+
+
+def read_samples(paths: Sequence[Path], problem_ids: Collection[str]) -> Samples:
+    """Samples of the problems asked for; DataError names the file, the line and what is wrong with it."""
+    samples = Samples()
+    seen: set[tuple[str, str]] = set()
+    for path in paths:
+        try:
+            with path.open(encoding="utf-8") as stream:
+                lines = [(n, line) for n, line in enumerate(stream, start=1) if line.strip()]
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"--samples {path} cannot be read: {error}") from error
+        for number, line in lines:
+            problem_id, output = _fields(line, f"{path}, line {number}")
+            if problem_id not in problem_ids:
+                samples.counts["unknown_problem"] += 1
+                continue
+            samples.counts["read"] += 1
+            code = usable_code(extract_code(output) or "")
+            if not code:
+                samples.counts["without_code"] += 1
+            elif (key := (problem_id, normalised(code))) in seen:
+                samples.counts["repeated"] += 1
+            else:
+                seen.add(key)
+                samples.codes.setdefault(problem_id, []).append(code)
+    return samples
+
+
+def usable_code(code: str) -> str:
+    """The code as a conversation can quote it, with line feeds only; empty where it cannot."""
+    code = code.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
+    return code if quotable(code) else ""
+
+
+def quotable(text: str) -> bool:
+    """Whether a conversation can hold the text: none of its own marks, nothing that is no text."""
+    is_text = not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
+    return is_text and not any(mark in text for mark in _MARKS)
+
+
+def normalised(code: str) -> str:
+    """The same text for codes that differ in layout and comments only."""
+    try:
+        return ast.unparse(ast.parse(code))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return "\n".join(line.rstrip() for line in code.splitlines() if line.strip())
+
+
+def _fields(line: str, place: str) -> tuple[str, str]:
+    try:
+        row: Any = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place} is no JSON ({error})") from error
+    for name in ("problem_id", "output"):
+        if not isinstance(row, dict) or not isinstance(row.get(name), str):
+            raise DataError(f"{place} lacks the text {name!r}: give lines such as RUN/validation/0.jsonl has")
+    return row["problem_id"], row["output"]

@@ -1,0 +1,29 @@
+"""Traces as the Parquet file that the three-source update reads (trainer/composite/traces.py)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from verl_coder.files import whole_file
+
+TRACE_SCHEMA = pa.schema(
+    [
+        ("problem_id", pa.string()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        ("source", pa.string()),
+    ]
+)
+"""Of every file of traces; a kind of traces may add columns of its own."""
+
+
+def write_traces(
+    rows: Sequence[Mapping[str, Any]], path: Path, *, further: Sequence[tuple[str, pa.DataType]] = ()
+) -> int:
+    """Write rows with the columns of TRACE_SCHEMA and `further` ones, whole or not at all; returns how many."""
+    schema = pa.schema([*TRACE_SCHEMA, *(pa.field(name, kind) for name, kind in further)])
+    with whole_file(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary, compression="zstd")
+    return len(rows)

@@ -1,0 +1,72 @@
+"""One call of the interpreter: a program in the sandbox, and the text that the model reads of it. Knows no verl."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import yaml
+
+from verl_coder.errors import ConfigError
+from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
+from verl_coder.sections import Positive, PositiveCount, Section, read_section
+from verl_coder.tools.output import format_output
+
+
+class InterpreterSettings(Section):
+    """`config` of the tool's YAML."""
+
+    type: Literal["native"] = "native"
+    """verl's kind of tool."""
+    sandbox_url: str | None = None
+    """null takes the sandbox that the run started (or SANDBOX_URL)."""
+    timeout_s: Positive = 10.0
+    memory_mb: PositiveCount = 1024
+    traceback_lines: PositiveCount = 10
+    """Of a program that fails, the last lines of its stderr that the model reads."""
+    max_output_chars: PositiveCount = 4096
+    """Longer output keeps its head and its tail."""
+
+
+class ProgramRun(NamedTuple):
+    """What a program did, and how the model is told."""
+
+    result: CommandResult
+    text: str
+
+    @property
+    def succeeded(self) -> bool:
+        """The program ended by itself with exit code 0."""
+        return self.result.status == "Finished" and self.result.return_code == 0
+
+
+async def run_program(
+    code: str, *, prelude: str, settings: InterpreterSettings, sandbox: SandboxClient
+) -> ProgramRun:
+    """Run `code` after the row's `tools_kwargs.prelude`; SandboxUnavailableError when there is no answer."""
+    if prelude:
+        # One line, so that the line numbers of the model's own code shift by one only.
+        code = f"exec(compile({prelude!r}, '<given>', 'exec'))\n{code}"
+    request = RunRequest(code=code, run_timeout=settings.timeout_s, memory_limit_MB=settings.memory_mb)
+    result = (await sandbox.run_code(request)).run_result
+    assert result is not None
+    text = format_output(
+        result,
+        timeout_s=settings.timeout_s,
+        traceback_lines=settings.traceback_lines,
+        max_chars=settings.max_output_chars,
+    )
+    return ProgramRun(result, text)
+
+
+def read_interpreter(path: Path) -> tuple[str, InterpreterSettings]:
+    """(name that the model calls it by, settings) of the interpreter in a YAML of tools; ConfigError without one."""
+    try:
+        tools = yaml.safe_load(path.read_text(encoding="utf-8"))["tools"]
+        found = [tool for tool in tools if str(tool["class_name"]).endswith(".PythonInterpreter")]
+        name, config = (
+            (str(found[0]["tool_schema"]["function"]["name"]), found[0]["config"]) if found else ("", {})
+        )
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is no YAML of tools ({error!r}); see tool_config/") from error
+    if not found:
+        raise ConfigError(f"{path} has no PythonInterpreter; take tool_config/python_interpreter.yaml")
+    return name, read_section(InterpreterSettings, config, f"{path}: config")

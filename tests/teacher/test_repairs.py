@@ -1,0 +1,259 @@
+"""Traces made from samples, with real programs in a real sandbox."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from verl_coder.cli import app
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.extraction import extract
+from verl_coder.paths import repository_root
+from verl_coder.problems import ROW_SCHEMA, AssertTests, Message, Problem
+from verl_coder.prompts import build_prompt
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.teacher.conversation import decoded_response
+from verl_coder.teacher.repairs import RepairOptions, RepairReport, make_repairs
+from verl_coder.tools.execution import read_interpreter
+from verl_coder.trainer.composite.traces import read_traces
+
+RIGHT = "def add(a, b):\n    return a + b"
+OTHER_RIGHT = "def add(a, b):\n    total = b\n    total += a\n    return total"
+WRONG = "def add(a, b):\n    return a - b"
+NAME_ERROR = "def add(a, b):\n    return a + c"
+HANGS = "def add(a, b):\n    while True:\n        pass"
+BROKEN = "def add(a, b)\n    return a + b"
+READS = "a = input()\ndef add(a, b):\n    return a + b"
+ONLY_VISIBLE = "def add(a, b):\n    return 3 if a == 1 else 0"
+SILENT = "import sys\nsys.exit(0)"
+MARKED = 'def add(a, b):\n    "</tool_call>"\n    return a + b'
+
+
+@pytest.fixture(scope="module")
+def sandbox_url() -> Iterator[str]:
+    with EmbeddedSandbox() as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped YAML, with a shorter time for programs that hang."""
+    text = (repository_root() / "tool_config/python_interpreter.yaml").read_text()
+    path = tmp_path_factory.mktemp("tools") / "tools.yaml"
+    path.write_text(text.replace("timeout_s: 30", "timeout_s: 1"))
+    return path
+
+
+def problem(name: str, *, reference: str = RIGHT, setup: str = "", **changes: Any) -> Problem:
+    tests = ("assert add(1, 2) == 3", "assert add(0, 0) == 0", "assert add(5, 5) == 10")
+    values: dict[str, Any] = {
+        "data_source": "toy",
+        "problem_id": name,
+        "prompt": build_prompt("Add two numbers.", style="assert", examples=tests[:2]),
+        "tests": AssertTests(tests=tests, setup=setup, entry_point="add"),
+        "split": "train",
+        "reference_solution": reference,
+    }
+    return Problem(**(values | changes))
+
+
+def write_problems(path: Path, problems: list[Problem]) -> Path:
+    pq.write_table(pa.Table.from_pylist([one.to_row() for one in problems], schema=ROW_SCHEMA), path)
+    return path
+
+
+def write_samples(path: Path, samples: list[tuple[str, str]]) -> Path:
+    lines = [{"problem_id": name, "output": output, "score": 0.0} for name, output in samples]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def block(code: str) -> str:
+    return f"<think>Hm.</think>\n```python\n{code}\n```"
+
+
+class Maker:
+    """Makes traces in a folder."""
+
+    def __init__(self, folder: Path, tools: Path, sandbox_url: str) -> None:
+        self.folder, self.out = folder, folder / "traces.parquet"
+        self.tools, self.sandbox_url = tools, sandbox_url
+
+    def __call__(
+        self, problems: list[Problem], samples: list[tuple[str, str]] | None = None, **changes: Any
+    ) -> tuple[RepairReport, list[dict[str, Any]]]:
+        files = () if samples is None else (write_samples(self.folder / "samples.jsonl", samples),)
+        options = RepairOptions(
+            problems=write_problems(self.folder / "problems.parquet", problems),
+            out=self.out,
+            tools=self.tools,
+            samples=files,
+            sandbox_url=self.sandbox_url,
+            **changes,
+        )
+        report = make_repairs(options)
+        assert len(read_traces(self.out)) == report.traces
+        return report, pq.read_table(self.out).to_pylist()
+
+
+@pytest.fixture
+def make(tmp_path: Path, tools: Path, sandbox_url: str) -> Maker:
+    return Maker(tmp_path, tools, sandbox_url)
+
+
+def programs(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """(program, what came back) of each call of a trace."""
+    messages: list[Message] = row["messages"]
+    calls = []
+    for message, after in itertools.pairwise(messages):
+        if "<tool_call>" in message["content"] and message["role"] == "assistant":
+            text = message["content"].partition("<tool_call>\n")[2].partition("\n</tool_call>")[0]
+            call = json.loads(text)
+            assert call["name"] == "python_interpreter" and after["role"] == "tool"
+            calls.append((call["arguments"]["code"], after["content"]))
+    return calls
+
+
+def test_planted_mistakes_are_mended_with_their_real_errors(make: Maker) -> None:
+    codes = (WRONG, NAME_ERROR, HANGS, BROKEN, READS, ONLY_VISIBLE, SILENT, MARKED, RIGHT, f"{RIGHT}  # same")
+    samples = [("p", block(code)) for code in codes] + [("p", "I cannot."), ("unknown", block(RIGHT))]
+    report, rows = make([problem("p")], samples, per_problem=8, max_attempts=2, failing_share=1.0)
+    assert dict(report.samples) == {"read": 11, "unknown_problem": 1, "without_code": 2, "repeated": 1}
+    assert dict(report.attempts) == {"passed": 1, "failed": 5, "hidden_failed": 1, "unclear": 1}
+    assert report.references == {} and report.by_last_code == {"own": 5}
+    failures = {row["failures"][0]: row for row in rows}
+    assert set(failures) == {"wrong", "NameError", "TimeoutError", "SyntaxError", "EOFError"}
+    for name, row in failures.items():
+        (program, output), (mended, ok) = programs(row)
+        assert ok == "ok\nok" and mended.startswith(RIGHT) and name in output
+        assert row["messages"][:2] == list(problem("p").prompt) and row["attempts"] == 2
+        assert "add(5, 5)" not in program, "a hidden test is shown"
+    assert programs(failures["wrong"])[0][1] == "wrong: got -1, want 3\nok"
+    assert "One example is wrong: got -1, want 3." in failures["wrong"]["messages"][4]["content"]
+    assert "NameError: name 'c' is not defined" in failures["NameError"]["messages"][4]["content"]
+
+
+def test_a_trace_ends_in_the_code_that_passed_and_is_graded_by_it(make: Maker) -> None:
+    samples = [("p", block(code)) for code in (WRONG, NAME_ERROR, OTHER_RIGHT, RIGHT)]
+    _, rows = make([problem("p")], samples)
+    assert len(rows) == 4 and sum(bool(row["failures"]) for row in rows) == 2
+    for row in rows:
+        found = extract(decoded_response(row["messages"]), agent_name="tool_agent")
+        assert found.code is not None and found.fenced and found.code_blocks == 1
+        assert found.thinking and found.think_closed
+        assert programs(row)[-1][0].startswith(found.code.rstrip())
+        assert [m["role"] for m in row["messages"][2:]] == ["assistant", "tool"] * row["attempts"] + [
+            "assistant"
+        ]
+
+
+def test_the_output_is_what_the_tool_returns_in_a_rollout(make: Maker, tools: Path, sandbox_url: str) -> None:
+    import yaml
+
+    from verl_coder.importing import load_class
+
+    given = problem("p", tool_prelude="def helper():\n    return missing")
+    _, rows = make([given], [("p", block(code)) for code in (WRONG, f"{NAME_ERROR}\nhelper()")])
+    entry = yaml.safe_load(tools.read_text())["tools"][0]
+    from verl.tools.schemas import OpenAIFunctionToolSchema
+
+    schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
+    tool = load_class(entry["class_name"])(
+        config={**entry["config"], "sandbox_url": sandbox_url}, tool_schema=schema
+    )
+
+    async def returned(code: str) -> str:
+        agent = SimpleNamespace(extra_fields={}, tools_kwargs={"prelude": given.tool_prelude})
+        response, _, _ = await tool.execute("0", {"code": code}, agent_data=agent)
+        return response.text
+
+    calls = [call for row in rows for call in programs(row)]
+    assert any("Traceback" in output for _, output in calls)
+    for code, output in calls:
+        assert asyncio.run(returned(code)) == output
+
+
+def test_the_reference_mends_where_no_sample_passes(make: Maker) -> None:
+    crlf = problem("p", reference=RIGHT.replace("\n", "\r\n") + "\r\n")
+    report, rows = make([crlf], [("p", block(WRONG))], failing_share=1.0)
+    assert [row["last_code"] for row in rows] == ["reference"] and report.mended_by == {"reference": 1}
+    assert rows[0]["messages"][-1]["content"].endswith(f"```python\n{RIGHT}\n```")
+
+
+def test_without_samples_the_references_are_first_tries(make: Maker) -> None:
+    setup = "three = add(1, 2)"
+    shown = build_prompt("Add.", style="assert", examples=["assert three == 3"])
+    problems = [
+        problem("a", setup=setup, prompt=shown),
+        problem("none", reference=""),
+        problem("bad", reference=WRONG),
+        problem("blind", prompt=build_prompt("Add.", style="assert", entry_point="add")),
+    ]
+    report, rows = make(problems)
+    assert [(row["problem_id"], row["attempts"], row["last_code"]) for row in rows] == [("a", 1, "reference")]
+    assert programs(rows[0])[0][0].startswith(f"{RIGHT}\n\n{setup}\n\nfor got, want in")
+    assert dict(report.skipped) == {
+        "no sample with code and no reference": 1,
+        "no sample passes, the reference: failed": 1,
+        "its prompt shows no tests": 1,
+    }
+
+
+def test_the_same_seed_makes_the_same_file(make: Maker) -> None:
+    samples = [(name, block(code)) for name in "abc" for code in (WRONG, NAME_ERROR, RIGHT, OTHER_RIGHT)]
+    problems = [problem(name) for name in "abc"]
+    first, again, other = (make(problems, samples, seed=seed)[1] for seed in (0, 0, 1))
+    assert first == again and first != other
+
+
+def test_direct_traces_call_no_tool(make: Maker) -> None:
+    report, rows = make([problem("p")], [("p", block(code)) for code in (WRONG, RIGHT)], direct_share=1.0)
+    assert report.by_attempts == {0: 1}
+    assert [message["role"] for message in rows[0]["messages"]] == ["system", "user", "assistant"]
+
+
+def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(make: Maker) -> None:
+    with pytest.raises(DataError, match="no trace could be made"):
+        make([problem("p", reference=WRONG)])
+    with pytest.raises(DataError, match="--protocol tool"):
+        make([problem("p", agent_name="single_turn_agent")])
+    with pytest.raises(DataError, match="repeats the problem_id 'p'"):
+        make([problem("p"), problem("p")])
+    assert not make.out.exists()
+    broken = make.folder / "broken.jsonl"
+    problems = write_problems(make.folder / "problems.parquet", [problem("p")])
+    for line, words in (("{", "line 1 is no JSON"), ('{"problem_id": "p"}', "lacks the text 'output'")):
+        broken.write_text(line)
+        with pytest.raises(DataError, match=words):
+            make_repairs(RepairOptions(problems=problems, out=make.out, tools=make.tools, samples=(broken,)))
+    with pytest.raises(ConfigError, match=r"--out .* is a folder"):
+        make_repairs(RepairOptions(problems=problems, out=make.folder, tools=make.tools))
+    with pytest.raises(ConfigError, match=r"--problems .* is a folder"):
+        make_repairs(RepairOptions(problems=make.folder, out=make.out, tools=make.tools))
+
+
+def test_a_yaml_without_an_interpreter_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    for text, words in (("tools: []", "no PythonInterpreter"), ("a: 1", "no YAML of tools")):
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=words):
+            read_interpreter(path)
+
+
+def test_the_command_shows_what_it_made(tmp_path: Path, sandbox_url: str) -> None:
+    problems = write_problems(tmp_path / "problems.parquet", [problem("p")])
+    samples = write_samples(tmp_path / "samples.jsonl", [("p", block(WRONG)), ("p", block(RIGHT))])
+    arguments = ["teacher", "repairs", "--problems", str(problems), "--samples", str(samples)]
+    done = CliRunner().invoke(
+        app, [*arguments, "--out", str(tmp_path / "t.parquet"), "--sandbox-url", sandbox_url]
+    )
+    assert done.exit_code == 0, done.output
+    assert "2 traces" in done.output and "of 2 attempts" in done.output
