@@ -23,7 +23,7 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.teacher.conversation import decoded_response
 from verl_coder.teacher.repairs import RepairOptions, RepairReport, make_repairs
 from verl_coder.tools.execution import read_interpreter
-from verl_coder.trainer.composite.traces import read_traces
+from verl_coder.traces import read_traces
 
 RIGHT = "def add(a, b):\n    return a + b"
 OTHER_RIGHT = "def add(a, b):\n    total = b\n    total += a\n    return total"

@@ -1,4 +1,4 @@
-"""Traces as the Parquet file that the three-source update reads (trainer/composite/traces.py)."""
+"""Traces as the Parquet file that the three-source update reads (verl_coder/traces.py)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
