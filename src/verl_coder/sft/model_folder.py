@@ -41,7 +41,9 @@ def finish_model(trained: Path, source: Path, out: Path) -> None:
     """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # seconds long, and beside our own
     dtype = AutoConfig.from_pretrained(source).dtype
     if not isinstance(dtype, torch.dtype):
         dtype = getattr(torch, str(dtype)) if dtype else torch.float32
