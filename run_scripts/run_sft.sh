@@ -21,7 +21,7 @@ MICRO_TOKENS="${MICRO_TOKENS:-}"   # tokens in one pass, the memory knob; empty:
 LEARNING_RATE="${LEARNING_RATE:-1e-5}"
 MAX_PROMPT_LENGTH="${MAX_PROMPT_LENGTH:-1024}"       # tokens; a longer trace is left out and counted
 MAX_RESPONSE_LENGTH="${MAX_RESPONSE_LENGTH:-2048}"
-ATTENTION="${ATTENTION:-sdpa}"     # of transformers; flash_attention_2 where flash_attn is installed
+ATTENTION="${ATTENTION:-packed}"   # of transformers: sdpa, packed (platform/packed_attention.py), flash_attention_2 with flash_attn
 SEED="${SEED:-0}"                  # held-out share, order of the data
 
 # shellcheck source=run_scripts/environment.sh

@@ -25,6 +25,7 @@ DEVICE = {
         "trainer.device": "cpu",
     },
     "gpu": {
+        "model.external_lib": "verl_coder.platform.packed_attention",
         "engine.use_torch_compile": False,
         # float32 weights and optimizer, the passes in bfloat16.
         "engine.model_dtype": "fp32",

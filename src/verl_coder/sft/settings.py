@@ -113,8 +113,7 @@ def trainer_keys(
         "model.path": model,
         "model.use_remove_padding": True,
         "model.enable_gradient_checkpointing": True,
-        # Of a packed row, transformers makes the block mask from the positions; flash_attn need not be there.
-        "+model.override_config.attn_implementation": "sdpa",
+        "+model.override_config.attn_implementation": "packed",
         "engine.seed": request.seed,
         "optim.lr": request.learning_rate,
         "optim.betas": "[0.9,0.95]",

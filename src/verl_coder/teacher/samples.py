@@ -41,7 +41,7 @@ def read_samples(paths: Sequence[Path], problem_ids: Collection[str]) -> Samples
                 samples.counts["unknown_problem"] += 1
                 continue
             samples.counts["read"] += 1
-            code = usable_code(extract_code(output) or "")
+            code = without_demonstration(usable_code(extract_code(output) or ""))
             if not code:
                 samples.counts["without_code"] += 1
             elif (key := (problem_id, normalised(code))) in seen:
@@ -56,6 +56,37 @@ def usable_code(code: str) -> str:
     """The code as a conversation can quote it, with line feeds only; empty where it cannot."""
     code = code.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
     return code if quotable(code) else ""
+
+
+def without_demonstration(code: str) -> str:
+    """The code without the asserts and prints, and the comments on them, that a model adds below its definitions.
+
+    A trace makes its own calls; what stands there would be learnt as part of the answer, and hide a wrong result
+    behind an AssertionError. A script, which has no definition, is left alone.
+    """
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError):
+        return code
+    kept = list(body)
+    while kept and _demonstrates(kept[-1]):
+        kept.pop()
+    if len(kept) == len(body) or not any(isinstance(node, _DEFINITIONS) for node in kept):
+        return code
+    return "\n".join(code.split("\n")[: kept[-1].end_lineno])
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _demonstrates(node: ast.stmt) -> bool:
+    is_print = (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id == "print"
+    )
+    return is_print or isinstance(node, ast.Assert)
 
 
 def quotable(text: str) -> bool:
