@@ -57,6 +57,17 @@ def test_the_loss_is_on_the_assistants_text_and_its_end_and_nowhere_else(
             assert message["content"] in hidden
 
 
+def test_a_turn_of_weight_0_is_read_and_not_learnt(tokenizer: Any, trace: Trace) -> None:
+    first = next(i for i, m in enumerate(trace.messages) if m["role"] == "assistant")
+    messages = tuple({**m, "weight": 0} if i == first else m for i, m in enumerate(trace.messages))
+    whole, rest = (_tokenise(tokenizer).row(t) for t in (trace, Trace(problem_id="p", messages=messages)))
+    assert whole is not None and rest is not None
+    assert (rest.prompt_ids, rest.response_ids) == (whole.prompt_ids, whole.response_ids)
+    learnt = tokenizer.decode([i for i, m in zip(rest.response_ids, rest.loss_mask, strict=True) if m])
+    said = [m["content"] + "<|im_end|>" for m in trace.messages if m["role"] == "assistant"]
+    assert learnt == "".join(said[1:])
+
+
 def test_structured_tool_calls_are_written_by_the_template(tokenizer: Any, trace: Trace) -> None:
     call = {
         "type": "function",
@@ -110,6 +121,24 @@ def test_a_choice_depends_on_its_seed_only() -> None:
         ({"problem_id": ["a"], "text": ["x"]}, "lacks the column 'messages'"),
         ({"problem_id": ["a"], "messages": [[{"role": "user", "content": "x"}]]}, "row 0: .* ends with"),
         ({"problem_id": ["a"], "messages": [[{"role": "assistant", "content": "x"}]]}, "row 0: .* no prompt"),
+        (
+            {
+                "problem_id": ["a"],
+                "messages": [
+                    [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 2}]
+                ],
+            },
+            "row 0: a message of weight 2: use 1",
+        ),
+        (
+            {
+                "problem_id": ["a"],
+                "messages": [
+                    [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y", "weight": 0}]
+                ],
+            },
+            "row 0: every assistant message has weight 0",
+        ),
         ({"problem_id": ["a"], "messages": [[{"role": "robot", "content": "x"}]]}, "role 'robot'"),
     ],
 )

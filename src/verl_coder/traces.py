@@ -3,6 +3,7 @@
 Columns: `problem_id` (string, may be empty) and `messages`, a list of `{role, content}` with the prompt included.
 A tool call stands in the assistant's content, in the form that the rollout's parser reads (hermes: `<tool_call>`),
 or in the message's `tool_calls` as the OpenAI API returns it; a tool's result is a message of role `tool`.
+An assistant message of `weight` 0 is read and not learnt (a failing attempt); without a weight it is learnt.
 """
 
 import contextlib
@@ -48,7 +49,7 @@ class Trace:
 
 @dataclass(frozen=True, kw_only=True)
 class TraceRow:
-    """A tokenised trace. `loss_mask` is 1 on the assistant's tokens, 0 on a tool's output and on the template's."""
+    """A tokenised trace. `loss_mask` is 1 on what is learnt, 0 on a tool's output and the template's."""
 
     prompt_ids: tuple[int, ...]
     response_ids: tuple[int, ...]
@@ -96,7 +97,17 @@ def _trace(row: Mapping[str, Any]) -> Trace:
         raise TraceError("the conversation has no prompt")
     if messages[-1]["role"] != "assistant":
         raise TraceError(f"the conversation ends with a message of role {messages[-1]['role']!r}")
+    weights = {message.get("weight", 1) for message in messages if message["role"] == "assistant"}
+    if not weights <= {0, 1}:
+        raise TraceError(f"a message of weight {max(weights - {0, 1})}: use 1 (learnt) or 0 (only read)")
+    if weights == {0}:
+        raise TraceError("every assistant message has weight 0: nothing of it is learnt")
     return Trace(problem_id=str(row["problem_id"] or ""), messages=tuple(messages))
+
+
+def is_learnt(message: Mapping[str, Any]) -> bool:
+    """Whether an assistant's message is learnt: not with `weight` 0, as in OpenAI's format of fine-tuning files."""
+    return bool(message.get("weight", 1))
 
 
 class TraceTokenizer:
@@ -136,7 +147,10 @@ class TraceTokenizer:
             return None
         while at < len(messages):
             turn = self._builder.merge_assistant_tokens(tokens, self.turn_ids(messages[at]))
+            before = len(mask)
             tokens, mask = turn.token_ids, self._builder.align_response_metadata(turn, mask)[0]
+            if not is_learnt(messages[at]):
+                mask = [*mask[:before], *[0] * (len(mask) - before)]
             # Up to the assistant's next turn; the conversation ends with one.
             end = next((i for i in range(at + 1, len(messages)) if messages[i]["role"] == "assistant"), None)
             if end is None:

@@ -45,9 +45,15 @@ def test_the_phases_add_up_to_the_wall_time(tmp_path: Path) -> None:
     assert sum(summary["phases_s"].values()) == pytest.approx(summary["wall_s"])
 
 
-def test_a_run_without_steps_has_no_summary(tmp_path: Path) -> None:
+def test_a_run_without_steps_or_evaluations_has_no_summary(tmp_path: Path) -> None:
     with pytest.raises(VerlCoderError, match="did not train"):
-        build_summary(_run(tmp_path, [(0, _evaluation(0.5, 0.2))]), _SETTINGS)
+        build_summary(_run(tmp_path, []), _SETTINGS)
+
+
+def test_a_run_that_only_evaluated_has_a_summary_without_training(tmp_path: Path) -> None:
+    summary = build_summary(_run(tmp_path, [(0, _evaluation(0.5, 0.2))]), _SETTINGS)
+    assert (summary["steps"], summary["pass_at_1"]) == (0, {"before": 0.5, "after": 0.5})
+    assert "training reward, first and last step" not in list(summary_table(summary).columns[0].cells)
 
 
 def test_a_run_that_was_never_evaluated_has_a_summary_without_pass_rates(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.model_config import plain_config
 from verl_coder.run.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _join(parts: list[Any]) -> "torch.Tensor":
 def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
     """The trained policy in float32 on the CPU, with its adapter in place where it was trained with LoRA."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     config, folder = load_config(run_dir), actor_folder(run_dir, step)
     state = read_actor_state(folder)
@@ -81,7 +82,7 @@ def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
         # actor.checkpoint.save_lora_only: the base is where it always was.
         model = AutoModelForCausalLM.from_pretrained(section.path, dtype=torch.float32)
     else:
-        shape = AutoConfig.from_pretrained(folder / "huggingface")
+        shape = plain_config(folder / "huggingface")
         model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
     if lora:
         from peft import get_peft_model

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.model_config import plain_config
 from verl_coder.paths import resolve_content_path
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
@@ -49,7 +50,8 @@ def finish_model(trained: Path, source: Path, out: Path) -> None:
         dtype = getattr(torch, str(dtype)) if dtype else torch.float32
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    AutoModelForCausalLM.from_pretrained(trained, dtype=dtype).save_pretrained(temporary)
+    model = AutoModelForCausalLM.from_pretrained(trained, config=plain_config(trained), dtype=dtype)
+    model.save_pretrained(temporary)
     for pattern in _TOKENIZER:
         for path in source.glob(pattern):
             if path.is_file():

@@ -25,7 +25,7 @@ DEVICE = {
         "trainer.device": "cpu",
     },
     "gpu": {
-        "model.external_lib": "verl_coder.platform.packed_attention",
+        "model.external_lib": "verl_coder.platform.fsdp_gpu",
         "engine.use_torch_compile": False,
         # float32 weights and optimizer, the passes in bfloat16.
         "engine.model_dtype": "fp32",

@@ -10,14 +10,10 @@ from typing import Any
 
 import hydra
 import torch
-import verl.utils.torch_functional as torch_functional
 from verl.trainer.sft_trainer import SFTTrainer
 from verl.utils import tensordict_utils
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
-
-_CHUNK = 1024
-"""Tokens whose logits are turned into float32 at a time."""
 
 
 class TracesSftTrainer(SFTTrainer):
@@ -69,27 +65,10 @@ class TracesSftTrainer(SFTTrainer):
         return float(metrics["loss"])
 
 
-def log_probs_in_chunks(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of `labels` (T,) under bfloat16 `logits` (T, V), computed in float32.
-
-    Without flash_attn, verl's own loops over the tokens of a packed row, several kernels for each.
-    """
-    if logits.dtype in (torch.float32, torch.float64) or logits.dim() != 2:
-        return _verls_log_probs(logits, labels)
-    parts = zip(logits.split(_CHUNK), labels.split(_CHUNK), strict=True)
-    return torch.cat(
-        [-torch.nn.functional.cross_entropy(part.float(), wanted, reduction="none") for part, wanted in parts]
-    )
-
-
-_verls_log_probs: Any = torch_functional.logprobs_from_logits_v2
-
-
 @hydra.main(config_path="pkg://verl.trainer.config", config_name="sft_trainer_engine", version_base=None)
 def main(config: Any) -> None:
     """Train by verl's configuration; the arguments are Hydra overrides."""
     auto_set_device(config)
-    torch_functional.logprobs_from_logits_v2 = log_probs_in_chunks
     initialize_global_process_group()
     TracesSftTrainer(config=config).fit()
     destroy_global_process_group()

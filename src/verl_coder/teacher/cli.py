@@ -38,6 +38,10 @@ def repairs(
     direct_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of traces that answer without the tool.")
     ] = 0.0,
+    learn_failures: Annotated[
+        bool,
+        typer.Option("--learn-failures", help="Learn failing attempts too, which are only read otherwise."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of attempts and of the words.")] = 0,
     sandbox_url: Annotated[
         str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
@@ -61,6 +65,7 @@ def repairs(
             max_attempts=max_attempts,
             failing_share=failing_share,
             direct_share=direct_share,
+            learn_failures=learn_failures,
             seed=seed,
             sandbox_url=sandbox_url,
             concurrency=concurrency,

@@ -3,9 +3,9 @@
 import json
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from verl_coder.problems import Message
 from verl_coder.protocols import find_protocol
 from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.checks import WRONG, wrong_lines
@@ -31,16 +31,23 @@ _LAST = (
 _DIRECT = ("I write the function as it is described.", "The function follows from the statement.")
 
 
-def write_messages(sketch: Sketch, tool_name: str, rng: random.Random) -> list[Message]:
-    """The conversation of a sketch, prompt included."""
-    messages = [dict(message) for message in sketch.problem.prompt]
+def write_messages(
+    sketch: Sketch, tool_name: str, rng: random.Random, *, learn_failures: bool = False
+) -> list[dict[str, Any]]:
+    """The conversation of a sketch, prompt included; failing attempts are read and not learnt, unless asked for.
+
+    Learnt, they teach a model to write them again: after 1,310 such traces Qwen2.5-Coder-0.5B repeated a failing
+    program word for word in 71% of its conversations of two calls or more.
+    """
+    messages: list[dict[str, Any]] = [dict(message) for message in sketch.problem.prompt]
     last = sketch.attempts[-1]
     thought = rng.choice(_DIRECT)
     if not sketch.direct:
         thought = rng.choice(_FIRST)
         for attempt in sketch.attempts:
             call = f"{_think(thought)}\n{tool_call(tool_name, attempt.program)}"
-            messages.append({"role": "assistant", "content": call})
+            learnt = learn_failures or attempt is last
+            messages.append({"role": "assistant", "content": call, "weight": int(learnt)})
             messages.append({"role": "tool", "content": attempt.run.text})
             thought = f"{remark(attempt)} {rng.choice(_AGAIN)}" if attempt is not last else rng.choice(_LAST)
     answer = f"{_think(thought)}\n```python\n{last.code}\n```"
@@ -55,7 +62,7 @@ def tool_call(name: str, code: str) -> str:
     return f"{_TAGS.call}\n{call}\n{_TAGS.end_call}"
 
 
-def decoded_response(messages: Iterable[Message]) -> str:
+def decoded_response(messages: Iterable[Mapping[str, Any]]) -> str:
     """What a rollout with these turns decodes to, special tokens left out: the text that rewards grade."""
     assert _TAGS is not None
     text = ""

@@ -44,6 +44,7 @@ class RepairOptions:
     """Calls of the interpreter in a trace, the last one with the code that passes."""
     failing_share: float = 0.5
     direct_share: float = 0.0
+    learn_failures: bool = False
     seed: int = 0
     sandbox_url: str | None = None
     concurrency: int = 0
@@ -96,7 +97,7 @@ def make_repairs(
     traces = []
     for sketch in _chosen(tried, options):
         rng = random.Random(f"words/{options.seed}/{sketch.problem.problem_id}/{sketch.attempts[0].code}")
-        messages = write_messages(sketch, tool_name, rng)
+        messages = write_messages(sketch, tool_name, rng, learn_failures=options.learn_failures)
         if reason := reason_to_drop(sketch, messages):
             report.dropped[reason] += 1
         else:

@@ -12,11 +12,14 @@ from verl_coder.files import whole_file
 TRACE_SCHEMA = pa.schema(
     [
         ("problem_id", pa.string()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+        (
+            "messages",
+            pa.list_(pa.struct([("role", pa.string()), ("content", pa.string()), ("weight", pa.int8())])),
+        ),
         ("source", pa.string()),
     ]
 )
-"""Of every file of traces; a kind of traces may add columns of its own."""
+"""Of every file of traces; a kind of traces may add columns of its own. `weight` is 0 on a turn that is only read."""
 
 
 def write_traces(
