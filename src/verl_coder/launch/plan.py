@@ -64,6 +64,7 @@ def make_plan(request: TrainRequest) -> Plan:
         config.actor_rollout_ref.actor.data_loader_seed = int(seed) + 1
         config.actor_rollout_ref.rollout.seed = int(seed) + 1
         _put_paths(config, request)
+        _reserve_cpus(config)
     try:
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
@@ -79,6 +80,17 @@ def make_plan(request: TrainRequest) -> Plan:
         wandb_mode=mode,
         new_wandb_run=request.new_wandb_run,
     )
+
+
+LOGICAL_CPUS = 64
+"""Ray's count for one machine: the small actors of verl, its agent loops and its stores reserve one each."""
+
+
+def _reserve_cpus(config: DictConfig) -> None:
+    """Let a Ray of the run's own count enough CPUs: with those of a small machine it waits for more, for ever."""
+    ray = config.ray_kwargs.ray_init
+    if ray.get("num_cpus") is None and not os.environ.get("RAY_ADDRESS") and not ray.get("address"):
+        ray.num_cpus = max(LOGICAL_CPUS, os.cpu_count() or 1)
 
 
 def _put_paths(config: DictConfig, request: TrainRequest) -> None:

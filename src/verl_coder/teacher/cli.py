@@ -38,10 +38,7 @@ def repairs(
     direct_share: Annotated[
         float, typer.Option(min=0, max=1, help="Share of traces that answer without the tool.")
     ] = 0.0,
-    learn_failures: Annotated[
-        bool,
-        typer.Option("--learn-failures", help="Learn failing attempts too, which are only read otherwise."),
-    ] = False,
+    learn_failures: Annotated[bool, typer.Option("--learn-failures", help="Learn failing attempts.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of attempts and of the words.")] = 0,
     sandbox_url: Annotated[
         str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
