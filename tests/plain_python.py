@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,12 @@ class Ended(NamedTuple):
         return re.sub("0x[0-9a-f]+", "0x", self.stderr)
 
 
+def _as_from_a_terminal() -> None:
+    """A job in a shell's background, or under nohup, would hand on that it ignores these."""
+    for ignored in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_DFL)
+
+
 def run_plain(code: str, stdin: str = STDIN) -> Ended:
     """Run `code` as a file with `stdin` from a file; its folder is called /tmp in what it printed."""
     with tempfile.TemporaryDirectory() as folder:
@@ -41,6 +48,7 @@ def run_plain(code: str, stdin: str = STDIN) -> Ended:
                 timeout=110,
                 env={**ENVIRONMENT, "HOME": folder},
                 check=False,
+                preexec_fn=_as_from_a_terminal,
             )
         texts = [
             data.decode(errors="replace").replace(folder, "/tmp") for data in (ended.stdout, ended.stderr)

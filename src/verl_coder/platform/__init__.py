@@ -1,1 +1,1 @@
-"""What lets verl run without a GPU: a verl platform plugin and a vLLM worker extension. Inert on a GPU."""
+"""What verl needs on a machine: without a GPU a platform and a vLLM extension, without flash-attn its parts."""
