@@ -21,7 +21,7 @@ MICRO_TOKENS="${MICRO_TOKENS:-}"   # tokens in one pass, the memory knob; empty:
 LEARNING_RATE="${LEARNING_RATE:-1e-5}"
 MAX_PROMPT_LENGTH="${MAX_PROMPT_LENGTH:-1024}"       # tokens; a longer trace is left out and counted
 MAX_RESPONSE_LENGTH="${MAX_RESPONSE_LENGTH:-2048}"
-ATTENTION="${ATTENTION:-packed}"   # of transformers: sdpa, packed (platform/packed_attention.py), flash_attention_2 with flash_attn
+ATTENTION="${ATTENTION:-}"         # of transformers: sdpa, flash_attention_2 with flash_attn; empty: packed (platform/packed_attention.py)
 SEED="${SEED:-0}"                  # held-out share, order of the data
 
 # shellcheck source=run_scripts/environment.sh
@@ -35,4 +35,5 @@ for knob in MODEL TRACES OUT VAL_SHARE VALIDATION TOOLS EPOCHS BATCH_SIZE MICRO_
   option="${knob,,}"
   [ -z "${!knob}" ] || arguments+=("--${option//_/-}" "${!knob}")
 done
-exec "$PYTHON" -m verl_coder.cli sft "${arguments[@]}" "+model.override_config.attn_implementation=$ATTENTION" "$@"
+[ -z "$ATTENTION" ] || arguments+=("+model.override_config.attn_implementation=$ATTENTION")
+exec "$PYTHON" -m verl_coder.cli sft "${arguments[@]}" "$@"

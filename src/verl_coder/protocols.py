@@ -4,6 +4,7 @@ Prompts, extraction, the agent loops and the masks read it from here, in every p
 an entry of `PROTOCOLS` and, for its agent loop, a line of `config/agent_loops.yaml`.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -131,6 +132,14 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
     )
 }
 """By name. A completion need not say which protocol it is in, so extraction and masks know the tags of all."""
+
+
+def tool_call(name: str, code: str) -> str:
+    """An assistant's call of an interpreter in hermes form, the protocol `tool`'s."""
+    tags = PROTOCOLS["tool"].tags
+    assert tags is not None
+    call = json.dumps({"name": name, "arguments": {"code": code}}, ensure_ascii=False)
+    return f"{tags.call}\n{call}\n{tags.end_call}"
 
 
 def quote_closing_tags(text: str) -> str:

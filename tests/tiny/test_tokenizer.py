@@ -2,9 +2,10 @@ import json
 
 import pytest
 
+from verl_coder.protocols import tool_call
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.tokenizer import TOOL_TOKENS, corpus, train_tokenizer
-from verl_coder.tiny.traces import tool_call, write_traces
+from verl_coder.tiny.traces import TOOL_NAME, write_traces
 
 TOOLS = [
     {"type": "function", "function": {"name": "python_interpreter", "description": "Runs.", "parameters": {}}}
@@ -50,7 +51,7 @@ def test_digits_are_single_tokens(tokenizer):
 def test_tool_markers_are_one_token_and_survive_decoding_without_special_tokens(tokenizer):
     for token in TOOL_TOKENS:
         assert len(tokenizer.encode(token)) == 1
-    text = tool_call("print(1)")
+    text = tool_call(TOOL_NAME, "print(1)")
     ids = render(tokenizer, [{"role": "assistant", "content": text}])
     assert tokenizer.decode(ids, skip_special_tokens=True) == f"assistant\n{text}\n"
 
@@ -68,7 +69,7 @@ def test_appending_messages_never_changes_earlier_tokens(tokenizer, traces):
 
 def test_a_structured_call_renders_as_the_text_of_the_traces(tokenizer):
     code = 'def f(xs):\n    return "é"\ncheck(f)'
-    as_text = {"role": "assistant", "content": tool_call(code).replace("\\u00e9", "é")}
+    as_text = {"role": "assistant", "content": tool_call(TOOL_NAME, code)}
     for arguments in ({"code": code}, json.dumps({"code": code}, ensure_ascii=False)):
         function = {"name": "python_interpreter", "arguments": arguments}
         structured = {

@@ -1,12 +1,11 @@
 """A trace in words: thoughts, calls in hermes form, results, the answer."""
 
-import json
 import random
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from verl_coder.protocols import find_protocol
+from verl_coder.protocols import find_protocol, tool_call
 from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.checks import WRONG, wrong_lines
 from verl_coder.teacher.choice import Sketch
@@ -53,13 +52,6 @@ def write_messages(
     answer = f"{_think(thought)}\n```python\n{last.code}\n```"
     messages.append({"role": "assistant", "content": answer})
     return messages
-
-
-def tool_call(name: str, code: str) -> str:
-    """An assistant's call of the interpreter, in hermes form."""
-    assert _TAGS is not None
-    call = json.dumps({"name": name, "arguments": {"code": code}}, ensure_ascii=False)
-    return f"{_TAGS.call}\n{call}\n{_TAGS.end_call}"
 
 
 def decoded_response(messages: Iterable[Mapping[str, Any]]) -> str:

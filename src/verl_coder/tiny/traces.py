@@ -7,12 +7,12 @@ writes and reads, whatever the chat template makes of structured calls.
 
 import contextlib
 import io
-import json
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from verl_coder.problems import Message, Problem
+from verl_coder.protocols import tool_call
 from verl_coder.tiny.problems import SampleProblem
 
 TOOL_NAME = "python_interpreter"
@@ -31,12 +31,6 @@ class SampleTrace:
     def uses_tool(self) -> bool:
         """Whether the interpreter was called."""
         return any(message["role"] == "tool" for message in self.messages)
-
-
-def tool_call(code: str) -> str:
-    """An assistant's call of the interpreter, in hermes form."""
-    call = {"name": TOOL_NAME, "arguments": {"code": code}}
-    return f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
 
 
 def answer(code: str) -> str:
@@ -72,7 +66,7 @@ def write_trace(sample: SampleProblem, rng: random.Random, *, direct_share: floa
             candidates.append(sample.right)
         for candidate in candidates:
             code = f"{candidate}\ncheck(f)"
-            messages.append({"role": "assistant", "content": tool_call(code)})
+            messages.append({"role": "assistant", "content": tool_call(TOOL_NAME, code)})
             messages.append({"role": "tool", "content": run_trusted(code, sample.problem.tool_prelude)})
     messages.append({"role": "assistant", "content": answer(sample.right)})
     return SampleTrace(problem=sample.problem, messages=tuple(messages))

@@ -13,9 +13,10 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.grpo import check_lora
+from verl_coder.protocols import tool_call
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
-from verl_coder.tiny.traces import tool_call
+from verl_coder.tiny.traces import TOOL_NAME
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_traces_of_another_model_are_refused(
 
 def test_traces_that_fit_are_accepted(plan: Plan, tmp_path: Path) -> None:
     path = tmp_path / "traces.parquet"
-    call = {"role": "assistant", "content": tool_call("print(1)")}
+    call = {"role": "assistant", "content": tool_call(TOOL_NAME, "print(1)")}
     messages = [_QUESTION, call, {"role": "tool", "content": "1"}, _ANSWER]
     pq.write_table(pa.table({"problem_id": ["a"], "messages": [messages]}), path)
     _check_traces(plan, path)
