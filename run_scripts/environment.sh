@@ -70,6 +70,13 @@ from importlib.metadata import version
 version("verl-coder")
 sys.exit(not verl_coder.__file__.startswith(sys.argv[1] + "/"))'
 
+# The two profiles have different builds of PyTorch and what hangs on it: pip would leave those of the other one there.
+one_profile_only() {
+  local made_for; made_for="$(cat "$VENV/profile" 2>/dev/null || echo "$PROFILE")"
+  [ "$made_for" = "$PROFILE" ] ||
+    fail "$VENV was made with PROFILE=$made_for, and this is PROFILE=$PROFILE" "name another place (VENV=$VENV-$PROFILE), or remove $VENV"
+}
+
 make_environment() {
   choose_profile
   local pip_flags=(-q --no-deps --disable-pip-version-check)
@@ -82,9 +89,11 @@ make_environment() {
   PYTHON="$VENV/bin/python"
   say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
   if [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; then return; fi
+  one_profile_only
   local base; base="$(find_python)" || exit 1
   [ -x "$PYTHON" ] || "$base" -m venv "$VENV" || fail "making $VENV" "install the venv module of $base (python3.11-venv)"
   say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"
+  echo "$PROFILE" >"$VENV/profile"
   : >"$VENV/install.log"
   [ "$PROFILE" = gpu ] || install_torch_cpu
   "$PYTHON" -m pip install "${pip_flags[@]}" -r "$REPO_ROOT/requirements/$PROFILE.txt" >>"$VENV/install.log" 2>&1 ||
