@@ -7,7 +7,8 @@ The update is that of verl's own worker (FSDP2 engine, one process, fp32) with t
 and rows of the lengths that the tiny problems have. JSON lines: what the rows hold, seconds of the three ways and
 their ratios (medians over the rounds), and by how much the gradients of the second and the third differ.
 
-`tokens` counts prompts and responses; `padded` is what the model computes on the CPU, where micro-batches are padded.
+`tokens` counts prompts and responses; `padded` is what the model computes, since micro-batches are
+padded here (`use_remove_padding=false`).
 """
 
 import argparse

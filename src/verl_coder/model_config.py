@@ -1,5 +1,6 @@
 """The configuration of a model folder without what belongs to one run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,3 +16,11 @@ def plain_config(folder: Path) -> Any:
     config = AutoConfig.from_pretrained(folder)
     config._attn_implementation = None
     return config
+
+
+def forget_attention(checkpoint: Path) -> None:
+    """Take the run's attention out of the configurations (`*/huggingface/config.json`) of verl's checkpoint."""
+    for file in checkpoint.glob("*/huggingface/config.json"):
+        config = json.loads(file.read_text())
+        if config.pop("attn_implementation", None) is not None:
+            file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

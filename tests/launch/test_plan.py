@@ -1,5 +1,6 @@
-"""What a plan adds to a recipe because of the machine it stands on."""
+"""What a plan adds to a recipe because of the machine it stands on, and of the model."""
 
+import json
 import os
 from pathlib import Path
 
@@ -31,3 +32,14 @@ def test_a_number_that_was_given_stays(tmp_path: Path) -> None:
 def test_a_cluster_that_is_there_counts_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "auto")
     assert _cpus(tmp_path, "coder_0.5b_gpu") is None
+
+
+def test_a_weight_sync_has_room_for_the_models_largest_weight(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text(json.dumps({"vocab_size": 151936, "hidden_size": 896}))
+    request = TrainRequest(recipe="tiny_cpu", model=str(model), out=str(tmp_path / "out"))
+    engine = make_plan(request).config.actor_rollout_ref.rollout.checkpoint_engine
+    assert engine.update_weights_bucket_megabytes * 2**20 >= 151936 * 896 * 4
+    small = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "out"))).config
+    assert small.actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes == 64

@@ -1,5 +1,6 @@
 """From what the user typed to a resolved configuration: the knobs, their defaults, and what `--dry-run` prints."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -65,6 +66,7 @@ def make_plan(request: TrainRequest) -> Plan:
         config.actor_rollout_ref.rollout.seed = int(seed) + 1
         _put_paths(config, request)
         _reserve_cpus(config)
+        _fit_bucket(config)
     try:
         OmegaConf.resolve(config)
     except OmegaConfBaseException as error:
@@ -91,6 +93,23 @@ def _reserve_cpus(config: DictConfig) -> None:
     ray = config.ray_kwargs.ray_init
     if ray.get("num_cpus") is None and not os.environ.get("RAY_ADDRESS") and not ray.get("address"):
         ray.num_cpus = max(LOGICAL_CPUS, os.cpu_count() or 1)
+
+
+def _fit_bucket(config: DictConfig) -> None:
+    """Let the bucket of a weight sync hold the largest weight, the embedding: verl splits none, and fails late.
+
+    A hub's name is left alone: its recipe says what it needs.
+    """
+    described = Path(config.actor_rollout_ref.model.path) / "config.json"
+    engine = config.actor_rollout_ref.rollout.checkpoint_engine
+    try:
+        model = json.loads(described.read_text())
+        weight = int(model["vocab_size"]) * int(model["hidden_size"]) * 4  # bytes, in float32
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # what is wrong with a model folder is said by the checks before the start
+    engine.update_weights_bucket_megabytes = max(
+        engine.update_weights_bucket_megabytes, -(-weight // 2**20) + 1
+    )
 
 
 def _put_paths(config: DictConfig, request: TrainRequest) -> None:

@@ -2,10 +2,12 @@
 
 verl packs a micro-batch into one row without padding and asks for flash-attn, which no package index has as a wheel.
 PyTorch carries the same variable-length kernels (`torch.nn.attention.varlen`); this puts them behind transformers'
-interface. On a CPU each sequence goes through `scaled_dot_product_attention` by itself.
+interface. On a CPU each sequence goes through `scaled_dot_product_attention` by itself, and a sequence may go on from
+the first tokens of one before it, as `shared_prefix.py` lays them out.
 Importing the module registers it: name it in `actor_rollout_ref.model.external_lib`.
 """
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +18,20 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import sdpa_mask
 
 NAME = "packed"
+
+
+@dataclass
+class Sequences:
+    """Where the sequences of a packed row begin, as its positions tell.
+
+    `starts` (sequences + 1,) int32, `longest` in tokens; `prefixes` holds for each sequence where the tokens begin that
+    it goes on from, and how many: a sequence whose first position is n goes on from the first n tokens of the last
+    sequence that began with 0.
+    """
+
+    starts: torch.Tensor
+    longest: int
+    prefixes: list[tuple[int, int]]
 
 
 def packed_attention(
@@ -30,7 +46,7 @@ def packed_attention(
     position_ids: torch.Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention in which a position of 0 begins a sequence.
+    """Causal attention in which a position of 0, or one that does not follow the last, begins a sequence.
 
     query (batch, heads, tokens, dim), key and value (batch, key heads, tokens, dim); returns
     (batch, tokens, heads, dim). A padded batch and a decoding step go to transformers' own SDPA.
@@ -40,11 +56,11 @@ def packed_attention(
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
-    starts, longest = _sequences(position_ids, batch, tokens, query.device)
+    sequences = _sequences(position_ids, batch, tokens, query.device)
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        output = _on_cuda(query, key, value, starts, longest, scaling, sliding_window)
+        output = _on_cuda(query, key, value, sequences, scaling, sliding_window)
     else:
-        output = _by_sequence(query, key, value, starts.tolist(), scaling, sliding_window)
+        output = _by_sequence(query, key, value, sequences, scaling, sliding_window)
     return output.view(batch, tokens, heads, dim), None
 
 
@@ -52,14 +68,14 @@ def _on_cuda(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    starts: torch.Tensor,
-    longest: int,
+    sequences: Sequences,
     scaling: float | None,
     sliding_window: int | None,
 ) -> torch.Tensor:
     """One kernel for all sequences; heads that share a key head are not copied."""
     from torch.nn.attention.varlen import varlen_attn
 
+    starts, longest = sequences.starts, sequences.longest
     window = (sliding_window - 1, 0) if sliding_window else (-1, 0)
     queries, keys, values = (t.transpose(1, 2).flatten(0, 1).contiguous() for t in (query, key, value))
     output = varlen_attn(
@@ -73,7 +89,7 @@ def _by_sequence(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    starts: list[int],
+    sequences: Sequences,
     scaling: float | None,
     sliding_window: int | None,
 ) -> torch.Tensor:
@@ -81,22 +97,36 @@ def _by_sequence(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    flat = [tensor.transpose(0, 1).flatten(1, 2) for tensor in (query, key, value)]  # heads, all tokens, dim
+    queries, keys, values = (tensor.transpose(0, 1).flatten(1, 2) for tensor in (query, key, value))
     outputs = []
-    for begin, end in pairwise(starts):
-        queries, keys, values = (tensor[None, :, begin:end] for tensor in flat)
-        length = end - begin
-        mask = None
-        if sliding_window and sliding_window < length:
-            place = torch.arange(length, device=query.device)
-            distance = place[:, None] - place[None, :]
-            mask = (distance >= 0) & (distance < sliding_window)
-        outputs.append(
-            functional.scaled_dot_product_attention(
-                queries, keys, values, attn_mask=mask, is_causal=mask is None, scale=scaling
-            )[0]
+    for (begin, end), (root, shared) in zip(
+        pairwise(sequences.starts.tolist()), sequences.prefixes, strict=True
+    ):
+        own_keys, own_values = keys[:, begin:end], values[:, begin:end]
+        if shared:
+            own_keys = torch.cat([keys[:, root : root + shared], own_keys], dim=1)
+            own_values = torch.cat([values[:, root : root + shared], own_values], dim=1)
+        mask = _mask(end - begin, shared, sliding_window, query.device)
+        output = functional.scaled_dot_product_attention(
+            queries[None, :, begin:end],
+            own_keys[None],
+            own_values[None],
+            attn_mask=mask,
+            is_causal=mask is None,
+            scale=scaling,
         )
+        outputs.append(output[0])
     return torch.cat(outputs, dim=1).transpose(0, 1)
+
+
+def _mask(own: int, shared: int, window: int | None, device: torch.device) -> torch.Tensor | None:
+    """(own, shared + own): what a token sees of the prefix and of its own sequence; None where it is merely causal."""
+    if not shared and not (window and window < own):
+        return None
+    distance = torch.arange(shared, shared + own, device=device)[:, None] - torch.arange(
+        shared + own, device=device
+    )
+    return (distance >= 0) if not window else (distance >= 0) & (distance < window)
 
 
 def packed_mask(
@@ -108,25 +138,29 @@ def packed_mask(
     return sdpa_mask(q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **kwargs)
 
 
-_last: tuple[torch.Tensor, int, tuple[torch.Tensor, int]] | None = None
+_last: tuple[torch.Tensor, int, Sequences] | None = None
 
 
-def _sequences(
-    position_ids: torch.Tensor | None, batch: int, tokens: int, device: torch.device
-) -> tuple[torch.Tensor, int]:
-    """Where sequences begin, with the end of the last one (int32), and the longest length.
+def _sequences(position_ids: torch.Tensor | None, batch: int, tokens: int, device: torch.device) -> Sequences:
+    """The sequences that positions (batch, tokens) tell of.
 
     All layers of a pass have the same tensor of positions, so it is looked at once.
     """
     global _last
     if position_ids is None:
-        return torch.arange(0, (batch + 1) * tokens, tokens, dtype=torch.int32, device=device), tokens
+        starts = torch.arange(0, (batch + 1) * tokens, tokens, dtype=torch.int32, device=device)
+        return Sequences(starts, tokens, [(0, 0)] * batch)
     if _last is not None and _last[0] is position_ids and _last[1] == position_ids._version:
         return _last[2]
     flat = position_ids.expand(batch, tokens).reshape(-1)
-    begins = (flat == 0).nonzero().view(-1).to(torch.int32)
-    starts = functional.pad(begins, (0, 1), value=batch * tokens)
-    _last = (position_ids, position_ids._version, (starts, int(starts.diff().max())))
+    follows = functional.pad(flat[1:] == flat[:-1] + 1, (1, 0), value=False)
+    begins = (~follows).nonzero().view(-1)
+    starts = functional.pad(begins, (0, 1), value=batch * tokens).to(torch.int32)
+    root, prefixes = 0, []
+    for begin, first in zip(begins.tolist(), flat[begins].tolist(), strict=True):
+        root = begin if first == 0 else root
+        prefixes.append((root, first))
+    _last = (position_ids, position_ids._version, Sequences(starts, int(starts.diff().max()), prefixes))
     return _last[2]
 
 

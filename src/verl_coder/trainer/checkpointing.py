@@ -11,6 +11,7 @@ from omegaconf import open_dict
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
 from verl_coder.files import write_durably
+from verl_coder.model_config import forget_attention
 from verl_coder.run.checkpoint_files import (
     SAVING,
     STATE,
@@ -137,6 +138,7 @@ class CheckpointMixin(RecipeTrainer):
             self.global_steps, self.checkpoint_callback = present, callback
             with open_dict(self.config):
                 trainer.update(before)
+        forget_attention(folder)
         torch.save(order, folder / "data.pt")
 
     def _commit(self, step: int) -> None:

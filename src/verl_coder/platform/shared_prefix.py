@@ -1,0 +1,225 @@
+"""Samples that begin alike are computed once up to where they part: `attn_implementation: shared_prefix`, on a CPU.
+
+The samples of a GRPO group have one prompt, and often the first words of the answer in common. verl computes them once
+a sample, in the update and in the passes for old and reference log-probabilities. Here a micro-batch is laid out as
+
+    [common tokens] [own tokens of sample 1] [own tokens of sample 2] ...
+
+with the positions that the tokens have in their samples, which `packed_attention.py` reads as a tree of depth two.
+Every token's output is copied to all samples that it stands for, so losses and gradients are those of the samples one
+by one; the sums are taken in another order. It needs `actor_rollout_ref.model.use_remove_padding=true`.
+Importing the module puts it into verl's FSDP engine.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import verl.workers.engine.fsdp.transformer_impl as _fsdp
+from tensordict import TensorDict
+from transformers import AttentionInterface, AttentionMaskInterface
+from verl.utils import tensordict_utils as tu
+
+from verl_coder.platform.packed_attention import packed_attention, packed_mask
+
+NAME = "shared_prefix"
+_LEAST = 16
+"""Common tokens under which sharing is not worth the second piece of a sample."""
+_TEXT = {"input_ids", "attention_mask", "position_ids"}
+
+
+@dataclass
+class Cluster:
+    """Rows (numbers in the batch) whose first `shared` tokens are the same."""
+
+    rows: list[int]
+    shared: int
+    tokens: int
+
+
+def clusters(rows: list[list[int]]) -> list[Cluster]:
+    """Rows of token ids -> clusters with the fewest tokens to compute, greedily in sorted order.
+
+    The last common token is computed once a row, because what follows it, its label, is not common.
+    """
+    found: list[Cluster] = []
+    last: list[int] = []
+    for number in sorted(range(len(rows)), key=lambda number: rows[number]):
+        row = rows[number]
+        if found:
+            cluster = found[-1]
+            common = _common(last, row) - 1
+            shared = min(common, cluster.shared) if len(cluster.rows) > 1 else common
+            saved = (len(cluster.rows) - 1) * cluster.shared
+            if shared >= _LEAST and shared * len(cluster.rows) > saved:
+                cluster.tokens += saved + len(row) - shared * len(cluster.rows)
+                cluster.rows.append(number)
+                cluster.shared = shared
+                last = row
+                continue
+        found.append(Cluster([number], 0, len(row)))
+        last = row
+    return found
+
+
+def _common(first: list[int], second: list[int]) -> int:
+    """How many tokens two rows begin with alike."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+@dataclass
+class SharedLayout:
+    """`source` (packed tokens,): where each stands among the batch's; `expand` (tokens of the batch,): the way back."""
+
+    source: torch.Tensor
+    expand: torch.Tensor
+
+
+def layout_of(input_ids: Any) -> SharedLayout | None:
+    """How the rows of jagged `input_ids` are laid out; None where no two of them share a beginning."""
+    offsets = input_ids.offsets().tolist()
+    found = clusters([row.tolist() for row in input_ids.unbind()])
+    if all(cluster.shared == 0 for cluster in found):
+        return None
+    source, expand, packed = [], torch.empty(offsets[-1], dtype=torch.long), 0
+    for cluster in found:
+        root, head = offsets[cluster.rows[0]], packed
+        source.append(torch.arange(root, root + cluster.shared))
+        packed += cluster.shared
+        for row in cluster.rows:
+            begin, end = offsets[row], offsets[row + 1]
+            source.append(torch.arange(begin + cluster.shared, end))
+            expand[begin : begin + cluster.shared] = torch.arange(head, head + cluster.shared)
+            own = end - begin - cluster.shared
+            expand[begin + cluster.shared : end] = torch.arange(packed, packed + own)
+            packed += own
+    return SharedLayout(torch.cat(source), expand)
+
+
+def micro_batches(rows: list[list[int]], most: int, least: int = 1) -> list[list[int]]:
+    """At least `least` micro-batches of at most `most` tokens to compute, rows that begin alike together.
+
+    Raises ValueError where a row alone is longer, or `least` is more than there are rows.
+    """
+    longest = max(len(row) for row in rows)
+    if longest > most or least > len(rows):
+        raise ValueError(
+            f"{len(rows)} rows, the longest of {longest} tokens: not to be had in {least} of {most} tokens"
+        )
+    batches: list[list[int]] = [[]]
+    filled = 0
+    for cluster in clusters(rows):
+        shared = cluster.shared
+        for place, row in enumerate(cluster.rows):
+            tokens = len(rows[row]) - (shared if place else 0)
+            if batches[-1] and filled + tokens > most:
+                batches.append([])
+                filled, tokens = 0, len(rows[row])
+            batches[-1].append(row)
+            filled += tokens
+    while len(batches) < least:
+        batches.sort(key=len)
+        widest = batches.pop()
+        batches += [widest[: len(widest) // 2], widest[len(widest) // 2 :]]
+    return batches
+
+
+def _prepare_micro_batches(data: TensorDict, dp_group: Any = None, **options: Any) -> tuple[Any, Any]:
+    """verl's micro-batches, by tokens to compute where samples that begin alike are computed once."""
+    shares = tu.get_non_tensor_data(data, "shares_prefixes", False)
+    if not (shares and tu.get_non_tensor_data(data, "use_dynamic_bsz", True)):
+        return _verls_micro_batches(data=data, dp_group=dp_group, **options)
+    rows = [row.tolist() for row in data["input_ids"].unbind()]
+    most = int(data["max_token_len_per_gpu"])
+    indices = micro_batches(rows, most)
+    if dist.is_initialized() and dp_group is not None:
+        count = torch.tensor([len(indices)], device=data["input_ids"].device)
+        dist.all_reduce(
+            count, op=dist.ReduceOp.MAX, group=dp_group
+        )  # every rank has as many, or FSDP would hang
+        indices = micro_batches(rows, most, least=int(count.item()))
+    return [tu.index_select_tensor_dict(data, rows) for rows in indices], indices
+
+
+def _prepare_model_inputs(engine: Any, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
+    """verl's inputs, with what samples have in common once."""
+    inputs, outputs = _verls_inputs(engine, micro_batch)
+    if not _shares(engine, micro_batch) or outputs["pad_size"] or not inputs.keys() <= _TEXT:
+        return inputs, outputs
+    layout = layout_of(micro_batch["input_ids"])
+    if layout is not None:
+        for name in ("input_ids", "position_ids"):
+            inputs[name] = inputs[name][:, layout.source]
+        for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
+            outputs[name] = outputs[name][layout.source]
+        outputs[NAME] = layout
+    return inputs, outputs
+
+
+def _prepare_model_outputs(
+    engine: Any, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
+) -> dict[str, Any]:
+    """verl's outputs (log-probabilities, entropy), each token's given to every sample that it stands for."""
+    layout: SharedLayout | None = output_args.pop(NAME, None)
+    if layout is None:
+        return _verls_outputs(engine, output, output_args, micro_batch, logits_processor_func)
+    ids = micro_batch["input_ids"]
+    packed = micro_batch.copy()
+    packed["input_ids"] = torch.nested.nested_tensor_from_jagged(
+        ids.values()[layout.source], _offsets(len(layout.source), ids.size(0))
+    )
+    found = _verls_outputs(engine, output, output_args, packed, logits_processor_func)
+    return {
+        name: torch.nested.nested_tensor_from_jagged(value.values()[layout.expand], ids.offsets())
+        for name, value in found.items()
+    }
+
+
+def _offsets(tokens: int, rows: int) -> torch.Tensor:
+    """Offsets of `rows` rows with `tokens` in all: verl only asks for their number."""
+    return torch.cat([torch.arange(rows), torch.tensor([tokens])])
+
+
+def _forward_backward_batch(engine: Any, data: TensorDict, *args: Any, **options: Any) -> Any:
+    tu.assign_non_tensor(data, shares_prefixes=_shares(engine, data))
+    return _verls_batch(engine, data, *args, **options)
+
+
+def _shares(engine: Any, data: TensorDict) -> bool:
+    """Whether the model has this attention, and the batch is text in packed rows with verl's own log-probabilities."""
+
+    def wanted(key: str, default: bool) -> bool:
+        return bool(tu.get_non_tensor_data(data, key, default))
+
+    return (
+        engine.model_config.hf_config._attn_implementation == NAME
+        and wanted("use_remove_padding", True)
+        and not (
+            wanted("use_fused_kernels", False)
+            or wanted("distillation_use_topk", False)
+            or engine.use_ulysses_sp
+        )
+        and data["position_ids"].dim() == 2
+        and type(engine).prepare_model_outputs is _prepare_model_outputs  # not a critic's
+    )
+
+
+_base: Any = _fsdp.FSDPEngine
+_engine: Any = _fsdp.FSDPEngineWithLMHead
+_verls_micro_batches: Any = _fsdp.prepare_micro_batches
+_verls_inputs, _verls_outputs = _engine.prepare_model_inputs, _engine.prepare_model_outputs
+_verls_batch = _base.forward_backward_batch
+_verls: Any = _fsdp
+_verls.prepare_micro_batches = _prepare_micro_batches
+_engine.prepare_model_inputs, _engine.prepare_model_outputs = _prepare_model_inputs, _prepare_model_outputs
+_base.forward_backward_batch = _forward_backward_batch
+AttentionInterface.register(NAME, packed_attention)
+AttentionMaskInterface.register(NAME, packed_mask)

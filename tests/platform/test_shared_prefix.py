@@ -1,0 +1,146 @@
+"""`attn_implementation: shared_prefix`: what samples have in common is computed once, and nothing else changes."""
+
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import verl.workers.engine.fsdp.transformer_impl as fsdp
+from tensordict import TensorDict
+from transformers import Qwen2Config, Qwen2ForCausalLM
+from verl.utils import tensordict_utils as tu
+from verl.utils.torch_functional import entropy_from_logits
+
+from verl_coder.platform import packed_attention, shared_prefix
+
+PROMPTS = ([*range(3, 33)], [*range(40, 10, -1)], [5, 6, 7])
+
+
+def _rows(seed: int = 0) -> list[list[int]]:
+    """Three prompts, the first two long, with three answers each of 1 to 9 tokens, in mixed order."""
+    draw = random.Random(seed)
+    rows = [prompt + draw.choices(range(50), k=draw.randint(1, 9)) for prompt in PROMPTS for _ in range(3)]
+    draw.shuffle(rows)
+    return rows
+
+
+def _batch(rows: list[list[int]], **settings: Any) -> TensorDict:
+    def nested(values: list[list[int]]) -> torch.Tensor:
+        return torch.nested.as_nested_tensor([torch.tensor(v) for v in values], layout=torch.jagged)
+
+    fields = {"input_ids": nested(rows), "position_ids": nested([list(range(len(row))) for row in rows])}
+    data = TensorDict(fields, batch_size=len(rows))
+    tu.assign_non_tensor(data, use_remove_padding=True, temperature=0.7, calculate_entropy=True, **settings)
+    return data
+
+
+def _engine(attention: str) -> Any:
+    """verl's engine around a small model, as far as a forward pass needs it."""
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=50,
+        hidden_size=64,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_hidden_layers=2,
+        intermediate_size=96,
+    )
+    config._attn_implementation = attention
+    engine = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
+    engine.module = Qwen2ForCausalLM(config).eval()
+    engine.model_config = SimpleNamespace(hf_config=config)
+    engine.engine_config = SimpleNamespace(
+        entropy_checkpointing=False, entropy_from_logits_with_chunking=False
+    )
+    engine.compute_entropy_from_logits = entropy_from_logits
+    engine.use_ulysses_sp, engine.pad_to_length = False, 0
+    return engine
+
+
+def _pass(engine: Any, data: TensorDict) -> tuple[dict[str, torch.Tensor], int]:
+    """Values of every token, and the number of tokens that the model computed."""
+    inputs, arguments = engine.prepare_model_inputs(data)
+    output = engine.module(**inputs, use_cache=False)
+    found = engine.prepare_model_outputs(output, arguments, data, None)
+    return {name: value.values() for name, value in found.items()}, inputs["input_ids"].numel()
+
+
+def test_log_probs_entropy_and_gradients_are_those_of_the_samples_alone() -> None:
+    data = _batch(_rows())
+    weights = torch.randn(int(data["input_ids"].offsets()[-1]), generator=torch.Generator().manual_seed(1))
+    gradients, values, computed = {}, {}, {}
+    for name in (packed_attention.NAME, shared_prefix.NAME):
+        engine = _engine(name)
+        values[name], computed[name] = _pass(engine, data)
+        keep = torch.cat(
+            [torch.arange(len(row)) < len(row) - 1 for row in _rows()]
+        )  # the last token has no label
+        ((values[name]["log_probs"] + values[name]["entropy"]) * weights * keep).sum().backward()
+        gradients[name] = {key: value.grad for key, value in engine.module.named_parameters()}
+    assert computed[shared_prefix.NAME] < 0.6 * computed[packed_attention.NAME]
+    for key in ("log_probs", "entropy"):
+        ours, theirs = (values[name][key][keep] for name in (shared_prefix.NAME, packed_attention.NAME))
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    for key, value in gradients[packed_attention.NAME].items():
+        torch.testing.assert_close(gradients[shared_prefix.NAME][key], value, rtol=1e-3, atol=1e-5, msg=key)
+
+
+def test_rows_without_a_common_beginning_are_left_as_they_are() -> None:
+    rows = [[number, *range(20)] for number in range(4)]
+    _, computed = _pass(_engine(shared_prefix.NAME), _batch(rows))
+    assert computed == sum(map(len, rows))
+
+
+def test_the_same_row_twice_is_computed_nearly_once() -> None:
+    row = list(range(40))
+    values, computed = _pass(_engine(shared_prefix.NAME), _batch([row, row]))
+    assert computed == 39 + 1 + 1
+    torch.testing.assert_close(values["log_probs"][:40], values["log_probs"][40:])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_token_of_the_layout_stands_where_it_stood(seed: int) -> None:
+    rows = _rows(seed)
+    data = _batch(rows)
+    layout = shared_prefix.layout_of(data["input_ids"])
+    assert layout is not None
+    for field in ("input_ids", "position_ids"):
+        flat = data[field].values()
+        assert torch.equal(flat[layout.source][layout.expand], flat)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_micro_batches_hold_every_row_once_and_fit(seed: int) -> None:
+    rows = _rows(seed)
+    batches = shared_prefix.micro_batches(rows, most=60)
+    assert sorted(number for batch in batches for number in batch) == list(range(len(rows)))
+    for batch in batches:
+        assert (
+            sum(cluster.tokens for cluster in shared_prefix.clusters([rows[number] for number in batch]))
+            <= 60
+        )
+
+
+def test_there_are_as_many_micro_batches_as_another_rank_needs() -> None:
+    rows = _rows()
+    batches = shared_prefix.micro_batches(rows, most=1000, least=5)
+    assert len(batches) == 5
+    assert all(batches)
+    assert sorted(number for batch in batches for number in batch) == list(range(len(rows)))
+
+
+def test_a_row_longer_than_a_micro_batch_is_an_error() -> None:
+    with pytest.raises(ValueError, match="the longest of 39 tokens"):
+        shared_prefix.micro_batches([list(range(39))], most=30)
+
+
+def test_the_engine_makes_micro_batches_of_rows_that_begin_alike() -> None:
+    rows = _rows()
+    data = _batch(rows, shares_prefixes=True, max_token_len_per_gpu=60, use_dynamic_bsz=True)
+    parts, indices = fsdp.prepare_micro_batches(data=data, dp_group=None)
+    for part, numbers in zip(parts, indices, strict=True):
+        assert [row.tolist() for row in part["input_ids"].unbind()] == [rows[number] for number in numbers]
+    assert len(parts) < len(
+        fsdp.prepare_micro_batches(data=_batch(rows, max_token_len_per_gpu=60), dp_group=None)[0]
+    )
