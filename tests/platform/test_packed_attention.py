@@ -2,26 +2,12 @@
 
 import pytest
 import torch
-from transformers import Qwen2Config, Qwen2ForCausalLM
+from small_model import small_model
+from transformers import Qwen2ForCausalLM
 
 from verl_coder.platform import packed_attention
 
 LENGTHS = (7, 1, 12, 5)
-
-
-def _model(attention: str, **settings: object) -> Qwen2ForCausalLM:
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=50,
-        hidden_size=64,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        num_hidden_layers=2,
-        intermediate_size=96,
-        **settings,
-    )
-    config._attn_implementation = attention
-    return Qwen2ForCausalLM(config).eval()
 
 
 def _row() -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,13 +26,13 @@ def test_a_sequence_of_a_row_sees_itself_only(window: int | None) -> None:
     if window:
         settings = {"use_sliding_window": True, "sliding_window": window, "max_window_layers": 0}
     ids, positions = _row()
-    packed = _model(packed_attention.NAME, **settings)(input_ids=ids, position_ids=positions).logits
-    torch.testing.assert_close(packed, _alone(_model("eager", **settings), ids), rtol=1e-4, atol=1e-5)
+    packed = small_model(packed_attention.NAME, **settings)(input_ids=ids, position_ids=positions).logits
+    torch.testing.assert_close(packed, _alone(small_model("eager", **settings), ids), rtol=1e-4, atol=1e-5)
 
 
 def test_the_gradients_of_a_row_are_those_of_its_sequences() -> None:
     ids, positions = _row()
-    packed, alone = _model(packed_attention.NAME), _model("sdpa")
+    packed, alone = small_model(packed_attention.NAME), small_model("sdpa")
     packed(input_ids=ids, position_ids=positions).logits.square().mean().backward()
     _alone(alone, ids).square().mean().backward()
     for (name, ours), theirs in zip(packed.named_parameters(), alone.parameters(), strict=True):
@@ -55,7 +41,7 @@ def test_the_gradients_of_a_row_are_those_of_its_sequences() -> None:
 
 def test_two_rows_of_other_lengths_after_each_other_are_not_confused() -> None:
     ids, positions = _row()
-    model = _model(packed_attention.NAME)
+    model = small_model(packed_attention.NAME)
     first = model(input_ids=ids, position_ids=positions).logits
     model(input_ids=ids, position_ids=torch.arange(ids.shape[1])[None])
     torch.testing.assert_close(model(input_ids=ids, position_ids=positions).logits, first)
@@ -63,12 +49,12 @@ def test_two_rows_of_other_lengths_after_each_other_are_not_confused() -> None:
 
 def test_positions_changed_in_place_are_looked_at_again() -> None:
     ids, positions = _row()
-    model = _model(packed_attention.NAME)
+    model = small_model(packed_attention.NAME)
     model(input_ids=ids, position_ids=positions)
     positions.copy_(torch.arange(ids.shape[1])[None])
     torch.testing.assert_close(
         model(input_ids=ids, position_ids=positions).logits,
-        _model("sdpa")(input_ids=ids).logits,
+        small_model("sdpa")(input_ids=ids).logits,
         rtol=1e-4,
         atol=1e-5,
     )
@@ -79,7 +65,8 @@ def test_padding_is_not_seen() -> None:
     ids, mask = torch.randint(50, (2, 9)), torch.ones(2, 9, dtype=torch.long)
     mask[0, :4] = 0
     ours, theirs = (
-        _model(name)(input_ids=ids, attention_mask=mask).logits[mask.bool()] for name in ("packed", "sdpa")
+        small_model(name)(input_ids=ids, attention_mask=mask).logits[mask.bool()]
+        for name in ("packed", "sdpa")
     )
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
 
@@ -87,7 +74,9 @@ def test_padding_is_not_seen() -> None:
 def test_a_model_that_generates_with_a_cache_generates_the_same() -> None:
     ids, _ = _row()
     ours, theirs = (
-        _model(name).generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False)
+        small_model(name).generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False
+        )
         for name in ("packed", "sdpa")
     )
     assert ours.tolist() == theirs.tolist()

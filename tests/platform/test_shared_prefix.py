@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 import verl.workers.engine.fsdp.transformer_impl as fsdp
+from small_model import small_model
 from tensordict import TensorDict
-from transformers import Qwen2Config, Qwen2ForCausalLM
 from verl.utils import tensordict_utils as tu
 from verl.utils.torch_functional import entropy_from_logits
 
@@ -37,19 +37,9 @@ def _batch(rows: list[list[int]], **settings: Any) -> TensorDict:
 
 def _engine(attention: str) -> Any:
     """verl's engine around a small model, as far as a forward pass needs it."""
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=50,
-        hidden_size=64,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        num_hidden_layers=2,
-        intermediate_size=96,
-    )
-    config._attn_implementation = attention
     engine = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
-    engine.module = Qwen2ForCausalLM(config).eval()
-    engine.model_config = SimpleNamespace(hf_config=config)
+    engine.module = small_model(attention)
+    engine.model_config = SimpleNamespace(hf_config=engine.module.config)
     engine.engine_config = SimpleNamespace(
         entropy_checkpointing=False, entropy_from_logits_with_chunking=False
     )
