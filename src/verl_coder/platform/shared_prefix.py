@@ -141,12 +141,11 @@ def _prepare_micro_batches(data: TensorDict, dp_group: Any = None, **options: An
     most = int(data["max_token_len_per_gpu"])
     indices = micro_batches(rows, most)
     if dist.is_initialized() and dp_group is not None:
+        # Every rank has as many: each is a collective of FSDP.
         count = torch.tensor([len(indices)], device=data["input_ids"].device)
-        dist.all_reduce(
-            count, op=dist.ReduceOp.MAX, group=dp_group
-        )  # every rank has as many, or FSDP would hang
+        dist.all_reduce(count, op=dist.ReduceOp.MAX, group=dp_group)
         indices = micro_batches(rows, most, least=int(count.item()))
-    return [tu.index_select_tensor_dict(data, rows) for rows in indices], indices
+    return [tu.index_select_tensor_dict(data, numbers) for numbers in indices], indices
 
 
 def _prepare_model_inputs(engine: Any, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -212,14 +211,11 @@ def _shares(engine: Any, data: TensorDict) -> bool:
     )
 
 
-_base: Any = _fsdp.FSDPEngine
-_engine: Any = _fsdp.FSDPEngineWithLMHead
-_verls_micro_batches: Any = _fsdp.prepare_micro_batches
+_module: Any = _fsdp
+_base, _engine = _module.FSDPEngine, _module.FSDPEngineWithLMHead
+_verls_micro_batches, _verls_batch = _module.prepare_micro_batches, _base.forward_backward_batch
 _verls_inputs, _verls_outputs = _engine.prepare_model_inputs, _engine.prepare_model_outputs
-_verls_batch = _base.forward_backward_batch
-_verls: Any = _fsdp
-_verls.prepare_micro_batches = _prepare_micro_batches
+_module.prepare_micro_batches, _base.forward_backward_batch = _prepare_micro_batches, _forward_backward_batch
 _engine.prepare_model_inputs, _engine.prepare_model_outputs = _prepare_model_inputs, _prepare_model_outputs
-_base.forward_backward_batch = _forward_backward_batch
 AttentionInterface.register(NAME, packed_attention)
 AttentionMaskInterface.register(NAME, packed_mask)
