@@ -58,7 +58,7 @@ def make_batch(rows: list[list[int]]) -> TensorDict:
 
 def make_engine(model: Any) -> Any:
     """verl's engine around a model that is there, as far as a pass needs it."""
-    engine = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
+    engine: Any = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
     engine.module, engine.model_config = model, SimpleNamespace(hf_config=model.config)
     engine.engine_config = SimpleNamespace()
     engine.use_ulysses_sp, engine.pad_to_length = False, 0
