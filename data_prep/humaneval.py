@@ -38,12 +38,23 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     return Draft(
         problem_id=f"humaneval/{record.task_id.removeprefix('HumanEval/')}",
         statement=_docstring(record) or record.prompt,
-        tests=(CheckTests(entry_point=record.entry_point, check=record.test),),
+        tests=(CheckTests(entry_point=record.entry_point, check=record.test, prelude=_preamble(record)),),
         references=(record.prompt + record.canonical_solution,),
         split="test",
         entry_point=record.entry_point,
         starter_code=record.prompt,
     )
+
+
+def _preamble(record: HumanEvalRecord) -> str:
+    """What the prompt gives before the function: an answer that is the function alone finds it, and so do the tests."""
+    tree = parse_python(record.prompt)
+    before = []
+    for node in tree.body if tree else []:
+        if isinstance(node, ast.FunctionDef) and node.name == record.entry_point:
+            break
+        before.append(ast.unparse(node))
+    return "\n".join(before)
 
 
 def _docstring(record: HumanEvalRecord) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import pyarrow as pa
 
+from verl_coder import json_text
 from verl_coder.errors import DataError
 
 Style = Literal["assert", "stdio", "function", "check", "pytest"]
@@ -26,6 +27,8 @@ class TestSuite:
     style: ClassVar[Style]
     timeout_s: float | None = None
     memory_mb: int | None = None
+    classes: tuple[str, ...] | None = None
+    """Names that are classes in the reference solution; None: there is none, and how the tests use a name tells."""
 
     def __len__(self) -> int:
         """Number of tests that a report counts."""
@@ -34,7 +37,7 @@ class TestSuite:
     def to_json(self) -> str:
         """The `ground_truth` string of a row."""
         fields = {k: v for k, v in asdict(self).items() if v is not None or k == "class_name"}
-        return json.dumps({"style": self.style, **fields}, ensure_ascii=False, sort_keys=True)
+        return json_text.dumps({"style": self.style, **fields}, ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +125,7 @@ _SUITES: dict[str, type[TestSuite]] = {
 def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
     """The suite in a row's `ground_truth` (a JSON string or its object); DataError says what is wrong."""
     try:
-        spec = json.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
+        spec = json_text.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
     except json.JSONDecodeError as error:
         raise DataError(f"ground_truth is not JSON ({error}): {str(ground_truth)[:80]!r}") from error
     if not isinstance(spec, dict) or spec.get("style") not in _SUITES:
@@ -138,6 +141,8 @@ def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
             )
         elif cls is AssertTests:
             spec["tests"] = tuple(spec["tests"])
+        if spec.get("classes") is not None:
+            spec["classes"] = tuple(map(str, spec["classes"]))
         suite = cls(**spec)
     except (KeyError, TypeError) as error:
         raise DataError(f"ground_truth of style {cls.style!r} lacks or has a wrong field: {error}") from error

@@ -147,6 +147,15 @@ def test_kodcode_without_test_info_imports_everything() -> None:
     assert made.entry_point == "double"
 
 
+def test_humaneval_gives_what_the_prompt_gives_before_the_function() -> None:
+    prompt = 'import math\ndef half(x):\n    return x / 2\ndef f(x):\n    """Do it."""\n'
+    [tests] = draft(
+        "humaneval", "all", prompt=prompt, entry_point="f", canonical_solution="    return x\n"
+    ).tests
+    assert isinstance(tests, CheckTests)
+    assert tests.prelude == "import math\ndef half(x):\n    return x / 2"
+
+
 def test_humaneval_statement_is_the_docstring() -> None:
     made = draft("humaneval", "all")
     assert made.statement.startswith("Return twice n.") and "def double" not in made.statement

@@ -1,19 +1,20 @@
 """What a `data_prep/<dataset>.py` defines: where the raw records are and how one becomes a problem."""
 
 import importlib.util
-import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from verl_coder import json_text
 from verl_coder.data.difficulty import normalise_difficulty
+from verl_coder.data.python_code import class_names
 from verl_coder.errors import DataError
 from verl_coder.paths import repository_root
-from verl_coder.problems import Problem, TestSuite
+from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import Language, find_protocol
 
@@ -93,7 +94,7 @@ class Draft:
                 data_source=data_source,
                 problem_id=self.problem_id,
                 prompt=prompt,
-                tests=tests,
+                tests=_with_classes(tests, reference),
                 split=split,
                 difficulty=normalise_difficulty(self.difficulty),
                 entry_point=self.entry_point,
@@ -105,6 +106,13 @@ class Draft:
             for reference in self.references or ("",)
             for tests in self.tests
         ]
+
+
+def _with_classes(tests: TestSuite, reference: str) -> TestSuite:
+    """What is a class in the reference is one in a solution, too: the grader need not guess from the tests."""
+    if not reference or not isinstance(tests, (AssertTests, CheckTests, PytestTests)):
+        return tests
+    return replace(tests, classes=class_names(reference))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +165,7 @@ def parse_json(column: str, text: str) -> Any:
     if not text.strip():
         return None
     try:
-        return json.loads(text)
+        return json_text.loads(text)
     except (ValueError, RecursionError) as error:
         raise RowError(f"column {column!r} is not JSON ({error}): {text[:60]!r}") from error
 

@@ -4,6 +4,7 @@ import ast
 import re
 import warnings
 
+_CLASS_MAKERS = ("namedtuple", "NamedTuple", "Enum", "IntEnum", "Flag", "make_dataclass", "type")
 _DEFINITION = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
 _CALL = re.compile(r"\b(\w+)\s*\(")
 _IMPORT = re.compile(r"^\s*from\s+solution\s+import\s+([\w ,*]+)", re.MULTILINE)
@@ -31,6 +32,22 @@ def _defined_names(code: str) -> list[str]:
         elif isinstance(node, ast.Assign):
             names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
     return names
+
+
+def class_names(code: str) -> tuple[str, ...] | None:
+    """Classes at the top level, by `class` or a call such as `namedtuple(...)`; None where it does not parse."""
+    tree = parse(code)
+    if tree is None:
+        return None
+    names = []
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            names.append(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            made_by = ast.unparse(node.value.func).rpartition(".")[2]
+            if made_by in _CLASS_MAKERS:
+                names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
+    return tuple(names)
 
 
 def tested_name(solution: str, tests: str) -> str:

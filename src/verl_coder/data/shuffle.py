@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from verl_coder import json_text
+
 BUCKET_BYTES = 64 * 2**20
 
 
@@ -51,7 +53,7 @@ class Shuffler:
         """Every row, by rising rank."""
         for stream in self._streams:
             stream.seek(0)
-            bucket = [json.loads(line) for line in stream]
+            bucket = [json_text.loads(line) for line in stream]
             bucket.sort(key=lambda entry: entry[0])
             for _, row in bucket:
                 yield row

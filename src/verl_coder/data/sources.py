@@ -16,6 +16,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder import json_text
 from verl_coder.data.dataset import HubSource
 from verl_coder.errors import DataError
 
@@ -122,7 +123,7 @@ def _read_lines(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = json_text.loads(line)
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             yield f"{path.name}:{number}", f"not JSON ({error})"
         else:
