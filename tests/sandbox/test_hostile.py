@@ -84,6 +84,26 @@ async def test_it_ends_and_the_victim_is_unharmed(protected_server: EmbeddedSand
         )
 
 
+SHARED_MEMORY = {
+    "memory_files": (
+        "import os, time\nfor n in range(4):\n    os.posix_fallocate(os.memfd_create('x'), 0, 100 << 20)\n"
+        "time.sleep(5)"
+    ),
+    "maps_shared_with_children": (
+        "import mmap, os, time\nfor n in range(4):\n    m = mmap.mmap(-1, 60 << 20)\n    m.write(b'x' * (60 << 20))\n"
+        "    if os.fork(): break\ntime.sleep(5)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHARED_MEMORY)
+async def test_memory_that_is_shared_counts(protected_server: EmbeddedSandbox, name: str) -> None:
+    async with SandboxClient(protected_server.url, max_attempts=1) as client:
+        request = RunRequest(code=SHARED_MEMORY[name], run_timeout=8, memory_limit_MB=128)
+        result = (await client.run_code(request)).run_result
+        assert result is not None and "memory limit" in (result.stderr or ""), result
+
+
 @pytest.mark.parametrize("name", DENIED)
 async def test_it_is_denied(protected_server: EmbeddedSandbox, name: str) -> None:
     async with SandboxClient(protected_server.url, max_attempts=1) as client:

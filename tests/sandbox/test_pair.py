@@ -65,3 +65,27 @@ async def test_the_judges_long_report_is_whole(client: SandboxClient) -> None:
         PairRequest(judge=Program(code="print('r' * 7_000_000)"), candidate=Program(code="pass"))
     )
     assert response.judge is not None and len(response.judge.stdout or "") == 7_000_001
+
+
+async def test_the_judge_has_an_address_layout_of_its_own(client: SandboxClient) -> None:
+    where = "peer.sendall(b'%d' % id(type))\n"
+    response = await client.run_pair(
+        PairRequest(
+            judge=Program(code=JUDGE + "print(id(type), peer.recv(99).decode())"),
+            candidate=Program(code=JUDGE + where),
+        )
+    )
+    assert response.judge is not None
+    mine, theirs = (response.judge.stdout or "").split()
+    assert mine != theirs
+
+
+async def test_a_candidate_that_kills_itself_gets_no_second_run(client: SandboxClient) -> None:
+    response = await client.run_pair(
+        PairRequest(
+            judge=Program(code=JUDGE + "print(peer.recv(9), peer.recv(9))"),
+            candidate=Program(code=JUDGE + "import os\npeer.sendall(b'once')\nos.kill(os.getpid(), 9)"),
+        )
+    )
+    assert response.judge is not None and response.judge.stdout == "b'once' b''\n"
+    assert response.candidate is not None and response.candidate.return_code == -9

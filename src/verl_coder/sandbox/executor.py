@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.sandbox.capture import Capture
+from verl_coder.sandbox.nursery import JUDGE_FLAVOURS
 from verl_coder.sandbox.pool import Pool
 from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
 
@@ -23,6 +24,8 @@ _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
 _PAUSES_S = (0.0, 0.05, 0.2)
 """Before a program runs again that an unexplained SIGKILL ended; the next such end counts as the program's own."""
+_STRANGER_WAIT_S = 0.05
+"""Until the deaths of other processes, killed at the same time, have been noticed."""
 _KEPT_OOM_SAMPLES = 4000
 _HEAVY_MODULES = ("numpy", "pytest", "dataclass")
 
@@ -32,7 +35,7 @@ class Job:
     """One program to run; `memory_mb` -1 is the server's limit.
 
     `output_cap` bytes of each stream are kept, 0: as many as the server likes; a program that prints more than
-    `output_limit` to stdout is ended, -1: there is no such limit.
+    `output_limit` to stdout is ended, -1: there is no such limit. What `judges` runs where no candidate does.
     """
 
     operation: str
@@ -44,15 +47,14 @@ class Job:
     fetch: Sequence[str] = ()
     output_cap: int = 0
     output_limit: int = -1
+    judges: bool = False
 
     @property
     def flavour(self) -> str:
         """Which slots it runs in: `full` ones have large modules loaded, and cost more to fork."""
-        if self.operation == "pytest":
-            return "full"
-        if self.operation == "bash":
-            return "lean"
-        return "full" if any(name in self.code for name in _HEAVY_MODULES) else "lean"
+        heavy = self.operation == "pytest" or any(name in self.code for name in _HEAVY_MODULES)
+        flavour = "full" if heavy and self.operation != "bash" else "lean"
+        return f"judge-{flavour}" if self.judges else flavour
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,8 @@ class Outcome:
 
     command: dict[str, Any]
     files: dict[str, str]
+    killed: bool = False
+    """By a SIGKILL that neither the server nor a limit sent."""
 
     @property
     def succeeded(self) -> bool:
@@ -109,8 +113,10 @@ class Executor:
 
     async def _attempts(self, jobs: list[Job]) -> list[Outcome]:
         lost = unexplained = 0
+        began = time.monotonic()
         while True:
-            believe = unexplained == len(_PAUSES_S)
+            # All repeats together get no more time than one run, or a client would give up waiting.
+            believe = unexplained == len(_PAUSES_S) or time.monotonic() - began > jobs[0].timeout_s
             slots = await self.pool.acquire([job.flavour for job in jobs])
             started = time.monotonic()
             try:
@@ -146,14 +152,22 @@ class Executor:
             # Only the programs hold the ends now: each sees end-of-file when the other is gone.
             for end in ends:
                 end.close()
-        first, second = (asyncio.ensure_future(self._end(begun, believe=believe)) for begun in running)
+        # A candidate that ends itself must not be graded again: it has seen how the tests go.
+        strangers, started = self.pool.strangers, time.monotonic()
+        first = asyncio.ensure_future(self._end(running[0], believe=believe))
+        second = asyncio.ensure_future(self._end(running[1], believe=True))
         try:
             await asyncio.wait((first, second), return_when=asyncio.FIRST_COMPLETED)
             if not first.done() and second.exception() is None:
                 await asyncio.wait((first,))
             if not second.done() and first.exception() is None:
                 slots[1].stop()
-            return [await first, await second]
+            outcomes = [await first, await second]
+            if outcomes[1].killed and not believe:
+                await asyncio.sleep(_STRANGER_WAIT_S)
+                if self.pool.strangers > strangers or self.oom.killed_since(started):
+                    raise Unexplained("killed by signal 9, as others were")
+            return outcomes
         except BaseException:
             for slot in slots:
                 slot.kill()
@@ -207,16 +221,36 @@ class Executor:
     async def _end(self, running: "_Running", *, believe: bool) -> Outcome:
         """Wait for the program; Unexplained when neither the server nor a limit sent its SIGKILL."""
         try:
-            ended = await running.slot.end()
+            ended = await self._exit(running)
             fetch = running.job.fetch
             files = await self.fetch(running.slot, fetch) if fetch and not running.slot.dead else {}
         finally:
             output, errors = running.stdout.close(), running.stderr.close()
-        outcome = Outcome(command=_command(ended, output, errors), files=files)
-        explained = ended.ordered or ended.out_of_memory or believe or ended.cpu_s >= running.cpu_s
-        if ended.return_code == -signal.SIGKILL and not explained:
+        explained = ended.ordered or ended.out_of_memory or ended.cpu_s >= running.cpu_s
+        killed = ended.return_code == -signal.SIGKILL and not explained
+        if killed and running.slot.flavour in JUDGE_FLAVOURS:
+            self.pool.note_stranger()
+        if killed and not believe:
             raise Unexplained("killed by signal 9")
-        return outcome
+        return Outcome(command=_command(ended, output, errors), files=files, killed=killed)
+
+    async def _exit(self, running: "_Running") -> ProgramExit:
+        """How the program ended; where its slot does not come back after a time-out, that is still what it was."""
+        began = time.monotonic()
+        try:
+            return await running.slot.end()
+        except SlotLost:
+            if not running.slot.timed_out:
+                raise
+        wall_s = time.monotonic() - began
+        return ProgramExit(
+            return_code=-signal.SIGKILL,
+            timed_out=True,
+            out_of_memory=False,
+            wall_s=wall_s,
+            cpu_s=0.0,
+            ordered=True,
+        )
 
     def _open_stdin(self, content: str | None) -> int:
         """A regular file, as with `< input.txt`: programs ask for its size, seek in it, or map it."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import marshal
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -18,7 +19,10 @@ from verl_coder.sandbox.slot import Slot, SlotLost
 
 _START_TIMEOUT_S = 60.0
 _STDERR_TAIL = 1500
+_HASH_SEED = str(secrets.randbelow(1 << 32))
 FLAVOURS = ("lean", "full")
+JUDGE_FLAVOURS = ("judge-lean", "judge-full")
+"""The same for the judges of pairs: forks of a zygote of their own, so that no candidate shares their addresses."""
 _SOURCE_FOLDER = str(Path(verl_coder.__file__).parents[1])
 # The zygote imports the server's copy of this package and no module of the folder that it is started in, which
 # would come first; programs find neither on sys.path.
@@ -157,5 +161,7 @@ def _program_environment() -> dict[str, str]:
         "MKL_NUM_THREADS": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
+        # One seed for all zygotes: a set of strings has one order in the judge and in the candidate of a pair.
+        "PYTHONHASHSEED": _HASH_SEED,
         "PYTHONNOUSERSITE": "1",
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.isolation import landlock, seccomp
-from verl_coder.sandbox.nursery import FLAVOURS, Nursery
+from verl_coder.sandbox.nursery import FLAVOURS, JUDGE_FLAVOURS, Nursery
 from verl_coder.sandbox.slot import Slot, SlotLost
 
 _HOST_UID_BASE = 1_800_000_000
@@ -46,10 +46,12 @@ class Pool:
         self.skipped = ""
         self.busy = 0
         self.replaced = 0
+        self.strangers = 0
+        """Deaths of processes in which no program ran."""
         self._numbers = iter(range(1, 1 << 62))
-        self._nurseries = {flavour: Nursery(flavour) for flavour in FLAVOURS}
+        self._nurseries = {flavour: Nursery(flavour) for flavour in (*FLAVOURS, *JUDGE_FLAVOURS)}
         self._free: dict[str, collections.deque[Slot]] = {
-            flavour: collections.deque() for flavour in FLAVOURS
+            name: collections.deque() for name in self._nurseries
         }
         self._slots: set[Slot] = set()
         self._queue: collections.deque[tuple[list[str], asyncio.Future[list[Slot]]]] = collections.deque()
@@ -77,7 +79,9 @@ class Pool:
         )
         await asyncio.gather(*(nursery.start() for nursery in self._nurseries.values()))
         first = await self._choose_variant()
+        pairs = self.settings.workers // 2
         wanted = [flavour for flavour in FLAVOURS for _ in range(self.settings.workers)]
+        wanted += [flavour for flavour in JUDGE_FLAVOURS for _ in range(pairs)]
         wanted.remove(first.flavour)
         for slot in [first, *await asyncio.gather(*map(self.new_slot, wanted))]:
             self._free[slot.flavour].append(slot)
@@ -151,7 +155,13 @@ class Pool:
         )
         slot = await self._nurseries[flavour].make(config)
         self._slots.add(slot)
+        slot.on_stranger = self.note_stranger
         return slot
+
+    def note_stranger(self) -> None:
+        """Somebody kills processes of the server's."""
+        if not self._closed:
+            self.strangers += 1
 
     async def close(self) -> None:
         """End every slot and the zygote."""

@@ -139,6 +139,7 @@ class Api:
                     timeout_s=timeout_s,
                     memory_mb=memory_mb,
                     output_cap=cap,
+                    judges=name == "judge",
                 )
             )
         judge, candidate = await self.executor.run_pair(*jobs)

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,6 +47,8 @@ class Slot:
         self.dead = False
         self.stale = False
         self.runs = 0
+        self.on_stranger: Callable[[], None] = lambda: None
+        """Called where a process has died in which no program runs: then somebody else is killing."""
         self.ready: asyncio.Future[None] = loop.create_future()
         self._exit: asyncio.Future[tuple[int, int, int]] | None = None
         self._memory: asyncio.Future[int] | None = None
@@ -79,6 +81,7 @@ class Slot:
             elif not flags & KILLED_BY_ORDER:
                 # Somebody else killed the waiting process; the keeper has forked another.
                 self.stale = True
+                self.on_stranger()
         elif kind == b"P":
             self.pid = int(message[1:])
         elif kind == b"R" and not self.ready.done():
@@ -88,6 +91,7 @@ class Slot:
         elif kind == b"E":
             self._lose(message[1:].decode(errors="replace"))
         elif not kind:
+            self.on_stranger()
             self._lose("its keeper died")
 
     def _lose(self, reason: str) -> None:
@@ -168,6 +172,11 @@ class Slot:
             wall_s=self.loop.time() - self._started,
             cpu_s=cpu_us / 1e6,
         )
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the program that was begun last has had its time."""
+        return self._timed_out
 
     def _on_deadline(self) -> None:
         self._timed_out = True

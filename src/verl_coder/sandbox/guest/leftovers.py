@@ -4,8 +4,11 @@ import contextlib
 import os
 import resource
 import signal
+import stat
 from collections.abc import Iterable
 from typing import Any
+
+_MUCH_SHARED = 64 << 20
 
 
 def open_if_there(path: str) -> int:
@@ -64,16 +67,39 @@ def reap_orphans(pid: int, child: int) -> None:
 
 
 def private_memory(pids: Iterable[int]) -> int:
-    """Bytes of memory that the processes do not share with files or each other."""
-    total = 0
+    """Bytes of memory that the processes hold, once what several share: not what belongs to files."""
+    total, shared = 0, 0
+    in_memory: dict[tuple[int, int], int] = {}
     for pid in pids:
         try:
             with open(f"/proc/{pid}/statm") as file:
                 numbers = file.read().split()
-            total += (int(numbers[1]) - int(numbers[2])) * resource.getpagesize()
-        except (OSError, IndexError):
+            page = resource.getpagesize()
+            total += (int(numbers[1]) - int(numbers[2])) * page
+            if int(numbers[2]) * page > _MUCH_SHARED:
+                shared = max(shared, _shared_memory(pid))
+            in_memory.update(_memory_files(pid))
+        except (OSError, IndexError, ValueError):
             continue
-    return total
+    return total + max(shared, sum(in_memory.values()))
+
+
+def _shared_memory(pid: int) -> int:
+    """Bytes of shared memory that a process has mapped and touched."""
+    with open(f"/proc/{pid}/status") as file:
+        return next((int(line.split()[1]) << 10 for line in file if line.startswith("RssShmem:")), 0)
+
+
+def _memory_files(pid: int) -> dict[tuple[int, int], int]:
+    """Bytes of each file in memory that a process has open and that has no name."""
+    found = {}
+    with os.scandir(f"/proc/{pid}/fd") as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                about = os.stat(entry.path)
+                if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
+                    found[about.st_dev, about.st_ino] = about.st_blocks * 512
+    return found
 
 
 def bytes_in_use(path: str) -> int:

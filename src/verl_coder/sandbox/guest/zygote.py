@@ -1,7 +1,7 @@
 """The zygote: a small process with the usual modules loaded, forked once for each slot.
 
-Started by `nursery.py` with the arguments FD and lean or full; reads slot configurations from that socket and
-ends, with everything below it, when the server's end closes.
+Started by `nursery.py` with the arguments FD and lean, full, judge-lean or judge-full; reads slot configurations from
+that socket and ends, with everything below it, when the server's end closes.
 """
 
 import gc
@@ -76,11 +76,15 @@ _FULL = [
 ]
 
 
+_JUDGE = ["ast", "opcode"]
+
+
 def _preload() -> None:
-    full = sys.argv[2] == "full"
+    full = sys.argv[2].endswith("full")
     # Long-lived programs run in full slots; their modules must be loaded before the root is gone.
     own = ["verl_coder.sandbox.guest.session", "verl_coder.sandbox.guest.debugger"] if full else []
-    for name in [*_LEAN, *(_FULL if full else []), *own]:
+    judge = _JUDGE if sys.argv[2].startswith("judge") else []
+    for name in [*_LEAN, *(_FULL if full else []), *judge, *own]:
         try:
             __import__(name)
         except Exception as error:
@@ -92,6 +96,8 @@ def main() -> Callable[[], NoReturn]:
 
     It runs on top of the stack, so that the program finds few frames below its own.
     """
+    # It has been read; programs find the environment that a plain run has.
+    os.environ.pop("PYTHONHASHSEED", None)
     server = socket.socket(fileno=int(sys.argv[1]))
     _preload()
     linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
