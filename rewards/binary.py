@@ -1,4 +1,7 @@
-"""1 if every hidden test passes, else 0; grading stops at the first test that does not."""
+"""1 if every hidden test passes, else 0; grading stops at the first test that does not.
+
+A wrong answer earns at most 0, a right one at least 1.
+"""
 
 from typing import Any
 

@@ -1,4 +1,7 @@
-"""Share of the hidden tests that pass, in [0, 1]."""
+"""Share of the hidden tests that pass, in [0, 1].
+
+A wrong answer earns less than 1 (all tests but one), a right one at least 1.
+"""
 
 from typing import Any
 

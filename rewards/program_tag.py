@@ -1,7 +1,8 @@
 """The <program> tag protocol: right answer, right form, and programs that really ran.
 
 1 for all tests, 0.1 for the form (one code block, after the last </output>), 0.1 for call_python: at least one
-program that the sandbox ran with exit status 0. The small terms do not add up to a right answer.
+program that the sandbox ran with exit status 0. A wrong answer earns at most 0.2 (form and any program), a right one
+at least 1, no answer nothing.
 """
 
 from typing import Any

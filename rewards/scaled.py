@@ -1,6 +1,7 @@
 """A curve of the pass rate: partial credit that is worth less than its share, and a bonus for all tests.
 
-Set the curve here, or by REWARD_EXPONENT and REWARD_ALL_PASSED in the environment of the run.
+A wrong answer earns less than 1 (less 0.5, as it is set), a right one at least 1. Set the curve here, or by
+REWARD_EXPONENT and REWARD_ALL_PASSED in the environment of the run.
 """
 
 import os

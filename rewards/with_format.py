@@ -1,4 +1,7 @@
-"""All tests passed, plus a small term for the form: a closed <think> block, then exactly one code block."""
+"""All tests passed, plus a small term for the form: a closed <think> block, then exactly one code block.
+
+A wrong answer earns at most 0.1 (its form), a right one at least 0.9, no answer nothing.
+"""
 
 from typing import Any
 

@@ -1,6 +1,7 @@
-"""Pass rate, plus a small term for running code: successful tool calls, capped, and only beside some success.
+"""Pass rate, plus a small term for running code: successful tool calls, capped, and only beside a right answer.
 
-`tool_successes` is counted by the tool itself (exit status 0), so text that looks like a call earns nothing.
+A wrong answer earns less than 1, a right one at least 1. `tool_successes` is counted by the tool itself (exit status
+0), so text that looks like a call earns nothing.
 """
 
 from typing import Any
@@ -15,10 +16,10 @@ CALLS_THAT_COUNT = 2
 async def compute_score(
     data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any], **kwargs: Any
 ) -> dict[str, float]:
-    """score = pass_rate + TOOL_WEIGHT * min(successes, CALLS_THAT_COUNT) / CALLS_THAT_COUNT * pass_rate."""
+    """score = pass_rate + acc * TOOL_WEIGHT * min(successes, CALLS_THAT_COUNT) / CALLS_THAT_COUNT."""
     report = await grade_answer(solution_str, ground_truth)
     successes = float((extra_info or {}).get("tool_successes") or 0)
-    # Times the pass rate: `print(1)` beside a wrong answer is worth nothing.
     tool_use = min(successes, CALLS_THAT_COUNT) / CALLS_THAT_COUNT
-    score = report.pass_rate * (1 + TOOL_WEIGHT * tool_use)
+    # `print(1)` beside a wrong answer is worth nothing: all tests but one and a call would beat a right answer.
+    score = report.pass_rate + (report.outcome == "passed") * TOOL_WEIGHT * tool_use
     return scored(report, score, pass_rate=report.pass_rate, tool_use=tool_use, tool_successes=successes)

@@ -37,13 +37,13 @@ def _suite(ground_truth: str) -> TestSuite:
 
 
 def scored(report: TestReport, score: float, **terms: float) -> dict[str, float]:
-    """What a reward function returns: `score`, 0 where there is no verdict, the keys of every reward, and `terms`.
+    """What a reward function returns: `score`, 0 without a verdict or an answer, the keys of every reward, and `terms`.
 
     `acc` and `sandbox_unavailable` are read by validation and by the trainer; every key becomes a metric.
     """
     unavailable = report.outcome == "sandbox_unavailable"
     return {
-        "score": 0.0 if unavailable else float(score),
+        "score": 0.0 if unavailable or report.outcome == "no_code" else float(score),
         "acc": float(report.outcome == "passed"),
         **{name: float(value) for name, value in terms.items()},
         "no_code": float(report.outcome == "no_code"),

@@ -4,6 +4,7 @@ import asyncio
 import importlib.util
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,42 @@ def test_keys_are_constant_and_right_beats_half_beats_wrong(path, sandbox_url, m
     assert right["score"] > half["score"] >= wrong["score"] >= empty["score"] == 0
     assert all(type(value) is float for result in (right, wrong, empty) for value in result.values())
     assert not right["sandbox_unavailable"]
+
+
+PROGRAM = "<program>\nprint(1)\n</program>\n<output>\n1\n</output>\n"
+FARMED = [
+    text
+    for answer in (WRONG, HALF, HALF.replace("a < 2", "a < 3"), "<think>x</think>", "", "Done.")
+    for text in (
+        answer,
+        RAN + answer,
+        RAN * 9 + answer,
+        "<program>\nprint(1)\n</program>\n<output>\n1\n</output>\n" + answer,
+    )
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_wrong_answer_earns_what_a_right_one_does_and_no_more_than_the_file_says(
+    path, sandbox_url, monkeypatch
+):
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    wrong = [result["score"] for result in scores(path, FARMED, tool_successes=20)]
+    right = [
+        result["score"] for n in (0, 20) for result in scores(path, [RIGHT, RIGHT.split("</think>")[1]], n)
+    ]
+    words = re.search(
+        r"A wrong answer earns (at most|less than) ([0-9.]+)?.*, a right one\s+at least ([0-9.]+)",
+        load(path).__globals__["__doc__"],
+        re.S,
+    )
+    assert words, "the file does not say what a wrong answer can earn"
+    bound = float((words[2] or "1").rstrip("."))
+    assert max(wrong) <= bound + 1e-9 and max(wrong) < min(right)
+    assert min(right) >= float(words[3].rstrip(".")) - 1e-9
+    assert not any(
+        scores(path, ["", "<think>x</think>", RAN + "Done."], tool_successes=20)[n]["score"] for n in range(3)
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
