@@ -2,9 +2,11 @@
 
 # ruff: noqa: E501 - tables of cases
 
+from fractions import Fraction
+
 import pytest
 
-from verl_coder.grading.programs.compare import same_text
+from verl_coder.grading.programs.compare import same_json, same_text
 
 
 @pytest.mark.parametrize(
@@ -12,6 +14,7 @@ from verl_coder.grading.programs.compare import same_text
     [
         ("1 2\n", "1 2"), ("1 2  \r\n\n3\n\n", "1 2\n3"), ("0.3333333\n", "0.33333333"), ("1e-7", "0.0"), ("2.0", "2"),
         ("Case 1: 0.50000001", "Case 1: 0.5"), ("", "\n"), ("1  2", "1 2"), ("nan", "nan"),
+        (" 1", "1"), (" yes", "yes"), ("-0", "0"), ("05", "5"), ("1e18", "1000000000000000000"), ("YES\nNO", " YES\nNO"), ("a b", " a b"), ("YES\x0b\n", "YES"), ("1\u00a0", "1"), ("0.1234567 0.2", "0.1234566 0.2"), ("1234567.9", "1234567.90"), ("a\r\nb\r\n", "a\nb"),
     ],
 )  # fmt: skip
 def test_the_same(got, expected):
@@ -23,12 +26,43 @@ def test_the_same(got, expected):
     [
         ("", "1"), ("1", ""), ("2 1", "1 2"), ("1\n2", "1 2"), ("1.0001", "1.0"), ("100000001", "100000000"),
         ("YES", "Yes"), ("1 2 3", "1 2"), ("nan", "1.0"), ("inf", "1.0"), ("1_0", "10"), ("9007199254740993.0", "9007199254740992"),
-        ("0x10", "16"), ("٣", "3"), ("debug\n1", "1"), ("10", "010"),
+        ("0x10", "16"), ("٣", "3"), ("debug\n1", "1"), ("agent 10", "agent 010"), ("2e999", "9e999"), ("3.14159265358979", "3.14159265358979323846264338327950288"),
+        ("1234567", "1234567.9"), ("*\n***", "  *\n ***"), ("a  b", "a b"), ("a\fb", "a\nb"), ("1\x0c2", "1 2"), ("1\u20282", "1\n2"),
+        ("\u0661", "1"), ("x 1  2", "x 1 2"),
     ],
 )  # fmt: skip
 def test_different(got, expected):
     assert not same_text(got, expected)
 
 
+def test_a_long_word_of_digits_takes_no_time():
+    assert not same_text("no", "1" * 50_000 + "x")
+    assert not same_text("1" * 390 + "x", "1" * 390 + "y")
+
+
 def test_numbers_of_a_million_digits_do_not_raise():
     assert not same_text("1" * 10**6, "2.0" * 10**5)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [(0.1 + 0.2, 0.3), (2.0, 2), (4.9999999, 5), ((1, 2), [1, 2]), ({1: 2}, {"1": 2}), (Fraction(1, 2), 0.5)],
+)
+def test_the_same_values(got, expected):
+    assert same_json(got, expected)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        (10**15 + 5.0, 10**15 + 7),
+        (float(10**18 + 1), 10**18 + 1),
+        (1, "1"),
+        ([], [1]),
+        (0.0, 1e-3),
+        (float("inf"), 5),
+        (1e300, 10**400),
+    ],
+)
+def test_different_values(got, expected):
+    assert not same_json(got, expected)

@@ -163,7 +163,7 @@ ASSERT_CASES = {
         "try:\n    f()\n    assert False\nexcept Bad as error:\n    assert str(error) == 'no'",
     ),
     "a generator": ("def f():\n    n = 0\n    while True:\n        yield n\n        n += 1", "g = f()\nassert [next(g), next(g)] == [0, 1]"),
-    "an async function": ("async def f(x): return x", "assert f(1) == 1"),
+    "an async function": ("async def f(x): return x", "import asyncio\nassert asyncio.run(f(1)) == 1"),
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Style `stdio`: a verdict agrees with what plain Python makes of the program, alone and together with others."""
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,7 +12,7 @@ from verl_coder.grading import grade
 from verl_coder.grading.alone import FEW_TESTS
 from verl_coder.problems import StdioCase, StdioTests
 
-SEED, COUNT = 15, 36
+SEED, COUNT = int(os.environ.get("STDIO_SEED", "15")), int(os.environ.get("STDIO_PROGRAMS", "36"))
 
 
 def suite(*cases, count=1, **fields):

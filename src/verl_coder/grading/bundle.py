@@ -18,10 +18,22 @@ WRONG_VERSION_STATUS = 86
 _PACKAGE = "verl_coder.grading.programs"
 _PROCESS = "verl_coder.sandbox.guest.program"
 """How a program's process looks; in a sandbox of another kind it is not there already."""
-_COMMON = ("frames", "wire", "entry")
-_CANDIDATE = ("objects", _PROCESS, "program", "candidate")
+_COMMON = ("frames", "wire", "heap", "encode", "decode", "entry")
+_CANDIDATE = ("objects", "observe", _PROCESS, "program", "candidate")
 _RUNNERS = ("run_calls", "run_module", "run_programs")
-_JUDGE = ("spec", "compare", "failures", "proxies", "remote", "record", *_RUNNERS, "judge")
+_CHANNEL = ("guards", "own_data", "proxies", "kinds", "execution", "remote")
+_JUDGE = (
+    "observe",
+    "spec",
+    "compare",
+    "identities",
+    "failures",
+    "libraries",
+    *_CHANNEL,
+    "record",
+    *_RUNNERS,
+    "judge",
+)
 _MODULES: dict[Main, tuple[str, ...]] = {
     "judge_main": _COMMON + _JUDGE,
     "candidate_main": _COMMON + _CANDIDATE,

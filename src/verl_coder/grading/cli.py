@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from verl_coder import json_text
 from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
 
 app = typer.Typer(add_completion=False, help=__doc__)
@@ -53,7 +54,7 @@ async def _grade(code: str, suite: Any, url: str) -> Any:
 
 def _row(path: Path) -> Any:
     try:
-        row = json.loads(_read(path))
+        row = json_text.loads(_read(path))
         row["reward_model"]["ground_truth"]
         return row
     except json.JSONDecodeError as error:

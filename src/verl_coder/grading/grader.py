@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import signal
 import weakref
 from typing import Any
 
@@ -10,6 +11,7 @@ from verl_coder.grading.alone import FEW_TESTS, answered, run_alone
 from verl_coder.grading.bundle import WRONG_VERSION_STATUS, encode_file, program_code, program_file
 from verl_coder.grading.plan import GradingPlan, make_plan
 from verl_coder.grading.report import Strength, TestReport, empty_report, report_from_judge
+from verl_coder.grading.statements import does_something
 from verl_coder.problems import TestSuite
 from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, SandboxClient
 
@@ -28,7 +30,8 @@ async def grade(
     where the tests themselves are unusable.
     """
     plan = make_plan(tests)
-    if not code.strip():
+    code = code.removeprefix("\ufeff")
+    if not does_something(code):
         return empty_report("no_code", plan.spec.total, "the completion holds no code")
     message = "the sandbox ended the programs by itself"
     try:
@@ -41,7 +44,7 @@ async def grade(
         details: dict[str, Any] = {}
         for _ in range(_ATTEMPTS):
             spec = spec._replace(nonce=secrets.token_hex(8))
-            job = json.dumps({**plan.job, "code": code, "direct": spec.direct}).encode()
+            job = json.dumps(plan.job_for(code, direct=spec.direct)).encode()
             result = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
             text = _find_report(result.stdout or "", spec.nonce)
             raw = json.loads(text) if text is not None else {}
@@ -70,11 +73,12 @@ async def grade(
 
 
 def _killed_by_stranger(result: CommandResult) -> bool:
-    """The judge of a pair was killed, and not for its memory, which an enormous answer can fill.
+    """The judge of a pair was killed from outside, and not for its memory, which an enormous answer can fill.
 
-    In a single request the solution may have done it.
+    What it crashed of by itself (SIGSEGV) came of an answer. In a single request the solution may have killed it.
     """
-    return (result.return_code or 0) < 0 and "memory limit" not in (result.stderr or "")
+    from_outside = result.return_code in (-signal.SIGKILL, -signal.SIGTERM)
+    return from_outside and "memory limit" not in (result.stderr or "")
 
 
 def _no_report(result: CommandResult, plan: GradingPlan) -> TestReport:

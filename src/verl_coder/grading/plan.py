@@ -1,23 +1,27 @@
 """A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
 
+import re
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.errors import DataError
+from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
+from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.spec import Spec
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec
 from verl_coder.grading.statements import (
     assigned_names,
     check_body,
     first_called,
     free_names,
+    import_statements,
     needs_pytest,
     passes_variables,
     statement_item,
     test_function_count,
 )
+from verl_coder.grading.usage import libraries, library_names, used_as_classes
 from verl_coder.problems import (
     AssertTests,
     CheckTests,
@@ -30,16 +34,7 @@ from verl_coder.problems import (
 DEFAULT_TIMEOUT_S = 10.0
 LOAD_TIMEOUT_S = 10.0
 MAX_BUDGET_S = 60.0
-_SOLUTION_IMPORTS = """\
-import bisect, collections, functools, heapq, itertools, math, random, re, string
-from collections import *
-from functools import *
-from heapq import *
-from itertools import *
-from math import *
-from typing import *
-"""
-"""Starter code of the `class Solution` kind takes these for granted (apps/eval/testing_util.py gives them)."""
+_WHOLE_KEY = re.compile(r"-?(?:0|[1-9][0-9]{0,17})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +46,15 @@ class GradingPlan:
     memory_mb: int | None
     imports: str
     """Heavy modules that the judge will import."""
+    usual_imports: bool = False
+    """Whether an answer may take for granted what the reference graders import before it."""
+
+    def job_for(self, code: str, *, direct: bool) -> dict[str, Any]:
+        """What the candidate is told."""
+        job = {**self.job, "code": code, "direct": direct}
+        if self.usual_imports:
+            job |= {"prelude": usual_imports(code), "recursion_limit": RECURSION_LIMIT}
+        return job
 
 
 _plans: dict[int, tuple[weakref.ref[TestSuite], GradingPlan]] = {}
@@ -70,75 +74,102 @@ def make_plan(tests: TestSuite) -> GradingPlan:
     return plan
 
 
-def _plan(tests: TestSuite, spec: Spec, *, entry: str = "") -> GradingPlan:
-    """The plan of `spec`, whose limits follow from the suite; `entry` is the solution's expression to call."""
+def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: str = "") -> GradingPlan:
+    """The plan of `spec`, whose limits follow from the suite; the first of `entries` that there is will be called."""
     total = spec.total or sum(not item.get("setup") for item in spec.items)
     if total == 0:
         raise DataError(f"the tests of style {tests.style!r} hold no test")
     timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S
+    texts = _texts(tests)
+    watched = [name for name, words in _WATCHED.items() if _mention(*words, among=texts)]
     return GradingPlan(
-        job={"style": spec.style, "prelude": spec.prelude, "entry": entry},
+        job={"style": spec.style, "prelude": spec.prelude or given, "entries": entries, "watched": watched},
         spec=spec._replace(
             total=total,
+            with_numpy=_mention("numpy", "np.", among=texts),
+            asks_types=_mention("type(", among=texts) and not _mention("(type)", "metaclass", among=texts),
             timeout_s=timeout_s,
             load_timeout_s=LOAD_TIMEOUT_S,
             budget_s=LOAD_TIMEOUT_S + min(total * timeout_s, max(MAX_BUDGET_S, timeout_s)),
         ),
         memory_mb=tests.memory_mb,
-        imports="pytest" if spec.needs_pytest else "numpy" if _mention_numpy(tests) else "",
+        usual_imports=isinstance(tests, FunctionTests),
+        imports="pytest" if spec.needs_pytest else "numpy" if _mention("numpy", among=texts) else "",
     )
 
 
-def _mention_numpy(tests: TestSuite) -> bool:
-    fields = ("prelude", "setup", "check", "test")
-    return any("numpy" in getattr(tests, field, "") for field in fields)
+_WATCHED = {"warnings": ("warn",), "logging": ("caplog", "logging", "assertLogs")}
 
 
-def _no_export(value: Any) -> Any:
+def _texts(tests: TestSuite) -> list[str]:
+    """Source of the tests."""
+    if isinstance(tests, AssertTests):
+        return [tests.setup, *tests.tests]
+    return [getattr(tests, field, "") for field in ("prelude", "check", "test")]
+
+
+def _mention(*words: str, among: list[str]) -> bool:
+    return any(word in text for text in among for word in words)
+
+
+def _no_export(value: Any, in_key: bool) -> Any:
     raise DataError(f"a test holds a {type(value).__name__}, which is not plain data")
 
 
-_codec = Codec({}, _no_export, _no_export)
+def _encode(value: Any) -> Any:
+    return Encoder({}, _no_export).encode(value)
 
 
 def call_item(args: Iterable[Any], kwargs: dict[str, Any], expected: Any, source: str = "") -> dict[str, Any]:
     """A call with known arguments and a known result."""
-    encode = _codec.encode
-    item = {"args": encode(list(args)), "kwargs": encode(kwargs), "expected": encode(expected)}
+    item = {"args": _encode((tuple(args), tuple(kwargs.items()))), "expected": _encode(expected)}
     return {**item, "source": source} if source else item
 
 
 def _function_plan(tests: FunctionTests) -> GradingPlan:
-    target = f"{tests.class_name}().{tests.entry_point}" if tests.class_name else tests.entry_point
+    in_class = f"{tests.class_name or 'Solution'}().{tests.entry_point}"
+    # As the reference graders have it: a class where a function was asked for is as good, and the other way round.
+    entries = (in_class, tests.entry_point) if tests.class_name else (tests.entry_point, in_class)
     wrapped = all(isinstance(case.expected, list) and len(case.expected) == 1 for case in tests.tests)
     spec = Spec(
         "calls",
-        [call_item(case.args, {}, case.expected) for case in tests.tests],
+        [call_item(map(_with_whole_keys, case.args), {}, case.expected) for case in tests.tests],
         entry_name=tests.entry_point,
-        prelude=_SOLUTION_IMPORTS if tests.class_name else "",
         compare="json_wrapped" if wrapped else "json",
     )
-    return _plan(tests, spec, entry=target)
+    return _plan(tests, spec, entries=entries)
+
+
+def _with_whole_keys(value: Any) -> Any:
+    """JSON made strings of a dict's integer keys; APPS's grader makes them integers again."""
+    if type(value) is dict and value and all(_WHOLE_KEY.fullmatch(key) for key in value):
+        return {int(key): item for key, item in value.items()}
+    return value
+
+
+def _classes(tests: TestSuite, sources: Iterable[str]) -> Sequence[str]:
+    return used_as_classes(sources) if tests.classes is None else tests.classes
 
 
 def _assert_plan(tests: AssertTests) -> GradingPlan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
-    entry = tests.entry_point or first_called(tests.tests)
-    # `math.isclose` is the judge's own, whether or not the solution imported or imitates it.
-    modules = [
-        name for name in names if name in SHARED_MODULES and any(f"{name}." in text for text in sources)
-    ]
+    entry = tests.entry_point or first_called(tests.tests, library_names())
+    own = libraries(sources, [name for name in names if name != entry])
+    classes = _classes(tests, sources)
+    asked = [name for name in names if name not in own and (name != entry or name in classes)]
     spec = Spec(
         "calls",
-        [statement_item(source, entry, call_item) for source in tests.tests],
+        [statement_item(source, entry, call_item, asked) for source in tests.tests],
         entry_name=entry,
         setup=tests.setup,
-        names=[name for name in names if name != entry and name not in modules],
-        modules=modules,
-        write_back=passes_variables(sources),
+        names=asked,
+        libraries=own,
+        used_as_classes=classes,
+        live=passes_variables(sources) or not set(classes).isdisjoint([*asked, entry]),
     )
-    return _plan(tests, spec, entry=entry)
+    # In the reference protocol both share a namespace: what the set-up imports is there for the solution, too.
+    return _plan(tests, spec, entries=[entry] if entry else [], given=import_statements(tests.setup))
 
 
 def _check_plan(tests: CheckTests) -> GradingPlan:
@@ -154,18 +185,28 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
             items.append({"source": body.before, "setup": True})
         for source, is_test in zip(body.sources[1:], body.is_test, strict=True):
             items.append(
-                statement_item(source, parameter, call_item) if is_test else {"source": source, "setup": True}
+                statement_item(source, parameter, call_item, names)
+                if is_test
+                else {"source": source, "setup": True}
             )
     given = {parameter} | assigned_names(tests.prelude)
+    names = [name for name in names if name not in given]
+    own = libraries([tests.check], [name for name in names if name != tests.entry_point])
+    asked = [name for name in names if name not in own]
+    classes = _classes(tests, [tests.check])
+    if tests.entry_point in classes:
+        classes = [*classes, parameter]
     spec = Spec(
         "calls",
         items,
         entry_name=parameter,
         prelude=tests.prelude,
-        names=[name for name in names if name not in given],
-        write_back=passes_variables([tests.check]),
+        names=asked,
+        libraries=own,
+        used_as_classes=classes,
+        live=passes_variables([tests.check]) or not set(classes).isdisjoint([*asked, parameter]),
     )
-    return _plan(tests, spec, entry=tests.entry_point)
+    return _plan(tests, spec, entries=[tests.entry_point])
 
 
 def _stdio_plan(tests: StdioTests) -> GradingPlan:
@@ -176,12 +217,15 @@ def _stdio_plan(tests: StdioTests) -> GradingPlan:
 
 
 def _pytest_plan(tests: PytestTests) -> GradingPlan:
+    from_star = "import *" in tests.test
     spec = Spec(
         "module",
         total=max(1, test_function_count(tests.test)),
         source=tests.test,
         needs_pytest=needs_pytest(tests.test),
-        write_back=True,
+        libraries=libraries([tests.test], free_names([tests.test]), may_be_tested=True) if from_star else {},
+        used_as_classes=_classes(tests, [tests.test]),
+        live=True,
     )
     return _plan(tests, spec)
 

@@ -80,6 +80,11 @@ def _first_words(test: TestResult) -> str:
     return words
 
 
+def _printable(text: str) -> str:
+    """Text that any file takes: a lone surrogate becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def empty_report(outcome: Outcome, total: int, message: str) -> TestReport:
     """A report without a run."""
     return TestReport(outcome=outcome, passed=0, total=total, message=message)
@@ -87,7 +92,7 @@ def empty_report(outcome: Outcome, total: int, message: str) -> TestReport:
 
 def report_from_judge(raw: Mapping[str, Any], *, strength: Strength) -> TestReport:
     """The report that the judge wrote."""
-    details = raw["details"]
+    details = {index: {k: _printable(v) for k, v in words.items()} for index, words in raw["details"].items()}
     tests = tuple(
         TestResult(index=index, status=_LETTERS[letter], **details.get(str(index), {}))
         for index, letter in enumerate(raw["status"])
@@ -95,7 +100,7 @@ def report_from_judge(raw: Mapping[str, Any], *, strength: Strength) -> TestRepo
     passed = raw["status"].count("p")
     load = raw["load"]
     if load is not None:
-        outcome, message = _OUTCOMES[_LETTERS[load["status"]]], str(load["message"])
+        outcome, message = _OUTCOMES[_LETTERS[load["status"]]], _printable(str(load["message"]))
     elif tests and passed == len(tests):
         outcome, message = "passed", ""
     else:

@@ -2,11 +2,12 @@
 
 import ast
 import builtins
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 _BUILTINS = frozenset(dir(builtins))
+_SHORT_CODE = 400
 _SIMPLE = (
     ast.Assign,
     ast.AugAssign,
@@ -28,8 +29,13 @@ class CheckBody:
     is_test: list[bool]
 
 
-def statement_item(source: str, entry: str, make_call: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    """One test statement: a literal call where it is one, both sides of an `assert ==`, else the source."""
+def statement_item(
+    source: str, entry: str, make_call: Callable[..., dict[str, Any]], asked: Iterable[str] = ()
+) -> dict[str, Any]:
+    """One test statement: a literal call where it is one, both sides of an `assert ==`, else the source.
+
+    `asked` are the solution's names beside `entry`; a right side with none of them can be known before the left one.
+    """
     statements = ast.parse(source.strip()).body
     item: dict[str, Any] = {"source": source.strip()}
     if len(statements) != 1 or not isinstance(statements[0], ast.Assert):
@@ -47,7 +53,32 @@ def statement_item(source: str, entry: str, make_call: Callable[..., dict[str, A
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             pass
     item["left"], item["right"] = ast.unparse(left), ast.unparse(right)
+    read = {node.id for node in ast.walk(right) if isinstance(node, ast.Name)}
+    if _is_digest(right) and read.isdisjoint((entry, *asked)):
+        item["right_first"] = True
     return item
+
+
+def _is_digest(node: ast.expr) -> bool:
+    """`sorted(a)` and its like: a right answer to the left side that is made of what the left side is given."""
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("sorted", "sum", "max", "min", "set", "Counter")
+        and all(isinstance(part, ast.Name) for part in node.args)
+    )
+
+
+def does_something(code: str) -> bool:
+    """Whether there is more than comments, docstrings and `pass`; long code is not looked at."""
+    if len(code) > _SHORT_CODE or not code.strip():
+        return bool(code.strip())
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    idle = (ast.Pass, ast.Constant)
+    return not all(isinstance(node.value if isinstance(node, ast.Expr) else node, idle) for node in body)
 
 
 def free_names(sources: Iterable[str]) -> list[str]:
@@ -62,16 +93,31 @@ def free_names(sources: Iterable[str]) -> list[str]:
     return [name for name in read if name not in stored and name not in _BUILTINS]
 
 
-def first_called(tests: Iterable[str]) -> str:
-    """The function under test, where a dataset does not name it: the first called name that is no builtin."""
-    shadowing = ""
+def import_statements(source: str) -> str:
+    """The imports of module-level code."""
+    found: list[ast.stmt] = [
+        node for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    return ast.unparse(ast.Module(body=found, type_ignores=[]))
+
+
+def first_called(tests: Iterable[str], library: Container[str] = ()) -> str:
+    """The function under test, where a dataset does not name it: the first called name that is nobody else's.
+
+    Where there is none, one that a library has, else a builtin: the solution may be asked for it.
+    """
+    of_library = of_builtins = ""
     for source in tests:
         for node in ast.walk(ast.parse(source.strip())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id not in _BUILTINS:
-                    return node.func.id
-                shadowing = shadowing or node.func.id
-    return shadowing
+                name = node.func.id
+                if name in _BUILTINS:
+                    of_builtins = of_builtins or name
+                elif name in library:
+                    of_library = of_library or name
+                else:
+                    return name
+    return of_library or of_builtins
 
 
 def assigned_names(source: str) -> set[str]:

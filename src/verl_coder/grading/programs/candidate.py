@@ -7,7 +7,7 @@ Nothing here is trusted: whatever the solution does to this process, it can only
 """
 
 import contextlib
-import io
+import linecache
 import os
 import signal
 import socket
@@ -15,14 +15,29 @@ import sys
 import time
 import traceback
 import types
+from collections.abc import Callable
 from typing import Any
 
+from verl_coder.grading.programs.decode import Decoder
+from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
-from verl_coder.grading.programs.objects import base_name, find_operation, only_adds_to_its_data
+from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.objects import (
+    Made,
+    abilities,
+    base_name,
+    blank,
+    equality,
+    find_operation,
+    only_adds_to_its_data,
+)
+from verl_coder.grading.programs.observe import observed
 from verl_coder.grading.programs.program import serve_together
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception, plain_data
+from verl_coder.grading.programs.wire import EXCEPTION_MODULES, SHARED_MODULES, builtin_exception, plain_data
 
 _MAX_TEXT = 2000
+_DEPTH = 5000
+_UNWATCHED = contextlib.nullcontext()
 
 
 def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
@@ -89,6 +104,19 @@ def silence() -> None:
         os.dup2(null, number)
 
 
+def _deeply(work: Callable[[Any], Any], value: Any) -> Any:
+    """Deep values travel whatever recursion the solution is allowed."""
+    limit = sys.getrecursionlimit()
+    if limit >= _DEPTH:
+        return work(value)
+    sys.setrecursionlimit(_DEPTH)
+    try:
+        return work(value)
+    finally:
+        with contextlib.suppress(RecursionError):
+            sys.setrecursionlimit(limit)
+
+
 class Worker:
     """Loads the solution once and answers: describe a name, call, get and set attributes, drop nothing."""
 
@@ -99,14 +127,20 @@ class Worker:
         self.objects: dict[int, Any] = {}
         self.classes: dict[str, type] = {}
         self.numbers: dict[int, int] = {}
+        self.functions: dict[int, JudgeFunction] = {}
+        self.heap: Heap | None = None
+        self.lost = False
         self.with_own = False
-        self.codec = Codec(self.classes, self._export, self._resolve, own=self._encode_own, takes_any=True)
         self.entry: Any = None
 
     def serve(self) -> None:
         """Load, say how that went, then answer frame by frame until the judge hangs up."""
         names = self.module.__dict__
+        names["__file__"] = os.path.abspath("solution.py")
         sys.modules["solution"] = self.module
+        linecache.cache["<solution>"] = (1, None, self.job["code"].splitlines(keepends=True), "<solution>")
+        if limit := self.job.get("recursion_limit"):
+            sys.setrecursionlimit(limit)
         try:
             self._load(names)
         except BaseException as error:
@@ -119,8 +153,8 @@ class Worker:
             except (EOFError, OSError):
                 return
             if "batch" in message:
-                for args, kwargs in message["batch"]:
-                    self._answer({"op": "call", "of": 0, "args": args, "kwargs": kwargs})
+                for call in message["batch"]:
+                    self._answer({"op": "call", "of": 0, "args": call})
             else:
                 self._answer(message)
 
@@ -135,22 +169,32 @@ class Worker:
         for name in self.classes:
             if isinstance(names.get(name), type):
                 self.classes[name] = names[name]
-        if self.job["entry"]:
-            self.entry = eval(self.job["entry"], names)
+        if self.job["entries"]:
+            self.entry = self.objects[0] = self._find_entry(names)
+
+    def _find_entry(self, names: dict[str, Any]) -> Any:
+        """The first of the expressions whose first name is there; what the first one raises where none is."""
+        entries = self.job["entries"]
+        found = [text for text in entries if text.partition("(")[0].partition(".")[0] in names]
+        return eval((found or entries)[0], names)
 
     def _answer(self, message: dict[str, Any]) -> None:
-        printed = io.StringIO() if self.job["style"] == "module" else None
-        try:
-            if printed is not None:
-                sys.stdout = printed
-            reply = self._perform(message)
-        except BaseException as error:
-            reply = self._failure(error)
-        if printed is not None:
-            sys.stdout = sys.__stdout__
-            if printed.tell():
-                reply["out"] = printed.getvalue()[:100_000]
-        self._send(reply)
+        seen: dict[str, Any] = {}
+        watching = observed(seen, self.job["watched"]) if self.job["style"] == "module" else _UNWATCHED
+        if not message.get("live"):
+            self.heap = None
+        elif message.get("fresh"):
+            self.heap = Heap(track=True)
+        elif self.heap is not None:
+            self.heap.drop(message.get("drop", ()))
+        with watching:
+            try:
+                reply = self._perform(message)
+            except BaseException as error:
+                reply = self._failure(error)
+        if self.lost:
+            reply["lost"], self.lost = True, False
+        self._send({**reply, **seen})
 
     def _perform(self, message: dict[str, Any]) -> dict[str, Any]:
         op = message["op"]
@@ -160,36 +204,44 @@ class Worker:
         if op == "public":
             names = self.module.__dict__
             return {"r": list(names.get("__all__") or [name for name in names if not name.startswith("_")])}
-        target = self.entry if message["of"] == 0 else self.objects[message["of"]]
+        target = self.objects.get(message["of"])
         if op == "call":
-            args = self.codec.decode(message["args"])
-            kwargs = self.codec.decode(message["kwargs"])
-            result = target(*args, **kwargs)
-            coroutine = isinstance(result, types.CoroutineType)
-            if coroutine:
-                import asyncio
-
-                result = asyncio.run(result)
-            reply = {"r": self._encode_result(result, message)}
-            if coroutine:
-                reply["co"] = True
-            if message.get("back"):
-                reply["a"] = self.codec.encode([list(args), kwargs])
-            return reply
+            return self._call(target, message)
         if op == "get":
-            return {"r": self.codec.encode(getattr(target, message["name"]))}
+            return {"r": self.encode(getattr(target, message["name"]))}
         if op == "set":
-            setattr(target, message["name"], self.codec.decode(message["value"]))
-            return {"r": None}
-        args = self.codec.decode(message["args"])
+            setattr(target, message["name"], self._decode(message["value"]))
+            return {"r": self.encode(None)}
+        args = self._decode(message["args"])
+        if op == "equality":
+            return {"r": equality(target, args[0])}
         operation = find_operation(op)
         result = operation(args[0], target) if message.get("swap") else operation(target, *args)
-        return {"r": self._encode_result(result, message)}
+        return {"r": self.encode(_result(result, message))}
 
-    def _encode_result(self, result: Any, message: dict[str, Any]) -> Any:
-        if message.get("make") and base_name(result) and not only_adds_to_its_data(result):
-            return {"h": self._export(result, base_name(result))}
-        return self.codec.encode(result)
+    def _call(self, target: Any, message: dict[str, Any]) -> dict[str, Any]:
+        args, kwargs = self._decode(message["args"])
+        result = target(*args, **dict(kwargs))
+        coroutine = isinstance(result, types.CoroutineType)
+        if coroutine:
+            import asyncio
+
+            result = asyncio.run(result)
+        reply = {"r": self.encode(_result(result, message))}
+        return {**reply, "co": True} if coroutine else reply
+
+    def encode(self, value: Any) -> Any:
+        """A value as a message."""
+        return _deeply(Encoder(self.classes, self._export, heap=self.heap, own=self._own).encode, value)
+
+    def _decode(self, message: Any) -> Any:
+        decoder = Decoder(self.classes, self._resolve, heap=self.heap, blank=blank, any_name=True)
+        try:
+            return _deeply(decoder.decode, message)
+        except WireError:
+            # The judge counts what this message brought, so the two must begin anew.
+            self.lost = True
+            raise
 
     def _describe(self, name: str) -> dict[str, Any]:
         names = self.module.__dict__
@@ -203,46 +255,64 @@ class Worker:
                 return {"k": "helper"}
             if getattr(value, "__module__", "") in SHARED_MODULES:
                 return {"k": "library", "module": value.__module__, "name": value.__name__}
-            kind = "exception" if issubclass(value, BaseException) else "class"
-            bases = [base.__name__ for base in value.__mro__]
-            return {"k": kind, "id": self._keep(value), "bases": bases}
+            if issubclass(value, BaseException):
+                return {"k": "exception", "bases": [_exception_name(base) for base in value.__mro__]}
+            return {"k": "value", "r": self.encode(value)}
         home = getattr(value, "__module__", None)
         if callable(value) and home in SHARED_MODULES:
             return {"k": "library", "module": home, "name": getattr(value, "__name__", "")}
-        return {"k": "value", "r": self.codec.encode(value)}
+        return {"k": "value", "r": self.encode(value)}
 
     def _keep(self, value: Any) -> int:
         number = self.numbers.setdefault(id(value), len(self.objects) + 1)
         self.objects[number] = value
         return number
 
-    def _export(self, value: Any, base: str = "") -> Any:
+    def _export(self, value: Any, in_key: bool = False) -> Any:
         if isinstance(value, JudgeFunction):
             return ["yours", value.number]
-        return ["mine", self._keep(value), type(value).__name__, callable(value), base]
+        base = ""
+        if isinstance(value, Made):
+            value, base = value.value, base_name(value.value)
+        kind = type(value)
+        name = value.__name__ if isinstance(value, type) else kind.__name__
+        hashed = hash(value) if in_key else None
+        return ["mine", self._keep(value), name, self._keep(kind), abilities(value), base, hashed]
 
-    def _encode_own(self, value: Any) -> Any:
+    def _own(self, value: Any, encode: Callable[[Any], Any]) -> Any:
         """Plain data with a handle behind it, where the tests may ask for more than the data."""
+        if self.with_own and type(value).__module__ == "pathlib":
+            return {"p": [{"n": ["PosixPath", str(value)]}, self._export(value)]}
         if not self.with_own or not base_name(value) or not only_adds_to_its_data(value):
             return None
-        return {"p": [self.codec.encode(plain_data(value)), self._export(value)]}
+        return {"p": [encode(plain_data(value)), self._export(value)]}
 
     def _resolve(self, payload: Any) -> Any:
-        whose, number = payload[:2]
-        return self.objects[number] if whose == "yours" else JudgeFunction(self, number)
+        whose, number, *about = payload
+        if whose == "yours":
+            return self.objects[number]
+        if number not in self.functions:
+            self.functions[number] = JudgeFunction(self, number, *about)
+        return self.functions[number]
 
-    def _failure(self, error: BaseException) -> dict[str, Any]:
+    def _failure(self, error: BaseException, deep: int = 3) -> dict[str, Any]:
         try:
             text = str(error)[:_MAX_TEXT]
         except BaseException:
             text = ""
         trace = traceback.walk_tb(error.__traceback__)
         line = [0, *(n for frame, n in trace if frame.f_code.co_filename == "<solution>")][-1]
-        failure: dict[str, Any] = {"x": [[kind.__name__ for kind in type(error).__mro__], text, line]}
+        if hasattr(error, "of_the_tests"):
+            return {"x": [["Exception"], text, line], "again": error.of_the_tests}
+        failure: dict[str, Any] = {"x": [[_exception_name(kind) for kind in type(error).__mro__], text, line]}
         if self.with_own:
-            for name, value in (("args", list(error.args)), ("vars", dict(vars(error)))):
-                with contextlib.suppress(BaseException):
-                    failure[name] = self.codec.encode(value)
+            try:
+                failure["r"] = self.encode((error.args, tuple(vars(error).items())))
+            except Exception:
+                failure["r"] = self.encode(((), ()))
+            cause = error.__cause__
+            if cause is not None and deep:
+                failure["cause"] = self._failure(cause, deep - 1)
         return failure
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -253,19 +323,36 @@ class Worker:
             send_frame(self.sock, {"x": [["WireError", "Exception"], words, 0]})
 
 
+def _exception_name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__name__}" if kind.__module__ in EXCEPTION_MODULES else kind.__name__
+
+
+def _result(result: Any, message: dict[str, Any]) -> Any:
+    """What is sent: the object itself where the tests made it and may ask for more than its data."""
+    kept = message.get("make") and base_name(result) and not only_adds_to_its_data(result)
+    return Made(result) if kept else result
+
+
 class JudgeFunction:
     """A function that the tests passed as an argument: it runs in the judge, on plain data."""
 
-    def __init__(self, worker: Worker, number: int) -> None:
+    def __init__(self, worker: Worker, number: int, name: str = "function", doc: str | None = None) -> None:
         self.worker = worker
         self.number = number
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        codec = self.worker.codec
-        message = {"cb": self.number, "args": codec.encode(list(args)), "kwargs": codec.encode(kwargs)}
-        send_frame(self.worker.sock, message)
-        reply = receive_frame(self.worker.sock)
+        worker = self.worker
+        send_frame(worker.sock, {"cb": self.number, "args": worker.encode((args, tuple(kwargs.items())))})
+        reply = receive_frame(worker.sock)
+        while "op" in reply:
+            # The function of the tests uses the solution itself.
+            worker._answer(reply)
+            reply = receive_frame(worker.sock)
         if "x" in reply:
-            failure: Any = builtin_exception(reply["x"][0]) or RuntimeError
-            raise failure(reply["x"][1])
-        return codec.decode(reply["r"])
+            name, text, number = reply["x"]
+            error = (builtin_exception(name) or type(name, (RuntimeError,), {}))(text)
+            error.of_the_tests = number  # type: ignore[attr-defined]
+            raise error
+        return worker._decode(reply["r"])

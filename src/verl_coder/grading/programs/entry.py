@@ -71,6 +71,8 @@ def single_main() -> None:
     theirs.close()
     os.close(go_read)
     _hide_memory()
+    # The solution may write to the folder, so nothing is imported from there once it runs.
+    sys.path[:] = [folder for folder in sys.path if folder and os.path.realpath(folder) != os.getcwd()]
     fields = json.loads(sys.stdin.buffer.read())
     os.write(go_write, b"g")
     _report(ours, fields)

@@ -1,9 +1,20 @@
 """What can end a test in the judge, and the alarm that ends it in time."""
 
+import ast
+import builtins
 import contextlib
+import linecache
+import opcode
 import signal
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any
+
+from verl_coder.grading.programs.identities import with_identities
+
+_RAISE = opcode.opmap["RAISE_VARARGS"]
+TEST_FILES: set[str] = set()
+"""Names of the files that the tests' code is said to come from."""
 
 
 class TestTimedOut(BaseException):
@@ -20,20 +31,90 @@ class RemoteError(Exception):
     """An exception of the solution whose type the judge does not know."""
 
 
-class Unsplittable(Exception):
+class Refused(BaseException):
+    """The judge does not do what the test asks of the solution's object; no test can pass by expecting it."""
+
+
+class Unsplittable(Refused):
     """The test needs something of the solution in the judge, or of the judge in the solution."""
 
 
+class RemoteExit(BaseException):
+    """An exception of the solution that is no `Exception`."""
+
+
+NOT_FOR_TESTS = (TestTimedOut, CandidateLost, Refused)
+"""What ends a test although it may say `except:`."""
+ENDS = (Exception, SystemExit, RemoteExit, *NOT_FOR_TESTS)
+"""What may come out of a test."""
+
+
+class Limit:
+    """A time limit at work."""
+
+    expired = False
+
+
 @contextlib.contextmanager
-def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TestTimedOut in the block after `seconds` of wall time."""
+def time_limit(seconds: float) -> Iterator["Limit"]:
+    """Raise TestTimedOut in the block after `seconds` of wall time; what it gives says whether it did."""
 
     def on_alarm(signum: int, frame: Any) -> None:
+        limit.expired = True
         raise TestTimedOut
+
+    limit = Limit()
 
     signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))
     try:
-        yield
+        yield limit
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def compile_tests(source: str, name: str, mode: str = "exec") -> CodeType:
+    """Code of the tests; its source is kept, so that `may_be_swallowed` and tracebacks find the lines."""
+    TEST_FILES.add(name)
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    if " is " not in source:
+        return compile(source, name, mode, dont_inherit=True)
+    return compile(with_identities(source, name, mode), name, mode, dont_inherit=True)
+
+
+def may_be_swallowed(error: BaseException, trace: Any) -> bool:
+    """Whether a solution's `__exit__` may have a say: the tests raised it on purpose, by `raise` or from literals.
+
+    What the solution raised, a failed `assert`, and what came of the solution's answers (`None[0]`) are verdicts.
+    """
+    if not isinstance(error, Exception) or isinstance(error, AssertionError) or hasattr(error, "remote"):
+        return False
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None or trace.tb_frame.f_code.co_filename not in TEST_FILES:
+        return False
+    code, position = trace.tb_frame.f_code, trace.tb_lasti
+    if code.co_code[position] == _RAISE:
+        return True
+    line, last_line, start, end = list(code.co_positions())[position // 2]
+    if line is None or line != last_line:
+        return False
+    text = linecache.getline(code.co_filename, line).encode()[start:end].decode()
+    return _is_of_literals(text, {**trace.tb_frame.f_globals, **trace.tb_frame.f_locals})
+
+
+def _is_of_literals(text: str, names: dict[str, Any]) -> bool:
+    try:
+        nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
+    except SyntaxError:
+        return False
+    read = [node.id for node in nodes if isinstance(node, ast.Name)]
+    return all(hasattr(builtins, name) and name not in names for name in read) and not any(
+        isinstance(node, (ast.Attribute, ast.Await, ast.Lambda)) for node in nodes
+    )
+
+
+def told(error: Any) -> str:
+    """What the solution's own `__str__` says."""
+    text = error.__dict__.get("_text")
+    return BaseException.__str__(error) if text is None else str(text)

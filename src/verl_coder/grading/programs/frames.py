@@ -5,7 +5,7 @@ import socket
 import struct
 from typing import Any
 
-MAX_FRAME_BYTES = 256 << 20
+MAX_FRAME_BYTES = 64 << 20
 HELLO = b"h"
 """The harness's first byte, sent before anything of the solution runs: without it the sandbox failed."""
 _LENGTH = struct.Struct(">I")

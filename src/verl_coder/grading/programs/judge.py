@@ -2,10 +2,12 @@
 
 import contextlib
 import socket
+import sys
 from typing import Any
 
 from verl_coder.grading.programs.failures import TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import HELLO
+from verl_coder.grading.programs.libraries import find_library
 from verl_coder.grading.programs.record import GradingRecord, Stop
 from verl_coder.grading.programs.remote import CandidateChannel
 from verl_coder.grading.programs.run_calls import run_calls
@@ -18,8 +20,13 @@ _RUNNERS = {"calls": run_calls, "module": run_module, "program": run_programs}
 
 def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
     """The report of one solution, whose harness is at the other end of `control`."""
+    if spec.with_numpy or "numpy" in sys.modules:
+        with contextlib.suppress(ImportError):
+            find_library("numpy")
     record = GradingRecord(spec)
-    candidate = CandidateChannel(control, direct=spec.direct, write_back=spec.write_back)
+    candidate = CandidateChannel(
+        control, direct=spec.direct, live=spec.live, used_as_classes=spec.used_as_classes
+    )
     with contextlib.suppress(Stop):
         if not _harness_answers(control, spec.load_timeout_s):
             record.fail_sandbox("the candidate's process did not start")

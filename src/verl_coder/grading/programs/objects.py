@@ -6,10 +6,13 @@ the tests made themselves by calling a class stays here as an object.
 """
 
 import builtins
+import copy
 import operator
+import random
+import types
 from typing import Any
 
-from verl_coder.grading.programs.wire import builtin_exception, plain_data
+from verl_coder.grading.programs.wire import ABILITIES, builtin_exception, plain_data
 
 _IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
 _MUTABLE = (dict, list, set)
@@ -17,6 +20,92 @@ _WITH_DATA = frozenset(
     "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __floordiv__ __mod__ __pow__ __neg__ __abs__ "  # noqa: SIM905
     "__eq__ __lt__ __le__ __gt__ __ge__ __len__ __iter__ __getitem__ __contains__ __call__ __bool__ __enter__".split()
 )
+
+
+class Made:
+    """An object that travels as itself, whatever data it is derived from: the tests made it by calling a class."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def abilities(value: Any) -> str:
+    """The operations that the type of `value` defines, of those that a stand-in may have."""
+    kind = type(value)
+    if isinstance(value, type):
+        return "class"
+    found = [word for word in ABILITIES if _defines(kind, f"__{word}__")]
+    return " ".join([*found, "generator"] if isinstance(value, types.GeneratorType) else found)
+
+
+def _defines(kind: type, method: str) -> bool:
+    found = next((vars(base)[method] for base in kind.__mro__ if method in vars(base)), None)
+    return found is not None and found is not vars(object).get(method)
+
+
+def blank(kind: type) -> Any:
+    """A helper object whose attributes are about to be set; what the other side knows nothing of is as made anew."""
+    value: Any = object.__new__(kind)
+    make: Any = vars(kind).get("__init__")
+    code = getattr(make, "__code__", None)
+    if code is None:
+        return value
+    try:
+        make(value, *[None] * (code.co_argcount - 1 - len(make.__defaults__ or ())))
+    except Exception:
+        return object.__new__(kind)
+    return value
+
+
+def equality(target: Any, other: Any) -> bool | None:
+    """Whether the two are equal; None where `target` says so of anything, or of any data of `other`'s class."""
+    if not target == other:  # noqa: SIM201 - that would ask `__ne__`
+        return False
+    fake = _changed(other, 3, {})
+    questions = [(other, True)] * 2 + [(f"nothing equals {random.random()}", False)] * 2
+    if fake is not other:
+        questions += [(fake, False)] * 2
+    # In any order, so that counting them does not help.
+    random.shuffle(questions)
+    return True if all(_equals(target, one) is wanted for one, wanted in questions) else None
+
+
+def _equals(target: Any, other: Any) -> bool:
+    try:
+        return bool(target == other)
+    except Exception:
+        return False
+
+
+def _changed(value: Any, depth: int, seen: dict[int, Any]) -> Any:
+    """Other data of the same shape; `value` itself where there is nothing to change."""
+    if id(value) in seen or depth < 0:
+        return seen.get(id(value), value)
+    seen[id(value)] = value
+    kind = type(value)
+    if value is None or kind in (int, float, complex):
+        return (value or 0) + random.randint(17, 97)
+    if kind is bool:
+        return not value
+    if kind in (str, bytes):
+        return value + (str(random.random()) if kind is str else b"other")
+    if kind is dict:
+        return {**{key: _changed(item, depth - 1, seen) for key, item in value.items()}, random.random(): 0}
+    if kind in (list, tuple, set, frozenset):
+        return kind([*(_changed(item, depth - 1, seen) for item in value), random.randint(17, 97)])
+    return _changed_object(value, depth, seen)
+
+
+def _changed_object(value: Any, depth: int, seen: dict[int, Any]) -> Any:
+    held = getattr(value, "__dict__", None)
+    if not held or isinstance(value, (type, types.FunctionType, types.ModuleType)):
+        return value
+    try:
+        other = seen[id(value)] = object.__new__(type(value))
+        other.__dict__.update({name: _changed(item, depth - 1, seen) for name, item in held.items()})
+    except Exception:
+        return value
+    return value if all(other.__dict__[name] is item for name, item in held.items()) else other
 
 
 def base_name(value: Any) -> str:
@@ -40,6 +129,19 @@ def only_adds_to_its_data(value: Any) -> bool:
     return False
 
 
+def _signature(function: Any) -> list[Any]:
+    """[name, kind, default or nothing] of each parameter."""
+    import inspect
+
+    found = inspect.signature(function).parameters.values()
+    return [[p.name, int(p.kind), *([p.default] if p.default is not p.empty else [])] for p in found]
+
+
+def _seed(target: Any, library: str, *args: Any) -> None:
+    """The tests have seeded their generator: the solution shares it with them in a plain run."""
+    (random if library == "random" else __import__("numpy").random).seed(*args)
+
+
 def _exit(target: Any, kind: str | None, text: str) -> bool:
     """`__exit__`, told of an exception of the tests by its name."""
     if kind is None:
@@ -52,6 +154,11 @@ _OWN: dict[str, Any] = {
     "enter": lambda target: type(target).__enter__(target),
     "exit": _exit,
     "plain": plain_data,
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "bases": lambda kind: list(kind.__bases__),
+    "signature": _signature,
+    "seed": _seed,
 }
 
 

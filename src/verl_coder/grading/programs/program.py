@@ -32,7 +32,8 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     own_pid = os.getpid()
     # What was here before the first program is no garbage of its.
     gc.freeze()
-    for text, cap in zip(message["inputs"], message["caps"], strict=True):
+    cap = message["cap"]
+    for text in message["inputs"]:
         streams = (_input_file(text), _memory_file("stdout"), _memory_file("stderr"))
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
@@ -44,12 +45,23 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         status = wind_up(status, threads=used_up)
         if os.getpid() != own_pid:
             os._exit(status & 0xFF)
+        if _has_children():
+            # They would run on while other tests are on the clock.
+            return
         printed = os.pread(streams[1], cap + 1, 0).decode("utf-8", "replace")
         for stream in streams:
             os.close(stream)
         send_frame(control, {"out": printed, "ended": status})
         if used_up or _thread._count():
             return
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        return True
+    except ChildProcessError:
+        return False
 
 
 def _input_file(text: str) -> int:

@@ -5,8 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, Unsplittable, time_limit
-from verl_coder.grading.programs.frames import WireError
+from verl_coder.grading.programs.failures import (
+    ENDS,
+    CandidateLost,
+    Limit,
+    Refused,
+    TestTimedOut,
+    Unsplittable,
+    time_limit,
+)
 from verl_coder.grading.programs.proxies import Remote, describe
 from verl_coder.grading.programs.remote import CandidateChannel
 from verl_coder.grading.programs.spec import Spec
@@ -14,7 +21,7 @@ from verl_coder.grading.programs.spec import Spec
 MAX_DETAILS = 20
 MAX_TIMEOUTS = 3
 """After so many time-outs the rest is not run: a solution that hangs would otherwise cost minutes."""
-_OPEN = "?"
+OPEN = "?"
 _repr = reprlib.Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 8, 300, 300, 300
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = _repr.maxfrozenset = _repr.maxdeque = 60
@@ -36,6 +43,8 @@ class GradingRecord:
         self._timeouts = spec.timeouts
         self._provisional = dict(spec.provisional)
         self._confirmed = 0
+        self.refuted = False
+        """Whether a test that failed in a shared process has passed in one of its own."""
         self._details: dict[int, dict[str, str]] = {}
         self._load_error: dict[str, str] | None = None
         self._sandbox_error = ""
@@ -80,8 +89,8 @@ class GradingRecord:
         """The next test's letter and, where it did not pass, words; Stop where the first failure ends the run."""
         index = len(self.status)
         if guess := self._provisional.get(str(index)):
-            # One refuted guess, and none is believed any more.
-            self._confirmed += 1 if guess == letter else -1000 if letter == "p" else 0
+            self._confirmed += guess == letter
+            self.refuted = self.refuted or letter == "p"
         self._timeouts += letter == "t"
         self.status.append(letter)
         if letter == "p":
@@ -95,11 +104,11 @@ class GradingRecord:
     def skip_settled(self) -> bool:
         """Pass over the next test if an earlier request settled it.
 
-        Two failures of a shared process that a fresh one confirmed, and none that it refuted, settle the others.
+        Two failures of a shared process that a fresh one confirmed settle the others.
         """
         index = len(self.status)
-        letter = self.spec.known[index : index + 1].replace(_OPEN, "")
-        if not letter and self._confirmed >= 2:
+        letter = self.spec.known[index : index + 1].replace(OPEN, "")
+        if not letter and self._confirmed >= 2 and not self.refuted:
             letter = self._provisional.get(str(index), "")
         self.status.extend(letter)
         return bool(letter)
@@ -108,7 +117,7 @@ class GradingRecord:
         """Leave the next test to a later request; `guess` is what it came to so far."""
         if guess:
             self._provisional[str(len(self.status))] = guess
-        self.status.append(_OPEN)
+        self.status.append(OPEN)
         self.resume = True
 
     def fail_load(self, letter: str, message: str) -> NoReturn:
@@ -125,15 +134,28 @@ class GradingRecord:
         self, candidate: CandidateChannel, test: Callable[[Any], dict[str, str]], item: Any
     ) -> tuple[str, dict[str, str]]:
         """Letter and words of `test(item)`, run within its time; it returns both sides where they differ."""
+        candidate.refusal = ""
         try:
-            with time_limit(self.limit_s):
+            with time_limit(self.limit_s) as limit:
                 sides = test(item)
-        except (Exception, TestTimedOut, CandidateLost) as error:
-            if isinstance(error, (TestTimedOut, CandidateLost, WireError)):
-                candidate.broken = True
-            letter, message = self.explain(error)
-            return letter, {"message": message}
-        return "f" if sides else "p", sides
+            ended = self.ended_by(candidate, limit)
+            if ended is None:
+                return "f" if sides else "p", sides
+        except ENDS as error:
+            ended = error
+        if isinstance(ended, (TestTimedOut, CandidateLost)):
+            candidate.broken = True
+        with candidate.silent():
+            letter, message = self.explain(ended)
+        return letter, {"message": message}
+
+    def ended_by(self, candidate: CandidateChannel, limit: Limit) -> BaseException | None:
+        """What should have ended a test that went on: it may have said `except:`."""
+        if limit.expired:
+            return TestTimedOut()
+        if candidate.refusal:
+            return Refused(candidate.refusal)
+        return CandidateLost() if candidate.broken else None
 
     def start(self, candidate: CandidateChannel, prepare: Callable[[], None] = lambda: None) -> None:
         """Get a fresh worker and `prepare` the tests for it; Stop where that fails."""
@@ -141,8 +163,10 @@ class GradingRecord:
             candidate.start(min(self.spec.load_timeout_s, self.left_s))
             with time_limit(self.limit_s):
                 prepare()
-        except (Exception, TestTimedOut, CandidateLost) as error:
-            self.fail_load(*self.explain(error))
+        except ENDS as error:
+            with candidate.silent():
+                ended = self.explain(error)
+            self.fail_load(*ended)
 
     def ensure_worker(self, candidate: CandidateChannel, prepare: Callable[[], None]) -> None:
         """Before a test: a live worker and time on the clock, else Stop."""
@@ -163,12 +187,12 @@ class GradingRecord:
             return "t", f"no answer within {self.spec.timeout_s:g} s"
         if isinstance(error, CandidateLost):
             return "e", "the solution's process ended before it answered"
-        if isinstance(error, WireError):
-            return "e", f"the answer is not plain data: {error}"
         if isinstance(error, AssertionError):
             return "f", str(error)[:400]
         if isinstance(error, Unsplittable):
             return "e", f"{error} (cannot be graded apart from it)"
+        if isinstance(error, Refused):
+            return "e", str(error)
         return "e", f"{type(error).__name__}: {error}"[:400]
 
 

@@ -1,48 +1,136 @@
 """The judge's channel to the candidate: calls, answers, what is passed along, exceptions."""
 
+import _thread
 import contextlib
 import socket
-import sys
+import types
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from verl_coder.grading.programs.failures import CandidateLost, RemoteError, Unsplittable, time_limit
+from verl_coder.grading.programs.decode import Decoder
+from verl_coder.grading.programs.encode import Encoder
+from verl_coder.grading.programs.failures import (
+    CandidateLost,
+    Refused,
+    RemoteError,
+    RemoteExit,
+    Unsplittable,
+    time_limit,
+    told,
+)
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
-from verl_coder.grading.programs.proxies import Caller, OwnData, RemoteClass, handle_of, own_data, proxy_of
-from verl_coder.grading.programs.wire import SHARED_MODULES, Codec, builtin_exception
+from verl_coder.grading.programs.guards import guarded_array
+from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.libraries import known_exception, public_part, shared_library
+from verl_coder.grading.programs.observe import replay
+from verl_coder.grading.programs.own_data import OwnData, own_data
+from verl_coder.grading.programs.proxies import (
+    Caller,
+    Remote,
+    RemoteClass,
+    RemoteObject,
+    handle_of,
+    proxy_of,
+)
 
-_SAFE_CALLBACK_TYPES = (type(lambda: 0), type(len))
+AWAITED = "the solution answers with a coroutine, and the tests await none"
+_SAFE_CALLBACK_TYPES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 class CandidateChannel(Caller):
     """One worker at a time: `start` gets a fresh one, `ask` sends a message and returns the answer."""
 
-    def __init__(self, control: socket.socket, *, direct: bool, write_back: bool) -> None:
+    def __init__(
+        self, control: socket.socket, *, direct: bool, live: bool, used_as_classes: Sequence[str]
+    ) -> None:
         self.direct = direct
         self.control = control
         self.sock: socket.socket | None = None
         self.functions: list[Any] = []
         self.exceptions: dict[str, type] = {}
-        self.proxies: dict[tuple[int, int, bool], Any] = {}
+        self.proxies: dict[tuple[int, int, bool], RemoteObject] = {}
+        self._payloads: dict[int, list[Any]] = {}
+        self._class_proxies: dict[tuple[int, int], RemoteClass] = {}
         self.generation = 0
         self.broken = False
-        self.write_back = write_back
+        self.live = live
+        self.heap: Heap | None = Heap(track=True) if live else None
+        self._fresh = live
+        self._lost = False
         self.classes: dict[str, type] = {}
         self.unsplittable = 0
         self.knows_stop_iteration = False
+        self.knows_system_exit = False
         self.wants_coroutines = False
-        self.codec = Codec(
-            self.classes,
-            self._export,
-            self._resolve,
-            own=lambda value: {"h": handle_of(value)} if isinstance(value, OwnData) else None,
-            resolve_own=lambda plain, handle: own_data(plain, self._object(handle)),
-            sends_any=True,
+        self.used_as_classes = frozenset(used_as_classes)
+        self.decoding = False
+        self.muted = False
+        self.refusal = ""
+        self._lock = _thread.RLock()
+        self.raised: list[BaseException] = []
+
+    def part_with_all(self) -> None:
+        """What has been passed around is passed on as a copy from now on."""
+        self.heap, self._fresh, self._lost = Heap(track=True) if self.live else None, self.live, False
+
+    def encode(self, value: Any) -> Any:
+        """A value of the tests as a message."""
+        return Encoder(self.classes, self._export, heap=self.heap, own=_own_handle, any_name=True).encode(
+            value
         )
+
+    def decode(self, message: Any, *, alone: bool = False) -> Any:
+        """The value of a message of the solution's, `alone` in a batch; WireError for anything malformed."""
+        self.decoding = True
+        try:
+            return Decoder(
+                self.classes,
+                self._resolve,
+                resolve_own=lambda plain, handle: own_data(plain, self._object(handle)),
+                has_hash=lambda value: isinstance(value, (OwnData, RemoteObject)),
+                array=guarded_array,
+                heap=None if alone else self.heap,
+            ).decode(message)
+        except WireError as error:
+            self.broken = True
+            raise self.refused(f"the answer is not plain data: {error}") from None
+        finally:
+            self.decoding = False
+
+    def refused(self, words: str) -> Refused:
+        """What to raise; the test has not passed, whatever it makes of that."""
+        self.refusal = words
+        return Refused(words)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Ask the solution nothing in the block: stand-ins describe themselves."""
+        self.muted = True
+        try:
+            yield
+        finally:
+            self.muted = False
 
     def read_tests(self, text: str) -> None:
         """What the source of the tests tells about how they use the solution."""
         self.knows_stop_iteration = "StopIteration" in text
+        self.knows_system_exit = "SystemExit" in text
+        for library in ("numpy", "random"):
+            if f"{'np.' * (library == 'numpy')}random.seed" in text:
+                self._share_seed(library)
         self.wants_coroutines = "asyncio" in text or "await " in text
+
+    def _share_seed(self, library: str) -> None:
+        """Where the tests seed their generator, seed the solution's, too."""
+        module: Any = __import__("random") if library == "random" else __import__("numpy").random
+        seed = module.seed
+
+        def seed_both(*args: Any, **kwargs: Any) -> None:
+            seed(*args, **kwargs)
+            with contextlib.suppress(CandidateLost):
+                self.value(self.ask({"op": "seed", "of": 0}, args=(library, *args, *kwargs.values())))
+
+        module.seed = seed_both
 
     def start(self, load_timeout_s: float) -> None:
         """Take a fresh worker and wait until it has loaded the solution; raises what loading raised."""
@@ -54,15 +142,32 @@ class CandidateChannel(Caller):
                 raise CandidateLost from None
         self.generation += 1
         self.broken = True
+        self.part_with_all()
         with time_limit(load_timeout_s):
             self.sock = self.control if self.direct else take_socket(self.control)
             self._unwrap(self._receive())
         self.broken = False
 
-    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The answer to one message; CandidateLost, or the exception that the solution raised."""
-        self.post({**message, "own": True})
+    def ask(self, message: dict[str, Any], **values: Any) -> dict[str, Any]:
+        """The answer to a message with `values`; CandidateLost, or the exception that the solution raised."""
+        self._lock.acquire()
         try:
+            return self._ask(message, values)
+        finally:
+            self._lock.release()
+
+    def _ask(self, message: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+        if self._lost or (self.heap is not None and self.heap.is_full):
+            self.part_with_all()
+        dead = self.heap.dead() if self.heap is not None else []
+        if dead and self.heap is not None:
+            self.heap.drop(dead)
+        encoded: dict[str, Any] = {name: self.encode(value) for name, value in values.items()}
+        if dead:
+            encoded["drop"] = dead
+        try:
+            self.post({**message, **encoded, "own": True, "live": self.live, "fresh": self._fresh})
+            self._fresh = False
             return self.answer()
         except (StopIteration, StopAsyncIteration) as error:
             # It would silently end a `map` or `all` of the tests, so it must be one that they know of.
@@ -95,59 +200,65 @@ class CandidateChannel(Caller):
         finally:
             # An answer cut short leaves the stream in the middle of a frame.
             self.broken = self.broken or not finished
-        if reply.get("out"):
-            sys.stdout.write(str(reply["out"]))
+        self._lost = bool(reply.get("lost"))
+        replay(reply, self._exception_class)
         return self._unwrap(reply)
 
     def call(self, of: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, make: bool = False) -> Any:
-        """Call what `of` names and bring changes of mutable arguments back, where the tests could see them.
+        """Call what `of` names.
 
         `make`: a class is called, so the result is the object itself even where it is derived from a builtin.
         """
-        encode = self.codec.encode
-        message = {"op": "call", "of": of, "back": self.write_back, "make": make}
-        reply = self.ask({**message, "args": encode(list(args)), "kwargs": encode(kwargs)})
-        if "a" in reply:
-            changed_args, changed_kwargs = self.codec.decode(reply["a"])
-            for old, new in zip(args, changed_args, strict=True):
-                _overwrite(old, new)
-            for name, old in kwargs.items():
-                _overwrite(old, changed_kwargs[name])
-        result = self.result(reply, make=make)
-        return _finished(result) if self.wants_coroutines and reply.get("co") else result
+        message = {"op": "call", "of": of, "make": make}
+        reply = self.ask(message, args=(args, tuple(kwargs.items())))
+        result = self.value(reply, made=make)
+        if not reply.get("co"):
+            return result
+        if not self.wants_coroutines:
+            raise self.refused(AWAITED)
+        return _finished(result)
 
-    def result(self, reply: dict[str, Any], *, make: bool) -> Any:
-        """The value of an answer; with `make` an object of a class derived from a builtin stays an object."""
-        raw = reply["r"]
-        if make and type(raw) is dict and "h" in raw and raw["h"][0] == "mine":
-            return self._object(raw["h"], base=str(raw["h"][4]), made=True)
-        return self.codec.decode(raw)
+    def value(self, reply: dict[str, Any], *, made: bool = False) -> Any:
+        """The value of an answer; where the tests made it, they may use it as their own."""
+        value = self.decode(reply["r"])
+        if not made or not isinstance(value, RemoteObject):
+            return value
+        return self._object(self._payloads[value._judge_number], made=True)
 
     def describe(self, name: str) -> tuple[bool, Any]:
         """(found, value or proxy) for a global name of the solution."""
         reply = self.ask({"op": "describe", "name": name})
         kind = reply["k"]
         if kind == "value":
-            return True, self.codec.decode(reply["r"])
+            value = self.decode(reply["r"])
+            if isinstance(value, Remote):
+                object.__setattr__(value, "_judge_global", name)
+            return True, value
         if kind == "exception":
             return True, self._exception_class(reply["bases"])
-        if kind == "class":
-            return True, RemoteClass(self, reply["id"], name)
-        if kind == "library" and reply["module"] != "sys":
-            return True, getattr(_library(reply["module"]), str(reply["name"]))
-        if kind == "module":
-            return True, _library(reply["name"])
+        if kind == "library":
+            return True, public_part(shared_library(reply["module"]), str(reply["name"]))
+        if kind == "module" and reply["name"] != "sys":
+            return True, shared_library(reply["name"])
         return False, None
+
+    def rebind(self, proxy: Any) -> None:
+        """Let what the tests imported by its name stand for the same name of a fresh worker."""
+        found, fresh = self.describe(proxy._judge_global)
+        if not found or type(fresh) is not type(proxy):
+            raise CandidateLost
+        for slot in ("_judge_generation", "_judge_number", "_judge_kind"):
+            object.__setattr__(proxy, slot, getattr(fresh, slot))
 
     def _exception_class(self, names: list[Any]) -> type:
         """The judge's copy of an exception class, with copies of those that it is derived from."""
         kind: type = Exception
         for name in reversed([str(name) for name in names]):
-            builtin = builtin_exception(name)
-            if builtin is not None:
-                kind = builtin
+            known = known_exception(name)
+            if known is not None:
+                kind = known
             elif name not in ("object", "BaseException"):
-                kind = self.exceptions.setdefault(name, type(name, (kind,), {}))
+                kind = self.exceptions.setdefault(name, type(name, (kind,), {"__str__": told}))
         return kind
 
     def _receive(self) -> dict[str, Any]:
@@ -162,60 +273,100 @@ class CandidateChannel(Caller):
         return reply
 
     def _unwrap(self, reply: dict[str, Any]) -> dict[str, Any]:
-        if "x" not in reply:
-            return reply
+        if "x" in reply:
+            raise self._error(reply)
+        return reply
+
+    def _error(self, reply: dict[str, Any]) -> BaseException:
+        """What the solution raised, as an exception of the judge's own; `remote` are the words for the report."""
+        again = reply.get("again")
+        if type(again) is int and 0 <= again < len(self.raised):
+            return self.raised[again]
         names, text, line = reply["x"]
         text = str(text)
-        known = [self.exceptions.get(name) or builtin_exception(name) for name in names]
-        kind: Any = next(filter(None, known), RemoteError)
-        error = kind.__new__(kind)
+        known = [self.exceptions.get(str(name)) or known_exception(name) for name in names]
+        kind: Any = next(filter(None, known), RemoteError if "Exception" in names else RemoteExit)
+        if self.knows_system_exit and names[0] == "SystemExit":
+            kind = SystemExit
+        try:
+            error = kind.__new__(kind)
+        except Exception:
+            # An ExceptionGroup is made of exceptions.
+            error = RemoteError.__new__(RemoteError)
         with contextlib.suppress(Exception):
-            for name, value in self.codec.decode(reply["vars"]).items():
+            args, held = self.decode(reply["r"])
+            if issubclass(kind, OSError):
+                error = kind(*args)
+            error.args = tuple(args)
+            if kind is SystemExit:
+                error.code = args[0] if args else None
+            for name, value in held:
                 if name.isidentifier() and not name.startswith("_"):
                     error.__dict__[name] = value
-            error.args = tuple(self.codec.decode(reply["args"]))
+        if type(reply.get("cause")) is dict:
+            error.__cause__ = self._error(reply["cause"])
         shown = None
         with contextlib.suppress(Exception):
             shown = str(error)
-        if shown != text:
+        if shown != text and kind in self.exceptions.values():
+            error.__dict__["_text"] = text
+        elif shown != text:
             error.args = (text,)
-        error.remote = f"{names[0]}: {text}" + (f" (line {int(line)})" if line else "")
-        raise error
+        error.remote = f"{str(names[0]).rpartition(':')[2]}: {text}" + (
+            f" (line {int(line)})" if line else ""
+        )
+        return error
 
     def _call_back(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the tests on plain data; never anything but what was passed as an argument."""
         try:
             function = self.functions[int(reply["cb"])]
-            args, kwargs = self.codec.decode(reply["args"]), self.codec.decode(reply["kwargs"])
-            return {"r": self.codec.encode(function(*args, **kwargs))}
+            args, kwargs = self.decode(reply["args"])
+            return {"r": self.encode(function(*args, **dict(kwargs)))}
         except Exception as error:
-            return {"x": [type(error).__name__, str(error)[:500]]}
+            if isinstance(error, AssertionError):
+                self.refusal = "an assertion failed in a function that the tests passed"
+            self.raised.append(error)
+            return {"x": [type(error).__name__, str(error)[:500], len(self.raised) - 1]}
 
-    def _export(self, value: Any) -> Any:
-        if handle := handle_of(value):
-            return handle
+    def _export(self, value: Any, in_key: bool = False) -> Any:
         if isinstance(value, _SAFE_CALLBACK_TYPES):
             for number, function in enumerate(self.functions):
-                if function is value:
+                if function == value:
                     return ["mine", number]
             self.functions.append(value)
-            return ["mine", len(self.functions) - 1]
+            return ["mine", len(self.functions) - 1, value.__name__, value.__doc__]
         self.unsplittable += 1
-        raise Unsplittable(f"a {type(value).__name__} of the tests cannot be passed to the solution")
+        self.refusal = f"a {type(value).__name__} of the tests cannot be passed to the solution"
+        raise Unsplittable(self.refusal)
 
     def _resolve(self, payload: Any) -> Any:
-        whose, number = payload[0], int(payload[1])
-        if whose == "yours":
-            return self.functions[number]
+        if type(payload) is list and len(payload) == 2 and payload[0] == "yours" and type(payload[1]) is int:
+            return self.functions[max(payload[1], 0)]
         return self._object(payload)
 
-    def _object(self, payload: Any, base: str = "", made: bool = False) -> Any:
-        """The proxy of an object: always the same one, as `is` wants it, but for whether the tests made it."""
-        number = int(payload[1])
+    def class_of(self, number: int, name: str) -> RemoteClass:
+        """The stand-in of a class of the solution: always the same one."""
+        key = (self.generation, number)
+        if key not in self._class_proxies:
+            self._class_proxies[key] = RemoteClass(self, number, name, made=name in self.used_as_classes)
+        return self._class_proxies[key]
+
+    def _object(self, payload: Any, made: bool = False) -> Any:
+        """The proxy of an object: always the same one, but for whether the tests made it."""
+        if type(payload) is not list or len(payload) != 7 or type(payload[1]) is not int:
+            raise WireError("malformed handle")
+        number = payload[1]
+        if payload[4] == "class":
+            return self.class_of(number, str(payload[2])[:200])
         key = (self.generation, number, made)
         if key not in self.proxies:
-            self.proxies[key] = proxy_of(self, number, str(payload[2]), base, made=made)
-        return self.proxies[key]
+            self.proxies[key] = proxy_of(self, payload, made=made)
+            self._payloads[number] = payload
+        proxy = self.proxies[key]
+        if payload[6] is not None:
+            object.__setattr__(proxy, "_judge_hash", payload[6])
+        return proxy
 
 
 def take_socket(control: socket.socket) -> socket.socket:
@@ -227,29 +378,11 @@ def take_socket(control: socket.socket) -> socket.socket:
         raise CandidateLost from None
 
 
-def _library(name: Any) -> Any:
-    """A module of the standard library, the judge's own copy; only one in which nothing can be abused."""
-    if name not in SHARED_MODULES:
-        raise Unsplittable(f"the tests use the module {name!r} of the solution")
-    __import__(name)
-    return sys.modules[name]
-
-
 async def _finished(value: Any) -> Any:
     """The solution's coroutine, which has run to its end where it lives."""
     return value
 
 
-def _overwrite(old: Any, new: Any) -> None:
-    kind = type(old)
-    if kind is not type(new):
-        return
-    if kind in (list, bytearray):
-        old[:] = new
-    elif kind.__module__ == "numpy" and kind.__name__ == "ndarray":
-        old[...] = new
-    elif kind in (dict, set) or kind.__name__ in ("OrderedDict", "Counter", "defaultdict", "deque"):
-        old.clear()
-        getattr(old, "extend" if kind.__name__ == "deque" else "update")(new)
-    elif kind.__module__ not in ("builtins", "numpy", OwnData.__module__) and hasattr(old, "__dict__"):
-        old.__dict__.update(new.__dict__)
+def _own_handle(value: Any, encode: Any) -> Any:
+    handle = handle_of(value)
+    return None if handle is None else {"h": handle}

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from verl_coder.grading.programs.compare import same_json
-from verl_coder.grading.programs.failures import CandidateLost
+from verl_coder.grading.programs.execution import guarded_names
+from verl_coder.grading.programs.failures import CandidateLost, compile_tests
 from verl_coder.grading.programs.frames import WireError
-from verl_coder.grading.programs.proxies import Remote
+from verl_coder.grading.programs.kinds import given_names
+from verl_coder.grading.programs.libraries import find_library
+from verl_coder.grading.programs.proxies import RemoteEntry
 from verl_coder.grading.programs.record import GradingRecord, show
-from verl_coder.grading.programs.remote import CandidateChannel
+from verl_coder.grading.programs.remote import AWAITED, CandidateChannel
 
 BATCH_CALLS = 1000
 
@@ -32,15 +35,18 @@ class CallRunner:
     def run(self) -> None:
         """All items."""
         spec = self.spec
+        sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
+        given = given_names(asks_types=spec.asks_types)
+        given |= guarded_names(self.names, "\n".join(sources))
+        self.names.update(given)
         if spec.prelude:
-            exec(compile(spec.prelude, "<prelude>", "exec"), self.names)
+            exec(compile_tests(spec.prelude, "<prelude>"), self.names)
             for name, value in self.names.items():
                 if isinstance(value, type) and value.__module__ == "tests" and value.__base__ is object:
                     self.candidate.classes[name] = value
         # What the prelude gives the checker (`from math import *`), the solution must not replace.
-        self.own_names = set(self.names)
+        self.own_names = set(self.names) - set(given)
         self.record.start(self.candidate, self._bind_names)
-        sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
         self.candidate.read_tests("\n".join(sources))
         items = [item for item in spec.items if item.get("setup") or not self.record.skip_settled()]
         for is_call, group in itertools.groupby(items, lambda item: "args" in item):
@@ -54,9 +60,11 @@ class CallRunner:
     def _bind_names(self) -> None:
         """The names that the tests use, as a fresh worker has them, and the setup."""
         if self.spec.entry_name:
-            self.names[self.spec.entry_name] = Remote(self.candidate, 0, self.spec.entry_name)
-        for name in self.spec.modules:
-            self.names[name] = __import__(name)
+            made = self.spec.entry_name in self.spec.used_as_classes
+            self.names[self.spec.entry_name] = RemoteEntry(self.candidate, 0, self.spec.entry_name, made=made)
+        for name, home in self.spec.libraries.items():
+            if name not in self.own_names:
+                self.names[name] = find_library(home)
         for name in self.spec.names:
             if name in self.own_names:
                 continue
@@ -64,7 +72,7 @@ class CallRunner:
             if found:
                 self.names[name] = value
         if self.spec.setup:
-            exec(compile(self.spec.setup, "<setup>", "exec"), self.names)
+            exec(compile_tests(self.spec.setup, "<setup>"), self.names)
 
     def _run_calls(self, items: list[dict[str, Any]]) -> None:
         """Literal calls: many are posted in one message, the answers come back one by one."""
@@ -72,8 +80,9 @@ class CallRunner:
         while done < len(items):
             self.record.ensure_worker(self.candidate, self._bind_names)
             batch = items[done : done + BATCH_CALLS]
+            self.candidate.part_with_all()
             try:
-                self.candidate.post({"batch": [(item["args"], item["kwargs"]) for item in batch]})
+                self.candidate.post({"batch": [item["args"] for item in batch]})
             except CandidateLost as lost:
                 self.record.add("e", self._text(batch[0]), self.record.explain(lost)[1])
                 done += 1
@@ -86,8 +95,11 @@ class CallRunner:
 
     def _judge_answer(self, item: dict[str, Any]) -> dict[str, str]:
         """Compare the next answer of the solution; both sides where they differ."""
-        got = self.candidate.codec.decode(self.candidate.answer()["r"])
-        expected = self.candidate.codec.decode(item["expected"])
+        answer = self.candidate.answer()
+        if answer.get("co") and not self.candidate.wants_coroutines:
+            raise self.candidate.refused(AWAITED)
+        got = self.candidate.decode(answer["r"], alone=True)
+        expected = self.candidate.decode(item["expected"], alone=True)
         if self.spec.compare == "exact":
             passed = bool(got == expected)
         else:
@@ -103,21 +115,30 @@ class CallRunner:
             self.record.fail_load(letter, f"{item['source']}: {words['message']}")
 
     def _evaluate(self, item: dict[str, Any]) -> dict[str, str]:
-        """Run one statement; both sides of an `assert left == right` where they differ."""
+        """Run one statement; both sides of an `assert left == right` where they differ.
+
+        A right side without the solution's names is known first: the left one may change what it is made of.
+        """
         names = self.names
         if "left" not in item:
-            exec(compile(item["source"], "<test>", "exec"), names)
+            exec(compile_tests(item["source"], "<test>"), names)
             return {}
-        got = eval(compile(item["left"], "<test>", "eval"), names)
-        expected = eval(compile(item["right"], "<test>", "eval"), names)
+        left, right = (compile_tests(item[side], "<test>", "eval") for side in ("left", "right"))
+        if item.get("right_first"):
+            expected = eval(right, names)
+            got = eval(left, names)
+        else:
+            got = eval(left, names)
+            expected = eval(right, names)
         return {} if got == expected else {"expected": show(expected), "got": show(got)}
 
     def _text(self, item: dict[str, Any]) -> str:
         if "source" in item:
             return str(item["source"])
         try:
-            args = [show(value, 200) for value in self.candidate.codec.decode(item["args"])]
-            args += [f"{k}={show(v, 200)}" for k, v in self.candidate.codec.decode(item["kwargs"]).items()]
+            positional, named = self.candidate.decode(item["args"], alone=True)
         except WireError:
             return ""
+        args = [show(value, 200) for value in positional]
+        args += [f"{name}={show(value, 200)}" for name, value in named]
         return f"{self.spec.entry_name}({', '.join(args)})"

@@ -3,24 +3,37 @@
 import builtins
 import sys
 import types
+from collections.abc import Mapping
 from typing import Any
 
-from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
+from verl_coder.grading.programs.execution import guarded_names
+from verl_coder.grading.programs.failures import (
+    NOT_FOR_TESTS,
+    CandidateLost,
+    TestTimedOut,
+    compile_tests,
+    time_limit,
+)
+from verl_coder.grading.programs.guards import guard_approx
+from verl_coder.grading.programs.kinds import given_names
+from verl_coder.grading.programs.libraries import find_library
 from verl_coder.grading.programs.record import GradingRecord
 from verl_coder.grading.programs.remote import CandidateChannel
+from verl_coder.grading.programs.wire import SHARED_MODULES
 
 _PYTEST_OPTIONS = (
     "-pno:cacheprovider", "-pno:faulthandler", "-q", "--no-header", "--tb=short", "-c/dev/null", "--rootdir=.",
-    "--confcutdir=.", "--assert=plain", "test_solution.py",
+    "--noconftest", "--assert=plain",
 )  # fmt: skip
 
 
 class SolutionModule(types.ModuleType):
     """`solution`: each name is asked for once a worker, when the tests first use it."""
 
-    def __init__(self, candidate: CandidateChannel) -> None:
+    def __init__(self, candidate: CandidateChannel, libraries: Mapping[str, str]) -> None:
         super().__init__("solution")
         self._candidate = candidate
+        self._libraries = libraries
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":
@@ -28,7 +41,10 @@ class SolutionModule(types.ModuleType):
         if name == "__all__":
             reply = self._candidate.ask({"op": "public"})
             taken = sys._getframe(1).f_globals
-            return [str(name) for name in reply["r"] if _may_be_exported(str(name), taken)]
+            names = [str(name) for name in reply["r"] if _may_be_exported(str(name), taken)]
+            return [*self._libraries, *(name for name in names if name not in self._libraries)]
+        if home := self._libraries.get(name, name if name in SHARED_MODULES else ""):
+            return find_library(home)
         found, value = self._candidate.describe(name)
         if not found:
             raise AttributeError(f"the solution defines no {name!r}")
@@ -45,7 +61,7 @@ def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:
 def run_module(record: GradingRecord, candidate: CandidateChannel) -> None:
     """Run the tests of the spec's `source`: plain functions directly, anything that needs pytest under it."""
     candidate.read_tests(record.spec.source)
-    sys.modules["solution"] = SolutionModule(candidate)
+    sys.modules["solution"] = SolutionModule(candidate, record.spec.libraries)
     if record.spec.needs_pytest:
         _run_under_pytest(record, candidate)
     else:
@@ -60,7 +76,9 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         nonlocal names
         module = sys.modules["test_solution"] = types.ModuleType("test_solution")
         names = module.__dict__
-        exec(compile(record.spec.source, "<tests>", "exec"), names)
+        names.update(given_names(asks_types=record.spec.asks_types))
+        names.update(guarded_names(names, record.spec.source))
+        exec(compile_tests(record.spec.source, "<tests>"), names)
 
     def run(test: str) -> dict[str, str]:
         names[test]()
@@ -83,8 +101,7 @@ def _run_under_pytest(record: GradingRecord, candidate: CandidateChannel) -> Non
         import pytest
     except ImportError:
         record.fail_sandbox("the tests need pytest, which the sandbox's Python lacks")
-    with open("test_solution.py", "w") as file:
-        file.write(record.spec.source)
+    guard_approx(type(pytest.approx(1.0)))
     plugin = _Plugin(record, candidate)
     pytest.main(list(_PYTEST_OPTIONS), plugins=[plugin])
     record.total = plugin.collected or record.total
@@ -101,12 +118,31 @@ class _Plugin:
         self.collected = 0
         self.collect_error = ""
 
+    def pytest_collection(self, session: Any) -> bool:
+        """The tests are collected from memory: in a single request the solution may write to the folder."""
+        import pytest
+
+        source, path = self.record.spec.source, session.path / "test_solution.py"
+        limit_s = self.record.limit_s
+        given = given_names(asks_types=self.record.spec.asks_types)
+
+        class TestsInMemory(pytest.Module):
+            def _getobj(self) -> types.ModuleType:
+                module = sys.modules["test_solution"] = types.ModuleType("test_solution")
+                module.__file__ = str(path)
+                module.__dict__.update(given)
+                module.__dict__.update(guarded_names(module.__dict__, source))
+                with time_limit(limit_s):
+                    exec(compile_tests(source, str(path)), module.__dict__)
+                return module
+
+        session.items = list(session.genitems(TestsInMemory.from_parent(session, path=path)))
+        session.testscollected = self.collected = len(session.items)
+        return True
+
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.collect_error = (str(report.longrepr).strip() or "collection failed").splitlines()[-1][:400]
-
-    def pytest_collection_finish(self, session: Any) -> None:
-        self.collected = len(session.items)
 
     def pytest_runtest_protocol(self, item: Any, nextitem: Any) -> bool:
         from _pytest.runner import runtestprotocol
@@ -117,15 +153,23 @@ class _Plugin:
         if candidate.broken and candidate.direct:
             record.resume = True
             return True
-        if record.is_over or candidate.broken:
+        if record.is_over:
             record.add("n", item.name)
             return True
+        if candidate.broken:
+            # What the tests imported finds the fresh worker by its name.
+            record.start(candidate)
+        candidate.refusal = ""
         try:
-            with time_limit(record.limit_s):
+            with time_limit(record.limit_s) as limit:
                 reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        except (TestTimedOut, CandidateLost) as error:
-            candidate.broken = True
-            letter, message = record.explain(error)
+            ended = record.ended_by(candidate, limit)
+        except NOT_FOR_TESTS as error:
+            ended = error
+        if ended is not None:
+            candidate.broken = candidate.broken or isinstance(ended, (TestTimedOut, CandidateLost))
+            with candidate.silent():
+                letter, message = record.explain(ended)
             record.add(letter, item.name, message)
             return True
         bad = [report for report in reports if report.failed]
@@ -133,7 +177,7 @@ class _Plugin:
             lines = str(bad[0].longrepr).strip().splitlines()
             text = next((line[1:].strip() for line in reversed(lines) if line.startswith("E")), "")
             record.add("f" if "assert" in text.lower() else "e", item.name, text or "failed")
-        elif any(report.skipped for report in reports):
+        elif any(report.skipped and not hasattr(report, "wasxfail") for report in reports):
             record.add("e", item.name, "the test was skipped")
         else:
             record.add("p")

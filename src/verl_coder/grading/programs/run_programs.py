@@ -24,9 +24,10 @@ def run_programs(record: GradingRecord, candidate: CandidateChannel) -> None:
 def _run_together(record: GradingRecord, control: socket.socket) -> None:
     """A pass counts; anything else is open, and a fresh process will tell."""
     items, timeout_s = record.spec.items, record.spec.timeout_s
-    # More bytes than a passing answer could need.
-    caps = [4 * len(item["expected"]) + (1 << 16) for item in items]
-    send_frame(control, {"inputs": [item["stdin"] for item in items], "caps": caps})
+    # More bytes than a passing answer could need, and the same for all: it must not tell how long an answer is.
+    longest = max(len(item["expected"]) for item in items)
+    cap = 1 << max(20, (4 * longest).bit_length() + 1)
+    send_frame(control, {"inputs": [item["stdin"] for item in items], "cap": cap})
     for index, item in enumerate(items):
         try:
             with time_limit(record.limit_s):

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 class Spec(NamedTuple):
     """The judge's specification; it travels as the JSON array of its fields.
 
-    Items: `{args, kwargs, expected}` is a call, `{source}` or `{source, left, right}` a statement (`setup`: not a
+    Items: `{args, expected}` is a call, `{source}` or `{source, left, right}` a statement (`setup`: not a
     test), `{stdin, expected}` the run of a program.
     """
 
@@ -20,13 +20,18 @@ class Spec(NamedTuple):
     """What the tests call the function under test; empty where it has no name of its own."""
     names: Sequence[str] = ()
     """Global names of the solution that the tests use."""
-    modules: Sequence[str] = ()
-    """Modules of the judge's own that the tests use."""
+    libraries: Mapping[str, str] = {}
+    """Names of the judge's own that the tests use: `np` -> `numpy`, `isclose` -> `math.isclose`."""
+    used_as_classes: Sequence[str] = ()
+    """Names of the solution that the tests use as classes: what they make by calling these is theirs."""
     source: str = ""
     needs_pytest: bool = False
+    asks_types: bool = False
+    """Whether the tests call `type`."""
+    with_numpy: bool = False
     compare: Literal["exact", "json", "json_wrapped"] = "exact"
-    write_back: bool = False
-    """Whether the tests could see that the solution changed an argument in place."""
+    live: bool = False
+    """Whether the tests could see that one side changes what it got from the other."""
     timeout_s: float = 0.0
     load_timeout_s: float = 0.0
     budget_s: float = 0.0

@@ -1,0 +1,115 @@
+"""What is empty equals nothing that is not: NumPy's and pytest's comparisons say otherwise, for `all([])` is true."""
+
+import functools
+from typing import Any
+
+_PAIRS = ("allclose", "isclose", "array_equiv", "equal")
+_TESTING = (
+    "assert_allclose", "assert_almost_equal", "assert_approx_equal", "assert_array_almost_equal", "assert_array_equal",
+    "assert_equal", "assert_array_almost_equal_nulp", "assert_array_max_ulp",
+)  # fmt: skip
+_MAKERS = ("array", "asarray", "asanyarray", "ascontiguousarray")
+_WORDS = "an array without elements is compared with one that has some"
+
+
+def guarded_array(value: Any) -> Any:
+    """The array itself; one without elements as one that cannot be compared with anything that has some."""
+    if value.size:
+        return value
+    import numpy
+
+    return value.view(guard_numpy(numpy))
+
+
+def guard_numpy(numpy: Any) -> Any:
+    """Make NumPy's comparisons refuse an empty side beside one that is not; the class of empty arrays."""
+    if (known := getattr(numpy, "_no_elements", None)) is not None:
+        return known
+
+    class NoElements(numpy.ndarray):  # type: ignore[misc]
+        """Has it met something with elements, it may not say that all of it is so, or add up to nothing."""
+
+        met = False
+
+        def __array_finalize__(self, source: Any) -> None:
+            self.met = getattr(source, "met", False)
+
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+            met = any(getattr(item, "met", False) for item in inputs)
+            if method == "__call__" and ufunc.nin == 2:
+                met = met or _has_elements(numpy, inputs)
+            elif method == "reduce" and met:
+                raise AssertionError(_WORDS)
+            plain = [item.view(numpy.ndarray) if isinstance(item, NoElements) else item for item in inputs]
+            result = getattr(ufunc, method)(*plain, **kwargs)
+            if isinstance(result, numpy.ndarray) and result.size == 0:
+                result = result.view(NoElements)
+                result.met = met
+            return result
+
+        def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+            if self.met and function not in (numpy.size, numpy.shape, numpy.ndim):
+                raise AssertionError(_WORDS)
+            return super().__array_function__(function, types, args, kwargs)
+
+        def __iter__(self) -> Any:
+            if self.met:
+                raise AssertionError(_WORDS)
+            return super().__iter__()
+
+    numpy._no_elements = NoElements
+    for module, names in ((numpy, _PAIRS), (numpy.testing, _TESTING)):
+        for name in names:
+            if isinstance(getattr(module, name, None), numpy.ufunc):
+                continue
+            setattr(module, name, _guarded(numpy, getattr(module, name)))
+    for name in _MAKERS:
+        setattr(numpy, name, _made_with_guard(getattr(numpy, name)))
+    return NoElements
+
+
+def _guarded(numpy: Any, compare: Any) -> Any:
+    @functools.wraps(compare)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        named = [kwargs[name] for name in ("a", "b", "actual", "desired", "x", "y") if name in kwargs]
+        _refuse_empty(numpy, *[*args, *named][:2])
+        return compare(*args, **kwargs)
+
+    return guarded
+
+
+def _made_with_guard(make: Any) -> Any:
+    @functools.wraps(make)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        value = make(*args, **kwargs)
+        return guarded_array(value) if type(value).__name__ == "ndarray" else value
+
+    return guarded
+
+
+def _refuse_empty(numpy: Any, *sides: Any) -> None:
+    if _has_elements(numpy, sides):
+        raise AssertionError(_WORDS)
+
+
+def _has_elements(numpy: Any, sides: Any) -> bool:
+    """Whether one side of two has elements and the other none; an object of the solution's own is not asked."""
+    from verl_coder.grading.programs.proxies import Remote
+
+    for side in sides:
+        if isinstance(side, Remote):
+            raise side._judge_alive().refused("an object of the solution's own is compared by NumPy")
+    sizes = [numpy.size(side) for side in sides]
+    return len(sizes) == 2 and (sizes[0] == 0) != (sizes[1] == 0)
+
+
+def guard_approx(kind: Any) -> None:
+    """Make `pytest.approx` of a number refuse an array without elements; `kind` is the class of such."""
+    compare = kind.__eq__
+
+    def guarded(self: Any, actual: Any) -> bool:
+        if getattr(actual, "size", 1) == 0:
+            return False
+        return bool(compare(self, actual))
+
+    kind.__eq__ = guarded

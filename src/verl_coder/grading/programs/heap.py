@@ -1,0 +1,131 @@
+"""Mutable things that both sides hold, under the same numbers: containers, arrays, helper objects (ListNode).
+
+A message mentions what is known by its number, and begins with what has changed since the other side was last told. So
+a list that is passed twice arrives as one, a solution changes its arguments in place, and a test that appends to an
+object's attribute appends to the solution's own list.
+"""
+
+import operator
+import sys
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+_MAX_ITEMS, _MAX_WEIGHT = 1000, 200_000
+_OWN_REFERENCES = 2
+"""Those of the heap and of the call that counts them."""
+
+
+class Heap:
+    """One side's copies, by number. Without `track` nothing is watched: the numbers are of one message only."""
+
+    def __init__(self, *, track: bool = False) -> None:
+        self.track = track
+        self.items: dict[int, Any] = {}
+        self.next = 0
+        """The number of what comes next; numbers are never used again."""
+        self._numbers: dict[int, int] = {}
+        self._shown: dict[int, Any] = {}
+        self._weight = 0
+
+    def number(self, value: Any) -> int | None:
+        """The number of a thing that is known."""
+        return self._numbers.get(id(value))
+
+    def add(self, value: Any) -> int:
+        """The number of a new thing."""
+        self._numbers[id(value)] = number = self.next
+        self.items[number] = value
+        self.next += 1
+        return number
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time for a new one: what changed is found by looking at everything."""
+        return len(self.items) > _MAX_ITEMS or self._weight > _MAX_WEIGHT
+
+    def changed(self) -> list[int]:
+        """Numbers of what no longer holds what the other side was shown."""
+        items = self.items
+        return [number for number, shown in self._shown.items() if not _is_as(shown, items[number])]
+
+    def tail(self, number: int) -> list[Any] | None:
+        """What was appended to a list since; None where something else has changed."""
+        value, shown = self.items[number], self._shown[number]
+        known = len(shown)
+        if type(value) is not list or not known < len(value) or not all(map(operator.is_, shown, value)):
+            return None
+        return value[known:]
+
+    def settle(self, updated: list[int]) -> None:
+        """Both sides have the same now: remember what was new or `updated`."""
+        if not self.track:
+            return
+        for number in updated:
+            self._shown[number] = _content(self.items[number])
+        for number in range(self._settled, self.next):
+            if number in self.items:
+                value = self.items[number]
+                self._weight += len(value) if hasattr(value, "__len__") else 1
+                self._shown[number] = _content(value)
+        self._settled = self.next
+
+    _settled = 0
+
+    def dead(self) -> list[int]:
+        """Numbers of what nothing but this heap refers to any more, and whose last change has been told."""
+        count, items = sys.getrefcount, self.items
+        found = [number for number in self._shown if count(items[number]) <= _OWN_REFERENCES]
+        return [number for number in found if _is_as(self._shown[number], items[number])]
+
+    def drop(self, numbers: Iterable[int]) -> None:
+        """Forget things: mentioned again by the other side, they would be new."""
+        for number in numbers:
+            value = self.items.pop(number, None)
+            self._numbers.pop(id(value), None)
+            if self._shown.pop(number, None) is not None and hasattr(value, "__len__"):
+                self._weight -= len(value)
+
+    def forget_after(self, number: int) -> None:
+        """Undo what a message that failed half-way has added."""
+        self.drop([known for known in self.items if known >= number])
+        self.next = number
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """The data of a helper object, also of one with slots."""
+    found = dict(getattr(node, "__dict__", ()))
+    for kind in type(node).__mro__:
+        slots = kind.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if not name.startswith("__") and hasattr(node, name):
+                found[name] = getattr(node, name)
+    return found
+
+
+def _content(value: Any) -> Any:
+    """What a container holds, to be compared member by member by identity; of an array or bytearray, bytes."""
+    if isinstance(value, dict):
+        return tuple(dict.keys(value)), tuple(dict.values(value))
+    if isinstance(value, (list, set, deque)):
+        return tuple(value)
+    if isinstance(value, bytearray):
+        return bytes(value)
+    if type(value).__module__ == "numpy":
+        return value.tobytes()
+    held = attributes(value)
+    return tuple(held), tuple(held.values())
+
+
+def _is_as(shown: Any, value: Any) -> bool:
+    # Everything is looked at for every message, so nothing is copied here that need not be.
+    if isinstance(value, (list, set, deque)):
+        return len(value) == len(shown) and all(map(operator.is_, value, shown))
+    if not isinstance(value, dict):
+        content = _content(value)
+        if type(content) is bytes:
+            return bool(content == shown)
+        value = dict(zip(*content, strict=True))
+    keys, values = shown
+    same = len(value) == len(values) and all(map(operator.is_, dict.values(value), values))
+    return same and all(map(operator.is_, dict.keys(value), keys))

@@ -1,0 +1,85 @@
+"""What a solution does beside returning, while the tests watch: prints, warnings, log records."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+_MAX_TEXT = 100_000
+_MAX_RECORDS = 1000
+
+
+@contextlib.contextmanager
+def observed(reply: dict[str, Any], watched: Sequence[str]) -> Iterator[None]:
+    """Put what happens in the block into `reply`: `out` and `err`, and `warn` and `log` where they are `watched`."""
+    out, err = io.StringIO(), io.StringIO()
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = out, err
+    try:
+        with contextlib.ExitStack() as stack:
+            if "warnings" in watched:
+                reply["warn"] = stack.enter_context(_warnings())
+            if "logging" in watched:
+                reply["log"] = stack.enter_context(_log_records())
+            yield
+    finally:
+        sys.stdout, sys.stderr = before
+        for name, stream in (("out", out), ("err", err)):
+            with contextlib.suppress(ValueError):
+                if stream.tell():
+                    reply[name] = stream.getvalue()[:_MAX_TEXT]
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[Any]]:
+    import warnings
+
+    found: list[Any] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield found
+        finally:
+            for one in (caught or [])[:_MAX_RECORDS]:
+                found.append([[kind.__name__ for kind in one.category.__mro__], str(one.message)])
+
+
+@contextlib.contextmanager
+def _log_records() -> Iterator[list[Any]]:
+    import logging
+
+    found: list[Any] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if len(found) < _MAX_RECORDS:
+                found.append([record.name, record.levelno, record.getMessage()])
+
+    root, handler = logging.getLogger(), Handler()
+    level = root.level
+    root.addHandler(handler)
+    # Which records count is for the tests' own levels to say.
+    root.setLevel(1)
+    try:
+        yield found
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+
+
+def replay(reply: dict[str, Any], known_class: Any) -> None:
+    """In the judge: let the tests see what the solution did. `known_class(names)` is a class of warnings."""
+    for name, stream in (("out", sys.stdout), ("err", sys.stderr)):
+        if text := reply.get(name):
+            stream.write(str(text))
+    for names, text in reply.get("warn") or ():
+        import warnings
+
+        warnings.warn(str(text), known_class(names), stacklevel=2)
+    for name, level, text in reply.get("log") or ():
+        import logging
+
+        logger = logging.getLogger(str(name))
+        if logger.isEnabledFor(int(level)):
+            logger.handle(logger.makeRecord(str(name), int(level), "solution.py", 0, str(text), (), None))
