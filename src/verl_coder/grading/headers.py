@@ -5,9 +5,10 @@ and by star for every solution. Here a name costs an import only where the answe
 """
 
 import builtins
-import importlib
 import re
 from functools import lru_cache
+
+from verl_coder.grading.usage import public_names
 
 _BY_STAR = (
     "string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics", "itertools",
@@ -24,9 +25,8 @@ def _statements() -> dict[str, str]:
     """Name -> the import that brings it; a module's own name wins over what a star brings."""
     found: dict[str, str] = {}
     for module in _BY_STAR:
-        content = importlib.import_module(module)
-        for name in getattr(content, "__all__", None) or dir(content):
-            if not name.startswith("_") and not hasattr(builtins, name):
+        for name in public_names(module):
+            if not hasattr(builtins, name):
                 found[name] = f"from {module} import {name}\n"
     return found | {module: f"import {module}\n" for module in _WHOLE}
 

@@ -41,15 +41,19 @@ _NEVER_TESTED = frozenset(
 )
 
 
+def public_names(module: str) -> list[str]:
+    """What `from module import *` brings."""
+    content = importlib.import_module(module)
+    return [name for name in getattr(content, "__all__", None) or dir(content) if not name.startswith("_")]
+
+
 @lru_cache
 def library_names() -> dict[str, str]:
     """Public names of the usual modules, each with its home; the first module that has a name keeps it."""
     homes: dict[str, str] = {}
     for module in _LIBRARIES:
-        content = importlib.import_module(module)
-        for name in getattr(content, "__all__", None) or dir(content):
-            if not name.startswith("_"):
-                homes.setdefault(name, f"{module}:{name}")
+        for name in public_names(module):
+            homes.setdefault(name, f"{module}:{name}")
     return homes
 
 

@@ -131,7 +131,6 @@ class Worker:
         self.heap: Heap | None = None
         self.lost = False
         self.with_own = False
-        self.entry: Any = None
 
     def serve(self) -> None:
         """Load, say how that went, then answer frame by frame until the judge hangs up."""
@@ -170,7 +169,7 @@ class Worker:
             if isinstance(names.get(name), type):
                 self.classes[name] = names[name]
         if self.job["entries"]:
-            self.entry = self.objects[0] = self._find_entry(names)
+            self.objects[0] = self._find_entry(names)
 
     def _find_entry(self, names: dict[str, Any]) -> Any:
         """The first of the expressions whose first name is there; what the first one raises where none is."""
