@@ -156,6 +156,7 @@ FUNCTIONS = {
     "deep recursion": ("def f(n): return 0 if n == 0 else 1 + f(n - 1)", call("f", ([6000], 6000))),
     "deep recursion with a cache": ("@lru_cache(None)\ndef f(n): return 0 if n == 0 else 1 + f(n - 1)", call("f", ([1800], 1800))),
     "a class for a function": ("class Solution:\n    def f(self, n): return n + 1", call("f", ([1], 2))),
+    "a coroutine function": ("import asyncio\nasync def f(n):\n    await asyncio.sleep(0)\n    return n + 1", call("f", ([1], 2))),
     "a function for a class": ("def f(n): return n + 1", call("f", ([1], 2), class_name="Solution")),
     "integer keys": ("def f(d): return sum(d) + d[10]", call("f", ([{"3": 1, "10": 2}], 15))),
     "keys that are no integers": ("def f(d): return ''.join(d)", call("f", ([{"3": 1, "x": 2}], "3x"), ([{"03": 1}], "03"))),

@@ -96,7 +96,9 @@ class CallRunner:
     def _judge_answer(self, item: dict[str, Any]) -> dict[str, str]:
         """Compare the next answer of the solution; both sides where they differ."""
         answer = self.candidate.answer()
-        if answer.get("co") and not self.candidate.wants_coroutines:
+        # Calls of known arguments are the grader's own, so it may await; statements of tests say whether they do.
+        awaits = self.candidate.wants_coroutines or self.spec.compare != "exact"
+        if answer.get("co") and not awaits:
             raise self.candidate.refused(AWAITED)
         got = self.candidate.decode(answer["r"], alone=True)
         expected = self.candidate.decode(item["expected"], alone=True)
