@@ -8,7 +8,6 @@ object's attribute appends to the solution's own list.
 import operator
 import sys
 from collections import deque
-from collections.abc import Iterable
 from typing import Any
 
 _MAX_ITEMS, _MAX_WEIGHT = 1000, 200_000
@@ -26,6 +25,7 @@ class Heap:
         """The number of what comes next; numbers are never used again."""
         self._numbers: dict[int, int] = {}
         self._shown: dict[int, Any] = {}
+        self._settled = 0
         self._weight = 0
 
     def number(self, value: Any) -> int | None:
@@ -70,21 +70,20 @@ class Heap:
                 self._shown[number] = _content(value)
         self._settled = self.next
 
-    _settled = 0
-
     def dead(self) -> list[int]:
         """Numbers of what nothing but this heap refers to any more, and whose last change has been told."""
         count, items = sys.getrefcount, self.items
         found = [number for number in self._shown if count(items[number]) <= _OWN_REFERENCES]
         return [number for number in found if _is_as(self._shown[number], items[number])]
 
-    def drop(self, numbers: Iterable[int]) -> None:
-        """Forget things: mentioned again by the other side, they would be new."""
+    def drop(self, numbers: list[int]) -> list[int]:
+        """Forget things, whose numbers are given back: mentioned again by the other side, they would be new."""
         for number in numbers:
             value = self.items.pop(number, None)
             self._numbers.pop(id(value), None)
             if self._shown.pop(number, None) is not None and hasattr(value, "__len__"):
                 self._weight -= len(value)
+        return numbers
 
     def forget_after(self, number: int) -> None:
         """Undo what a message that failed half-way has added."""

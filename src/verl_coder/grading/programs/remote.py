@@ -80,7 +80,7 @@ class CandidateChannel(Caller):
         )
 
     def decode(self, message: Any, *, alone: bool = False) -> Any:
-        """The value of a message of the solution's, `alone` in a batch; WireError for anything malformed."""
+        """The value of a message of the solution's, `alone` in a batch; Refused for anything malformed."""
         self.decoding = True
         try:
             return Decoder(
@@ -150,23 +150,16 @@ class CandidateChannel(Caller):
 
     def ask(self, message: dict[str, Any], **values: Any) -> dict[str, Any]:
         """The answer to a message with `values`; CandidateLost, or the exception that the solution raised."""
-        self._lock.acquire()
-        try:
+        with self._lock:
             return self._ask(message, values)
-        finally:
-            self._lock.release()
 
     def _ask(self, message: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         if self._lost or (self.heap is not None and self.heap.is_full):
             self.part_with_all()
-        dead = self.heap.dead() if self.heap is not None else []
-        if dead and self.heap is not None:
-            self.heap.drop(dead)
-        encoded: dict[str, Any] = {name: self.encode(value) for name, value in values.items()}
-        if dead:
-            encoded["drop"] = dead
+        dropped = {"drop": self.heap.drop(self.heap.dead())} if self.heap is not None else {}
+        encoded = {name: self.encode(value) for name, value in values.items()}
         try:
-            self.post({**message, **encoded, "own": True, "live": self.live, "fresh": self._fresh})
+            self.post({**message, **encoded, **dropped, "own": True, "live": self.live, "fresh": self._fresh})
             self._fresh = False
             return self.answer()
         except (StopIteration, StopAsyncIteration) as error:
