@@ -3,13 +3,18 @@
     PYTHONPATH=/path/to/old/src python benchmarks/grading_rate.py --seconds 1
     PYTHONPATH=/path/to/new/src python benchmarks/grading_rate.py --seconds 1
 
-A right solution of each style with 1, 10 and 50 tests, 8 in flight, on the embedded server. One JSON line.
+A right solution of each style with 1, 10 and 50 tests, 8 in flight, on the embedded server. One JSON line: by style and
+tests, solutions/s and the milliseconds of processor time that one solution takes in all processes together, which
+other work on the machine changes less.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import time
+
+import psutil
 
 from verl_coder.grading import grade
 from verl_coder.problems import (
@@ -56,9 +61,19 @@ def suites(count: int) -> dict[str, tuple[str, TestSuite]]:
     }
 
 
-async def rate(client: SandboxClient, code: str, tests: TestSuite, seconds: float) -> float:
-    """Solutions graded per second; RuntimeError where one does not pass."""
-    done, began = 0, time.perf_counter()
+def processor_s() -> float:
+    """Processor time of this process, of all below it, and of their children that have ended."""
+    this = psutil.Process()
+    times = [this.cpu_times()]
+    for process in this.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times.append(process.cpu_times())
+    return sum(t.user + t.system + t.children_user + t.children_system for t in times)
+
+
+async def rate(client: SandboxClient, code: str, tests: TestSuite, seconds: float) -> tuple[float, float]:
+    """Solutions graded per second, processor time of one in ms; RuntimeError where one does not pass."""
+    done, used_s, began = 0, processor_s(), time.perf_counter()
 
     async def one() -> None:
         nonlocal done
@@ -69,17 +84,18 @@ async def rate(client: SandboxClient, code: str, tests: TestSuite, seconds: floa
             done += 1
 
     await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
-    return done / (time.perf_counter() - began)
+    wall_s = time.perf_counter() - began
+    return round(done / wall_s, 1), round(1000 * (processor_s() - used_s) / done, 1)
 
 
-async def measure(url: str, seconds: float) -> dict[str, float]:
-    """Rates by style and number of tests."""
+async def measure(url: str, seconds: float) -> dict[str, tuple[float, float]]:
+    """Rates and processor times by style and number of tests."""
     rates = {}
     async with SandboxClient(url) as client:
         for count in COUNTS:
             for style, (code, tests) in suites(count).items():
                 await grade(code, tests, client)
-                rates[f"{style}, {count}"] = round(await rate(client, code, tests, seconds), 1)
+                rates[f"{style}, {count}"] = await rate(client, code, tests, seconds)
     return rates
 
 

@@ -4,7 +4,8 @@ import contextlib
 
 import pytest
 
-from verl_coder.grading import bundle, grade
+from verl_coder.grading import grade, grader
+from verl_coder.grading.bundle import program_code
 from verl_coder.grading.programs.record import MAX_DETAILS, MAX_TIMEOUTS, GradingRecord, Stop
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.problems import PytestTests
@@ -83,8 +84,10 @@ def test_a_solution_that_cannot_be_loaded_runs_no_test():
 
 
 def test_a_sandbox_without_pytest_is_unavailable_and_never_a_wrong_answer(with_client, monkeypatch):
-    hidden = bundle._BOOTSTRAP.replace("for _name, _code", 'sys.modules["pytest"] = None\nfor _name, _code')
-    monkeypatch.setattr(bundle, "_BOOTSTRAP", hidden)
+    def without_pytest(*arguments, **options):
+        return 'import sys\nsys.modules["pytest"] = None\n' + program_code(*arguments, **options)
+
+    monkeypatch.setattr(grader, "program_code", without_pytest)
     suite = PytestTests(test="import pytest\nfrom solution import f\ndef test_it():\n    assert f(1) == 1\n")
     report = with_client(lambda client: grade("def f(x): return x", suite, client))
     assert report.outcome == "sandbox_unavailable" and "pytest" in report.message

@@ -1,19 +1,23 @@
-"""The guest programs as files of a request: bytecode for the sandbox's Python, or source where versions differ."""
+"""The guest programs: held by the sandbox, or files of a request (bytecode for its Python, else source)."""
 
 import base64
+import hashlib
 import importlib.util
 import json
 import marshal
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
+from types import CodeType
 from typing import Literal
 
 import verl_coder
 
 Main = Literal["judge_main", "candidate_main", "single_main"]
+Form = Literal["held", "bytecode", "source"]
+"""How a request has its program: named, since the sandbox holds it; or as a file."""
 
-WRONG_VERSION_STATUS = 86
-"""Exit status of a program whose bytecode is for another Python; the request is then sent with source."""
+NEXT_FORM: dict[int, Form] = {87: "bytecode", 86: "source"}
+"""Exit status of a program that is not held, or whose bytecode is for another Python -> how it is sent then."""
 
 _PACKAGE = "verl_coder.grading.programs"
 _PROCESS = "verl_coder.sandbox.guest.program"
@@ -40,7 +44,7 @@ _MODULES: dict[Main, tuple[str, ...]] = {
     "single_main": _COMMON + _CANDIDATE + _JUDGE,
 }
 
-_BOOTSTRAP = """\
+_FROM_FILE = """\
 import json, marshal, os, sys, types, _frozen_importlib_external
 with open("program.bin", "rb") as _file:
     _data = _file.read()
@@ -53,10 +57,17 @@ if _data[:1] == b"{{":
 elif _data[:4] == _frozen_importlib_external.MAGIC_NUMBER:
     _modules = marshal.loads(_data[4:])
 else:
-    os._exit({wrong_version})
+    os._exit(86)
 for _name, _code in _modules:
     _module = sys.modules[_name] = types.ModuleType(_name)
     exec(_code, _module.__dict__)
+sys.modules["{package}.entry"].{main}()
+"""
+_HELD = """\
+import os, sys
+_held = sys.modules.get("verl_coder.sandbox.guest.held")
+if _held is None or not _held.take("{digest}"):
+    os._exit(87)
 sys.modules["{package}.entry"].{main}()
 """
 
@@ -64,25 +75,49 @@ sys.modules["{package}.entry"].{main}()
 _HEAVY_MODULES = ("numpy", "pytest")
 
 
-def program_code(main: Main, text: str = "") -> str:
-    """Source of the program that starts at `main` of programs/entry.py, given the file program.bin.
+@cache
+def program_code(main: Main, form: Form, heavy: tuple[str, ...] = ()) -> str:
+    """Source of the program that starts at `main` of programs/entry.py.
 
-    A heavy module that `text` names is mentioned: the embedded server has processes that hold these already.
+    `heavy` modules are mentioned: the embedded server has processes that have imported these already.
     """
-    code = _BOOTSTRAP.format(wrong_version=WRONG_VERSION_STATUS, package=_PACKAGE, main=main)
-    heavy = [name for name in _HEAVY_MODULES if name in text]
+    template = _HELD if form == "held" else _FROM_FILE
+    code = template.format(package=_PACKAGE, main=main, digest=_digest(main))
     return f"{code}# uses {', '.join(heavy)}\n" if heavy else code
 
 
-@lru_cache
-def program_file(main: Main, *, as_source: bool = False) -> str:
-    """Base64 content of program.bin."""
-    if as_source:
-        return encode_file(json.dumps({_full(name): _source(name) for name in _MODULES[main]}).encode())
-    modules = [
-        (_full(name), compile(_source(name), f"<{name}>", "exec", optimize=2)) for name in _MODULES[main]
-    ]
-    return encode_file(importlib.util.MAGIC_NUMBER + marshal.dumps(modules))
+def heavy_modules(text: str) -> tuple[str, ...]:
+    """The heavy modules that `text` names."""
+    return tuple(name for name in _HEAVY_MODULES if name in text)
+
+
+@cache
+def program_files(main: Main, form: Form) -> dict[str, str]:
+    """The files of a request with this program, base64."""
+    if form == "held":
+        return {}
+    if form == "source":
+        data = json.dumps({_full(name): _source(name) for name in _MODULES[main]}).encode()
+    else:
+        data = importlib.util.MAGIC_NUMBER + marshal.dumps(_compiled(main))
+    return {"program.bin": encode_file(data)}
+
+
+def programs_to_hold() -> dict[str, bytes]:
+    """What a sandbox may hold (see sandbox/guest/held.py): the program of its `judges`, and that of its candidates."""
+    mains: dict[str, Main] = {"judge": "judge_main", "candidate": "candidate_main"}
+    return {role: marshal.dumps((_digest(main), _compiled(main))) for role, main in mains.items()}
+
+
+def _compiled(main: Main) -> list[tuple[str, CodeType]]:
+    return [(_full(name), compile(_source(name), f"<{name}>", "exec", optimize=2)) for name in _MODULES[main]]
+
+
+@cache
+def _digest(main: Main) -> str:
+    """Of the source: what is compiled from it is not the same bytes each time."""
+    text = "\0".join(f"{_full(name)}\0{_source(name)}" for name in _MODULES[main])
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def encode_file(data: bytes) -> str:

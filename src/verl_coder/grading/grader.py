@@ -8,7 +8,14 @@ from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading.alone import FEW_TESTS, answered, run_alone
-from verl_coder.grading.bundle import WRONG_VERSION_STATUS, encode_file, program_code, program_file
+from verl_coder.grading.bundle import (
+    NEXT_FORM,
+    Form,
+    encode_file,
+    heavy_modules,
+    program_code,
+    program_files,
+)
 from verl_coder.grading.plan import GradingPlan, make_plan
 from verl_coder.grading.report import Strength, TestReport, empty_report, report_from_judge
 from verl_coder.grading.statements import does_something
@@ -17,8 +24,8 @@ from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, 
 
 _SLACK_S = 5.0
 _ATTEMPTS = 4
-_other_python: "weakref.WeakSet[SandboxClient]" = weakref.WeakSet()
-"""Clients whose sandbox runs another Python version than this one: they get source instead of bytecode."""
+_forms: "weakref.WeakKeyDictionary[SandboxClient, Form]" = weakref.WeakKeyDictionary()
+"""How the sandboxes of a client get their programs, where it is not the shortest way."""
 
 
 async def grade(
@@ -63,8 +70,8 @@ async def grade(
                     raw = await run_alone(code, plan, spec, sandbox)
                     details.update(raw["details"])
                     return report_from_judge({**raw, "details": details}, strength=strength)
-            elif result.return_code == WRONG_VERSION_STATUS:
-                _other_python.add(sandbox)
+            elif result.return_code in NEXT_FORM:
+                _forms[sandbox] = NEXT_FORM[result.return_code]
             elif not raw and (strength == "single_request" or not _killed_by_stranger(result)):
                 return _no_report(result, plan)
     except SandboxUnavailableError as error:
@@ -97,22 +104,16 @@ def _find_report(stdout: str, nonce: str) -> str | None:
 async def _run_pair(
     code: str, plan: GradingPlan, job: bytes, spec: bytes, sandbox: SandboxClient
 ) -> CommandResult:
-    as_source = sandbox in _other_python
+    form = _forms.get(sandbox, "held")
     response = await sandbox.run_pair(
         PairRequest(
             judge=Program(
-                code=program_code("judge_main", plan.imports),
-                files={
-                    "program.bin": program_file("judge_main", as_source=as_source),
-                    "spec.json": encode_file(spec),
-                },
+                code=program_code("judge_main", form, heavy_modules(plan.imports)),
+                files={**program_files("judge_main", form), "spec.json": encode_file(spec)},
             ),
             candidate=Program(
-                code=program_code("candidate_main", code),
-                files={
-                    "program.bin": program_file("candidate_main", as_source=as_source),
-                    "job.json": encode_file(job),
-                },
+                code=program_code("candidate_main", form, heavy_modules(code)),
+                files={**program_files("candidate_main", form), "job.json": encode_file(job)},
             ),
             run_timeout=plan.spec.budget_s + _SLACK_S,
             memory_limit_MB=plan.memory_mb or -1,
@@ -124,14 +125,12 @@ async def _run_pair(
 async def _run_single(
     code: str, plan: GradingPlan, job: bytes, spec: bytes, sandbox: SandboxClient
 ) -> CommandResult:
+    form = _forms.get(sandbox, "bytecode")
     response = await sandbox.run_code(
         RunRequest(
-            code=program_code("single_main", code + plan.imports),
+            code=program_code("single_main", form, heavy_modules(code + plan.imports)),
             stdin=spec.decode(),
-            files={
-                "program.bin": program_file("single_main", as_source=sandbox in _other_python),
-                "job.json": encode_file(job),
-            },
+            files={**program_files("single_main", form), "job.json": encode_file(job)},
             run_timeout=plan.spec.budget_s + _SLACK_S,
             memory_limit_MB=plan.memory_mb or -1,
         )

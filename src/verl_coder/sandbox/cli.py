@@ -1,6 +1,7 @@
 """`verl-coder sandbox ...`."""
 
 import os
+import pkgutil
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def serve(
     tmpfs_mb: Annotated[int, typer.Option(help="Size of a program's /tmp.")] = 256,
     output_mb: Annotated[float, typer.Option(help="Kept of stdout and of stderr, each.")] = 2.0,
     max_sessions: Annotated[int, typer.Option(help="Sessions at a time.")] = 64,
+    hold: Annotated[
+        str, typer.Option(help="MODULE:FUNCTION that gives the programs of pairs to hold ready; empty: none.")
+    ] = "verl_coder.grading.bundle:programs_to_hold",
     parent_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
     """Serve SandboxFusion's API until stopped."""
@@ -46,6 +50,7 @@ def serve(
         processes=processes,
         tmpfs_mb=tmpfs_mb,
         tmpfs_inodes=20_000,
+        held=_programs(hold),
     )
     run(
         ServerSettings(
@@ -59,3 +64,15 @@ def serve(
             parent_fd=parent_fd,
         )
     )
+
+
+def _programs(place: str) -> dict[str, bytes]:
+    from verl_coder.errors import ConfigError
+
+    if not place:
+        return {}
+    try:
+        programs: dict[str, bytes] = pkgutil.resolve_name(place)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise ConfigError(f"--hold {place}: {error}: give MODULE:FUNCTION, or nothing") from error
+    return programs

@@ -36,10 +36,11 @@ main()()
 
 
 class Nursery:
-    """One zygote; its flavour says which modules its programs find loaded."""
+    """One zygote; its flavour says which modules its programs find loaded, `held` which program may be named."""
 
-    def __init__(self, flavour: str) -> None:
+    def __init__(self, flavour: str, held: bytes = b"") -> None:
         self.flavour = flavour
+        self._held = held
         self.address_space = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
@@ -54,10 +55,13 @@ class Nursery:
             self._stderr.close()
         # Open as long as the zygote lives: the message of a later failure quotes it.
         self._stderr = tempfile.TemporaryFile(prefix="verl-coder-zygote-")  # noqa: SIM115
-        with theirs:
+        with theirs, tempfile.TemporaryFile() as held:
+            held.write(self._held)
+            held.seek(0)
+            numbers = [theirs.fileno(), *([held.fileno()] if self._held else [])]
             self._process = subprocess.Popen(  # noqa: ASYNC220 - a plain fork, microseconds
-                [sys.executable, "-c", _START_ZYGOTE, str(theirs.fileno()), self.flavour],
-                pass_fds=(theirs.fileno(),),
+                [sys.executable, "-c", _START_ZYGOTE, str(numbers[0]), self.flavour, str([*numbers, -1][1])],
+                pass_fds=numbers,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,

@@ -7,7 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.guest.slot_config import SlotConfig
@@ -34,6 +35,8 @@ class PoolSettings:
     processes: int
     tmpfs_mb: int
     tmpfs_inodes: int
+    held: Mapping[str, bytes] = field(default_factory=dict)
+    """Of `judge` and `candidate`, the two roles of a pair: the program that requests may name (guest/held.py)."""
 
 
 class Pool:
@@ -49,7 +52,11 @@ class Pool:
         self.strangers = 0
         """Deaths of processes in which no program ran."""
         self._numbers = iter(range(1, 1 << 62))
-        self._nurseries = {flavour: Nursery(flavour) for flavour in (*FLAVOURS, *JUDGE_FLAVOURS)}
+        self._nurseries = {
+            flavour: Nursery(flavour, settings.held.get(role, b""))
+            for role, flavours in (("candidate", FLAVOURS), ("judge", JUDGE_FLAVOURS))
+            for flavour in flavours
+        }
         self._free: dict[str, collections.deque[Slot]] = {
             name: collections.deque() for name in self._nurseries
         }

@@ -1,7 +1,8 @@
 """The zygote: a small process with the usual modules loaded, forked once for each slot.
 
-Started by `nursery.py` with the arguments FD and lean, full, judge-lean or judge-full; reads slot configurations from
-that socket and ends, with everything below it, when the server's end closes.
+Started by `nursery.py` with the arguments FD, a flavour (lean, full, judge-lean or judge-full) and a file's number, -1
+or that of a program to hold; reads slot configurations from that socket and ends, with everything below it, when the
+server's end closes.
 """
 
 import gc
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest import held, program
 from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.guest.start import start_keeper
 from verl_coder.sandbox.isolation import linux
@@ -89,6 +90,9 @@ def _preload() -> None:
             __import__(name)
         except Exception as error:
             print(f"sandbox: {name} is not available to programs: {error}", file=sys.stderr)
+    if (number := int(sys.argv[3])) >= 0:
+        with open(number, "rb") as file:
+            held.hold(file.read())
 
 
 def main() -> Callable[[], NoReturn]:
