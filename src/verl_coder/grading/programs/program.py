@@ -13,7 +13,7 @@ import threading
 from typing import Any
 
 from verl_coder.grading.programs.frames import receive_frame, send_frame
-from verl_coder.sandbox.guest.program import open_streams, run_main, wind_up
+from verl_coder.sandbox.guest.program import has_children, open_streams, run_main, wind_up
 
 
 def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         status = wind_up(status, threads=used_up)
         if os.getpid() != own_pid:
             os._exit(status & 0xFF)
-        if _has_children():
+        if has_children():
             # They would run on while other tests are on the clock.
             return
         printed = os.pread(streams[1], cap + 1, 0).decode("utf-8", "replace")
@@ -54,14 +54,6 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         send_frame(control, {"out": printed, "ended": status})
         if used_up or _thread._count():
             return
-
-
-def _has_children() -> bool:
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return True
-    except ChildProcessError:
-        return False
 
 
 def _input_file(text: str) -> int:

@@ -8,6 +8,8 @@ import stat
 from collections.abc import Iterable
 from typing import Any
 
+from verl_coder.sandbox.guest.program import has_children
+
 _MUCH_SHARED = 64 << 20
 
 
@@ -47,15 +49,6 @@ def kill_group(pid: int) -> None:
     """Kill the process group that a program leads."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def has_children() -> bool:
-    """Whether any process of the slot is left: orphans become children of this subreaper."""
-    try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        return True
-    except ChildProcessError:
-        return False
 
 
 def reap_orphans(pid: int, child: int) -> None:
