@@ -89,7 +89,7 @@ def test_the_prompt_of_an_added_protocol_names_its_tags(added: dict[str, Any]) -
 
 
 def test_data_prepare_offers_it(added: dict[str, Any]) -> None:
-    assert added["choices"] == ["none", "run", "tool", "program", "program_one_shot"]
+    assert added["choices"] == ["none", "run", *(name for name in PROTOCOLS if name != "none")]
 
 
 def test_the_preflight_check_takes_its_rows(added: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ an entry of `PROTOCOLS` and, for its agent loop, a line of `config/agent_loops.y
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -71,6 +71,8 @@ def _worked_example(problem: str, first_thought: str, second_thought: str, tags:
     return f"{problem}\n{test}\n\n{''.join(turns)}```python\n{right}\n```"
 
 
+_HERMES = Tags("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+"""The form which the chat template renders from an OpenAI function call."""
 _PROGRAM = ToolProtocol(
     name="program",
     agent_name="program_agent",
@@ -98,8 +100,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
         ToolProtocol(
             name="tool",
             agent_name="tool_agent",
-            # The hermes form, which the chat template renders from an OpenAI function call.
-            tags=Tags("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>"),
+            tags=_HERMES,
             instructions={
                 "en": (
                     "Before you answer you may call the function python_interpreter with a program in `code`; you "
@@ -109,6 +110,44 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
                 "zh": (
                     "在回答之前，你可以调用函数 python_interpreter，参数 `code` 是一段程序，返回值是它打印的内容。"
                     "每次调用都从头开始，因此要包含所需的全部代码。请用它在示例上试运行你的解法，出错就修正。"
+                ),
+            },
+        ),
+        ToolProtocol(
+            name="session",
+            agent_name="session_agent",
+            tags=_HERMES,
+            instructions={
+                "en": (
+                    "Before you answer you may call the function python_session with Python code in `code`; you get "
+                    "back what it prints and the value of a last expression. It is one live interpreter: variables, "
+                    "functions and open files of earlier calls are still there, so send only what is new. Use it to "
+                    "try your solution on the examples, and mend it where it fails."
+                ),
+                "zh": (
+                    "在回答之前，你可以调用函数 python_session，参数 `code` 是一段 Python 代码，返回值是它打印的"
+                    "内容和最后一个表达式的值。它是同一个持续运行的解释器：之前调用中的变量、函数和打开的文件都还在，"
+                    "因此只需发送新的代码。请用它在示例上试运行你的解法，出错就修正。"
+                ),
+            },
+        ),
+        ToolProtocol(
+            name="debugger",
+            agent_name="debugger_agent",
+            tags=_HERMES,
+            instructions={
+                "en": (
+                    "Before you answer you may call functions. python_interpreter runs a program in `code` and gives "
+                    "back what it prints. python_debugger runs your solution in `code` under a debugger, with the "
+                    "examples behind it: `commands` are those of gdb, one a line (break LINE if CONDITION, run, next, "
+                    "step, continue, print EXPRESSION, where, up). It stops where an example fails, and stays there "
+                    "until the next call. Use them to find out why your solution fails, and mend it."
+                ),
+                "zh": (
+                    "在回答之前，你可以调用函数。python_interpreter 运行 `code` 中的程序并返回它打印的内容。"
+                    "python_debugger 在调试器中运行 `code` 中的解法，后面接着示例：`commands` 是 gdb 的命令，每行一条"
+                    "（break 行号 if 条件、run、next、step、continue、print 表达式、where、up）。"
+                    "它会停在示例出错的地方，并保持到下一次调用。请用它们找出解法出错的原因并修正。"
                 ),
             },
         ),
@@ -146,6 +185,17 @@ def quote_closing_tags(text: str) -> str:
     """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
     closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))
     return re.sub(rf"^([ \t]*)(?={closing})", r"\1\\", text, flags=re.M)
+
+
+def quote_control_tokens(text: str, tokens: Iterable[str]) -> str:
+    """Text of a tool in which none of the tokenizer's added `tokens` stands: a backslash follows its first character.
+
+    Else what a program prints would become the end of a turn, or the beginning of another.
+    """
+    for token in tokens:
+        if token in text:
+            text = text.replace(token, f"{token[0]}\\{token[1:]}")
+    return text
 
 
 def find_protocol(name: str) -> ToolProtocol:

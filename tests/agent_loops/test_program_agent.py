@@ -1,119 +1,21 @@
 """The loop of protocols with tags: a scripted model, the real interpreter tool and the real sandbox."""
 
 import asyncio
-import copy
 import dataclasses
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from verl_coder.agent_loops.program_agent import find_program
 from verl_coder.extraction import extract_code
-from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests
-from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS, Tags
-from verl_coder.sandbox.embedded import EmbeddedSandbox
-from verl_coder.tiny.build import BASE
 
 LOGPROB = -0.5
-
-
-class ScriptedModel:
-    """Stands in for the language model: says the next line of its script, and stops where a server would."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, script: list[str]) -> None:
-        self.tokenizer = tokenizer
-        self.script = script
-        self.prompts: list[list[int]] = []
-
-    async def generate(
-        self, request_id: str, *, prompt_ids: list[int], sampling_params: dict[str, Any], **others: Any
-    ) -> Any:
-        from verl.workers.rollout.replica import TokenOutput
-
-        self.prompts.append(list(prompt_ids))
-        text = self.script.pop(0)
-        for stop in sampling_params["stop"]:
-            before, found, _ = text.partition(stop)
-            text = before + (found if sampling_params["include_stop_str_in_output"] else "")
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
-        steps = {"min_global_steps": 1, "max_global_steps": 1}
-        return TokenOutput(token_ids=ids, log_probs=[LOGPROB] * len(ids), extra_fields=steps)
-
-
-Rollout = Callable[..., tuple[Any, ScriptedModel, PreTrainedTokenizerBase]]
-
-
-@pytest.fixture(scope="module")
-def sandbox_url() -> Iterator[str]:
-    with EmbeddedSandbox() as sandbox:
-        yield sandbox.url
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
-    """The smallest recipe with room for the protocol's prompt, composed once."""
-    out = str(tmp_path_factory.mktemp("out"))
-    sizes = ("data.max_prompt_length=900", "data.max_response_length=600")
-    return make_plan(TrainRequest(recipe="tiny_cpu", out=out, overrides=sizes)).config
-
-
-@pytest.fixture
-def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Rollout:
-    """`rollout(script, protocol="program", prelude="", url=..., changes={})`: one trajectory, as in verl's worker."""
-
-    def run(
-        script: list[str],
-        *,
-        protocol: str = "program",
-        prelude: str = "",
-        url: str = sandbox_url,
-        changes: Mapping[str, int] = MappingProxyType({}),
-    ) -> tuple[Any, ScriptedModel, PreTrainedTokenizerBase]:
-        monkeypatch.setenv("SANDBOX_URL", url)
-        config = copy.deepcopy(recipe)
-        for key, value in changes.items():
-            OmegaConf.update(config.actor_rollout_ref.rollout, key, value)
-        tokenizer = AutoTokenizer.from_pretrained(BASE)
-        model = ScriptedModel(tokenizer, script)
-        prompt = build_prompt("Double a number.", style="function", protocol=protocol, entry_point="double")
-        trajectory = _trajectory(config, tokenizer, model, protocol, list(prompt), prelude)
-        return asyncio.run(trajectory), model, tokenizer
-
-    return run
-
-
-async def _trajectory(
-    config: Any, tokenizer: Any, model: Any, protocol: str, prompt: list[Any], prelude: str
-) -> Any:
-    import hydra
-    from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
-    from verl.tools.tool_registry import initialize_tools_from_config
-
-    settings = config.actor_rollout_ref.rollout
-    [entry] = [e for e in OmegaConf.load(settings.agent.agent_loop_config_path) if e.name == "program_agent"]
-    loop = hydra.utils.instantiate(
-        config={**entry, "name": PROTOCOLS[protocol].agent_name},
-        trainer_config=DictConfigWrap(config=config),
-        server_manager=model,
-        tokenizer=tokenizer,
-        processor=None,
-        hf_model_type="qwen2",
-        dataset_cls=None,
-        data_config=DictConfigWrap(config.data),
-        tools=ToolListWrap(initialize_tools_from_config(settings.multi_turn.tool_config_path)),
-    )
-    return await loop.run(
-        {"temperature": 1.0, "logprobs": True}, raw_prompt=prompt, tools_kwargs={"prelude": prelude}
-    )
-
+Rollout = Callable[..., tuple[Any, Any, Any]]
 
 TAGS = Tags("<program>", "</program>", "<output>", "</output>")
 PROGRAM = "<think>Try it.</think>\n<program>\nprint(2 * 21)\n</program>"

@@ -28,7 +28,11 @@ async def _open(http: httpx.AsyncClient, **body: object) -> str:
 
 
 async def _run(http: httpx.AsyncClient, session: str, code: str, timeout: float = 10) -> dict:
-    return (await http.post(f"/sessions/{session}/run", json={"code": code, "run_timeout": timeout})).json()
+    return (
+        await http.post(
+            f"/sessions/{session}/run", json={"code": code, "run_timeout": timeout, "report_memory": True}
+        )
+    ).json()
 
 
 async def test_variables_live_on_and_output_is_per_call(http: httpx.AsyncClient) -> None:
@@ -160,6 +164,28 @@ async def test_continue_to_the_exception_is_post_mortem(debug: _Debugger) -> Non
     assert (await debug("print", expression="y + 1"))["value"] == "4"
     assert (await debug("step"))["message"].startswith("the program is not running")
     assert (await debug("restart"))["state"]["event"] == "exception"
+
+
+async def test_until_runs_a_loop_to_its_end(debug: _Debugger) -> None:
+    await debug("break", line=5)
+    await debug("run")
+    await debug("clear", line=5)
+    last = (await debug("until"))["state"]
+    while last["line"] != 6:
+        last = (await debug("until"))["state"]
+    assert last["locals"]["total"] == "10"
+
+
+async def test_breakpoints_move_with_their_lines_when_the_program_is_edited(debug: _Debugger) -> None:
+    await debug("break", line=5, condition="i == 2")
+    await debug("break", function="add")
+    await debug("run")
+    edited = "import os\n" + PROGRAM.replace("    total = 0\n", "")
+    answer = await debug("load", code=edited)
+    assert answer["status"] == "Success" and answer["state"]["event"] == "not_started"
+    assert [(p["line"], p["condition"]) for p in answer["state"]["breakpoints"]] == [(5, "i == 2")]
+    assert answer["dropped_breakpoints"] == [3]
+    assert (await debug("run"))["error"]["ename"] in ("NameError", "UnboundLocalError")
 
 
 async def test_a_loop_is_interrupted_where_it_is(http: httpx.AsyncClient) -> None:

@@ -221,7 +221,7 @@ class Api:
         session = self.sessions.get(session_id, "python")
         exchange = await session.conversation.say({"code": code}, timeout_s=timeout_s)
         failed = exchange.timed_out or not exchange.alive or "error" in exchange.reply
-        answer = await self._exchange_body(session, exchange)
+        answer = await self._exchange_body(session, exchange, body)
         answer["status"] = "Failed" if failed else "Success"
         answer["run_result"]["return_code"] = None if exchange.timed_out else int(failed)
         answer |= {key: exchange.reply.get(key) for key in ("result", "error", "display")}
@@ -231,6 +231,7 @@ class Api:
         """POST /sessions/{id}/debug: one command of the debugger, the state after it."""
         command = {
             "command": validate.text(body, "command"),
+            "code": validate.text(body, "code", None),
             "line": validate.whole(body, "line", 0) or None,
             "function": validate.text(body, "function", None),
             "condition": validate.text(body, "condition", None),
@@ -239,18 +240,18 @@ class Api:
         timeout_s = validate.seconds(body, "run_timeout", 10.0)
         session = self.sessions.get(session_id, "debugger")
         exchange = await session.conversation.say(command, timeout_s=timeout_s)
-        answer = await self._exchange_body(session, exchange)
+        answer = await self._exchange_body(session, exchange, body)
         answer["status"] = "Success" if exchange.alive and "command_error" not in exchange.reply else "Failed"
         answer["message"] = str(exchange.reply.get("command_error") or "")
-        answer |= {key: exchange.reply.get(key) for key in ("state", "value", "error")}
+        answer |= {key: exchange.reply.get(key) for key in ("state", "value", "error", "dropped_breakpoints")}
         return answer
 
-    async def _exchange_body(self, session: Session, exchange: Exchange) -> Body:
+    async def _exchange_body(self, session: Session, exchange: Exchange, body: Body) -> Body:
         memory_mb = None
-        if exchange.alive:
+        if exchange.alive and body.get("report_memory"):
             with contextlib.suppress(SlotLost, TimeoutError):
                 memory_mb = round(await session.conversation.slot.memory_in_use() / (1 << 20), 2)
-        else:
+        if not exchange.alive:
             await self.sessions.close(session.session_id)
         return {
             "status": "Success",

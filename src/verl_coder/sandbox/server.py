@@ -43,6 +43,7 @@ async def serve(settings: ServerSettings) -> None:
         _watch_parent(loop, settings.parent_fd, stop)
     pool = Pool(settings.pool)
     executor: Executor | None = None
+    sessions: Sessions | None = None
     server: asyncio.Server | None = None
     connections: set[HttpProtocol] = set()
     try:
@@ -71,6 +72,8 @@ async def serve(settings: ServerSettings) -> None:
             print(f"sandbox: stronger protection is not allowed here: {pool.skipped}", flush=True)
         await _tend(pool, executor, sessions, stop)
     finally:
+        if sessions is not None:
+            sessions.stop()
         if server is not None:
             server.close()
         for connection in list(connections):

@@ -1,6 +1,7 @@
 """Long-lived programs on the server's side: sessions, debugger sessions, and the cells of /run_jupyter."""
 
 import asyncio
+import collections
 import json
 import os
 import secrets
@@ -17,6 +18,8 @@ from verl_coder.sandbox.slot import Slot, SlotLost
 _FOREVER_S = 7 * 86400.0
 _INTERRUPT_GRACE_S = 2.0
 _MAX_LINE = 8 << 20
+_SPARE_SLOTS = 2
+"""Made ahead, so that a session begins at once; more are made while many begin in a row."""
 
 
 class UnknownSession(Exception):
@@ -152,6 +155,8 @@ class Sessions:
         self._output_cap = output_cap
         self._sessions: dict[str, Session] = {}
         self._opening = 0
+        self._spare: collections.deque[Slot] = collections.deque()
+        self._refill: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -164,7 +169,7 @@ class Sessions:
             raise Overloaded(f"{self._cap} sessions are open")
         self._opening += 1
         try:
-            slot = await self._pool.new_slot("full")
+            slot = await self._take_slot()
         finally:
             self._opening -= 1
         conversation = Conversation(slot, output_cap=self._output_cap)
@@ -178,6 +183,36 @@ class Sessions:
         )
         self._sessions[session.session_id] = session
         return session
+
+    async def _take_slot(self) -> Slot:
+        """A slot that was made ahead, else a new one."""
+        slot = None
+        while self._spare and slot is None:
+            slot = self._spare.popleft()
+            if slot.dead:
+                self._pool.discard(slot)
+                slot = None
+        self._begin_spare()
+        return slot or await self._pool.new_slot("full")
+
+    def _begin_spare(self) -> None:
+        """Make slots ahead, in the background."""
+        if self._refill is None or self._refill.done():
+            self._refill = asyncio.ensure_future(self._make_spare())
+
+    async def _make_spare(self) -> None:
+        room = self._cap - len(self._sessions) - self._opening
+        while len(self._spare) < min(_SPARE_SLOTS, room):
+            try:
+                self._spare.append(await self._pool.new_slot("full"))
+            except (SlotLost, TimeoutError):
+                # The next session makes its own, or says why not.
+                return
+
+    def stop(self) -> None:
+        """Make no more slots."""
+        if self._refill is not None:
+            self._refill.cancel()
 
     def spec(
         self, slot: Slot, *, kind: str, code: str, files: dict[str, bytes], memory_mb: int

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -30,41 +30,63 @@ def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path
                     f"{path}: a row names the agent loop {name!r}; there are {', '.join(sorted(known))} "
                     "(actor_rollout_ref.rollout.agent.agent_loop_config_path names a YAML with more)"
                 )
-            needed = getattr(own.get(name), "required_tool", None)
-            if needed and needed not in _tool_names(tools):
-                raise ConfigError(
-                    f"{path} has rows of {name}, which runs programs with the tool {needed}, and "
-                    f"TOOLS: {tools or 'nothing'} has none"
-                )
+            _check_tools(path, name, own.get(name, _Loop([], has_workspace=False)), tools)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    """The classes of a YAML list of {name, _target_}, by name; every name must be a protocol's agent loop."""
+class _Loop(NamedTuple):
+    needs: list[str]
+    """Names of tools that TOOLS must have."""
+    has_workspace: bool
+    """For tools that keep their state from call to call."""
+
+
+def _check_tools(path: Path, name: str, loop: _Loop, tools: str | None) -> None:
+    entries: list[Mapping[str, Any]] = yaml.safe_load(Path(tools).read_text())["tools"] if tools else []
+    names = [entry["tool_schema"]["function"]["name"] for entry in entries]
+    for needed in loop.needs:
+        if needed not in names:
+            raise ConfigError(
+                f"{path} has rows of {name}, which needs the tool {needed}, and "
+                f"TOOLS: {tools or 'nothing'} has none"
+            )
+    if name == "single_turn_agent":
+        return
+    for tool, entry in zip(names, entries, strict=True):
+        if getattr(load_class(str(entry["class_name"])), "needs_workspace", False) and not loop.has_workspace:
+            raise ConfigError(
+                f"TOOLS: {tools}: {tool} keeps its state from call to call, and {path} has rows of {name}, which "
+                "cannot: prepare them with --protocol session or debugger"
+            )
+
+
+def _load(path: Path) -> dict[str, _Loop]:
+    """The loops of a YAML list of {name, _target_}, by name; every name must be a protocol's agent loop."""
     try:
-        entries = [(str(entry["name"]), str(entry["_target_"])) for entry in yaml.safe_load(path.read_text())]
+        entries = [
+            (str(entry["name"]), str(entry["_target_"]), list(entry.get("needs") or []))
+            for entry in yaml.safe_load(path.read_text())
+        ]
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         raise ConfigError(
             f"agent_loop_config_path: {path}: {reason}; give a list of name, _target_"
         ) from error
-    classes = {}
-    for name, target in entries:
+    loops = {}
+    for name, target, needs in entries:
         try:
-            classes[name] = load_class(target)
+            loop_class = load_class(target)
         except ConfigError as error:
             raise ConfigError(f"agent_loop_config_path: {path}: no class {target} for {name!r}") from error
         try:
             agent_tags(name)
         except ConfigError as error:
             raise ConfigError(f"agent_loop_config_path: {path}: {error}") from error
-    return classes
+        required = getattr(loop_class, "required_tool", None)
+        needs = [*([required] if required else []), *needs]
+        loops[name] = _Loop(needs, has_workspace=getattr(loop_class, "has_workspace", False))
+    return loops
 
 
 def _names(path: Path) -> set[str]:
     column = pq.read_table(path, columns=["agent_name"]).column("agent_name")
     return {str(name) for name in pc.unique(column).to_pylist()}
-
-
-def _tool_names(path: str | None) -> set[str]:
-    tools: list[Mapping[str, Any]] = yaml.safe_load(Path(path).read_text())["tools"] if path else []
-    return {tool["tool_schema"]["function"]["name"] for tool in tools}

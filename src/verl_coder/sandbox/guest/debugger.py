@@ -10,10 +10,16 @@ from typing import Any
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
-from verl_coder.sandbox.guest.debugger_view import describe_frames, frames_above, frames_of, line_of_function
+from verl_coder.sandbox.guest.debugger_view import (
+    describe_frames,
+    frames_above,
+    frames_of,
+    line_of_function,
+    moved_lines,
+)
 
 _VALUE_CHARS = 2000
-_RESUMING = ("continue", "step", "next", "return")
+_RESUMING = ("continue", "step", "next", "return", "until")
 
 
 class CommandError(Exception):
@@ -22,6 +28,10 @@ class CommandError(Exception):
 
 class _Restart(BaseException):
     """Leaves the program that runs, to start it anew."""
+
+
+class _Abandon(BaseException):
+    """Leaves the program that runs, for another one."""
 
 
 class Debugger(bdb.Bdb):
@@ -33,14 +43,7 @@ class Debugger(bdb.Bdb):
         self._code = code
         self._home = os.getcwd()
         self._file = self.canonic(os.path.join(self._home, "main.py"))
-        with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(code)
-        linecache.cache[self._file] = (
-            len(code),
-            None,
-            [line + "\n" for line in code.split("\n")],
-            self._file,
-        )
+        self._write(code)
         self._frames: list[tuple[FrameType, int]] = []
         self._selected = 0
         self._event = "not_started"
@@ -48,6 +51,12 @@ class Debugger(bdb.Bdb):
         self._exit_code: int | None = None
         self._running = False
         self._free = False
+
+    def _write(self, code: str) -> None:
+        with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(code)
+        lines = [line + "\n" for line in code.split("\n")]
+        linecache.cache[self._file] = (len(code), None, lines, self._file)
 
     # ---- the loop
 
@@ -72,6 +81,9 @@ class Debugger(bdb.Bdb):
                 break
             except _Restart:
                 command = {"command": "run"}
+            except _Abandon as abandoned:
+                self._answer(abandoned.args[0])
+                return
         self._reply()
 
     def _execute(self, *, stop_first: bool) -> None:
@@ -94,7 +106,7 @@ class Debugger(bdb.Bdb):
             pass
         except SystemExit as error:
             self._exit_code = program.exit_status(error)
-        except _Restart:
+        except (_Restart, _Abandon):
             raise
         except BaseException as error:
             self._post_mortem(error)
@@ -160,18 +172,23 @@ class Debugger(bdb.Bdb):
             name = command["command"]
             if name in ("run", "restart"):
                 raise _Restart
+            if name == "load":
+                raise _Abandon(command)
             if name in _RESUMING:
-                self._resume(name, frame)
+                self._resume(command, frame)
                 return
             self._answer(command)
 
-    def _resume(self, name: str, frame: FrameType) -> None:
+    def _resume(self, command: dict[str, Any], frame: FrameType) -> None:
+        name = command["command"]
         if name == "step":
             self.set_step()
         elif name == "next":
             self.set_next(frame)
         elif name == "return":
             self.set_return(frame)
+        elif name == "until":
+            self.set_until(frame, command.get("line"))
         # Unlike set_continue, keeps tracing without breakpoints, so that an interrupt can stop it.
         self._free = name == "continue"
         self._event, self._exit_code = "exited", 0
@@ -208,9 +225,26 @@ class Debugger(bdb.Bdb):
             return {"value": self._evaluate(command.get("expression") or "")}
         if name in ("locals", "stack", "state"):
             return {}
+        if name == "load":
+            return self._load(command.get("code") or "")
         if name in _RESUMING:
             raise CommandError(f"the program is not running ({self._event}): use 'run' to start it again")
         raise CommandError(f"unknown command {name!r}")
+
+    def _load(self, code: str) -> dict[str, Any]:
+        """Take another program; breakpoints move with their lines, those of lines that are gone are dropped."""
+        lines = moved_lines(self._code, code)
+        points = [point for point in bdb.Breakpoint.bpbynumber if point is not None]
+        self.clear_all_breaks()
+        self._code, self._event = code, "not_started"
+        self._frames, self._error, self._exit_code = [], None, None
+        self._write(code)
+        dropped = []
+        for point in points:
+            line = lines.get(point.line)
+            if line is None or self.set_break(self._file, line, cond=point.cond):
+                dropped.append(point.line)
+        return {"dropped_breakpoints": dropped}
 
     def _set_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
         condition = command.get("condition")

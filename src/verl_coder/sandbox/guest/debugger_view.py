@@ -1,6 +1,7 @@
 """What a debugger shows of a stopped program: frames, source, locals; and where its functions begin."""
 
 import ast
+import difflib
 import linecache
 import os
 import reprlib
@@ -79,6 +80,19 @@ def frames_of(trace: TracebackType | None, ours: Any) -> list[tuple[FrameType, i
             found.append((trace.tb_frame, trace.tb_lineno))
         trace = trace.tb_next
     return found
+
+
+def moved_lines(before: str, after: str) -> dict[int, int]:
+    """Line of `before` -> where the same line stands in `after`; lines that were changed or removed are missing.
+
+    A changed line keeps its place where as many lines replace as many.
+    """
+    old, new = before.split("\n"), after.split("\n")
+    lines = {}
+    for tag, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag == "equal" or (tag == "replace" and last - first == end - start):
+            lines.update({first + n + 1: start + n + 1 for n in range(last - first)})
+    return lines
 
 
 def line_of_function(code: str, function: str) -> int | None:

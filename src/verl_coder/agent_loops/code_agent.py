@@ -1,0 +1,191 @@
+"""`CodeAgentLoop`: verl's tool loop for tools that keep their state, with calls read and answered as models write them.
+
+What it adds: a workspace for the trajectory, whose sessions end however the trajectory ends; calls of a turn in order;
+an exact answer to a call that cannot be done; limits of calls, of invalid calls in a row, and of time; why the
+trajectory ended, in `extra_fields["end_reason"]`.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, ToolListWrap
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, ToolAgentLoop
+from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
+from verl.tools.schemas import ToolResponse
+
+from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
+from verl_coder.errors import ConfigError
+from verl_coder.prompts import visible_tests_of
+from verl_coder.protocols import Tags, agent_tags, quote_control_tokens
+from verl_coder.tools.workspace import Workspace
+
+_CLOSE_S = 10.0
+
+
+class ToolCall(FunctionCall):
+    """A call of a turn; `mistake` is what is wrong with it."""
+
+    mistake: str = ""
+
+
+class CodeAgentLoop(ToolAgentLoop):
+    """One trajectory. A call in the last allowed turn is not run, as no turn is left to read its result."""
+
+    has_workspace = True
+
+    def __init__(
+        self,
+        *args: Any,
+        name: str,
+        needs: Sequence[str] = (),
+        max_calls: int = 0,
+        max_invalid_calls: int = 3,
+        call_deadline_s: float = 150.0,
+        trajectory_deadline_s: float = 1800.0,
+        tell_calls_left: bool = False,
+        tools: ToolListWrap | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """The settings stand in the loop's line of `config/agent_loops.yaml`: `needs` names tools that TOOLS must have.
+
+        `max_calls` 0: as many as the turns allow; `max_invalid_calls` in a row end the trajectory. What is over a
+        deadline masks it.
+        """
+        super().__init__(*args, tools=tools, **kwargs)
+        tags = agent_tags(name)
+        if tags is None:
+            raise ConfigError(f"the protocol of {name} has no tags for tool calls")
+        missing = [tool for tool in needs if tool not in self.tools]
+        if missing:
+            raise ConfigError(f"{name} needs a tool named {missing[0]} (TOOLS=)")
+        self.max_calls = max_calls
+        self.max_invalid_calls = max_invalid_calls
+        self.call_deadline_s = call_deadline_s
+        self.trajectory_deadline_s = trajectory_deadline_s
+        self.tell_calls_left = tell_calls_left
+        self.tool_parser = CallParser(self.tokenizer, tags, self.max_parallel_calls)
+        # verl drops the calls above this number without a word; the parser answers them.
+        self.max_parallel_calls = 1 << 30
+        self._control_tokens = sorted(self.tokenizer.get_added_vocab(), key=len, reverse=True)
+        self._workspace = Workspace()
+        self._in_order = asyncio.Lock()
+        self._calls = self._invalid_calls = self._invalid_in_a_row = 0
+        self._end_reason = ""
+        self._began = time.monotonic()
+
+    async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
+        """One trajectory for the row in `kwargs`."""
+        self._workspace = Workspace(visible_tests=visible_tests_of(kwargs["raw_prompt"]))
+        self._began = time.monotonic()
+        try:
+            output = await super().run(sampling_params, priority, **kwargs)
+        finally:
+            # Also where the trajectory is aborted; what cannot be closed now ends by its idle time.
+            with contextlib.suppress(Exception, asyncio.CancelledError):
+                await asyncio.shield(asyncio.wait_for(self._workspace.close(), _CLOSE_S))
+        output.extra_fields |= {"end_reason": self._end_reason, "tool_invalid": self._invalid_calls}
+        return output
+
+    async def _handle_generating_state(
+        self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
+    ) -> AgentState:
+        agent_data.workspace = self._workspace  # type: ignore[attr-defined]
+        state = await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
+        if state == AgentState.TERMINATED:
+            if len(agent_data.response_mask) >= self.response_length:
+                self._end_reason = "length"
+            elif agent_data.assistant_turns >= (self.max_assistant_turns or float("inf")):
+                self._end_reason = "turns"
+            else:
+                self._end_reason = "answer"
+        return state
+
+    async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
+        if time.monotonic() - self._began > self.trajectory_deadline_s:
+            self._mask(agent_data, "deadline")
+            return AgentState.TERMINATED
+        state = await super()._handle_processing_tools_state(agent_data)
+        if self._end_reason:
+            return AgentState.TERMINATED
+        if self._invalid_in_a_row >= self.max_invalid_calls:
+            state, self._end_reason = AgentState.TERMINATED, "invalid_calls"
+        elif state == AgentState.TERMINATED:
+            self._end_reason = "length"
+        return state
+
+    async def _call_tool(
+        self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
+    ) -> tuple[ToolResponse, float, dict[str, Any]]:
+        # verl starts all calls of a turn at once; with one workspace their order matters.
+        async with self._in_order:
+            response = await self._answer(tool_call, tools_kwargs, agent_data)
+        text = quote_control_tokens(response.text or "", self._control_tokens)
+        if self.tell_calls_left and self.max_calls:
+            text += f"\n({max(self.max_calls - self._calls, 0)} calls left)"
+        response.text = text
+        return response, 0.0, {}
+
+    async def _answer(
+        self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
+    ) -> ToolResponse:
+        mistake = getattr(tool_call, "mistake", "")
+        if mistake:
+            self._invalid_calls += 1
+            self._invalid_in_a_row += 1
+            return ToolResponse(text=f"Error: {mistake}")
+        self._invalid_in_a_row = 0
+        if self.max_calls and self._calls >= self.max_calls:
+            return ToolResponse(text=f"Error: all {self.max_calls} calls are used; give your answer")
+        if self._end_reason:
+            return ToolResponse(text="Error: not run, since the call before it did not end")
+        self._calls += 1
+        try:
+            async with asyncio.timeout(self.call_deadline_s):
+                response, _, _ = await super()._call_tool(tool_call, tools_kwargs, agent_data)
+        except TimeoutError:
+            self._mask(agent_data, "hung_call")
+            return ToolResponse(text="Error: the tool did not answer")
+        return response
+
+    def _mask(self, agent_data: AgentData, reason: str) -> None:
+        """End the trajectory without a verdict: it is the machine's failure (trainer/sample_masks.py)."""
+        self._end_reason = reason
+        agent_data.extra_fields["tool_sandbox_unavailable"] = 1
+
+
+class CallParser(ToolParser):
+    """The calls of a turn in hermes form; one that cannot be done is kept, with what is wrong with it."""
+
+    def __init__(self, tokenizer: Any, tags: Tags, max_parallel_calls: int) -> None:
+        super().__init__(tokenizer)
+        self.tags, self.max_parallel_calls = tags, max_parallel_calls
+
+    async def extract_tool_calls(
+        self, responses_ids: list[int], tools: Any = None
+    ) -> tuple[str, list[FunctionCall]]:
+        """(text of the turn, its calls); those above the number that a turn may have are answered in one."""
+        text = self.tokenizer.decode(responses_ids)
+        schemas = {
+            tool.function.name: tool.function.parameters.model_dump(exclude_none=True) for tool in tools or []
+        }
+        texts = call_texts(text, self.tags)
+        calls: list[FunctionCall] = [_checked(each, schemas) for each in texts[: self.max_parallel_calls]]
+        if len(texts) > len(calls) > 0:
+            extra = (
+                f"only the first {self.max_parallel_calls} of the {len(texts)} calls of this turn were run"
+            )
+            calls.append(ToolCall(name="", arguments="{}", mistake=extra))
+        return text, calls
+
+
+def _checked(text: str, schemas: dict[str, Any]) -> ToolCall:
+    try:
+        name, arguments = read_call(text)
+        check_call(name, arguments, schemas)
+    except CallMistake as mistake:
+        return ToolCall(name="", arguments="{}", mistake=str(mistake))
+    return ToolCall(name=name, arguments=json.dumps(arguments, ensure_ascii=False))

@@ -1,0 +1,115 @@
+"""Tool calls as models really write them: read, mended where the meaning is certain, else told what is wrong."""
+
+import ast
+import json
+import re
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from verl_coder.protocols import Tags
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+}
+
+
+_FORM = 'write {"name": ..., "arguments": {...}}'
+
+
+class CallMistake(ValueError):
+    """A call that cannot be done; its text tells the model what is wrong."""
+
+
+def call_texts(turn: str, tags: Tags) -> list[str]:
+    """What stands between the tags of each call of a turn, after its thinking; its end may cut the last one off."""
+    texts = []
+    for part in turn.rpartition("</think>")[2].split(tags.call)[1:]:
+        text, closed, _ = part.partition(tags.end_call)
+        # A tag that is only mentioned has no call behind it.
+        if closed or text.lstrip().startswith(("{", "```")):
+            texts.append(text.strip())
+    return texts
+
+
+def read_call(text: str) -> tuple[str, dict[str, Any]]:
+    """(name, arguments) of a call in hermes form; CallMistake.
+
+    Mended, since only one reading is possible: raw line ends and tabs in a string, a Python literal in the place of
+    JSON, arguments encoded twice, `parameters` for `arguments`, a Markdown fence around it, a missing last brace.
+    """
+    value = _object(text)
+    name = value.get("name", value.get("function"))
+    if isinstance(name, dict):
+        value = name
+        name = value.get("name")
+    if not isinstance(name, str) or not name:
+        raise CallMistake(f'the call has no "name"; {_FORM}')
+    arguments = value.get("arguments", value.get("parameters", {}))
+    if isinstance(arguments, str):
+        arguments = _object(arguments) if arguments.strip() else {}
+    if arguments is None:
+        arguments = {}
+    if not isinstance(arguments, dict):
+        raise CallMistake(f'"arguments" is {_kind(arguments)}; it must be an object')
+    return name, arguments
+
+
+def _object(text: str) -> dict[str, Any]:
+    stripped = re.sub(r"\A```\w*\n|\n?```\Z", "", text.strip()).strip()
+    trouble = ""
+    # A text that ends inside a string stays unreadable: nobody knows what more it would have held.
+    for candidate in (stripped, stripped + "}", stripped + "}}"):
+        try:
+            # Not strict: raw line ends in a string are what models write for code.
+            value = json.loads(candidate, strict=False)
+        except (ValueError, RecursionError) as error:
+            trouble = trouble or str(error)
+            continue
+        if isinstance(value, dict):
+            return value
+        raise CallMistake(f"the call is {_kind(value)}; {_FORM}")
+    try:
+        value = ast.literal_eval(stripped)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+        value = None
+    if isinstance(value, dict):
+        return value
+    raise CallMistake(
+        f'the call is no JSON ({trouble}); {_FORM}, line ends in a string as \\n, quotes as \\"'
+    )
+
+
+def check_call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> None:
+    """CallMistake unless the tool exists and its arguments are those of its schema (JSON schema of `parameters`)."""
+    if name not in schemas:
+        close = get_close_matches(name, schemas, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(schemas) or 'none'}"
+        raise CallMistake(f"no tool {name!r}; {hint}")
+    properties = schemas[name].get("properties") or {}
+    for key in schemas[name].get("required") or []:
+        if arguments.get(key) is None:
+            raise CallMistake(f"{name} lacks the argument {key!r}")
+    for key, value in arguments.items():
+        if key not in properties:
+            close = get_close_matches(key, properties, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"its arguments are {', '.join(properties)}"
+            raise CallMistake(f"{name} has no argument {key!r}; {hint}")
+        wanted = properties[key].get("type")
+        kinds = [wanted] if isinstance(wanted, str) else list(wanted or [])
+        allowed = tuple(kind for each in kinds for kind in _TYPES.get(each, (object,)))
+        boolean = isinstance(value, bool) and "boolean" not in kinds
+        if value is not None and allowed and (boolean or not isinstance(value, allowed)):
+            raise CallMistake(
+                f"the argument {key!r} of {name} is {_kind(value)}; it must be {' or '.join(kinds)}"
+            )
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")

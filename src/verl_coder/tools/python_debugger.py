@@ -1,0 +1,103 @@
+"""The `python_debugger` tool: a program under a debugger that lives from call to call."""
+
+from typing import Any, Literal
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.protocols import quote_closing_tags
+from verl_coder.sandbox import SandboxSession
+from verl_coder.sections import Count, PositiveCount
+from verl_coder.tools.debugger_commands import CommandMistake, read_command, show
+from verl_coder.tools.execution import InterpreterSettings
+from verl_coder.tools.output import cut_middle
+from verl_coder.tools.sandbox_tool import SandboxTool, ToolUse, prelude_of
+from verl_coder.tools.workspace import Workspace, workspace_of
+
+_KIND = "debugger"
+_MAX_COMMANDS = 20
+
+
+class DebuggerSettings(InterpreterSettings):
+    """`config` of the tool's YAML: that of the interpreter, and how the debugger is offered and shows."""
+
+    available_after: Count = 0
+    """Calls are refused until so many runs of this trajectory have failed."""
+    with_visible_tests: bool = True
+    """The tests that the prompt shows stand after the program: `run` stops where the first of them fails."""
+    window: PositiveCount = 3
+    """Lines of source shown above and below the place where the program stands."""
+    type: Literal["native"] = "native"
+
+
+class PythonDebugger(SandboxTool):
+    """Commands of gdb and pdb; a new `code` keeps the breakpoints, which move with their lines."""
+
+    needs_workspace = True
+    settings_class = DebuggerSettings
+    settings: DebuggerSettings
+
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+        """Take `parameters["code"]` where there is one, then do `parameters["commands"]`, one a line."""
+        workspace = workspace_of(agent_data, self.name)
+        missing = self.settings.available_after - workspace.failed_runs
+        if missing > 0:
+            return ToolUse(f"{self.name} can be used after {missing} more failed runs", succeeded=False)
+        code, commands = parameters.get("code"), parameters.get("commands")
+        if not isinstance(code, str | None) or not isinstance(commands, str):
+            return ToolUse('TypeError: the arguments "code" and "commands" must be strings', succeeded=False)
+        prelude = prelude_of(agent_data)
+        shift = prelude.count("\n") + 1 if prelude else 0
+        try:
+            session, told = await self._session(workspace, code, prelude, shift)
+            if session is None:
+                return ToolUse(told, succeeded=False)
+            texts, succeeded = await self._commands(session, commands, shift)
+        except SandboxUnavailableError:
+            await workspace.lose(_KIND)
+            raise
+        if not succeeded:
+            await workspace.lose(_KIND)
+        text = "\n".join(part for part in (told, *texts) if part)
+        return ToolUse(quote_closing_tags(cut_middle(text, self.settings.max_output_chars)), succeeded)
+
+    async def _session(
+        self, workspace: Workspace, code: str | None, prelude: str, shift: int
+    ) -> tuple[SandboxSession | None, str]:
+        """The debugger's session with the program in it, and what is to be told of it."""
+        session = workspace.session(_KIND)
+        if not code:
+            return session, "" if session else "no program yet: give it in `code`"
+        program = f"{prelude}\n{code}" if prelude else code
+        if self.settings.with_visible_tests and workspace.visible_tests:
+            program += f"\n{workspace.visible_tests}\n"
+        if session is None:
+            opened = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb, code=program)
+            return opened, ""
+        answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
+        dropped = [str(line - shift) for line in answer.get("dropped_breakpoints") or []]
+        return session, f"breakpoints dropped: line {', '.join(dropped)}" if dropped else ""
+
+    async def _commands(self, session: SandboxSession, commands: str, shift: int) -> tuple[list[str], bool]:
+        """What each command shows; False where the debugged program took its session with it."""
+        texts: list[str] = []
+        lines = [line.strip() for line in commands.splitlines() if line.strip()]
+        if not lines:
+            return ["no command: give some, one a line"], True
+        for line in lines[:_MAX_COMMANDS]:
+            if len(lines) > 1:
+                texts.append(f"> {line}")
+            try:
+                name, arguments = read_command(line)
+            except CommandMistake as mistake:
+                texts.append(str(mistake))
+                continue
+            if arguments.get("line"):
+                arguments["line"] += shift
+            asked = "state" if name in ("where", "locals", "list") else name
+            answer = await session.debug(asked, run_timeout=self.settings.timeout_s, **arguments)
+            if not answer["alive"]:
+                texts += [answer["run_result"]["stdout"].rstrip("\n"), "the debugged process has ended"]
+                return texts, False
+            texts.append(show(name, answer, window=self.settings.window, shift=shift))
+        if len(lines) > _MAX_COMMANDS:
+            texts.append(f"only {_MAX_COMMANDS} commands a call are done")
+        return texts, True

@@ -1,0 +1,59 @@
+"""The `python_session` tool: an interpreter whose variables, generators and open files live on from call to call."""
+
+from typing import Any
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.protocols import quote_closing_tags
+from verl_coder.sandbox import SandboxSession
+from verl_coder.tools.output import cut_middle
+from verl_coder.tools.sandbox_tool import SandboxTool, ToolUse, note_failure, prelude_of
+from verl_coder.tools.workspace import Workspace, workspace_of
+
+_KIND = "python"
+
+
+class PythonSession(SandboxTool):
+    """One live process for a trajectory: nothing is run twice. Its first code is the row's `tools_kwargs.prelude`."""
+
+    needs_workspace = True
+
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+        """Run `parameters["code"]` where the last call ended."""
+        code = parameters.get("code")
+        if not isinstance(code, str):
+            return ToolUse('TypeError: the argument "code" must be a string', succeeded=False)
+        workspace = workspace_of(agent_data, self.name)
+        session = workspace.session(_KIND) or await self._begin(workspace, prelude_of(agent_data))
+        try:
+            answer = await session.run(code, run_timeout=self.settings.timeout_s)
+        except SandboxUnavailableError:
+            await workspace.lose(_KIND)
+            raise
+        succeeded = answer["status"] == "Success"
+        if not succeeded:
+            note_failure(agent_data)
+        if not answer["alive"]:
+            await workspace.lose(_KIND)
+        return ToolUse(self._text(answer), succeeded)
+
+    async def _begin(self, workspace: Workspace, prelude: str) -> SandboxSession:
+        session = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb)
+        if prelude:
+            await session.run(prelude, run_timeout=self.settings.timeout_s)
+        return session
+
+    def _text(self, answer: dict[str, Any]) -> str:
+        """What was printed, the value of a last expression, the error; the end of the session where it ended."""
+        result, error = answer["run_result"], answer.get("error")
+        parts = [result["stdout"].rstrip("\n"), answer.get("result") or ""]
+        if result["status"] == "TimeLimitExceeded":
+            parts.append(
+                f"TimeoutError: the code ran longer than {self.settings.timeout_s:g} s and was stopped"
+            )
+        elif error:
+            lines = "".join(error.get("traceback") or [f"{error['ename']}: {error['evalue']}"]).splitlines()
+            parts.append("\n".join(lines[-self.settings.traceback_lines :]))
+        if not answer["alive"]:
+            parts.append("The session has ended and its variables are lost; the next call begins a new one.")
+        text = "\n".join(part for part in parts if part)
+        return quote_closing_tags(cut_middle(text, self.settings.max_output_chars)) or "(no output)"

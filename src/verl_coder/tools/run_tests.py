@@ -1,0 +1,34 @@
+"""The `run_tests` tool: the tests that the problem shows, run against a solution, with the verdict of each."""
+
+from typing import Any
+
+from verl_coder.tools.execution import run_program
+from verl_coder.tools.sandbox_tool import SandboxTool, ToolUse, note_failure, prelude_of
+from verl_coder.tools.visible_tests import PASSED, visible_tests
+from verl_coder.tools.workspace import workspace_of
+
+
+class RunTests(SandboxTool):
+    """Each visible test says `passed`, or what it got and what it wants."""
+
+    needs_workspace = True
+
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+        """Run the visible tests after `parameters["code"]`."""
+        code = parameters.get("code")
+        if not isinstance(code, str):
+            return ToolUse('TypeError: the argument "code" must be a string', succeeded=False)
+        tests = visible_tests(workspace_of(agent_data, self.name).visible_tests)
+        if tests is None:
+            return ToolUse("this problem shows no assert statement that could be run", succeeded=False)
+        run = await run_program(
+            f"{code}\n{tests.code}\n",
+            prelude=prelude_of(agent_data),
+            settings=self.settings,
+            sandbox=self.client,
+        )
+        lines = (run.result.stdout or "").splitlines()[-tests.tests :]
+        succeeded = run.succeeded and all(line.endswith(f": {PASSED}") for line in lines)
+        if not succeeded:
+            note_failure(agent_data)
+        return ToolUse(run.text, succeeded)

@@ -1,0 +1,47 @@
+"""The assert statements that a prompt shows, as the end of a program that says of each whether it holds."""
+
+import ast
+from typing import NamedTuple
+
+
+class VisibleTests(NamedTuple):
+    """Source that stands behind a solution: it prints one line for each of `tests` tests."""
+
+    code: str
+    tests: int
+
+
+PASSED = "passed"
+
+
+def visible_tests(tests: str) -> VisibleTests | None:
+    """A program of the visible tests; None where they hold no assert statement. Each test runs whatever came before."""
+    try:
+        statements = ast.parse(tests).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    parts: list[str] = []
+    count = 0
+    for node in statements:
+        if not isinstance(node, ast.Assert):
+            parts.append(ast.unparse(node))
+            continue
+        count += 1
+        parts.append(_one_test(count, node))
+    return VisibleTests("\n".join(parts), count) if count else None
+
+
+def _one_test(number: int, node: ast.Assert) -> str:
+    source, test = ast.unparse(node.test), node.test
+    label = f"test {number}:"
+    if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
+        left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])
+        body = [
+            f"_got, _want = ({left}), ({right})",
+            f'print("{label} {PASSED}" if _got == _want else '
+            f'f"{label} failed: " + {left!r} + f" is {{_got!r}}, want {{_want!r}}")',
+        ]
+    else:
+        body = [f'print("{label} {PASSED}" if ({source}) else "{label} failed: " + {source!r})']
+    caught = f'    print(f"{label} {{type(_error).__name__}}: {{_error}}"[:300])'
+    return "\n".join(["try:", *(f"    {line}" for line in body), "except Exception as _error:", caught])
