@@ -59,7 +59,8 @@ async def grade(
             if "status" in raw:
                 details.update(raw["details"])
                 if not raw["resume"]:
-                    return report_from_judge({**raw, "details": details}, strength=strength)
+                    report = report_from_judge({**raw, "details": details}, strength=strength)
+                    return report.with_limits(plan.out_of_reach)
                 spec = spec._replace(
                     direct=False,
                     known=raw["status"],

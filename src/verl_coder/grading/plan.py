@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.errors import DataError
+from verl_coder.grading.apart import out_of_reach
 from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.spec import Spec
@@ -46,6 +47,8 @@ class GradingPlan:
     memory_mb: int | None
     imports: str
     """Heavy modules that the judge will import."""
+    out_of_reach: list[str]
+    """What the tests use and the solution's process does not see."""
     usual_imports: bool = False
     """Whether an answer may take for granted what the reference graders import before it."""
 
@@ -94,6 +97,7 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
         ),
         memory_mb=tests.memory_mb,
         usual_imports=isinstance(tests, FunctionTests),
+        out_of_reach=out_of_reach(texts),
         imports="pytest" if spec.needs_pytest else "numpy" if _mention("numpy", among=texts) else "",
     )
 

@@ -1,7 +1,7 @@
 """What grading says: a verdict with the tests behind it. What it is worth is the reward's business."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "error", "timeout", "no_code", "sandbox_unavailable"]
@@ -34,13 +34,27 @@ class TestReport:
     tests: tuple[TestResult, ...] = ()
     strength: Strength = "none"
     unsplittable: int = 0
-    """Uses that cannot be split between two processes; each fails its test rather than weaken the split."""
+    """Uses that cannot be split between two processes; each fails its test rather than weaken the split.
+
+    Of tests that use something out of the solution's reach: those that did not pass.
+    """
     message: str = ""
 
     @property
     def pass_rate(self) -> float:
         """Share of all tests that passed."""
         return self.passed / self.total if self.total else 0.0
+
+    def with_limits(self, out_of_reach: Sequence[str]) -> "TestReport":
+        """This report, or where a test did not pass and the tests use what is out of reach, one that says so."""
+        if self.outcome == "passed" or not out_of_reach:
+            return self
+        words = f"the tests use {', '.join(out_of_reach)}, which the solution's process does not see"
+        return replace(
+            self,
+            unsplittable=max(self.unsplittable, self.total - self.passed),
+            message=f"{self.message} ({words})",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
