@@ -193,3 +193,57 @@ async def test_a_loop_is_interrupted_where_it_is(http: httpx.AsyncClient) -> Non
     answer = await debug("run", run_timeout=0.3)
     assert answer["alive"] and answer["state"]["event"] == "interrupted" and answer["state"]["line"] in (2, 3)
     assert int((await debug("print", expression="x"))["value"]) > 0
+
+
+async def test_a_fork_of_the_program_answers_nothing(http: httpx.AsyncClient) -> None:
+    session = await _open(http)
+    await _run(http, session, "import os\npid = os.fork()\nx = 1")
+    answers = [(await _run(http, session, f"x + {n}"))["result"] for n in range(3)]
+    assert answers == ["1", "2", "3"]
+
+
+async def test_a_loop_of_one_line_is_interrupted_too(http: httpx.AsyncClient) -> None:
+    debug = _Debugger(http, await _open(http, kind="debugger", code="x = 1\nwhile True: pass\n"))
+    answer = await debug("run", run_timeout=0.3)
+    assert answer["alive"] and (answer["state"]["event"], answer["state"]["line"]) == ("interrupted", 2)
+    assert (await debug("print", expression="x"))["value"] == "1"
+
+
+async def test_a_program_that_swallows_everything_is_left_all_the_same(http: httpx.AsyncClient) -> None:
+    loop = "        while True:\n            x = 1\n"
+    stubborn = f"while True:\n    try:\n{loop}    except BaseException:\n        pass\n"
+    debug = _Debugger(http, await _open(http, kind="debugger", code=stubborn))
+    assert (await debug("run", run_timeout=0.3))["state"]["event"] == "interrupted"
+    assert (await debug("load", code="y = 7\nz = 8\n"))["state"]["event"] == "not_started"
+    await debug("break", line=2)
+    assert (await debug("run"))["state"]["locals"] == {"y": "7"}
+
+
+async def test_a_restarted_program_finds_its_modules_as_they_were(http: httpx.AsyncClient) -> None:
+    code = "import math\nprint(math.pi)\nmath.pi = 3\n"
+    debug = _Debugger(http, await _open(http, kind="debugger", code=code))
+    printed = [(await debug("run"))["run_result"]["stdout"] for _ in range(2)]
+    assert printed[0] == printed[1] != "3\n"
+
+
+async def test_a_program_that_leaves_by_itself_has_an_exit_code_and_its_debugger_lives(
+    http: httpx.AsyncClient,
+) -> None:
+    debug = _Debugger(http, await _open(http, kind="debugger", code="import os\nos._exit(4)\n"))
+    answer = await debug("run")
+    assert answer["alive"] and (answer["state"]["event"], answer["state"]["return_code"]) == ("exited", 4)
+    assert (await debug("load", code="x = 1\n1 / 0\n"))["state"]["event"] == "not_started"
+    assert (await debug("run"))["error"]["ename"] == "ZeroDivisionError"
+
+
+async def test_a_value_that_cannot_be_shown_hides_the_others_and_stops_nothing(
+    http: httpx.AsyncClient,
+) -> None:
+    code = "class R:\n    def __repr__(self):\n        while True: pass\nr = R()\ny = 2\nz = 3\n"
+    debug = _Debugger(http, await _open(http, kind="debugger", code=code))
+    await debug("break", line=5)
+    answer = await debug("run", run_timeout=0.3)
+    assert answer["state"]["line"] == 5 and list(answer["state"]["locals"]) == ["..."]
+    answer = await debug("next", run_timeout=5)
+    assert answer["state"]["line"] == 6 and answer["run_result"]["status"] == "Finished"
+    assert (await debug("print", expression="y"))["value"] == "2"

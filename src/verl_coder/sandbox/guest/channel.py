@@ -21,8 +21,18 @@ class Channel:
         os.set_inheritable(descriptor, False)
         self._descriptor = descriptor
         self._buffer = b""
+        self._in_command: Any = bytearray(1)
         self.busy = False
+        self.adopt()
+
+    def adopt(self) -> None:
+        """This process answers from now on: forks of it do not."""
+        self._pid = os.getpid()
         signal.signal(signal.SIGINT, self.on_interrupt)
+
+    def watch(self, in_command: Any) -> None:
+        """Keep a byte that is 1 between a command and its reply, for instance in memory that forks share."""
+        self._in_command = in_command
 
     def on_interrupt(self, number: int, frame: FrameType | None) -> None:
         """SIGINT comes from the server, when a command is over its time."""
@@ -39,19 +49,23 @@ class Channel:
         line, _, self._buffer = self._buffer.partition(b"\n")
         # A program may have installed a handler of its own.
         signal.signal(signal.SIGINT, self.on_interrupt)
+        self._in_command[0] = 1
         return json.loads(line)
 
     def reply(self, value: dict[str, Any]) -> None:
-        """Flush the program's output, then answer."""
+        """Flush the program's output, then answer; a fork of the program ends here."""
         self.busy = False
         for stream in (sys.stdout, sys.stderr):
             try:
                 stream.flush()
             except Exception:
                 continue
+        if os.getpid() != self._pid:
+            os._exit(0)
         message = json.dumps(value).encode()
         if len(message) > _MAX_REPLY:
             message = json.dumps({"error": {"ename": "TooLong", "evalue": "the answer is too long"}}).encode()
+        self._in_command[0] = 0
         view = memoryview(message + b"\n")
         while view:
             view = view[os.write(self._descriptor, view) :]

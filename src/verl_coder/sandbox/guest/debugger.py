@@ -5,8 +5,9 @@ import linecache
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
@@ -26,14 +27,6 @@ class CommandError(Exception):
     """The command cannot be done; its text is the answer."""
 
 
-class _Restart(BaseException):
-    """Leaves the program that runs, to start it anew."""
-
-
-class _Abandon(BaseException):
-    """Leaves the program that runs, for another one."""
-
-
 class Debugger(bdb.Bdb):
     """Stops only in the user's own files; commands work stopped, before the start and after the end."""
 
@@ -51,6 +44,7 @@ class Debugger(bdb.Bdb):
         self._exit_code: int | None = None
         self._running = False
         self._free = False
+        self._shows_values = True
 
     def _write(self, code: str) -> None:
         with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
@@ -60,31 +54,48 @@ class Debugger(bdb.Bdb):
 
     # ---- the loop
 
-    def serve(self) -> None:
-        """Serve until the channel closes."""
+    def serve(self, command: dict[str, Any] | None, leave: Callable[..., NoReturn]) -> NoReturn:
+        """Answer commands, beginning with `command` where there is one; `leave` ends this process."""
+        self._leave = leave
         while True:
-            command = self._channel.next_command()
-            if command is None:
-                return
-            fresh = self._event == "not_started" and command["command"] in _RESUMING
-            if fresh or command["command"] in ("run", "restart"):
-                self._start(command)
+            command = command or self._next_command()
+            name = command["command"]
+            if name in ("run", "restart", *_RESUMING) and self._event == "not_started":
+                self._frames, self._error, self._exit_code = [], None, None
+                self._execute(stop_first=name in ("step", "next"))
+                self.reply()
+            elif command["command"] in ("run", "restart") or (
+                command["command"] == "load" and self._event != "not_started"
+            ):
+                self._hand_over(command)
             else:
                 self._answer(command)
+            command = None
 
-    def _start(self, command: dict[str, Any]) -> None:
-        """Run the program from its first line; the reply is sent where it stops."""
-        while True:
-            self._frames, self._error, self._exit_code = [], None, None
-            try:
-                self._execute(stop_first=command["command"] in ("step", "next"))
-                break
-            except _Restart:
-                command = {"command": "run"}
-            except _Abandon as abandoned:
-                self._answer(abandoned.args[0])
-                return
-        self._reply()
+    def _next_command(self) -> dict[str, Any]:
+        command = self._channel.next_command()
+        if command is None:
+            self._leave(closed=True)
+        return command
+
+    def _hand_over(self, command: dict[str, Any]) -> NoReturn:
+        """End here; the next process begins with the command."""
+        points = [(point.line, point.cond) for point in bdb.Breakpoint.bpbynumber if point is not None]
+        self._leave(code=self._code, points=points, command=command)
+
+    def take_over(self, code: str, points: Sequence[tuple[int, str | None]]) -> None:
+        """In the process that forks the next one: the program, not started, and its breakpoints."""
+        self._write(code)
+        self._code, self._event = code, "not_started"
+        self.clear_all_breaks()
+        bdb.Breakpoint.clearBreakpoints()
+        for line, condition in points:
+            self.set_break(self._file, line, cond=condition)
+
+    def program_left(self, exit_code: int) -> None:
+        """The program's process ended by itself."""
+        self._frames, self._error = [], None
+        self._event, self._exit_code = "exited", exit_code
 
     def _execute(self, *, stop_first: bool) -> None:
         self._running = self._channel.busy = True
@@ -106,8 +117,6 @@ class Debugger(bdb.Bdb):
             pass
         except SystemExit as error:
             self._exit_code = program.exit_status(error)
-        except (_Restart, _Abandon):
-            raise
         except BaseException as error:
             self._post_mortem(error)
         finally:
@@ -118,12 +127,23 @@ class Debugger(bdb.Bdb):
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         """The server says that time is up: stop where the program is, or end the evaluation."""
+        while frame is not None and not self._is_ours(frame):
+            frame = frame.f_back
         if self._running and self._channel.busy and frame is not None:
+            # A loop of one instruction reaches no line, so the commands are served from here.
+            self._trace(frame)
             self._event = "interrupted"
-            self._free = False
-            self.set_trace(frame)
+            self._stop(frame)
         elif self._channel.busy:
             raise KeyboardInterrupt
+
+    def _trace(self, frame: FrameType | None) -> None:
+        """Have the lines of running functions told, which were not as long as no breakpoint stood in them."""
+        while frame is not None:
+            if self._is_ours(frame):
+                frame.f_trace = self.trace_dispatch
+            frame = frame.f_back
+        sys.settrace(self.trace_dispatch)
 
     def _post_mortem(self, error: BaseException) -> None:
         self._event, self._exit_code = "exception", 1
@@ -163,17 +183,12 @@ class Debugger(bdb.Bdb):
         self._frames = frames_above(frame, self._is_ours)
         self._selected = len(self._frames) - 1
         self._running = False
-        self._reply()
+        self.reply()
         while True:
-            command = self._channel.next_command()
-            if command is None:
-                program.finish(0)
-                return
+            command = self._next_command()
             name = command["command"]
-            if name in ("run", "restart"):
-                raise _Restart
-            if name == "load":
-                raise _Abandon(command)
+            if name in ("run", "restart", "load"):
+                self._hand_over(command)
             if name in _RESUMING:
                 self._resume(command, frame)
                 return
@@ -207,7 +222,7 @@ class Debugger(bdb.Bdb):
         except BaseException as error:
             extra = {"error": describe_exception(error, "<expression>")}
         self._channel.busy = False
-        self._reply(extra)
+        self.reply(extra)
 
     def _do(self, command: dict[str, Any]) -> dict[str, Any]:
         name = command["command"]
@@ -236,7 +251,7 @@ class Debugger(bdb.Bdb):
         lines = moved_lines(self._code, code)
         points = [point for point in bdb.Breakpoint.bpbynumber if point is not None]
         self.clear_all_breaks()
-        self._code, self._event = code, "not_started"
+        self._code, self._event, self._shows_values = code, "not_started", True
         self._frames, self._error, self._exit_code = [], None, None
         self._write(code)
         dropped = []
@@ -289,16 +304,26 @@ class Debugger(bdb.Bdb):
 
     # ---- state
 
-    def _reply(self, extra: dict[str, Any] | None = None) -> None:
+    def reply(self, extra: dict[str, Any] | None = None) -> None:
+        """Tell the state, and what a command adds to it."""
         self._channel.busy = True
         try:
             state = self._state()
         except KeyboardInterrupt:
-            state = {"event": self._event, "locals": {}}
+            # A __repr__ of the program's does not end: no value is shown again before another program is loaded.
+            self._shows_values = False
+            state = self._state()
         self._channel.reply({"state": state, "error": self._error, **(extra or {})})
 
     def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {
+        state = self._place()
+        if self._frames and self._event != "exited":
+            state |= describe_frames(self._frames, self._selected, self._home, values=self._shows_values)
+        return state
+
+    def _place(self) -> dict[str, Any]:
+        """What is known without looking at a value."""
+        return {
             "event": self._event,
             "return_code": self._exit_code if self._event in ("exited", "exception") else None,
             "breakpoints": [
@@ -313,6 +338,3 @@ class Debugger(bdb.Bdb):
             "locals": {},
             "stack": [],
         }
-        if self._frames and self._event != "exited":
-            state |= describe_frames(self._frames, self._selected, self._home)
-        return state

@@ -20,8 +20,10 @@ _repr.maxstring = _repr.maxother = 160
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12
 
 
-def describe_frames(frames: list[tuple[FrameType, int]], selected: int, home: str) -> dict[str, Any]:
-    """The selected frame's place, source window and locals, and the stack; paths relative to `home`."""
+def describe_frames(
+    frames: list[tuple[FrameType, int]], selected: int, home: str, *, values: bool
+) -> dict[str, Any]:
+    """The selected frame's place, source window and locals (their `values`), and the stack; paths below `home`."""
     frame, line = frames[selected]
     file = frame.f_code.co_filename
     return {
@@ -33,7 +35,7 @@ def describe_frames(frames: list[tuple[FrameType, int]], selected: int, home: st
             for number in range(max(1, line - _WINDOW), line + _WINDOW + 1)
             if (text := linecache.getline(file, number))
         ],
-        "locals": bounded_locals(frame),
+        "locals": bounded_locals(frame) if values else {"...": "a value takes too long to show"},
         "stack": [
             {
                 "function": each.f_code.co_name,

@@ -95,12 +95,12 @@ def _converse(spec: dict[str, Any], channel_fd: int) -> NoReturn:
     """Answer commands until the server closes the channel; never returns."""
     # Imported here, because only full slots have these loaded: in lean ones they would make every fork dearer.
     from verl_coder.sandbox.guest.channel import Channel
-    from verl_coder.sandbox.guest.debugger import Debugger
+    from verl_coder.sandbox.guest.debugger_process import serve_debugger
     from verl_coder.sandbox.guest.session import Interpreter
 
     channel = Channel(channel_fd)
     if spec["kind"] == "debugger":
-        Debugger(channel, spec["code"]).serve()
+        serve_debugger(channel, spec["code"])
     else:
         Interpreter(channel).serve()
     program.finish(0)

@@ -83,7 +83,7 @@ _JUDGE = ["ast", "opcode"]
 def _preload() -> None:
     full = sys.argv[2].endswith("full")
     # Long-lived programs run in full slots; their modules must be loaded before the root is gone.
-    own = ["verl_coder.sandbox.guest.session", "verl_coder.sandbox.guest.debugger"] if full else []
+    own = ["verl_coder.sandbox.guest.session", "verl_coder.sandbox.guest.debugger_process"] if full else []
     judge = _JUDGE if sys.argv[2].startswith("judge") else []
     for name in [*_LEAN, *(_FULL if full else []), *judge, *own]:
         try:
