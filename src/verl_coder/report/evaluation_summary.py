@@ -1,0 +1,66 @@
+"""What an evaluation's samples come to, counted while they are read: outcomes, tools, lengths, by group of problems."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from verl_coder.report.records import Trajectory
+
+
+@dataclass(kw_only=True)
+class SampleCounts:
+    """Sums over the samples of one evaluation."""
+
+    samples: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    finish_reasons: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+    """Of what is known: `calls`, `valid_calls`, `with_calls`, `turns`, `response_tokens`, `seconds`."""
+    known: Counter[str] = field(default_factory=Counter)
+    """How many samples say something about each of them."""
+    groups: dict[str, dict[str, Counter[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Counter)))
+    """dataset, difficulty or tag -> its value -> samples and passed."""
+
+    def watch(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
+        """Hand the trajectories on, and count them."""
+        for trajectory in trajectories:
+            self._count(trajectory)
+            yield trajectory
+
+    def _count(self, trajectory: Trajectory) -> None:
+        self.samples += 1
+        self.outcomes[trajectory.outcome[:40]] += 1
+        if reason := trajectory.facts.get("finish reason"):
+            self.finish_reasons[str(reason)[:40]] += 1
+        values = {
+            **{name: getattr(trajectory, name) for name in ("calls", "valid_calls", "turns", "response_tokens")},
+            "with_calls": None if trajectory.calls is None else int(trajectory.calls > 0),
+            "seconds": trajectory.facts.get("seconds"),
+        }
+        for name, value in values.items():
+            if value is not None:
+                self.sums[name] += value
+                self.known[name] += 1
+        if trajectory.outcome == "sandbox_unavailable":
+            return
+        tags = str(trajectory.facts.get("tags", "")).split(", ")
+        for by, names in (("dataset", [trajectory.source]), ("difficulty", [trajectory.difficulty]), ("tag", tags)):
+            for name in filter(None, names):
+                self.groups[by][name[:60]].update(samples=1, passed=int(trajectory.outcome == "passed"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For the page: means where anything is known."""
+        means = {name: self.sums[name] / count for name, count in self.known.items() if count}
+        if self.sums["calls"] and self.known["valid_calls"]:
+            means["valid_share"] = self.sums["valid_calls"] / self.sums["calls"]
+        return {
+            "samples": self.samples,
+            "outcomes": dict(self.outcomes.most_common()),
+            "finish_reasons": dict(self.finish_reasons.most_common()),
+            "means": means,
+            "groups": {
+                by: [{"name": name, **counts} for name, counts in sorted(found.items())][:100]
+                for by, found in self.groups.items()
+            },
+        }
