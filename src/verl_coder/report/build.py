@@ -12,7 +12,7 @@ from typing import Any
 from verl_coder.errors import ConfigError
 from verl_coder.files import write_atomically
 from verl_coder.report.chunks import Part, script, write_part
-from verl_coder.report.evaluation_files import SAMPLES, pass_at_k, read_evaluation_samples, read_results
+from verl_coder.report.evaluation_files import pass_at_k, read_evaluation_samples, read_results, samples_file
 from verl_coder.report.evaluation_summary import SampleCounts
 from verl_coder.report.index import build_index
 from verl_coder.report.inputs import ReportInput
@@ -79,12 +79,10 @@ class Report:
         self, number: int, folder: ReportInput, data: Path, notes: list[str]
     ) -> tuple[dict[str, Any], list[Part]]:
         results = read_results(folder.path, notes)
-        self._say(f"{folder.name}: {SAMPLES}")
+        samples = samples_file(folder.path)
+        self._say(f"{folder.name}: {samples.name}")
         part, counts = self._part(
-            f"{number}/samples",
-            folder.path / SAMPLES,
-            data,
-            lambda part: read_evaluation_samples(folder.path, part.notes),
+            f"{number}/samples", samples, data, lambda part: read_evaluation_samples(samples, part.notes)
         )
         settings = results.get("settings")
         rest = {name: value for name, value in results.items() if name not in ("settings", "pass_at_k")}

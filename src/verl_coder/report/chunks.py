@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.files import write_atomically
-from verl_coder.report.records import Trajectory
+from verl_coder.report.records import TrajectoryRecord
 from verl_coder.report.transcript import split_output, split_prompt, title_of
 
 CHUNK_CHARS = 400_000
@@ -48,7 +48,7 @@ class IndexRow:
     difficulty: str
     reward: float | None
     calls: int | None
-    valid_calls: int | None
+    successes: int | None
     turns: int | None
     length: int
     """Tokens where the files say, else characters."""
@@ -60,7 +60,7 @@ def script(name: str, value: Any) -> str:
     return f"register({json.dumps(name)},{json.dumps(text)});\n"
 
 
-def write_part(trajectories: Iterable[Trajectory], prefix: str, data: Path, part: Part) -> Part:
+def write_part(trajectories: Iterable[TrajectoryRecord], prefix: str, data: Path, part: Part) -> Part:
     """Write the chunks `<prefix>-<n>.js` below `data` and fill `part` with their rows; one chunk in memory."""
     chunk = _Chunk()
     titles: dict[str, str] = {}
@@ -85,7 +85,7 @@ def write_part(trajectories: Iterable[Trajectory], prefix: str, data: Path, part
     return part
 
 
-def _index_row(trajectory: Trajectory, title: str) -> IndexRow:
+def _index_row(trajectory: TrajectoryRecord, title: str) -> IndexRow:
     tokens = trajectory.response_tokens
     return IndexRow(
         kind=trajectory.kind,
@@ -98,7 +98,7 @@ def _index_row(trajectory: Trajectory, title: str) -> IndexRow:
         difficulty=trajectory.difficulty[:60],
         reward=trajectory.reward,
         calls=trajectory.calls,
-        valid_calls=trajectory.valid_calls,
+        successes=trajectory.successes,
         turns=trajectory.turns,
         length=len(trajectory.output) if tokens is None else tokens,
     )
@@ -123,7 +123,7 @@ class _Chunk:
         tests = [_cut("tests", text, MAX_TESTS) for text in self.tests]
         return {"prompts": prompts, "tests": tests, "rows": self.rows}
 
-    def add(self, trajectory: Trajectory) -> None:
+    def add(self, trajectory: TrajectoryRecord) -> None:
         """One more row."""
         segments = _segments(trajectory.output)
         row: dict[str, Any] = {"prompt": self._shared(self.prompts, trajectory.prompt), "segments": segments}

@@ -1,4 +1,7 @@
-"""The folder of an evaluation: `evaluation_results.json` and `samples.parquet`, one row a sample."""
+"""The folder of an evaluation: `evaluation_results.json` and `samples.parquet`, one row a sample.
+
+While an evaluation goes on its samples stand in `samples.jsonl`; that file is read where there is no other.
+"""
 
 import json
 import math
@@ -6,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from verl_coder.report.records import KINDS, Trajectory, number, text_of, whole
+from verl_coder.report.records import KINDS, TrajectoryRecord, number, text_of, whole
 
-RESULTS, SAMPLES = "evaluation_results.json", "samples.parquet"
+RESULTS, SAMPLES, JOURNAL = "evaluation_results.json", "samples.parquet", "samples.jsonl"
 _BATCH_ROWS = 256
 _EVALUATION = KINDS[3]
 
@@ -73,15 +76,45 @@ def wilson(share: float, count: int) -> Estimate:
     return Estimate(share, max(middle - half, 0.0), min(middle + half, 1.0))
 
 
-def read_evaluation_samples(folder: Path, notes: list[str]) -> Iterator[Trajectory]:
-    """All samples, a few hundred in memory at a time; what cannot be read is told in `notes`."""
+def samples_file(folder: Path) -> Path:
+    """The file that holds the samples now."""
+    journal = folder / JOURNAL
+    return journal if journal.is_file() and not (folder / SAMPLES).is_file() else folder / SAMPLES
+
+
+def read_evaluation_samples(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
+    """All samples of either file; what cannot be read is told in `notes`."""
+    if not path.is_file():
+        notes.append(f"{SAMPLES} is missing: no trajectories of this evaluation")
+    elif path.name == JOURNAL:
+        notes.append(f"{SAMPLES} is not there yet: the samples so far, from {JOURNAL}")
+        yield from _from_journal(path, notes)
+    else:
+        yield from _from_parquet(path, notes)
+
+
+def _from_journal(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
+    """The last line of each sample; the line that is being written is left out."""
+    rows: dict[tuple[str, Any], dict[str, Any]] = {}
+    bad = 0
+    with path.open("rb") as lines:
+        for line in lines:
+            try:
+                row = json.loads(line)["sample"]
+                rows[text_of(row["problem_id"]), row.get("sample")] = {**row, "output": row["output"]}
+            except (ValueError, TypeError, KeyError, RecursionError):
+                bad += line.endswith(b"\n")
+    if bad:
+        notes.append(f"{JOURNAL}: {bad} of its lines cannot be read")
+    for _, row in sorted(rows.items(), key=lambda pair: str(pair[0])):
+        yield _from_row(row)
+
+
+def _from_parquet(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
+    """A few hundred rows in memory at a time."""
     import pyarrow
     import pyarrow.parquet
 
-    path = folder / SAMPLES
-    if not path.is_file():
-        notes.append(f"{SAMPLES} is missing: no trajectories of this evaluation")
-        return
     read = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
@@ -97,18 +130,22 @@ def read_evaluation_samples(folder: Path, notes: list[str]) -> Iterator[Trajecto
         notes.append(f"{SAMPLES} cannot be read after {read} rows: {line}")
 
 
-def _from_row(row: Mapping[str, Any]) -> Trajectory:
+def _from_row(row: Mapping[str, Any]) -> TrajectoryRecord:
     rate = number(row.get("pass_rate"))
     passed, total = whole(row.get("passed")), whole(row.get("total"))
     facts = {
         "sample": whole(row.get("sample")),
         "tests passed": f"{passed} of {total}" if passed is not None and total is not None else None,
         "finish reason": row.get("finish_reason"),
+        "calls that reached the tool": whole(row.get("valid_tool_calls")),
         "prompt tokens": whole(row.get("prompt_tokens")),
+        "tokens written by the model": whole(row.get("generated_tokens")),
         "seconds": number(row.get("seconds")),
+        "seconds of grading": number(row.get("grading_s")),
+        "verdict of a second try": "yes" if row.get("second_try") else None,
         "tags": ", ".join(map(str, row["tags"])) if row.get("tags") is not None else None,
     }
-    return Trajectory(
+    return TrajectoryRecord(
         kind=_EVALUATION,
         step=None,
         problem=text_of(row["problem_id"]),
@@ -120,7 +157,7 @@ def _from_row(row: Mapping[str, Any]) -> Trajectory:
         source=text_of(row.get("data_source")),
         difficulty=text_of(row.get("difficulty")),
         calls=whole(row.get("tool_calls")),
-        valid_calls=whole(row.get("valid_tool_calls")),
+        successes=whole(row.get("tool_successes", row.get("valid_tool_calls"))),
         turns=whole(row.get("turns")),
         response_tokens=whole(row.get("response_tokens")),
         facts={name: value for name, value in facts.items() if value not in (None, "")},

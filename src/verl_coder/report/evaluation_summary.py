@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from verl_coder.report.records import Trajectory
+from verl_coder.report.records import TrajectoryRecord
 
 
 @dataclass(kw_only=True)
@@ -16,25 +16,25 @@ class SampleCounts:
     outcomes: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
-    """Of what is known: `calls`, `valid_calls`, `with_calls`, `turns`, `response_tokens`, `seconds`."""
+    """Of what is known: `calls`, `successes`, `with_calls`, `turns`, `response_tokens`, `seconds`."""
     known: Counter[str] = field(default_factory=Counter)
     """How many samples say something about each of them."""
     groups: dict[str, dict[str, Counter[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Counter)))
     """dataset, difficulty or tag -> its value -> samples and passed."""
 
-    def watch(self, trajectories: Iterable[Trajectory]) -> Iterator[Trajectory]:
+    def watch(self, trajectories: Iterable[TrajectoryRecord]) -> Iterator[TrajectoryRecord]:
         """Hand the trajectories on, and count them."""
         for trajectory in trajectories:
             self._count(trajectory)
             yield trajectory
 
-    def _count(self, trajectory: Trajectory) -> None:
+    def _count(self, trajectory: TrajectoryRecord) -> None:
         self.samples += 1
         self.outcomes[trajectory.outcome[:40]] += 1
         if reason := trajectory.facts.get("finish reason"):
             self.finish_reasons[str(reason)[:40]] += 1
         values = {
-            **{name: getattr(trajectory, name) for name in ("calls", "valid_calls", "turns", "response_tokens")},
+            **{name: getattr(trajectory, name) for name in ("calls", "successes", "turns", "response_tokens")},
             "with_calls": None if trajectory.calls is None else int(trajectory.calls > 0),
             "seconds": trajectory.facts.get("seconds"),
         }
@@ -52,8 +52,8 @@ class SampleCounts:
     def to_dict(self) -> dict[str, Any]:
         """For the page: means where anything is known."""
         means = {name: self.sums[name] / count for name, count in self.known.items() if count}
-        if self.sums["calls"] and self.known["valid_calls"]:
-            means["valid_share"] = self.sums["valid_calls"] / self.sums["calls"]
+        if self.sums["calls"] and self.known["successes"]:
+            means["success_share"] = self.sums["successes"] / self.sums["calls"]
         return {
             "samples": self.samples,
             "outcomes": dict(self.outcomes.most_common()),

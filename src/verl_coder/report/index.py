@@ -14,7 +14,7 @@ from verl_coder.report.chunks import IndexRow, Part
 _NOTHING = -1
 """An unknown whole number in a column."""
 _TEXTS = ("kind", "outcome", "source", "difficulty")
-_NUMBERS = {"step": np.int32, "calls": np.int16, "valid_calls": np.int16, "turns": np.int16, "length": np.int32}
+_NUMBERS = {"step": np.int32, "calls": np.int16, "successes": np.int16, "turns": np.int16, "length": np.int32}
 
 
 def build_index(parts: Sequence[tuple[int, Part]]) -> dict[str, Any]:

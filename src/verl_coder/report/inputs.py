@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
-from verl_coder.report.evaluation_files import RESULTS, SAMPLES
+from verl_coder.report.evaluation_files import JOURNAL, RESULTS, SAMPLES
 
 MAX_FOLDERS = 200
 _OF_A_RUN = ("config.yaml", "metrics.jsonl", "rollouts", "validation", "eval_samples", "summary.json")
@@ -23,7 +23,7 @@ class ReportInput:
 
 def is_evaluation(folder: Path) -> bool:
     """Whether the folder is that of an evaluation."""
-    return (folder / RESULTS).is_file() or (folder / SAMPLES).is_file()
+    return any((folder / name).is_file() for name in (RESULTS, SAMPLES, JOURNAL))
 
 
 def _is_run(folder: Path) -> bool:

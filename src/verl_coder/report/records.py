@@ -10,7 +10,7 @@ KINDS = ("training", "held-out, greedy", "held-out, sampled", "evaluation")
 
 
 @dataclass(kw_only=True, slots=True)
-class Trajectory:
+class TrajectoryRecord:
     """One answer with all its turns, as the page needs it; None where the files do not say."""
 
     kind: str
@@ -27,8 +27,10 @@ class Trajectory:
     difficulty: str = ""
     calls: int | None = None
     """Tool calls that were answered; counted in the text where the file has no number."""
-    valid_calls: int | None = None
+    successes: int | None = None
+    """Of them those whose program ended well; where the file does not say that, those that reached the tool."""
     turns: int | None = None
+    """The model's own."""
     response_tokens: int | None = None
     advantage: float | None = None
     terms: dict[str, float] = field(default_factory=dict)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from verl_coder.report.records import KINDS, Trajectory, number, outcome_of, text_of, whole
+from verl_coder.report.records import KINDS, TrajectoryRecord, number, outcome_of, text_of, whole
 from verl_coder.report.transcript import split_output
 
 TRAINING, GREEDY, SAMPLED, _ = KINDS
 _STRUCTURE = {
-    *("input", "output", "gts", "score", "step", "uid", "problem_id", "sampled", "tool_calls", "valid_tool_calls"),
-    *("turns", "advantage", "tokens", "data_source", "difficulty", "response_tokens", "overlong"),
+    *("input", "output", "gts", "score", "step", "uid", "problem_id", "sampled", "tool_calls", "tool_successes"),
+    *("turns", "advantage", "tokens", "data_source", "difficulty", "response_tokens"),
 }
 """Keys of a line that are no term of the reward."""
 
@@ -38,7 +38,7 @@ def sample_files(run: Path) -> list[SampleFile]:
     return [file for file in found if file.folder != "eval_samples" or file.step not in whole_steps]
 
 
-def read_samples(file: SampleFile, notes: list[str]) -> Iterator[Trajectory]:
+def read_samples(file: SampleFile, notes: list[str]) -> Iterator[TrajectoryRecord]:
     """The trajectories of one file; what cannot be read is told in `notes` and left out."""
     make = _from_table if file.folder == "eval_samples" else _from_dump
     bad, first = 0, ""
@@ -60,7 +60,7 @@ def read_samples(file: SampleFile, notes: list[str]) -> Iterator[Trajectory]:
         notes.append(f"{file.folder}/{file.path.name}: {bad} of its lines left out, the first is {first}")
 
 
-def _from_dump(row: dict[str, Any], file: SampleFile) -> Trajectory:
+def _from_dump(row: dict[str, Any], file: SampleFile) -> TrajectoryRecord:
     """A line of verl's dump of rollouts or of our evaluation."""
     output = text_of(row["output"])
     score = number(row.get("score"))
@@ -72,8 +72,7 @@ def _from_dump(row: dict[str, Any], file: SampleFile) -> Trajectory:
     problem = text_of(row.get("problem_id"))
     group = text_of(row.get("uid")).rsplit("_", 2)[0] if not held_out else problem
     kind = TRAINING if not held_out else SAMPLED if row.get("sampled") else GREEDY
-    facts = {"cut off at the response length": "yes"} if row.get("overlong") else {}
-    return Trajectory(
+    return TrajectoryRecord(
         kind=kind,
         step=file.step,
         problem=problem,
@@ -85,12 +84,11 @@ def _from_dump(row: dict[str, Any], file: SampleFile) -> Trajectory:
         source=text_of(row.get("data_source")),
         difficulty=text_of(row.get("difficulty")),
         calls=calls,
-        valid_calls=whole(row.get("valid_tool_calls")),
-        turns=whole(row.get("turns")) or 2 * calls + 2,
+        successes=whole(row.get("tool_successes")),
+        turns=whole(row.get("turns")) or calls + 1,
         response_tokens=whole(row.get("response_tokens")),
         advantage=number(row.get("advantage")),
         terms=terms,
-        facts=facts,
         tests=text_of(row.get("gts")),
         tokens=_tokens(row.get("tokens")),
     )
@@ -108,12 +106,12 @@ def _tokens(value: Any) -> dict[str, list[Any]] | None:
     return columns
 
 
-def _from_table(row: dict[str, Any], file: SampleFile) -> Trajectory:
+def _from_table(row: dict[str, Any], file: SampleFile) -> TrajectoryRecord:
     """A line of the table of samples."""
     rate = number(row.get("test_pass_rate"))
     problem = text_of(row.get("problem"))
     calls = whole(row.get("tool_calls"))
-    return Trajectory(
+    return TrajectoryRecord(
         kind=SAMPLED if row.get("sampled") else GREEDY,
         step=file.step,
         problem=problem,
@@ -124,6 +122,6 @@ def _from_table(row: dict[str, Any], file: SampleFile) -> Trajectory:
         output=text_of(row["answer"]),
         difficulty=text_of(row.get("difficulty")),
         calls=calls,
-        turns=None if calls is None else 2 * calls + 2,
+        turns=None if calls is None else calls + 1,
         terms={} if rate is None else {"test_pass_rate": rate},
     )

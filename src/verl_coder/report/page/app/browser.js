@@ -62,7 +62,7 @@
     return html`<button role="option" id=${`row-${row}`} tabindex="-1" aria-selected=${chosen} class=${`row ${VC.outcomeClass(index.text("outcome", row))}`} style=${`top:${place * ROW}px`} onClick=${() => open(row)}>
       <b>${Number.isNaN(column.reward[row]) ? "–" : column.reward[row].toFixed(2)}</b>
       <span class="name" dir="ltr">${VC.visible(title)}</span>
-      <small>${many && html`<i class="dot" style=${`background:${VC.colour(column.run[row])}`}></i>`}${step >= 0 ? `step ${step} · ` : ""}${VC.visible(index.text("outcome", row).replaceAll("_", " "))} · ${column.calls[row] < 0 ? "?" : column.calls[row]} calls · ${column.length[row].toLocaleString("en")} long${title === id ? "" : ` · ${VC.visible(id)}`}</small>
+      <small>${many && html`<i class="dot" style=${`background:${VC.colour(column.run[row])}`}></i>`}${step >= 0 ? `step ${step} · ` : ""}${VC.visible(index.text("outcome", row).replaceAll("_", " "))} · ${column.calls[row] < 0 ? "calls unknown" : VC.count(column.calls[row], "call")} · ${column.length[row].toLocaleString("en")} long${title === id ? "" : ` · ${VC.visible(id)}`}</small>
     </button>`;
   };
 

@@ -9,7 +9,7 @@
     { title: "held-out pass@1", note: "greedy; the thin line is the base", heldOut: true },
     { title: "tool calls", metrics: ["tool_calls/mean", "val-aux/tool_calls/mean"], names: ["training", "held-out"] },
     { title: "share of tool calls that succeed", metrics: ["tool_calls/success_rate", "eval/greedy/tool_calls/success_rate"], names: ["training", "held-out"], rate: true },
-    { title: "turns", note: "user's and assistant's, and one", metrics: ["num_turns/mean", "eval/greedy/turns/mean"], names: ["training", "held-out"] },
+    { title: "turns", note: "the model's own", scale: 0.5, metrics: ["num_turns/mean", "eval/greedy/turns/mean"], names: ["training", "held-out"] },
     { title: "response length", note: "tokens", metrics: ["response_length/mean", "response_length/max"], names: ["mean", "longest"] },
     { title: "prompt length", note: "tokens", metrics: ["prompt_length/mean", "prompt_length/max"], names: ["mean", "longest"] },
     { title: "entropy", metrics: ["actor/entropy"], names: ["entropy"] },
@@ -44,7 +44,7 @@
         const word = panel.match ? panel.match.exec(metric)[1] : panel.names ? panel.names[dash] : metric;
         const label = runs.length > 1 ? `${run.name}: ${word}` : word;
         const known = values.map((value, i) => i).filter((i) => values[i] !== null);
-        const kept = known.map((i) => values[i]);
+        const kept = known.map((i) => values[i] * (panel.scale || 1));
         return [{ label, steps: known.map((i) => run.steps[i]), values: VC.smoothed(kept, weight), dash, colour: VC.colour(place), place, heldOut: /^(val-|eval)/.test(metric) }];
       });
     });

@@ -39,7 +39,7 @@
           return [
             html`<${VC.RunName} run=${run} place=${place} /> ${VC.visible(tools(run))}`, rate ? html`<${VC.Interval} estimate=${rate} />` : "–",
             rate && base !== undefined && run !== first.run ? `${rate.value >= base ? "+" : "−"}${Math.abs(rate.value - base).toFixed(3)}` : "",
-            means(run, "calls"), means(run, "with_calls"), means(run, "valid_share"), means(run, "turns"), means(run, "response_tokens"),
+            means(run, "calls"), means(run, "with_calls"), means(run, "success_share"), means(run, "turns"), means(run, "response_tokens"),
           ];
         })} />`;
     })}<p class="note">Whether a difference is more than noise: <code>verl-coder compare</code> pairs the problems.</p></section>`;
@@ -58,8 +58,8 @@
   };
 
   const WORDS = {
-    calls: "tool calls a sample", valid_calls: "tool calls that succeed, a sample", with_calls: "share that calls", turns: "turns",
-    response_tokens: "tokens a sample", seconds: "seconds a sample", valid_share: "share of calls that succeed",
+    calls: "tool calls a sample", successes: "tool calls that succeed, a sample", with_calls: "share that calls", turns: "turns",
+    response_tokens: "tokens a sample", seconds: "seconds a sample", success_share: "share of calls that succeed",
   };
 
   VC.Evaluations = ({ site, small }) => {

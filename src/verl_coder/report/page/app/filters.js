@@ -17,7 +17,7 @@
     none: (index, row) => index.column.calls[row] === 0,
     some: (index, row) => index.column.calls[row] > 0,
     many: (index, row) => index.column.calls[row] > 1,
-    failed: (index, row) => index.column.valid_calls[row] >= 0 && index.column.valid_calls[row] < index.column.calls[row],
+    failed: (index, row) => index.column.successes[row] >= 0 && index.column.successes[row] < index.column.calls[row],
     unknown: (index, row) => index.column.calls[row] < 0,
   };
 

@@ -70,7 +70,7 @@
   VC.numbersOf = (index, row, found) => {
     const column = index.column;
     const whole = (name) => (column[name][row] < 0 ? null : column[name][row]);
-    return { reward: Number.isNaN(column.reward[row]) ? null : column.reward[row], ...(found?.advantage !== undefined && { advantage: found.advantage }), "tool calls": whole("calls"), ...(whole("valid_calls") !== null && { "that succeed": whole("valid_calls") }), turns: whole("turns"), length: column.length[row] };
+    return { reward: Number.isNaN(column.reward[row]) ? null : column.reward[row], ...(found?.advantage !== undefined && { advantage: found.advantage }), "tool calls": whole("calls"), ...(whole("successes") !== null && { "that succeed": whole("successes") }), turns: whole("turns"), length: column.length[row] };
   };
 
   VC.Trajectory = ({ site, index, row, built, params, onBack, children }) => {
