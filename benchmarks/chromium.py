@@ -85,7 +85,11 @@ class Page:
     def show(self, fragment: str) -> None:
         """Another view of the same page: what stands behind `#`."""
         self.evaluate(f"location.hash = {json.dumps(fragment)}")
-        time.sleep(0.15)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the page has drawn twice."""
+        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))")
 
     def text(self, selector: str = "main") -> str:
         """What a reader sees of the first element that fits, spaces as they come."""
@@ -95,12 +99,20 @@ class Page:
         """A click on the first element that fits."""
         self.evaluate(f"document.querySelector({json.dumps(selector)}).click()")
 
+    def click_at(self, x: float, y: float) -> None:
+        """The mouse goes to a place of the window and clicks."""
+        where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        time.sleep(0.05)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, **where)
+
     def press(self, key: str) -> None:
         """A key pressed and let go."""
         text = {"text": key} if len(key) == 1 else {}
         self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
-        time.sleep(0.1)
+        self.settle()
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """Size of the window in CSS pixels."""

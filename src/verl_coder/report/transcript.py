@@ -15,8 +15,8 @@ ALL_TAGS: tuple[Tags, ...] = tuple(dict.fromkeys(p.tags for p in PROTOCOLS.value
 
 MAX_TITLE = 120
 _SPECIAL = r"<\|im_(?:start|end)\|>"
-_BETWEEN = re.compile(rf"(?:\s|{_SPECIAL}|(?:user|tool)\b)*")
-_NEXT_ROLE = re.compile(rf"(?:\s|{_SPECIAL})*(?:assistant\n)?")
+_BETWEEN = re.compile(rf"(?:\s|{_SPECIAL}|(?:user|tool)\b)*+")
+_NEXT_ROLE = re.compile(rf"(?:\s|{_SPECIAL})*+(?:assistant\n)?")
 _ROLE_LINE = re.compile(r"^(?:<\|im_start\|>)?(system|user|assistant|tool)$", re.MULTILINE)
 
 
@@ -54,15 +54,19 @@ class _Call(NamedTuple):
 
 def _calls(text: str) -> Iterator[_Call]:
     """Calls that are answered, that another call follows, or that end the text."""
-    place, live = 0, list(ALL_TAGS)
-    while live:
-        found = [(start, tags) for tags in live if (start := text.find(tags.call, place)) >= 0]
-        if not found:
+    place = 0
+    # Where each kind of tag comes next: looked for anew only when it is passed, so that the whole stays linear.
+    ahead = {tags: text.find(tags.call) for tags in ALL_TAGS}
+    while True:
+        ahead = {tags: at if at >= place else text.find(tags.call, place) for tags, at in ahead.items() if at >= 0}
+        ahead = {tags: at for tags, at in ahead.items() if at >= 0}
+        if not ahead:
             return
-        start, tags = min(found, key=lambda pair: pair[0])
+        tags = min(ahead, key=lambda tags: ahead[tags])
+        start = ahead[tags]
         end = text.find(tags.end_call, start)
         if end < 0:
-            live.remove(tags)
+            del ahead[tags]
             continue
         behind = end + len(tags.end_call)
         between = _BETWEEN.match(text, behind)

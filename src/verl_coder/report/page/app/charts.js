@@ -43,13 +43,13 @@
       }))],
       hooks: {
         setCursor: [(u) => pick(u.cursor.idx)],
-        ready: [(u) => u.over.addEventListener("click", () => pick(u.cursor.idx, true, u.series.findIndex((s, i) => i && s._focus) - 1))],
+        ready: [(u) => u.over.addEventListener("click", (event) => pick(u.cursor.idx, event, u.series.findIndex((s, i) => i && s._focus) - 1))],
       },
     };
   }
 
   VC.Chart = ({ title, lines, rate, onStep, note, height = 210 }) => {
-    const place = useRef(null), down = useRef(0);
+    const place = useRef(null), down = useRef(null);
     const [at, setAt] = useState(null);
     const [theme, setTheme] = useState(0);
     const data = aligned(lines);
@@ -64,9 +64,11 @@
     useEffect(() => {
       const element = place.current;
       const size = () => ({ width: Math.max(element.clientWidth, 200), height });
-      const pick = (step, clicked, series) => {
-        if (!clicked) return setAt(step ?? null);
-        if (step !== null && step !== undefined && onStep && Date.now() - down.current < 400) onStep(data[0][step], lines[series]);
+      const pick = (step, click, series) => {
+        if (!click) return setAt(step ?? null);
+        // A pointer that has moved has zoomed.
+        const zoomed = down.current !== null && Math.abs(click.clientX - down.current) > 4;
+        if (step !== null && step !== undefined && onStep && !zoomed) onStep(data[0][step], lines[series]);
       };
       const plot = new uPlot(options(lines, size(), rate, pick), data, element);
       const resize = new ResizeObserver(() => plot.setSize(size()));
@@ -77,7 +79,7 @@
     const shown = at === null || at >= data[0].length ? data[0].length - 1 : at;
     return html`<section class="card chart">
       <h3>${title} ${note && html`<small>${note}</small>`}</h3>
-      <div class="plot" ref=${place} onPointerDown=${() => { down.current = Date.now(); }} role="img" aria-label=${`${title}: the values stand in the table below`}></div>
+      <div class="plot" ref=${place} onPointerDown=${(event) => { down.current = event.clientX; }} role="img" aria-label=${`${title}: the values stand in the table below`}></div>
       <ul class="legend"><li class="step">step ${data[0][shown]}</li>${lines.map((line, i) => html`<li>
         <svg width="22" height="8" aria-hidden="true"><line x1="0" y1="4" x2="22" y2="4" stroke=${line.colour} stroke-width="2" stroke-dasharray=${DASHES[line.dash % DASHES.length].join(" ")} /></svg>
         ${VC.visible(line.label)} <b>${VC.show(data[i + 1][shown], 4)}</b></li>`)}</ul>
