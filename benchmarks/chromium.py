@@ -65,7 +65,9 @@ class Page:
         """The value of a JavaScript expression; of a promise, what it comes to."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in result:
-            raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", "an exception"))
+            raise RuntimeError(
+                result["exceptionDetails"].get("exception", {}).get("description", "an exception")
+            )
         return result["result"].get("value")
 
     def wait_for(self, expression: str, timeout_s: float = 20) -> None:
@@ -80,7 +82,9 @@ class Page:
         """Open an address and wait until the report stands."""
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=address)
-        self.wait_for("performance.getEntriesByName('first-view').length || document.querySelector('p.error')")
+        self.wait_for(
+            "performance.getEntriesByName('first-view').length || document.querySelector('p.error')"
+        )
 
     def show(self, fragment: str) -> None:
         """Another view of the same page: what stands behind `#`."""
@@ -89,7 +93,9 @@ class Page:
 
     def settle(self) -> None:
         """Wait until the page has drawn twice."""
-        self.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))")
+        self.evaluate(
+            "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 20))))"
+        )
 
     def text(self, selector: str = "main") -> str:
         """What a reader sees of the first element that fits, spaces as they come."""
@@ -117,7 +123,11 @@ class Page:
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
         """Size of the window in CSS pixels."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=phone,
         )
 
     def scheme(self, name: str) -> None:
@@ -156,7 +166,13 @@ def open_page(*, allow_network: bool = True) -> Iterator[Page]:
         raise RuntimeError("chromium is not installed (Debian: apt-get install chromium)")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = [
-            *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--remote-debugging-port=0"),
+            *(
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--no-first-run",
+                "--remote-debugging-port=0",
+            ),
             *("--disable-background-networking", "--disable-dev-shm-usage", f"--user-data-dir={profile}"),
         ]
         if not allow_network:

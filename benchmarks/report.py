@@ -34,7 +34,9 @@ _WORDS = "total count value index left right middle result numbers words table b
 
 def main() -> None:
     """Make the run, build its report, and look at it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--trajectories", type=int, default=100_000)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--chars", type=int, default=1500)
@@ -132,7 +134,9 @@ def look_at(report: Path, number: int, steps: int) -> None:
     with open_page() as page, memory_watch(page) as most:
         page.size(1366, 820)
         page.call("Page.navigate", url=f"{(report / 'index.html').as_uri()}#/trajectories")
-        page.wait_for("performance.getEntriesByName('first-view').length && document.querySelector('.row')", 120)
+        page.wait_for(
+            "performance.getEntriesByName('first-view').length && document.querySelector('.row')", 120
+        )
         seconds = page.evaluate("performance.getEntriesByName('first-view')[0].startTime") / 1000
         heap, memory = page.heap_bytes(), page.memory_bytes()
         tell("first_view", round=number, seconds=round(seconds, 2), heap_mb=mb(heap), memory_mb=mb(memory))
@@ -146,7 +150,13 @@ def look_at(report: Path, number: int, steps: int) -> None:
             spent = timed(page, f"#/trajectories?text={words.replace(' ', '%20')}", finished)
             found = page.evaluate("document.querySelector('.found b').innerText")
             tell(name, round=number, seconds=spent, found=found)
-        tell("largest", round=number, memory_mb=mb(max(most)), heap_mb=mb(page.heap_bytes()), errors=page.errors)
+        tell(
+            "largest",
+            round=number,
+            memory_mb=mb(max(most)),
+            heap_mb=mb(page.heap_bytes()),
+            errors=page.errors,
+        )
 
 
 def timed(page: Page, fragment: str, done: str) -> float:

@@ -51,7 +51,10 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def write_step(run: Path, step: int, rows: Sequence[Mapping[str, Any]] | None = None) -> None:
     """The files that a training step adds."""
-    write_lines(run / "rollouts" / f"{step}.jsonl", rows or [rollout(p, s, step=step) for p in range(3) for s in range(4)])
+    write_lines(
+        run / "rollouts" / f"{step}.jsonl",
+        rows or [rollout(p, s, step=step) for p in range(3) for s in range(4)],
+    )
     data = {
         "critic/score/mean": 0.5 + step / 20,
         "tool_calls/mean": 0.5,
@@ -73,7 +76,9 @@ def write_run(run: Path, steps: int = 2, **settings: Any) -> Path:
     """A finished training run with an evaluation before it."""
     run.mkdir(parents=True)
     rows = [rollout(p, 0, step=0, sampled=False) for p in range(3)]
-    write_lines(run / "validation" / "0.jsonl", [{k: v for k, v in row.items() if k != "uid"} for row in rows])
+    write_lines(
+        run / "validation" / "0.jsonl", [{k: v for k, v in row.items() if k != "uid"} for row in rows]
+    )
     held_out = {"eval/greedy/pass_at_1": 0.5, "eval/problems": 40.0, "eval/unavailable_share": 0.0}
     write_lines(run / "metrics.jsonl", [{"step": 0, "data": held_out}])
     for step in range(1, steps + 1):
@@ -90,7 +95,7 @@ def write_run(run: Path, steps: int = 2, **settings: Any) -> Path:
     return run
 
 
-def write_evaluation(folder: Path, *, tools: str = "none", rate: float = 0.5, **columns: Any) -> Path:
+def write_evaluation(folder: Path, *, tools: str | None = None, rate: float = 0.5, **columns: Any) -> Path:
     """A finished evaluation: 4 problems, 2 samples each."""
     folder.mkdir(parents=True)
     tests = [{"index": 0, "status": "passed"}, {"index": 1, "status": "failed", "expected": "2", "got": "3"}]
@@ -107,10 +112,15 @@ def write_evaluation(folder: Path, *, tools: str = "none", rate: float = 0.5, **
     ]  # fmt: skip
     pq.write_table(pa.Table.from_pylist(rows), folder / "samples.parquet")
     results = {
-        "pass_at_k": {"1": {"value": rate, "low": rate - 0.1, "high": rate + 0.1}, "2": 0.75},
+        "pass_at_k": {"1": rate, "2": 0.75},
+        "pass_at_k_interval": {"1": [rate - 0.1, rate + 0.1], "2": None},
+        "by_difficulty": {
+            name: {"num_tasks": 2, "pass_at_k": {"1": rate}, "pass_at_k_interval": {"1": None}}
+            for name in ("easy", "hard")
+        },
         "num_tasks": 4,
         "num_samples_per_task": 2,
-        "settings": {"model": "outputs/model", "data": "data/toy.parquet", "tools": tools},
+        "settings": {"model": "outputs/model", "data": ["data/toy.parquet"], "tools": tools},
     }
     (folder / "evaluation_results.json").write_text(json.dumps(results))
     return folder

@@ -19,12 +19,14 @@ def test_runs_and_evaluations_stand_in_one_report(tmp_path: Path) -> None:
     run, evaluation = write_run(tmp_path / "run"), write_evaluation(tmp_path / "evaluation")
     page = write_report(Report(find_inputs([run, evaluation])), tmp_path / "out")
     site, index = site_of(page.parent), site_of(page.parent, "index")
-    assert [(one["kind"], one["trajectories"]) for one in site["runs"]] == [("training", 27), ("evaluation", 8)]
+    assert [(one["kind"], one["trajectories"]) for one in site["runs"]] == [
+        ("training", 27),
+        ("evaluation", 8),
+    ]
     assert index["rows"] == 35 == sum(count for _, count in index["chunks"])
     assert site["runs"][1]["pass_at_k"]["1"] == {"value": 0.5, "low": 0.4, "high": 0.6}
-    assert site["runs"][1]["counts"]["groups"]["tag"] == [
-        {"name": "lists", "samples": 8, "passed": 2}, {"name": "loops", "samples": 8, "passed": 2}
-    ]  # fmt: skip
+    assert [row["name"] for row in site["runs"][1]["groups"]["difficulty"]] == ["easy", "hard"]
+    assert site["runs"][1]["counts"]["outcomes"] == {"failed": 6, "passed": 2}
     assert all(one["missing"] == [] for one in site["runs"])
 
 
@@ -100,4 +102,8 @@ def test_broken_parts_are_named_and_the_rest_is_shown(tmp_path: Path) -> None:
     write_report(Report(find_inputs([run])), tmp_path / "out")
     (shown,) = site_of(tmp_path / "out")["runs"]
     assert shown["trajectories"] == 15
-    assert [note.split()[0].rstrip(":") for note in shown["missing"]] == ["summary.json", "config.yaml", "rollouts/1.jsonl"]
+    assert [note.split()[0].rstrip(":") for note in shown["missing"]] == [
+        "summary.json",
+        "config.yaml",
+        "rollouts/1.jsonl",
+    ]

@@ -7,7 +7,10 @@ from report.folders import write_run
 
 def verl_coder(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "verl_coder.cli", "report", *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "verl_coder.cli", "report", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
 
 

@@ -24,9 +24,21 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     without = write_evaluation(folder / "eval_none", rate=0.5)
     with_tool = write_evaluation(folder / "eval_tool", tools="tool_config/python_interpreter.yaml", rate=0.6)
     hostile = write_run(folder / "</script><b>third")
-    tokens = {"text": ["<td>", "ret", "\u202eurn", "</td>"], "learnt": [1, 1, 0, 1], "log_prob": [-0.1, -3.0, 0.0, -1.5]}
+    tokens = {
+        "text": ["<td>", "ret", "\u202eurn", "</td>"],
+        "learnt": [1, 1, 0, 1],
+        "log_prob": [-0.1, -3.0, 0.0, -1.5],
+    }
     rows = [
-        rollout(90 + place, 0, output=text, input=f"user\n{text}\nassistant\n", problem_id=text, gts=text, difficulty=text)
+        rollout(
+            90 + place,
+            0,
+            output=text,
+            input=f"user\n{text}\nassistant\n",
+            problem_id=text,
+            gts=text,
+            difficulty=text,
+        )
         for place, text in enumerate(HOSTILE.values())
     ]
     rows.append(rollout(80, 0, output="long " + "A" * 10_000_000 + " end", problem_id="long/line"))
@@ -98,7 +110,14 @@ def test_any_metric_can_be_drawn(page: Any, out: Path) -> None:
     go(page, out, "#/curves")
     titles = "[...document.querySelectorAll('.chart h3')].map((one) => one.innerText).join('|')"
     found = page.evaluate(titles)
-    for title in ("reward", "held-out pass@1", "entropy", "loss of each source", "curriculum stage", "seconds by phase"):
+    for title in (
+        "reward",
+        "held-out pass@1",
+        "entropy",
+        "loss of each source",
+        "curriculum stage",
+        "seconds by phase",
+    ):
         assert title in found, title
     page.evaluate(
         """(() => {
@@ -114,7 +133,11 @@ def test_pass_at_k_stands_with_its_interval_and_tools_beside_none(page: Any, out
     go(page, out, "#/evaluations")
     text = page.text()
     assert "0.400–0.600" in text and "pass@2" in text
-    assert "Tools compared" in text.replace("\n", " ") and "+0.100" in text and "outputs/model on data/toy.parquet" in text
+    assert (
+        "Tools compared" in text.replace("\n", " ")
+        and "+0.100" in text
+        and "outputs/model on data/toy.parquet" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,7 +180,18 @@ def test_an_evaluation_shows_the_verdict_on_each_test(page: Any, out: Path) -> N
     go(page, out, "#/trajectories?run=2")
     page.press("j")
     page.wait_for("document.querySelector('.verdicts')")
-    assert page.text(".verdicts").split() == ["test", "verdict", "expected", "got", "0", "passed", "1", "failed", "2", "3"]
+    assert page.text(".verdicts").split() == [
+        "test",
+        "verdict",
+        "expected",
+        "got",
+        "0",
+        "passed",
+        "1",
+        "failed",
+        "2",
+        "3",
+    ]
 
 
 def test_a_group_stands_side_by_side_and_the_keyboard_goes_there_and_back(page: Any, out: Path) -> None:
@@ -185,7 +219,9 @@ def test_tokens_are_shown_where_the_file_holds_them(page: Any, out: Path) -> Non
     open_problem(page, out, "with/tokens")
     page.press("t")
     page.wait_for("document.querySelector('.tokens span')")
-    assert "3 learnt, the others masked" in page.text(".trajectory") and "Advantage -0.75" in page.text(".trajectory")
+    assert "3 learnt, the others masked" in page.text(".trajectory") and "Advantage -0.75" in page.text(
+        ".trajectory"
+    )
     assert page.evaluate("document.querySelectorAll('.tokens .masked').length") == 1
     assert "⟦U+202E⟧urn" in page.text(".tokens") and "<td>" in page.text(".tokens")
     go(page, out, "#/trajectories?run=0")
@@ -210,7 +246,9 @@ def test_hostile_text_is_read_and_does_nothing(page: Any, out: Path, name: str) 
     for view in VIEWS:
         page.show(f"#/{view}")
     assert page.evaluate("window.hacked") is None
-    assert page.evaluate("document.querySelectorAll('#app script, #app img, #app style, #app meta').length") == 0
+    assert (
+        page.evaluate("document.querySelectorAll('#app script, #app img, #app style, #app meta').length") == 0
+    )
     assert page.evaluate("getComputedStyle(document.body).display") == "block"
     assert page.errors == []
 

@@ -32,7 +32,9 @@ def test_a_line_without_the_verdict_is_told_apart_by_its_reward(tmp_path: Path) 
     write_lines(tmp_path / "rollouts" / "1.jsonl", [{**old, "score": score} for score in (1.0, 0.0, 0.5)])
     found = list(read_samples(sample_files(tmp_path)[0], []))
     assert [one.outcome for one in found] == ["reward 1 or more", "reward 0 or less", "reward between"]
-    assert {(one.calls, one.turns, one.successes, one.advantage, one.tokens) for one in found} == {(1, 2, None, None, None)}
+    assert {(one.calls, one.turns, one.successes, one.advantage, one.tokens) for one in found} == {
+        (1, 2, None, None, None)
+    }
 
 
 def test_the_terms_of_a_reward_are_what_is_no_column_of_the_file(tmp_path: Path) -> None:
@@ -43,7 +45,14 @@ def test_the_terms_of_a_reward_are_what_is_no_column_of_the_file(tmp_path: Path)
 
 
 def test_the_table_of_samples_stands_in_only_where_the_answers_are_missing(tmp_path: Path) -> None:
-    row = {"problem": "p", "difficulty": "easy", "sampled": True, "passed": True, "test_pass_rate": 1.0, "answer": "x"}
+    row = {
+        "problem": "p",
+        "difficulty": "easy",
+        "sampled": True,
+        "passed": True,
+        "test_pass_rate": 1.0,
+        "answer": "x",
+    }
     write_lines(tmp_path / "validation" / "0.jsonl", [rollout(0, 0)])
     for step in (0, 4):
         write_lines(tmp_path / "eval_samples" / f"step_{step:06d}.jsonl", [row])
@@ -101,16 +110,12 @@ def test_a_samples_file_without_its_columns_names_them(tmp_path: Path) -> None:
     assert notes == ["samples.parquet has no column output"]
 
 
-@pytest.mark.parametrize(
-    ("given", "estimate"),
-    [
-        (0.5, Estimate(0.5)),
-        ({"value": 0.5, "low": 0.4, "high": 0.6}, Estimate(0.5, 0.4, 0.6)),
-        ({"mean": 0.5, "interval": [0.4, 0.6]}, Estimate(0.5, 0.4, 0.6)),
-    ],
-)
-def test_pass_at_k_is_read_with_and_without_an_interval(given: object, estimate: Estimate) -> None:
-    assert pass_at_k({"pass_at_k": {"10": given, "pass@1": given, "x": 1}}) == {1: estimate, 10: estimate}
+def test_pass_at_k_is_read_with_and_without_an_interval() -> None:
+    given = {
+        "pass_at_k": {"10": 0.75, "1": 0.5, "x": 1, "5": None},
+        "pass_at_k_interval": {"1": [0.4, 0.6], "10": None},
+    }
+    assert pass_at_k(given) == {1: Estimate(0.5, 0.4, 0.6), 10: Estimate(0.75)}
 
 
 @pytest.mark.parametrize("content", ["", "[1]", "{"])
@@ -138,7 +143,9 @@ def test_a_run_without_its_files_names_each_that_is_missing(tmp_path: Path) -> N
 def test_torn_metrics_cost_their_line_alone(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", steps=3)
     with (run / "metrics.jsonl").open("a") as file:
-        file.write('null\n{"step": "x", "data": {}}\n{"step": 3, "data": {"critic/score/mean": NaN, "new": 1}}\n{"step": 9, "da')
+        file.write(
+            'null\n{"step": "x", "data": {}}\n{"step": 3, "data": {"critic/score/mean": NaN, "new": 1}}\n{"step": 9, "da'
+        )
     notes: list[str] = []
     found = describe_training_run(run, notes)
     assert found["steps"] == [0, 1, 2, 3] and found["series"]["new"] == [None, None, None, 1.0]

@@ -21,7 +21,11 @@ def test_special_tokens_between_the_turns_are_no_text() -> None:
 
 
 def test_programs_between_tags_are_calls_too() -> None:
-    assert kinds(f"<program>\nprint(1)\n</program>\n<output>\n1\n</output>\n{ANSWER}") == ["call", "result", "model"]
+    assert kinds(f"<program>\nprint(1)\n</program>\n<output>\n1\n</output>\n{ANSWER}") == [
+        "call",
+        "result",
+        "model",
+    ]
 
 
 def test_parallel_calls_and_their_outputs_keep_their_order() -> None:
@@ -33,7 +37,14 @@ def test_an_unanswered_call_at_the_end_is_a_call() -> None:
     assert kinds(f"I try it.\n{CALL}\n") == ["model", "call"]
 
 
-@pytest.mark.parametrize("text", [f"The tag {CALL} stands in a sentence.", "<tool_call>\nnever closed", "<tool_response>\n1\n</tool_response>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"The tag {CALL} stands in a sentence.",
+        "<tool_call>\nnever closed",
+        "<tool_response>\n1\n</tool_response>",
+    ],
+)
 def test_a_tag_that_nothing_answers_is_text(text: str) -> None:
     assert split_output(text) == [Segment("model", text)]
 
@@ -42,7 +53,16 @@ def test_an_output_that_was_cut_off_is_an_output() -> None:
     assert split_output(CALL + "\nuser\n<tool_response>\nmany lin")[-1] == Segment("result", "many lin")
 
 
-@pytest.mark.parametrize("piece", ["<tool_call>", "<tool_call></tool_call>", "<program>", "<tool_call></tool_call>\nuser\n<tool_response>", " \n"])
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "<tool_call>",
+        "<tool_call></tool_call>",
+        "<program>",
+        "<tool_call></tool_call>\nuser\n<tool_response>",
+        " \n",
+    ],
+)
 def test_megabytes_of_tags_are_split_in_linear_time(piece: str) -> None:
     split_output(piece * (3_000_000 // len(piece)))
 

@@ -35,7 +35,9 @@ def test_the_page_is_served_on_loopback_with_its_protections(served: Any) -> Non
     assert served.server_address[0] == "127.0.0.1"
     answer = ask(served, "/")
     assert answer.status == 200 and b"<title>verl-coder report" in answer.read()
-    assert answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["X-Frame-Options"] == "DENY"
+    assert (
+        answer.headers["X-Content-Type-Options"] == "nosniff" and answer.headers["X-Frame-Options"] == "DENY"
+    )
     script = ask(served, "/data/site.js?v=1")
     assert script.status == 200 and script.headers["Content-Type"].startswith("text/javascript")
 
@@ -45,7 +47,19 @@ def test_another_host_is_refused(served: Any, host: str) -> None:
     assert ask(served, "/data/site.js", Host=host).status == 421
 
 
-@pytest.mark.parametrize("path", ["/../secret.js", "/%2e%2e/secret.js", "/data/../../secret.js", "//secret.js", "/data/", "/data", "/.verl_coder_report", "/link.js"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret.js",
+        "/%2e%2e/secret.js",
+        "/data/../../secret.js",
+        "//secret.js",
+        "/data/",
+        "/data",
+        "/.verl_coder_report",
+        "/link.js",
+    ],
+)
 def test_only_files_of_the_page_are_served(served: Any, tmp_path: Path, path: str) -> None:
     (tmp_path / "out" / "link.js").symlink_to(tmp_path / "secret.js")
     answer = ask(served, path)

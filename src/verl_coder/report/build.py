@@ -12,7 +12,13 @@ from typing import Any
 from verl_coder.errors import ConfigError
 from verl_coder.files import write_atomically
 from verl_coder.report.chunks import Part, script, write_part
-from verl_coder.report.evaluation_files import pass_at_k, read_evaluation_samples, read_results, samples_file
+from verl_coder.report.evaluation_files import (
+    pass_at_k,
+    read_evaluation_samples,
+    read_results,
+    samples_file,
+    score_groups,
+)
 from verl_coder.report.evaluation_summary import SampleCounts
 from verl_coder.report.index import build_index
 from verl_coder.report.inputs import ReportInput
@@ -85,7 +91,11 @@ class Report:
             f"{number}/samples", samples, data, lambda part: read_evaluation_samples(samples, part.notes)
         )
         settings = results.get("settings")
-        rest = {name: value for name, value in results.items() if name not in ("settings", "pass_at_k")}
+        rest = {
+            name: value
+            for name, value in results.items()
+            if name != "settings" and not name.startswith(("by_", "pass_at_k"))
+        }
         if len(json.dumps(rest, default=str)) > _MAX_RESULTS_CHARS:
             rest = {name: value for name, value in rest.items() if not isinstance(value, dict | list)}
             notes.append("evaluation_results.json is long: only its plain values are shown")
@@ -93,6 +103,7 @@ class Report:
         found = {
             "kind": "evaluation",
             "pass_at_k": estimates,
+            "groups": score_groups(results),
             "settings": flatten(settings) if isinstance(settings, dict) else {},
             "results": flatten(rest),
             "counts": counts.to_dict(),

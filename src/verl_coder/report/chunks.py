@@ -143,7 +143,9 @@ class _Chunk:
         if trajectory.advantage is not None:
             row["advantage"] = trajectory.advantage
         self.rows.append(row)
-        self.chars += sum(len(text) for segment in segments for text in segment if isinstance(text, str)) + 200
+        self.chars += (
+            sum(len(text) for segment in segments for text in segment if isinstance(text, str)) + 200
+        )
 
     def _shared(self, table: dict[str, int], text: str) -> int:
         if text not in table:
@@ -181,6 +183,10 @@ def _short_texts(given: dict[str, Any]) -> dict[str, Any]:
             value = str(value)
         if not isinstance(value, int | float | bool | None):
             text = value if isinstance(value, str) else json.dumps(value, default=str)
-            value = text if len(text) <= _MAX_LINE else f"{text[:_MAX_LINE]} ... ({len(text) - _MAX_LINE} more characters)"
+            value = (
+                text
+                if len(text) <= _MAX_LINE
+                else f"{text[:_MAX_LINE]} ... ({len(text) - _MAX_LINE} more characters)"
+            )
         short[str(name)[:100]] = value
     return short

@@ -14,12 +14,15 @@ def report(
         list[Path], typer.Argument(help="Folders of runs or evaluations, or folders that hold such folders.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the pages; default: report/ in the one folder named, else here.")
+        Path | None,
+        typer.Option(help="Folder of the pages; default: report/ in the one folder named, else here."),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Serve the pages on this machine alone, and keep them up to date.")
     ] = False,
-    port: Annotated[int, typer.Option(help="Port of --watch on 127.0.0.1; 0 takes a free one.", min=0, max=65535)] = 0,
+    port: Annotated[
+        int, typer.Option(help="Port of --watch on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 0,
     every: Annotated[float, typer.Option(help="Seconds between two looks at the folders.", min=0.2)] = 2.0,
 ) -> None:
     """Write static pages that open from disk: curves, settings, tables, every trajectory."""
@@ -30,7 +33,9 @@ def report(
 
     console = Console(stderr=True)
     inputs = find_inputs(runs)
-    target = (out or (inputs[0].path / "report" if len(inputs) == 1 else Path("report"))).expanduser().resolve()
+    target = (
+        (out or (inputs[0].path / "report" if len(inputs) == 1 else Path("report"))).expanduser().resolve()
+    )
     if watch:
         from verl_coder.report.watch import serve
 
@@ -40,4 +45,6 @@ def report(
         report = Report(inputs, say=lambda text: status.update(text))
         page = write_report(report, target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    print(f"{report.trajectories:,} trajectories of {len(inputs)} folders, {size / 1e6:.1f} MB\n{page.as_uri()}")
+    print(
+        f"{report.trajectories:,} trajectories of {len(inputs)} folders, {size / 1e6:.1f} MB\n{page.as_uri()}"
+    )

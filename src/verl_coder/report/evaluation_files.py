@@ -12,8 +12,18 @@ from typing import Any, NamedTuple
 from verl_coder.report.records import KINDS, TrajectoryRecord, number, text_of, whole
 
 RESULTS, SAMPLES, JOURNAL = "evaluation_results.json", "samples.parquet", "samples.jsonl"
+MAX_GROUPS = 60
+"""Rows of a table by tag, the largest first."""
 _BATCH_ROWS = 256
 _EVALUATION = KINDS[3]
+
+
+def _settings_so_far(folder: Path) -> dict[str, Any]:
+    """Of an evaluation that goes on, what it was asked for."""
+    try:
+        return {"settings": json.loads((folder / "settings.json").read_bytes())}
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
 class Estimate(NamedTuple):
@@ -30,8 +40,8 @@ def read_results(folder: Path, notes: list[str]) -> dict[str, Any]:
     try:
         results = json.loads(path.read_bytes())
     except FileNotFoundError:
-        notes.append(f"{RESULTS} is missing: no pass@k, no settings")
-        return {}
+        notes.append(f"{RESULTS} is missing: no pass@k")
+        return _settings_so_far(folder)
     except (OSError, ValueError, RecursionError) as error:
         notes.append(f"{RESULTS} cannot be read ({str(error)[:80]}): no pass@k, no settings")
         return {}
@@ -41,29 +51,36 @@ def read_results(folder: Path, notes: list[str]) -> dict[str, Any]:
     return results
 
 
-def pass_at_k(results: Mapping[str, Any]) -> dict[int, Estimate]:
-    """k -> rate and interval, from `{"1": 0.5}`, `{"pass@1": {"value", "low", "high"}}` or `{"1": {..., "interval"}}`."""
+def pass_at_k(scores: Mapping[str, Any]) -> dict[int, Estimate]:
+    """k -> rate and interval, from `pass_at_k` (k -> rate) and `pass_at_k_interval` (k -> [low, high] or null)."""
     found: dict[int, Estimate] = {}
-    table = results.get("pass_at_k")
-    for name, given in table.items() if isinstance(table, Mapping) else ():
-        digits = str(name).removeprefix("pass@")
-        if digits.isdigit() and (estimate := _estimate(given)):
-            found[int(digits)] = estimate
+    rates, intervals = scores.get("pass_at_k"), scores.get("pass_at_k_interval")
+    for name, given in rates.items() if isinstance(rates, Mapping) else ():
+        bounds = intervals.get(name) if isinstance(intervals, Mapping) else None
+        low, high = bounds if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
+        rate = number(given)
+        if str(name).isdigit() and rate is not None:
+            found[int(name)] = Estimate(rate, number(low), number(high))
     return dict(sorted(found.items()))
 
 
-def _estimate(given: Any) -> Estimate | None:
-    if not isinstance(given, Mapping):
-        value = number(given)
-        return None if value is None else Estimate(value)
-    values = (number(given.get(name)) for name in ("value", "estimate", "mean", "rate", "pass_at_k"))
-    value = next((value for value in values if value is not None), None)
-    if value is None:
-        return None
-    bounds = next((given[n] for n in ("interval", "ci", "ci95", "interval_95") if isinstance(given.get(n), list)), None)
-    if bounds is None or len(bounds) != 2:
-        bounds = [given.get("low", given.get("lower")), given.get("high", given.get("upper"))]
-    return Estimate(value, number(bounds[0]), number(bounds[1]))
+def score_groups(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """dataset, difficulty or tag -> a row per value: name, problems, and pass@k with intervals."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for by in ("dataset", "difficulty", "tag"):
+        table = results.get(f"by_{by}")
+        rows = [
+            {
+                "name": str(name)[:60],
+                "problems": whole(scores.get("num_tasks")),
+                "pass_at_k": {str(k): estimate._asdict() for k, estimate in pass_at_k(scores).items()},
+            }
+            for name, scores in (table.items() if isinstance(table, Mapping) else ())
+            if isinstance(scores, Mapping)
+        ]
+        if rows:
+            found[by] = sorted(rows, key=lambda row: -(row["problems"] or 0))[:MAX_GROUPS]
+    return found
 
 
 def wilson(share: float, count: int) -> Estimate:

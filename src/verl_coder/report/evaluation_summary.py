@@ -1,6 +1,6 @@
-"""What an evaluation's samples come to, counted while they are read: outcomes, tools, lengths, by group of problems."""
+"""What an evaluation's samples come to, counted while they are read: outcomes, tools, lengths, ends."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,8 +19,6 @@ class SampleCounts:
     """Of what is known: `calls`, `successes`, `with_calls`, `turns`, `response_tokens`, `seconds`."""
     known: Counter[str] = field(default_factory=Counter)
     """How many samples say something about each of them."""
-    groups: dict[str, dict[str, Counter[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Counter)))
-    """dataset, difficulty or tag -> its value -> samples and passed."""
 
     def watch(self, trajectories: Iterable[TrajectoryRecord]) -> Iterator[TrajectoryRecord]:
         """Hand the trajectories on, and count them."""
@@ -34,7 +32,9 @@ class SampleCounts:
         if reason := trajectory.facts.get("finish reason"):
             self.finish_reasons[str(reason)[:40]] += 1
         values = {
-            **{name: getattr(trajectory, name) for name in ("calls", "successes", "turns", "response_tokens")},
+            **{
+                name: getattr(trajectory, name) for name in ("calls", "successes", "turns", "response_tokens")
+            },
             "with_calls": None if trajectory.calls is None else int(trajectory.calls > 0),
             "seconds": trajectory.facts.get("seconds"),
         }
@@ -42,12 +42,6 @@ class SampleCounts:
             if value is not None:
                 self.sums[name] += value
                 self.known[name] += 1
-        if trajectory.outcome == "sandbox_unavailable":
-            return
-        tags = str(trajectory.facts.get("tags", "")).split(", ")
-        for by, names in (("dataset", [trajectory.source]), ("difficulty", [trajectory.difficulty]), ("tag", tags)):
-            for name in filter(None, names):
-                self.groups[by][name[:60]].update(samples=1, passed=int(trajectory.outcome == "passed"))
 
     def to_dict(self) -> dict[str, Any]:
         """For the page: means where anything is known."""
@@ -59,8 +53,4 @@ class SampleCounts:
             "outcomes": dict(self.outcomes.most_common()),
             "finish_reasons": dict(self.finish_reasons.most_common()),
             "means": means,
-            "groups": {
-                by: [{"name": name, **counts} for name, counts in sorted(found.items())][:100]
-                for by, found in self.groups.items()
-            },
         }

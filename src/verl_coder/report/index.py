@@ -58,7 +58,9 @@ def _groups(parts: Sequence[tuple[int, Part]]) -> list[int]:
     """A number per group: what answers to one prompt in one step of one run."""
     table: dict[tuple[int, int | None, str, str], int] = {}
     return [
-        table.setdefault((run, row.step, "training" if row.kind == "training" else "held-out", row.group), len(table))
+        table.setdefault(
+            (run, row.step, "training" if row.kind == "training" else "held-out", row.group), len(table)
+        )
         for run, part in parts
         for row in part.rows
     ]

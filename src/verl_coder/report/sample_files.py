@@ -11,7 +11,18 @@ from verl_coder.report.transcript import split_output
 
 TRAINING, GREEDY, SAMPLED, _ = KINDS
 _STRUCTURE = {
-    *("input", "output", "gts", "score", "step", "uid", "problem_id", "sampled", "tool_calls", "tool_successes"),
+    *(
+        "input",
+        "output",
+        "gts",
+        "score",
+        "step",
+        "uid",
+        "problem_id",
+        "sampled",
+        "tool_calls",
+        "tool_successes",
+    ),
     *("turns", "advantage", "tokens", "data_source", "difficulty", "response_tokens"),
 }
 """Keys of a line that are no term of the reward."""
@@ -65,7 +76,11 @@ def _from_dump(row: dict[str, Any], file: SampleFile) -> TrajectoryRecord:
     output = text_of(row["output"])
     score = number(row.get("score"))
     held_out = file.folder == "validation"
-    terms = {name: value for name, given in row.items() if name not in _STRUCTURE and (value := number(given)) is not None}
+    terms = {
+        name: value
+        for name, given in row.items()
+        if name not in _STRUCTURE and (value := number(given)) is not None
+    }
     calls = whole(row.get("tool_calls"))
     if calls is None:
         calls = sum(segment.kind == "result" for segment in split_output(output))

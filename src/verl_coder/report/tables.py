@@ -30,5 +30,10 @@ def _result(run: Mapping[str, Any]) -> ArmResult | None:
     if before is None or after is None or calls is None or step_s is None:
         return None
     return ArmResult(
-        arm=name.group(1), seed=int(name.group(2)), before=before, after=after, tool_calls=calls, step_s=step_s
+        arm=name.group(1),
+        seed=int(name.group(2)),
+        before=before,
+        after=after,
+        tool_calls=calls,
+        step_s=step_s,
     )

@@ -20,7 +20,9 @@ def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     """What the page shows of a run beside its samples; what is missing is told in `notes`."""
     run_dir = RunDir(folder)
     records = _metrics(run_dir, notes)
-    summary = _json_file(run_dir.summary, notes if not run_dir.phase.is_file() else [], "the run has not finished")
+    summary = _json_file(
+        run_dir.summary, notes if not run_dir.phase.is_file() else [], "the run has not finished"
+    )
     phase = _json_file(run_dir.phase, [], "")
     steps = [record["step"] for record in records]
     return {

@@ -58,7 +58,9 @@ def _calls(text: str) -> Iterator[_Call]:
     # Where each kind of tag comes next: looked for anew only when it is passed, so that the whole stays linear.
     ahead = {tags: text.find(tags.call) for tags in ALL_TAGS}
     while True:
-        ahead = {tags: at if at >= place else text.find(tags.call, place) for tags, at in ahead.items() if at >= 0}
+        ahead = {
+            tags: at if at >= place else text.find(tags.call, place) for tags, at in ahead.items() if at >= 0
+        }
         ahead = {tags: at for tags, at in ahead.items() if at >= 0}
         if not ahead:
             return

@@ -74,7 +74,9 @@ def start_server(folder: Path, port: int) -> ThreadingHTTPServer:
     try:
         server = ThreadingHTTPServer((LOOPBACK, port), handler)
     except OSError as error:
-        raise ConfigError(f"port {port} on {LOOPBACK} cannot be had ({error.strerror}): choose another --port") from error
+        raise ConfigError(
+            f"port {port} on {LOOPBACK} cannot be had ({error.strerror}): choose another --port"
+        ) from error
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, name="report-server", daemon=True).start()
     return server

@@ -16,11 +16,15 @@ _TOKEN_FIELDS = ("response_mask", "loss_mask", "advantages", "rollout_log_probs"
 class RolloutDumpMixin(RecipeTrainer):
     """verl's `_log_rollout_data`, which knows texts and scores alone, by our own; verl's names stay."""
 
-    def _log_rollout_data(self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str) -> None:
+    def _log_rollout_data(
+        self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str
+    ) -> None:
         with marked_timer("dump_rollout_generations", timing_raw, color="green"):
             order = sorted(range(len(batch.keys)), key=lambda place: _sort_key(batch.keys[place]))
             data = read_columns(batch, *_FIELDS, *_TOKEN_FIELDS)
-            columns = {name: _rows(data.get(name, None), len(batch.keys)) for name in (*_FIELDS, *_TOKEN_FIELDS)}
+            columns = {
+                name: _rows(data.get(name, None), len(batch.keys)) for name in (*_FIELDS, *_TOKEN_FIELDS)
+            }
             rows = [
                 self._dump_row(batch.keys[place], {name: column[place] for name, column in columns.items()})
                 for place in order
@@ -47,7 +51,11 @@ class RolloutDumpMixin(RecipeTrainer):
             "tool_successes": extra.get("tool_successes"),
             "turns": None if row["num_turns"] is None else int(row["num_turns"]) // 2,
             "response_tokens": len(row["responses"]),
-            **{name: value for name, value in dict(extra.get("reward_extra_info") or {}).items() if name != "score"},
+            **{
+                name: value
+                for name, value in dict(extra.get("reward_extra_info") or {}).items()
+                if name != "score"
+            },
         }
         if row["advantages"] is not None and row["response_mask"] is not None:
             line["advantage"] = sequence_advantage(row["advantages"], row["response_mask"])
@@ -81,7 +89,9 @@ def token_columns(row: Mapping[str, Any], text_of: Callable[[int], str]) -> dict
     columns: dict[str, list[Any]] = {"text": [text_of(token) for token in row["responses"].tolist()]}
     masks = [row[name].bool() for name in ("response_mask", "loss_mask") if row[name] is not None]
     if masks:
-        columns["learnt"] = [int(all(flags)) for flags in zip(*(mask.tolist() for mask in masks), strict=True)]
+        columns["learnt"] = [
+            int(all(flags)) for flags in zip(*(mask.tolist() for mask in masks), strict=True)
+        ]
     if row["rollout_log_probs"] is not None:
         columns["log_prob"] = [round(value, 4) for value in row["rollout_log_probs"].tolist()]
     return columns

@@ -17,8 +17,8 @@
       })}</div><p class="axis"><span>${edge(0)}</span><span>reward</span><span>${edge(bins.length)}</span></p></div>`;
   };
 
-  const Choice = ({ name, label, params, set, options }) => options.length < 2 && !params[name] ? null : html`<label>${label}
-    <select value=${params[name] || ""} onChange=${(event) => set({ [name]: event.target.value })}><option value="">any</option>
+  const Choice = ({ name, label, params, set, options, any = "any" }) => options.length < 2 && !params[name] ? null : html`<label>${label}
+    <select value=${params[name] || ""} onChange=${(event) => set({ [name]: event.target.value })}><option value="">${any}</option>
       ${options.map(([value, word]) => html`<option value=${value}>${VC.visible(word)}</option>`)}</select></label>`;
 
   // A field that sets its filter a moment after the last key.
@@ -49,7 +49,7 @@
       <${Choice} name="difficulty" label="difficulty" ...${{ params, set }} options=${pairs("difficulty")} />
       <${Field} name="problem" label="problem" ...${{ params, set }} placeholder="id or title" size="14" />
       <${Field} name="text" label="text" ...${{ params, set }} placeholder="in prompt or answer ( / )" size="20" />
-      <${Choice} name="sort" label="sort" ...${{ params, set }} options=${VC.SORTS.flatMap((name) => [[`${name}-down`, `${name} ↓`], [`${name}-up`, `${name} ↑`]])} />
+      <${Choice} name="sort" label="sort" any="as written" ...${{ params, set }} options=${VC.SORTS.flatMap((name) => [[`${name}-down`, `${name} ↓`], [`${name}-up`, `${name} ↑`]])} />
       <p class="found" aria-live="polite"><b>${result.rows.length.toLocaleString("en")}</b> of ${index.rows.toLocaleString("en")}
         ${search && !search.finished && html` · searching, ${Math.round((100 * search.done) / Math.max(search.all, 1))}%`}
         ${search?.missing > 0 && html` · <span class="error">${VC.count(search.missing, "file")} could not be read</span>`}

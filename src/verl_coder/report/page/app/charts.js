@@ -28,18 +28,22 @@
     })];
   }
 
-  function options(lines, size, rate, pick) {
+  // The fill between each layer and the one below it; the lowest stands on zero.
+  const bands = (lines) => lines.slice(0, -1).map((line, i) => ({ series: [i + 1, i + 2], fill: `${line.colour}55` }));
+
+  function options(lines, size, { rate, zero, layers }, pick) {
     const axis = { stroke: css("--soft"), grid: { stroke: css("--line"), width: 1 }, ticks: { stroke: css("--line"), width: 1 }, font: "11px system-ui" };
     return {
       ...size,
       legend: { show: false },
       cursor: { focus: { prox: 24 }, points: { size: 7 }, drag: { x: true, y: false } },
       focus: { alpha: 0.35 },
-      scales: { x: { time: false }, y: rate ? { range: (u, low, high) => [Math.min(0, low), Math.max(1, high)] } : {} },
+      scales: { x: { time: false }, y: rate ? { range: (u, low, high) => [Math.min(0, low), Math.max(1, high)] } : zero || layers ? { range: (u, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] } : {} },
+      ...(layers && { bands: bands(lines) }),
       axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], size: 28 }, { ...axis, size: 52, values: (u, ticks) => ticks.map((tick) => VC.show(tick, 4)) }],
       series: [{}, ...lines.map((line) => ({
-        label: line.label, stroke: line.colour, width: line.flat === undefined ? 2 : 1, dash: DASHES[line.dash % DASHES.length],
-        spanGaps: true, fill: line.fill, points: { show: line.points || line.steps.length === 1 },
+        label: line.label, stroke: line.colour, ...(layers && line === lines.at(-1) && { fill: `${line.colour}55` }), width: line.flat === undefined ? 2 : 1, dash: DASHES[line.dash % DASHES.length],
+        spanGaps: true, points: { show: line.points || line.steps.length === 1 },
       }))],
       hooks: {
         setCursor: [(u) => pick(u.cursor.idx)],
@@ -48,7 +52,7 @@
     };
   }
 
-  VC.Chart = ({ title, lines, rate, onStep, note, height = 210 }) => {
+  VC.Chart = ({ title, lines, rate, zero, layers, onStep, note, height = 210 }) => {
     const place = useRef(null), down = useRef(null);
     const [at, setAt] = useState(null);
     const [theme, setTheme] = useState(0);
@@ -70,19 +74,25 @@
         const zoomed = down.current !== null && Math.abs(click.clientX - down.current) > 4;
         if (step !== null && step !== undefined && onStep && !zoomed) onStep(data[0][step], lines[series]);
       };
-      const plot = new uPlot(options(lines, size(), rate, pick), data, element);
+      const plot = new uPlot(options(lines, size(), { rate, zero, layers }, pick), data, element);
       const resize = new ResizeObserver(() => plot.setSize(size()));
       resize.observe(element);
       return () => { resize.disconnect(); plot.destroy(); };
-    }, [signature, height, rate]);
+    }, [signature, height]);
 
+    // What a line says at a step: its own part of a layer, else its value; with no step pointed at, its last.
+    const valueAt = (line, i, step) => {
+      if (line.own) return line.own[line.steps.indexOf(data[0][step])];
+      const column = data[i + 1];
+      return at === null ? column.findLast((value) => value !== null) : column[step];
+    };
     const shown = at === null || at >= data[0].length ? data[0].length - 1 : at;
     return html`<section class="card chart">
       <h3>${title} ${note && html`<small>${note}</small>`}</h3>
       <div class="plot" ref=${place} onPointerDown=${(event) => { down.current = event.clientX; }} role="img" aria-label=${`${title}: the values stand in the table below`}></div>
-      <ul class="legend"><li class="step">step ${data[0][shown]}</li>${lines.map((line, i) => html`<li>
+      <ul class="legend"><li class="step">${at === null ? "last" : `step ${data[0][shown]}`}</li>${lines.map((line, i) => html`<li>
         <svg width="22" height="8" aria-hidden="true"><line x1="0" y1="4" x2="22" y2="4" stroke=${line.colour} stroke-width="2" stroke-dasharray=${DASHES[line.dash % DASHES.length].join(" ")} /></svg>
-        ${VC.visible(line.label)} <b>${VC.show(data[i + 1][shown], 4)}</b></li>`)}</ul>
+        ${VC.visible(line.label)} <b>${VC.show(valueAt(line, i, shown), 4)}</b></li>`)}</ul>
       ${onStep && html`<details class="values"><summary>values</summary><${Values} lines=${lines} data=${data} onStep=${onStep} /></details>`}
     </section>`;
   };
@@ -92,7 +102,7 @@
     const rows = data[0].map((step, i) => i).filter((i) => i % stride === 0 || i === data[0].length - 1);
     return html`<${VC.Table} head=${["step", ...lines.map((line) => VC.visible(line.label))]} rows=${rows.map((i) => [
       html`<button class="link" onClick=${() => onStep(data[0][i])}>${data[0][i]}</button>`,
-      ...lines.map((_, line) => VC.show(data[line + 1][i], 4)),
+      ...lines.map((line, j) => VC.show(line.own ? line.own[line.steps.indexOf(data[0][i])] : data[j + 1][i], 4)),
     ])} />`;
   };
 })();

@@ -7,10 +7,10 @@
   const PANELS = [
     { title: "reward", note: "training samples", metrics: ["critic/score/mean"], names: ["reward"] },
     { title: "held-out pass@1", note: "greedy; the thin line is the base", heldOut: true },
-    { title: "tool calls", metrics: ["tool_calls/mean", "val-aux/tool_calls/mean"], names: ["training", "held-out"] },
+    { title: "tool calls", zero: true, metrics: ["tool_calls/mean", "val-aux/tool_calls/mean"], names: ["training", "held-out"] },
     { title: "share of tool calls that succeed", metrics: ["tool_calls/success_rate", "eval/greedy/tool_calls/success_rate"], names: ["training", "held-out"], rate: true },
     { title: "turns", note: "the model's own", scale: 0.5, metrics: ["num_turns/mean", "eval/greedy/turns/mean"], names: ["training", "held-out"] },
-    { title: "response length", note: "tokens", metrics: ["response_length/mean", "response_length/max"], names: ["mean", "longest"] },
+    { title: "response length", zero: true, note: "tokens", metrics: ["response_length/mean", "response_length/max"], names: ["mean", "longest"] },
     { title: "prompt length", note: "tokens", metrics: ["prompt_length/mean", "prompt_length/max"], names: ["mean", "longest"] },
     { title: "entropy", metrics: ["actor/entropy"], names: ["entropy"] },
     { title: "KL", metrics: ["actor/kl_loss", "actor/ppo_kl", "rollout_corr/kl"], names: ["to the reference", "of the update", "rollout to trainer"] },
@@ -20,8 +20,8 @@
     { title: "loss", metrics: ["actor/loss", "actor/pg_loss"], names: ["all terms", "policy"] },
     { title: "gradient norm", metrics: ["actor/grad_norm"], names: ["norm"] },
     { title: "curriculum stage", metrics: ["curriculum/stage"], names: ["stage"] },
-    { title: "what went wrong", note: "shares of the samples", metrics: ["sandbox/unavailable_share", "reward/sandbox_unavailable/mean", "reward/timeout/mean", "reward/no_code/mean", "response_length/clip_ratio", "response/aborted_ratio"], names: ["no verdict (sandbox)", "no verdict (reward)", "time-out", "no code", "cut off", "aborted"] },
-    { title: "seconds a step", metrics: ["timing_s/step", "timing_s/gen", "timing_s/testing"], names: ["all", "generate", "evaluate"] },
+    { title: "what went wrong", zero: true, note: "shares of the samples", metrics: ["sandbox/unavailable_share", "reward/sandbox_unavailable/mean", "reward/timeout/mean", "reward/no_code/mean", "response_length/clip_ratio", "response/aborted_ratio"], names: ["no verdict (sandbox)", "no verdict (reward)", "time-out", "no code", "cut off", "aborted"] },
+    { title: "seconds a step", zero: true, metrics: ["timing_s/step", "timing_s/gen", "timing_s/testing"], names: ["all", "generate", "evaluate"] },
   ];
 
   function heldOutLines(run, place) {
@@ -57,7 +57,7 @@
     let below = rows.map(() => 0);
     const lines = names.map(([word, key], layer) => {
       below = below.map((sum, j) => sum + (run.series[key][rows[j]] || 0));
-      return { label: word, steps: rows.map((i) => run.steps[i]), values: below, dash: 0, colour: VC.colour(layer), fill: `${VC.colour(layer)}33` };
+      return { label: word, steps: rows.map((i) => run.steps[i]), values: below, own: rows.map((i) => run.series[key][i] || 0), dash: 0, colour: VC.colour(layer) };
     });
     return lines.reverse();
   }
@@ -86,8 +86,8 @@
       </div>`}
       <div class="charts">
         ${!small && metrics.includes(wanted) && html`<${VC.Chart} key=${wanted} title=${wanted} lines=${panelLines({ ...ALL(wanted), names: [wanted.split("/").at(-1)] }, runs, weight)} onStep=${step({})} />`}
-        ${panels.map(([panel, lines]) => html`<${VC.Chart} key=${panel.title} title=${panel.title} note=${panel.note} rate=${panel.rate || panel.heldOut} lines=${lines} onStep=${step(panel)} />`)}
-        ${!small && runs.filter(({ run }) => run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} onStep=${(at) => VC.go("trajectories", { step: at, run: place })} />`)}
+        ${panels.map(([panel, lines]) => html`<${VC.Chart} key=${panel.title} title=${panel.title} note=${panel.note} rate=${panel.rate || panel.heldOut} zero=${panel.zero} lines=${lines} onStep=${step(panel)} />`)}
+        ${!small && runs.filter(({ run }) => run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers onStep=${(at) => VC.go("trajectories", { step: at, run: place })} />`)}
       </div>
     </div>`;
   };

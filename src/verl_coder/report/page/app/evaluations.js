@@ -8,9 +8,17 @@
     return "";
   };
   const short = (path) => String(path).replace(/\/+$/, "").split("/").slice(-2).join("/");
-  const model = (run) => short(named(run, "model", "model.path", "model.name"));
-  const data = (run) => short(named(run, "data", "data.path", "data.files", "dataset"));
-  const tools = (run) => short(named(run, "tools", "tool_config", "tools.path", "protocol")) || "none";
+  const model = (run) => short(named(run, "model"));
+  const data = (run) => {
+    const given = named(run, "data");
+    try { return [JSON.parse(given)].flat().map(short).join(", "); } catch { return short(given); }
+  };
+  // The YAML of the tools, else the protocol where one was asked for.
+  const tools = (run) => {
+    const [yaml, protocol] = [named(run, "tools"), named(run, "protocol")];
+    if (yaml && yaml !== "null") return short(yaml);
+    return protocol && !["null", "none", "as the rows say"].includes(protocol) ? protocol : "none";
+  };
 
   const Rates = ({ runs }) => {
     const ks = [...new Set(runs.flatMap(({ run }) => Object.keys(run.pass_at_k)))].sort((a, b) => a - b);
@@ -52,8 +60,11 @@
       <p class="chips">${Object.entries(outcomes).map(([name, count]) => html`<a class="chip" href=${VC.address("trajectories", { run: place, outcome: name })}><${VC.Outcome} outcome=${name} /> ${count.toLocaleString("en")} <small>${share(count)}</small></a>`)}</p>
       <p class="chips">${Object.entries(means).map(([name, value]) => html`<span class="chip">${WORDS[name] || name} <b>${VC.show(value)}</b></span>`)}
         ${Object.entries(reasons).map(([name, count]) => html`<span class="chip">ends by ${VC.visible(name)} <b>${share(count)}</b></span>`)}</p>
-      ${Object.entries(run.counts.groups).filter(([, rows]) => rows.length > 1).map(([by, rows]) => html`<${VC.Table}
-        head=${[by, "samples", "passed"]} rows=${rows.map((row) => [VC.visible(row.name), row.samples, html`<span class="meter"><i style=${`width:${(100 * row.passed) / row.samples}%`}></i></span> ${VC.rate(row.passed / row.samples)}`])} />`)}
+      ${Object.entries(run.groups).filter(([, rows]) => rows.length > 1).map(([by, rows]) => {
+        const ks = [...new Set(rows.flatMap((row) => Object.keys(row.pass_at_k)))].sort((a, b) => a - b);
+        return html`<${VC.Table} head=${[`by ${by}`, "problems", ...ks.map((k) => `pass@${k}`)]}
+          rows=${rows.map((row) => [VC.visible(row.name), row.problems ?? "–", ...ks.map((k) => (row.pass_at_k[k] ? html`<${VC.Interval} estimate=${row.pass_at_k[k]} />` : "–"))])} />`;
+      })}
     </section>`;
   };
 

@@ -8,7 +8,7 @@
     const numbers = VC.numbersOf(index, row, found);
     return html`<section class=${`member ${chosen ? "chosen" : ""}`}>
       <header><${VC.Outcome} outcome=${index.text("outcome", row)} />
-        <span>reward <b>${VC.show(numbers.reward)}</b></span>
+        <span>reward <b>${VC.show(Number.isNaN(index.column.reward[row]) ? null : index.column.reward[row])}</b></span>
         ${numbers.advantage !== undefined && html`<span>advantage <b>${VC.show(numbers.advantage)}</b></span>`}
         <span>calls <b>${VC.show(numbers["tool calls"])}</b></span>
         <button class="link" onClick=${onOpen}>open</button></header>

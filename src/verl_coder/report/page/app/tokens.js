@@ -11,7 +11,7 @@
     const { tokens, advantage } = found;
     if (!tokens) {
       return html`<p class="note">This run's files hold no tokens, so that learnt and masked tokens and log-probs cannot be shown${advantage === undefined ? ", and no advantage" : ""}.
-        Training rollouts hold them with <code>verl_coder.rollout_tokens=true</code>.</p>`;
+        The rollouts of a training run hold them with <code>verl_coder.rollout_tokens=true</code>.</p>`;
     }
     const { text, learnt, log_prob: logProbs } = tokens;
     const shown = whole ? text.length : Math.min(text.length, AT_FIRST);

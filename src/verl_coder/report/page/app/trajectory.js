@@ -70,7 +70,7 @@
   VC.numbersOf = (index, row, found) => {
     const column = index.column;
     const whole = (name) => (column[name][row] < 0 ? null : column[name][row]);
-    return { reward: Number.isNaN(column.reward[row]) ? null : column.reward[row], ...(found?.advantage !== undefined && { advantage: found.advantage }), "tool calls": whole("calls"), ...(whole("successes") !== null && { "that succeed": whole("successes") }), turns: whole("turns"), length: column.length[row] };
+    return { [index.text("kind", row) === "evaluation" ? "share of tests passed" : "reward"]: Number.isNaN(column.reward[row]) ? null : column.reward[row], ...(found?.advantage !== undefined && { advantage: found.advantage }), "tool calls": whole("calls"), ...(whole("successes") !== null && { "that succeed": whole("successes") }), turns: whole("turns"), length: column.length[row] };
   };
 
   VC.Trajectory = ({ site, index, row, built, params, onBack, children }) => {
@@ -95,7 +95,7 @@
         <${VC.Turns} segments=${found.segments} />
         ${!found.segments.length && html`<p class="empty">The model wrote nothing.</p>`}
         <h3>Verdict</h3><${Verdicts} found=${found} />
-        <h3>Reward</h3>${found.terms ? html`<${Numbers} title="reward terms" values=${found.terms} />` : html`<p class="note">The file holds ${Number.isNaN(index.column.reward[row]) ? "no reward" : "the reward alone, and not its terms"}.</p>`}
+        <h3>Reward</h3>${found.terms ? html`<${Numbers} title="reward terms" values=${found.terms} />` : html`<p class="note">${index.text("kind", row) === "evaluation" ? "An evaluation asks no reward function: what stands for the reward is the share of tests that passed" : Number.isNaN(index.column.reward[row]) ? "The file holds no reward" : "The file holds the reward alone, and not its terms"}.</p>`}
         ${found.facts && html`<h3>Also in the file</h3><${Numbers} title="facts" values=${found.facts} />`}
         ${found.code && html`<details><summary>code that was graded</summary><${VC.Block} className="code" language="python" piece=${found.code.slice(1)} /></details>`}
         ${found.tests && html`<${Tests} piece=${found.tests} />`}
