@@ -2,12 +2,12 @@
 
     python benchmarks/report.py [--trajectories 100000] [--steps 200] [--chars 1500] [--out FOLDER] [--rounds 3]
 
-Makes a training run of so many rollouts, groups of 8 with tool calls, answers of about that many characters which differ
-all, and builds its report. JSON lines: `build` (seconds, trajectories and megabytes a second), then for each round a
+Makes a training run of so many rollouts, groups of 8 with tool calls, answers of about that many characters, no two
+alike, and builds its report. JSON lines: `build` (seconds, trajectories and megabytes a second), then for each round a
 fresh browser: `first_view` (seconds from the address to the drawn list of trajectories; heap of JavaScript after a
 collection; memory of the tab's process that it shares with no other), `open_one` (a trajectory of the last step),
-`filter` (a filter on the outcome), `search_rare` (a word that one trajectory holds) and `search_common` (a word in every
-one), each to its last hit, and the largest memory of the tab seen in the round.
+`filter` (a filter on the outcome), `search_rare` (a word that one trajectory holds) and `search_common` (words that all
+hold), each to its last hit, and the largest memory of the tab seen in the round.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from chromium import Page, open_page
 
 GROUP = 8
 NEEDLE = "zygomorphic_needle"
-_WORDS = "total count value index left right middle result numbers words table best seen start end".split()
+_WORDS = ("total", "count", "value", "index", "left", "right", "middle", "result", "numbers", "table", "best")
 
 
 def main() -> None:
@@ -146,7 +146,7 @@ def look_at(report: Path, number: int, steps: int) -> None:
         spent = timed(page, "#/trajectories?outcome=failed", "!document.querySelector('.turn')")
         tell("filter", round=number, seconds=spent)
         for name, words in (("search_rare", NEEDLE), ("search_common", "return total")):
-            finished = "document.querySelector('.found') && !/searching/.test(document.querySelector('.found').innerText)"
+            finished = "!/searching/.test(document.querySelector('.found')?.innerText ?? 'searching')"
             spent = timed(page, f"#/trajectories?text={words.replace(' ', '%20')}", finished)
             found = page.evaluate("document.querySelector('.found b').innerText")
             tell(name, round=number, seconds=spent, found=found)

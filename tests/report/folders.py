@@ -103,7 +103,8 @@ def write_evaluation(folder: Path, *, tools: str | None = None, rate: float = 0.
         {
             "problem_id": f"toy/{problem}", "data_source": "toy", "difficulty": "easy", "tags": ["loops", "lists"],
             "sample": sample, "prompt": f"<|im_start|>user\nProblem {problem}.<|im_end|>\n<|im_start|>assistant\n",
-            "output": ANSWER + "<|im_end|>", "code": "def f(x):\n    return x", "outcome": "failed" if problem else "passed",
+            "output": ANSWER + "<|im_end|>", "code": "def f(x):\n    return x",
+            "outcome": "failed" if problem else "passed",
             "passed": 1, "total": 2, "pass_rate": 0.5, "tests": json.dumps(tests), "tool_calls": 0,
             "valid_tool_calls": 0, "turns": 1, "prompt_tokens": 10, "response_tokens": 20, "finish_reason": "stop",
             "seconds": 0.5, **columns,

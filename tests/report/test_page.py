@@ -18,7 +18,7 @@ ROWS = "document.querySelectorAll('.row').length"
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two runs of two settings, one evaluation without the tool and one with it, and a run that a hostile model wrote."""
+    """Two runs of two settings, an evaluation without the tool and one with it, a run that a hostile model wrote."""
     folder = tmp_path_factory.mktemp("report")
     first, second = write_run(folder / "first", steps=3), write_run(folder / "second", lr=0.002)
     without = write_evaluation(folder / "eval_none", rate=0.5)
@@ -90,10 +90,8 @@ def test_what_differs_between_runs_comes_first(page: Any, out: Path) -> None:
 def test_a_click_on_a_step_shows_its_trajectories(page: Any, out: Path) -> None:
     go(page, out, "#/curves")
     page.wait_for("document.querySelector('.u-over')")
-    x, y = page.evaluate(
-        "(() => { const box = document.querySelector('.u-over').getBoundingClientRect(); return [box.right - 2, box.y + 50]; })()"
-    )
-    page.click_at(x, y)
+    box = "document.querySelector('.u-over').getBoundingClientRect()"
+    page.click_at(*page.evaluate(f"[{box}.right - 2, {box}.y + 50]"))
     page.wait_for("location.hash.includes('step=3')")
     page.wait_for(ROWS)
     assert "step 3" in page.text(".row small")
@@ -143,10 +141,12 @@ def test_pass_at_k_stands_with_its_interval_and_tools_beside_none(page: Any, out
 @pytest.mark.parametrize(
     ("filters", "rows"),
     [
-        ("run=0", 39), ("run=0&kind=training", 36), ("run=0&kind=held-out", 3), ("run=0&step=2", 12), ("run=0&step=1-2", 24),
+        ("run=0", 39), ("run=0&kind=training", 36), ("run=0&kind=held-out", 3), ("run=0&step=2", 12),
+        ("run=0&step=1-2", 24),
         ("run=0&problem=toy/1", 13), ("run=0&outcome=failed&kind=training", 12), ("run=0&tool=none", 21),
         ("run=0&tool=some", 18), ("run=0&tool=failed", 6), ("run=0&reward=0.25..0.3", 13), ("run=0&reward=0.95..1", 26),
-        ("run=2,3", 16), ("run=0&step=99", 0), ("run=0&text=print(1)", 18), ("run=0&text=PROBLEM 2", 13), ("run=0&text=nowhere", 0),
+        ("run=2,3", 16), ("run=0&step=99", 0), ("run=0&text=print(1)", 18),
+        ("run=0&text=PROBLEM 2", 13), ("run=0&text=nowhere", 0),
     ],
 )  # fmt: skip
 def test_each_filter_keeps_what_it_says(page: Any, out: Path, filters: str, rows: int) -> None:

@@ -144,11 +144,11 @@ def test_torn_metrics_cost_their_line_alone(tmp_path: Path) -> None:
     run = write_run(tmp_path / "r", steps=3)
     with (run / "metrics.jsonl").open("a") as file:
         file.write(
-            'null\n{"step": "x", "data": {}}\n{"step": 3, "data": {"critic/score/mean": NaN, "new": 1}}\n{"step": 9, "da'
+            'null\n{"step": "x", "data": {}}\n{"step": 3, "data": {"critic/score/mean": NaN, "n": 1}}\n{"step": 9, "da'
         )
     notes: list[str] = []
     found = describe_training_run(run, notes)
-    assert found["steps"] == [0, 1, 2, 3] and found["series"]["new"] == [None, None, None, 1.0]
+    assert found["steps"] == [0, 1, 2, 3] and found["series"]["n"] == [None, None, None, 1.0]
     assert notes == ["metrics.jsonl: 3 of its lines cannot be read"]
     json.dumps(found, allow_nan=False)
     assert found["held_out"][0]["problems"] == 40 and found["settings"]["actor.lr"] == "0.001"

@@ -15,7 +15,8 @@ def test_a_call_its_output_and_the_answer_are_three_segments() -> None:
 
 
 def test_special_tokens_between_the_turns_are_no_text() -> None:
-    text = f"I try it.{CALL}<|im_end|>\n<|im_start|>user\n<tool_response>\n1\n</tool_response><|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>"
+    result = "<|im_end|>\n<|im_start|>user\n<tool_response>\n1\n</tool_response><|im_end|>\n<|im_start|>assistant\n"
+    text = f"I try it.{CALL}{result}{ANSWER}<|im_end|>"
     assert kinds(text) == ["model", "call", "result", "model"]
     assert split_output(text)[-1].text == ANSWER + "<|im_end|>"
 
@@ -75,7 +76,8 @@ def test_nothing_of_the_model_is_lost() -> None:
 
 def test_a_prompt_is_its_messages_with_and_without_special_tokens() -> None:
     plain = "system\nBe short.\nuser\nAdd two numbers.\nassert add(1, 2) == 3\nassistant\n"
-    marked = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nAdd two numbers.\nassert add(1, 2) == 3<|im_end|>\n<|im_start|>assistant\n"
+    user = "<|im_start|>user\nAdd two numbers.\nassert add(1, 2) == 3<|im_end|>\n"
+    marked = f"<|im_start|>system\nBe short.<|im_end|>\n{user}<|im_start|>assistant\n"
     assert split_prompt(plain) == split_prompt(marked) == [
         Segment("system", "Be short."), Segment("user", "Add two numbers.\nassert add(1, 2) == 3")
     ]  # fmt: skip

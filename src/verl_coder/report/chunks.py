@@ -155,7 +155,7 @@ class _Chunk:
 
 
 def _segments(output: str) -> list[list[Any]]:
-    """The turns, each `[kind, text]` or, cut, `[kind, head, characters left out, tail]`, within the limits of a page."""
+    """The turns, each `[kind, text]` or, cut, `[kind, head, characters left out, tail]`, within a page's limits."""
     found, left = [], MAX_TRAJECTORY
     segments = split_output(output)
     for place, segment in enumerate(segments):

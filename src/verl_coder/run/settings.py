@@ -246,7 +246,7 @@ class Settings(CompositeSettings):
     eval_table_rows: Count = 32
     """Rows of the table of samples that each evaluation writes."""
     rollout_tokens: bool = False
-    """Write the tokens of the training rollouts, too: which were learnt, and their log-probs (some ten times the size)."""
+    """Write the tokens of the training rollouts, too: which were learnt, and their log-probs."""
     curriculum: CurriculumSettings | None = None
     """Stages over difficulty or measured pass rate; null trains on everything at once."""
     mask_overlong: bool = False

@@ -1,4 +1,4 @@
-"""`rollouts/<step>.jsonl`: verl's dump with the verdict, the tools and the advantage, and the tokens where asked for."""
+"""`rollouts/<step>.jsonl`: verl's dump with the verdict, the tools, the advantage and, where asked for, the tokens."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
