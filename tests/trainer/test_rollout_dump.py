@@ -25,8 +25,8 @@ class DumpingTrainer(RolloutDumpMixin, FakeTrainer):
 
     tokenizer = Tokenizer()
 
-    def _dump_generations(self, *columns: Any, dump_path: str) -> None:
-        PPOTrainer._write_generations(*columns, dump_path, self.global_steps)
+    def _dump_generations(self, *arguments: Any) -> None:
+        PPOTrainer._write_generations(*arguments, self.global_steps)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from verl_coder.report.evaluation_files import (
 from verl_coder.report.evaluation_summary import SampleCounts
 from verl_coder.report.index import build_index
 from verl_coder.report.inputs import ReportInput
+from verl_coder.report.records import TrajectoryRecord
 from verl_coder.report.sample_files import read_samples, sample_files
 from verl_coder.report.tables import ablation_table
 from verl_coder.report.training_run import describe_training_run, flatten
@@ -76,7 +78,7 @@ class Report:
             notes.append("rollouts/, validation/ and eval_samples/ are missing: no trajectories of this run")
         for place, file in enumerate(files):
             prefix = f"{number}/{file.folder}-{file.step:06d}"
-            part, _ = self._part(prefix, file.path, data, lambda part, f=file: read_samples(f, part.notes))
+            part, _ = self._part(prefix, file.path, data, partial(read_samples, file))
             parts.append(part)
             self._say(f"{folder.name}: {file.folder}, {place + 1} of {len(files)} files")
         return {"kind": "training", **describe_training_run(folder.path, notes)}, parts
@@ -88,7 +90,7 @@ class Report:
         samples = samples_file(folder.path)
         self._say(f"{folder.name}: {samples.name}")
         part, counts = self._part(
-            f"{number}/samples", samples, data, lambda part: read_evaluation_samples(samples, part.notes)
+            f"{number}/samples", samples, data, partial(read_evaluation_samples, samples)
         )
         settings = results.get("settings")
         rest = {
@@ -111,7 +113,7 @@ class Report:
         return found, [part]
 
     def _part(
-        self, prefix: str, path: Path, data: Path, read: Callable[[Part], Iterator[Any]]
+        self, prefix: str, path: Path, data: Path, read: Callable[[list[str]], Iterator[TrajectoryRecord]]
     ) -> tuple[Part, SampleCounts]:
         """What a file of samples gives; as before where the file is as before."""
         try:
@@ -121,7 +123,7 @@ class Report:
             state = (-1, -1)
         if prefix not in self._parts or self._parts[prefix][0] != state:
             part, counts = Part(), SampleCounts()
-            write_part(counts.watch(read(part)), prefix, data, part)
+            write_part(counts.watch(read(part.notes)), prefix, data, part)
             self._parts[prefix] = (state, part, counts)
         _, part, counts = self._parts[prefix]
         return part, counts

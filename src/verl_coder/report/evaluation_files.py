@@ -69,7 +69,7 @@ def score_groups(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
     for by in ("dataset", "difficulty", "tag"):
         table = results.get(f"by_{by}")
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "name": str(name)[:60],
                 "problems": whole(scores.get("num_tasks")),

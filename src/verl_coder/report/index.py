@@ -14,7 +14,13 @@ from verl_coder.report.chunks import IndexRow, Part
 _NOTHING = -1
 """An unknown whole number in a column."""
 _TEXTS = ("kind", "outcome", "source", "difficulty")
-_NUMBERS = {"step": np.int32, "calls": np.int16, "successes": np.int16, "turns": np.int16, "length": np.int32}
+_NUMBERS: dict[str, type[np.signedinteger[Any]]] = {
+    "step": np.int32,
+    "calls": np.int16,
+    "successes": np.int16,
+    "turns": np.int16,
+    "length": np.int32,
+}
 
 
 def build_index(parts: Sequence[tuple[int, Part]]) -> dict[str, Any]:
@@ -71,7 +77,7 @@ def _bounded(values: Sequence[int | None], kind: type[np.signedinteger[Any]]) ->
     return [_NOTHING if value is None else max(min(value, highest), _NOTHING) for value in values]
 
 
-def _packed(values: Sequence[Any], kind: type[np.generic]) -> str:
+def _packed(values: Sequence[Any], kind: type[Any]) -> str:
     """`u1:<base64>`: kind and bytes, little-endian."""
     array = np.asarray(values, dtype=np.dtype(kind).newbyteorder("<"))
     return f"{array.dtype.kind}{array.dtype.itemsize}:{base64.b64encode(array.tobytes()).decode()}"

@@ -37,7 +37,7 @@ class _Handler(SimpleHTTPRequestHandler):
 
     def _is_allowed(self) -> bool:
         """Refuses other hosts, and whatever is not a file of the page."""
-        port = self.server.server_address[1]
+        port = self.connection.getsockname()[1]
         if self.headers.get("Host") not in (f"{LOOPBACK}:{port}", f"localhost:{port}"):
             self.send_error(HTTPStatus.MISDIRECTED_REQUEST, "this page is served to this machine only")
             return False

@@ -31,9 +31,8 @@ class RolloutDumpMixin(RecipeTrainer):
             ]
             names = list(dict.fromkeys(name for row in rows for name in row))
             extra = {name: [row.get(name) for row in rows] for name in names if name not in _VERLS}
-            self._dump_generations(
-                *([row[name] for row in rows] for name in _VERLS), extra, dump_path=rollout_data_dir
-            )
+            inputs, outputs, truths, scores = ([row[name] for row in rows] for name in _VERLS)
+            self._dump_generations(inputs, outputs, truths, scores, extra, rollout_data_dir)
 
     def _dump_row(self, key: str, row: Mapping[str, Any]) -> dict[str, Any]:
         """One line of the file, without the step."""
