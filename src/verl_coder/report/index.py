@@ -13,6 +13,7 @@ from verl_coder.report.chunks import IndexRow, Part
 
 _NOTHING = -1
 """An unknown whole number in a column."""
+_HIGHEST_REWARD = 1e30
 _TEXTS = ("kind", "outcome", "source", "difficulty")
 _NUMBERS: dict[str, type[np.signedinteger[Any]]] = {
     "step": np.int32,
@@ -31,10 +32,11 @@ def build_index(parts: Sequence[tuple[int, Part]]) -> dict[str, Any]:
     for name in _TEXTS:
         table = texts[name]
         codes = [table.setdefault(getattr(row, name), len(table)) for row in rows]
-        columns[name] = _packed(codes, np.uint16)
+        columns[name] = _packed(codes, np.uint32)
     for name, kind in _NUMBERS.items():
         columns[name] = _packed(_bounded([getattr(row, name) for row in rows], kind), kind)
-    columns["reward"] = _packed([np.nan if row.reward is None else row.reward for row in rows], np.float32)
+    rewards = [np.nan if row.reward is None else row.reward for row in rows]
+    columns["reward"] = _packed(np.clip(rewards, -_HIGHEST_REWARD, _HIGHEST_REWARD), np.float32)
     problems, codes = _problems(rows)
     columns["problem"] = _packed(codes, np.uint32)
     columns["group"] = _packed(_groups(parts), np.uint32)

@@ -42,7 +42,8 @@ def sample_files(run: Path) -> list[SampleFile]:
     for folder in ("rollouts", "validation", "eval_samples"):
         files = []
         for path in (run / folder).glob("*.jsonl"):
-            if match := re.fullmatch(r"(?:step_)?(\d{1,9})", path.stem):
+            match = re.fullmatch(r"(?:step_)?(\d{1,9})", path.stem)
+            if match and path.is_file():
                 files.append(SampleFile(path, folder, int(match.group(1))))
         found += sorted(files, key=lambda file: file.step)
     whole_steps = {file.step for file in found if file.folder == "validation"}

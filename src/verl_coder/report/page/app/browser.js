@@ -3,6 +3,7 @@
 (() => {
   const { html, useEffect, useMemo, useRef, useState } = htmPreact;
   const ROW = 54;
+  const MOST_CHOICES = 300;
 
   const Histogram = ({ histogram, chosen, choose }) => {
     if (!histogram) return html`<p class="note">No rewards in these files.</p>`;
@@ -37,9 +38,12 @@
 
   const Filters = ({ site, index, params, set, result, search }) => {
     const { texts } = index;
-    const pairs = (name) => texts[name].filter(Boolean).sort().map((text) => [text, text.replaceAll("_", " ")]);
+    const pairs = (name) => texts[name].filter(Boolean).sort().slice(0, MOST_CHOICES).map((text) => [text, text.replaceAll("_", " ")]);
     const kinds = pairs("kind").length > 1 && texts.kind.some((kind) => kind.startsWith("held-out")) ? [...pairs("kind"), ["held-out", "held-out, all"]] : pairs("kind");
-    return html`<form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
+    const [wide] = useState(!matchMedia("(max-width: 760px)").matches);
+    const given = Object.keys(params).filter((name) => !["t", "group", "tokens"].includes(name));
+    return html`<details class="filterbox" open=${wide || given.length > 2}><summary>filters${given.length ? `: ${VC.visible(given.join(", "))}` : ""}</summary>
+    <form class="filters" role="search" onSubmit=${(event) => event.preventDefault()}>
       <${Choice} name="run" label="run" ...${{ params, set }} options=${site.runs.map((run, place) => [String(place), run.name])} />
       <${Choice} name="kind" label="from" ...${{ params, set }} options=${kinds} />
       <${Field} name="step" label="step" ...${{ params, set }} placeholder="4 or 4-8" size="7" inputmode="numeric" />
@@ -50,11 +54,11 @@
       <${Field} name="problem" label="problem" ...${{ params, set }} placeholder="id or title" size="14" />
       <${Field} name="text" label="text" ...${{ params, set }} placeholder="in prompt or answer ( / )" size="20" />
       <${Choice} name="sort" label="sort" any="as written" ...${{ params, set }} options=${VC.SORTS.flatMap((name) => [[`${name}-down`, `${name} ↓`], [`${name}-up`, `${name} ↑`]])} />
+    </form></details>
       <p class="found" aria-live="polite"><b>${result.rows.length.toLocaleString("en")}</b> of ${index.rows.toLocaleString("en")}
         ${search && !search.finished && html` · searching, ${Math.round((100 * search.done) / Math.max(search.all, 1))}%`}
         ${search?.missing > 0 && html` · <span class="error">${VC.count(search.missing, "file")} could not be read</span>`}
-        ${Object.keys(params).some((name) => !["t", "group", "tokens"].includes(name)) && html` <button type="button" class="link" onClick=${() => VC.go("trajectories", { t: params.t })}>clear all</button>`}</p>
-    </form>`;
+        ${given.length > 0 && html` <button type="button" class="link" onClick=${() => VC.go("trajectories", { t: params.t })}>clear all</button>`}</p>`;
   };
 
   const Row = ({ index, row, place, chosen, open, many }) => {
@@ -82,7 +86,7 @@
     useEffect(() => {
       if (at < 0) return;
       const { scrollTop, clientHeight } = box.current;
-      if (at * ROW < scrollTop || (at + 1) * ROW > scrollTop + clientHeight) box.current.scrollTop = at * ROW - clientHeight / 2;
+      if (at * ROW < scrollTop || (at + 1) * ROW > scrollTop + clientHeight) { box.current.scrollTop = at * ROW - clientHeight / 2; look(); }
     }, [at]);
     return html`<div class="list" ref=${box} onScroll=${look} role="listbox" tabindex="0" aria-label="trajectories" aria-activedescendant=${chosen >= 0 ? `row-${chosen}` : undefined}>
       <div style=${`height:${rows.length * ROW}px`}>${rows.slice(view[0], view[1]).map((row, i) => html`<${Row} key=${row} ...${{ index, row, open, many }} place=${view[0] + i} chosen=${row === chosen} />`)}</div>

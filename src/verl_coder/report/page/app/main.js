@@ -1,7 +1,7 @@
 "use strict";
 // The page: its five views, the keyboard, the theme, and reading the data.
 (() => {
-  const { html, render, useEffect, useState } = htmPreact;
+  const { html, render, useEffect, useErrorBoundary, useState } = htmPreact;
   const TITLES = { overview: "Overview", curves: "Curves", evaluations: "Evaluations", trajectories: "Trajectories", settings: "Settings" };
   const THEMES = ["auto", "light", "dark"];
   VC.keys = {};
@@ -17,6 +17,12 @@
     <h3>Keys</h3><dl>
       ${[["1 – 5", "the views"], ["j, k, ↓, ↑", "next and previous trajectory"], ["g", "its group side by side, and back"], ["t", "its tokens"], ["/", "search in the text"], ["Esc", "back"], ["?", "this"]].map(([key, word]) => html`<dt><kbd>${key}</kbd></dt><dd>${word}</dd>`)}
     </dl><button onClick=${close}>close</button></div>`;
+
+  // A view that fails is told, and leaves the others alone.
+  const Guarded = ({ View, ...rest }) => {
+    const [error] = useErrorBoundary();
+    return error ? html`<p class="error">This view failed: ${String(error.message || error)}. The others still work.</p>` : html`<${View} ...${rest} />`;
+  };
 
   const App = ({ report }) => {
     const [route, setRoute] = useState(VC.readRoute());
@@ -45,7 +51,7 @@
     return html`<div class=${`page ${route.view}`}>
       <nav><strong>verl-coder</strong>${VC.VIEWS.map((view) => html`<a href=${VC.address(view)} aria-current=${route.view === view ? "page" : undefined}>${TITLES[view]}</a>`)}
         <span class="right"><small>${site.built}</small><button class="link" onClick=${() => setThemeName(THEMES[(THEMES.indexOf(theme) + 1) % 3])} aria-label=${`theme: ${theme}`}>${{ auto: "◐", light: "☀", dark: "☾" }[theme]} ${theme}</button><button class="link" onClick=${() => setHelp(!help)} aria-label="keys">?</button></span></nav>
-      <main><${View} site=${site} index=${index} params=${route.params} built=${built} /></main>
+      <main><${Guarded} key=${route.view} View=${View} site=${site} index=${index} params=${route.params} built=${built} /></main>
       ${help && html`<${Help} close=${() => setHelp(false)} />`}
     </div>`;
   };
