@@ -3,7 +3,9 @@
 // direction of a line is shown by name.
 (() => {
   const { html, useState } = htmPreact;
-  const HIGHLIGHT_MAX = 40000;
+  const HIGHLIGHT_MAX = 20000;
+  // Prism's patterns for strings take the square of a line's length.
+  const LONG_LINE = /[^\n]{1000}/;
   const SHOWN_AT_FIRST = 6000;
   const LINES_AT_FIRST = 160;
 
@@ -23,7 +25,7 @@
 
   function highlighted(text, language) {
     const grammar = Prism.languages[language];
-    if (!grammar || text.length > HIGHLIGHT_MAX) return text;
+    if (!grammar || text.length > HIGHLIGHT_MAX || LONG_LINE.test(text)) return text;
     const nodes = (tokens) => tokens.map((token) => {
       if (typeof token === "string") return token;
       const inside = Array.isArray(token.content) ? nodes(token.content) : token.content;
