@@ -9,8 +9,11 @@ from verl.utils.debug import marked_timer
 
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, read_columns, read_plain
 
-_FIELDS = ("prompts", "responses", "rm_scores", "reward_model", "extra_info", "extra_fields", "num_turns")
-_TOKEN_FIELDS = ("response_mask", "loss_mask", "advantages", "rollout_log_probs")
+_FIELDS = (
+    *("prompts", "responses", "rm_scores", "reward_model", "extra_info", "extra_fields", "num_turns"),
+    *("response_mask", "advantages"),
+)
+_TOKEN_FIELDS = ("loss_mask", "rollout_log_probs")
 
 
 class RolloutDumpMixin(RecipeTrainer):
@@ -21,10 +24,9 @@ class RolloutDumpMixin(RecipeTrainer):
     ) -> None:
         with marked_timer("dump_rollout_generations", timing_raw, color="green"):
             order = sorted(range(len(batch.keys)), key=lambda place: _sort_key(batch.keys[place]))
-            data = read_columns(batch, *_FIELDS, *_TOKEN_FIELDS)
-            columns = {
-                name: _rows(data.get(name, None), len(batch.keys)) for name in (*_FIELDS, *_TOKEN_FIELDS)
-            }
+            fields = (*_FIELDS, *_TOKEN_FIELDS) if self.settings.rollout_tokens else _FIELDS
+            data = read_columns(batch, *fields)
+            columns = {name: _rows(data.get(name, None), len(batch.keys)) for name in fields}
             rows = [
                 self._dump_row(batch.keys[place], {name: column[place] for name, column in columns.items()})
                 for place in order
