@@ -24,6 +24,7 @@ FORBIDDEN = {
     "teacher": ("verl_coder.trainer", "verl_coder.launch"),
     "tools": ("verl_coder.trainer", "verl_coder.launch"),
     "agent_loops": ("verl_coder.trainer", "verl_coder.launch"),
+    "report": ("verl_coder.trainer", "verl", "ray", "torch", "vllm", "transformers"),
     "platform": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch"),
 }
 """Package of verl_coder -> what none of its modules imports. The arrow: launch -> trainer -> run."""

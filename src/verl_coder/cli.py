@@ -21,6 +21,10 @@ PARTS = {
     "teacher": ("verl_coder.teacher.cli", "Traces to learn from: repairs of a model's own samples."),
     "export": ("verl_coder.launch.export", "Write a trained policy, or its LoRA adapter alone."),
     "ablation": ("verl_coder.launch.ablation", "Train the arms of a recipe over seeds, and compare them."),
+    "report": (
+        "verl_coder.report.cli",
+        "Pages about runs and evaluations: curves, tables, every trajectory.",
+    ),
     "wandb": ("verl_coder.launch.wandb_push", "Send to W&B what it lacks of a run."),
     "tiny": ("verl_coder.tiny.cli", "Build, measure and weaken the tiny model."),
 }

@@ -245,6 +245,8 @@ class Settings(CompositeSettings):
     """Sampled answers per problem of an evaluation, at the training temperature; 0: greedy answers only."""
     eval_table_rows: Count = 32
     """Rows of the table of samples that each evaluation writes."""
+    rollout_tokens: bool = False
+    """Write the tokens of the training rollouts, too: which were learnt, and their log-probs."""
     curriculum: CurriculumSettings | None = None
     """Stages over difficulty or measured pass rate; null trains on everything at once."""
     mask_overlong: bool = False

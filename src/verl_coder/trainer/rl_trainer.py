@@ -17,11 +17,14 @@ from verl_coder.trainer.composite.update import TeacherGuidedMixin
 from verl_coder.trainer.curriculum.training import CurriculumMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
+from verl_coder.trainer.rollout_dump import RolloutDumpMixin
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 from verl_coder.trainer.stopping import StopMixin
 
 
-class CoderTrainerMixin(SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, CurriculumMixin, StopMixin):
+class CoderTrainerMixin(
+    SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, RolloutDumpMixin, CurriculumMixin, StopMixin
+):
     """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
 
     def _build_replay_buffer(self) -> ReplayBuffer:

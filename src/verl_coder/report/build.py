@@ -1,0 +1,174 @@
+"""The pages of a report: the front end's files, what it knows of each folder, the index, and the chunks."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import ConfigError
+from verl_coder.files import write_atomically
+from verl_coder.report.chunks import Part, script, write_part
+from verl_coder.report.evaluation_files import (
+    pass_at_k,
+    read_evaluation_samples,
+    read_results,
+    samples_file,
+    score_groups,
+)
+from verl_coder.report.evaluation_summary import SampleCounts
+from verl_coder.report.index import build_index
+from verl_coder.report.inputs import ReportInput
+from verl_coder.report.records import TrajectoryRecord
+from verl_coder.report.sample_files import read_samples, sample_files
+from verl_coder.report.tables import ablation_table
+from verl_coder.report.training_run import describe_training_run, flatten
+
+PAGE = Path(__file__).parent / "page"
+MARKER = ".verl_coder_report"
+"""Stands in a folder that a report wrote, so that only such a one is ever replaced."""
+_MAX_RESULTS_CHARS = 200_000
+
+
+class Report:
+    """A report of given folders; built again, it reads only the files of samples that have changed."""
+
+    def __init__(self, inputs: Sequence[ReportInput], say: Callable[[str], None] = lambda text: None) -> None:
+        self.inputs = inputs
+        self._say = say
+        self._parts: dict[str, tuple[tuple[int, int], Part, Any]] = {}
+        """Prefix of the chunks -> state of the file on disk, what it gave, and counts where it is an evaluation."""
+
+    @property
+    def trajectories(self) -> int:
+        """How many the last build has shown."""
+        return sum(len(part.rows) for _, part, _ in self._parts.values())
+
+    def write_data(self, out: Path) -> None:
+        """Write `data/` below `out`: chunks, then index, then the description that names them."""
+        data = out / "data"
+        described, parts = [], []
+        for number, folder in enumerate(self.inputs):
+            notes: list[str] = []
+            describe = self._evaluation if folder.is_evaluation else self._training_run
+            found, own_parts = describe(number, folder, data, notes)
+            parts += [(number, part) for part in own_parts]
+            notes += [note for part in own_parts for note in part.notes]
+            about = {"name": folder.name, "path": str(folder.path), "missing": notes}
+            described.append({**about, **found, "trajectories": sum(len(part.rows) for part in own_parts)})
+        write_atomically(data / "index.js", script("index", build_index(parts)))
+        site = {
+            "runs": described,
+            "ablation": ablation_table(described),
+            "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        }
+        write_atomically(data / "site.js", script("site", site))
+        write_atomically(data / "version.js", script("version", str(time.time_ns())))
+
+    def _training_run(
+        self, number: int, folder: ReportInput, data: Path, notes: list[str]
+    ) -> tuple[dict[str, Any], list[Part]]:
+        parts = []
+        files = sample_files(folder.path)
+        if not files:
+            notes.append("rollouts/, validation/ and eval_samples/ are missing: no trajectories of this run")
+        for place, file in enumerate(files):
+            prefix = f"{number}/{file.folder}-{file.step:06d}"
+            part, _ = self._part(prefix, file.path, data, partial(read_samples, file))
+            parts.append(part)
+            self._say(f"{folder.name}: {file.folder}, {place + 1} of {len(files)} files")
+        return {"kind": "training", **describe_training_run(folder.path, notes)}, parts
+
+    def _evaluation(
+        self, number: int, folder: ReportInput, data: Path, notes: list[str]
+    ) -> tuple[dict[str, Any], list[Part]]:
+        results = read_results(folder.path, notes)
+        samples = samples_file(folder.path)
+        self._say(f"{folder.name}: {samples.name}")
+        part, counts = self._part(
+            f"{number}/samples", samples, data, partial(read_evaluation_samples, samples)
+        )
+        settings = results.get("settings")
+        rest = {
+            name: value
+            for name, value in results.items()
+            if name != "settings" and not name.startswith(("by_", "pass_at_k"))
+        }
+        if len(json.dumps(rest, default=str)) > _MAX_RESULTS_CHARS:
+            rest = {name: value for name, value in rest.items() if not isinstance(value, dict | list)}
+            notes.append("evaluation_results.json is long: only its plain values are shown")
+        estimates = {str(k): estimate._asdict() for k, estimate in pass_at_k(results).items()}
+        found = {
+            "kind": "evaluation",
+            "pass_at_k": estimates,
+            "groups": score_groups(results),
+            "settings": flatten(settings) if isinstance(settings, dict) else {},
+            "results": flatten(rest),
+            "counts": counts.to_dict(),
+        }
+        return found, [part]
+
+    def _part(
+        self, prefix: str, path: Path, data: Path, read: Callable[[list[str]], Iterator[TrajectoryRecord]]
+    ) -> tuple[Part, SampleCounts]:
+        """What a file of samples gives; as before where the file is as before."""
+        try:
+            status = path.stat()
+            state = (status.st_size, status.st_mtime_ns)
+        except OSError:
+            state = (-1, -1)
+        if prefix not in self._parts or self._parts[prefix][0] != state:
+            part, counts = Part(), SampleCounts()
+            write_part(counts.watch(read(part.notes)), prefix, data, part)
+            self._parts[prefix] = (state, part, counts)
+        _, part, counts = self._parts[prefix]
+        return part, counts
+
+
+def write_report(report: Report, out: Path) -> Path:
+    """Build the report into the folder `out`, the whole of it or nothing, and return its index.html."""
+    check_target(out)
+    with _whole_folder(out) as building:
+        copy_page(building)
+        report.write_data(building)
+    return out / "index.html"
+
+
+def check_target(out: Path) -> None:
+    """ConfigError where `out` holds something that no report wrote."""
+    if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is no report: name another folder with --out, or remove it")
+
+
+def copy_page(folder: Path) -> None:
+    """The front end's own files."""
+    try:
+        shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+        (folder / MARKER).touch()
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be written ({error}): name another folder with --out") from error
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when the block ends well, and goes when it does not."""
+    building = out.with_name(f".{out.name}.building")
+    old = out.with_name(f".{out.name}.old")
+    for leftover in (building, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        yield building
+        if out.exists():
+            out.rename(old)
+        building.rename(out)
+    except OSError as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise ConfigError(f"{out} cannot be written ({error}): name another folder with --out") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

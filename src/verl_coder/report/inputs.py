@@ -1,0 +1,65 @@
+"""Which folders a report is about: training runs, evaluations, or a folder of such folders."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from verl_coder.errors import ConfigError
+from verl_coder.report.evaluation_files import JOURNAL, RESULTS, SAMPLES
+
+MAX_FOLDERS = 200
+_OF_A_RUN = ("config.yaml", "metrics.jsonl", "rollouts", "validation", "eval_samples", "summary.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportInput:
+    """One folder of a report."""
+
+    path: Path
+    name: str
+    """Shortest end of the path that tells it from the others."""
+    is_evaluation: bool
+
+
+def is_evaluation(folder: Path) -> bool:
+    """Whether the folder is that of an evaluation."""
+    return any((folder / name).is_file() for name in (RESULTS, SAMPLES, JOURNAL))
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in _OF_A_RUN)
+
+
+def find_inputs(given: Sequence[Path]) -> list[ReportInput]:
+    """The folders themselves, or those in them; ConfigError where one is neither run nor evaluation."""
+    paths: list[Path] = []
+    for folder in given:
+        folder = folder.expanduser().resolve()
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is no folder: name the folder of a run or of an evaluation")
+        if is_evaluation(folder) or _is_run(folder):
+            found = [folder]
+        else:
+            inner = sorted(path for path in folder.iterdir() if path.is_dir())
+            found = [path for path in inner if is_evaluation(path) or _is_run(path)]
+        if not found:
+            raise ConfigError(
+                f"{folder} is neither a training run (metrics.jsonl, config.yaml, rollouts/) nor an evaluation "
+                f"({RESULTS}, {SAMPLES}), and holds none"
+            )
+        paths += [path for path in found if path not in paths]
+    if len(paths) > MAX_FOLDERS:
+        raise ConfigError(f"{len(paths)} folders are more than a page shows ({MAX_FOLDERS}): name fewer")
+    names = _short_names(paths)
+    return [
+        ReportInput(path=path, name=name, is_evaluation=is_evaluation(path))
+        for path, name in zip(paths, names, strict=True)
+    ]
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-parts:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return names

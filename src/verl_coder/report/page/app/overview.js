@@ -1,0 +1,68 @@
+"use strict";
+// What was given, how far it came, and what is missing of it.
+(() => {
+  const { html } = htmPreact;
+
+  function heldOut(run) {
+    const found = run.held_out;
+    if (!found.length) return ["–", "–", "–"];
+    const last = found.at(-1);
+    const best = found.reduce((a, b) => (b.value > a.value ? b : a));
+    return [
+      found[0].step === 0 ? html`<${VC.Interval} estimate=${found[0]} />` : "–",
+      html`<${VC.Interval} estimate=${last} />`,
+      html`${VC.rate(best.value)} <small>step ${best.step}</small>`,
+    ];
+  }
+
+  const last = (run, name) => (run.series[name] || []).findLast((value) => value !== null);
+
+  const TrainingTable = ({ runs }) => html`<section class="card"><h2>Training runs</h2><${VC.Table}
+    head=${["run", "state", "base, held-out", "last, held-out", "best", "reward, first → last", "tool calls, base → last", "trajectories", "wall time"]}
+    rows=${runs.map(({ run, place }) => {
+      const scores = (run.series["critic/score/mean"] || []).filter((value) => value !== null);
+      const calls = (run.series["val-aux/tool_calls/mean"] || []).filter((value) => value !== null);
+      const wall = run.summary.wall_s;
+      return [
+        html`<${VC.RunName} run=${run} place=${place} />`, VC.visible(run.state), ...heldOut(run),
+        scores.length ? `${VC.rate(scores[0])} → ${VC.rate(scores.at(-1))}` : "–",
+        calls.length ? `${VC.show(calls[0])} → ${VC.show(calls.at(-1))}` : "–",
+        html`<a href=${VC.address("trajectories", { run: place })}>${run.trajectories.toLocaleString("en")}</a>`,
+        typeof wall === "number" ? (wall > 5400 ? `${(wall / 3600).toFixed(1)} h` : `${(wall / 60).toFixed(1)} min`) : "–",
+      ];
+    })} /><p class="note">Held-out: greedy pass@1 with Wilson's 95% interval over the problems of one run. It says nothing of other seeds.</p></section>`;
+
+  const Phases = ({ runs }) => {
+    const shown = runs.filter(({ run }) => run.summary.phases_s && typeof run.summary.phases_s === "object");
+    if (!shown.length) return null;
+    const names = [...new Set(shown.flatMap(({ run }) => Object.keys(run.summary.phases_s)))];
+    return html`<section class="card"><h2>Seconds by phase</h2><${VC.Table} head=${["run", ...names]}
+      rows=${shown.map(({ run, place }) => [html`<${VC.RunName} run=${run} place=${place} />`, ...names.map((name) => VC.show(run.summary.phases_s[name]))])} /></section>`;
+  };
+
+  const mean = (cell, digits) => (cell ? `${cell[0].toFixed(digits)}${cell[1] === null ? "" : ` ± ${cell[1].toFixed(digits)}`}` : "–");
+
+  VC.Ablation = ({ rows }) => html`<section class="card"><h2>Arms of the ablation</h2><${VC.Table}
+    head=${["arm", "seeds", "held-out pass@1", "tool calls a problem", "seconds a step"]}
+    rows=${rows.map((row) => [VC.visible(row.arm), row.seeds, mean(row.pass_at_1, 3), mean(row.tool_calls, 2), mean(row.step_s, 1)])} />
+    <p class="note">Mean over seeds ± half of the 95% interval by Student's t.</p></section>`;
+
+  const Warnings = ({ runs }) => {
+    const lines = runs.flatMap(({ run, place }) => run.warnings.map((text) => [run, place, text]));
+    return lines.length ? html`<section class="card"><h2>Warnings</h2><ul>${lines.map(([run, place, text]) => html`<li><${VC.RunName} run=${run} place=${place} /> ${VC.visible(text)}</li>`)}</ul></section>` : null;
+  };
+
+  VC.Overview = ({ site, index }) => {
+    const runs = site.runs.map((run, place) => ({ run, place }));
+    const training = runs.filter(({ run }) => run.kind === "training");
+    return html`<div>
+      <${VC.Missing} runs=${site.runs} />
+      ${training.length > 0 && html`<${TrainingTable} runs=${training} />`}
+      <${VC.Curves} site=${site} small />
+      ${site.ablation.length > 0 && html`<${VC.Ablation} rows=${site.ablation} />`}
+      ${training.length < runs.length && html`<${VC.Evaluations} site=${site} small />`}
+      <${Warnings} runs=${training} />
+      <${Phases} runs=${training} />
+    </div>`;
+  };
+})();

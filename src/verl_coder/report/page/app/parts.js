@@ -1,0 +1,51 @@
+"use strict";
+// Small parts that several views share.
+(() => {
+  const { html } = htmPreact;
+
+  VC.COLOURS = ["#2f6fde", "#d9622b", "#1f9d6b", "#b24bc4", "#b58900", "#d6336c", "#0b8fa8", "#7c6f64"];
+  VC.colour = (place) => VC.COLOURS[place % VC.COLOURS.length];
+
+  VC.show = (value, digits = 3) => {
+    if (value === null || value === undefined || Number.isNaN(value)) return "–";
+    if (typeof value !== "number") return String(value);
+    if (Number.isInteger(value)) return value.toLocaleString("en");
+    return Math.abs(value) >= 1000 ? value.toLocaleString("en", { maximumFractionDigits: 0 }) : String(Number(value.toPrecision(digits)));
+  };
+  VC.rate = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
+
+  VC.RunName = ({ run, place }) => html`<span class="run"><i style=${`background:${VC.colour(place)}`}></i><bdi>${VC.visible(run.name)}</bdi></span>`;
+
+  // A rate with its 95 % interval as a whisker on a line from 0 to 1.
+  VC.Interval = ({ estimate }) => {
+    const { value, low, high } = estimate;
+    const known = low !== null && low !== undefined && high !== null && high !== undefined;
+    return html`<span class="interval" title=${known ? `95% interval ${VC.rate(low)} to ${VC.rate(high)}` : "no interval in the file"}>
+      <b>${VC.rate(value)}</b>
+      <span class="whisker" aria-hidden="true">
+        ${known && html`<i style=${`left:${low * 100}%;width:${(high - low) * 100}%`}></i>`}
+        <u style=${`left:${value * 100}%`}></u>
+      </span>
+      ${known && html`<small>${VC.rate(low)}–${VC.rate(high)}</small>`}
+    </span>`;
+  };
+
+  const GOOD = new Set(["passed", "reward 1 or more"]);
+  const BAD = new Set(["failed", "error", "timeout", "no_code", "reward 0 or less"]);
+  VC.outcomeClass = (outcome) => (GOOD.has(outcome) ? "good" : BAD.has(outcome) ? "bad" : "other");
+  VC.Outcome = ({ outcome }) => html`<span class=${`outcome ${VC.outcomeClass(outcome)}`}>${VC.visible(outcome.replaceAll("_", " "))}</span>`;
+
+  VC.Missing = ({ runs }) => {
+    const lines = runs.flatMap((run, place) => run.missing.map((note) => [run, place, note]));
+    if (!lines.length) return null;
+    return html`<details class="card missing" open=${lines.length < 6}>
+      <summary>${VC.count(lines.length, "part")} missing or broken</summary>
+      <ul>${lines.map(([run, place, note]) => html`<li><${VC.RunName} run=${run} place=${place} /> ${VC.visible(note)}</li>`)}</ul>
+    </details>`;
+  };
+
+  VC.Table = ({ head, rows, className = "" }) => html`<div class="scroll" tabindex="0"><table class=${className}>
+    <thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead>
+    <tbody>${rows.map((row) => html`<tr class=${row.className || ""}>${(row.cells || row).map((cell, place) => (place ? html`<td>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody>
+  </table></div>`;
+})();

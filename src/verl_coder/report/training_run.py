@@ -1,0 +1,133 @@
+"""A training run's folder without its samples: curves, settings, state, and what is missing of it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from verl_coder.launch.summary import PHASES, pass_rate
+from verl_coder.report.evaluation_files import wilson
+from verl_coder.report.records import number
+from verl_coder.run.notices import parse_notices
+from verl_coder.run.run_dir import RunDir
+
+_LAST_WARNINGS = 20
+
+
+def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
+    """What the page shows of a run beside its samples; what is missing is told in `notes`."""
+    run_dir = RunDir(folder)
+    records = _metrics(run_dir, notes)
+    summary = _json_file(
+        run_dir.summary, notes if not run_dir.phase.is_file() else [], "the run has not finished"
+    )
+    phase = _json_file(run_dir.phase, [], "")
+    steps = [record["step"] for record in records]
+    return {
+        "steps": steps,
+        "series": _series(records),
+        "held_out": _held_out(records),
+        "phases": {word: key for key, word in PHASES.items()},
+        "settings": _settings(run_dir.config, notes),
+        "summary": summary,
+        "state": _state(summary, phase, steps),
+        "warnings": _warnings(run_dir.notices),
+    }
+
+
+def _metrics(run_dir: RunDir, notes: list[str]) -> list[dict[str, Any]]:
+    """Steps in order; RunDir skips torn lines, and this one every line that has no step and metrics."""
+    if not run_dir.metrics.is_file():
+        notes.append(f"{run_dir.metrics.name} is missing: no curves")
+        return []
+    records: dict[int, dict[str, float]] = {}
+    bad = 0
+    for line in run_dir.metrics.read_bytes().splitlines():
+        try:
+            record = json.loads(line)
+            step, data = int(record["step"]), dict(record["data"])
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            bad += 1
+            continue
+        values = {str(name): value for name, given in data.items() if (value := number(given)) is not None}
+        records.setdefault(step, {}).update(values)
+    if bad:
+        notes.append(f"{run_dir.metrics.name}: {bad} of its lines cannot be read")
+    return [{"step": step, "data": data} for step, data in sorted(records.items())]
+
+
+def _series(records: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+    """Metric -> its value at each step, None where it has none."""
+    names = dict.fromkeys(name for record in records for name in record["data"])
+    return {name: [_short(record["data"].get(name)) for record in records] for name in sorted(names)}
+
+
+def _short(value: float | None) -> float | None:
+    """Seven digits, which is more than a picture shows."""
+    return None if value is None else float(f"{value:.7g}")
+
+
+def _held_out(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Greedy held-out pass@1 of each evaluation with Wilson's interval over its problems."""
+    rows = []
+    for record in records:
+        data = record["data"]
+        rate = data.get("eval/greedy/pass_at_1", pass_rate(data))
+        if rate is not None and 0 <= rate <= 1:
+            problems = round(data.get("eval/problems", 0.0) * (1 - data.get("eval/unavailable_share", 0.0)))
+            rows.append({"step": record["step"], "problems": problems, **wilson(rate, problems)._asdict()})
+    return rows
+
+
+def _json_file(path: Path, notes: list[str], otherwise: str) -> dict[str, Any]:
+    """The JSON object in a file; empty, with a note, where there is none."""
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        if otherwise:
+            notes.append(f"{path.name} is missing: {otherwise}")
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        notes.append(f"{path.name} cannot be read ({str(error)[:80]})")
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _settings(path: Path, notes: list[str]) -> dict[str, str]:
+    """The resolved configuration, `a.b.c` -> value as text."""
+    try:
+        found = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        notes.append(f"{path.name} is missing: no settings")
+        return {}
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        notes.append(f"{path.name} cannot be read ({str(error).splitlines()[0][:80]}): no settings")
+        return {}
+    return flatten(found)
+
+
+def flatten(tree: Any, place: str = "") -> dict[str, str]:
+    """`{"a": {"b": [1]}}` -> `{"a.b": "[1]"}`: what differs between runs is then a comparison of texts."""
+    if isinstance(tree, Mapping) and tree:
+        found: dict[str, str] = {}
+        for name, value in tree.items():
+            found |= flatten(value, f"{place}.{name}" if place else str(name))
+        return found
+    text = tree if isinstance(tree, str) else json.dumps(tree, ensure_ascii=False, default=str)
+    return {place: text[:2000]} if place else {}
+
+
+def _state(summary: Mapping[str, Any], phase: Mapping[str, Any], steps: list[int]) -> str:
+    last = steps[-1] if steps else 0
+    if phase:
+        return f"{phase.get('phase', 'running')}, step {phase.get('step', last)} of {phase.get('total', '?')}"
+    return f"finished, {summary.get('steps', last)} steps" if summary else f"not finished, last step {last}"
+
+
+def _warnings(path: Path) -> list[str]:
+    try:
+        return parse_notices(path.read_bytes().splitlines())[-_LAST_WARNINGS:]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
