@@ -12,13 +12,12 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from verl_coder.agent_loops.program_agent import find_program
 from verl_coder.extraction import extract_code
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests
 from verl_coder.prompts import build_prompt
-from verl_coder.protocols import PROTOCOLS, Tags
+from verl_coder.protocols import PROTOCOLS, Tags, find_program
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.tiny.build import BASE
 

@@ -1,0 +1,307 @@
+"""`verl-coder teacher generate` from the problems to the file of traces.
+
+A command that was stopped, killed or refused goes on when it is given again: what the journal has is not asked again.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from verl_coder.errors import ConfigError
+from verl_coder.sandbox.opening import open_sandbox
+from verl_coder.teacher.budget import Budget, BudgetSpentError
+from verl_coder.teacher.client import StoppedError
+from verl_coder.teacher.connection import check_servers
+from verl_coder.teacher.journal import Journal
+from verl_coder.teacher.options import GenerateOptions
+from verl_coder.teacher.selection import select
+from verl_coder.teacher.synthesis import Conversed, Synthesis, TeacherSample
+from verl_coder.teacher.tasks import TeacherTask, read_tasks
+from verl_coder.teacher.trace_file import write_traces
+from verl_coder.tools.execution import InterpreterSettings, read_interpreter
+
+_GRACE_S = 15.0
+"""After the first Ctrl-C, what is in flight may still arrive for so long."""
+_MOST_UNGRADED = 2048
+"""Conversations that wait for the grader; more would fill the memory where it is slower than the teacher."""
+_COLUMNS = (
+    ("agent_name", pa.string()),
+    ("outcome", pa.string()),
+    ("pass_rate", pa.float64()),
+    ("turns", pa.int64()),
+    ("prompt_tokens", pa.int64()),
+    ("completion_tokens", pa.int64()),
+    ("finish_reason", pa.string()),
+    ("sample", pa.int64()),
+)
+
+
+@dataclass(kw_only=True)
+class GenerateReport:
+    """What was asked and what came of it."""
+
+    problems: int = 0
+    wanted: int = 0
+    """Samples: problems times --num-samples."""
+    samples: list[TeacherSample] = field(default_factory=list)
+    kept: list[TeacherSample] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Samples that are no trace, by reason."""
+    known_answers: int = 0
+    """Of earlier starts, in the journal."""
+    torn: int = 0
+    answers: int = 0
+    """Of this start."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Attempts that failed and were made again, by what was wrong."""
+    budget: Budget = field(default_factory=Budget)
+    seconds: float = 0.0
+    stopped: str = ""
+    """Why not every sample was asked; empty where all were."""
+
+    def statistics(self) -> dict[str, Any]:
+        """The numbers of the table, for a file beside the traces."""
+        samples = self.samples
+        code = [sample for sample in samples if sample.verdict or sample.dropped == "invalid Python"]
+        passing = [sample for sample in samples if sample.passed]
+        return {
+            "problems": self.problems,
+            "samples_wanted": self.wanted,
+            "samples": len(samples),
+            "with_thinking": sum(bool(sample.thinking) for sample in samples),
+            "with_code": len(code),
+            "valid_python": sum(sample.verdict is not None for sample in samples),
+            "passing": len(passing),
+            "problems_passed": len({sample.task for sample in passing}),
+            "parse_failures": sum(s.dropped in ("no code", "invalid Python") for s in samples),
+            "calls": sum(max(sample.turns - 1, 0) for sample in samples),
+            "with_calls": sum(sample.turns > 1 for sample in samples),
+            "traces": len(self.kept),
+            "dropped": dict(self.dropped.most_common()),
+            "answers_of_earlier_starts": self.known_answers,
+            "answers": self.answers,
+            "requests": self.budget.requests,
+            "faults": self.faults,
+            "prompt_tokens": self.budget.prompt_tokens,
+            "completion_tokens": self.budget.completion_tokens,
+            "cost": round(self.budget.cost, 4),
+            "seconds": round(self.seconds, 2),
+            "requests_per_s": round(self.answers / self.seconds, 2) if self.seconds else None,
+            "stopped": self.stopped,
+        }
+
+
+@dataclass(kw_only=True)
+class Hooks:
+    """What a terminal is told while the work goes on."""
+
+    on_plan: Callable[[Sequence[TeacherTask], dict[str, Any], Journal], None] = lambda *_: None
+    """The problems, and the first request as it will be sent, before anything is."""
+    on_sample: Callable[[TeacherSample, GenerateReport], None] = lambda *_: None
+
+
+def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateReport:
+    """Ask, grade, choose and write. ConfigError, DataError, TeacherError or SandboxUnavailableError in one line."""
+    hooks = hooks or Hooks()
+    tool, settings = options.tool_use(), read_interpreter(options.tools)[1]
+    if options.out.is_dir():
+        raise ConfigError(
+            f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
+        )
+    tasks = read_tasks(
+        options.problems,
+        options.mode,
+        options.sampling,
+        tool=tool,
+        settings=settings,
+        max_tasks=options.max_tasks,
+    )
+    report = GenerateReport(problems=len(tasks), wanted=len(tasks) * options.num_samples)
+    with Journal(options.journal_path) as journal:
+        report.budget = _budget(options, journal)
+        report.known_answers, report.torn = journal.replies, journal.torn
+        hooks.on_plan(tasks, options.first_request(tasks[0], tool), journal)
+        synthesis = asyncio.run(_run(options, tasks, settings, journal, report, hooks))
+        if not report.stopped or report.stopped.startswith(BUDGET):
+            _write(options, tasks, synthesis, report)
+    return report
+
+
+BUDGET = "budget: "
+
+
+def _budget(options: GenerateOptions, journal: Journal) -> Budget:
+    return replace(
+        options.budget,
+        requests=journal.replies + journal.failures,
+        prompt_tokens=journal.usage[0],
+        completion_tokens=journal.usage[1],
+    )
+
+
+async def _run(
+    options: GenerateOptions,
+    tasks: Sequence[TeacherTask],
+    settings: InterpreterSettings,
+    journal: Journal,
+    report: GenerateReport,
+    hooks: Hooks,
+) -> Synthesis:
+    concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
+    async with (
+        options.client(report.budget) as client,
+        open_sandbox(options.sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _),
+    ):
+        await check_servers(client, options.model)
+        synthesis = Synthesis(
+            client=client,
+            journal=journal,
+            sandbox=sandbox,
+            sampling=options.sampling,
+            tool=options.tool_use(),
+            settings=settings,
+            max_turns=options.max_turns,
+            learn_failures=options.learn_failures,
+        )
+        started, known = time.perf_counter(), len(journal)
+        left = ((i, task, n) for i, task in enumerate(tasks) for n in range(options.num_samples))
+
+        def done(sample: TeacherSample) -> None:
+            report.samples.append(sample)
+            report.seconds = time.perf_counter() - started
+            report.answers = len(journal) - known
+            hooks.on_sample(sample, report)
+
+        try:
+            await _until_done(synthesis, left, done, report, options.in_flight)
+        finally:
+            report.faults = client.faults
+            report.seconds = time.perf_counter() - started
+            report.answers = len(journal) - known
+    return synthesis
+
+
+async def _until_done(
+    synthesis: Synthesis,
+    left: Iterator[tuple[int, TeacherTask, int]],
+    done: Callable[[TeacherSample], None],
+    report: GenerateReport,
+    in_flight: int,
+) -> None:
+    """Ask and grade; the first signal sends nothing more, the second (or the grace's end) drops what is in flight."""
+    loop = asyncio.get_running_loop()
+    running: set[asyncio.Task[None]] = set()
+    ungraded = asyncio.Semaphore(_MOST_UNGRADED)
+
+    async def grade(conversed: Conversed) -> None:
+        try:
+            done(await synthesis.judge(conversed))
+        finally:
+            ungraded.release()
+
+    async def ask(group: asyncio.TaskGroup) -> None:
+        for index, task, number in left:
+            try:
+                conversed = await synthesis.converse(task, index, number)
+            except BudgetSpentError as error:
+                report.stopped = report.stopped or f"{BUDGET}{error}"
+                synthesis.client.stop()
+            except StoppedError:
+                if not report.stopped.startswith(BUDGET):
+                    return  # else the journal may know the samples that are left
+            else:
+                await ungraded.acquire()
+                begin(group, grade(conversed))
+
+    def begin(group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
+        task = group.create_task(work)
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    def cancel() -> None:
+        for task in list(running):
+            task.cancel()
+
+    def stop(name: str) -> None:
+        if report.stopped and not report.stopped.startswith(BUDGET):
+            cancel()
+        else:
+            report.stopped = name
+            synthesis.client.stop()
+            loop.call_later(_GRACE_S, cancel)
+
+    with _signals(loop, stop):
+        try:
+            async with asyncio.TaskGroup() as group:
+                # Programs of some conversations run while others keep every place of the servers busy.
+                for _ in range(2 * in_flight):
+                    begin(group, ask(group))
+        except BaseExceptionGroup as errors:
+            # A sandbox or a server of the same terminal has had the same Ctrl-C.
+            if not report.stopped or report.stopped.startswith(BUDGET):
+                raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+@contextlib.contextmanager
+def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[str], None]) -> Iterator[None]:
+    names = (signal.SIGINT, signal.SIGTERM)
+    try:
+        for name in names:
+            loop.add_signal_handler(name, stop, name.name)
+    except (RuntimeError, ValueError):  # not in the main thread: the caller has the signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        for name in names:
+            loop.remove_signal_handler(name)
+
+
+def _write(
+    options: GenerateOptions, tasks: Sequence[TeacherTask], synthesis: Synthesis, report: GenerateReport
+) -> None:
+    """Choose, and write the traces and the statistics; conversations are read back from the journal one by one."""
+    report.kept, report.dropped = select(report.samples, options.keep, per_problem=options.per_problem)
+    report.kept.sort(key=lambda sample: (tasks[sample.task].place, sample.number))
+    if report.kept:
+        rows = (_row(sample, tasks[sample.task], synthesis, options.model) for sample in report.kept)
+        try:
+            write_traces(rows, options.out, further=_COLUMNS)
+        except OSError as error:
+            raise ConfigError(f"--out {options.out} cannot be written: {error.strerror}") from error
+    path = options.out.with_suffix(".statistics.json")
+    path.write_text(json.dumps(report.statistics(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _row(sample: TeacherSample, task: TeacherTask, synthesis: Synthesis, model: str) -> dict[str, Any]:
+    assert sample.verdict is not None
+    return {
+        "problem_id": task.problem.problem_id,
+        "messages": synthesis.replay(task, sample.number).dialogue.trace,
+        "source": f"teacher/{model}",
+        "agent_name": task.problem.agent_name,
+        "outcome": sample.verdict.outcome,
+        "pass_rate": sample.verdict.pass_rate,
+        "turns": sample.turns,
+        "prompt_tokens": sample.prompt_tokens,
+        "completion_tokens": sample.completion_tokens,
+        "finish_reason": sample.finish_reason,
+        "sample": sample.number,
+    }
