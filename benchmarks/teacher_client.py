@@ -2,12 +2,13 @@
 
 python benchmarks/teacher_client.py [--responses 10000] [--in-flight 32 256] [--no-faults] [--no-throughput]
 
-Throughput: the whole command (journal, grading and all) against a server of as many slots as requests are in flight, each
-answer after a fixed latency, 128 a second at best; the share of that ideal between the first request and the last answer, and
-the memory of the command when a tenth, a half and all of the answers are in. Faults: 20% of the answers are 429 (with and
-without Retry-After), 500, cut connections, torn JSON, no choices or no content, and the command is killed twice with
-SIGKILL; then every problem must have every sample once, and no more may have been asked again than was in flight. One JSON
-line each; exit status 1 where a property does not hold. About 2 minutes for each throughput, 1 for the faults.
+Throughput: the whole command (journal, grading and all) against a server of as many slots as requests are in flight,
+each answer after a fixed latency, 128 a second at best; the share of that ideal between the first request and the last
+answer, and the memory of the command when a tenth, a half and all of the answers are in. The problems are few (40), so
+that the grader, which would share the cores with the server, has little to do. Faults: 20% of the answers are 429 (with
+and without Retry-After), 500, cut connections, torn JSON, no choices or no content, and the command is killed twice with
+SIGKILL; then every problem must have every sample once, and no more may have been asked again than was in flight. One
+JSON line each; exit status 1 where a property does not hold. About 90 s for each throughput, a minute for the faults.
 """
 
 import argparse
@@ -34,7 +35,9 @@ from verl_coder.prompts import build_prompt
 
 SERVER = Path(__file__).resolve().parents[1] / "tests" / "teacher" / "scripted_teacher.py"
 BEST_RATE = 128.0
+PROBLEMS = 40
 SAMPLES = 8
+"""Of a problem, in the run with faults."""
 
 
 def main() -> None:
@@ -61,12 +64,12 @@ def main() -> None:
 
 def throughput(folder: Path, in_flight: int, responses: int, failures: list[str]) -> dict[str, Any]:
     """One whole command."""
-    problems = write_problems(folder, responses // SAMPLES)
+    problems, samples = write_problems(folder, PROBLEMS), responses // PROBLEMS
     latency = in_flight / BEST_RATE
-    wanted = responses // SAMPLES * SAMPLES
+    wanted = PROBLEMS * samples
     memory: dict[int, float] = {}
     with server(latency, in_flight) as url:
-        process = command(folder, problems, url, in_flight)
+        process = command(folder, problems, url, in_flight, samples)
         marks = [wanted // 10, wanted // 2, wanted]
         while process.poll() is None:
             time.sleep(0.5)
@@ -102,12 +105,12 @@ def faults(folder: Path, responses: int, failures: list[str]) -> dict[str, Any]:
     started = time.perf_counter()
     with server(0.3, in_flight, faults=0.2) as url:
         for share in (0.25, 0.6):
-            process = command(folder, problems, url, in_flight)
+            process = command(folder, problems, url, in_flight, SAMPLES)
             while stats(url)["served"] < share * wanted and process.poll() is None:
                 time.sleep(0.05)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        process = command(folder, problems, url, in_flight)
+        process = command(folder, problems, url, in_flight, SAMPLES)
         process.wait()
         found = stats(url)
     samples = Counter(
@@ -175,10 +178,10 @@ def server(latency: float, slots: int, *, faults: float = 0.0) -> Iterator[str]:
         process.wait()
 
 
-def command(folder: Path, problems: Path, url: str, in_flight: int) -> subprocess.Popen[bytes]:
+def command(folder: Path, problems: Path, url: str, in_flight: int, samples: int) -> subprocess.Popen[bytes]:
     """`verl-coder teacher generate` on the problems, its words in a file."""
     arguments = ["--problems", str(problems), "--out", str(folder / "traces.parquet"), "--base-url", url]
-    settings = ["--model", "scripted", "--num-samples", str(SAMPLES), "--in-flight", str(in_flight)]
+    settings = ["--model", "scripted", "--num-samples", str(samples), "--in-flight", str(in_flight)]
     with (folder / "log.txt").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "verl_coder.cli", "teacher", "generate", *arguments, *settings],

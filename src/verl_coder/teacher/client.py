@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
 
-import httpx
+import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
@@ -28,9 +29,18 @@ from verl_coder.teacher.replies import (
 _CONNECT_TIMEOUT_S = 10.0
 _REST_AFTER_FAULT_S = 2.0
 _LONGEST_PAUSE_S = 900.0
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _RETRIED = (408, 409, 425, 429)
 _SYSTEMATIC = 4
 """Requests refused one after another, none answered: the server refuses them all."""
+
+
+class _Response(NamedTuple):
+    """A response, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 class StoppedError(Exception):
@@ -84,13 +94,10 @@ class TeacherClient:
         self._key_name, self._timeout_s, self._max_attempts = key_name, timeout_s, max_attempts
         self._wait = wait_random_exponential(multiplier=0.5, max=max_backoff_s)
         self._places = asyncio.Semaphore(in_flight)
-        self._http = httpx.AsyncClient(
-            headers={"authorization": f"Bearer {key}"} if key else {},
-            limits=httpx.Limits(max_connections=in_flight + 4, max_keepalive_connections=in_flight + 4),
-            timeout=httpx.Timeout(None, connect=_CONNECT_TIMEOUT_S),
-            # A proxy of the environment is for the outside, never for a server on this machine.
-            mounts={"all://127.0.0.1": None, "all://localhost": None},
-        )
+        self._headers = {"content-type": "application/json"}
+        if key:
+            self._headers["authorization"] = f"Bearer {key}"
+        self._http: aiohttp.ClientSession | None = None
         self._resting_until = dict.fromkeys(self.urls, 0.0)
         self._busy = dict.fromkeys(self.urls, 0)
         self._paused_until = 0.0
@@ -100,13 +107,22 @@ class TeacherClient:
         """Attempts that failed, by what was wrong."""
 
     async def __aenter__(self) -> Self:
+        # A proxy of the environment is for the outside, never for a server on this machine.
+        outside = any(urlsplit(url).hostname not in _THIS_MACHINE for url in self.urls)
+        self._http = aiohttp.ClientSession(
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(limit=0),  # the places are the limit
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
+            trust_env=outside,
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the pooled connections."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._http.close()
 
     def stop(self) -> None:
         """Send nothing more; what is in flight goes on."""
@@ -140,17 +156,17 @@ class TeacherClient:
     async def models(self, url: str) -> list[str] | None:
         """The names that a server offers, None where it keeps no list; TeacherError where none is there."""
         try:
-            response = await self._http.get(f"{url}/models", timeout=_CONNECT_TIMEOUT_S)
-        except httpx.HTTPError as error:
+            response = await self._send("GET", f"{url}/models")
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise TeacherError(
                 f"--base-url {url}: no server answers there ({_words(error)}); start one with "
                 "`bash run_scripts/start_teacher.sh`, or give the address of another"
             ) from error
         self._refuse_stranger(response, url, "")
-        if response.status_code != 200:
+        if response.status != 200:
             return None
         try:
-            return [str(model["id"]) for model in response.json()["data"]]
+            return [str(model["id"]) for model in json.loads(response.content)["data"]]
         except (ValueError, KeyError, TypeError) as error:
             raise TeacherError(
                 f"--base-url {url}: what answers there is no OpenAI-compatible server; its address ends in /v1"
@@ -171,19 +187,19 @@ class TeacherClient:
             self._busy[url] += 1
             started = time.perf_counter()
             try:
-                async with asyncio.timeout(self._timeout_s):
-                    response = await self._http.post(
-                        f"{url}/chat/completions",
-                        content=content,
-                        headers={"content-type": "application/json"},
-                    )
-            except (httpx.HTTPError, TimeoutError) as error:
+                response = await self._send("POST", f"{url}/chat/completions", content)
+            except (aiohttp.ClientError, TimeoutError) as error:
                 self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
-                connection = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+                connection = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
                 raise self._fault(f"{url}: {_words(error)}", type(error).__name__, connection) from error
             finally:
                 self._busy[url] -= 1
             return self._answer(response, url, model, time.perf_counter() - started)
+
+    async def _send(self, method: str, url: str, content: bytes | None = None) -> _Response:
+        assert self._http is not None, "the client is not open"
+        async with self._http.request(method, url, data=content, allow_redirects=False) as response:
+            return _Response(response.status, response.headers, await response.read())
 
     async def _wait_for_pause(self) -> None:
         while (left := self._paused_until - time.monotonic()) > 0 and not self._stopping.is_set():
@@ -191,8 +207,8 @@ class TeacherClient:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), left + random.uniform(0, 0.05))
 
-    def _answer(self, response: httpx.Response, url: str, model: str, seconds: float) -> Completion:
-        status = response.status_code
+    def _answer(self, response: _Response, url: str, model: str, seconds: float) -> Completion:
+        status = response.status
         self._refuse_stranger(response, url, model)
         if status in _RETRIED or status >= 500:
             self._rest(response, url)
@@ -203,7 +219,7 @@ class TeacherClient:
                 raise TeacherError(f"{url} refuses every request: {words}")
             raise FailedReplyError(f"refused: {words}")
         try:
-            raw = response.json()
+            raw = json.loads(response.content)
         except ValueError as error:
             raise self._fault(f"{url}: an answer that is no JSON", "torn JSON") from error
         self.budget.add(usage_of(raw))
@@ -216,10 +232,10 @@ class TeacherClient:
             error.raw = raw
             raise
 
-    def _rest(self, response: httpx.Response, url: str) -> None:
-        status = response.status_code
+    def _rest(self, response: _Response, url: str) -> None:
+        status = response.status
         wait_s = retry_after_s(response.headers.get("retry-after", ""))
-        if status == 429 and "insufficient_quota" in response.text:
+        if status == 429 and b"insufficient_quota" in response.content:
             raise TeacherError(f"{url}: the account's quota is used up: {_message(response)}")
         if wait_s is not None:
             self._paused_until = max(self._paused_until, time.monotonic() + wait_s)
@@ -229,9 +245,9 @@ class TeacherClient:
             f"{url}: HTTP {status} {_message(response)}", f"HTTP {status}", paused=wait_s is not None
         )
 
-    def _refuse_stranger(self, response: httpx.Response, url: str, model: str) -> None:
+    def _refuse_stranger(self, response: _Response, url: str, model: str) -> None:
         """TeacherError for the statuses that every further request would have, too."""
-        status = response.status_code
+        status = response.status
         if status in (401, 403):
             raise TeacherError(
                 f"{url} refuses the key (HTTP {status} {_message(response)}): set the environment variable "
@@ -263,10 +279,11 @@ class TeacherClient:
 def check_url(url: str) -> str:
     """The address without a slash at its end; ConfigError unless it is one."""
     try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        parsed = urlsplit(url)
+        parsed.port  # noqa: B018  # a port that is no number raises here
+    except ValueError as error:
         raise ConfigError(f"--base-url {url!r} is no address ({error})") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if parsed.scheme not in ("http", "https") or not parsed.hostname:
         raise ConfigError(f"--base-url {url!r} is no address: write http://HOST:PORT/v1")
     return url.rstrip("/")
 
@@ -286,11 +303,11 @@ def retry_after_s(header: str) -> float | None:
     return min(max(seconds, 0.0), _LONGEST_PAUSE_S) if seconds == seconds else None
 
 
-def _message(response: httpx.Response) -> str:
+def _message(response: _Response) -> str:
     """The server's words about an error, in one line."""
-    text: Any = response.text
+    text: Any = response.content.decode("utf-8", "replace")
     try:
-        body = response.json()
+        body = json.loads(response.content)
         error = body.get("error", body) if isinstance(body, Mapping) else body
         text = error.get("message") or error.get("detail") or text if isinstance(error, Mapping) else error
     except ValueError:
