@@ -1,9 +1,9 @@
 """The tokens of a trace are those of the rollout of that conversation: verl's own loops, played by a scripted model.
 
 The templates beside this file have the form of those of Qwen2.5 and Qwen3 (system part with the tools, a user's turn
-around results; Qwen3 drops the thinking of earlier turns when it renders a conversation anew). They are rendered with the
-tiny tokenizer. VERL_CODER_TEST_MODELS names folders of real models (tokenizer and config.json), colon-separated, on whose
-own templates the same is tested.
+around results; Qwen3 drops the thinking of earlier turns when it renders a conversation anew). They are rendered with
+the tiny tokenizer. VERL_CODER_TEST_MODELS names folders of real models (tokenizer and config.json), colon-separated, on
+whose own templates the same is tested.
 """
 
 import asyncio

@@ -169,22 +169,24 @@ def _response(status: int, body: Any, headers: str = "", *, text: str | None = N
 @contextmanager
 def serving(teacher: ScriptedTeacher) -> Iterator[ScriptedTeacher]:
     """The server in a thread of its own."""
-    loop = asyncio.new_event_loop()
     ready = threading.Event()
+    ends: list[Callable[[], object]] = []
 
     async def run() -> None:
-        async with await teacher.serve():
-            ready.set()
-            await stop.wait()
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        ends.append(lambda: loop.call_soon_threadsafe(stop.set))
+        await teacher.serve()
+        ready.set()
+        await stop.wait()
 
-    stop = asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
     ready.wait()
     try:
         yield teacher
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        ends[0]()
         thread.join(5)
 
 
