@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from verl_coder.errors import ConfigError, TeacherError
-from verl_coder.teacher.journal import Journal, Verdict, digest
+from verl_coder.teacher.journal import Journal, StoredVerdict, digest
 
 KEY, OTHER = digest({"prompt": "a"}), digest({"prompt": "b"})
 
@@ -86,12 +86,12 @@ def test_a_failure_is_written_and_never_found(tmp_path: Path) -> None:
 def test_a_verdict_is_found_by_code_and_tests(tmp_path: Path) -> None:
     async def run() -> None:
         with Journal(tmp_path / "a.jsonl") as journal:
-            await journal.add_verdict(digest(["code", "tests"]), Verdict("failed", 1, 4))
+            await journal.add_verdict(digest(["code", "tests"]), StoredVerdict("failed", 1, 4))
 
     asyncio.run(run())
     with Journal(tmp_path / "a.jsonl") as journal:
         found = journal.find_verdict(digest(["code", "tests"]))
-        assert found == Verdict("failed", 1, 4) and found is not None and found.pass_rate == 0.25
+        assert found == StoredVerdict("failed", 1, 4) and found is not None and found.pass_rate == 0.25
         assert journal.find_verdict(digest(["code", "other tests"])) is None
 
 

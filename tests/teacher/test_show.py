@@ -39,7 +39,8 @@ def traces(tmp_path: Path) -> Path:
 
 
 def show(traces: Path, *, colours: bool = False, **changes: Any) -> str:
-    console = Console(file=io.StringIO(), force_terminal=colours, width=10_000, color_system="standard")
+    system: Any = "standard" if colours else None
+    console = Console(file=io.StringIO(), force_terminal=colours, width=10_000, color_system=system)
     options = {"model": str(BASE), "tools": TOOLS, "max_prompt_length": 4096, **changes}
     show_traces(ShowOptions(traces=traces, **options), console)
     text = console.file.getvalue()  # type: ignore[attr-defined]

@@ -4,13 +4,11 @@ A command that was stopped, killed or refused goes on when it is given again: wh
 """
 
 import asyncio
-import contextlib
 import json
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,21 +16,17 @@ import pyarrow as pa
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.opening import open_sandbox
-from verl_coder.teacher.budget import Budget, BudgetSpentError
-from verl_coder.teacher.client import StoppedError
+from verl_coder.teacher.asking import Asking
+from verl_coder.teacher.budget import Budget
 from verl_coder.teacher.connection import check_servers
 from verl_coder.teacher.journal import Journal
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.selection import select
-from verl_coder.teacher.synthesis import Conversed, Synthesis, TeacherSample
+from verl_coder.teacher.synthesis import Synthesis, TeacherSample
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
 from verl_coder.teacher.trace_file import write_traces
 from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 
-_GRACE_S = 15.0
-"""After the first Ctrl-C, what is in flight may still arrive for so long."""
-_MOST_UNGRADED = 2048
-"""Conversations that wait for the grader; more would fill the memory where it is slower than the teacher."""
 _COLUMNS = (
     ("agent_name", pa.string()),
     ("outcome", pa.string()),
@@ -67,6 +61,8 @@ class GenerateReport:
     seconds: float = 0.0
     stopped: str = ""
     """Why not every sample was asked; empty where all were."""
+    interrupted: bool = False
+    """By a signal: then nothing is written but the journal."""
 
     def statistics(self) -> dict[str, Any]:
         """The numbers of the table, for a file beside the traces."""
@@ -131,12 +127,9 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         report.known_answers, report.torn = journal.replies, journal.torn
         hooks.on_plan(tasks, options.first_request(tasks[0], tool), journal)
         synthesis = asyncio.run(_run(options, tasks, settings, journal, report, hooks))
-        if not report.stopped or report.stopped.startswith(BUDGET):
+        if not report.interrupted:
             _write(options, tasks, synthesis, report)
     return report
-
-
-BUDGET = "budget: "
 
 
 def _budget(options: GenerateOptions, journal: Journal) -> Budget:
@@ -181,97 +174,15 @@ async def _run(
             report.answers = len(journal) - known
             hooks.on_sample(sample, report)
 
+        asking = Asking(synthesis, left, done)
         try:
-            await _until_done(synthesis, left, done, report, options.in_flight)
+            await asking.run(options.in_flight)
         finally:
+            report.stopped, report.interrupted = asking.stopped, asking.interrupted
             report.faults = client.faults
             report.seconds = time.perf_counter() - started
             report.answers = len(journal) - known
     return synthesis
-
-
-async def _until_done(
-    synthesis: Synthesis,
-    left: Iterator[tuple[int, TeacherTask, int]],
-    done: Callable[[TeacherSample], None],
-    report: GenerateReport,
-    in_flight: int,
-) -> None:
-    """Ask and grade; the first signal sends nothing more, the second (or the grace's end) drops what is in flight."""
-    loop = asyncio.get_running_loop()
-    running: set[asyncio.Task[None]] = set()
-    ungraded = asyncio.Semaphore(_MOST_UNGRADED)
-
-    async def grade(conversed: Conversed) -> None:
-        try:
-            done(await synthesis.judge(conversed))
-        finally:
-            ungraded.release()
-
-    async def ask(group: asyncio.TaskGroup) -> None:
-        for index, task, number in left:
-            try:
-                conversed = await synthesis.converse(task, index, number)
-            except BudgetSpentError as error:
-                report.stopped = report.stopped or f"{BUDGET}{error}"
-                synthesis.client.stop()
-            except StoppedError:
-                if not report.stopped.startswith(BUDGET):
-                    return  # else the journal may know the samples that are left
-            else:
-                await ungraded.acquire()
-                begin(group, grade(conversed))
-
-    def begin(group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
-        task = group.create_task(work)
-        running.add(task)
-        task.add_done_callback(running.discard)
-
-    def cancel() -> None:
-        for task in list(running):
-            task.cancel()
-
-    def stop(name: str) -> None:
-        if report.stopped and not report.stopped.startswith(BUDGET):
-            cancel()
-        else:
-            report.stopped = name
-            synthesis.client.stop()
-            loop.call_later(_GRACE_S, cancel)
-
-    with _signals(loop, stop):
-        try:
-            async with asyncio.TaskGroup() as group:
-                # Programs of some conversations run while others keep every place of the servers busy.
-                for _ in range(2 * in_flight):
-                    begin(group, ask(group))
-        except BaseExceptionGroup as errors:
-            # A sandbox or a server of the same terminal has had the same Ctrl-C.
-            if not report.stopped or report.stopped.startswith(BUDGET):
-                raise _first(errors) from None
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-@contextlib.contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, stop: Callable[[str], None]) -> Iterator[None]:
-    names = (signal.SIGINT, signal.SIGTERM)
-    try:
-        for name in names:
-            loop.add_signal_handler(name, stop, name.name)
-    except (RuntimeError, ValueError):  # not in the main thread: the caller has the signals
-        yield
-        return
-    try:
-        yield
-    finally:
-        for name in names:
-            loop.remove_signal_handler(name)
 
 
 def _write(

@@ -113,5 +113,5 @@ def _run(*, test_connection: bool, **values: Any) -> None:
         show_connection(options)
         return
     report = show_generate(options)
-    if report.stopped and not report.stopped.startswith("budget"):
+    if report.interrupted:
         raise typer.Exit(130)

@@ -33,7 +33,7 @@ def show_generate(options: GenerateOptions) -> GenerateReport:
     console = Console(stderr=True)
     with _progress(console) as on_sample:
         report = generate(options, Hooks(on_plan=_plan_printer(options, console), on_sample=on_sample))
-    if report.stopped and not report.stopped.startswith("budget"):
+    if report.interrupted:
         known = report.known_answers + report.answers
         _print(
             console,

@@ -19,7 +19,7 @@ from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.teacher.replies import usage_of
 
 
-class Verdict(NamedTuple):
+class StoredVerdict(NamedTuple):
     """What the grader said of a code."""
 
     outcome: str
@@ -59,7 +59,7 @@ class Journal:
         except OSError as error:
             raise ConfigError(f"the journal {path} cannot be opened: {error.strerror}") from error
         self._places: dict[bytes, tuple[int, int]] = {}
-        self._verdicts: dict[bytes, Verdict] = {}
+        self._verdicts: dict[bytes, StoredVerdict] = {}
         self.replies = self.failures = self.unreadable = self.torn = 0
         """Lines of earlier starts: answers, failures, those that are no JSON, 1 where the last one was torn."""
         self.usage = [0, 0]
@@ -90,7 +90,7 @@ class Journal:
         found: dict[str, Any] = json.loads(os.pread(self._file, place[1], place[0]))
         return found
 
-    def find_verdict(self, graded: str) -> Verdict | None:
+    def find_verdict(self, graded: str) -> StoredVerdict | None:
         """The verdict on a code, by the hash of code and tests."""
         return self._verdicts.get(bytes.fromhex(graded))
 
@@ -105,7 +105,7 @@ class Journal:
         line = {"type": "failure", "key": key, "sample": sample, "turn": turn, "why": why, "raw": raw}
         await self._append(_line(line))
 
-    async def add_verdict(self, graded: str, verdict: Verdict) -> None:
+    async def add_verdict(self, graded: str, verdict: StoredVerdict) -> None:
         """Write a verdict."""
         await self._append(_line({"type": "verdict", "key": graded, **verdict._asdict()}))
         self._verdicts[bytes.fromhex(graded)] = verdict
@@ -167,7 +167,7 @@ class Journal:
 
     def _index(self, entry: Any, offset: int, length: int) -> None:
         if entry["type"] == "verdict":
-            self._verdicts[bytes.fromhex(entry["key"])] = Verdict(
+            self._verdicts[bytes.fromhex(entry["key"])] = StoredVerdict(
                 entry["outcome"], int(entry["passed"]), int(entry["total"])
             )
             return

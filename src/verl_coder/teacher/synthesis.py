@@ -15,7 +15,7 @@ from verl_coder.grading import grade
 from verl_coder.sandbox import SandboxClient
 from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
-from verl_coder.teacher.journal import Journal, Verdict, digest
+from verl_coder.teacher.journal import Journal, StoredVerdict, digest
 from verl_coder.teacher.replies import FailedReplyError, TeacherReply, ThinkingField, parse_reply
 from verl_coder.teacher.samples import normalised
 from verl_coder.teacher.sampling import Sampling
@@ -33,7 +33,7 @@ class TeacherSample:
     """Of the sample among those of its problem."""
     dropped: str = ""
     """Why it is no candidate for a trace, whatever the grader says; empty where it is one."""
-    verdict: Verdict | None = None
+    verdict: StoredVerdict | None = None
     code_key: str = ""
     """Hash of the code, the same for codes that differ in layout only."""
     turns: int = 0
@@ -97,7 +97,14 @@ class Synthesis:
     learn_failures: bool = False
 
     def __post_init__(self) -> None:
-        self._grading: dict[str, asyncio.Task[Verdict]] = {}
+        self._grading: dict[str, asyncio.Task[StoredVerdict]] = {}
+
+    async def end(self) -> None:
+        """Drop the grading that nobody waits for any more."""
+        tasks = list(self._grading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def replay(self, task: TeacherTask, number: int) -> Played:
         """As much of a sample as the journal has."""
@@ -170,7 +177,7 @@ class Synthesis:
     def _answer(self, dialogue: Dialogue, text: str, failed: bool) -> None:
         dialogue.add_result(text, failed=failed, learn_failures=self.learn_failures)
 
-    async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, Verdict | None, str]:
+    async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
         """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""
         code = extract(dialogue.response()).code
         if code is None or not code.strip():
@@ -180,7 +187,7 @@ class Synthesis:
         verdict = await self._grade(task, code)
         return dialogue.unusable(), verdict, digest(normalised(code))
 
-    async def _grade(self, task: TeacherTask, code: str) -> Verdict:
+    async def _grade(self, task: TeacherTask, code: str) -> StoredVerdict:
         """The verdict, of the journal where it knows the code; samples with one code wait for one grading."""
         key = digest([code, task.tests_key])
         if known := self.journal.find_verdict(key):
@@ -189,7 +196,7 @@ class Synthesis:
             self._grading[key] = asyncio.create_task(self._graded(task, code, key))
         return await asyncio.shield(self._grading[key])
 
-    async def _graded(self, task: TeacherTask, code: str, key: str) -> Verdict:
+    async def _graded(self, task: TeacherTask, code: str, key: str) -> StoredVerdict:
         try:
             try:
                 report = await grade(code, task.problem.tests, self.sandbox)
@@ -199,7 +206,7 @@ class Synthesis:
                 raise SandboxUnavailableError(
                     f"{task.problem.problem_id} has no verdict: {report.message}; the same command goes on"
                 )
-            verdict = Verdict(report.outcome, report.passed, report.total)
+            verdict = StoredVerdict(report.outcome, report.passed, report.total)
             await self.journal.add_verdict(key, verdict)
             return verdict
         finally:
