@@ -1,6 +1,7 @@
 """Stands in for a language model behind an OpenAI-compatible server: scripted answers, latency, slots, faults.
 
 As a process: python tests/teacher/scripted_teacher.py --latency 0.5 --slots 32 --faults 0.2; it prints its address.
+With --traces FILE it says what the assistant of that Parquet file of traces says, problem by problem, turn by turn.
 `GET /stats` tells what it has served.
 """
 
@@ -35,6 +36,24 @@ def addition(body: dict[str, Any], asked: int) -> dict[str, Any]:
         "content": f"```python\ndef add_{number}(x):\n    {body_text}\n```",
         "reasoning": f"I add {value}. ({draw})",
     }
+
+
+def from_traces(path: str) -> Answer:
+    """Answers as the assistant of a Parquet file of traces does, by the question and the number of the turn."""
+    import pyarrow.parquet as pq
+
+    turns: dict[str, list[str]] = {}
+    for messages in pq.read_table(path, columns=["messages"])["messages"].to_pylist():
+        question = next(m["content"] for m in messages if m["role"] == "user")
+        turns[question] = [m["content"] for m in messages if m["role"] == "assistant"]
+
+    def answer(body: dict[str, Any], asked: int) -> dict[str, Any]:
+        question = next(m["content"] for m in body["messages"] if m["role"] == "user")
+        said = sum(m["role"] == "assistant" for m in body["messages"])
+        known = turns.get(question, [])[said:]
+        return {"content": known[0] if known else "I do not know."}
+
+    return answer
 
 
 class ScriptedTeacher:
@@ -197,10 +216,16 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0)
     parser.add_argument("--slots", type=int, default=10_000)
     parser.add_argument("--faults", type=float, default=0.0)
+    parser.add_argument("--traces", help="Parquet file whose assistant it is")
     options = parser.parse_args()
 
     async def run() -> None:
-        teacher = ScriptedTeacher(latency_s=options.latency, slots=options.slots, fault_share=options.faults)
+        teacher = ScriptedTeacher(
+            from_traces(options.traces) if options.traces else addition,
+            latency_s=options.latency,
+            slots=options.slots,
+            fault_share=options.faults,
+        )
         teacher.keep_requests = False
         async with await teacher.serve(options.port) as server:
             print(teacher.url, flush=True)
