@@ -90,6 +90,13 @@ def test_a_request_that_fails_for_ever_is_given_up_and_the_others_are_not() -> N
     assert "3 attempts" in str(found[0]) and sum(server.asked.values()) == 6
 
 
+def test_a_server_that_fails_for_every_request_ends_the_run() -> None:
+    with serving(ScriptedTeacher(fault_share=1.0, faults=("500",))) as server:
+        found = asyncio.run(ask(server.url, 9, max_attempts=2, in_flight=1))
+    ended = [one for one in found if isinstance(one, TeacherError)]
+    assert ended and "fails for every request" in str(ended[0]) and "HTTP 500" in str(ended[0])
+
+
 def test_without_a_server_the_error_names_its_address() -> None:
     [found] = asyncio.run(ask("http://127.0.0.1:1/v1", max_attempts=2))
     assert isinstance(found, TeacherError) and "http://127.0.0.1:1/v1" in str(found)

@@ -215,7 +215,7 @@ def test_cut_answers_are_failures_that_are_asked_again(make: Generator) -> None:
         assert any("cut at --max-tokens" in note for note in notes(report, make.options(server.url)))
         server.answer = lambda body, asked: {"content": code(0, "return x")}
         report = make(server, problems=1)
-    assert len(report.kept) == 3 and sum(server.served.values()) == 6
+    assert sum(sample.passed for sample in report.samples) == 3 and sum(server.served.values()) == 6
 
 
 def test_what_is_no_code_no_python_or_no_answer_is_counted_by_its_reason(make: Generator) -> None:
@@ -252,7 +252,7 @@ def test_a_teacher_that_never_answers_is_dropped_after_its_turns(make: Generator
 def graded(body: dict[str, Any], asked: int) -> dict[str, Any]:
     """Samples of pass rate 0, 1/2, 1 (long), 1 (short), 1 (the long one again), in an order of their own."""
     texts = ["return 0", f"return {1 + number_of(body)}", "return x + 0 + 0", "return x", "return x + 0 + 0"]
-    return {"content": code(number_of(body), texts[asked % 5])}
+    return {"content": code(number_of(body), texts[asked % 5]), "reasoning": f"Sample {asked}."}
 
 
 def test_kept_are_the_passing_ones_all_or_the_best_of_each_problem(make: Generator) -> None:
@@ -333,6 +333,7 @@ def start(make: Generator, url: str, **changes: Any) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -354,6 +355,25 @@ def test_a_signal_keeps_what_is_in_flight_and_the_same_command_goes_on(make: Gen
         process = start(make, server.url)
         output = process.communicate(timeout=60)[0]
     assert process.returncode == 0 and sum(server.served.values()) == 12, output
+
+
+def test_ctrl_c_in_a_terminal_ends_the_sandbox_too_and_still_keeps_what_is_in_flight(make: Generator) -> None:
+    with serving(ScriptedTeacher(latency_s=1.0, slots=2)) as server:
+        make.sandbox_url = ""
+        process = start(make, server.url)
+        while sum(server.served.values()) < 2:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+        replies = make.out.with_suffix(".journal.jsonl").read_text().count('"type":"reply"')
+        assert process.returncode == 130 and "Traceback" not in output, output
+        assert replies == sum(server.served.values()) == 4
+
+
+def test_the_same_answer_twice_is_one_trace(make: Generator) -> None:
+    with serving(ScriptedTeacher(lambda body, asked: {"content": code(0, "return x")})) as server:
+        report = make(server, problems=1)
+    assert len(make.rows()) == 1 and report.dropped == Counter({"word for word another of its problem": 2})
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(make: Generator) -> None:

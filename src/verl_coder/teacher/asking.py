@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from verl_coder.errors import VerlCoderError
 from verl_coder.teacher.budget import BudgetSpentError
 from verl_coder.teacher.client import StoppedError
 from verl_coder.teacher.synthesis import Conversed, Synthesis, TeacherSample
@@ -52,9 +53,7 @@ class Asking:
                     for _ in range(2 * in_flight):
                         self._begin(group, self._ask(group))
             except BaseExceptionGroup as errors:
-                # A sandbox or a server of the same terminal has had the same Ctrl-C.
-                if not self.interrupted:
-                    raise _first(errors) from None
+                raise _first(errors) from None
             finally:
                 await self._synthesis.end()
 
@@ -68,6 +67,10 @@ class Asking:
             except StoppedError:
                 if self.interrupted:
                     return  # else the journal may know the samples that are left
+            except VerlCoderError:
+                if not self.interrupted:
+                    raise
+                return  # a sandbox of the same terminal has had the same Ctrl-C; others may still arrive
             else:
                 await self._ungraded.acquire()
                 self._begin(group, self._grade(conversed))
@@ -75,6 +78,9 @@ class Asking:
     async def _grade(self, conversed: Conversed) -> None:
         try:
             self._done(await self._synthesis.judge(conversed))
+        except VerlCoderError:
+            if not self.interrupted:
+                raise
         finally:
             self._ungraded.release()
 

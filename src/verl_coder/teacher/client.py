@@ -32,7 +32,7 @@ _LONGEST_PAUSE_S = 900.0
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _RETRIED = (408, 409, 425, 429)
 _SYSTEMATIC = 4
-"""Requests refused one after another, none answered: the server refuses them all."""
+"""Requests that failed one after another, none answered in between: the server fails for all."""
 
 
 class _Response(NamedTuple):
@@ -102,7 +102,7 @@ class TeacherClient:
         self._busy = dict.fromkeys(self.urls, 0)
         self._paused_until = 0.0
         self._stopping = asyncio.Event()
-        self._answers = self._refusals = 0
+        self._answers = self._refusals = self._given_up = 0
         self.faults: dict[str, int] = {}
         """Attempts that failed, by what was wrong."""
 
@@ -149,6 +149,12 @@ class TeacherClient:
             if isinstance(fault, FaultError) and fault.connection:
                 raise TeacherError(
                     f"the teacher does not answer: {fault} ({self._max_attempts} attempts); the same command goes on"
+                ) from fault
+            self._given_up += 1
+            if self._given_up >= _SYSTEMATIC:
+                raise TeacherError(
+                    f"the teacher fails for every request: {fault} ({self._max_attempts} attempts at each); the same "
+                    "command goes on"
                 ) from fault
             raise FailedReplyError(f"gave up after {self._max_attempts} attempts") from fault
         raise AssertionError("unreachable")
@@ -223,14 +229,16 @@ class TeacherClient:
         except ValueError as error:
             raise self._fault(f"{url}: an answer that is no JSON", "torn JSON") from error
         self.budget.add(usage_of(raw))
-        self._answers += 1
         try:
-            return Completion(raw=raw, reply=parse_reply(raw), seconds=seconds)
+            completion = Completion(raw=raw, reply=parse_reply(raw), seconds=seconds)
         except MalformedReplyError as error:
             raise self._fault(f"{url}: {error}", str(error)) from error
         except FailedReplyError as error:
+            self._answers, self._given_up = self._answers + 1, 0
             error.raw = raw
             raise
+        self._answers, self._given_up = self._answers + 1, 0
+        return completion
 
     def _rest(self, response: _Response, url: str) -> None:
         status = response.status
@@ -257,7 +265,7 @@ class TeacherClient:
             raise TeacherError(f"{url} asks for payment: {_message(response)}")
         if status == 404 and model:
             raise TeacherError(
-                f"{url} has no model {model!r} (HTTP 404 {_message(response)}): `--test-connection` lists what it has"
+                f"{url} has no model {model!r}, or its address does not end in /v1 (HTTP 404 {_message(response)})"
             )
         if 300 <= status < 400:
             raise TeacherError(f"{url} points to {response.headers.get('location')}: give that as --base-url")

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import write_atomically
 from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.asking import Asking
 from verl_coder.teacher.budget import Budget
@@ -191,14 +192,17 @@ def _write(
     """Choose, and write the traces and the statistics; conversations are read back from the journal one by one."""
     report.kept, report.dropped = select(report.samples, options.keep, per_problem=options.per_problem)
     report.kept.sort(key=lambda sample: (tasks[sample.task].place, sample.number))
-    if report.kept:
-        rows = (_row(sample, tasks[sample.task], synthesis, options.model) for sample in report.kept)
-        try:
+    rows = (_row(sample, tasks[sample.task], synthesis, options.model) for sample in report.kept)
+    numbers = json.dumps(report.statistics(), indent=2, ensure_ascii=False) + "\n"
+    try:
+        if report.kept:
             write_traces(rows, options.out, further=_COLUMNS)
-        except OSError as error:
-            raise ConfigError(f"--out {options.out} cannot be written: {error.strerror}") from error
-    path = options.out.with_suffix(".statistics.json")
-    path.write_text(json.dumps(report.statistics(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_atomically(options.out.with_suffix(".statistics.json"), numbers)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {options.out} cannot be written ({error.strerror}): the answers are in {options.journal_path}; "
+            "make room, and the same command goes on"
+        ) from error
 
 
 def _row(sample: TeacherSample, task: TeacherTask, synthesis: Synthesis, model: str) -> dict[str, Any]:

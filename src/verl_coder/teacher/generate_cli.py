@@ -39,7 +39,9 @@ ThinkingOption = Annotated[
     _Thinking, _Option(help="enable_thinking of the chat template; unset sends nothing.")
 ]
 Seed = Annotated[int | None, _Option(help="Seed of the first sample of a problem, sent to the server.")]
-Extra = Annotated[str, _Option(help='Further fields of a request, as a JSON object: {"top_k": 20}')]
+Extra = Annotated[
+    str, _Option(help='Further fields of a request, as a JSON object: {"top_k": 20}; null removes one.')
+]
 StructuredCalls = Annotated[
     bool, _Option(help="The server parses tool calls; --no-structured-calls reads them from the text.")
 ]

@@ -25,7 +25,7 @@ class Sampling:
     seed: int | None = None
     """Of the first sample of a problem; sample i has seed + i. None leaves the choice to the server."""
     extra: Mapping[str, Any] = field(default_factory=dict)
-    """Further fields, as they are."""
+    """Further fields, as they are; null takes one of ours away."""
 
     def __post_init__(self) -> None:
         if not self.model:
@@ -67,4 +67,4 @@ class Sampling:
         }
         if self.thinking != "unset":
             fields["chat_template_kwargs"] = {"enable_thinking": self.thinking == "on"}
-        return {**fields, **self.extra}
+        return {name: value for name, value in {**fields, **self.extra}.items() if value is not None}

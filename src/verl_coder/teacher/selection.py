@@ -18,8 +18,12 @@ def select(
     """
     dropped: Counter[str] = Counter()
     problems: dict[int, list[TeacherSample]] = {}
-    for sample in samples:
+    seen: set[tuple[int, str]] = set()
+    for sample in sorted(samples, key=lambda one: (one.task, one.number)):
         reason = sample.dropped or _reason(sample, keep)
+        if not reason and (sample.task, sample.text_key) in seen:
+            reason = "word for word another of its problem"
+        seen.add((sample.task, sample.text_key))
         if reason:
             dropped[reason] += 1
         else:

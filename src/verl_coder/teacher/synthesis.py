@@ -36,6 +36,8 @@ class TeacherSample:
     verdict: StoredVerdict | None = None
     code_key: str = ""
     """Hash of the code, the same for codes that differ in layout only."""
+    text_key: str = ""
+    """Hash of all that the student would say in it."""
     turns: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -142,6 +144,7 @@ class Synthesis:
             dropped=dropped,
             verdict=verdict,
             code_key=code_key,
+            text_key="" if dropped else digest(played.dialogue.response()),
             turns=played.turns,
             prompt_tokens=played.prompt_tokens,
             completion_tokens=played.completion_tokens,
