@@ -207,6 +207,17 @@ def test_a_conversation_that_was_cut_goes_on_with_its_own_outputs(make: Generato
     assert "I try it." in make.rows()[0]["messages"][2]["content"]
 
 
+def test_an_answer_that_this_version_cannot_read_is_asked_again(make: Generator) -> None:
+    with serving(ScriptedTeacher()) as server:
+        make(server, problems=1, num_samples=1)
+        journal = make.out.with_suffix(".journal.jsonl")
+        journal.write_text(journal.read_text().replace('"finish_reason":"stop"', '"finish_reason":"length"'))
+        report = make(server, problems=1, num_samples=1)
+        assert sum(server.served.values()) == 2 and len(report.samples) == 1
+        make(server, problems=1, num_samples=1)
+        assert sum(server.served.values()) == 2
+
+
 def test_cut_answers_are_failures_that_are_asked_again(make: Generator) -> None:
     cut = {"finish_reason": "length", "message": {"content": code(0, "return x"), "reasoning": "and"}}
     with serving(ScriptedTeacher(lambda body, asked: cut)) as server:

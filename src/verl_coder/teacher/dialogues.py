@@ -44,7 +44,7 @@ class Dialogue:
         self._to_teacher: list[dict[str, Any]] = [dict(message) for message in prompt]
         self.trace: list[dict[str, Any]] = [dict(message) for message in prompt]
         """The conversation as the student reads it, prompt included."""
-        self._said = len(self.trace)
+        self._response_at = len(self.trace)
         """Where the assistant's part of the trace begins."""
 
     def request(self) -> dict[str, Any]:
@@ -62,11 +62,11 @@ class Dialogue:
 
     def response(self) -> str:
         """What a rollout with these turns decodes to: the text that rewards grade."""
-        return decoded_response(self.trace[self._said :])
+        return decoded_response(self.trace[self._response_at :])
 
     def unusable(self) -> str:
         """Why the conversation is no trace although it has ended; empty where it is one."""
-        for message in self.trace[self._said :]:
+        for message in self.trace[self._response_at :]:
             text = message["content"]
             if control_token(text) or (message["role"] == "tool" and not quotable(text)):
                 return "marks of a conversation in a message"
@@ -105,8 +105,7 @@ class ToolDialogue(Dialogue):
                 return None
             content, name, arguments = found
         call = self._read(name, arguments)
-        program = call.code if call.code is not None else None
-        written = tool_call(self._tool.name, program) if program is not None else _hermes(name, arguments)
+        written = _hermes(name, arguments) if call.code is None else tool_call(self._tool.name, call.code)
         self._say(student_text(reply.thinking, content, written))
         message: dict[str, Any] = {"role": "assistant", "content": content}
         if reply.thinking_field in ("reasoning", "reasoning_content"):
@@ -132,7 +131,7 @@ class ToolDialogue(Dialogue):
 
     def unusable(self) -> str:
         """Also where the rollout's parser would read other calls in the text than were answered."""
-        turns = self.trace[self._said :]
+        turns = self.trace[self._response_at :]
         for message, after in zip(turns, [*turns[1:], None], strict=True):
             if message["role"] == "assistant":
                 calls = message["content"].count("<tool_call>")
@@ -190,14 +189,14 @@ class ProgramDialogue(Dialogue):
     def response(self) -> str:
         """All in one turn."""
         text = ""
-        for message in self.trace[self._said :]:
+        for message in self.trace[self._response_at :]:
             content = message["content"]
             text += appended_result(text, content, self._tags) if message["role"] == "tool" else content
         return text
 
     def unusable(self) -> str:
         """Also where generation would have stopped at another place."""
-        turns = self.trace[self._said :]
+        turns = self.trace[self._response_at :]
         for message, after in zip(turns, [*turns[1:], None], strict=True):
             text = message["content"]
             if message["role"] == "assistant" and text.count(self._tags.end_call) != (after is not None):

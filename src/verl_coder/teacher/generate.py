@@ -26,7 +26,6 @@ from verl_coder.teacher.selection import select
 from verl_coder.teacher.synthesis import Synthesis, TeacherSample
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
 from verl_coder.teacher.trace_file import write_traces
-from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 
 _COLUMNS = (
     ("agent_name", pa.string()),
@@ -109,7 +108,7 @@ class Hooks:
 def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateReport:
     """Ask, grade, choose and write. ConfigError, DataError, TeacherError or SandboxUnavailableError in one line."""
     hooks = hooks or Hooks()
-    tool, settings = options.tool_use(), read_interpreter(options.tools)[1]
+    tool, settings = options.interpreter()
     if options.out.is_dir():
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
@@ -127,7 +126,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         report.budget = _budget(options, journal)
         report.known_answers, report.torn = journal.replies, journal.torn
         hooks.on_plan(tasks, options.first_request(tasks[0], tool), journal)
-        synthesis = asyncio.run(_run(options, tasks, settings, journal, report, hooks))
+        synthesis = asyncio.run(_run(options, tasks, journal, report, hooks))
         if not report.interrupted:
             _write(options, tasks, synthesis, report)
     return report
@@ -145,11 +144,11 @@ def _budget(options: GenerateOptions, journal: Journal) -> Budget:
 async def _run(
     options: GenerateOptions,
     tasks: Sequence[TeacherTask],
-    settings: InterpreterSettings,
     journal: Journal,
     report: GenerateReport,
     hooks: Hooks,
 ) -> Synthesis:
+    tool, settings = options.interpreter()
     concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
     async with (
         options.client(report.budget) as client,
@@ -161,7 +160,7 @@ async def _run(
             journal=journal,
             sandbox=sandbox,
             sampling=options.sampling,
-            tool=options.tool_use(),
+            tool=tool,
             settings=settings,
             max_turns=options.max_turns,
             learn_failures=options.learn_failures,

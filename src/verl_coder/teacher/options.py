@@ -15,7 +15,7 @@ from verl_coder.teacher.dialogues import ToolUse, open_dialogue
 from verl_coder.teacher.sampling import Sampling, Thinking
 from verl_coder.teacher.selection import Keep
 from verl_coder.teacher.tasks import Mode, TeacherTask
-from verl_coder.tools.execution import read_interpreter
+from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 
 KEY_NAMES = ("TEACHER_API_KEY", "OPENAI_API_KEY")
 """Environment variables that the key is taken from, the first that is set."""
@@ -111,12 +111,13 @@ class GenerateOptions:
             budget=budget,
         )
 
-    def tool_use(self) -> ToolUse:
-        """The interpreter of the YAML as requests describe it; ConfigError without one."""
-        name, _ = read_interpreter(self.tools)
+    def interpreter(self) -> tuple[ToolUse, InterpreterSettings]:
+        """The interpreter of the YAML, as requests describe it and as it runs; ConfigError without one."""
+        name, settings = read_interpreter(self.tools)
         for tool in yaml.safe_load(self.tools.read_text(encoding="utf-8"))["tools"]:
             if tool["tool_schema"]["function"]["name"] == name:
-                return ToolUse(name=name, schema=tool["tool_schema"], structured=self.structured_calls)
+                use = ToolUse(name=name, schema=tool["tool_schema"], structured=self.structured_calls)
+                return use, settings
         raise ConfigError(f"{self.tools} has no schema of {name}")
 
     def first_request(self, task: TeacherTask, tool: ToolUse) -> dict[str, Any]:

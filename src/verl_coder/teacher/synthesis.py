@@ -16,7 +16,13 @@ from verl_coder.sandbox import SandboxClient
 from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
 from verl_coder.teacher.journal import Journal, StoredVerdict, digest
-from verl_coder.teacher.replies import FailedReplyError, TeacherReply, ThinkingField, parse_reply
+from verl_coder.teacher.replies import (
+    FailedReplyError,
+    MalformedReplyError,
+    TeacherReply,
+    ThinkingField,
+    parse_reply,
+)
 from verl_coder.teacher.samples import normalised
 from verl_coder.teacher.sampling import Sampling
 from verl_coder.teacher.tasks import TeacherTask
@@ -109,12 +115,16 @@ class Synthesis:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def replay(self, task: TeacherTask, number: int) -> Played:
-        """As much of a sample as the journal has."""
+        """As much of a sample as the journal has; what this version cannot read counts as missing."""
         played = Played(open_dialogue(task.protocol, task.problem.prompt, self.tool))
         while entry := self.journal.find_reply(task.key, number, played.turns):
+            try:
+                reply = parse_reply(entry["raw"])
+            except (FailedReplyError, MalformedReplyError):
+                break
             if result := entry.get("result"):
                 self._answer(played.dialogue, result["text"], result["failed"])
-            played.add(parse_reply(entry["raw"]))
+            played.add(reply)
         return played
 
     async def converse(self, task: TeacherTask, index: int, number: int) -> Conversed:
