@@ -73,7 +73,11 @@ REASONING_PARSER="${REASONING_PARSER:-$(reasoning_parser_of "$MODEL")}"
 [ "$TOOL_PARSER" = none ] || flags+=(--enable-auto-tool-choice --tool-call-parser "$TOOL_PARSER")
 [ -z "${TEACHER_API_KEY:-}" ] || export VLLM_API_KEY="$TEACHER_API_KEY"
 
-command=("$PYTHON" -m vllm.entrypoints.cli.main serve "$MODEL" --served-model-name "${NAME:-$MODEL}"
+# vLLM's CPU build has another package name than its own command looks for: there the server's module is run itself.
+if [ "$PROFILE" = gpu ]; then server=(vllm.entrypoints.cli.main serve "$MODEL")
+else server=(vllm.entrypoints.openai.api_server --model "$MODEL")
+fi
+command=("$PYTHON" -m "${server[@]}" --served-model-name "${NAME:-$MODEL}"
   --host "$HOST" --port "$PORT" --max-model-len "$MAX_MODEL_LEN" "${flags[@]}" "$@")
 say "teacher: ${NAME:-$MODEL} at http://$HOST:$PORT/v1"
 if [ -n "$dry_run" ]; then printf '%s\n' "${command[*]}"; exit; fi

@@ -48,8 +48,8 @@ def test_gpus_that_are_too_small_are_named_with_a_way_out(tmp_path: Path) -> Non
 
 def test_without_a_gpu_a_small_model_is_served_without_a_reasoning_parser(tmp_path: Path) -> None:
     done = dry_run(tmp_path, [], PROFILE="cpu")
-    assert "serve Qwen/Qwen2.5-Coder-0.5B-Instruct" in done.stdout and "reasoning" not in done.stdout
+    assert "--model Qwen/Qwen2.5-Coder-0.5B-Instruct " in done.stdout and "reasoning" not in done.stdout
     named = dry_run(
         tmp_path, [], PROFILE="cpu", MODEL="data/model", NAME="teacher", TOOL_PARSER="none"
     ).stdout
-    assert "serve data/model --served-model-name teacher" in named and "tool" not in named
+    assert "--model data/model --served-model-name teacher " in named and "tool" not in named
