@@ -1,11 +1,11 @@
 """`verl-coder teacher generate` against a scripted server: throughput, memory, and what faults and kill -9 leave.
 
-python benchmarks/teacher_client.py [--responses 10000] [--in-flight 32 256] [--no-faults] [--no-throughput]
+python benchmarks/teacher_client.py [--responses 10000] [--in-flight 32 256] [--rate 64]
 
 Throughput: the whole command (journal, grading and all) against a server of as many slots as requests are in flight,
-each answer after a fixed latency, 64 a second at best; the share of that ideal between the first request and the last
-answer, and the memory of the command when a tenth, a half and all of the answers are in. The problems are few (40), so
-that the grader, which would share the cores with the server, has little to do. Faults: 20% of the answers are 429 (with
+each answer after a fixed latency, which makes --rate (64) a second at best; the share of that ideal between the first
+request and the last answer, and the memory of the command when a tenth, a half and all of the answers are in. The
+problems are few (40), so that the grader, which would share the cores with the server, has little to do. Faults: 20% of the answers are 429 (with
 and without Retry-After), 500, cut connections, torn JSON, no choices or no content; the command is killed twice with
 SIGKILL; then every problem must have every sample once, and no more may have been asked again than was in flight. One
 JSON line each; exit status 1 where a property does not hold. 3 minutes for each throughput, one for the faults.
@@ -34,7 +34,6 @@ from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.prompts import build_prompt
 
 SERVER = Path(__file__).resolve().parents[1] / "tests" / "teacher" / "scripted_teacher.py"
-BEST_RATE = 64.0
 PROBLEMS = 40
 SAMPLES = 8
 """Of a problem, in the run with faults."""
@@ -47,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--responses", type=int, default=10_000)
     parser.add_argument("--in-flight", type=int, nargs="*", default=[32, 256])
+    parser.add_argument("--rate", type=float, default=64.0)
     parser.add_argument("--fault-responses", type=int, default=800)
     parser.add_argument("--no-throughput", action="store_true")
     parser.add_argument("--no-faults", action="store_true")
@@ -55,17 +55,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for in_flight in () if options.no_throughput else options.in_flight:
             folder = Path(scratch) / str(in_flight)
-            print(json.dumps(throughput(folder, in_flight, options.responses, failures)), flush=True)
+            print(json.dumps(throughput(folder, in_flight, options, failures)), flush=True)
         if not options.no_faults:
             folder = Path(scratch) / "faults"
             print(json.dumps(faults(folder, options.fault_responses, failures)), flush=True)
     sys.exit("; ".join(failures))
 
 
-def throughput(folder: Path, in_flight: int, responses: int, failures: list[str]) -> dict[str, Any]:
+def throughput(
+    folder: Path, in_flight: int, options: argparse.Namespace, failures: list[str]
+) -> dict[str, Any]:
     """One whole command."""
-    problems, samples = write_problems(folder, PROBLEMS), responses // PROBLEMS
-    latency = in_flight / BEST_RATE
+    problems, samples = write_problems(folder, PROBLEMS), options.responses // PROBLEMS
+    latency = in_flight / options.rate
     wanted = PROBLEMS * samples
     memory: dict[int, float] = {}
     with server(latency, in_flight) as url:
