@@ -5,10 +5,11 @@ python benchmarks/teacher_client.py [--responses 10000] [--in-flight 32 256] [--
 Throughput: the whole command (journal, grading and all) against a server of as many slots as requests are in flight,
 each answer after a fixed latency, which makes --rate (64) a second at best; the share of that ideal between the first
 request and the last answer, and the memory of the command when a tenth, a half and all of the answers are in. The
-problems are few (40), so that the grader, which would share the cores with the server, has little to do. Faults: 20% of the answers are 429 (with
-and without Retry-After), 500, cut connections, torn JSON, no choices or no content; the command is killed twice with
-SIGKILL; then every problem must have every sample once, and no more may have been asked again than was in flight. One
-JSON line each; exit status 1 where a property does not hold. 3 minutes for each throughput, one for the faults.
+problems are few (40), so that the grader, which would share the cores with the server, has little to do. Faults: 20%
+of the answers are 429 (with and without Retry-After), 500, cut connections, torn JSON, no choices or no content; the
+command is killed twice with SIGKILL; then every problem must have every sample once, and no more may have been asked
+again than was in flight. One JSON line each; exit status 1 where a property does not hold. 3 minutes for each
+throughput, one for the faults.
 """
 
 import argparse

@@ -66,7 +66,8 @@ else
   MODEL="${MODEL:-Qwen/Qwen2.5-Coder-0.5B-Instruct}"
   MAX_MODEL_LEN="${MAX_MODEL_LEN:-4096}"
   export VLLM_CPU_KVCACHE_SPACE="${VLLM_CPU_KVCACHE_SPACE:-1}" VLLM_CPU_OMP_THREADS_BIND="${VLLM_CPU_OMP_THREADS_BIND:-nobind}"
-  flags+=(--max-num-seqs 32)
+  # Of a CPU's memory, vLLM wants this share free at the start; compiling would take longer than it saves here.
+  flags+=(--gpu-memory-utilization "${MEMORY_SHARE:-0.4}" --enforce-eager --max-num-seqs 32)
 fi
 REASONING_PARSER="${REASONING_PARSER:-$(reasoning_parser_of "$MODEL")}"
 [ "$REASONING_PARSER" = none ] || flags+=(--reasoning-parser "$REASONING_PARSER")
