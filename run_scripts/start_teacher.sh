@@ -68,6 +68,8 @@ else
   export VLLM_CPU_KVCACHE_SPACE="${VLLM_CPU_KVCACHE_SPACE:-1}" VLLM_CPU_OMP_THREADS_BIND="${VLLM_CPU_OMP_THREADS_BIND:-nobind}"
   # Of a CPU's memory, vLLM wants this share free at the start; compiling would take longer than it saves here.
   flags+=(--gpu-memory-utilization "${MEMORY_SHARE:-0.4}" --enforce-eager --max-num-seqs 32)
+  # Without AVX-512 a CPU only emulates bfloat16, slower by far.
+  grep -q -m 1 -E 'avx512_bf16|amx_bf16' /proc/cpuinfo || flags+=(--dtype float32)
 fi
 REASONING_PARSER="${REASONING_PARSER:-$(reasoning_parser_of "$MODEL")}"
 [ "$REASONING_PARSER" = none ] || flags+=(--reasoning-parser "$REASONING_PARSER")
