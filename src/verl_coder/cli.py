@@ -18,7 +18,10 @@ PARTS = {
     "sft": ("verl_coder.sft.cli", "Fine-tune a model on traces, before reinforcement learning."),
     "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),
     "sandbox": ("verl_coder.sandbox.cli", "Serve the sandbox that runs model-written code."),
-    "teacher": ("verl_coder.teacher.cli", "Traces to learn from: repairs of a model's own samples."),
+    "teacher": (
+        "verl_coder.teacher.cli",
+        "Traces to learn from: a teacher's, or repairs of own samples.",
+    ),
     "export": ("verl_coder.launch.export", "Write a trained policy, or its LoRA adapter alone."),
     "ablation": ("verl_coder.launch.ablation", "Train the arms of a recipe over seeds, and compare them."),
     "report": (

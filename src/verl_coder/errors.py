@@ -27,3 +27,7 @@ class CheckpointError(VerlCoderError):
 
 class TrackingError(VerlCoderError):
     """A metrics service gave no answer: it never stops training, only a command that asks for the upload."""
+
+
+class TeacherError(VerlCoderError):
+    """The teacher's server is not there, refuses the key, or has another model; what it answered is on disk."""

@@ -34,6 +34,8 @@ class ToolProtocol:
     """The agent loop of its rows: verl's own, or a name in `config/agent_loops.yaml` (which gives the class)."""
     tags: Tags | None = None
     """None where the model has one turn. Protocols of one agent loop have the same tags."""
+    in_turn: bool = False
+    """What comes back is appended to the model's own turn; else the chat template makes a turn of it."""
     instructions: Mapping[Language, str] = field(default_factory=dict)
     """Added to the system prompt; `{call}`, `{end_call}`, `{result}` and `{end_result}` are its tags."""
     example: Mapping[Language, tuple[str, str, str]] = field(default_factory=dict)
@@ -77,6 +79,7 @@ _PROGRAM = ToolProtocol(
     name="program",
     agent_name="program_agent",
     tags=Tags("<program>", "</program>", "<output>", "</output>"),
+    in_turn=True,
     instructions={
         "en": (
             "Before you answer you may run Python programs. Write a program between {call} and {end_call} "
@@ -181,6 +184,28 @@ def tool_call(name: str, code: str) -> str:
     return f"{tags.call}\n{call}\n{tags.end_call}"
 
 
+def find_program(text: str, tags: Tags) -> str | None:
+    """What stands between the first closing tag and the opening one before it; None where either is missing.
+
+    A Markdown fence right inside the tags is taken off: models put one there by habit.
+    """
+    before, closed, _ = text.partition(tags.end_call)
+    _, opened, program = before.rpartition(tags.call)
+    if not (closed and opened):
+        return None
+    lines = program.strip("\n").rstrip().split("\n")
+    if len(lines) > 1 and lines[0].lstrip().startswith("```") and lines[-1].strip() == "```":
+        lines = lines[1:-1]
+    return "\n".join(lines) + "\n"
+
+
+def appended_result(turn: str, output: str, tags: Tags) -> str:
+    """What an agent loop with tags appends to a model's turn: the output between the tags of a result."""
+    # The token that completes the tag may bring a line end with it.
+    line_end = "" if turn.endswith("\n") else "\n"
+    return f"{line_end}{tags.result}\n{output}\n{tags.end_result}\n"
+
+
 def quote_closing_tags(text: str) -> str:
     """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
     closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))
@@ -203,6 +228,14 @@ def find_protocol(name: str) -> ToolProtocol:
     if name not in PROTOCOLS:
         raise ConfigError(f"protocol is {name!r}; it must be one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]
+
+
+def appended_tags(agent_name: str) -> Tags | None:
+    """The tags of an agent loop that appends results to the model's own turn; None for any other name."""
+    for protocol in PROTOCOLS.values():
+        if protocol.agent_name == agent_name and protocol.in_turn:
+            return protocol.tags
+    return None
 
 
 def agent_tags(agent_name: str) -> Tags | None:

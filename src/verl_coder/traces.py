@@ -4,6 +4,8 @@ Columns: `problem_id` (string, may be empty) and `messages`, a list of `{role, c
 A tool call stands in the assistant's content, in the form that the rollout's parser reads (hermes: `<tool_call>`),
 or in the message's `tool_calls` as the OpenAI API returns it; a tool's result is a message of role `tool`.
 An assistant message of `weight` 0 is read and not learnt (a failing attempt); without a weight it is learnt.
+A third column, `agent_name`, may name the rollout's agent loop: one that appends results to the assistant's own turn
+(`program_agent`) has no end of turn behind a program and no tools in its prompt.
 """
 
 import contextlib
@@ -18,8 +20,10 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
+from verl_coder.protocols import Tags, appended_result, appended_tags
 
 COLUMNS = ("problem_id", "messages")
+_AGENT_NAME = "agent_name"
 _ROLES = {"system", "user", "assistant", "tool"}
 
 _CONTROL = re.compile(
@@ -40,6 +44,14 @@ class Trace:
 
     problem_id: str
     messages: tuple[dict[str, Any], ...]
+    agent_name: str = ""
+    """The agent loop of its rollout; empty = one whose turns the chat template makes."""
+
+    @property
+    def described_tools(self) -> bool:
+        """Whether a rollout's prompt describes the tools that this trace calls."""
+        calls = any(message["role"] == "tool" for message in self.messages)
+        return calls and appended_tags(self.agent_name) is None
 
     @property
     def prompt_length(self) -> int:
@@ -75,7 +87,8 @@ def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> lis
             )
         raise DataError(f"{place} lacks the column {missing[0]!r}; it has {', '.join(names)}")
     traces = []
-    for index, row in enumerate(pq.read_table(path, columns=list(COLUMNS)).to_pylist()):
+    columns = [*COLUMNS, *(name for name in names if name == _AGENT_NAME)]
+    for index, row in enumerate(pq.read_table(path, columns=columns).to_pylist()):
         try:
             traces.append(_trace(row))
         except TraceError as error:
@@ -102,7 +115,17 @@ def _trace(row: Mapping[str, Any]) -> Trace:
         raise TraceError(f"a message of weight {max(weights - {0, 1})}: use 1 (learnt) or 0 (only read)")
     if weights == {0}:
         raise TraceError("every assistant message has weight 0: nothing of it is learnt")
-    return Trace(problem_id=str(row["problem_id"] or ""), messages=tuple(messages))
+    return Trace(
+        problem_id=str(row["problem_id"] or ""),
+        messages=tuple(messages),
+        agent_name=str(row.get(_AGENT_NAME) or ""),
+    )
+
+
+def control_token(text: str) -> str:
+    """The first control token of a chat template that stands in a text; empty where there is none."""
+    found = _CONTROL.search(text)
+    return found.group() if found else ""
 
 
 def is_learnt(message: Mapping[str, Any]) -> bool:
@@ -140,11 +163,17 @@ class TraceTokenizer:
     def row(self, trace: Trace) -> TraceRow | None:
         """The trace's tokens, or None where prompt or response is longer than a rollout's may be."""
         messages, at = list(trace.messages), trace.prompt_length
-        prompt = self._builder.build_initial_tokens(messages[:at], tools=self._tools)
+        tags = appended_tags(trace.agent_name)
+        prompt = self._builder.build_initial_tokens(messages[:at], tools=None if tags else self._tools)
         tokens: list[int] = list(prompt)
         mask: list[int] = []
         if len(prompt) > self._max_prompt_tokens:
             return None
+        if tags:
+            response, mask = self._one_turn(messages[at:], tags)
+            if len(mask) > self._max_response_tokens:
+                return None
+            return TraceRow(prompt_ids=tuple(prompt), response_ids=tuple(response), loss_mask=tuple(mask))
         while at < len(messages):
             turn = self._builder.merge_assistant_tokens(tokens, self.turn_ids(messages[at]))
             before = len(mask)
@@ -165,6 +194,31 @@ class TraceTokenizer:
         return TraceRow(
             prompt_ids=tuple(prompt), response_ids=tuple(tokens[len(prompt) :]), loss_mask=tuple(mask)
         )
+
+    def _one_turn(self, messages: Sequence[Mapping[str, Any]], tags: Tags) -> tuple[list[int], list[int]]:
+        """(tokens, mask) where results stand in the assistant's own turn, as `ProgramAgentLoop` appends them."""
+        tokens: list[int] = []
+        mask: list[int] = []
+        said = ""
+        for message, after in zip(messages, [*messages[1:], None], strict=True):
+            if message["role"] == "tool":
+                ids = self._tokenizer.encode(
+                    appended_result(said, str(message.get("content") or ""), tags),
+                    add_special_tokens=False,
+                    split_special_tokens=True,
+                )
+                learnt = False
+            elif message["role"] == "assistant":
+                said, learnt = self.turn_text(message), is_learnt(message)
+                if after is not None and not said.endswith(tags.end_call):
+                    raise TraceError(f"a turn before a tool's result does not end with {tags.end_call}")
+                ids = self._tokenizer.encode(said, add_special_tokens=False)
+                ids = ids if after is not None else [*ids, self._tokenizer.eos_token_id]
+            else:
+                raise TraceError(f"a message of role {message['role']!r} after the assistant's first")
+            tokens += ids
+            mask += [int(learnt)] * len(ids)
+        return tokens, mask
 
     def turn_ids(self, message: Mapping[str, Any]) -> list[int]:
         """What the policy would have to generate for an assistant's message: its text, then end of turn."""
@@ -190,8 +244,7 @@ def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: st
     special = [token for token in tokenizer.all_special_tokens if token]
     for message in trace.messages:
         text = str(message.get("content") or "")
-        found = _CONTROL.search(text)
-        token = found.group() if found else next((t for t in special if t in text), None)
+        token = control_token(text) or next((t for t in special if t in text), None)
         if token:
             raise TraceError(
                 f"the control token {token!r} stands in a message's text: the traces were rendered for a model; give "

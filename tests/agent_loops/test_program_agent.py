@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from verl_coder.agent_loops.program_agent import find_program
 from verl_coder.extraction import extract_code
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests
-from verl_coder.protocols import PROTOCOLS, Tags
+from verl_coder.protocols import PROTOCOLS, Tags, find_program
 
 LOGPROB = -0.5
 Rollout = Callable[..., tuple[Any, Any, Any]]

@@ -16,7 +16,7 @@ from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.utils.profiler import simple_timer
 
 from verl_coder.errors import ConfigError
-from verl_coder.protocols import Tags, agent_tags
+from verl_coder.protocols import Tags, agent_tags, appended_result, find_program
 
 
 class ProgramAgentLoop(ToolAgentLoop):
@@ -52,12 +52,11 @@ class ProgramAgentLoop(ToolAgentLoop):
             response, _, _ = await self._call_tool(
                 agent_data.tool_calls[0], agent_data.tools_kwargs, agent_data
             )
-        # The token that completes the tag may bring a line end with it.
         tokenizer: Any = self.tokenizer  # verl names the factory as its type
-        line_end = "" if tokenizer.decode(agent_data.response_ids).endswith("\n") else "\n"
+        turn = tokenizer.decode(agent_data.response_ids)
         # What a program prints must not become a special token, such as the end of the turn.
         output_ids = tokenizer.encode(
-            f"{line_end}{self.tags.result}\n{response.text}\n{self.tags.end_result}\n",
+            appended_result(turn, response.text or "", self.tags),
             add_special_tokens=False,
             split_special_tokens=True,
         )
@@ -87,18 +86,3 @@ class ProgramTagParser(ToolParser):
         if program is None:
             return text, []
         return text, [FunctionCall(name=self.tool, arguments=json.dumps({"code": program}))]
-
-
-def find_program(text: str, tags: Tags) -> str | None:
-    """What stands between the first closing tag and the opening one before it; None where either is missing.
-
-    A Markdown fence right inside the tags is taken off: models put one there by habit.
-    """
-    before, closed, _ = text.partition(tags.end_call)
-    _, opened, program = before.rpartition(tags.call)
-    if not (closed and opened):
-        return None
-    lines = program.strip("\n").rstrip().split("\n")
-    if len(lines) > 1 and lines[0].lstrip().startswith("```") and lines[-1].strip() == "```":
-        lines = lines[1:-1]
-    return "\n".join(lines) + "\n"

@@ -15,18 +15,17 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import write_atomically
-from verl_coder.paths import resolve_content_path
 from verl_coder.sft.model_folder import finish_model, resolve_model
 from verl_coder.sft.process import CHECKPOINT, METRICS, read_metrics, train
 from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise, write_rows
 from verl_coder.sft.settings import SftRequest, total_steps, trainer_keys
+from verl_coder.sft.student import student_tokenizer
 from verl_coder.traces import (
     Trace,
     TraceError,
     TraceRow,
     TraceTokenizer,
     check_text,
-    load_tool_schemas,
     read_traces,
 )
 
@@ -108,7 +107,13 @@ def _is_finished(request: SftRequest) -> bool:
 def _prepare(request: SftRequest, source: Path) -> _Data:
     traces = read_traces(request.traces, option="--traces")
     held_out = read_traces(request.validation, option="--validation") if request.validation else []
-    tokenizer = _tokenizer(request, source, [*traces, *held_out])
+    tokenizer = student_tokenizer(
+        source,
+        request.tools,
+        [*traces, *held_out],
+        max_prompt_tokens=request.max_prompt_length,
+        max_response_tokens=request.max_response_length,
+    )
     found = _rows(request, traces, tokenizer, f"--traces: {request.traces}")
     if request.validation:
         checked = _rows(request, held_out, tokenizer, f"--validation: {request.validation}")
@@ -125,31 +130,6 @@ def _prepare(request: SftRequest, source: Path) -> _Data:
     }
     return _Data(
         training=shuffled(training, seed=request.seed), held_out=[row for _, row in validation], counts=counts
-    )
-
-
-def _tokenizer(request: SftRequest, source: Path, traces: Sequence[Trace]) -> tuple[Any, TraceTokenizer]:
-    from transformers import AutoConfig, AutoTokenizer
-
-    tools = None if request.tools in (None, "", "none") else resolve_content_path(str(request.tools))
-    if tools is not None and not tools.is_file():
-        raise ConfigError(
-            f"--tools {request.tools}: no such file (the tools of the RL run: tool_config/*.yaml)"
-        )
-    if request.tools is None and any(m["role"] == "tool" for trace in traces for m in trace.messages):
-        raise ConfigError(
-            "the traces call tools, and a rollout's prompt describes them: give the RL run's tool_config/*.yaml as "
-            "--tools, or --tools none where its prompt describes none"
-        )
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    if not tokenizer.chat_template:
-        raise ConfigError(f"--model {request.model}: its tokenizer has no chat template, which traces need")
-    return tokenizer, TraceTokenizer(
-        tokenizer,
-        model_type=AutoConfig.from_pretrained(source).model_type,
-        tool_schemas=load_tool_schemas(str(tools) if tools else None),
-        max_prompt_tokens=request.max_prompt_length,
-        max_response_tokens=request.max_response_length,
     )
 
 

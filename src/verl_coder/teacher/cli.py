@@ -1,9 +1,11 @@
-"""`verl-coder teacher repairs`."""
+"""`verl-coder teacher`: generate, repairs, show."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from verl_coder.teacher import generate_cli
 
 app = typer.Typer(
     add_completion=False,
@@ -15,6 +17,39 @@ app = typer.Typer(
 @app.callback()
 def teacher() -> None:
     """Traces to learn from: conversations that solve a problem."""
+
+
+app.command()(generate_cli.generate)
+
+
+@app.command()
+def show(
+    traces: Annotated[Path, typer.Argument(help="Parquet file of problem_id and messages.")],
+    model: Annotated[str, typer.Option(help="Folder or hub name of the student.")],
+    tools: Annotated[
+        str | None, typer.Option(help="YAML of the RL run's tools, which its prompt describes; or none.")
+    ] = None,
+    first: Annotated[int, typer.Option(min=0, help="Number of the first trace to show.")] = 0,
+    count: Annotated[int, typer.Option(min=1, help="How many traces.")] = 1,
+    problem: Annotated[str | None, typer.Option(help="Only traces of this problem_id.")] = None,
+    max_prompt_length: Annotated[int, typer.Option(help="Longer prompts are left out, in tokens.")] = 1024,
+    max_response_length: Annotated[int, typer.Option(help="Longer responses are left out.")] = 2048,
+) -> None:
+    """Show the tokens of traces as the student will be given them, and colour what is learnt."""
+    from verl_coder.teacher.show import ShowOptions, show_traces
+
+    show_traces(
+        ShowOptions(
+            traces=traces,
+            model=model,
+            tools=tools,
+            first=first,
+            count=count,
+            problem=problem,
+            max_prompt_length=max_prompt_length,
+            max_response_length=max_response_length,
+        )
+    )
 
 
 @app.command()

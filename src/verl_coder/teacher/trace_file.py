@@ -1,6 +1,7 @@
 """Traces as the Parquet file that the three-source update reads (verl_coder/traces.py)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pyarrow.parquet as pq
 
 from verl_coder.files import whole_file
 
+_BATCH_ROWS = 512
 TRACE_SCHEMA = pa.schema(
     [
         ("problem_id", pa.string()),
@@ -23,10 +25,16 @@ TRACE_SCHEMA = pa.schema(
 
 
 def write_traces(
-    rows: Sequence[Mapping[str, Any]], path: Path, *, further: Sequence[tuple[str, pa.DataType]] = ()
+    rows: Iterable[Mapping[str, Any]], path: Path, *, further: Sequence[tuple[str, pa.DataType]] = ()
 ) -> int:
-    """Write rows with the columns of TRACE_SCHEMA and `further` ones, whole or not at all; returns how many."""
+    """Write rows with the columns of TRACE_SCHEMA and `further` ones, whole or not at all; returns how many.
+
+    Only a batch of rows is in memory at a time.
+    """
     schema = pa.schema([*TRACE_SCHEMA, *(pa.field(name, kind) for name, kind in further)])
-    with whole_file(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), temporary, compression="zstd")
-    return len(rows)
+    count, left = 0, iter(rows)
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while batch := list(islice(left, _BATCH_ROWS)):
+            writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            count += len(batch)
+    return count

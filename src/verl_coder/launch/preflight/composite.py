@@ -66,7 +66,7 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
     for index in range(0, len(traces), step):
         try:
             check_text(traces[index], tokenizer, tokenise, model)
-            if reads_call is not None:
+            if reads_call is not None and traces[index].described_tools:
                 _check_calls(traces[index], tokenise, reads_call)
             fitting += tokenise.row(traces[index]) is not None
         except (TraceError, ValueError) as error:

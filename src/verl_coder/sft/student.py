@@ -1,0 +1,43 @@
+"""The tokenizer of the model that learns, and how its rollouts make tokens of a conversation."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import ConfigError
+from verl_coder.paths import resolve_content_path
+from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
+
+
+def student_tokenizer(
+    model: Path,
+    tools: str | None,
+    traces: Sequence[Trace],
+    *,
+    max_prompt_tokens: int,
+    max_response_tokens: int,
+) -> tuple[Any, TraceTokenizer]:
+    """(tokenizer of a model folder, that of its traces); `tools` is a YAML, or none where a prompt describes none.
+
+    ConfigError where the traces call tools and `tools` is None, where there is no such YAML, or no chat template.
+    """
+    from transformers import AutoConfig, AutoTokenizer
+
+    path = None if tools in (None, "", "none") else resolve_content_path(str(tools))
+    if path is not None and not path.is_file():
+        raise ConfigError(f"--tools {tools}: no such file (the tools of the RL run: tool_config/*.yaml)")
+    if tools is None and any(trace.described_tools for trace in traces):
+        raise ConfigError(
+            "the traces call tools, and a rollout's prompt describes them: give the RL run's tool_config/*.yaml as "
+            "--tools, or --tools none where its prompt describes none"
+        )
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if not tokenizer.chat_template:
+        raise ConfigError(f"--model {model}: its tokenizer has no chat template, which traces need")
+    return tokenizer, TraceTokenizer(
+        tokenizer,
+        model_type=AutoConfig.from_pretrained(model).model_type,
+        tool_schemas=load_tool_schemas(str(path) if path else None),
+        max_prompt_tokens=max_prompt_tokens,
+        max_response_tokens=max_response_tokens,
+    )

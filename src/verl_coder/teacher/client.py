@@ -1,0 +1,327 @@
+"""Asynchronous client of OpenAI-compatible servers: limited, retried, paused for all when a server asks for it."""
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+import aiohttp
+from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity.wait import wait_random_exponential
+
+from verl_coder.errors import ConfigError, TeacherError
+from verl_coder.teacher.budget import Budget
+from verl_coder.teacher.replies import (
+    FailedReplyError,
+    MalformedReplyError,
+    TeacherReply,
+    parse_reply,
+    usage_of,
+)
+
+_CONNECT_TIMEOUT_S = 10.0
+_REST_AFTER_FAULT_S = 2.0
+_LONGEST_PAUSE_S = 900.0
+_THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+_RETRIED = (408, 409, 425, 429)
+_SYSTEMATIC = 4
+"""Requests that failed one after another, none answered in between: the server fails for all."""
+
+
+class _Response(NamedTuple):
+    """A response, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class StoppedError(Exception):
+    """The client was told to send nothing more."""
+
+
+class FaultError(Exception):
+    """The service failed: worth another attempt. `connection`: there was no server to talk to."""
+
+    def __init__(self, text: str, *, connection: bool = False, paused: bool = False) -> None:
+        super().__init__(text)
+        self.connection, self.paused = connection, paused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """An answer and how it came."""
+
+    raw: dict[str, Any]
+    """The response's JSON, as it came."""
+    reply: TeacherReply
+    seconds: float
+
+
+class TeacherClient:
+    """Sends chat completions to one or more servers, at most `in_flight` at a time.
+
+    Retried with exponential backoff and full jitter: no connection, a cut one, a time-out, 408, 409, 425, 429, 5xx, an
+    answer that is torn, has no choice or no content. A request that waits for its next attempt holds no place. After a
+    429 nothing is sent to any server until its Retry-After is over. One client belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        key: str = "",
+        key_name: str = "TEACHER_API_KEY",
+        in_flight: int = 32,
+        timeout_s: float = 600.0,
+        max_attempts: int = 10,
+        max_backoff_s: float = 30.0,
+        budget: Budget | None = None,
+    ) -> None:
+        self.urls = [check_url(url) for url in urls]
+        if not self.urls:
+            raise ConfigError(
+                "--base-url is missing: give the address of a server, such as http://127.0.0.1:8129/v1"
+            )
+        self.budget = budget or Budget()
+        self._key_name, self._timeout_s, self._max_attempts = key_name, timeout_s, max_attempts
+        self._wait = wait_random_exponential(multiplier=0.5, max=max_backoff_s)
+        self._places = asyncio.Semaphore(in_flight)
+        self._headers = {"content-type": "application/json"}
+        if key:
+            self._headers["authorization"] = f"Bearer {key}"
+        self._http: aiohttp.ClientSession | None = None
+        self._resting_until = dict.fromkeys(self.urls, 0.0)
+        self._busy = dict.fromkeys(self.urls, 0)
+        self._paused_until = 0.0
+        self._stopping = asyncio.Event()
+        self._answers = self._refusals = self._given_up = 0
+        self.faults: dict[str, int] = {}
+        """Attempts that failed, by what was wrong."""
+
+    async def __aenter__(self) -> Self:
+        # A proxy of the environment is for the outside, never for a server on this machine.
+        outside = any(urlsplit(url).hostname not in _THIS_MACHINE for url in self.urls)
+        self._http = aiohttp.ClientSession(
+            headers=self._headers,
+            connector=aiohttp.TCPConnector(limit=0),  # the places are the limit
+            timeout=aiohttp.ClientTimeout(total=self._timeout_s, sock_connect=_CONNECT_TIMEOUT_S),
+            trust_env=outside,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the pooled connections."""
+        if self._http is not None:
+            await self._http.close()
+
+    def stop(self) -> None:
+        """Send nothing more; what is in flight goes on."""
+        self._stopping.set()
+
+    async def complete(self, body: Mapping[str, Any]) -> Completion:
+        """One whole answer.
+
+        FailedReplyError where this request has none, TeacherError where the server has none for any;
+        BudgetSpentError and StoppedError where it was not to be sent.
+        """
+        content = json.dumps(body, ensure_ascii=False).encode()
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type(FaultError),
+            stop=stop_after_attempt(self._max_attempts),
+            wait=self._next_wait,
+        )
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    return await self._attempt(content, str(body.get("model")))
+        except RetryError as error:
+            fault = error.last_attempt.exception()
+            if isinstance(fault, FaultError) and fault.connection:
+                raise TeacherError(
+                    f"the teacher does not answer: {fault} ({self._max_attempts} attempts); the same command goes on"
+                ) from fault
+            self._given_up += 1
+            if self._given_up >= _SYSTEMATIC:
+                raise TeacherError(
+                    f"the teacher fails for every request: {fault} ({self._max_attempts} attempts at each); the same "
+                    "command goes on"
+                ) from fault
+            raise FailedReplyError(f"gave up after {self._max_attempts} attempts") from fault
+        raise AssertionError("unreachable")
+
+    async def models(self, url: str) -> list[str] | None:
+        """The names that a server offers, None where it keeps no list; TeacherError where none is there."""
+        try:
+            response = await self._send("GET", f"{url}/models")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise TeacherError(
+                f"--base-url {url}: no server answers there ({_words(error)}); start one with "
+                "`bash run_scripts/start_teacher.sh`, or give the address of another"
+            ) from error
+        self._refuse_stranger(response, url, "")
+        if response.status != 200:
+            return None
+        try:
+            return [str(model["id"]) for model in json.loads(response.content)["data"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise TeacherError(
+                f"--base-url {url}: what answers there is no OpenAI-compatible server; its address ends in /v1"
+            ) from error
+
+    def _next_wait(self, state: RetryCallState) -> float:
+        fault = state.outcome.exception() if state.outcome else None
+        # Where the server has said when, the gate waits for all.
+        return 0.0 if isinstance(fault, FaultError) and fault.paused else self._wait(state)
+
+    async def _attempt(self, content: bytes, model: str) -> Completion:
+        async with self._places:
+            await self._wait_for_pause()
+            if self._stopping.is_set():
+                raise StoppedError
+            self.budget.begin_request()
+            url = self._choose()
+            self._busy[url] += 1
+            started = time.perf_counter()
+            try:
+                response = await self._send("POST", f"{url}/chat/completions", content)
+            except (aiohttp.ClientError, TimeoutError) as error:
+                self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+                connection = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+                raise self._fault(f"{url}: {_words(error)}", type(error).__name__, connection) from error
+            finally:
+                self._busy[url] -= 1
+            return self._answer(response, url, model, time.perf_counter() - started)
+
+    async def _send(self, method: str, url: str, content: bytes | None = None) -> _Response:
+        assert self._http is not None, "the client is not open"
+        async with self._http.request(method, url, data=content, allow_redirects=False) as response:
+            return _Response(response.status, response.headers, await response.read())
+
+    async def _wait_for_pause(self) -> None:
+        while (left := self._paused_until - time.monotonic()) > 0 and not self._stopping.is_set():
+            # All wait for the same moment: a little apart, they do not meet the same limit again.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), left + random.uniform(0, 0.05))
+
+    def _answer(self, response: _Response, url: str, model: str, seconds: float) -> Completion:
+        status = response.status
+        self._refuse_stranger(response, url, model)
+        if status in _RETRIED or status >= 500:
+            self._rest(response, url)
+        elif status != 200:
+            self._refusals += 1
+            words = f"HTTP {status} {_message(response)}"
+            if not self._answers and self._refusals >= _SYSTEMATIC:
+                raise TeacherError(f"{url} refuses every request: {words}")
+            raise FailedReplyError(f"refused: {words}")
+        try:
+            raw = json.loads(response.content)
+        except ValueError as error:
+            raise self._fault(f"{url}: an answer that is no JSON", "torn JSON") from error
+        self.budget.add(usage_of(raw))
+        try:
+            completion = Completion(raw=raw, reply=parse_reply(raw), seconds=seconds)
+        except MalformedReplyError as error:
+            raise self._fault(f"{url}: {error}", str(error)) from error
+        except FailedReplyError as error:
+            self._answers, self._given_up = self._answers + 1, 0
+            error.raw = raw
+            raise
+        self._answers, self._given_up = self._answers + 1, 0
+        return completion
+
+    def _rest(self, response: _Response, url: str) -> None:
+        status = response.status
+        wait_s = retry_after_s(response.headers.get("retry-after", ""))
+        if status == 429 and b"insufficient_quota" in response.content:
+            raise TeacherError(f"{url}: the account's quota is used up: {_message(response)}")
+        if wait_s is not None:
+            self._paused_until = max(self._paused_until, time.monotonic() + wait_s)
+        elif status != 429:
+            self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+        raise self._fault(
+            f"{url}: HTTP {status} {_message(response)}", f"HTTP {status}", paused=wait_s is not None
+        )
+
+    def _refuse_stranger(self, response: _Response, url: str, model: str) -> None:
+        """TeacherError for the statuses that every further request would have, too."""
+        status = response.status
+        if status in (401, 403):
+            raise TeacherError(
+                f"{url} refuses the key (HTTP {status} {_message(response)}): set the environment variable "
+                f"{self._key_name} to one that it takes"
+            )
+        if status == 402:
+            raise TeacherError(f"{url} asks for payment: {_message(response)}")
+        if status == 404 and model:
+            raise TeacherError(
+                f"{url} has no model {model!r}, or its address does not end in /v1 (HTTP 404 {_message(response)})"
+            )
+        if 300 <= status < 400:
+            raise TeacherError(f"{url} points to {response.headers.get('location')}: give that as --base-url")
+
+    def _fault(self, text: str, name: str, connection: bool = False, *, paused: bool = False) -> FaultError:
+        self.faults[name] = self.faults.get(name, 0) + 1
+        return FaultError(text, connection=connection, paused=paused)
+
+    def _choose(self) -> str:
+        """The least busy server that is not resting; if all rest, the one whose rest ends first."""
+        now = time.monotonic()
+        awake = [url for url in self.urls if self._resting_until[url] <= now]
+        if not awake:
+            return min(self.urls, key=self._resting_until.__getitem__)
+        least = min(self._busy[url] for url in awake)
+        return random.choice([url for url in awake if self._busy[url] == least])
+
+
+def check_url(url: str) -> str:
+    """The address without a slash at its end; ConfigError unless it is one."""
+    try:
+        parsed = urlsplit(url)
+        parsed.port  # noqa: B018  # a port that is no number raises here
+    except ValueError as error:
+        raise ConfigError(f"--base-url {url!r} is no address ({error})") from error
+    if parsed.scheme not in ("http", "https") or not parsed.hostname:
+        raise ConfigError(f"--base-url {url!r} is no address: write http://HOST:PORT/v1")
+    return url.rstrip("/")
+
+
+def retry_after_s(header: str) -> float | None:
+    """Seconds that a Retry-After header asks for, given as a number or as a date; None without one."""
+    header = header.strip()
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+        except ValueError:
+            return None
+    return min(max(seconds, 0.0), _LONGEST_PAUSE_S) if seconds == seconds else None
+
+
+def _message(response: _Response) -> str:
+    """The server's words about an error, in one line."""
+    text: Any = response.content.decode("utf-8", "replace")
+    try:
+        body = json.loads(response.content)
+        error = body.get("error", body) if isinstance(body, Mapping) else body
+        text = error.get("message") or error.get("detail") or text if isinstance(error, Mapping) else error
+    except ValueError:
+        pass
+    return " ".join(str(text).split())[:300]
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__} {error}".split())[:200]

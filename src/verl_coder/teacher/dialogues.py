@@ -1,0 +1,247 @@
+"""A conversation with a teacher in a protocol of the student's: what the teacher is sent, what the student will read.
+
+The two differ: the teacher's thinking and calls go back to it in the fields of its API, and the trace has them in the
+text that the student would have to write. A result is always what our sandbox printed; what a teacher writes behind its
+own call is cut off.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from verl_coder.errors import ConfigError
+from verl_coder.problems import Message
+from verl_coder.protocols import Tags, ToolProtocol, appended_result, find_program, tool_call
+from verl_coder.teacher.conversation import decoded_response
+from verl_coder.teacher.replies import TeacherReply
+from verl_coder.teacher.samples import quotable
+from verl_coder.traces import control_token
+
+
+class Call(NamedTuple):
+    """What a turn asks for: a program to run, or nothing but the text of an error that answers a bad call."""
+
+    code: str | None
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolUse:
+    """The interpreter as a request describes it."""
+
+    name: str
+    schema: Mapping[str, Any]
+    structured: bool = True
+    """The server parses tool calls; else they are read from the text."""
+
+
+class Dialogue:
+    """One conversation; turns are added in order. This one has a single turn; the others extend it."""
+
+    def __init__(self, prompt: Sequence[Message]) -> None:
+        self._to_teacher: list[dict[str, Any]] = [dict(message) for message in prompt]
+        self.trace: list[dict[str, Any]] = [dict(message) for message in prompt]
+        """The conversation as the student reads it, prompt included."""
+        self._response_at = len(self.trace)
+        """Where the assistant's part of the trace begins."""
+
+    def request(self) -> dict[str, Any]:
+        """`messages`, and what else a request of this protocol has."""
+        return {"messages": self._to_teacher}
+
+    def add_reply(self, reply: TeacherReply) -> Call | None:
+        """Add the teacher's turn; the call that it ends with, None where it is the answer."""
+        self._say(student_text(reply.thinking, reply.content))
+        return None
+
+    def add_result(self, text: str, *, failed: bool, learn_failures: bool) -> None:
+        """Answer the call of the last turn, which is read and not learnt where it failed."""
+        raise ConfigError("a conversation without a tool has no results")
+
+    def response(self) -> str:
+        """What a rollout with these turns decodes to: the text that rewards grade."""
+        return decoded_response(self.trace[self._response_at :])
+
+    def unusable(self) -> str:
+        """Why the conversation is no trace although it has ended; empty where it is one."""
+        for message in self.trace[self._response_at :]:
+            text = message["content"]
+            if control_token(text) or (message["role"] == "tool" and not quotable(text)):
+                return "marks of a conversation in a message"
+            if message["role"] == "assistant" and text.count("</think>") > 1:
+                return "thinking that ends twice"
+        return ""
+
+    def _say(self, text: str) -> None:
+        self.trace.append({"role": "assistant", "content": text})
+
+
+class ToolDialogue(Dialogue):
+    """Function calls in hermes form, one in a turn, as the rollout of `tool_agent` runs them."""
+
+    def __init__(self, prompt: Sequence[Message], tool: ToolUse) -> None:
+        super().__init__(prompt)
+        self._tool = tool
+        self._call_id = ""
+
+    def request(self) -> dict[str, Any]:
+        """With the schema of the tool."""
+        choice = "auto" if self._tool.structured else "none"
+        return {"messages": self._to_teacher, "tools": [self._tool.schema], "tool_choice": choice}
+
+    def add_reply(self, reply: TeacherReply) -> Call | None:
+        """The first call counts, structured or in the text."""
+        structured = bool(reply.calls)
+        content = reply.content
+        if structured:
+            name, arguments = reply.calls[0]
+            sent = {"name": name, "arguments": arguments}
+        else:
+            found = find_tool_call(content)
+            if found is None:
+                self._say(student_text(reply.thinking, content))
+                return None
+            content, name, arguments = found
+        call = self._read(name, arguments)
+        written = _hermes(name, arguments) if call.code is None else tool_call(self._tool.name, call.code)
+        self._say(student_text(reply.thinking, content, written))
+        message: dict[str, Any] = {"role": "assistant", "content": content}
+        if reply.thinking_field in ("reasoning", "reasoning_content"):
+            message[reply.thinking_field] = reply.thinking
+        if structured:
+            self._call_id = f"call_{len(self._to_teacher):08d}"
+            message["tool_calls"] = [{"id": self._call_id, "type": "function", "function": sent}]
+        else:
+            message["content"] = f"{content}\n{written}".lstrip("\n")
+            self._call_id = ""
+        self._to_teacher.append(message)
+        return call
+
+    def add_result(self, text: str, *, failed: bool, learn_failures: bool) -> None:
+        """A message of role `tool`."""
+        if failed and not learn_failures:
+            self.trace[-1]["weight"] = 0
+        self.trace.append({"role": "tool", "content": text})
+        sent = {"role": "tool", "content": text}
+        if self._call_id:
+            sent["tool_call_id"] = self._call_id
+        self._to_teacher.append(sent)
+
+    def unusable(self) -> str:
+        """Also where the rollout's parser would read other calls in the text than were answered."""
+        turns = self.trace[self._response_at :]
+        for message, after in zip(turns, [*turns[1:], None], strict=True):
+            if message["role"] == "assistant":
+                calls = message["content"].count("<tool_call>")
+                if calls != (after is not None):
+                    return "a call inside a text"
+        return super().unusable()
+
+    def _read(self, name: str, arguments: str) -> Call:
+        """The program of a call, or the words with which a rollout answers a bad one."""
+        if name != self._tool.name:
+            return Call(None, f"Unknown function '{name}'. Available tools: ['{self._tool.name}']")
+        try:
+            values = json.loads(arguments)
+        except ValueError as error:
+            return Call(None, f"Invalid JSON in arguments for '{name}': {error}")
+        code = values.get("code") if isinstance(values, Mapping) else None
+        if not isinstance(code, str):
+            return Call(None, 'TypeError: the argument "code" must be a string')
+        return Call(code)
+
+
+class ProgramDialogue(Dialogue):
+    """Programs between two tags. The teacher reads a result as a message of the user, the student in its own turn."""
+
+    def __init__(self, prompt: Sequence[Message], tags: Tags) -> None:
+        super().__init__(prompt)
+        self._tags = tags
+
+    def request(self) -> dict[str, Any]:
+        """The server stops at the end of a program."""
+        return {"messages": self._to_teacher, "stop": [self._tags.end_call]}
+
+    def add_reply(self, reply: TeacherReply) -> Call | None:
+        """The first program counts; servers leave out the tag that they stopped at."""
+        content = reply.content
+        if self._tags.call in content and self._tags.end_call not in content:
+            content = f"{content.rstrip()}\n{self._tags.end_call}"
+        code = find_program(content, self._tags)
+        if code is None:
+            self._say(student_text(reply.thinking, reply.content))
+            return None
+        content = content.partition(self._tags.end_call)[0] + self._tags.end_call
+        self._say(student_text(reply.thinking, content))
+        self._to_teacher.append({"role": "assistant", "content": content})
+        return Call(code)
+
+    def add_result(self, text: str, *, failed: bool, learn_failures: bool) -> None:
+        """In the trace a message of role `tool`, whose text the rollout has between the tags of a result."""
+        if failed and not learn_failures:
+            self.trace[-1]["weight"] = 0
+        self.trace.append({"role": "tool", "content": text})
+        shown = appended_result("\n", text, self._tags).strip()
+        self._to_teacher.append({"role": "user", "content": shown})
+
+    def response(self) -> str:
+        """All in one turn."""
+        text = ""
+        for message in self.trace[self._response_at :]:
+            content = message["content"]
+            text += appended_result(text, content, self._tags) if message["role"] == "tool" else content
+        return text
+
+    def unusable(self) -> str:
+        """Also where generation would have stopped at another place."""
+        turns = self.trace[self._response_at :]
+        for message, after in zip(turns, [*turns[1:], None], strict=True):
+            text = message["content"]
+            if message["role"] == "assistant" and text.count(self._tags.end_call) != (after is not None):
+                return "a call inside a text"
+            if message["role"] == "assistant" and self._tags.result in text:
+                return "a result that the teacher wrote itself"
+        return super().unusable()
+
+
+def open_dialogue(protocol: ToolProtocol, prompt: Sequence[Message], tool: ToolUse | None) -> Dialogue:
+    """The conversation of a prompt in its protocol."""
+    if protocol.tags is None:
+        return Dialogue(prompt)
+    if protocol.in_turn:
+        return ProgramDialogue(prompt, protocol.tags)
+    if tool is None:
+        raise ConfigError("tool traces need the YAML of an interpreter (--tools)")
+    return ToolDialogue(prompt, tool)
+
+
+def student_text(thinking: str, content: str, call: str = "") -> str:
+    """An assistant's turn as the student writes it: thinking between its tags, the text, the call."""
+    think = f"<think>\n{thinking.strip()}\n</think>\n\n" if thinking.strip() else ""
+    return think + "\n".join(part for part in (content.strip(), call) if part)
+
+
+_HERMES = re.compile(r"<tool_call>(.*?)</tool_call>", re.S)
+
+
+def find_tool_call(text: str) -> tuple[str, str, str] | None:
+    """(text before, name, arguments as JSON) of the first call in hermes form that can be read; None without one."""
+    for match in _HERMES.finditer(text):
+        try:
+            call = json.loads(match.group(1))
+            name, arguments = str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False)
+        except (ValueError, KeyError, TypeError):
+            continue
+        return text[: match.start()].rstrip(), name, arguments
+    return None
+
+
+def _hermes(name: str, arguments: str) -> str:
+    """A bad call in hermes form, its arguments as they were written."""
+    try:
+        json.loads(arguments)
+    except ValueError:
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'

@@ -1,0 +1,221 @@
+"""`verl-coder teacher generate` from the problems to the file of traces.
+
+A command that was stopped, killed or refused goes on when it is given again: what the journal has is not asked again.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+
+from verl_coder.errors import ConfigError
+from verl_coder.files import write_atomically
+from verl_coder.sandbox.opening import open_sandbox
+from verl_coder.teacher.asking import Asking
+from verl_coder.teacher.budget import Budget
+from verl_coder.teacher.connection import check_servers
+from verl_coder.teacher.journal import Journal
+from verl_coder.teacher.options import GenerateOptions
+from verl_coder.teacher.selection import select
+from verl_coder.teacher.synthesis import Synthesis, TeacherSample
+from verl_coder.teacher.tasks import TeacherTask, read_tasks
+from verl_coder.teacher.trace_file import write_traces
+
+_COLUMNS = (
+    ("agent_name", pa.string()),
+    ("outcome", pa.string()),
+    ("pass_rate", pa.float64()),
+    ("turns", pa.int64()),
+    ("prompt_tokens", pa.int64()),
+    ("completion_tokens", pa.int64()),
+    ("finish_reason", pa.string()),
+    ("sample", pa.int64()),
+)
+
+
+@dataclass(kw_only=True)
+class GenerateReport:
+    """What was asked and what came of it."""
+
+    problems: int = 0
+    wanted: int = 0
+    """Samples: problems times --num-samples."""
+    samples: list[TeacherSample] = field(default_factory=list)
+    kept: list[TeacherSample] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """Samples that are no trace, by reason."""
+    known_answers: int = 0
+    """Of earlier starts, in the journal."""
+    torn: int = 0
+    answers: int = 0
+    """Of this start."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Attempts that failed and were made again, by what was wrong."""
+    budget: Budget = field(default_factory=Budget)
+    seconds: float = 0.0
+    stopped: str = ""
+    """Why not every sample was asked; empty where all were."""
+    interrupted: bool = False
+    """By a signal: then nothing is written but the journal."""
+
+    def statistics(self) -> dict[str, Any]:
+        """The numbers of the table, for a file beside the traces."""
+        samples = self.samples
+        code = [sample for sample in samples if sample.verdict or sample.dropped == "invalid Python"]
+        passing = [sample for sample in samples if sample.passed]
+        return {
+            "problems": self.problems,
+            "samples_wanted": self.wanted,
+            "samples": len(samples),
+            "with_thinking": sum(bool(sample.thinking) for sample in samples),
+            "with_code": len(code),
+            "valid_python": sum(sample.verdict is not None for sample in samples),
+            "passing": len(passing),
+            "problems_passed": len({sample.task for sample in passing}),
+            "parse_failures": sum(s.dropped in ("no code", "invalid Python") for s in samples),
+            "calls": sum(max(sample.turns - 1, 0) for sample in samples),
+            "with_calls": sum(sample.turns > 1 for sample in samples),
+            "traces": len(self.kept),
+            "dropped": dict(self.dropped.most_common()),
+            "answers_of_earlier_starts": self.known_answers,
+            "answers": self.answers,
+            "requests": self.budget.requests,
+            "faults": self.faults,
+            "prompt_tokens": self.budget.prompt_tokens,
+            "completion_tokens": self.budget.completion_tokens,
+            "cost": round(self.budget.cost, 4),
+            "seconds": round(self.seconds, 2),
+            "requests_per_s": round(self.answers / self.seconds, 2) if self.seconds else None,
+            "stopped": self.stopped,
+        }
+
+
+@dataclass(kw_only=True)
+class Hooks:
+    """What a terminal is told while the work goes on."""
+
+    on_plan: Callable[[Sequence[TeacherTask], dict[str, Any], Journal], None] = lambda *_: None
+    """The problems, and the first request as it will be sent, before anything is."""
+    on_sample: Callable[[TeacherSample, GenerateReport], None] = lambda *_: None
+
+
+def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateReport:
+    """Ask, grade, choose and write. ConfigError, DataError, TeacherError or SandboxUnavailableError in one line."""
+    hooks = hooks or Hooks()
+    tool, settings = options.interpreter()
+    if options.out.is_dir():
+        raise ConfigError(
+            f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
+        )
+    tasks = read_tasks(
+        options.problems,
+        options.mode,
+        options.sampling,
+        tool=tool,
+        settings=settings,
+        max_tasks=options.max_tasks,
+    )
+    report = GenerateReport(problems=len(tasks), wanted=len(tasks) * options.num_samples)
+    with Journal(options.journal_path) as journal:
+        report.budget = _budget(options, journal)
+        report.known_answers, report.torn = journal.replies, journal.torn
+        hooks.on_plan(tasks, options.first_request(tasks[0], tool), journal)
+        synthesis = asyncio.run(_run(options, tasks, journal, report, hooks))
+        if not report.interrupted:
+            _write(options, tasks, synthesis, report)
+    return report
+
+
+def _budget(options: GenerateOptions, journal: Journal) -> Budget:
+    return replace(
+        options.budget,
+        requests=journal.replies + journal.failures,
+        prompt_tokens=journal.usage[0],
+        completion_tokens=journal.usage[1],
+    )
+
+
+async def _run(
+    options: GenerateOptions,
+    tasks: Sequence[TeacherTask],
+    journal: Journal,
+    report: GenerateReport,
+    hooks: Hooks,
+) -> Synthesis:
+    tool, settings = options.interpreter()
+    concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
+    async with (
+        options.client(report.budget) as client,
+        open_sandbox(options.sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _),
+    ):
+        await check_servers(client, options.model)
+        synthesis = Synthesis(
+            client=client,
+            journal=journal,
+            sandbox=sandbox,
+            sampling=options.sampling,
+            tool=tool,
+            settings=settings,
+            max_turns=options.max_turns,
+            learn_failures=options.learn_failures,
+        )
+        started, known = time.perf_counter(), len(journal)
+        left = ((i, task, n) for i, task in enumerate(tasks) for n in range(options.num_samples))
+
+        def done(sample: TeacherSample) -> None:
+            report.samples.append(sample)
+            report.seconds = time.perf_counter() - started
+            report.answers = len(journal) - known
+            hooks.on_sample(sample, report)
+
+        asking = Asking(synthesis, left, done)
+        try:
+            await asking.run(options.in_flight)
+        finally:
+            report.stopped, report.interrupted = asking.stopped, asking.interrupted
+            report.faults = client.faults
+            report.seconds = time.perf_counter() - started
+            report.answers = len(journal) - known
+    return synthesis
+
+
+def _write(
+    options: GenerateOptions, tasks: Sequence[TeacherTask], synthesis: Synthesis, report: GenerateReport
+) -> None:
+    """Choose, and write the traces and the statistics; conversations are read back from the journal one by one."""
+    report.kept, report.dropped = select(report.samples, options.keep, per_problem=options.per_problem)
+    report.kept.sort(key=lambda sample: (tasks[sample.task].place, sample.number))
+    rows = (_row(sample, tasks[sample.task], synthesis, options.model) for sample in report.kept)
+    numbers = json.dumps(report.statistics(), indent=2, ensure_ascii=False) + "\n"
+    try:
+        if report.kept:
+            write_traces(rows, options.out, further=_COLUMNS)
+        write_atomically(options.out.with_suffix(".statistics.json"), numbers)
+    except OSError as error:
+        raise ConfigError(
+            f"--out {options.out} cannot be written ({error.strerror}): the answers are in {options.journal_path}; "
+            "make room, and the same command goes on"
+        ) from error
+
+
+def _row(sample: TeacherSample, task: TeacherTask, synthesis: Synthesis, model: str) -> dict[str, Any]:
+    assert sample.verdict is not None
+    return {
+        "problem_id": task.problem.problem_id,
+        "messages": synthesis.replay(task, sample.number).dialogue.trace,
+        "source": f"teacher/{model}",
+        "agent_name": task.problem.agent_name,
+        "outcome": sample.verdict.outcome,
+        "pass_rate": sample.verdict.pass_rate,
+        "turns": sample.turns,
+        "prompt_tokens": sample.prompt_tokens,
+        "completion_tokens": sample.completion_tokens,
+        "finish_reason": sample.finish_reason,
+        "sample": sample.number,
+    }

@@ -1,0 +1,138 @@
+"""What `verl-coder teacher generate` is asked for."""
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from verl_coder.errors import ConfigError
+from verl_coder.teacher.budget import Budget
+from verl_coder.teacher.client import TeacherClient, check_url
+from verl_coder.teacher.dialogues import ToolUse, open_dialogue
+from verl_coder.teacher.sampling import Sampling, Thinking
+from verl_coder.teacher.selection import Keep
+from verl_coder.teacher.tasks import Mode, TeacherTask
+from verl_coder.tools.execution import InterpreterSettings, read_interpreter
+
+KEY_NAMES = ("TEACHER_API_KEY", "OPENAI_API_KEY")
+"""Environment variables that the key is taken from, the first that is set."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateOptions:
+    """The options of the command by their names; ConfigError where a value cannot be meant."""
+
+    problems: tuple[Path, ...]
+    out: Path
+    base_url: tuple[str, ...]
+    model: str
+    tools: Path
+    mode: Mode = "row"
+    num_samples: int = 8
+    max_tasks: int | None = None
+    keep: Keep = "passing"
+    per_problem: int = 4
+    max_turns: int = 4
+    learn_failures: bool = False
+    in_flight: int = 32
+    temperature: float = 0.7
+    top_p: float = 0.8
+    presence_penalty: float = 1.5
+    max_tokens: int = 8192
+    thinking: Thinking = "on"
+    seed: int | None = None
+    extra: str = ""
+    structured_calls: bool = True
+    timeout_s: float = 600.0
+    max_attempts: int = 10
+    max_requests: int | None = None
+    max_total_tokens: int | None = None
+    max_cost: float | None = None
+    price_in: float = 0.0
+    price_out: float = 0.0
+    journal: Path | None = None
+    sandbox_url: str | None = None
+    concurrency: int = 0
+    sampling: Sampling = field(init=False)
+
+    def __post_init__(self) -> None:
+        for url in self.base_url:
+            check_url(url)
+        if self.max_cost is not None and not self.price_in and not self.price_out:
+            raise ConfigError("--max-cost needs prices: give --price-in and --price-out, per million tokens")
+        sampling = Sampling(
+            model=self.model,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            presence_penalty=self.presence_penalty,
+            max_tokens=self.max_tokens,
+            thinking=self.thinking,
+            seed=self.seed,
+            extra=_extra(self.extra),
+        )
+        object.__setattr__(self, "sampling", sampling)
+
+    @property
+    def journal_path(self) -> Path:
+        """Beside the traces, unless another place was given."""
+        return self.journal or self.out.with_suffix(".journal.jsonl")
+
+    @property
+    def budget(self) -> Budget:
+        """The limits, nothing spent."""
+        return Budget(
+            max_requests=self.max_requests,
+            max_tokens=self.max_total_tokens,
+            max_cost=self.max_cost,
+            price_in=self.price_in,
+            price_out=self.price_out,
+        )
+
+    def client(self, budget: Budget | None = None) -> TeacherClient:
+        """A client of the servers, to be opened in an event loop."""
+        return self._client(self.base_url, budget, self.max_attempts)
+
+    def probe_client(self, url: str) -> TeacherClient:
+        """A client of one server that soon says what is wrong with it."""
+        return self._client((url,), None, min(self.max_attempts, 3))
+
+    def _client(self, urls: tuple[str, ...], budget: Budget | None, max_attempts: int) -> TeacherClient:
+        name = next((name for name in KEY_NAMES if os.environ.get(name)), KEY_NAMES[0])
+        return TeacherClient(
+            urls,
+            key=os.environ.get(name, ""),
+            key_name=name,
+            in_flight=self.in_flight,
+            timeout_s=self.timeout_s,
+            max_attempts=max_attempts,
+            budget=budget,
+        )
+
+    def interpreter(self) -> tuple[ToolUse, InterpreterSettings]:
+        """The interpreter of the YAML, as requests describe it and as it runs; ConfigError without one."""
+        name, settings = read_interpreter(self.tools)
+        for tool in yaml.safe_load(self.tools.read_text(encoding="utf-8"))["tools"]:
+            if tool["tool_schema"]["function"]["name"] == name:
+                use = ToolUse(name=name, schema=tool["tool_schema"], structured=self.structured_calls)
+                return use, settings
+        raise ConfigError(f"{self.tools} has no schema of {name}")
+
+    def first_request(self, task: TeacherTask, tool: ToolUse) -> dict[str, Any]:
+        """The first request of a problem as it is sent."""
+        dialogue = open_dialogue(task.protocol, task.problem.prompt, tool)
+        return self.sampling.body(**dialogue.request())
+
+
+def _extra(text: str) -> dict[str, Any]:
+    if not text:
+        return {}
+    try:
+        extra = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--extra {text!r} is no JSON ({error}): write an object of fields") from error
+    if not isinstance(extra, dict):
+        raise ConfigError(f"--extra {text!r} is no JSON object: write an object of fields")
+    return extra

@@ -1,0 +1,234 @@
+"""One sample of a teacher: asked turn by turn, its programs run in our sandbox, its answer graded by our grader.
+
+Everything that was answered stands in the journal, and is taken from there first: what a killed command had, the next
+one does not ask again, and what it runs and grades again is nothing but what the journal lacks.
+"""
+
+import ast
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from verl_coder.errors import DataError, SandboxUnavailableError
+from verl_coder.extraction import extract
+from verl_coder.grading import grade
+from verl_coder.sandbox import SandboxClient
+from verl_coder.teacher.client import TeacherClient
+from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
+from verl_coder.teacher.journal import Journal, StoredVerdict, digest
+from verl_coder.teacher.replies import (
+    FailedReplyError,
+    MalformedReplyError,
+    TeacherReply,
+    ThinkingField,
+    parse_reply,
+)
+from verl_coder.teacher.samples import normalised
+from verl_coder.teacher.sampling import Sampling
+from verl_coder.teacher.tasks import TeacherTask
+from verl_coder.tools.execution import InterpreterSettings, run_program
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherSample:
+    """What came of one sample; its conversation is in the journal."""
+
+    task: int
+    """Place of the problem in the list of tasks."""
+    number: int
+    """Of the sample among those of its problem."""
+    dropped: str = ""
+    """Why it is no candidate for a trace, whatever the grader says; empty where it is one."""
+    verdict: StoredVerdict | None = None
+    code_key: str = ""
+    """Hash of the code, the same for codes that differ in layout only."""
+    text_key: str = ""
+    """Hash of all that the student would say in it."""
+    turns: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    thinking: ThinkingField = ""
+    finish_reason: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Every hidden test passed."""
+        return self.verdict is not None and self.verdict.outcome == "passed"
+
+
+class Played:
+    """A conversation so far, and what its turns came to."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self.dialogue = dialogue
+        self.turns = self.prompt_tokens = self.completion_tokens = 0
+        self.call: Call | None = None
+        self.thinking: ThinkingField = ""
+        self.finish_reason = ""
+
+    @property
+    def ended(self) -> bool:
+        """The last turn is an answer."""
+        return self.turns > 0 and self.call is None
+
+    def add(self, reply: TeacherReply) -> None:
+        """The teacher's next turn."""
+        self.call = self.dialogue.add_reply(reply)
+        self.turns += 1
+        self.prompt_tokens += reply.prompt_tokens
+        self.completion_tokens += reply.completion_tokens
+        self.thinking = self.thinking or reply.thinking_field
+        self.finish_reason = reply.finish_reason
+
+
+class Conversed(NamedTuple):
+    """A conversation that has ended, or why it has not."""
+
+    task: TeacherTask
+    place: int
+    number: int
+    played: Played
+    dropped: str
+
+
+@dataclass(kw_only=True)
+class Synthesis:
+    """Plays samples; the parts that it needs are open while it does."""
+
+    client: TeacherClient
+    journal: Journal
+    sandbox: SandboxClient
+    sampling: Sampling
+    tool: ToolUse
+    settings: InterpreterSettings
+    max_turns: int = 4
+    learn_failures: bool = False
+
+    def __post_init__(self) -> None:
+        self._grading: dict[str, asyncio.Task[StoredVerdict]] = {}
+
+    async def end(self) -> None:
+        """Drop the grading that nobody waits for any more."""
+        tasks = list(self._grading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def replay(self, task: TeacherTask, number: int) -> Played:
+        """As much of a sample as the journal has; what this version cannot read counts as missing."""
+        played = Played(open_dialogue(task.protocol, task.problem.prompt, self.tool))
+        while entry := self.journal.find_reply(task.key, number, played.turns):
+            try:
+                reply = parse_reply(entry["raw"])
+            except (FailedReplyError, MalformedReplyError):
+                break
+            if result := entry.get("result"):
+                self._answer(played.dialogue, result["text"], result["failed"])
+            played.add(reply)
+        return played
+
+    async def converse(self, task: TeacherTask, index: int, number: int) -> Conversed:
+        """The conversation of a sample; what the journal lacks is asked. Raises what TeacherClient.complete does."""
+        played = self.replay(task, number)
+        dropped = ""
+        try:
+            while not played.ended and played.turns < self.max_turns:
+                await self._ask(task, number, played)
+        except FailedReplyError as error:
+            if error.raw is not None:
+                await self.journal.add_failure(task.key, number, played.turns, error.why, error.raw)
+            dropped = error.why
+        if not dropped and not played.ended:
+            dropped = f"no answer in {self.max_turns} turns"
+        return Conversed(task, index, number, played, dropped)
+
+    async def judge(self, conversed: Conversed) -> TeacherSample:
+        """The sample with its verdict; SandboxUnavailableError where there is none."""
+        played, dropped = conversed.played, conversed.dropped
+        verdict, code_key = None, ""
+        if not dropped:
+            dropped, verdict, code_key = await self._judge(conversed.task, played.dialogue)
+        return TeacherSample(
+            task=conversed.place,
+            number=conversed.number,
+            dropped=dropped,
+            verdict=verdict,
+            code_key=code_key,
+            text_key="" if dropped else digest(played.dialogue.response()),
+            turns=played.turns,
+            prompt_tokens=played.prompt_tokens,
+            completion_tokens=played.completion_tokens,
+            thinking=played.thinking,
+            finish_reason=played.finish_reason,
+        )
+
+    async def _ask(self, task: TeacherTask, number: int, played: Played) -> None:
+        """One more turn: the result of the last call, then the teacher's answer to it, on disk."""
+        result = None
+        if played.call is not None:
+            result = await self._run(played.call, task)
+            self._answer(played.dialogue, *result)
+        body = self.sampling.body(**played.dialogue.request(), sample=number)
+        completion = await self.client.complete(body)
+        entry = {
+            "raw": completion.raw,
+            "seconds": round(completion.seconds, 3),
+            "result": None if result is None else {"text": result[0], "failed": result[1]},
+        }
+        await self.journal.add_reply(task.key, number, played.turns, entry)
+        played.add(completion.reply)
+
+    async def _run(self, call: Call, task: TeacherTask) -> tuple[str, bool]:
+        """(what the student reads of a call, whether it failed)."""
+        if call.code is None:
+            return call.error, True
+        run = await run_program(
+            call.code, prelude=task.problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
+        )
+        return run.text, not run.succeeded
+
+    def _answer(self, dialogue: Dialogue, text: str, failed: bool) -> None:
+        dialogue.add_result(text, failed=failed, learn_failures=self.learn_failures)
+
+    async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
+        """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""
+        code = extract(dialogue.response()).code
+        if code is None or not code.strip():
+            return "no code", None, ""
+        if not _is_python(code):
+            return "invalid Python", None, ""
+        verdict = await self._grade(task, code)
+        return dialogue.unusable(), verdict, digest(normalised(code))
+
+    async def _grade(self, task: TeacherTask, code: str) -> StoredVerdict:
+        """The verdict, of the journal where it knows the code; samples with one code wait for one grading."""
+        key = digest([code, task.tests_key])
+        if known := self.journal.find_verdict(key):
+            return known
+        if key not in self._grading:
+            self._grading[key] = asyncio.create_task(self._graded(task, code, key))
+        return await asyncio.shield(self._grading[key])
+
+    async def _graded(self, task: TeacherTask, code: str, key: str) -> StoredVerdict:
+        try:
+            try:
+                report = await grade(code, task.problem.tests, self.sandbox)
+            except DataError as error:
+                raise DataError(f"{task.problem.problem_id}: {error}") from error
+            if report.outcome == "sandbox_unavailable":
+                raise SandboxUnavailableError(
+                    f"{task.problem.problem_id} has no verdict: {report.message}; the same command goes on"
+                )
+            verdict = StoredVerdict(report.outcome, report.passed, report.total)
+            await self.journal.add_verdict(key, verdict)
+            return verdict
+        finally:
+            del self._grading[key]
+
+
+def _is_python(code: str) -> bool:
+    try:
+        ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -1,0 +1,137 @@
+"""The problems that a teacher is asked: read, put into a protocol, ordered, and named by their content."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from verl_coder.data.prepared import iter_rows, resolve_prepared
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.problems import Message, Problem
+from verl_coder.prompts import system_prompt
+from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
+from verl_coder.teacher.dialogues import ToolUse
+from verl_coder.teacher.journal import digest
+from verl_coder.teacher.sampling import Sampling
+from verl_coder.tools.execution import InterpreterSettings
+
+Mode = Literal["row", "plain", "tool", "program"]
+_MODES = {"plain": "none", "tool": "tool", "program": "program"}
+_LANGUAGES: tuple[Language, ...] = ("en", "zh")
+_EXPECTED = {"hard": 0.25, "medium": 0.5, "unknown": 0.5, "easy": 0.75}
+"""The pass rate that a difficulty stands for, where none was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherTask:
+    """A problem as the teacher is asked it."""
+
+    problem: Problem
+    protocol: ToolProtocol
+    key: str
+    """Hash of all that its answers depend on: prompt, settings of the request and of the tool."""
+    tests_key: str
+    """Hash of the hidden tests."""
+    place: int
+    """Row number in the files."""
+
+
+def read_tasks(
+    paths: Sequence[Path],
+    mode: Mode,
+    sampling: Sampling,
+    *,
+    tool: ToolUse,
+    settings: InterpreterSettings,
+    max_tasks: int | None = None,
+) -> list[TeacherTask]:
+    """The problems of files, hard ones first, at most `max_tasks`. DataError names the file and row of a bad one.
+
+    A problem that asks word for word the same as one before is left out.
+    """
+    tasks: list[TeacherTask] = []
+    seen: set[str] = set()
+    for path in paths:
+        if path.is_dir():
+            raise ConfigError(
+                f"--problems {path} is a folder with every split: name a file, such as train.parquet"
+            )
+        for file in resolve_prepared(path):
+            for number, row in enumerate(iter_rows(file)):
+                place = f"{file}, row {number}"
+                problem = _problem(row, place)
+                protocol, problem = _in_protocol(problem, mode, place)
+                key = _key(problem, protocol, sampling, tool, settings)
+                if key in seen:
+                    continue
+                seen.add(key)
+                tests = digest(problem.tests.to_json())
+                tasks.append(
+                    TeacherTask(
+                        problem=problem, protocol=protocol, key=key, tests_key=tests, place=len(tasks)
+                    )
+                )
+    if not tasks:
+        raise DataError(f"{', '.join(map(str, paths))}: there is no problem in it")
+    tasks.sort(key=_ease)
+    return tasks[:max_tasks]
+
+
+def _problem(row: dict[str, Any], place: str) -> Problem:
+    try:
+        return Problem.from_row(row)
+    except DataError as error:
+        name = (row.get("extra_info") or {}).get("problem_id") or "no problem_id"
+        raise DataError(f"{place} ({name}): {error}") from error
+
+
+def _ease(task: TeacherTask) -> float:
+    rate = task.problem.pass_rate
+    return rate if rate is not None else _EXPECTED[task.problem.difficulty]
+
+
+def _in_protocol(problem: Problem, mode: Mode, place: str) -> tuple[ToolProtocol, Problem]:
+    """(protocol, the problem with a prompt of that protocol)."""
+    if mode == "row":
+        found = [p for p in PROTOCOLS.values() if p.agent_name == problem.agent_name]
+        if not found:
+            raise DataError(f"{place} has agent_name {problem.agent_name!r}, of which no protocol is known")
+        return found[0], problem
+    protocol = find_protocol(_MODES[mode])
+    if protocol.agent_name == problem.agent_name:
+        return protocol, problem
+    system, *rest = problem.prompt
+    texts = {
+        system_prompt(language=language, protocol=name): language
+        for language in _LANGUAGES
+        for name in PROTOCOLS
+    }
+    if system["role"] != "system" or system["content"] not in texts:
+        raise DataError(
+            f"{place}: --mode {mode} would change its system prompt, which is none of prompts.py: prepare the file "
+            f"with `verl-coder data prepare ... --protocol {protocol.name}`"
+        )
+    text = system_prompt(language=texts[system["content"]], protocol=protocol.name)
+    prompt: tuple[Message, ...] = ({"role": "system", "content": text}, *rest)
+    return protocol, replace(problem, prompt=prompt, agent_name=protocol.agent_name)
+
+
+def _key(
+    problem: Problem,
+    protocol: ToolProtocol,
+    sampling: Sampling,
+    tool: ToolUse,
+    settings: InterpreterSettings,
+) -> str:
+    asked: dict[str, Any] = {
+        "prompt": list(problem.prompt),
+        "request": sampling.identity(),
+        "seed": sampling.seed,
+        "agent": problem.agent_name,
+    }
+    if protocol.tags is not None:
+        run = settings.model_dump(exclude={"sandbox_url", "type"})
+        asked["tool"] = {"settings": run, "prelude": problem.tool_prelude}
+        if not protocol.in_turn:
+            asked["schema"] = {"tool": dict(tool.schema), "structured": tool.structured}
+    return digest(asked)

@@ -1,0 +1,55 @@
+"""The command that serves a teacher: its flags follow the GPUs that are there and the model's name."""
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def dry_run(tmp_path: Path, gpus: list[int], **variables: str) -> subprocess.CompletedProcess[str]:
+    """`start_teacher.sh --dry-run` on a machine with GPUs of so many MiB."""
+    tools = tmp_path / "bin"
+    tools.mkdir(exist_ok=True)
+    listing = "".join(f"echo {mib}\n" for mib in gpus)
+    script = f'#!/bin/sh\nif [ "$1" = -L ]; then echo "GPU 0: x"; else :\n{listing}fi\n'
+    (tools / "nvidia-smi").write_text(script)
+    (tools / "nvidia-smi").chmod(0o755)
+    environment = {"PATH": f"{tools}:/usr/bin:/bin", **variables}
+    return subprocess.run(
+        ["bash", "run_scripts/start_teacher.sh", "--dry-run", "--max-num-seqs", "64"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_one_large_gpu_holds_the_teacher_and_more_hold_copies(tmp_path: Path) -> None:
+    one = dry_run(tmp_path, [81559]).stdout
+    assert "serve Qwen/Qwen3-32B-FP8 --served-model-name Qwen/Qwen3-32B-FP8 " in one
+    assert "--port 8129" in one and "--tensor-parallel-size 1 " in one and "data-parallel" not in one
+    assert "--reasoning-parser qwen3" in one and "--tool-call-parser hermes" in one
+    assert one.rstrip().endswith("--max-num-seqs 64")
+    assert "--data-parallel-size 4" in dry_run(tmp_path, [81559] * 4).stdout
+
+
+def test_small_gpus_share_one_copy(tmp_path: Path) -> None:
+    assert "--tensor-parallel-size 4 " in dry_run(tmp_path, [24564] * 4).stdout
+    assert "--tensor-parallel-size 2 " in dry_run(tmp_path, [40960, 40960]).stdout
+
+
+def test_gpus_that_are_too_small_are_named_with_a_way_out(tmp_path: Path) -> None:
+    done = dry_run(tmp_path, [16384])
+    assert done.returncode == 1 and done.stdout == ""
+    assert "needs about 44 GiB" in done.stderr and "1 GPU(s) of 16 GiB" in done.stderr
+    assert "MODEL=Qwen/Qwen3-8B" in done.stderr
+
+
+def test_without_a_gpu_a_small_model_is_served_without_a_reasoning_parser(tmp_path: Path) -> None:
+    done = dry_run(tmp_path, [], PROFILE="cpu")
+    assert "--model Qwen/Qwen2.5-Coder-0.5B-Instruct " in done.stdout and "reasoning" not in done.stdout
+    named = dry_run(
+        tmp_path, [], PROFILE="cpu", MODEL="data/model", NAME="teacher", TOOL_PARSER="none"
+    ).stdout
+    assert "--model data/model --served-model-name teacher " in named and "tool" not in named

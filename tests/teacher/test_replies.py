@@ -1,0 +1,78 @@
+"""An answer is taken apart whichever way the server sends it, and one that is not whole is none."""
+
+from typing import Any
+
+import pytest
+
+from verl_coder.teacher.replies import FailedReplyError, MalformedReplyError, parse_reply, usage_of
+
+
+def raw(finish: str = "stop", **message: Any) -> dict[str, Any]:
+    return {
+        "choices": [{"finish_reason": finish, "message": {"role": "assistant", **message}}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 5},
+    }
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ({"content": "\n\nanswer", "reasoning": "thought\n"}, "reasoning"),
+        ({"content": "answer", "reasoning_content": "thought"}, "reasoning_content"),
+        ({"content": "answer", "reasoning": "thought", "reasoning_content": "thought"}, "reasoning"),
+        ({"content": "<think>\nthought\n</think>\n\nanswer"}, "inline"),
+        ({"content": "thought\n</think>\n\nanswer"}, "inline"),
+        ({"content": "<think>thought</think>answer", "reasoning": None}, "inline"),
+    ],
+)
+def test_thinking_is_found_wherever_the_server_puts_it(message: dict[str, Any], field: str) -> None:
+    reply = parse_reply(raw(**message))
+    assert (reply.thinking, reply.content, reply.thinking_field) == ("thought", "answer", field)
+
+
+def test_a_text_without_thinking_is_left_as_it_is() -> None:
+    reply = parse_reply(raw(content="I write <think> and </think> in a sentence."))
+    assert reply.thinking == "" and reply.content.startswith("I write <think>")
+
+
+def test_an_answer_that_was_cut_off_is_a_failure_whatever_it_holds() -> None:
+    for message in ({"content": "half a thought"}, {"content": None, "reasoning": "half"}, {"content": "x"}):
+        with pytest.raises(FailedReplyError, match="length"):
+            parse_reply(raw("length", **message))
+
+
+def test_thinking_that_never_ends_is_a_failure() -> None:
+    with pytest.raises(FailedReplyError, match="without an end"):
+        parse_reply(raw(content="<think>and so on"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"choices": []},
+        {"error": "x"},
+        [],
+        None,
+        {"choices": [{"finish_reason": "stop"}]},
+        raw(content=None),
+        raw(content=" \n"),
+        raw(content=None, reasoning="only a thought"),
+        raw(content=["parts"]),
+        raw(content="", tool_calls=[{"function": {"name": "f"}}]),
+    ],
+)
+def test_what_is_no_answer_is_worth_another_attempt(answer: Any) -> None:
+    with pytest.raises(MalformedReplyError):
+        parse_reply(answer)
+
+
+def test_tool_calls_are_an_answer_without_content() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "run", "arguments": '{"code": "1"}'}}
+    reply = parse_reply(raw("tool_calls", content=None, tool_calls=[call]))
+    assert reply.calls == (("run", '{"code": "1"}'),) and reply.content == ""
+
+
+def test_usage_is_counted_and_its_absence_is_zero() -> None:
+    assert usage_of(raw(content="x")) == (7, 5)
+    assert usage_of({"choices": []}) == usage_of({"usage": None}) == usage_of([]) == (0, 0)
+    assert usage_of({"usage": {"prompt_tokens": 3}}) == (3, 0)

@@ -1,0 +1,112 @@
+"""The problems that a teacher is asked: hard ones first, named by content, in the protocol that was asked for."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from verl_coder.errors import DataError
+from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
+from verl_coder.prompts import build_prompt, system_prompt
+from verl_coder.protocols import PROTOCOLS
+from verl_coder.teacher.dialogues import ToolUse
+from verl_coder.teacher.sampling import Sampling
+from verl_coder.teacher.tasks import TeacherTask, read_tasks
+from verl_coder.tools.execution import InterpreterSettings
+
+TOOL = ToolUse(name="python_interpreter", schema={"function": {"name": "python_interpreter"}})
+
+
+def problem(number: int, protocol: str = "none", language: Any = "en", **changes: Any) -> Problem:
+    name = f"add_{number}"
+    return Problem(
+        data_source="sums",
+        problem_id=f"sums/{number}",
+        prompt=build_prompt(
+            f"Add {number}.", style="assert", protocol=protocol, language=language, entry_point=name
+        ),
+        tests=AssertTests(tests=(f"assert {name}(1) == {1 + number}",), entry_point=name),
+        split="train",
+        agent_name=PROTOCOLS[protocol].agent_name,
+        **changes,
+    )
+
+
+def write(path: Path, problems: list[Problem]) -> Path:
+    pq.write_table(pa.Table.from_pylist([one.to_row() for one in problems], schema=ROW_SCHEMA), path)
+    return path
+
+
+def read(path: Path, mode: Any = "row", model: str = "m", **options: Any) -> list[TeacherTask]:
+    settings = options.pop("settings", InterpreterSettings())
+    return read_tasks([path], mode, Sampling(model=model), tool=TOOL, settings=settings, **options)
+
+
+def test_hard_problems_come_first_and_measured_ones_by_their_pass_rate(tmp_path: Path) -> None:
+    problems = [
+        problem(0, difficulty="easy"),
+        problem(1, difficulty="hard"),
+        problem(2, pass_rate=0.0, difficulty="easy"),
+        problem(3),
+        problem(4, pass_rate=0.9, difficulty="hard"),
+    ]
+    path = write(tmp_path / "p.parquet", problems)
+    assert [task.place for task in read(path)] == [2, 1, 3, 0, 4]
+    assert [task.place for task in read(path, max_tasks=2)] == [2, 1]
+
+
+def test_a_problem_is_named_by_its_content_and_by_the_settings(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.parquet", [problem(0, "tool"), problem(1, "tool")])
+    back = write(tmp_path / "b.parquet", [problem(1, "tool"), problem(0, "tool")])
+    keys = {task.problem.problem_id: task.key for task in read(path)}
+    assert keys == {task.problem.problem_id: task.key for task in read(back)}
+    others = [
+        read(path, model="another"),
+        read(path, mode="plain"),
+        read(path, settings=InterpreterSettings(timeout_s=1.0)),
+        read(write(tmp_path / "c.parquet", [replace(problem(0, "tool"), tool_prelude="import math")])),
+    ]
+    assert not set(keys.values()) & {task.key for tasks in others for task in tasks}
+
+
+def test_new_tests_leave_the_answers_and_change_what_they_are_graded_by(tmp_path: Path) -> None:
+    [before] = read(write(tmp_path / "a.parquet", [problem(0)]))
+    tests = AssertTests(tests=("assert add_0(9) == 9",), entry_point="add_0")
+    [after] = read(write(tmp_path / "b.parquet", [replace(problem(0), tests=tests)]))
+    assert before.key == after.key and before.tests_key != after.tests_key
+
+
+def test_another_protocol_is_another_system_prompt(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.parquet", [problem(0), problem(1, "tool", "zh")])
+    for mode, protocol in (("plain", "none"), ("tool", "tool"), ("program", "program")):
+        first, second = sorted(read(path, mode=mode), key=lambda task: task.place)
+        assert first.problem.prompt[0]["content"] == system_prompt(protocol=protocol)
+        assert second.problem.prompt[0]["content"] == system_prompt(protocol=protocol, language="zh")
+        assert first.problem.prompt[1] == problem(0).prompt[1]
+        assert {one.problem.agent_name for one in (first, second)} == {PROTOCOLS[protocol].agent_name}
+
+
+def test_a_system_prompt_that_is_not_ours_is_not_changed_behind_the_users_back(tmp_path: Path) -> None:
+    mine = replace(problem(0), prompt=({"role": "system", "content": "Be brief."}, *problem(0).prompt[1:]))
+    path = write(tmp_path / "p.parquet", [mine])
+    assert read(path)[0].problem.prompt[0]["content"] == "Be brief."
+    with pytest.raises(DataError, match=r"row 0: --mode tool would change its system prompt"):
+        read(path, mode="tool")
+
+
+def test_a_problem_without_tests_is_named_with_its_file_and_row(tmp_path: Path) -> None:
+    row = problem(1).to_row()
+    row["reward_model"]["ground_truth"] = json.dumps({"style": "assert", "tests": []})
+    path = tmp_path / "p.parquet"
+    pq.write_table(pa.Table.from_pylist([problem(0).to_row(), row], schema=ROW_SCHEMA), path)
+    with pytest.raises(DataError, match=r"p\.parquet, row 1 \(sums/1\): .*has no tests"):
+        read(path)
+
+
+def test_the_same_question_is_asked_once(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.parquet", [problem(0), problem(0)])
+    assert len(read(path)) == 1
