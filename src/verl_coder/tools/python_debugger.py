@@ -9,7 +9,7 @@ from verl_coder.sections import Count, PositiveCount
 from verl_coder.tools.debugger_commands import CommandMistake, read_command, show
 from verl_coder.tools.execution import InterpreterSettings
 from verl_coder.tools.output import cut_middle
-from verl_coder.tools.sandbox_tool import SandboxTool, ToolUse, prelude_of
+from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, prelude_of
 from verl_coder.tools.workspace import Workspace, workspace_of
 
 _KIND = "debugger"
@@ -35,21 +35,23 @@ class PythonDebugger(SandboxTool):
     settings_class = DebuggerSettings
     settings: DebuggerSettings
 
-    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """Take `parameters["code"]` where there is one, then do `parameters["commands"]`, one a line."""
         workspace = workspace_of(agent_data, self.name)
         missing = self.settings.available_after - workspace.failed_runs
         if missing > 0:
-            return ToolUse(f"{self.name} can be used after {missing} more failed runs", succeeded=False)
+            return ToolAnswer(f"{self.name} can be used after {missing} more failed runs", succeeded=False)
         code, commands = parameters.get("code"), parameters.get("commands")
         if not isinstance(code, str | None) or not isinstance(commands, str):
-            return ToolUse('TypeError: the arguments "code" and "commands" must be strings', succeeded=False)
+            return ToolAnswer(
+                'TypeError: the arguments "code" and "commands" must be strings', succeeded=False
+            )
         prelude = prelude_of(agent_data)
         shift = prelude.count("\n") + 1 if prelude else 0
         try:
             session, told = await self._session(workspace, code, prelude, shift)
             if session is None:
-                return ToolUse(told, succeeded=False)
+                return ToolAnswer(told, succeeded=False)
             texts, succeeded = await self._commands(session, commands, shift)
         except SandboxUnavailableError:
             await workspace.lose(_KIND)
@@ -57,7 +59,7 @@ class PythonDebugger(SandboxTool):
         if not succeeded:
             await workspace.lose(_KIND)
         text = "\n".join(part for part in (told, *texts) if part)
-        return ToolUse(quote_closing_tags(cut_middle(text, self.settings.max_output_chars)), succeeded)
+        return ToolAnswer(quote_closing_tags(cut_middle(text, self.settings.max_output_chars)), succeeded)
 
     async def _session(
         self, workspace: Workspace, code: str | None, prelude: str, shift: int

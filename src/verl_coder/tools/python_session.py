@@ -6,7 +6,7 @@ from verl_coder.errors import SandboxUnavailableError
 from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import SandboxSession
 from verl_coder.tools.output import cut_middle
-from verl_coder.tools.sandbox_tool import SandboxTool, ToolUse, note_failure, prelude_of
+from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, note_failure, prelude_of
 from verl_coder.tools.workspace import Workspace, workspace_of
 
 _KIND = "python"
@@ -17,11 +17,11 @@ class PythonSession(SandboxTool):
 
     needs_workspace = True
 
-    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """Run `parameters["code"]` where the last call ended."""
         code = parameters.get("code")
         if not isinstance(code, str):
-            return ToolUse('TypeError: the argument "code" must be a string', succeeded=False)
+            return ToolAnswer('TypeError: the argument "code" must be a string', succeeded=False)
         workspace = workspace_of(agent_data, self.name)
         session = workspace.session(_KIND) or await self._begin(workspace, prelude_of(agent_data))
         try:
@@ -34,7 +34,7 @@ class PythonSession(SandboxTool):
             note_failure(agent_data)
         if not answer["alive"]:
             await workspace.lose(_KIND)
-        return ToolUse(self._text(answer), succeeded)
+        return ToolAnswer(self._text(answer), succeeded)
 
     async def _begin(self, workspace: Workspace, prelude: str) -> SandboxSession:
         session = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from verl_coder.tools.execution import run_program
-from verl_coder.tools.sandbox_tool import SandboxTool, ToolUse, note_failure, prelude_of
+from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, note_failure, prelude_of
 from verl_coder.tools.visible_tests import PASSED, visible_tests
 from verl_coder.tools.workspace import workspace_of
 
@@ -13,14 +13,14 @@ class RunTests(SandboxTool):
 
     needs_workspace = True
 
-    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """Run the visible tests after `parameters["code"]`."""
         code = parameters.get("code")
         if not isinstance(code, str):
-            return ToolUse('TypeError: the argument "code" must be a string', succeeded=False)
+            return ToolAnswer('TypeError: the argument "code" must be a string', succeeded=False)
         tests = visible_tests(workspace_of(agent_data, self.name).visible_tests)
         if tests is None:
-            return ToolUse("this problem shows no assert statement that could be run", succeeded=False)
+            return ToolAnswer("this problem shows no assert statement that could be run", succeeded=False)
         run = await run_program(
             f"{code}\n{tests.code}\n",
             prelude=prelude_of(agent_data),
@@ -31,4 +31,4 @@ class RunTests(SandboxTool):
         succeeded = run.succeeded and all(line.endswith(f": {PASSED}") for line in lines)
         if not succeeded:
             note_failure(agent_data)
-        return ToolUse(run.text, succeeded)
+        return ToolAnswer(run.text, succeeded)

@@ -13,7 +13,7 @@ from verl_coder.sections import read_section
 from verl_coder.tools.execution import InterpreterSettings
 
 
-class ToolUse(NamedTuple):
+class ToolAnswer(NamedTuple):
     """What the model reads of one call, and whether what it ran did not fail."""
 
     text: str
@@ -49,13 +49,13 @@ class SandboxTool(BaseTool):
             used = await self.use(parameters if isinstance(parameters, dict) else {}, agent_data)
         except SandboxUnavailableError:
             counts["tool_sandbox_unavailable"] = 1
-            used = ToolUse("the sandbox is not available", succeeded=False)
+            used = ToolAnswer("the sandbox is not available", succeeded=False)
         if used.succeeded:
             counts["tool_successes"] = counts.get("tool_successes", 0) + 1
         return ToolResponse(text=used.text), 0.0, {}
 
     @abstractmethod
-    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolUse:
+    async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """Do the work of a call; SandboxUnavailableError when no sandbox answers."""
 
     @property

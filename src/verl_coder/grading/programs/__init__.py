@@ -1,1 +1,1 @@
-"""What runs inside the sandbox: standard library only, held by the sandbox or sent along with a request (see bundle.py)."""
+"""What runs inside the sandbox: standard library only, held there or sent along with a request (see bundle.py)."""
