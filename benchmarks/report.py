@@ -72,12 +72,11 @@ def make_run(run: Path, trajectories: int, steps: int, chars: int) -> int:
     (run / "rollouts").mkdir(parents=True)
     groups = trajectories // GROUP
     needle_at = groups // 2
-    per_step = -(-groups // steps)
     written = 0
     with (run / "metrics.jsonl").open("w") as metrics:
         for step in range(1, steps + 1):
             lines = []
-            for group in range((step - 1) * per_step, min(step * per_step, groups)):
+            for group in range((step - 1) * groups // steps, step * groups // steps):
                 for sample in range(GROUP):
                     row = make_rollout(draw, group, sample, chars)
                     if group == needle_at and sample == 3:

@@ -1,6 +1,8 @@
 """Folders as runs and evaluations write them, small, and texts that a hostile model would write."""
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,3 +127,10 @@ def write_evaluation(folder: Path, *, tools: str | None = None, rate: float = 0.
     }
     (folder / "evaluation_results.json").write_text(json.dumps(results))
     return folder
+
+
+def read_script(path: Path, name: str) -> Any:
+    """What a data script hands to the page; its file is ASCII, on one line."""
+    text = path.read_text(encoding="ascii")
+    packed = text.removeprefix(f'register("{name}","').removesuffix('");\n')
+    return json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))

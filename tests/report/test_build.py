@@ -1,9 +1,8 @@
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from report.folders import write_evaluation, write_run, write_step
+from report.folders import read_script, write_evaluation, write_run, write_step
 
 from verl_coder.errors import ConfigError
 from verl_coder.report.build import Report, write_report
@@ -11,8 +10,7 @@ from verl_coder.report.inputs import find_inputs
 
 
 def site_of(folder: Path, name: str = "site") -> dict[str, Any]:
-    text = (folder / "data" / f"{name}.js").read_text()
-    return json.loads(json.loads(text.removeprefix(f'register("{name}",').removesuffix(");\n")))
+    return read_script(folder / "data" / f"{name}.js", name)
 
 
 def test_runs_and_evaluations_stand_in_one_report(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 "use strict";
-// The report's data: scripts that call register(name, JSON as text), loaded one by one, since file:// has no fetch().
+// The report's data: scripts that call register(name, JSON, deflated, in base64), since file:// has no fetch().
 const VC = {};
 
 (() => {
@@ -8,42 +8,56 @@ const VC = {};
   const waiting = new Map();
   let stamp = "";
 
-  window.register = (name, text) => waiting.get(name)?.resolve(text);
+  window.register = (name, packed) => waiting.get(name)?.resolve(packed);
+
+  const bytesOf = (packed) => {
+    const binary = atob(packed);
+    const bytes = new Uint8Array(binary.length);
+    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
+    return bytes;
+  };
+
+  const broken = (name) => new Error(`${DATA}${name}.js is broken: build the report again`);
 
   // The JSON text of a data script. Errors say which file is missing or broken.
-  VC.loadText = (name) => {
+  VC.loadText = async (name) => {
+    const packed = await loadScript(name);
+    try {
+      const inflated = new Blob([bytesOf(packed)]).stream().pipeThrough(new DecompressionStream("deflate"));
+      return await new Response(inflated).text();
+    } catch {
+      throw broken(name);
+    }
+  };
+
+  function loadScript(name) {
     if (waiting.has(name)) return waiting.get(name).promise;
     const entry = {};
     entry.promise = new Promise((resolve, reject) => {
       const tag = document.createElement("script");
       const end = (action) => { waiting.delete(name); tag.remove(); action(); };
-      entry.resolve = (text) => end(() => resolve(text));
+      entry.resolve = (packed) => end(() => resolve(packed));
       tag.onerror = () => end(() => reject(new Error(`${DATA}${name}.js is missing: build the report again`)));
-      tag.onload = () => waiting.has(name) && end(() => reject(new Error(`${DATA}${name}.js is broken: build the report again`)));
+      tag.onload = () => waiting.has(name) && end(() => reject(broken(name)));
       tag.src = `${DATA}${name}.js${stamp && `?v=${stamp}`}`;
       document.head.append(tag);
     });
     waiting.set(name, entry);
     return entry.promise;
-  };
+  }
 
   VC.load = async (name) => {
     const text = await VC.loadText(name);
     try {
       return JSON.parse(text);
     } catch {
-      throw new Error(`${DATA}${name}.js is broken: build the report again`);
+      throw broken(name);
     }
   };
 
   const ARRAYS = { u1: Uint8Array, u2: Uint16Array, u4: Uint32Array, i2: Int16Array, i4: Int32Array, f4: Float32Array };
 
-  function unpack(packed) {
-    const binary = atob(packed.slice(3));
-    const bytes = new Uint8Array(binary.length);
-    for (let i = 0; i < binary.length; i++) bytes[i] = binary.charCodeAt(i);
-    return new ARRAYS[packed.slice(0, 2)](bytes.buffer);
-  }
+  const unpack = (packed) => new ARRAYS[packed.slice(0, 2)](bytesOf(packed.slice(3)).buffer);
 
   // Columns of all trajectories, the texts they point to, and where each trajectory's chunk is.
   class Index {
