@@ -1,15 +1,19 @@
 """`python -m verl_coder.launch.worker CONFIG.yaml`: the process that drives Ray. Started by launch.py."""
 
+import signal
 import sys
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.launch.supervise import end_with_parent
+from verl_coder.run.phase import starting
+from verl_coder.run.run_dir import RunDir
 
 
 def main(config_path: str) -> None:
     """Run the resolved configuration in `config_path` through verl's own entry point."""
-    end_with_parent()
+    end_with_parent(signal.SIGKILL)  # SIGTERM is blocked: see supervise.sigterm_blocked
     from verl.trainer.main_ppo import run_ppo
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
@@ -21,6 +25,7 @@ def main(config_path: str) -> None:
     require_loaded()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
+    starting("starting Ray").write(RunDir(Path(config.verl_coder.out)).phase)
     auto_set_device(config)
     validate_config(
         config=config,
