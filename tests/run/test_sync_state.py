@@ -87,13 +87,10 @@ def test_a_key_in_netrc_counts_for_its_host_only(tmp_path: Path, mode: int) -> N
     assert not has_wandb_key(environment)
 
 
-def test_a_host_of_ones_own_is_known_from_wandbs_own_settings(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_of_ones_own_is_known_from_wandbs_own_settings(tmp_path: Path) -> None:
     (tmp_path / "settings").write_text("[default]\nbase_url = http://wandb.example:8080\n")
     (tmp_path / "netrc").write_text(f"machine wandb.example:8080 login user password {'a' * 40}\n")
-    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
-    environment = {"NETRC": str(tmp_path / "netrc")}
+    environment = {"NETRC": str(tmp_path / "netrc"), "WANDB_CONFIG_DIR": str(tmp_path)}
     assert has_wandb_key(environment)
     assert not has_wandb_key({**environment, "WANDB_BASE_URL": "https://elsewhere.example"})
 

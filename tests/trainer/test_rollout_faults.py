@@ -192,7 +192,7 @@ def test_by_setting_it_is_masked_and_counted(tmp_path: Path) -> None:
 
 def test_too_many_failures_end_the_run(tmp_path: Path) -> None:
     with pytest.raises(
-        RewardError, match="38% of the samples have no score .*KeyError: 'x' for problem mbpp/8"
+        RewardError, match=r"38% of the samples have no score .*KeyError: 'x' for problem mbpp/8"
     ):
         Masks(tmp_path)._failed_rows([RAISED] * 3 + [None] * 5, REAL, {})
 

@@ -117,7 +117,9 @@ def has_wandb_key(environment: dict[str, str]) -> bool:
     from wandb.sdk.lib import wbauth
 
     try:
-        settings = wandb.Settings()
+        settings = wandb.Settings(quiet=True)
+        folder = environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+        settings.settings_system = str(Path(folder).expanduser() / "settings")  # as its own set-up does
         settings.update_from_system_settings()
         settings.update_from_env_vars(dict(environment))
         if settings.api_key:

@@ -35,7 +35,7 @@ def test_nothing_is_left_of_the_trial(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://x", "http://"])
 def test_an_address_without_scheme_or_host_is_named(url: str) -> None:
-    with pytest.raises(ConfigError, match="verl_coder.sandbox_url: .* is no address"):
+    with pytest.raises(ConfigError, match=r"verl_coder\.sandbox_url: .* is no address"):
         check_sandboxes(settings(url))
 
 

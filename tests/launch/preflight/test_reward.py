@@ -142,7 +142,7 @@ def test_what_fails_in_a_run_fails_in_the_check(term, words, tmp_path):
 def test_a_file_that_ends_the_process_is_named(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text("import sys\nsys.exit()\n" + HEAD + GOOD)
-    with pytest.raises(ConfigError, match="mine.py:2: it ends the process when it is imported"):
+    with pytest.raises(ConfigError, match=r"mine\.py:2: it ends the process when it is imported"):
         check_reward_file(path)
 
 
