@@ -178,3 +178,12 @@ def test_a_real_process_is_seen_halted_and_dumped(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_part_too_short_to_be_seen_has_the_short_limit_from_the_second_step_on(stage: Stage) -> None:
+    stage.phase("updating", step=5)
+    stage.wait(2)
+    assert stage.watchdog.limit_s("training: syncing weights") == 1800
+    stage.phase("syncing weights", step=6)
+    stage.wait(2)
+    assert stage.watchdog.limit_s("training: syncing weights") == 60

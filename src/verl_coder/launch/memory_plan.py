@@ -18,16 +18,16 @@ from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 
 GIB = 2**30
 BASE_MIB = {
-    "actor": 900,
-    "vLLM engine": 800,
-    "vLLM server": 620,
-    "trainer": 700,
-    "driver": 330,
-    "agent-loop worker": 560,
-    "reward worker": 560,
-    "TransferQueue": 900,
-    "Ray": 900,
-    "launcher and sandbox": 700,
+    "actor": 800,
+    "vLLM engine": 1150,
+    "vLLM server": 600,
+    "trainer": 690,
+    "driver": 440,
+    "agent-loop worker": 600,
+    "reward worker": 375,
+    "TransferQueue": 570,
+    "Ray": 1100,
+    "launcher and sandbox": 800,
 }
 """Proportional set sizes on the CPU platform, each of the whole group where several processes have one name."""
 LOGIT_BYTES = 8

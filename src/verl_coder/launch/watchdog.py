@@ -16,7 +16,7 @@ import psutil
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
 from verl_coder.launch.processes import RunProcess, dump, look, memory_words
-from verl_coder.run.phase import ENDING, STARTING, Phase
+from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
 
@@ -55,6 +55,7 @@ class Watchdog:
         self._next = self._last_poll = now()
         self._killed_before = _killed_by_kernel()
         self._phase: Phase | None = None
+        self._first_step: int | None = None
         self._progress_at = now()
         self._longest: dict[str, float] = _read_history(run_dir.phase_history)
 
@@ -66,12 +67,12 @@ class Watchdog:
     def poll(self) -> None:
         """Look, if the last look is old enough; RunStuck where the run cannot go on."""
         now = self._now()
+        self._read_phase(now)  # at every poll: most parts are short
         if now < self._next:
             return
         if now - self._last_poll > 10 * _EVERY_S:
             self._forgive()  # this process itself stood still: nobody is to blame for that time
         self._next, self._last_poll = now + _EVERY_S, now
-        self._read_phase(now)
         if self._phase and self._phase.phase == ENDING:
             return
         processes = self._see()
@@ -95,6 +96,8 @@ class Watchdog:
                 if phase.key != key:
                     self._write_history()
         self._phase, self._progress_at = phase, now
+        if phase.phase == TRAINING and self._first_step is None:
+            self._first_step = phase.step
 
     def _write_history(self) -> None:
         with suppress(OSError):
@@ -103,11 +106,17 @@ class Watchdog:
 
     def limit_s(self, key: str) -> float:
         """What a phase may take without progress."""
-        longest, settings = self._longest.get(key), self._settings
+        longest, settings = self._known_s(key), self._settings
         if longest is None:
             return settings.watchdog_first_s
         least = settings.watchdog_least_s * (3 if key.endswith(_WAITS_FOR_OTHERS) else 1)
         return max(least, settings.watchdog_factor * longest)
+
+    def _known_s(self, key: str) -> float | None:
+        """The longest that a phase took; 0 for a part of a step that was too short to be seen; None if unknown."""
+        longest = self._longest.get(key)
+        is_later = self._phase and self._first_step is not None and self._phase.step > self._first_step
+        return 0.0 if longest is None and key.startswith(TRAINING) and is_later else longest
 
     def _look_for_dead(self, now: float, processes: Sequence[RunProcess]) -> None:
         alive = {process.pid for process in processes}
@@ -136,7 +145,7 @@ class Watchdog:
         waited, limit = now - self._progress_at, self.limit_s(self._phase.key)
         if waited <= limit:
             return
-        longest = self._longest.get(self._phase.key)
+        longest = self._known_s(self._phase.key)
         known = (
             f"the longest so far was {longest:.0f} s"
             if longest is not None

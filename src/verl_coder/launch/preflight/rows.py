@@ -149,6 +149,7 @@ def _prompt_counter(config: DictConfig) -> Any:
     from verl.utils.tokenizer import normalize_token_ids
 
     tokenizer = load_tokenizer(config)
+    tokenizer.model_max_length = 10**9  # what is too long is said here, not warned of there
     options: dict[str, Any] = dict(config.data.get("apply_chat_template_kwargs") or {})
     for name in ("tokenize", "return_dict", "return_tensors"):
         options.pop(name, None)
