@@ -35,8 +35,6 @@ PHASES = (
     "evaluating: answering",
     "saving",
 )
-ALIASES = {"ray::AgentLoopWorker"}
-"""Of verl's own manager: these runs have ours."""
 SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
 MOST_S = 60.0
 NOT_YET = {
@@ -55,7 +53,7 @@ STEPS = 100_000
 
 def combinations() -> Iterator[tuple[str, str, str]]:
     """(role, signal, phase), mixed so that the first ones cover everything."""
-    roles = list(dict.fromkeys(role for part, role in ROLES if part not in ALIASES))
+    roles = list(dict.fromkeys(role for _, role in ROLES))
     found = [
         (role, name, phase)
         for role, name, phase in itertools.product([*roles, SANDBOX], SIGNALS, PHASES)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from verl_coder.launch import watchdog as watchdog_module
-from verl_coder.launch.processes import RunProcess, dump, look, role_of
+from verl_coder.launch.processes import ProcessTable, RunProcess, dump, role_of
 from verl_coder.launch.watchdog import DYING_S, HALTED_S, RunStuck, Watchdog
 from verl_coder.run.phase import ENDING, Phase
 from verl_coder.run.run_dir import RunDir
@@ -154,12 +154,14 @@ def test_time_in_which_the_launcher_stood_still_is_nobodys_fault(stage: Stage) -
 def test_the_processes_of_a_run_are_known_by_their_command_lines() -> None:
     assert role_of("ray::WorkerDict.actor_rollout_update_actor") == "FSDP actor"
     assert role_of("VLLM::EngineCore") == "vLLM engine"
+    assert role_of("ray::TaskRunnerV1.run") == "trainer"
     assert role_of("ray::IDLE") == ""
 
 
 def test_a_real_process_is_seen_halted_and_dumped(tmp_path: Path) -> None:
     program = "import time\ndef stands_here():\n    time.sleep(600)\nstands_here()  # ray::RewardLoopWorker"
     child = subprocess.Popen([sys.executable, "-c", program])
+    look = ProcessTable().look
     try:
         seen = []
         for _ in range(100):

@@ -16,6 +16,7 @@ ROLES = (
     ("gcs_server", "Ray's GCS"),
     ("raylet/raylet", "Ray's raylet"),
     ("ray::CoderTaskRunner", "trainer"),
+    ("ray::TaskRunner", "trainer"),
     ("ray::WorkerDict", "FSDP actor"),
     ("ray::vLLMHttpServer", "vLLM server"),
     ("VLLM::", "vLLM engine"),
@@ -51,25 +52,41 @@ class RunProcess:
         return f"{self.role} (process {self.pid})"
 
 
-def look(sandbox_pids: Sequence[int] = ()) -> list[RunProcess]:
-    """The processes of the run that matter: descendants of this one with a role, and its sandbox server."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        try:
-            with process.oneshot():
-                role = SANDBOX if process.pid in sandbox_pids else role_of(" ".join(process.cmdline()))
-                if role and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(
-                        RunProcess(
-                            pid=process.pid,
-                            role=role,
-                            status=process.status(),
-                            rss_bytes=process.memory_info().rss,
+class ProcessTable:
+    """The processes of the run that matter: descendants of this one with a role, and its sandbox server.
+
+    Ray names a process by the method that it runs, so that a role, once known, stays.
+    """
+
+    def __init__(self, sandbox_pids: Sequence[int] = ()) -> None:
+        self._sandbox_pids = frozenset(sandbox_pids)
+        self._roles: dict[psutil.Process, str] = {}
+
+    def look(self) -> list[RunProcess]:
+        """How they stand now; one that has ended is not among them."""
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            try:
+                with process.oneshot():
+                    role = self._role(process)
+                    if role and process.status() != psutil.STATUS_ZOMBIE:
+                        rss = process.memory_info().rss
+                        found.append(
+                            RunProcess(pid=process.pid, role=role, status=process.status(), rss_bytes=rss)
                         )
-                    )
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
-    return found
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+        return found
+
+    def _role(self, process: psutil.Process) -> str:
+        if process.pid in self._sandbox_pids:
+            return SANDBOX
+        if process not in self._roles:
+            role = role_of(" ".join(process.cmdline()))
+            if not role:
+                return ""
+            self._roles[process] = role
+        return self._roles[process]
 
 
 def role_of(command: str) -> str:

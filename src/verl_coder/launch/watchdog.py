@@ -15,7 +15,7 @@ import psutil
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
-from verl_coder.launch.processes import RunProcess, dump, look, memory_words
+from verl_coder.launch.processes import ProcessTable, RunProcess, dump, memory_words
 from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
@@ -48,7 +48,7 @@ class Watchdog:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._run_dir, self._settings, self._scratch, self._now = run_dir, settings, scratch, now
-        self._see = see or (lambda: look(sandbox_pids))
+        self._see = see or ProcessTable(sandbox_pids).look
         self._seen: dict[int, RunProcess] = {}
         self._halted: dict[int, float] = {}
         self._died: tuple[float, RunProcess, str] | None = None
