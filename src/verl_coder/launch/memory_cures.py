@@ -6,6 +6,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.memory_plan import GIB, MemoryPlan, plan_memory
+from verl_coder.run.resume import may_change
 
 MOST = 3
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
@@ -24,14 +25,19 @@ def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
     )
 
 
-def cures(config: DictConfig, most: int = MOST) -> tuple[list[str], MemoryPlan]:
-    """(settings in the order in which they help, the plan with them); as many as it takes to fit, at most `most`."""
+def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> tuple[list[str], MemoryPlan]:
+    """(settings in the order in which they help, the plan with them); as many as it takes to fit, at most `most`.
+
+    `on_resume`: only those that a resume may change.
+    """
     chosen: list[str] = []
     plan = plan_memory(config)
     assert plan is not None
     while len(chosen) <= most and (plan.excess or not chosen):
         trials = []
         for setting in _candidates(config):
+            if on_resume and not all(may_change(key) for key in _keys(setting)):
+                continue
             changed = _with(config, setting)
             trial = plan_memory(changed)
             if trial is not None:
@@ -48,7 +54,7 @@ def cures(config: DictConfig, most: int = MOST) -> tuple[list[str], MemoryPlan]:
     return chosen, plan
 
 
-def cures_of(config_file: Path) -> list[str]:
+def cures_of(config_file: Path, *, on_resume: bool = False) -> list[str]:
     """The settings that help most in the run whose configuration is in `config_file`, whether the plan fits or not."""
     config = OmegaConf.load(config_file)
     assert isinstance(config, DictConfig)
@@ -56,7 +62,7 @@ def cures_of(config_file: Path) -> list[str]:
         return list(_candidates(config))[:MOST]
     found: list[str] = []
     for _ in range(MOST):
-        settings, _ = cures(config, most=1)
+        settings, _ = cures(config, most=1, on_resume=on_resume)
         if not settings or _keys(settings[0]) in [_keys(before) for before in found]:
             break
         found += settings

@@ -21,7 +21,6 @@ from verl_coder.run.run_dir import RunDir
 def train(plan: Plan, console: Console, scratch: Path) -> int:
     """Run the worker process beside sandbox, uploader and progress; its exit status. Interrupted by a signal."""
     run_dir = plan.run_dir
-    log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
     memory = SharedMemoryWatch(run_dir.shared_memory)
     uploader = WandbUploader(
@@ -54,7 +53,7 @@ def train(plan: Plan, console: Console, scratch: Path) -> int:
                 keep=[*keep, *uploader.pids],
             )
             progress.poll()
-            if status and watchdog.told_death and not own_reason_in_log(run_dir.log, log_begins):
+            if status and watchdog.told_death and not own_reason_in_log(run_dir.log, watchdog.log_mark):
                 raise RunStuck(watchdog.told_death)
     finally:
         wall.write()

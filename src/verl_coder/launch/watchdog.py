@@ -56,6 +56,8 @@ class Watchdog:
         self._killed_before = _killed_by_kernel()
         self._phase: Phase | None = None
         self._first_step: int | None = None
+        self.log_mark = 0
+        """Bytes of the log when the present part began: what stands after it may be the reason of an end."""
         self._progress_at = now()
         self._longest: dict[str, float] = _read_history(run_dir.phase_history)
 
@@ -96,6 +98,8 @@ class Watchdog:
                 if phase.key != key:
                     self._write_history()
         self._phase, self._progress_at = phase, now
+        with suppress(OSError):
+            self.log_mark = self._run_dir.log.stat().st_size
         if phase.phase == TRAINING and self._first_step is None:
             self._first_step = phase.step
 
@@ -187,7 +191,8 @@ class Watchdog:
     def _memory_settings(self) -> list[str]:
         from verl_coder.launch.memory_cures import cures_of
 
-        return cures_of(self._run_dir.config)
+        found = cures_of(self._run_dir.config, on_resume=self._run_dir.checkpoint_step() > 0)
+        return found or ["the length or the number of the samples"]
 
     def _when(self) -> str:
         """`while training, step 3 of 12, updating`."""

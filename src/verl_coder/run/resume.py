@@ -73,6 +73,7 @@ MAY_CHANGE = (
     "verl_coder.sandbox_*",
     "verl_coder.poll_interval_s",
     "verl_coder.max_*",
+    "verl_coder.on_bad_score",
     "verl_coder.wandb*",
     "verl_coder.keep_best",
     "verl_coder.eval_*",
@@ -81,6 +82,11 @@ MAY_CHANGE = (
     "verl_coder.resume_may_change",
 )
 """Patterns of keys."""
+
+
+def may_change(key: str, allowed: Iterable[str] = ()) -> bool:
+    """Whether a resume may change a key; `allowed` are further patterns."""
+    return any(fnmatchcase(key, pattern) for pattern in (*MAY_CHANGE, *allowed))
 
 
 def contents(config: DictConfig) -> dict[str, dict[str, str]]:
@@ -126,11 +132,11 @@ def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
     if not path.is_file():
         return
     before = json.loads(path.read_text())
-    patterns = (*MAY_CHANGE, *allowed)
+    allowed = tuple(allowed)
     now = contents(config)
     for knob, old in before["files"].items():
         new = now.get(knob)
-        if new is None or knob in patterns or new["sha256"] == old["sha256"]:
+        if new is None or knob in allowed or new["sha256"] == old["sha256"]:
             continue
         was, given = f"{old['path']} ({old['sha256'][:8]})", f"{new['path']} ({new['sha256'][:8]})"
         raise CheckpointError(_sentence(path, knob, was, given))
@@ -139,7 +145,7 @@ def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
         if key.startswith("verl_coder.") and key not in old_settings:
             continue  # a setting that this version brought
         before_value, value = old_settings.get(key), settings.get(key)
-        if before_value != value and not any(fnmatchcase(key, pattern) for pattern in patterns):
+        if before_value != value and not may_change(key, allowed):
             raise CheckpointError(_sentence(path, key, _shown(before_value), _shown(value)))
 
 

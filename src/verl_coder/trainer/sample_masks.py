@@ -131,8 +131,8 @@ class SampleMasksMixin(RecipeTrainer):
             if fault and fault.kind == "bad_score" and self.settings.on_bad_score == "stop":
                 raise RewardError(
                     f"step {self.global_steps}: the reward's {fault.what} for {fault.where}: mend "
-                    f"{self.config.reward.custom_reward_function.path}, or set verl_coder.on_bad_score=mask; the last "
-                    "checkpoint is kept"
+                    f"{self.config.reward.custom_reward_function.path} and go on with "
+                    "verl_coder.resume_may_change=[REWARD], or go on with verl_coder.on_bad_score=mask"
                 )
         failed = np.array([fault is not None for fault in there], dtype=bool)
         count = max(int(real.sum()), 1)
@@ -146,7 +146,7 @@ class SampleMasksMixin(RecipeTrainer):
             raise RewardError(
                 f"step {self.global_steps}: {share:.0%} of the samples have no score "
                 f"(verl_coder.max_failed_share={self.settings.max_failed_share:g}); the first: {first.what} for "
-                f"{first.where}; the last checkpoint is kept"
+                f"{first.where}; a mended reward goes on with verl_coder.resume_may_change=[REWARD]"
             )
         return failed
 
