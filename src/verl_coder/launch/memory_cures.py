@@ -112,7 +112,8 @@ def _candidates(config: DictConfig) -> list[str]:
         if max(sizes) > 1:
             found.append(
                 f"{_ACTOR}.ppo_micro_batch_size_per_gpu={max(sizes[0] // 4, 1)} "
-                f"{_ROLLOUT}.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)}"
+                f"{_ROLLOUT}.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)} "
+                f"actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)}"
             )
     if int(config.data.max_response_length) > 256:
         found.append(f"data.max_response_length={int(config.data.max_response_length) // 2}")

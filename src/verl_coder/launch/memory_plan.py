@@ -194,10 +194,14 @@ def _micro_batch(config: DictConfig, shape: Any) -> tuple[float, float]:
     trained = tokens(
         actor.use_dynamic_bsz, actor.ppo_max_token_len_per_gpu, actor.ppo_micro_batch_size_per_gpu
     )
-    judged = tokens(
-        rollout.log_prob_use_dynamic_bsz,
-        rollout.log_prob_max_token_len_per_gpu,
-        rollout.log_prob_micro_batch_size_per_gpu,
+    passes = [rollout, section.ref] if actor.use_kl_loss else [rollout]
+    judged = max(
+        tokens(
+            part.log_prob_use_dynamic_bsz,
+            part.log_prob_max_token_len_per_gpu,
+            part.log_prob_micro_batch_size_per_gpu,
+        )
+        for part in passes
     )
     logits = shape.vocab_size * max(trained * LOGIT_BYTES, judged * LOGIT_BYTES_NO_GRADIENT)
     mixed = actor.fsdp_config.get("mixed_precision") or {}
