@@ -139,3 +139,12 @@ def test_a_log_gets_lines_where_a_terminal_has_bars(run_dir: RunDir) -> None:
     starting("loading the model").write(run_dir.phase)
     progress.poll()
     assert "start 5/8: loading the model" in console.export_text()
+
+
+def test_a_second_start_knows_how_long_it_takes() -> None:
+    time = [0.0]
+    history = {"starting: starting vLLM": 60.0, "starting: first weight sync": 5.0}
+    teller = PhaseTeller(now=lambda: time[0], history=history)
+    assert teller.line(starting("starting vLLM")) == "start 6/8: starting vLLM, about 65 s left"
+    time[0] = 25.0
+    assert teller.line(starting("starting vLLM")).endswith("for 25 s, about 40 s left")

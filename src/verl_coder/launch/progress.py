@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -18,7 +18,7 @@ from rich.progress import (
 
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.notices import NoticeReader
-from verl_coder.run.phase import STARTING, TRAINING, Phase
+from verl_coder.run.phase import START_PARTS, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
 
 LINE_EVERY_S = 20.0
@@ -28,8 +28,14 @@ LINE_EVERY_S = 20.0
 class PhaseTeller:
     """Where a phase is, as a line now and then: what, n of m, for how long, how long still."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic, every_s: float = LINE_EVERY_S) -> None:
-        self._now, self._every_s = now, every_s
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        every_s: float = LINE_EVERY_S,
+        history: Mapping[str, float] | None = None,
+    ) -> None:
+        """`history`: how long each part took in an earlier start of this run (phase_history.json)."""
+        self._now, self._every_s, self._history = now, every_s, history or {}
         self._key = ""
         self._began = self._told = now()
         self._first_done = 0
@@ -39,7 +45,11 @@ class PhaseTeller:
         now = self._now()
         if phase.key != self._key:
             self._key, self._began, self._told, self._first_done = phase.key, now, now, phase.done
-            return f"start {phase.done + 1}/{phase.of}: {phase.part}" if phase.phase == STARTING else ""
+            left = self.left_s(phase)
+            known = f", about {duration(left)} left" if left is not None else ""
+            return (
+                f"start {phase.done + 1}/{phase.of}: {phase.part}{known}" if phase.phase == STARTING else ""
+            )
         if now - self._told < self._every_s:
             return ""
         self._told = now
@@ -48,9 +58,13 @@ class PhaseTeller:
         return words + (f", about {duration(left)} left" if left is not None else "")
 
     def left_s(self, phase: Phase) -> float | None:
-        """Seconds that the part still takes at its pace so far; None where nothing can be said."""
+        """Seconds that the part, or the start, still takes by its pace or its history; None where neither is known."""
+        if phase.phase == STARTING:
+            coming = [self._history.get(f"{STARTING}: {part}") for part in START_PARTS[phase.done :]]
+            known = [seconds for seconds in coming if seconds is not None]
+            return max(sum(known) - (self._now() - self._began), 0.0) if known else None
         done = phase.done - self._first_done
-        if phase.phase == STARTING or not phase.of or done <= 0:
+        if not phase.of or done <= 0:
             return None
         return (phase.of - phase.done) * (self._now() - self._began) / done
 
@@ -72,7 +86,7 @@ class RunProgress:
         )
         self._task = self._bar.add_task("starting", total=total_steps)
         self._part = self._bar.add_task("", total=None, visible=False)
-        self._teller = PhaseTeller()
+        self._teller = PhaseTeller(history=read_history(run_dir.phase_history))
         self._key = ""
         self._offset = run_dir.metrics.stat().st_size if run_dir.metrics.is_file() else 0
         self._total = total_steps

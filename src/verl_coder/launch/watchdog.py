@@ -16,7 +16,7 @@ import psutil
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
 from verl_coder.launch.processes import ProcessTable, RunProcess, dump, memory_words
-from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase
+from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
 
@@ -59,12 +59,12 @@ class Watchdog:
         self.log_mark = 0
         """Bytes of the log when the present part began: what stands after it may be the reason of an end."""
         self._progress_at = now()
-        self._longest: dict[str, float] = _read_history(run_dir.phase_history)
+        self._longest: dict[str, float] = read_history(run_dir.phase_history)
 
     @property
     def told_death(self) -> str:
         """The line for a process that has died, empty where none has: for a run that has ended by itself since."""
-        return self._died[2] if self._died else ""
+        return self._and_on(self._died[2]) if self._died else ""
 
     def poll(self) -> None:
         """Look, if the last look is old enough; RunStuck where the run cannot go on."""
@@ -201,21 +201,17 @@ class Watchdog:
     def _end(self, words: str, processes: Sequence[RunProcess]) -> None:
         with suppress(OSError):
             dump(self._run_dir.stuck, list(processes), words)
+        raise RunStuck(self._and_on(words))
+
+    def _and_on(self, words: str) -> str:
         step = self._run_dir.checkpoint_step()
-        raise RunStuck(f"{words}; the same command goes on {f'after step {step}' if step else 'anew'}")
+        return f"{words}; the same command goes on {f'after step {step}' if step else 'anew'}"
 
 
 def _tail(path: Path, most: int = 200_000) -> str:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - most))
         return file.read().decode(errors="replace")
-
-
-def _read_history(path: Path) -> dict[str, float]:
-    try:
-        return {str(key): float(value) for key, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
 
 
 def _killed_by_kernel() -> int:

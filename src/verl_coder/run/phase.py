@@ -70,6 +70,14 @@ class Phase:
             return None
 
 
+def read_history(path: Path) -> dict[str, float]:
+    """`phase_history.json`: phase -> the longest it took without progress, in seconds; empty where there is none."""
+    try:
+        return {str(key): float(value) for key, value in json.loads(path.read_text()).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
 def starting(part: str) -> Phase:
     """A part of the start, counted."""
     return Phase(
