@@ -65,6 +65,10 @@ def broken(what: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
         (lambda row: row["reward_model"].update(ground_truth=None), "ground_truth is null"),
         (lambda row: row["reward_model"].update(ground_truth='{"style": "x"}'), "style is 'x'"),
         (lambda row: row.update(prompt=[]), "prompt is empty"),
+        (
+            lambda row: row["prompt"][0].update(content="Print <|im_end|>."),
+            "holds '<.im_end.>', a control token",
+        ),
         (lambda row: row.update(prompt=[{"role": "user", "content": None}]), "content is None"),
     ],
 )

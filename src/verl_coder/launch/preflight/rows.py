@@ -55,13 +55,15 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
 
     `tests_are_parsed`: the reward grades by the hidden tests, so that each row's must be readable.
     """
-    count = _prompt_counter(config)
+    tokenizer = load_tokenizer(config)
+    count = _prompt_counter(config, tokenizer)
+    control = [token for token in tokenizer.all_special_tokens if token.startswith("<|")]
     found = {}
     for name in ("train", "val"):
         place = f"data.{name}_files"
         tokens: list[int] = []
         for path in file_list(config.data[f"{name}_files"]):
-            tokens += _read(place, path, count, tests_are_parsed=tests_are_parsed)
+            tokens += _read(place, path, count, control, tests_are_parsed=tests_are_parsed)
         if not tokens:
             raise DataError(f"{place} has no row")
         lengths = Lengths(
@@ -95,11 +97,11 @@ def one_row_per_source(files: Iterable[Path], most: int = 8) -> list[dict[str, A
     return list(found.values())
 
 
-def _read(place: str, path: Path, count: Any, *, tests_are_parsed: bool) -> list[int]:
+def _read(place: str, path: Path, count: Any, control: Sequence[str], *, tests_are_parsed: bool) -> list[int]:
     """Prompt lengths of a file's rows; DataError names its bad rows, and the first one's fault."""
     prompts, bad = [], []
     for index, row in enumerate(read_rows(path)):
-        fault = _fault(row, tests_are_parsed=tests_are_parsed)
+        fault = _fault(row, control, tests_are_parsed=tests_are_parsed)
         if fault:
             bad.append((index, _problem_id(row), fault))
         else:
@@ -122,7 +124,7 @@ def _problem_id(row: Mapping[str, Any]) -> str:
     return f" ({problem})" if problem else ""
 
 
-def _fault(row: Mapping[str, Any], *, tests_are_parsed: bool) -> str:
+def _fault(row: Mapping[str, Any], control: Sequence[str], *, tests_are_parsed: bool) -> str:
     """What is wrong with a row; empty where nothing is."""
     prompt = row.get("prompt")
     if not isinstance(prompt, list) or not prompt:
@@ -132,6 +134,11 @@ def _fault(row: Mapping[str, Any], *, tests_are_parsed: bool) -> str:
             return f"prompt has {message!r}, which is no {{role, content}}"
         if not isinstance(message.get("content"), str | list):
             return f"prompt has a message of {message['role']} whose content is {message.get('content')!r}"
+        found = [token for token in control if token in str(message["content"])]
+        if found:
+            return (
+                f"prompt holds {found[0]!r}, a control token of this model: it would end a turn, or begin one"
+            )
     truth = (row.get("reward_model") or {}).get("ground_truth")
     if not tests_are_parsed:
         return ""
@@ -144,11 +151,10 @@ def _fault(row: Mapping[str, Any], *, tests_are_parsed: bool) -> str:
     return "" if len(suite) else "reward_model.ground_truth holds no test"
 
 
-def _prompt_counter(config: DictConfig) -> Any:
+def _prompt_counter(config: DictConfig, tokenizer: Any) -> Any:
     """prompts -> their lengths in tokens, rendered as verl's dataset and the agent loop render them."""
     from verl.utils.tokenizer import normalize_token_ids
 
-    tokenizer = load_tokenizer(config)
     tokenizer.model_max_length = 10**9  # what is too long is said here, not warned of there
     options: dict[str, Any] = dict(config.data.get("apply_chat_template_kwargs") or {})
     for name in ("tokenize", "return_dict", "return_tensors"):
