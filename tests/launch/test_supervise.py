@@ -99,7 +99,7 @@ def asked():
     return True
 status = run_supervised(
     [sys.executable, "-c", inner, str(folder)], environment={}, log=folder / "log", on_poll=lambda: None,
-    on_terminate=asked, keep=[beside.pid],
+    on_terminate=asked, keep=[beside.pid], sigterm_for_us_alone=True,
 )
 print("status", status, "beside", beside.poll())
 beside.kill()

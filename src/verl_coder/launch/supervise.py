@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -23,9 +23,9 @@ def become_subreaper() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_with_parent(number: signal.Signals = signal.SIGTERM) -> None:
-    """Get a signal when the parent dies, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+def end_with_parent() -> None:
+    """Get SIGKILL when the parent dies, however it dies: SIGTERM may be blocked."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 @contextmanager
@@ -103,11 +103,13 @@ def run_supervised(
     on_poll: Callable[[], None],
     on_terminate: Callable[[], bool] = lambda: False,
     keep: Sequence[int] = (),
+    sigterm_for_us_alone: bool = False,
 ) -> int:
     """Run `command` with its output in `log`; returns its exit status; raises Interrupted on SIGINT/SIGTERM.
 
-    The first SIGTERM calls `on_terminate`: where that says True, the command will end by itself. Whatever
-    happens, no descendant is left but those in `keep`.
+    With `sigterm_for_us_alone` the command and all that it starts block SIGTERM. The first SIGTERM calls
+    `on_terminate`: where that says True, the command will end by itself. Whatever happens, no descendant is left but
+    those in `keep`.
     """
     become_subreaper()
     stop: list[int] = []
@@ -119,7 +121,7 @@ def run_supervised(
     try:
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches this process only.
-            with sigterm_blocked():
+            with sigterm_blocked() if sigterm_for_us_alone else nullcontext():
                 process = subprocess.Popen(
                     command,
                     env=dict(environment),

@@ -51,6 +51,7 @@ def train(plan: Plan, console: Console, scratch: Path) -> int:
                 on_poll=on_poll,
                 on_terminate=lambda: _ask_to_stop(run_dir, console),
                 keep=[*keep, *uploader.pids],
+                sigterm_for_us_alone=True,
             )
             progress.poll()
             if status and watchdog.told_death and not own_reason_in_log(run_dir.log, watchdog.log_mark):

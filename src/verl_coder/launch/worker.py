@@ -1,7 +1,6 @@
 """`python -m verl_coder.launch.worker CONFIG.yaml`: the process that drives Ray. Started by launch.py."""
 
 import os
-import signal
 import sys
 import traceback
 from pathlib import Path
@@ -16,7 +15,7 @@ from verl_coder.run.run_dir import RunDir
 
 def main(config_path: str) -> None:
     """Run the resolved configuration in `config_path` through verl's own entry point."""
-    end_with_parent(signal.SIGKILL)  # SIGTERM is blocked: see supervise.sigterm_blocked
+    end_with_parent()
     from verl.trainer.main_ppo import run_ppo
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config
