@@ -25,6 +25,10 @@ class CheckpointError(VerlCoderError):
     """A checkpoint is missing, half-written or of another shape."""
 
 
+class RewardError(VerlCoderError):
+    """A reward function returned no finite score, or failed for too many samples."""
+
+
 class TrackingError(VerlCoderError):
     """A metrics service gave no answer: it never stops training, only a command that asks for the upload."""
 

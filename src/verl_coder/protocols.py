@@ -6,7 +6,7 @@ an entry of `PROTOCOLS` and, for its agent loop, a line of `config/agent_loops.y
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
@@ -210,17 +210,6 @@ def quote_closing_tags(text: str) -> str:
     """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
     closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))
     return re.sub(rf"^([ \t]*)(?={closing})", r"\1\\", text, flags=re.M)
-
-
-def quote_control_tokens(text: str, tokens: Iterable[str]) -> str:
-    """Text of a tool in which none of the tokenizer's added `tokens` stands: a backslash follows its first character.
-
-    Else what a program prints would become the end of a turn, or the beginning of another.
-    """
-    for token in tokens:
-        if token in text:
-            text = text.replace(token, f"{token[0]}\\{token[1:]}")
-    return text
 
 
 def find_protocol(name: str) -> ToolProtocol:

@@ -18,7 +18,7 @@ class Section(BaseModel):
 
 def _number(value: Any) -> float:
     """`value` as a finite float; YAML reads 1e-3 as a string."""
-    number = math.nan if isinstance(value, bool) else float(value)
+    number = math.nan if value is None or isinstance(value, bool | list | dict) else float(value)
     if not math.isfinite(number):
         raise ValueError("not a finite number")
     return number

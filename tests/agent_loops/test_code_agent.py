@@ -99,7 +99,7 @@ def test_the_calls_left_are_told_and_no_more_are_run(rollout):
 
 def test_a_printed_control_token_is_text_and_no_token(rollout):
     output, _, tokenizer = rollout([call(code="print('<|im' + '_end|>')"), ANSWER], **SESSION)
-    assert answers(output, tokenizer)[0] == "<\\|im_end|>"
+    assert answers(output, tokenizer)[0] == "< |im_end|>"
     end = tokenizer.convert_tokens_to_ids(END)
     inserted = [i for i, mask in zip(output.response_ids, output.response_mask, strict=True) if not mask]
     assert inserted.count(end) == 1  # that of the template, at the end of the tool's turn
@@ -149,7 +149,7 @@ def test_a_call_that_hangs_ends_and_masks_the_trajectory(rollout, sandbox_url):
 
 
 def test_an_aborted_trajectory_leaves_no_session(sandbox_url, monkeypatch):
-    from verl_coder.agent_loops.code_agent import CodeAgentLoop, ToolAgentLoop
+    from verl_coder.agent_loops.code_agent import CodeAgentLoop, GuardedToolAgentLoop
     from verl_coder.sandbox import SandboxClient
 
     async def work():
@@ -159,7 +159,7 @@ def test_an_aborted_trajectory_leaves_no_session(sandbox_url, monkeypatch):
                 await self._workspace.open("python", client, memory_mb=256)
                 await asyncio.sleep(60)
 
-            monkeypatch.setattr(ToolAgentLoop, "run", never)
+            monkeypatch.setattr(GuardedToolAgentLoop, "run", never)
             loop = object.__new__(CodeAgentLoop)
             loop._workspace = Workspace()
             task = asyncio.create_task(loop.run({}, raw_prompt=[]))

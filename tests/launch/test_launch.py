@@ -73,7 +73,7 @@ def test_a_longer_run_takes_back_the_summary_of_the_shorter_one(plan: Plan) -> N
 def start_worker(plan: Plan, monkeypatch: pytest.MonkeyPatch, worker: Any) -> tuple[int, str]:
     """Exit status and output of a start whose worker is `worker(on_terminate)`."""
     monkeypatch.setenv("SANDBOX_URL", "unused")
-    monkeypatch.setattr(training_process, "_sandbox", lambda _: _Nothing())
+    monkeypatch.setattr(training_process, "run_sandbox", lambda _: _Nothing())
     monkeypatch.setattr(
         training_process, "run_supervised", lambda *_, on_terminate, **__: worker(on_terminate)
     )

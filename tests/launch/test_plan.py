@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,13 @@ def test_a_cluster_that_is_there_counts_its_own(tmp_path: Path, monkeypatch: pyt
 def test_a_weight_sync_has_room_for_the_models_largest_weight(tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.mkdir()
-    (model / "config.json").write_text(json.dumps({"vocab_size": 151936, "hidden_size": 896}))
+    rows, width = 151936, 896
+    header = json.dumps(
+        {"embedding": {"dtype": "BF16", "shape": [rows, width], "data_offsets": [0, 2 * rows * width]}}
+    ).encode()
+    with (model / "model.safetensors").open("wb") as file:  # sparse
+        file.write(struct.pack("<Q", len(header)) + header)
+        file.truncate(8 + len(header) + 2 * rows * width)
     request = TrainRequest(recipe="tiny_cpu", model=str(model), out=str(tmp_path / "out"))
     engine = make_plan(request).config.actor_rollout_ref.rollout.checkpoint_engine
     assert engine.update_weights_bucket_megabytes * 2**20 >= 151936 * 896 * 4

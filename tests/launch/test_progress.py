@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from verl_coder.launch.progress import RunProgress, duration, step_line
+from verl_coder.launch.progress import PhaseTeller, RunProgress, duration, step_line
 from verl_coder.run.notices import Notices
+from verl_coder.run.phase import Phase, starting
 from verl_coder.run.run_dir import RunDir
 
 STEP = {
@@ -115,3 +116,35 @@ def test_a_warning_is_shown_once(run_dir: RunDir) -> None:
         notices.say("disk", "the disk is full")
         progress.poll()
     assert console.export_text().count("warning: the disk is full") == 1
+
+
+def test_the_start_tells_each_part_and_a_long_part_how_far_it_is() -> None:
+    time = [0.0]
+    teller = PhaseTeller(now=lambda: time[0], every_s=20)
+    assert teller.line(starting("starting vLLM")) == "start 6/8: starting vLLM"
+    assert teller.line(starting("starting vLLM")) == ""
+    answering = Phase(phase="evaluating", step=0, total=12, part="answering", done=0, of=32)
+    assert teller.line(answering) == ""
+    time[0] = 30.0
+    halfway = Phase(phase="evaluating", step=0, total=12, part="answering", done=8, of=32)
+    assert teller.line(halfway) == "evaluating, step 0 of 12, answering (8 of 32), for 30 s, about 90 s left"
+    assert teller.line(halfway) == ""
+    time[0] = 51.0
+    assert teller.line(halfway) != ""
+
+
+def test_a_log_gets_lines_where_a_terminal_has_bars(run_dir: RunDir) -> None:
+    console = Console(record=True, width=200, force_terminal=False)
+    progress = RunProgress(run_dir, console, 12)
+    starting("loading the model").write(run_dir.phase)
+    progress.poll()
+    assert "start 5/8: loading the model" in console.export_text()
+
+
+def test_a_second_start_knows_how_long_it_takes() -> None:
+    time = [0.0]
+    history = {"starting: starting vLLM": 60.0, "starting: first weight sync": 5.0}
+    teller = PhaseTeller(now=lambda: time[0], history=history)
+    assert teller.line(starting("starting vLLM")) == "start 6/8: starting vLLM, about 65 s left"
+    time[0] = 25.0
+    assert teller.line(starting("starting vLLM")).endswith("for 25 s, about 40 s left")

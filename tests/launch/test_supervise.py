@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from verl_coder.launch.supervise import reason_in_log
+from verl_coder.launch.supervise import own_reason_in_log, reason_in_log
 
 _SCRIPT = """
 import sys
@@ -76,3 +76,54 @@ def test_the_reason_of_a_failure_is_the_last_exception_that_is_not_rays_own(tmp_
         "ray.exceptions.RayTaskError(DataError): ray::run()\n"
     )
     assert reason_in_log(log) == "verl_coder.errors.DataError: the real one"
+
+
+_JOB = """
+import subprocess, sys, signal
+from pathlib import Path
+from verl_coder.launch.supervise import run_supervised, sigterm_blocked
+folder = Path(sys.argv[1])
+inner = (
+    "import subprocess,sys,time,pathlib\\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\\n"
+    "folder = pathlib.Path(sys.argv[1])\\n"
+    "(folder / 'started').write_text(str(child.pid))\\n"
+    "while not (folder / 'asked').exists(): time.sleep(0.05)\\n"
+    "(folder / 'saved').write_text(str(child.poll()))\\n"
+)
+with sigterm_blocked():
+    beside = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+(folder / "beside").write_text(str(beside.pid))
+def asked():
+    (folder / "asked").touch()
+    return True
+status = run_supervised(
+    [sys.executable, "-c", inner, str(folder)], environment={}, log=folder / "log", on_poll=lambda: None,
+    on_terminate=asked, keep=[beside.pid], sigterm_for_us_alone=True,
+)
+print("status", status, "beside", beside.poll())
+beside.kill()
+"""
+
+
+def test_sigterm_to_every_process_reaches_the_launcher_alone(tmp_path: Path) -> None:
+    """As a batch system ends a job: the others live until the work is saved, and none is left."""
+    job = subprocess.Popen([sys.executable, "-c", _JOB, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    while not (tmp_path / "started").exists():
+        time.sleep(0.05)
+    family = [psutil.Process(job.pid), *psutil.Process(job.pid).children(recursive=True)]
+    assert len(family) == 4
+    for process in family:
+        process.send_signal(signal.SIGTERM)
+    output, _ = job.communicate(timeout=60)
+    assert "status 0 beside None" in output
+    assert (tmp_path / "saved").read_text() == "None"
+    assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
+
+
+def test_an_echo_of_a_death_is_no_reason_of_the_runs_own(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("ray.exceptions.ActorDiedError: The actor died unexpectedly\n")
+    assert not own_reason_in_log(log)
+    log.write_text("ray.exceptions.ActorDiedError: The actor died\nValueError: a batch of 3\n")
+    assert own_reason_in_log(log)

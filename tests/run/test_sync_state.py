@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import ConfigError, DataError
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.sync_state import SyncState, begin, choose_mode, has_wandb_key
 
@@ -78,12 +78,44 @@ def test_an_unknown_mode_is_named_by_its_place(setting: str, environment: dict[s
         choose_mode(setting, environment, has_key=False)
 
 
-def test_a_key_in_netrc_counts_for_its_host_only(tmp_path: Path) -> None:
-    (tmp_path / "netrc").write_text("machine wandb.example login user password secret\n")
-    (tmp_path / "netrc").chmod(0o600)
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o666])
+def test_a_key_in_netrc_counts_for_its_host_only(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "netrc").write_text(f"machine wandb.example login user password {'a' * 40}\n")
+    (tmp_path / "netrc").chmod(mode)
     environment = {"NETRC": str(tmp_path / "netrc")}
     assert has_wandb_key(environment | {"WANDB_BASE_URL": "https://wandb.example"})
     assert not has_wandb_key(environment)
+
+
+def test_a_host_of_ones_own_is_known_from_wandbs_own_settings(tmp_path: Path) -> None:
+    (tmp_path / "settings").write_text("[default]\nbase_url = http://wandb.example:8080\n")
+    (tmp_path / "netrc").write_text(f"machine wandb.example:8080 login user password {'a' * 40}\n")
+    environment = {"NETRC": str(tmp_path / "netrc"), "WANDB_CONFIG_DIR": str(tmp_path)}
+    assert has_wandb_key(environment)
+    assert not has_wandb_key({**environment, "WANDB_BASE_URL": "https://elsewhere.example"})
+
+
+def test_a_key_that_the_client_refuses_is_none(tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine wandb.example login user password short\n")
+    assert not has_wandb_key({"NETRC": str(tmp_path / "netrc"), "WANDB_BASE_URL": "https://wandb.example"})
+
+
+def test_training_that_starts_anew_is_another_wandb_run(tmp_path: Path) -> None:
+    """Of a run whose checkpoints were removed: its steps are not those that W&B has."""
+    first = start(tmp_path / "s.json")
+    first.sent_step = first.confirmed_step = 9
+    first.save(tmp_path / "s.json")
+    second = start(tmp_path / "s.json")
+    assert second.run_id != first.run_id and second.linked_from == [first.run_id]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"step": 3}'])
+def test_a_broken_step_file_is_named(tmp_path: Path, text: str) -> None:
+    backup = StepBackup(tmp_path)
+    backup.write(3, {})
+    backup.path(3).write_text(text)
+    with pytest.raises(DataError, match=r"step_000003\.json is broken"):
+        backup.read(3)
 
 
 def test_forgotten_steps_leave_the_backup(tmp_path: Path) -> None:

@@ -13,14 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, ToolListWrap
-from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, ToolAgentLoop
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState
 from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.tools.schemas import ToolResponse
 
+from verl_coder.agent_loops.tool_agent import GuardedToolAgentLoop, break_control_tokens
 from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
 from verl_coder.errors import ConfigError
 from verl_coder.prompts import visible_tests_of
-from verl_coder.protocols import Tags, agent_tags, quote_control_tokens
+from verl_coder.protocols import Tags, agent_tags
 from verl_coder.tools.workspace import Workspace
 
 _CLOSE_S = 10.0
@@ -32,7 +33,7 @@ class ToolCall(FunctionCall):
     mistake: str = ""
 
 
-class CodeAgentLoop(ToolAgentLoop):
+class CodeAgentLoop(GuardedToolAgentLoop):
     """One trajectory. A call in the last allowed turn is not run, as no turn is left to read its result."""
 
     has_workspace = True
@@ -70,7 +71,6 @@ class CodeAgentLoop(ToolAgentLoop):
         self.tool_parser = CallParser(self.tokenizer, tags, self.max_parallel_calls)
         # verl drops the calls above this number without a word; the parser answers them.
         self.max_parallel_calls = 1 << 30
-        self._control_tokens = sorted(self.tokenizer.get_added_vocab(), key=len, reverse=True)
         self._workspace = Workspace()
         self._in_order = asyncio.Lock()
         self._calls = self._invalid_calls = self._invalid_in_a_row = 0
@@ -123,7 +123,7 @@ class CodeAgentLoop(ToolAgentLoop):
         # verl starts all calls of a turn at once; with one workspace their order matters.
         async with self._in_order:
             response = await self._answer(tool_call, tools_kwargs, agent_data)
-        text = quote_control_tokens(response.text or "", self._control_tokens)
+        text = break_control_tokens(response.text or "", self._control)
         if self.tell_calls_left and self.max_calls:
             text += f"\n({max(self.max_calls - self._calls, 0)} calls left)"
         response.text = text

@@ -18,6 +18,7 @@ from verl_coder.launch.preflight.run import check_run
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
+from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 
 
@@ -26,13 +27,14 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     run_dir, config = plan.run_dir, plan.config
     command = preparation(plan)
     if dry_run:
-        check_run(plan, data_is_there=command is None)
-        print_plan(plan, console)
+        findings = check_run(plan, data_is_there=command is None)
+        print_plan(plan, console, findings.notes, findings.memory)
         return 0
     if command:
         console.print(f"data: `{command}`", highlight=False, soft_wrap=True)
         prepare_data(command)
-    check_run(plan)
+    for note in check_run(plan).notes:
+        console.print(note, highlight=False, soft_wrap=True)
     total = config.trainer.total_training_steps
     if total is not None and run_dir.finished_steps() >= total:
         console.print(
@@ -75,6 +77,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
             path.unlink(missing_ok=True)
     plan.run_dir.summary.unlink(missing_ok=True)  # of a run that was shorter
     plan.run_dir.record_shape(plan.config)
+    record_resume(plan.run_dir.resume, plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
 
 

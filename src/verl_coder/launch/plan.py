@@ -1,10 +1,10 @@
 """From what the user typed to a resolved configuration: the knobs, their defaults, and what `--dry-run` prints."""
 
-import json
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.launch.recipe import compose, file_list, find_recipe
 from verl_coder.paths import repository_root, resolve_content_path
 from verl_coder.run.run_dir import RunDir
@@ -96,20 +97,19 @@ def _reserve_cpus(config: DictConfig) -> None:
 
 
 def _fit_bucket(config: DictConfig) -> None:
-    """Let the bucket of a weight sync hold the largest weight, the embedding: verl splits none, and fails late.
+    """Let the bucket of a weight sync hold the model's largest tensor: verl splits none, and fails late.
 
-    A hub's name is left alone: its recipe says what it needs.
+    A hub's model that is not in the cache is left alone: its recipe says what it needs.
     """
-    described = Path(config.actor_rollout_ref.model.path) / "config.json"
     engine = config.actor_rollout_ref.rollout.checkpoint_engine
     try:
-        model = json.loads(described.read_text())
-        weight = int(model["vocab_size"]) * int(model["hidden_size"]) * 4  # bytes, in float32
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # what is wrong with a model folder is said by the checks before the start
-    engine.update_weights_bucket_megabytes = max(
-        engine.update_weights_bucket_megabytes, -(-weight // 2**20) + 1
-    )
+        folder = local_folder(str(config.actor_rollout_ref.model.path))
+        weight = 4 * max(tensor_sizes(folder).values(), default=0) if folder else 0  # bytes, in float32
+        engine.update_weights_bucket_megabytes = max(
+            int(engine.update_weights_bucket_megabytes), -(-weight // 2**20) + 1
+        )
+    except (ConfigError, OSError, ValueError, TypeError):
+        return  # what is wrong with a model folder, or with the setting, is said by the checks before the start
 
 
 def _put_paths(config: DictConfig, request: TrainRequest) -> None:
@@ -159,8 +159,8 @@ def prepare_data(command: str) -> None:
         raise DataError(f"`{command}` failed: {' '.join(reason)} (run it by hand, or give TRAIN= and VAL=)")
 
 
-def print_plan(plan: Plan, console: Console) -> None:
-    """What the run would do, and with what."""
+def print_plan(plan: Plan, console: Console, notes: Sequence[str] = (), memory: Sequence[str] = ()) -> None:
+    """What the run would do, and with what; then what it takes of the memory, and what the checks came to know."""
     config = plan.config
     rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
     rows = {
@@ -185,3 +185,6 @@ def print_plan(plan: Plan, console: Console) -> None:
     }
     for name, value in rows.items():
         console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)
+    for name, lines in (("memory", memory), ("data", notes)):
+        for number, line in enumerate(lines):
+            console.print(f"{'' if number else name:>18}  {line}", highlight=False, soft_wrap=True)

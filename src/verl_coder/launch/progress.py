@@ -1,15 +1,72 @@
 """The terminal's view of a run: a bar and one line per step, read from the run's files."""
 
 import json
+import time
 from collections import deque
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.notices import NoticeReader
+from verl_coder.run.phase import START_PARTS, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
+
+LINE_EVERY_S = 20.0
+"""How often a phase that goes on tells where it is, in a log or a pipe, where no bar can move."""
+
+
+class PhaseTeller:
+    """Where a phase is, as a line now and then: what, n of m, for how long, how long still."""
+
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        every_s: float = LINE_EVERY_S,
+        history: Mapping[str, float] | None = None,
+    ) -> None:
+        """`history`: how long each part took in an earlier start of this run (phase_history.json)."""
+        self._now, self._every_s, self._history = now, every_s, history or {}
+        self._key = ""
+        self._began = self._told = now()
+        self._first_done = 0
+
+    def line(self, phase: Phase) -> str:
+        """The line that is due, empty where none is. Parts of the start are told as they begin."""
+        now = self._now()
+        if phase.key != self._key:
+            self._key, self._began, self._told, self._first_done = phase.key, now, now, phase.done
+            left = self.left_s(phase)
+            known = f", about {duration(left)} left" if left is not None else ""
+            return (
+                f"start {phase.done + 1}/{phase.of}: {phase.part}{known}" if phase.phase == STARTING else ""
+            )
+        if now - self._told < self._every_s:
+            return ""
+        self._told = now
+        left = self.left_s(phase)
+        words = f"{phase.describe()}, for {duration(now - self._began)}"
+        return words + (f", about {duration(left)} left" if left is not None else "")
+
+    def left_s(self, phase: Phase) -> float | None:
+        """Seconds that the part, or the start, still takes by its pace or its history; None where neither is known."""
+        if phase.phase == STARTING:
+            coming = [self._history.get(f"{STARTING}: {part}") for part in START_PARTS[phase.done :]]
+            known = [seconds for seconds in coming if seconds is not None]
+            return max(sum(known) - (self._now() - self._began), 0.0) if known else None
+        done = phase.done - self._first_done
+        if not phase.of or done <= 0:
+            return None
+        return (phase.of - phase.done) * (self._now() - self._began) / done
 
 
 class RunProgress:
@@ -22,10 +79,15 @@ class RunProgress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
             console=console,
             transient=True,
         )
-        self._task = self._bar.add_task("starting Ray, the workers and vLLM", total=total_steps)
+        self._task = self._bar.add_task("starting", total=total_steps)
+        self._part = self._bar.add_task("", total=None, visible=False)
+        self._teller = PhaseTeller(history=read_history(run_dir.phase_history))
+        self._key = ""
         self._offset = run_dir.metrics.stat().st_size if run_dir.metrics.is_file() else 0
         self._total = total_steps
         self._notices = NoticeReader(run_dir.notices)
@@ -42,13 +104,9 @@ class RunProgress:
         """Show what is new since the last call."""
         for text in self._notices.new():
             self._bar.console.print(text, highlight=False, soft_wrap=True)
-        if self._run_dir.phase.is_file():
-            state = json.loads(self._run_dir.phase.read_text())
-            self._total = state["total"]
-            done = state["step"] - (1 if state["phase"] == "training" else 0)
-            self._bar.update(
-                self._task, description=state["phase"], total=state["total"], completed=max(done, 0)
-            )
+        phase = Phase.read(self._run_dir.phase)
+        if phase is not None:
+            self._show(phase)
         if not self._run_dir.metrics.is_file():
             return
         with self._run_dir.metrics.open("rb") as file:
@@ -66,6 +124,22 @@ class RunProgress:
                     record["step"], record["data"], self._total, self._left_s(record["step"])
                 )
                 self._bar.console.print(line_text, highlight=False, soft_wrap=True)
+
+    def _show(self, phase: Phase) -> None:
+        """The bars on a terminal; lines where there is none."""
+        if phase.phase != STARTING:
+            self._total = phase.total
+            done = phase.step - (1 if phase.phase == TRAINING else 0)
+            self._bar.update(self._task, description=phase.phase, total=phase.total, completed=max(done, 0))
+        if phase.key != self._key:
+            self._key = phase.key
+            self._bar.reset(
+                self._part, total=phase.of or None, description=phase.part, visible=bool(phase.part)
+            )
+        self._bar.update(self._part, total=phase.of or None, completed=phase.done)
+        line = self._teller.line(phase)
+        if line and not self._bar.console.is_terminal:
+            self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def _left_s(self, step: int) -> float | None:
         """Seconds left at the pace of the last steps, evaluations included."""

@@ -47,7 +47,7 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
     """
     from hydra import initialize_config_dir
 
-    verl = _verl_tree()
+    verl = verl_tree()
     with initialize_config_dir(str(folder), version_base=None):
         ours = _hydra_compose("recipe", (), folder.name)
         _check_keys(ours, verl, folder)
@@ -55,7 +55,7 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
 
 
 @cache
-def _verl_tree() -> DictConfig:
+def verl_tree() -> DictConfig:
     """verl's own configuration, in which the keys of a recipe are looked up."""
     from hydra import initialize_config_module
 
@@ -77,9 +77,10 @@ def _hydra_compose(
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
 
-    searchpath = f"hydra.searchpath=[pkg://verl.trainer.config,file://{repository_root() / 'config'}]"
+    folder = _quoted(f"file://{repository_root() / 'config'}")
+    searchpath = f"hydra.searchpath=[pkg://verl.trainer.config,{folder}]"
     try:
-        return hydra_compose(name, overrides=[searchpath, *overrides])
+        return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__
         if ours is not None and isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
@@ -89,6 +90,24 @@ def _hydra_compose(
             raise ConfigError(f"{place}: no setting {missing}; {hint}") from error
         lines = str(cause or error).strip().splitlines()
         raise ConfigError(f"{place}: {' '.join(lines[:2])}") from error
+
+
+_COMMA_SEPARATED = ("verl_coder.sandbox_url", "data.train_files", "data.val_files")
+"""Keys whose value is a text with commas, which Hydra would take for a sweep."""
+
+
+def _with_commas(override: str) -> str:
+    key, _, value = override.partition("=")
+    if key.lstrip("+") in _COMMA_SEPARATED and value and value[0] not in "'\"[":
+        return f"{key}={_quoted(value)}"
+    return override
+
+
+def _quoted(text: str) -> str:
+    """`text` as a quoted value of Hydra's grammar, whatever characters it has."""
+    if text.endswith("\\"):
+        raise ConfigError(f"{text}: Hydra reads no path that ends in a backslash")
+    return "'" + text.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
 def _check_keys(ours: DictConfig, verl: DictConfig, folder: Path) -> None:

@@ -2,11 +2,14 @@
 
 import fcntl
 import json
+import time
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.progress import duration
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.notices import parse_notices
+from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState
 
@@ -49,11 +52,11 @@ def is_running(run_dir: RunDir) -> bool:
 
 def _state(run_dir: RunDir) -> str:
     if is_running(run_dir):
-        try:
-            phase = json.loads(run_dir.phase.read_text())
-        except FileNotFoundError:
+        phase = Phase.read(run_dir.phase)
+        if phase is None:
             return "starting"
-        return f"{phase['phase']}, step {phase['step']} of {phase['total']}"
+        lasts = f", for {duration(max(time.time() - phase.since, 0.0))}" if phase.since else ""
+        return phase.describe() + lasts
     if run_dir.summary.is_file():
         return "finished"
     return "not running; the same `train` command goes on from the checkpoint"

@@ -6,7 +6,8 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psutil
@@ -23,8 +24,31 @@ def become_subreaper() -> None:
 
 
 def end_with_parent() -> None:
-    """Get SIGTERM when the parent dies, however it dies."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    """Get SIGKILL when the parent dies, however it dies: SIGTERM may be blocked."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+@contextmanager
+def sigterm_blocked() -> Iterator[None]:
+    """What is started in the block, and all that it starts, does not take SIGTERM.
+
+    A batch system sends it to every process of a job; here only the launcher acts on it, so that the others live
+    until the trainer has saved. SIGKILL ends them (`end_descendants`).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _blocks_sigterm(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    mask = re.search(r"^SigBlk:\s*([0-9a-f]+)$", status, re.M)
+    return bool(mask and int(mask[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
@@ -45,7 +69,8 @@ def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
             last = time.monotonic() > deadline
             for process in alive:
                 try:
-                    process.kill() if last else process.terminate()
+                    kill = last or _blocks_sigterm(process.pid)
+                    process.kill() if kill else process.terminate()
                     ended += last
                 except psutil.NoSuchProcess:
                     continue
@@ -78,11 +103,13 @@ def run_supervised(
     on_poll: Callable[[], None],
     on_terminate: Callable[[], bool] = lambda: False,
     keep: Sequence[int] = (),
+    sigterm_for_us_alone: bool = False,
 ) -> int:
     """Run `command` with its output in `log`; returns its exit status; raises Interrupted on SIGINT/SIGTERM.
 
-    The first SIGTERM calls `on_terminate`: where that says True, the command will end by itself. Whatever
-    happens, no descendant is left but those in `keep`.
+    With `sigterm_for_us_alone` the command and all that it starts block SIGTERM. The first SIGTERM calls
+    `on_terminate`: where that says True, the command will end by itself. Whatever happens, no descendant is left but
+    those in `keep`.
     """
     become_subreaper()
     stop: list[int] = []
@@ -94,14 +121,15 @@ def run_supervised(
     try:
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches this process only.
-            process = subprocess.Popen(
-                command,
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            with sigterm_blocked() if sigterm_for_us_alone else nullcontext():
+                process = subprocess.Popen(
+                    command,
+                    env=dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
             while process.poll() is None:
                 if stop:
                     received = stop.pop(0)
@@ -117,14 +145,41 @@ def run_supervised(
             signal.signal(number, handler)
 
 
+_OF_RAY = ("RayTaskError", "ActorDiedError", "ActorUnavailableError", "ChildFailedError", "RayActorError")
+"""Exceptions that only say that another process has failed."""
+_OF_A_DEATH = (
+    *_OF_RAY,
+    "OutOfMemoryError",
+    "NodeDiedError",
+    "WorkerCrashedError",
+    "EngineDeadError",
+    "OwnerDiedError",
+    "RuntimeError: cancelled",
+    "ConnectionError",
+    "ConnectError",
+    "TimeoutError",
+    "RpcError",
+    "EOFError",
+    "Failed to connect to GCS",
+)
+
+
 def reason_in_log(log: Path, start: int = 0) -> str:
     """The last exception in a log from byte `start` on: its last line `Name: message`, without Ray's colours."""
+    named = _exceptions(log, start)
+    told = [line for line in named if not any(wrapper in line for wrapper in _OF_RAY)]
+    return (told or named or ["no exception in the log"])[-1].strip()[:400]
+
+
+def own_reason_in_log(log: Path, start: int = 0) -> bool:
+    """Whether the log has an exception that is more than the echo of a process that died."""
+    return any(not any(word in line for word in _OF_A_DEATH) for line in _exceptions(log, start))
+
+
+def _exceptions(log: Path, start: int) -> list[str]:
     with log.open("rb") as file:
         file.seek(start)
         text = file.read().decode(errors="replace")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     plain = re.sub(r"^(?:\([^)]*pid=\d+\)|\[rank\d+\]:)\s?", "", plain, flags=re.M)
-    named = re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)
-    wrappers = ("RayTaskError", "ActorDiedError", "ChildFailedError")
-    told = [line for line in named if not any(wrapper in line for wrapper in wrappers)]
-    return (told or named or ["no exception in the log"])[-1].strip()[:400]
+    return re.findall(r"^((?:[\w.]+\.)?\w*(?:Error|Exception|Interrupt)\b:? ?.*)$", plain, flags=re.M)

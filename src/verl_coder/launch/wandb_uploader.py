@@ -1,6 +1,7 @@
 """The W&B uploader: a process of its own beside training, which can hang or die without harm."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -9,7 +10,6 @@ from pathlib import Path
 
 import psutil
 
-from verl_coder.launch.supervise import end_with_parent
 from verl_coder.launch.wandb_push import WandbPush
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
@@ -32,7 +32,7 @@ class WandbUploader:
             with (self._run_dir.path / "wandb_uploader.log").open("ab") as log:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", __name__, str(self._run_dir.path), str(self._finish_timeout_s)],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
@@ -42,7 +42,8 @@ class WandbUploader:
     def __exit__(self, *_: object) -> None:
         if self._process is None:
             return
-        self._process.terminate()
+        if self._process.stdin:
+            self._process.stdin.close()  # SIGTERM is blocked: a batch system sends it to every process
         try:
             self._process.wait(self._finish_timeout_s)
         except subprocess.TimeoutExpired:
@@ -66,11 +67,9 @@ def kill_tree(process: subprocess.Popen[bytes]) -> None:
 
 
 def main(folder: str, finish_timeout_s: str) -> None:
-    """Follow the run in `folder` until SIGTERM, which also comes when the launcher dies."""
-    stop: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: stop.append(number))
+    """Follow the run in `folder` until its input ends, as it also does when the launcher dies."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
     os.nice(10)
     run_dir = RunDir(Path(folder))
     notices = Notices(run_dir.notices)
@@ -84,7 +83,12 @@ def main(folder: str, finish_timeout_s: str) -> None:
     push = WandbPush(
         run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=float(finish_timeout_s)
     )
-    push.follow(lambda: bool(stop), failed)
+    push.follow(_input_has_ended, failed)
+
+
+def _input_has_ended() -> bool:
+    ready, _, _ = select.select([sys.stdin.buffer], [], [], 0)
+    return bool(ready)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,16 @@
 """`python -m verl_coder.launch.worker CONFIG.yaml`: the process that drives Ray. Started by launch.py."""
 
+import os
 import sys
+import traceback
+from pathlib import Path
+from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.launch.supervise import end_with_parent
+from verl_coder.run.phase import starting
+from verl_coder.run.run_dir import RunDir
 
 
 def main(config_path: str) -> None:
@@ -21,13 +27,29 @@ def main(config_path: str) -> None:
     require_loaded()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
+    starting("starting Ray").write(RunDir(Path(config.verl_coder.out)).phase)
     auto_set_device(config)
     validate_config(
         config=config,
         use_reference_policy=need_reference_policy(config),
         use_critic=need_critic(config),
     )
-    run_ppo(config, task_runner_class=CoderTaskRunner)
+    try:
+        run_ppo(config, task_runner_class=CoderTaskRunner)
+    except BaseException:
+        traceback.print_exc()
+        _end(1)
+    _end(0)
+
+
+def _end(status: int) -> NoReturn:
+    """End at once: Ray's own end asks its processes by SIGTERM, which they block, and waits a minute for them.
+
+    The launcher kills them (supervise.end_descendants).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

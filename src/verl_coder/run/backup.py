@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from verl_coder.errors import DataError
 from verl_coder.files import write_durably
 
 _NAME = re.compile(r"step_(\d+)\.json")
@@ -36,8 +37,15 @@ class StepBackup:
         write_durably(self.path(step), json.dumps({"step": step, "data": data, "tables": tables or {}}))
 
     def read(self, step: int) -> dict[str, Any]:
-        """The record of a step."""
-        record: dict[str, Any] = json.loads(self.path(step).read_text())
+        """The record of a step; DataError where its file is broken."""
+        path = self.path(step)
+        try:
+            record: dict[str, Any] = json.loads(path.read_text())
+            record["step"], record["data"], record["tables"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path} is broken ({type(error).__name__}: {error}): write it anew from metrics.jsonl, or remove it"
+            ) from error
         return record
 
     def steps(self) -> list[int]:

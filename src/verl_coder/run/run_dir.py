@@ -25,9 +25,15 @@ class RunDir:
         self.log = path / "train.log"
         """All that verl, Ray and vLLM print."""
         self.phase = path / "phase.json"
-        """What the trainer is doing now, as JSON: {"phase", "step", "total"}."""
+        """What the trainer is doing now (run.phase), as JSON."""
+        self.phase_history = path / "phase_history.json"
+        """Phase -> the longest it took without progress, in seconds, over all starts (launch.watchdog)."""
+        self.stuck = path / "stuck.txt"
+        """Where every process stood when the watchdog ended the run."""
         self.shape = path / "shape.json"
         """What must stay the same for a checkpoint to fit, as JSON."""
+        self.resume = path / "resume.json"
+        """How the last start was set, and what its files held (run.resume)."""
         self.checkpoints = path / "checkpoints"
         """verl's checkpoints: global_step_N/ and latest_checkpointed_iteration.txt."""
         self.summary = path / "summary.json"
@@ -64,7 +70,12 @@ class RunDir:
         tracker = self.checkpoints / TRACKER
         if not tracker.is_file():
             return 0
-        step = int(tracker.read_text())
+        try:
+            step = int(tracker.read_text())
+        except ValueError as error:
+            raise CheckpointError(
+                f"{tracker} holds no number ({error}): write that of the last global_step_* folder into it"
+            ) from error
         if not is_whole(step_folder(self.checkpoints, step)):
             raise CheckpointError(
                 f"{tracker} names step {step}, but global_step_{step}/ is not whole: "
@@ -74,7 +85,14 @@ class RunDir:
 
     def finished_steps(self) -> int:
         """Number of steps of the summary of a finished run; 0 where it has not finished."""
-        return int(json.loads(self.summary.read_text())["steps"]) if self.summary.is_file() else 0
+        if not self.summary.is_file():
+            return 0
+        try:
+            return int(json.loads(self.summary.read_text())["steps"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"{self.summary} is broken ({error}): remove it, and the same command goes on"
+            ) from error
 
     def check_shape(self, config: DictConfig) -> None:
         """CheckpointError where the checkpoint here has another shape than the run asks for."""

@@ -12,6 +12,7 @@ from verl_coder.sections import (
     NUMERIC,
     Count,
     NotNegative,
+    Positive,
     PositiveCount,
     Section,
     Share,
@@ -235,6 +236,21 @@ class Settings(CompositeSettings):
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
     max_sandbox_unavailable_share: Share = 0.25
     """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
+    on_bad_score: Literal["stop", "mask"] = "stop"
+    """A reward that returns a score that is no finite number: stop the run, or mask the sample, which then counts
+    as failed."""
+    max_failed_share: Share = 0.25
+    """Share of a step's samples whose reward raised, or whose rollout was lost, above which the run stops."""
+    watchdog: bool = True
+    """End the run when one of its processes dies or stands still, or a phase makes no progress."""
+    watchdog_least_s: Positive = 60.0
+    """What a phase, or a rollout after the others, may take without progress at least, however fast it was before."""
+    watchdog_factor: Annotated[float, Field(ge=2), NUMERIC] = 5.0
+    """What a phase may take, in multiples of the longest it took so far."""
+    watchdog_first_s: Positive = 1800.0
+    """What a phase may take without progress the first time, when nothing is known of it."""
+    memory_check: bool = True
+    """Refuse a run that the memory plan says does not fit (launch/memory_plan.py)."""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """online, offline (keep for a later push), disabled, or auto: $WANDB_MODE, else online where W&B has a key."""
     wandb_finish_timeout_s: NotNegative = 20.0
@@ -249,6 +265,8 @@ class Settings(CompositeSettings):
     """Write the tokens of the training rollouts, too: which were learnt, and their log-probs."""
     curriculum: CurriculumSettings | None = None
     """Stages over difficulty or measured pass rate; null trains on everything at once."""
+    resume_may_change: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Keys, or TRAIN, VAL, REWARD, TOOLS, that a resume may change beyond the list of run/resume.py."""
     mask_overlong: bool = False
     """Train on no sample that was cut off at the response length (DAPO's over-long filtering)."""
     mask_void_turns: bool = False

@@ -2,7 +2,11 @@
 
 import dataclasses
 import json
+import os
 import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,10 +69,13 @@ def begin(
     """The state with which a start of the training run begins, written to `path`.
 
     The W&B run of the folder goes on; with `new_run` a new one begins, linked to it, with the steps after
-    `resumes_after` (None: training has no checkpoint yet and starts anew).
+    `resumes_after` (None: training has no checkpoint and starts anew). One that starts anew after W&B was sent
+    steps of an earlier attempt is another W&B run, too.
     """
     before = SyncState.load(path)
-    if before and not new_run:
+    # Without a checkpoint training starts anew: another run, unless W&B has no step of the first attempt.
+    anew = before is not None and resumes_after is None and max(before.sent_step, before.confirmed_step) > 0
+    if before and not new_run and not anew:
         state = dataclasses.replace(before, mode=mode, error=None)
     else:
         linked = [*before.linked_from, before.run_id] if before else []
@@ -98,14 +105,45 @@ def choose_mode(setting: str, environment: dict[str, str], *, has_key: bool) -> 
 
 
 def has_wandb_key(environment: dict[str, str]) -> bool:
-    """Whether W&B would find a key: in the environment, or in ~/.netrc for its host."""
-    import netrc
-    from urllib.parse import urlparse
+    """Whether W&B's own client would find a key: in `environment`, its settings, or .netrc for its host.
 
+    `wandb login --host` writes the host to W&B's settings file and the key to .netrc.
+    """
     if environment.get("WANDB_API_KEY"):
         return True
-    host = urlparse(environment.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    if "wandb" not in sys.modules and not (_netrc(environment).is_file()):
+        return False  # the client has no other place for a key, and takes a second to import
+    import wandb
+    from wandb.sdk.lib import wbauth
+
     try:
-        return netrc.netrc(environment.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
+        settings = wandb.Settings(quiet=True)
+        folder = environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
+        settings.settings_system = str(Path(folder).expanduser() / "settings")  # as its own set-up does
+        settings.update_from_system_settings()
+        settings.update_from_env_vars(dict(environment))
+        if settings.api_key:
+            return True
+        with _netrc_of(environment):
+            return wbauth.read_netrc_auth(host=wbauth.HostUrl(settings.base_url)) is not None
+    except (wandb.errors.Error, ValueError):
+        return False  # a key or a host that the client itself refuses
+
+
+def _netrc(environment: dict[str, str]) -> Path:
+    given = environment.get("NETRC")
+    return Path(given).expanduser() if given else Path.home() / ".netrc"
+
+
+@contextmanager
+def _netrc_of(environment: dict[str, str]) -> Iterator[None]:
+    """W&B reads NETRC from the process's environment only."""
+    before = os.environ.get("NETRC")
+    if environment.get("NETRC"):
+        os.environ["NETRC"] = environment["NETRC"]
+    try:
+        yield
+    finally:
+        os.environ.pop("NETRC", None)
+        if before is not None:
+            os.environ["NETRC"] = before

@@ -91,6 +91,11 @@ class EmbeddedSandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._alive_pipe >= 0:
+            os.close(
+                self._alive_pipe
+            )  # the server ends with it, also where it was started with SIGTERM blocked
+            self._alive_pipe = -1
         if self._process is not None:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -98,9 +103,6 @@ class EmbeddedSandbox:
             if self._process.poll() is None:
                 self._process.kill()
                 self._process.wait()
-        if self._alive_pipe >= 0:
-            os.close(self._alive_pipe)
-            self._alive_pipe = -1
         if self._log is not None:
             self._log.close()
 

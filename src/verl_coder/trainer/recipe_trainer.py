@@ -28,6 +28,9 @@ class RecipeTrainer(PPOTrainer):
         """The folder of this run."""
         return RunDir(Path(self.settings.out))
 
+    asked_answers: int = 0
+    """Answers that the present evaluation asks for."""
+
     @cached_property
     def notices(self) -> Notices:
         """Warnings, each said once."""

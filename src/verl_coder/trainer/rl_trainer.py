@@ -2,7 +2,6 @@
 
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,10 @@ from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
-from verl_coder.files import write_atomically
 from verl_coder.trainer.composite.update import TeacherGuidedMixin
 from verl_coder.trainer.curriculum.training import CurriculumMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
+from verl_coder.trainer.phases import PhasesMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
 from verl_coder.trainer.rollout_dump import RolloutDumpMixin
 from verl_coder.trainer.sample_masks import SampleMasksMixin
@@ -23,7 +22,13 @@ from verl_coder.trainer.stopping import StopMixin
 
 
 class CoderTrainerMixin(
-    SampleMasksMixin, TeacherGuidedMixin, GroupFilterMixin, RolloutDumpMixin, CurriculumMixin, StopMixin
+    PhasesMixin,
+    SampleMasksMixin,
+    TeacherGuidedMixin,
+    GroupFilterMixin,
+    RolloutDumpMixin,
+    CurriculumMixin,
+    StopMixin,
 ):
     """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
 
@@ -31,21 +36,6 @@ class CoderTrainerMixin(
         buffer = super()._build_replay_buffer()
         buffer.poll_interval = self.settings.poll_interval_s
         return buffer
-
-    # ---- phases -------------------------------------------------------------------------------
-
-    def _enter_phase(self, phase: str, step: int | None = None) -> None:
-        step = self.global_steps if step is None else step
-        state = {"phase": phase, "step": step, "total": self.total_training_steps}
-        self._write_note(self.run_dir.phase, json.dumps(state))
-        self.notices.write_unwritten()
-
-    def _write_note(self, path: Path, text: str) -> None:
-        """Write a small file that training can do without."""
-        try:
-            write_atomically(path, text)
-        except OSError as error:
-            self.notices.say(path.name, f"{path} cannot be written ({error}); training goes on")
 
     @staticmethod
     def _write_generations(*arguments: Any, **options: Any) -> None:
@@ -56,8 +46,7 @@ class CoderTrainerMixin(
             print(f"warning: samples were not written ({error})", flush=True)  # in train.log
 
     def on_validate_begin(self) -> None:
-        """Tell the phase and start its clock."""
-        self._enter_phase("evaluating")
+        """Start the evaluation's clock."""
         self._validation_started = time.monotonic()
         super().on_validate_begin()
 
@@ -111,10 +100,13 @@ def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:
     if not extra_fields:
         return {}
     infos = [field.get("reward_extra_info") or {} for field in extra_fields]
+    # A sample that failed has fewer keys than the others, and counts as 0 in all of theirs.
+    keys = dict.fromkeys(key for info in infos for key, value in info.items() if _is_number(value))
     metrics = {
-        f"reward/{key}/mean": float(np.mean([float(info.get(key, 0.0)) for info in infos]))
-        for key, value in infos[0].items()
-        if isinstance(value, int | float | bool)
+        f"reward/{key}/mean": float(
+            np.mean([float(info[key]) if _is_number(info.get(key)) else 0.0 for info in infos])
+        )
+        for key in keys
     }
     calls = np.array([field.get("tool_calls", 0) for field in extra_fields])
     successes = np.array([field.get("tool_successes", 0) for field in extra_fields])
@@ -122,6 +114,10 @@ def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:
     metrics["tool_calls/rate"] = float((calls > 0).mean())
     metrics["tool_calls/success_rate"] = float(successes.sum() / max(calls.sum(), 1))
     return metrics
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value))
 
 
 class CoderTrainerSync(CoderTrainerMixin, PPOTrainerSync):

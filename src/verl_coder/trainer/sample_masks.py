@@ -9,7 +9,7 @@ import torch
 from transfer_queue import KVBatchMeta
 from verl.utils.config import omega_conf_to_dataclass
 
-from verl_coder.errors import SandboxUnavailableError
+from verl_coder.errors import RewardError, SandboxUnavailableError
 from verl_coder.extraction import extract_code
 from verl_coder.protocols import PROTOCOLS
 from verl_coder.trainer.recipe_trainer import (
@@ -19,6 +19,7 @@ from verl_coder.trainer.recipe_trainer import (
     read_plain,
     write_columns,
 )
+from verl_coder.trainer.rollout_faults import SampleFault, faults_of
 
 
 def unavailable_rows(extra_fields: Sequence[Mapping[str, Any]]) -> np.ndarray:
@@ -84,7 +85,9 @@ class SampleMasksMixin(RecipeTrainer):
 
     def _compute_advantage(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         real = np.array([not tag.get("is_padding", False) for tag in batch.tags], dtype=bool)
-        unavailable = unavailable_rows(read_extra_fields(batch)) & real
+        extra_fields = read_extra_fields(batch)
+        failed = self._failed_rows(faults_of(extra_fields), real, metrics)
+        unavailable = unavailable_rows(extra_fields) & real
         share = float(unavailable.sum()) / max(int(real.sum()), 1)
         metrics["sandbox/unavailable_share"] = share
         if share > self.settings.max_sandbox_unavailable_share:
@@ -92,7 +95,8 @@ class SampleMasksMixin(RecipeTrainer):
                 f"step {self.global_steps}: {share:.0%} of the samples have no verdict because the sandbox did "
                 "not answer (verl_coder.max_sandbox_unavailable_share); the last checkpoint is kept"
             )
-        masked = unavailable.copy()
+        no_score = unavailable | failed
+        masked = no_score.copy()
         for name, wanted, judge in (
             ("overlong", self.settings.mask_overlong, self._is_overlong),
             ("void_turn", self.settings.mask_void_turns, self._is_void),
@@ -107,14 +111,44 @@ class SampleMasksMixin(RecipeTrainer):
                 f"step {self.global_steps}: every sample would be masked (masked/*_share, sandbox/unavailable_share), "
                 "so none is, and none has an advantage",
             )
-            _mask(batch, unavailable, real)
+            _mask(batch, no_score, real)
         elif masked.any():
-            _mask(batch, masked, unavailable)
+            _mask(batch, masked, no_score)
         result = super()._compute_advantage(batch, metrics)
+        if failed.any():
+            _score_zero(batch, failed)
         correction = self.config.algorithm.get("rollout_correction") or {}
         if correction.get("rollout_rs") and not correction.get("bypass_mode"):
             _count_kept_tokens(batch)
         return result
+
+    def _failed_rows(
+        self, faults: Sequence[SampleFault | None], real: np.ndarray, metrics: dict[str, Any]
+    ) -> np.ndarray:
+        """(B,) bool: rows without a score of their own; RewardError where one of them must end the run."""
+        there = [fault if is_real else None for fault, is_real in zip(faults, real, strict=True)]
+        for fault in there:
+            if fault and fault.kind == "bad_score" and self.settings.on_bad_score == "stop":
+                raise RewardError(
+                    f"step {self.global_steps}: the reward's {fault.what} for {fault.where}: mend "
+                    f"{self.config.reward.custom_reward_function.path} and go on with "
+                    "verl_coder.resume_may_change=[REWARD], or go on with verl_coder.on_bad_score=mask"
+                )
+        failed = np.array([fault is not None for fault in there], dtype=bool)
+        count = max(int(real.sum()), 1)
+        for kind in ("reward_raised", "bad_score", "lost"):
+            share = sum(fault is not None and fault.kind == kind for fault in there) / count
+            if share:
+                metrics[f"masked/{kind}_share"] = share
+        share = float(failed.sum()) / count
+        if share > self.settings.max_failed_share:
+            first = next(fault for fault in there if fault)
+            raise RewardError(
+                f"step {self.global_steps}: {share:.0%} of the samples have no score "
+                f"(verl_coder.max_failed_share={self.settings.max_failed_share:g}); the first: {first.what} for "
+                f"{first.where}; a mended reward goes on with verl_coder.resume_may_change=[REWARD]"
+            )
+        return failed
 
     def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
         most = self.config.data.max_response_length
@@ -127,6 +161,13 @@ class SampleMasksMixin(RecipeTrainer):
 
     def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
         return is_void_turn(self.tokenizer.decode(last_turn(response_ids, response_mask).tolist()))
+
+
+def _score_zero(batch: KVBatchMeta, failed: np.ndarray) -> None:
+    """After the advantages: a failed row counts as 0 in the statistics, where its group's mean stood in for it."""
+    rows = read_columns(batch, "rm_scores")["rm_scores"].unbind()
+    columns = [torch.zeros_like(row) if bad else row for row, bad in zip(rows, failed, strict=True)]
+    write_columns(batch, {"rm_scores": columns})
 
 
 def _judge_rows(batch: KVBatchMeta, judge: Callable[[torch.Tensor, torch.Tensor], bool]) -> np.ndarray:

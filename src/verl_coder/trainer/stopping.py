@@ -8,6 +8,7 @@ from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.utils.debug import marked_timer
 
 from verl_coder.files import write_atomically
+from verl_coder.run.phase import ENDING
 from verl_coder.trainer.checkpointing import CheckpointMixin
 
 
@@ -70,4 +71,5 @@ class StopMixin(CheckpointMixin):
             write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.checkpoint_step()}))
         else:
             self.save_if_due(min(self.global_steps, self.total_training_steps))
+        self._enter_phase(ENDING)
         self.logger.finish()  # verl leaves that to the garbage collector

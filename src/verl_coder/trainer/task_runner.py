@@ -1,15 +1,37 @@
 """The Ray task that owns the trainer: verl's own, with our trainer classes and our metrics file."""
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import ray
 from omegaconf import DictConfig, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1
 
+from verl_coder.run.phase import starting
+from verl_coder.run.run_dir import RunDir
+
 AGENT_LOOP_MANAGER = "verl_coder.trainer.evaluation.workers.CoderAgentLoopManager"
 
 # The class under Ray's decorator.
 _TaskRunner: Any = TaskRunnerV1.__ray_metadata__.modified_class  # type: ignore[attr-defined]
+
+
+def run_dir_of(config: DictConfig) -> RunDir:
+    """The folder of the run."""
+    return RunDir(Path(str(config.verl_coder.out)))
+
+
+def _told(base: Any, method: str, note: Path, part: str) -> Any:
+    """verl's class, which tells the launcher that a part of the start begins when `method` is called."""
+    original = getattr(base, method)
+
+    def tell(*args: Any, **kwargs: Any) -> Any:
+        starting(part).write(note)
+        return original(*args, **kwargs)
+
+    bound = inspect.ismethod(original)  # a class method has its class already
+    return type(base.__name__, (base,), {method: staticmethod(tell) if bound else tell})
 
 
 @ray.remote
@@ -24,7 +46,11 @@ class CoderTaskRunner(_TaskRunner):
         from verl_coder.trainer.rl_trainer import TRAINERS
         from verl_coder.trainer.tracking import RunTracking
 
+        note = run_dir_of(config).phase
+        starting("starting the trainer").write(note)
         trainer_base.Tracking = RunTracking  # type: ignore[misc]
+        trainer_base.RayWorkerGroup = _told(trainer_base.RayWorkerGroup, "spawn", note, "loading the model")  # type: ignore[misc]
+        trainer_base.LLMServerManager = _told(trainer_base.LLMServerManager, "create", note, "starting vLLM")  # type: ignore[misc]
         trainer_base.TRAINER_REGISTRY.update(TRAINERS)
         agent = config.actor_rollout_ref.rollout.agent
         if not agent.get("agent_loop_manager_class"):

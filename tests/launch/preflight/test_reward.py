@@ -23,7 +23,7 @@ BAD = {
     "raises": (HEAD + '    return {"score": 1.0}[solution_str]\n', 2, "KeyError"),
     "bare number": (HEAD + "    return 1.0\n", 2, "bare number"),
     "no acc": (HEAD + '    return {"score": 1.0, "sandbox_unavailable": 0.0}\n', 2, "'acc'"),
-    "score is text": (HEAD + GOOD.replace('"score": 1.0', '"score": "1"'), 2, "must be a number"),
+    "score is text": (HEAD + GOOD.replace('"score": 1.0', '"score": "1"'), 2, "must be a finite number"),
     "keys change when empty": (
         HEAD
         + '    if not solution_str:\n        return {"score": 0, "acc": 0, "sandbox_unavailable": 0, "empty": 1}\n'
@@ -93,3 +93,60 @@ def test_a_run_after_the_check_asks_the_real_grader(tmp_path):
         with pytest.raises(ConfigError):
             check_reward_file(tmp_path / "mine.py")
         assert rewards.grade_answer is before
+
+
+GRADED = (
+    "from verl_coder.rewards import grade_answer, scored\n"
+    + HEAD
+    + "    report = await grade_answer(solution_str, ground_truth)\n"
+    + "    return scored(report, {})\n"
+)
+ROW = {
+    "data_source": "mine",
+    "reward_model": {"ground_truth": "{}"},
+    "extra_info": {"difficulty": "hard", "problem_id": "mine/1"},
+}
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        "1.0 if extra_info['difficulty'] == 'hard' else 0.5",
+        "1.0 + 0 * extra_info['tool_calls']",
+        "{'mine': 1.0, 'sample': 0.5}[data_source]",
+    ],
+)
+def test_a_reward_is_given_what_a_run_gives_it(term, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(GRADED.format(term))
+    assert check_reward_file(path, rows=[ROW])
+
+
+@pytest.mark.parametrize(
+    ("term", "words"),
+    [
+        ("{'sample': 1.0}[data_source]", "KeyError: 'mine' (data_source 'mine')"),
+        ("extra_info['tool_call']", "KeyError: 'tool_call'"),
+        ("float('nan') if report.outcome == 'timeout' else 1.0", "score is nan for a time-out"),
+        ("1.0 / extra_info['tool_calls']", "ZeroDivisionError"),
+    ],
+)
+def test_what_fails_in_a_run_fails_in_the_check(term, words, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(GRADED.format(term))
+    with pytest.raises(ConfigError) as caught:
+        check_reward_file(path, rows=[ROW])
+    assert words in str(caught.value)
+
+
+def test_a_file_that_ends_the_process_is_named(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import sys\nsys.exit()\n" + HEAD + GOOD)
+    with pytest.raises(ConfigError, match=r"mine\.py:2: it ends the process when it is imported"):
+        check_reward_file(path)
+
+
+def test_a_reward_that_grades_is_told_from_one_that_does_not(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(HEAD + GOOD)
+    assert not check_reward_file(path)

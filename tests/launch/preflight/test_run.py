@@ -10,7 +10,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
-from verl_coder.launch.preflight import run as preflight
+from verl_coder.launch.preflight import places, sizes
+from verl_coder.launch.preflight.data import check_parquet
+from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import compose, find_recipe
 
 _SMALL_MICRO_BATCHES = tuple(
@@ -49,40 +51,40 @@ def _changed(config: DictConfig, *overrides: str) -> DictConfig:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"data\.train_files: no file .*nowhere\.parquet"):
-        preflight.check_parquet("data.train_files", [tmp_path / "nowhere.parquet"])
+        check_parquet("data.train_files", [tmp_path / "nowhere.parquet"])
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"data_source": ["x"], "prompt": ["y"]}), path)
     with pytest.raises(DataError, match="lacks the column 'agent_name'"):
-        preflight.check_parquet("data.train_files", [path])
+        check_parquet("data.train_files", [path])
 
 
 def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_text("not parquet")
     with pytest.raises(DataError, match="not a Parquet file"):
-        preflight.check_parquet("data.val_files", [path])
+        check_parquet("data.val_files", [path])
 
 
 def test_a_model_folder_without_config_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"MODEL: .* has no config\.json"):
-        preflight.check_model(str(tmp_path))
+        check_model(str(tmp_path))
 
 
 def test_a_model_that_is_neither_folder_nor_hub_name_is_named() -> None:
     with pytest.raises(ConfigError, match="no folder /nowhere/model"):
-        preflight.check_model("/nowhere/model")
+        check_model("/nowhere/model")
 
 
 def test_too_little_disk_is_named(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(100, 99, 1))
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: usage(100, 99, 1))
     with pytest.raises(ConfigError, match="0 MiB free, the checkpoints need"):
-        preflight.check_disk(config, tmp_path, keep_best=True)
+        places.check_disk(config, tmp_path, keep_best=True)
 
 
 @pytest.mark.parametrize(
@@ -92,15 +94,14 @@ def test_too_little_disk_is_named(
         (("actor_rollout_ref.rollout.n=1", *_SMALL_MICRO_BATCHES), "GRPO"),
         (("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=48",), "log_prob_micro_batch_size"),
         (("data.max_response_length=9000",), "max_model_len"),
-        (("trainer.total_training_steps=0",), "total_training_steps"),
     ],
 )
 def test_sizes_that_cannot_work_are_refused(
     composed: DictConfig, overrides: tuple[str, ...], message: str
 ) -> None:
-    preflight.check_batch_sizes(composed)
+    sizes.check_batch_sizes(composed)
     with pytest.raises(ConfigError, match=message):
-        preflight.check_batch_sizes(_changed(composed, *overrides))
+        sizes.check_batch_sizes(_changed(composed, *overrides))
 
 
 @pytest.mark.parametrize(
@@ -128,24 +129,22 @@ def test_our_own_settings_are_checked(tmp_path: Path, override: str, message: st
 def test_settings_that_would_undo_our_checkpoints_are_refused(
     plan: Plan, override: str, message: str
 ) -> None:
-    preflight.check_checkpoint_settings(plan.config, plan.run_dir)
+    sizes.check_checkpoint_settings(plan.config, plan.run_dir)
     with pytest.raises(ConfigError, match=message):
-        preflight.check_checkpoint_settings(_changed(plan.config, override), plan.run_dir)
+        sizes.check_checkpoint_settings(_changed(plan.config, override), plan.run_dir)
 
 
 def test_checkpoints_that_are_there_need_no_more_room(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    one = preflight.BYTES_PER_PARAMETER_ON_DISK * preflight.parameter_count(
-        config.actor_rollout_ref.model.path
-    )
-    monkeypatch.setattr(preflight.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
+    one = places.BYTES_PER_PARAMETER_ON_DISK * places.parameter_count(config.actor_rollout_ref.model.path)
+    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
     with pytest.raises(ConfigError, match="MiB free"):
-        preflight.check_disk(config, tmp_path, keep_best=True)
+        places.check_disk(config, tmp_path, keep_best=True)
     for step in (1, 2, 3):
         (tmp_path / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
-    preflight.check_disk(config, tmp_path, keep_best=True)
+    places.check_disk(config, tmp_path, keep_best=True)
 
 
 def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:

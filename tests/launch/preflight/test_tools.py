@@ -25,7 +25,11 @@ def test_every_tool_file_makes_its_tools_and_begins_with_its_command(path: Path)
         ("    config:", "    konfig:", "unknown key 'konfig' in a tool; its keys are class_name, config"),
         ("description: Run", "descripton: Run", "unknown key 'descripton' in tool_schema.function"),
         ("type: native", "type: mcp", "config.type='mcp': verl has 'native' only"),
-        ("type: object", "kind: object", r"tool_schema.function.parameters.type: Field required"),
+        (
+            "type: object",
+            "kind: object",
+            "unknown key 'kind' in tool_schema.function.parameters; its keys are type",
+        ),
         ("timeout_s: ", "timeout_s: -3 # ", "config.timeout_s=-3: use a number above 0"),
         ("timeout_s: ", "timeout_s: .nan # ", "config.timeout_s=nan: use a number above 0"),
         (
@@ -34,6 +38,20 @@ def test_every_tool_file_makes_its_tools_and_begins_with_its_command(path: Path)
             "config.traceback_lines=0: use a whole number of 1 or",
         ),
         ("timeout_s: ", "timeout_s: soon # ", "config.timeout_s=soon: use a number above 0"),
+        ("timeout_s: ", "timeout_s: null # ", "config.timeout_s=None: use a number above 0"),
+        ("timeout_s: ", "timeout_s: 0 # ", "config.timeout_s=0: use a number above 0"),
+        (
+            "description: The",
+            "descripton: The",
+            "unknown key 'descripton' in tool_schema.function.parameters.prop",
+        ),
+        ("type: string", "type: strin", "properties.code.type=strin: choose one of string"),
+        (r"required: [code]", "required: [cod]", "required names 'cod', and properties has code"),
+        (
+            "verl_coder.tools.python_interpreter.PythonInterpreter",
+            "collections.OrderedDict",
+            "class_name: collections.OrderedDict is no tool",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_tool_file_is_named(right: str, wrong: str, message: str, tmp_path: Path) -> None:
@@ -62,3 +80,19 @@ def test_two_tools_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_the_check_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     check_tools(str(TOOL_FILES[0]))
     assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("text", ["tools: []", "tools:", "tools: {}"])
+def test_a_file_without_a_tool_is_refused(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(ConfigError, match="tools has no entry"):
+        check_tools(str(path))
+
+
+def test_an_output_longer_than_verls_own_cut_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(INTERPRETER)
+    check_tools(str(path), 4096)
+    with pytest.raises(ConfigError, match=r"config.max_output_chars=4096: .*max_tool_response_length=1000"):
+        check_tools(str(path), 1000)

@@ -5,9 +5,10 @@ import asyncio
 import importlib.util
 import inspect
 import json
+import math
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -24,17 +25,25 @@ REQUIRED_KEYS = ("score", "acc", "sandbox_unavailable")
 _CHECK_TIMEOUT_S = 30.0
 
 
-def check_reward_file(path: str | Path, name: str = "compute_score") -> None:
+def check_reward_file(
+    path: str | Path, name: str = "compute_score", rows: Sequence[Mapping[str, Any]] = ()
+) -> bool:
     """Refuse a reward file that verl could not use: ConfigError of one line with the file and the line.
 
     First what can be read in the source, then the function is called, without a sandbox, on an empty, a
-    wrong, a passing and an ungraded completion: every call must return the same keys.
+    wrong, a passing and an ungraded completion, with and without a tool call, of each of `rows` (of the run's
+    own data; a stand-in without them): every call must return the same keys. Returns whether it grades by the
+    hidden tests.
     """
     path = Path(path).absolute()
     line = _check_source(path, name)
     # Patched before the file is loaded, which binds the name. A file that is checked needs no sandbox.
     with patch.object(rewards, "grade_answer", autospec=True) as grader:
-        _check_calls(_load(path, name), path, line, grader)
+        function = _load(path, name)
+        first: tuple[str, set[str]] | None = None
+        for row in rows or (STAND_IN,):
+            first = _check_calls(function, path, line, grader, row, first)
+        return bool(grader.called)
 
 
 def _load(path: Path, name: str) -> Callable[..., Any]:
@@ -44,6 +53,10 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         function: Callable[..., Any] = getattr(module, name)
+    except SystemExit as error:
+        raise ConfigError(
+            f"{path}:{_error_line(error, path)}: it ends the process when it is imported (sys.exit)"
+        ) from error
     except Exception as error:
         raise ConfigError(f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}") from error
     return function
@@ -73,11 +86,18 @@ def _check_source(path: Path, name: str) -> int:
     raise ConfigError(f"{path}:{last}: the file defines no function {name!r}")
 
 
-def _check_calls(function: Callable[..., Any], path: Path, line: int, grader: Any) -> None:
-    first: tuple[str, set[str]] | None = None
+def _check_calls(
+    function: Callable[..., Any],
+    path: Path,
+    line: int,
+    grader: Any,
+    row: Mapping[str, Any],
+    first: tuple[str, set[str]] | None,
+) -> tuple[str, set[str]] | None:
+    """Check all trials of one row against `first`, the keys of the first of all trials, and return that."""
     for what, completion, report in _trial_completions():
         grader.return_value = report
-        result, returned_at = _call(function, path, completion)
+        result, returned_at = _call(function, path, completion, row, tool_calls=int("tool call" in what))
         place = f"{path}:{returned_at or line}"
         if not isinstance(result, Mapping):
             if isinstance(result, (int, float)):
@@ -89,8 +109,8 @@ def _check_calls(function: Callable[..., Any], path: Path, line: int, grader: An
         missing = [key for key in REQUIRED_KEYS if key not in keys]
         if missing:
             raise ConfigError(f"{place}: the dict for {what} lacks the key {missing[0]!r}")
-        if not isinstance(result["score"], (int, float)):
-            raise ConfigError(f"{place}: score is {result['score']!r} for {what}; it must be a number")
+        if not isinstance(result["score"], (int, float)) or not math.isfinite(result["score"]):
+            raise ConfigError(f"{place}: score is {result['score']!r} for {what}; it must be a finite number")
         if first is None:
             first = (what, keys)
         elif keys != first[1]:
@@ -100,9 +120,29 @@ def _check_calls(function: Callable[..., Any], path: Path, line: int, grader: An
                 f"{place}: the keys change: {odd!r} is returned for {has} and not for {lacks} "
                 "(verl takes the key set of the first sample)"
             )
+    return first
 
 
-_TRIAL_SUITE = {"style": "function", "entry_point": "add", "tests": [{"args": [1, 2], "expected": 3}]}
+STAND_IN: Mapping[str, Any] = {
+    "data_source": "sample",
+    "reward_model": {
+        "ground_truth": json.dumps(
+            {"style": "function", "entry_point": "add", "tests": [{"args": [1, 2], "expected": 3}]}
+        )
+    },
+    "extra_info": {
+        "split": "train",
+        "index": 0,
+        "problem_id": "sample/0",
+        "difficulty": "easy",
+        "entry_point": "add",
+        "starter_code": "",
+        "reference_solution": "def add(a, b):\n    return a + b\n",
+        "tools_kwargs": {"prelude": ""},
+        "need_tools_kwargs": False,
+    },
+}
+"""A row for the check where the run's data is not there yet."""
 
 
 def _trial_completions() -> Iterator[tuple[str, str, TestReport]]:
@@ -122,14 +162,31 @@ def _trial_completions() -> Iterator[tuple[str, str, TestReport]]:
     yield "a dead sandbox", right, report("sandbox_unavailable", 0, "not_run")
 
 
-def _call(function: Callable[..., Any], path: Path, completion: str) -> tuple[Any, int | None]:
-    """(result, line it returned from), called as verl does, in a thread with an event loop of its own."""
-    arguments = {
-        "data_source": "sample",
-        "solution_str": completion,
-        "ground_truth": json.dumps(_TRIAL_SUITE),
-        "extra_info": {"num_turns": 2, "tool_calls": 1, "tool_successes": 1, "rollout_reward_scores": {}},
+def trial_arguments(row: Mapping[str, Any], completion: str, tool_calls: int) -> dict[str, Any]:
+    """What a run passes to the reward function for `completion`, an answer to `row` after `tool_calls` calls."""
+    of_the_rollout = {
+        "min_global_steps": 0,
+        "max_global_steps": 0,
+        "turn_scores": [],
+        "tool_rewards": [0.0] * tool_calls,
+        "tool_calls": tool_calls,
+        "tool_successes": tool_calls,
+        "num_turns": 2 + 2 * tool_calls,
+        "rollout_reward_scores": {},
     }
+    return {
+        "data_source": row["data_source"],
+        "solution_str": completion,
+        "ground_truth": row["reward_model"]["ground_truth"],
+        "extra_info": dict(row.get("extra_info") or {}) | of_the_rollout,
+    }
+
+
+def _call(
+    function: Callable[..., Any], path: Path, completion: str, row: Mapping[str, Any], *, tool_calls: int
+) -> tuple[Any, int | None]:
+    """(result, line it returned from), called as verl does, in a thread with an event loop of its own."""
+    arguments = trial_arguments(row, completion, tool_calls)
     outcome: dict[str, Any] = {}
 
     def on_event(frame: FrameType, event: str, _: Any) -> None:
@@ -141,7 +198,7 @@ def _call(function: Callable[..., Any], path: Path, completion: str) -> tuple[An
         try:
             result = function(**arguments)
             outcome["result"] = asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             outcome["error"] = error
         finally:
             sys.setprofile(None)
@@ -152,7 +209,10 @@ def _call(function: Callable[..., Any], path: Path, completion: str) -> tuple[An
     if thread.is_alive():
         raise ConfigError(f"{path}: no score within {_CHECK_TIMEOUT_S:g} s")
     if error := outcome.get("error"):
-        raise ConfigError(f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}") from error
+        source = f" (data_source {row['data_source']!r})" if row is not STAND_IN else ""
+        raise ConfigError(
+            f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}{source}"
+        ) from error
     return outcome["result"], outcome.get("line")
 
 

@@ -117,6 +117,8 @@ def main() -> Callable[[], NoReturn]:
             os._exit(0)
         if os.fork() == 0:
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            # A run blocks it for all that it starts; programs find what a plain run has.
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             server.close()
             gc.enable()
             status, control = (socket.socket(fileno=descriptor) for descriptor in descriptors)

@@ -40,7 +40,7 @@ class EvaluationMixin(CheckpointMixin):
             metrics |= self._val_metrics_update(
                 [answer.data_source for answer in greedy],
                 [answer.uid for answer in greedy],
-                _columns([{"reward": answer.score, **answer.infos} for answer in greedy]),
+                complete([{"reward": answer.score, **answer.infos} for answer in greedy]),
                 [answer.turns for answer in greedy],
                 {key: count for key, count in expected.items() if count > 0},
             )
@@ -57,6 +57,13 @@ class EvaluationMixin(CheckpointMixin):
                 f"evaluation {self.global_steps}",
                 f"the evaluation after step {self.global_steps} says little: {lost:.0%} of its answers have no "
                 "verdict, because the sandbox did not answer",
+            )
+        failed = metrics.get("eval/failed_share", 0.0)
+        if failed > self.settings.max_failed_share:
+            self.notices.say(
+                f"failed {self.global_steps}",
+                f"the evaluation after step {self.global_steps} counts {failed:.0%} of its answers as failed, because "
+                "their reward raised or gave no finite score, or their rollout was lost",
             )
         if "eval/greedy/pass_at_1" in metrics:
             self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
@@ -83,6 +90,7 @@ class EvaluationMixin(CheckpointMixin):
         tu.assign_non_tensor_data(batch, "validate", True)
         tags = [{"is_prompt": True, "status": "pending", "global_steps": self.global_steps}] * len(batch)
         tq.kv_batch_put(keys=list(rows["uid"]), partition_id="val", tags=[dict(tag) for tag in tags])
+        self.asked_answers = int(sum(rows["__rollout_n__"]))
         self.agent_loop_manager.generate_sequences(batch)
         done, _ = self.replay_buffer.sample(
             global_steps=self.global_steps, partition_id="val", batch_size=len(rows["uid"])
@@ -185,6 +193,15 @@ def _objects(values: Sequence[Any]) -> np.ndarray:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
+
+
+def complete(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Columns for verl's statistics: 0 where an answer that failed lacks a number that others have."""
+    columns = _columns(rows)
+    for values in columns.values():
+        if any(isinstance(value, int | float) for value in values):
+            values[:] = [0.0 if value is None else value for value in values]
+    return columns
 
 
 def _columns(rows: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

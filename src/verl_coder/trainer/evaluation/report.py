@@ -35,6 +35,11 @@ class Answer:
         return not self.infos.get("sandbox_unavailable")
 
     @property
+    def failed(self) -> bool:
+        """The reward raised or gave no finite score, or the rollout was lost: counts as wrong."""
+        return any(self.infos.get(kind) for kind in ("reward_raised", "bad_score", "lost"))
+
+    @property
     def passed(self) -> float:
         """1 where all hidden tests pass."""
         return float(self.infos.get("acc", self.score))
@@ -50,6 +55,7 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
     metrics = {
         "eval/problems": float(len({answer.problem_id for answer in answers})),
         "eval/unavailable_share": _mean([not answer.graded for answer in answers]),
+        "eval/failed_share": _mean([answer.failed for answer in answers]),
     }
     for sampled, kind, suffix in ((False, "greedy", ""), (True, "sampled", "_sampled")):
         graded = [answer for answer in answers if answer.sampled == sampled and answer.graded]

@@ -1,0 +1,49 @@
+"""`tool_agent`: verl's tool loop, in which what a tool returns can never become a control token.
+
+verl renders a tool's answer with the chat template and tokenises the whole text, so that an output such as
+`<|im_end|>`, printed by a program, would end the turn. Here such a word is broken by a space after its first
+character before it is rendered: the model reads `< |im_end|>`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from verl.experimental.agent_loop.agent_loop import register
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, FunctionCall, ToolAgentLoop
+from verl.tools.schemas import ToolResponse
+
+
+@register("tool_agent")
+class GuardedToolAgentLoop(ToolAgentLoop):
+    """verl's `tool_agent`; a row's `tools_kwargs` may be null, and so may that of a tool."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._control = control_tokens(self.tokenizer)
+
+    async def _call_tool(
+        self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
+    ) -> tuple[ToolResponse, float, dict[str, Any]]:
+        given = {name: {} if value is None else value for name, value in (tools_kwargs or {}).items()}
+        response, reward, metrics = await super()._call_tool(tool_call, given, agent_data)
+        text = response.text and break_control_tokens(response.text, self._control)
+        return response.model_copy(update={"text": text}), reward, metrics
+
+
+def control_tokens(tokenizer: Any) -> tuple[str, ...]:
+    """Texts that the tokenizer reads as one special token, and added ones in the form of a tag, longest first."""
+    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
+    tags = {text for text in added if text[:1] in "<[" and text[-1:] in ">]"}
+    found = {text for text in {*tokenizer.all_special_tokens, *tags} if len(text) > 1 and not text.isspace()}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def break_control_tokens(text: str, control: Iterable[str]) -> str:
+    """`text` with a space after the first character of each control token, until none is left."""
+    found = True
+    while found:
+        found = False
+        for token in control:
+            if token in text:
+                text, found = text.replace(token, f"{token[0]} {token[1:]}"), True
+    return text

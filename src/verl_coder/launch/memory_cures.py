@@ -1,0 +1,120 @@
+"""Which settings lower what a run takes: each is tried on the memory plan, and those that save most come first."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.memory_plan import GIB, MemoryPlan, plan_memory
+from verl_coder.run.resume import may_change
+
+MOST = 3
+_ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+
+
+def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
+    """The plan of a run; ConfigError, with the settings that help most, where it does not fit and `refuse`."""
+    plan = plan_memory(config)
+    if plan is None or not plan.excess or not refuse:
+        return plan
+    settings, after = cures(config)
+    fits = "it fits" if not after.excess else f"{after.excess / GIB:.1f} GiB are still missing"
+    raise ConfigError(
+        f"memory: {plan.summary()}, and Ray kills workers at 95 %: set {', '.join(settings)}: then "
+        f"{after.total() / GIB:.1f} GiB, {fits} (verl_coder.memory_check=false starts it anyway)"
+    )
+
+
+def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> tuple[list[str], MemoryPlan]:
+    """(settings in the order in which they help, the plan with them); as many as it takes to fit, at most `most`.
+
+    `on_resume`: only those that a resume may change.
+    """
+    chosen: list[str] = []
+    plan = plan_memory(config)
+    assert plan is not None
+    while len(chosen) <= most and (plan.excess or not chosen):
+        trials = []
+        for setting in _candidates(config):
+            if on_resume and not all(may_change(key) for key in _keys(setting)):
+                continue
+            changed = _with(config, setting)
+            trial = plan_memory(changed)
+            if trial is not None:
+                trials.append((_size(plan) - _size(trial), setting, changed, trial))
+        saving, setting, changed, trial = max(
+            trials, key=lambda found: found[0], default=(0.0, "", config, plan)
+        )
+        if saving <= 0:
+            break
+        kept = [before for before in chosen if _keys(before) != _keys(setting)]
+        if len(kept) == most:
+            break
+        chosen, config, plan = [*kept, setting], changed, trial
+    return chosen, plan
+
+
+def cures_of(config_file: Path, *, on_resume: bool = False) -> list[str]:
+    """The settings that help most in the run whose configuration is in `config_file`, whether the plan fits or not."""
+    config = OmegaConf.load(config_file)
+    assert isinstance(config, DictConfig)
+    if plan_memory(config) is None:
+        return list(_candidates(config))[:MOST]
+    found: list[str] = []
+    for _ in range(MOST):
+        settings, _ = cures(config, most=1, on_resume=on_resume)
+        if not settings or _keys(settings[0]) in [_keys(before) for before in found]:
+            break
+        found += settings
+        config = _with(config, settings[0])
+    return found
+
+
+def _keys(setting: str) -> list[str]:
+    return [part.partition("=")[0] for part in setting.split(" ")]
+
+
+def _size(plan: MemoryPlan) -> float:
+    return plan.total() + plan.total(on_gpu=True)
+
+
+def _with(config: DictConfig, setting: str) -> DictConfig:
+    changed = OmegaConf.merge(
+        config, OmegaConf.from_dotlist([part.lstrip("+") for part in setting.split(" ")])
+    )
+    assert isinstance(changed, DictConfig)
+    return changed
+
+
+def _candidates(config: DictConfig) -> list[str]:
+    """Settings that this run could take, each as one or more overrides with a space between them."""
+    section = config.actor_rollout_ref
+    actor, rollout, model = section.actor, section.rollout, section.model
+    found = []
+    if not int(model.get("lora_rank") or 0):
+        found.append("actor_rollout_ref.model.lora_rank=16 actor_rollout_ref.model.lora_alpha=32")
+    if str(actor.fsdp_config.model_dtype) == "fp32":
+        found.append(
+            f"{_ACTOR}.fsdp_config.model_dtype=bf16 actor_rollout_ref.ref.fsdp_config.model_dtype=bf16"
+        )
+    if actor.use_kl_loss:
+        found.append(f"{_ACTOR}.use_kl_loss=false")
+    if str(rollout.dtype) == "float32":
+        found.append(f"{_ROLLOUT}.dtype=bfloat16")
+    if not model.enable_gradient_checkpointing:
+        found.append("actor_rollout_ref.model.enable_gradient_checkpointing=true")
+    if actor.use_dynamic_bsz:
+        found.append(
+            f"{_ACTOR}.ppo_max_token_len_per_gpu={max(int(actor.ppo_max_token_len_per_gpu) // 2, 1)}"
+        )
+    else:
+        sizes = (actor.ppo_micro_batch_size_per_gpu or 1, rollout.log_prob_micro_batch_size_per_gpu or 1)
+        if max(sizes) > 1:
+            found.append(
+                f"{_ACTOR}.ppo_micro_batch_size_per_gpu={max(sizes[0] // 4, 1)} "
+                f"{_ROLLOUT}.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)} "
+                f"actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)}"
+            )
+    if int(config.data.max_response_length) > 256:
+        found.append(f"data.max_response_length={int(config.data.max_response_length) // 2}")
+    return found

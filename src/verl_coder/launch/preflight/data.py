@@ -1,0 +1,77 @@
+"""The data of a run, its reward, its tools: each is tried with the others before Ray starts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.reward import check_reward_file
+from verl_coder.launch.preflight.rows import check_rows, fit_epochs, load_tokenizer, one_row_per_source
+from verl_coder.launch.preflight.tools import check_tools
+from verl_coder.launch.recipe import file_list
+from verl_coder.problems import ROW_SCHEMA
+
+
+def check_data(config: DictConfig, *, data_is_there: bool) -> tuple[str, ...]:
+    """Raise what is wrong with tools, agent loops, reward or rows; lines about the rows for the user.
+
+    The epochs of `config` are made to last for its steps (rows.fit_epochs).
+    """
+    rollout = config.actor_rollout_ref.rollout
+    turns = rollout.multi_turn
+    check_tools(turns.tool_config_path, turns.max_tool_response_length)
+    files = _data_files(config) if data_is_there else []
+    check_agent_loops(rollout.agent.agent_loop_config_path, turns.tool_config_path, files)
+    return _check_rows_and_reward(config, files)
+
+
+def _data_files(config: DictConfig) -> list[Path]:
+    """All data files of the run, each of which has the columns of a row."""
+    files = []
+    for name in ("train_files", "val_files"):
+        paths = file_list(config.data[name])
+        check_parquet(f"data.{name}", paths)
+        files += paths
+    return files
+
+
+def _check_rows_and_reward(config: DictConfig, files: Sequence[Path]) -> tuple[str, ...]:
+    """The reward on rows of this data, then every row for this reward and this model."""
+    reward = config.reward.custom_reward_function
+    if not reward.path:
+        raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
+    if not files:
+        check_reward_file(reward.path, reward.name)
+        load_tokenizer(config)
+        return ()
+    grades = check_reward_file(reward.path, reward.name, one_row_per_source(files))
+    lengths = check_rows(config, tests_are_parsed=grades)
+    notes = [f"{found.place}: {found.describe()}" for found in lengths.values()]
+    few = [found for found in lengths.values() if 2 * found.kept < len(found.tokens)]
+    notes += [f"warning: {found.place}: most prompts are left out; {found.cure()}" for found in few]
+    epochs = fit_epochs(config, lengths["train"])
+    return (*notes, *([epochs] if epochs else []))
+
+
+def check_parquet(place: str, paths: list[Path]) -> None:
+    """Files must exist and have the columns of a row (see problems.ROW_SCHEMA)."""
+    if not paths:
+        raise ConfigError(f"{place} is empty: name a Parquet file (TRAIN=, VAL=)")
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{place}: no file {path}")
+        try:
+            columns = pq.read_schema(path)
+        except Exception as error:
+            raise DataError(
+                f"{place}: {path} is not a Parquet file ({str(error).splitlines()[0]})"
+            ) from error
+        missing = [name for name in ROW_SCHEMA.names if name not in columns.names]
+        if missing:
+            raise DataError(
+                f"{place}: {path} lacks the column {missing[0]!r}; it has {', '.join(columns.names)} "
+                "(make it with `verl-coder data prepare` or data_prep/)"
+            )

@@ -1,0 +1,103 @@
+"""The model of a run: a folder, or a name of the hub that is in the local cache; its files, its largest tensor."""
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import ConfigError
+
+_TRUE = {"1", "ON", "YES", "TRUE"}
+"""What huggingface_hub takes for true in HF_HUB_OFFLINE."""
+_INDEX = "model.safetensors.index.json"
+
+
+def check_model(path: str) -> None:
+    """A folder must hold a model with its weights and tokenizer; anything else is taken for a name on the hub."""
+    folder = Path(path)
+    if folder.is_dir():
+        for name in ("config.json", "tokenizer_config.json"):
+            if not (folder / name).is_file():
+                raise ConfigError(f"MODEL: {folder} has no {name}")
+        _check_config(folder / "config.json")
+        _check_weights(folder)
+        return
+    if path.startswith(("/", ".", "~")) or path.count("/") != 1:
+        raise ConfigError(f"MODEL: no folder {path} (a model of the hub is named owner/name)")
+    offline = os.environ.get("HF_HUB_OFFLINE", "")
+    if offline.upper() in _TRUE and local_folder(path) is None:
+        raise ConfigError(f"MODEL: {path} is not in the local hub cache and HF_HUB_OFFLINE={offline}")
+
+
+def local_folder(path: str) -> Path | None:
+    """The folder of a model: itself, or the hub's cached snapshot; None where neither is here."""
+    if Path(path).is_dir():
+        return Path(path)
+    if path.count("/") != 1 or path.startswith(("/", ".", "~")):
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(path, "config.json")
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _check_config(path: Path) -> None:
+    try:
+        described = json.loads(path.read_text())
+    except ValueError as error:
+        raise ConfigError(f"MODEL: {path} is not JSON ({error})") from error
+    if not isinstance(described, dict) or "model_type" not in described:
+        raise ConfigError(f"MODEL: {path} has no model_type: it describes no model of transformers")
+
+
+def _check_weights(folder: Path) -> None:
+    index = folder / _INDEX
+    if index.is_file():
+        try:
+            named = set(json.loads(index.read_text())["weight_map"].values())
+        except (ValueError, KeyError, AttributeError) as error:
+            raise ConfigError(f"MODEL: {index} is broken ({error!r})") from error
+        missing = sorted(name for name in named if not (folder / name).is_file())
+        if missing:
+            raise ConfigError(f"MODEL: {folder} lacks {missing[0]}, which {_INDEX} names")
+    files = sorted(folder.glob("*.safetensors"))
+    for file in files:
+        for _ in tensors(file):
+            break  # one tensor shows that the header is whole
+    if not files and not any(folder.glob("*.bin")):
+        raise ConfigError(f"MODEL: {folder} has no weights (*.safetensors)")
+
+
+def tensors(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(name, {dtype, shape}) of each tensor of a safetensors file, from its header; ConfigError where it has none."""
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > file.stat().st_size:
+                raise ValueError("its header is longer than the file")
+            header = json.loads(stream.read(length))
+            end = max(
+                (value["data_offsets"][1] for key, value in header.items() if key != "__metadata__"),
+                default=0,
+            )
+            if end + 8 + length > file.stat().st_size:
+                raise ValueError("the file is cut short")
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise ConfigError(
+            f"MODEL: {file} holds no weights ({error}): fetch it again (a pointer of Git LFS is no file)"
+        ) from error
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            yield name, tensor
+
+
+def tensor_sizes(folder: Path) -> dict[str, int]:
+    """Number of elements of every tensor in a model's folder; empty where it has no safetensors."""
+    return {
+        name: prod(tensor["shape"])
+        for file in sorted(folder.glob("*.safetensors"))
+        for name, tensor in tensors(file)
+    }

@@ -1,0 +1,94 @@
+"""What a run writes to and talks to: its folder, the disk below it, the sandboxes."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.model import local_folder, tensor_sizes
+from verl_coder.run.checkpoint_files import saved_steps
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.settings import Settings
+
+BYTES_PER_PARAMETER_ON_DISK = 16
+"""fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
+
+
+def check_out(folder: Path) -> None:
+    """The run's folder must be a folder that can be made and written; nothing is left of the trial."""
+    place = next((path for path in (folder, *folder.parents) if path.exists()), folder)
+    if not place.is_dir():
+        raise ConfigError(f"OUT: {folder}: {place} is a file")
+    try:
+        with tempfile.TemporaryDirectory(prefix=".verl-coder-", dir=place):
+            pass
+    except OSError as error:
+        raise ConfigError(f"OUT: {folder}: {place} cannot be written ({error.strerror})") from error
+
+
+def sandbox_urls(settings: Settings) -> str | None:
+    """The sandboxes that a run is given, comma-separated; None where it starts its own."""
+    return settings.sandbox_url or os.environ.get("SANDBOX_URL") or None
+
+
+def check_sandboxes(settings: Settings) -> None:
+    """Every sandbox that is named must be an http address and answer."""
+    given = sandbox_urls(settings)
+    if not given:
+        return
+    place = "verl_coder.sandbox_url" if settings.sandbox_url else "SANDBOX_URL"
+    urls = [url.strip() for url in given.split(",") if url.strip()]
+    for url in urls:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ConfigError(
+                f"{place}: {url} is no address: write http://host:port, several with commas between"
+            )
+    silent = asyncio.run(_silent(urls))
+    if silent:
+        raise ConfigError(
+            f"{place}: no sandbox answers at {', '.join(silent)}: start it, or leave the setting out"
+        )
+
+
+async def _silent(urls: list[str]) -> list[str]:
+    """Those that do not answer their ping."""
+    from verl_coder.sandbox import SandboxClient
+
+    async def answers(url: str) -> bool:
+        async with SandboxClient(url, max_attempts=2) as client:
+            return await client.ping()
+
+    found = await asyncio.gather(*(answers(url) for url in urls))
+    return [url for url, answered in zip(urls, found, strict=True) if not answered]
+
+
+def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
+    """Enough room for the checkpoints that the run keeps (the last ones, the best) and one that is being written.
+
+    Those that are there already take no more.
+    """
+    if config.trainer.save_freq <= 0:
+        return
+    keep = (config.trainer.max_actor_ckpt_to_keep or 1) + keep_best
+    to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
+    needed = BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * to_come
+    needed += 200 * 2**20
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise ConfigError(
+            f"{folder}: {free / 2**20:,.0f} MiB free, the checkpoints need {needed / 2**20:,.0f} MiB: free some, "
+            "name another folder with OUT=, or lower trainer.max_actor_ckpt_to_keep"
+        )
+
+
+def parameter_count(path: str) -> int:
+    """Parameters of a local model, from the headers of its weight files; 0 if it is not here."""
+    folder = local_folder(path)
+    return sum(tensor_sizes(folder).values()) if folder else 0

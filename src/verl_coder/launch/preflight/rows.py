@@ -1,0 +1,261 @@
+"""Every row of a run's data, read before Ray starts: its tests, its prompt, and how long that is for this model."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.recipe import file_list
+from verl_coder.problems import parse_test_suite
+
+READ = ("data_source", "prompt", "reward_model", "extra_info")
+_BATCH = 512
+_NAMED_ROWS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lengths:
+    """Prompt lengths of one set of files, in tokens of the model's own template."""
+
+    place: str
+    """`data.train_files` or `data.val_files`."""
+    tokens: Sequence[int]
+    limit: int
+    filtered: bool
+    """Longer prompts are left out (`data.filter_overlong_prompts`)."""
+
+    @property
+    def kept(self) -> int:
+        """Rows that stay."""
+        return sum(length <= self.limit for length in self.tokens)
+
+    def needed(self, rows: int) -> int:
+        """The smallest limit that keeps `rows` rows."""
+        return sorted(self.tokens)[min(rows, len(self.tokens)) - 1]
+
+    def cure(self) -> str:
+        """The limits that would keep more."""
+        most = self.needed(-(-len(self.tokens) * 9 // 10))
+        return f"data.max_prompt_length={most} keeps 90 %, {max(self.tokens)} keeps all"
+
+    def describe(self) -> str:
+        """`1024 of 1024 stay (41 to 93 tokens, limit 96)`."""
+        return (
+            f"{self.kept} of {len(self.tokens)} rows stay ({min(self.tokens)} to {max(self.tokens)} tokens, "
+            f"data.max_prompt_length={self.limit})"
+        )
+
+
+def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengths]:
+    """Read every row; DataError names the bad ones, ConfigError lengths that leave too few. `train`, `val` -> Lengths.
+
+    `tests_are_parsed`: the reward grades by the hidden tests, so that each row's must be readable.
+    """
+    tokenizer = load_tokenizer(config)
+    count = _prompt_counter(config, tokenizer)
+    control = [token for token in tokenizer.all_special_tokens if token.startswith("<|")]
+    found = {}
+    for name in ("train", "val"):
+        place = f"data.{name}_files"
+        tokens: list[int] = []
+        for path in file_list(config.data[f"{name}_files"]):
+            tokens += _read(place, path, count, control, tests_are_parsed=tests_are_parsed)
+        if not tokens:
+            raise DataError(f"{place} has no row")
+        lengths = Lengths(
+            place=place,
+            tokens=tokens,
+            limit=int(config.data.max_prompt_length),
+            filtered=bool(config.data.filter_overlong_prompts),
+        )
+        _check_lengths(lengths, least=int(config.data.train_batch_size) if name == "train" else 1)
+        found[name] = lengths
+    return found
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a Parquet file, without columns that a run does not read."""
+    file = pq.ParquetFile(path)
+    columns = [name for name in READ if name in file.schema_arrow.names]
+    for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
+        yield from batch.to_pylist()
+
+
+def one_row_per_source(files: Iterable[Path], most: int = 8) -> list[dict[str, Any]]:
+    """The first row of each `data_source`, of at most `most` of them."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in files:
+        for row in read_rows(path):
+            if row["data_source"] not in found and isinstance(row.get("reward_model"), Mapping):
+                found[row["data_source"]] = row
+                if len(found) == most:
+                    return list(found.values())
+    return list(found.values())
+
+
+def _read(place: str, path: Path, count: Any, control: Sequence[str], *, tests_are_parsed: bool) -> list[int]:
+    """Prompt lengths of a file's rows; DataError names its bad rows, and the first one's fault."""
+    prompts, bad = [], []
+    for index, row in enumerate(read_rows(path)):
+        fault = _fault(row, control, tests_are_parsed=tests_are_parsed)
+        if fault:
+            bad.append((index, _problem_id(row), fault))
+        else:
+            prompts.append(row["prompt"])
+    if bad:
+        index, problem, fault = bad[0]
+        rows = ", ".join(str(index) for index, *_ in bad[:_NAMED_ROWS]) + (
+            ", ..." if len(bad) > _NAMED_ROWS else ""
+        )
+        more = f"; {len(bad)} of {len(bad) + len(prompts)} rows are bad ({rows})" if len(bad) > 1 else ""
+        raise DataError(f"{place}: {path} row {index}{problem}: {fault}{more}: mend or drop them")
+    try:
+        return count(prompts)
+    except (TypeError, ValueError, KeyError) as error:
+        raise DataError(f"{place}: {path}: the model's template renders no prompt of it ({error})") from error
+
+
+def _problem_id(row: Mapping[str, Any]) -> str:
+    problem = (row.get("extra_info") or {}).get("problem_id")
+    return f" ({problem})" if problem else ""
+
+
+def _fault(row: Mapping[str, Any], control: Sequence[str], *, tests_are_parsed: bool) -> str:
+    """What is wrong with a row; empty where nothing is."""
+    prompt = row.get("prompt")
+    if not isinstance(prompt, list) or not prompt:
+        return "prompt is empty: give a list of {role, content}"
+    for message in prompt:
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            return f"prompt has {message!r}, which is no {{role, content}}"
+        if not isinstance(message.get("content"), str | list):
+            return f"prompt has a message of {message['role']} whose content is {message.get('content')!r}"
+        found = [token for token in control if token in str(message["content"])]
+        if found:
+            return (
+                f"prompt holds {found[0]!r}, a control token of this model: it would end a turn, or begin one"
+            )
+    truth = (row.get("reward_model") or {}).get("ground_truth")
+    if not tests_are_parsed:
+        return ""
+    if truth is None:
+        return "reward_model.ground_truth is null, and the reward grades by its hidden tests"
+    try:
+        suite = parse_test_suite(truth)
+    except DataError as error:
+        return f"reward_model.{error}"
+    return "" if len(suite) else "reward_model.ground_truth holds no test"
+
+
+def _prompt_counter(config: DictConfig, tokenizer: Any) -> Any:
+    """prompts -> their lengths in tokens, rendered as verl's dataset and the agent loop render them."""
+    from verl.utils.tokenizer import normalize_token_ids
+
+    tokenizer.model_max_length = 10**9  # what is too long is said here, not warned of there
+    options: dict[str, Any] = dict(config.data.get("apply_chat_template_kwargs") or {})
+    for name in ("tokenize", "return_dict", "return_tensors"):
+        options.pop(name, None)
+    schemas = _tool_schemas(config.data.get("tool_config_path"))
+    if schemas is not None:
+        options["tools"] = schemas
+
+    def count(prompts: Sequence[Any]) -> list[int]:
+        return [
+            len(
+                normalize_token_ids(
+                    tokenizer.apply_chat_template(
+                        prompt, add_generation_prompt=True, tokenize=True, **options
+                    )
+                )
+            )
+            for prompt in prompts
+        ]
+
+    return count
+
+
+def load_tokenizer(config: DictConfig) -> Any:
+    """The run's tokenizer with its template; ConfigError where it does not load or has no template."""
+    from transformers import AutoTokenizer
+
+    model = config.actor_rollout_ref.model
+    path = str(model.get("tokenizer_path") or model.path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=bool(model.get("trust_remote_code"))
+        )
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise ConfigError(f"MODEL: the tokenizer of {path} does not load ({reason})") from error
+    if model.get("custom_chat_template"):
+        tokenizer.chat_template = model.custom_chat_template
+    if not tokenizer.chat_template:
+        raise ConfigError(
+            f"MODEL: {path} has no chat template: take an Instruct model, or give one in "
+            "actor_rollout_ref.model.custom_chat_template"
+        )
+    return tokenizer
+
+
+def _tool_schemas(path: str | None) -> list[dict[str, Any]] | None:
+    if not path:
+        return None
+    import contextlib
+    import io
+
+    from verl.tools.tool_registry import load_all_tools
+
+    with contextlib.redirect_stdout(io.StringIO()):  # verl's base class prints the schema
+        tools = load_all_tools(tool_config_path=path, function_tool_path=None)
+    return [tool.tool_schema.model_dump(exclude_unset=True, exclude_none=True) for tool in tools]
+
+
+def _check_lengths(lengths: Lengths, *, least: int) -> None:
+    """ConfigError where too few prompts fit; it tells the limits that would do."""
+    total = len(lengths.tokens)
+    if not lengths.filtered and lengths.kept < total:
+        raise ConfigError(
+            f"{lengths.place}: {total - lengths.kept} of {total} prompts are longer than "
+            f"data.max_prompt_length={lengths.limit} tokens: set {max(lengths.tokens)}, or "
+            "data.filter_overlong_prompts=true"
+        )
+    if lengths.kept >= least:
+        return
+    if total < least:
+        raise DataError(f"{lengths.place} has {total} rows, fewer than data.train_batch_size={least}")
+    raise ConfigError(
+        f"{lengths.place}: {lengths.kept} of {total} prompts fit data.max_prompt_length={lengths.limit} tokens, "
+        f"{least} or more must: {lengths.needed(least)} keeps {least}, {lengths.cure()} (and with it "
+        "actor_rollout_ref.rollout.max_model_len)"
+    )
+
+
+def fit_epochs(config: DictConfig, train: Lengths) -> str:
+    """Let total_epochs and total_training_steps agree, for the rows that stay; what was changed, or an empty text.
+
+    verl ends at whichever comes first, and takes an end by the epochs for no last step: no evaluation, no best.
+    """
+    rows = train.kept
+    most = config.data.get("train_max_samples", -1)
+    if most and most > 0:
+        rows = min(rows, int(most))
+    an_epoch = rows // int(config.data.train_batch_size)
+    if not an_epoch:
+        raise DataError(
+            f"data.train_max_samples={most}: a batch takes data.train_batch_size={config.data.train_batch_size}"
+        )
+    steps, epochs = config.trainer.total_training_steps, int(config.trainer.total_epochs)
+    if steps is None:
+        OmegaConf.update(config, "trainer.total_training_steps", an_epoch * epochs)
+        return ""
+    if steps > an_epoch * epochs:
+        needed = -(-int(steps) // an_epoch)
+        OmegaConf.update(config, "trainer.total_epochs", needed)
+        return (
+            f"{steps} steps take {needed} epochs of {an_epoch} steps: trainer.total_epochs={epochs} is raised"
+        )
+    return ""

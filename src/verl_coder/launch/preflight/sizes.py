@@ -1,0 +1,82 @@
+"""Sizes that do not divide each other, and settings that our way of saving a checkpoint does not go with."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError
+from verl_coder.run.run_dir import RunDir
+
+
+def check_batch_sizes(config: DictConfig) -> None:
+    """Sizes that verl would only refuse in a worker, or not at all."""
+    batch, mini = config.data.train_batch_size, config.actor_rollout_ref.actor.ppo_mini_batch_size
+    if mini > batch or batch % mini:
+        raise ConfigError(
+            f"data.train_batch_size={batch} must be a multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}"
+        )
+    rollout = config.actor_rollout_ref.rollout
+    check_micro_batches(config)
+    if config.algorithm.adv_estimator == "grpo" and rollout.n < 2:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.n={rollout.n}: GRPO compares samples of a prompt, use 2 or more"
+        )
+    needed = config.data.max_prompt_length + config.data.max_response_length
+    if rollout.max_model_len is not None and rollout.max_model_len < needed:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.max_model_len={rollout.max_model_len} is below data.max_prompt_length + "
+            f"data.max_response_length = {needed}"
+        )
+
+
+def check_micro_batches(config: DictConfig) -> None:
+    """Without dynamic batch sizes, each worker's rows must be a multiple of its micro-batch."""
+    actor, rollout, ref = (config.actor_rollout_ref[name] for name in ("actor", "rollout", "ref"))
+    workers = config.trainer.n_gpus_per_node * config.trainer.nnodes
+    for place, rows, dynamic, size in (
+        (
+            "actor.ppo_micro_batch_size_per_gpu",
+            actor.ppo_mini_batch_size * rollout.n,
+            actor.use_dynamic_bsz,
+            actor.ppo_micro_batch_size_per_gpu,
+        ),
+        (
+            "rollout.log_prob_micro_batch_size_per_gpu",
+            config.data.train_batch_size * rollout.n,
+            rollout.log_prob_use_dynamic_bsz,
+            rollout.log_prob_micro_batch_size_per_gpu,
+        ),
+        (
+            "ref.log_prob_micro_batch_size_per_gpu",
+            config.data.train_batch_size * rollout.n,
+            ref.log_prob_use_dynamic_bsz,
+            ref.log_prob_micro_batch_size_per_gpu,
+        ),
+    ):
+        if size and not dynamic and rows % (size * workers):
+            raise ConfigError(
+                f"actor_rollout_ref.{place}={size}: the {rows} samples of a batch on {workers} worker(s) are no "
+                "multiple of it"
+            )
+
+
+def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
+    """What our way of saving a checkpoint does not go with."""
+    folder = config.trainer.default_local_dir
+    if Path(str(folder)) != run_dir.checkpoints:
+        raise ConfigError(
+            f"trainer.default_local_dir={folder}: checkpoints stand in the run's folder, use OUT="
+        )
+    if config.trainer.resume_mode != "auto":
+        raise ConfigError(
+            f"trainer.resume_mode={config.trainer.resume_mode}: a run goes on where its folder stands, so leave it "
+            "at auto; a run from the beginning takes another folder with OUT="
+        )
+    if config.trainer.get("del_local_ckpt_after_load", False):
+        raise ConfigError(
+            "trainer.del_local_ckpt_after_load=true: a kill before the next save would leave no checkpoint"
+        )
+    if config.actor_rollout_ref.actor.get("checkpoint", {}).get("async_save", False):
+        raise ConfigError(
+            "actor_rollout_ref.actor.checkpoint.async_save=true: such a save cannot be made atomic"
+        )

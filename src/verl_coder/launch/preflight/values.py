@@ -1,0 +1,205 @@
+"""Values of verl's settings that have the wrong kind or are out of range: verl checks few of them, and late."""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.recipe import OPEN_MAPPINGS, verl_tree
+
+_ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+_MICRO = (
+    f"{_ACTOR}.ppo_micro_batch_size_per_gpu",
+    f"{_ROLLOUT}.log_prob_micro_batch_size_per_gpu",
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu",
+)
+COUNTS = (
+    "data.train_batch_size",
+    "data.max_prompt_length",
+    "data.max_response_length",
+    "trainer.nnodes",
+    "trainer.n_gpus_per_node",
+    "trainer.total_epochs",
+    "reward.num_workers",
+    f"{_ACTOR}.ppo_mini_batch_size",
+    f"{_ACTOR}.ppo_epochs",
+    f"{_ROLLOUT}.n",
+    f"{_ROLLOUT}.val_kwargs.n",
+    f"{_ROLLOUT}.max_num_seqs",
+    f"{_ROLLOUT}.agent.num_workers",
+    f"{_ROLLOUT}.tensor_model_parallel_size",
+    f"{_ROLLOUT}.multi_turn.max_parallel_calls",
+    f"{_ROLLOUT}.multi_turn.max_tool_response_length",
+    f"{_ROLLOUT}.checkpoint_engine.update_weights_bucket_megabytes",
+)
+"""Whole numbers of 1 or more."""
+COUNTS_OR_NULL = (
+    "data.val_batch_size",
+    "data.gen_batch_size",
+    "trainer.total_training_steps",
+    "trainer.max_actor_ckpt_to_keep",
+    f"{_ROLLOUT}.max_model_len",
+    f"{_ROLLOUT}.max_num_batched_tokens",
+    f"{_ROLLOUT}.multi_turn.max_assistant_turns",
+    f"{_ROLLOUT}.multi_turn.max_user_turns",
+    *_MICRO,
+)
+FREQUENCIES = ("trainer.save_freq", "trainer.test_freq")
+"""Steps: a whole number; -1 or 0 is never."""
+NOT_NEGATIVE = (
+    f"{_ROLLOUT}.temperature",
+    f"{_ROLLOUT}.val_kwargs.temperature",
+    f"{_ACTOR}.kl_loss_coef",
+    f"{_ACTOR}.entropy_coeff",
+    f"{_ACTOR}.clip_ratio",
+    f"{_ACTOR}.clip_ratio_low",
+    f"{_ACTOR}.clip_ratio_high",
+    f"{_ACTOR}.optim.lr",
+    f"{_ACTOR}.optim.weight_decay",
+)
+SHARES = (f"{_ROLLOUT}.gpu_memory_utilization", f"{_ROLLOUT}.top_p", f"{_ROLLOUT}.val_kwargs.top_p")
+"""Above 0, at most 1."""
+CHOICES = {
+    f"{_ROLLOUT}.name": ("vllm", "sglang", "trtllm", "hf"),
+    f"{_ROLLOUT}.mode": ("async",),
+    f"{_ROLLOUT}.dtype": ("auto", "float32", "bfloat16", "float16", "half"),
+    f"{_ACTOR}.strategy": ("fsdp", "fsdp2", "megatron", "veomni", "torchtitan", "mindspeed", "automodel"),
+    "trainer.v1.trainer_mode": ("sync", "colocate_async", "separate_async"),
+    "trainer.device": ("cpu", "cuda", "npu"),
+    "data.truncation": ("error", "left", "right", "middle"),
+}
+LOGGERS = (
+    "console",
+    "file",
+    "wandb",
+    "tensorboard",
+    "mlflow",
+    "swanlab",
+    "clearml",
+    "trackio",
+    "vemlp_wandb",
+)
+
+
+def check_values(config: DictConfig) -> None:
+    """Raise a ConfigError for the first value of the wrong kind, out of its range, or of no known name."""
+    for place in (*COUNTS, *COUNTS_OR_NULL, *FREQUENCIES):
+        value = OmegaConf.select(config, place)
+        nullable, low = place in COUNTS_OR_NULL, -1 if place in FREQUENCIES else 1
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
+        if not (whole or (nullable and value is None)):
+            words = "a whole number, -1 for never" if low < 0 else "a whole number of 1 or more"
+            raise ConfigError(f"{place}={_shown(value)}: use {words}{', or null' if nullable else ''}")
+    for place in (*NOT_NEGATIVE, *SHARES):
+        value = OmegaConf.select(config, place)
+        if value is None and place not in (f"{_ROLLOUT}.temperature", f"{_ACTOR}.optim.lr"):
+            continue
+        low_ok = _is_number(value) and (value > 0 if place in SHARES else value >= 0)
+        if not low_ok or (place in SHARES and value > 1):
+            words = "a number in (0, 1]" if place in SHARES else "a number of 0 or more"
+            raise ConfigError(f"{place}={_shown(value)}: use {words}")
+    _check_choices(config)
+    for place, value, kinds in _typed_leaves(
+        OmegaConf.to_container(config), OmegaConf.to_container(verl_tree(), resolve=False), ""
+    ):
+        _check_kind(place, value, kinds)
+
+
+def _check_choices(config: DictConfig) -> None:
+    from verl.experimental.agent_loop.tool_parser import ToolParser
+    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+
+    choices = CHOICES | {
+        "algorithm.adv_estimator": tuple(map(str, ADV_ESTIMATOR_REGISTRY)),
+        f"{_ROLLOUT}.multi_turn.format": tuple(ToolParser._registry),
+    }
+    for place, allowed in choices.items():
+        value = OmegaConf.select(config, place)
+        if str(value) not in allowed:
+            raise ConfigError(f"{place}={_shown(value)}: choose one of {', '.join(sorted(allowed))}")
+    loggers = config.trainer.logger
+    for name in [loggers] if isinstance(loggers, str) else list(loggers or []):
+        if name not in LOGGERS:
+            raise ConfigError(f"trainer.logger has {name!r}: choose from {', '.join(LOGGERS)}")
+
+
+Kinds = tuple[type, ...]
+
+
+def _typed_leaves(ours: Any, verl: Any, prefix: str) -> Iterator[tuple[str, Any, Kinds]]:
+    """(place, value, allowed kinds) of every leaf whose kind verl's YAML or its dataclass tells."""
+    if not isinstance(ours, Mapping) or not isinstance(verl, Mapping):
+        return
+    hints = _field_kinds(verl)
+    for key, value in ours.items():
+        place = f"{prefix}{key}"
+        if place in OPEN_MAPPINGS or key == "_target_":
+            continue
+        if isinstance(value, Mapping):
+            yield from _typed_leaves(value, verl.get(key), f"{place}.")
+            continue
+        default = verl.get(key)
+        kinds: Kinds = ()
+        if isinstance(default, bool | int | float):
+            kinds = (bool,) if isinstance(default, bool) else (int, float)
+        hinted = hints.get(str(key), ())
+        if hinted and (default is None or kinds):
+            # The dataclass knows whether null is allowed; the YAML's own default is always of an allowed kind.
+            kinds = tuple({*hinted, *kinds})
+        if kinds:
+            yield place, value, kinds
+
+
+def _field_kinds(node: Mapping[str, Any]) -> dict[str, Kinds]:
+    """Field -> kinds, of the dataclass in `_target_`, for fields that are numbers, truth values or null of these."""
+    target = node.get("_target_")
+    if not target:
+        return {}
+    from hydra.utils import get_class
+
+    cls = get_class(str(target))
+    if not dataclasses.is_dataclass(cls):
+        return {}
+    try:
+        hints = typing.get_type_hints(cls)
+    except (NameError, TypeError):
+        return {}
+    plain = (bool, int, float, types.NoneType)
+    found = {}
+    for name, hint in hints.items():
+        kinds = (
+            typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+        )
+        if all(kind in plain for kind in kinds):
+            found[name] = tuple(kinds)
+    return found
+
+
+def _check_kind(place: str, value: Any, kinds: Kinds) -> None:
+    numeric = int in kinds or float in kinds
+    if value is None:
+        fits = types.NoneType in kinds
+    elif isinstance(value, bool):
+        fits = bool in kinds
+    else:
+        fits = numeric and _is_number(value)
+    if not fits:
+        words = [
+            *(["a number"] if numeric else []),
+            *(["true or false"] if bool in kinds else []),
+            *(["null"] if types.NoneType in kinds else []),
+        ]
+        raise ConfigError(f"{place}={_shown(value)}: use {' or '.join(words)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)

@@ -1,0 +1,230 @@
+"""Ends a run that cannot go on: a process of it that has died or stands still, a phase that makes no progress.
+
+It stands in the launcher, outside Ray, so that it depends on nothing that may hang. What a phase may take is a
+multiple of the longest that it took so far, in this folder's earlier starts, too (`verl_coder.watchdog_*`).
+"""
+
+import json
+import re
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from verl_coder.errors import VerlCoderError
+from verl_coder.files import write_atomically
+from verl_coder.launch.processes import ProcessTable, RunProcess, dump, memory_words
+from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
+from verl_coder.run.run_dir import RunDir
+from verl_coder.run.settings import Settings
+
+HALTED_S = 20.0
+"""A process that stands still by a signal for so long ends the run."""
+DYING_S = 10.0
+"""What the run has to end by itself, with the reason in its log, after one of its processes has died."""
+_EVERY_S = 1.0
+_WAITS_FOR_OTHERS = ("generating", "answering")
+"""Parts in which the agent loops have their own clock for a lost rollout (trainer/rollout_faults.py)."""
+_PRESSURE = re.compile(r"low on memory|memory pressure|OutOfMemoryError|\bOOM\b", re.I)
+
+
+class RunStuck(VerlCoderError):
+    """A process of the run died or stood still, or a phase made no progress: the run was ended."""
+
+
+class Watchdog:
+    """Call `poll` often: it raises RunStuck. `see` is what looks at the processes, `now` the clock."""
+
+    def __init__(
+        self,
+        run_dir: RunDir,
+        settings: Settings,
+        scratch: Path,
+        sandbox_pids: Sequence[int] = (),
+        *,
+        see: Callable[[], list[RunProcess]] | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._run_dir, self._settings, self._scratch, self._now = run_dir, settings, scratch, now
+        self._see = see or ProcessTable(sandbox_pids).look
+        self._seen: dict[int, RunProcess] = {}
+        self._halted: dict[int, float] = {}
+        self._died: tuple[float, RunProcess, str] | None = None
+        self._next = self._last_poll = now()
+        self._killed_before = _killed_by_kernel()
+        self._phase: Phase | None = None
+        self._first_step: int | None = None
+        self.log_mark = 0
+        """Bytes of the log when the present part began: what stands after it may be the reason of an end."""
+        self._progress_at = now()
+        self._longest: dict[str, float] = read_history(run_dir.phase_history)
+
+    @property
+    def told_death(self) -> str:
+        """The line for a process that has died, empty where none has: for a run that has ended by itself since."""
+        return self._and_on(self._died[2]) if self._died else ""
+
+    def poll(self) -> None:
+        """Look, if the last look is old enough; RunStuck where the run cannot go on."""
+        now = self._now()
+        self._read_phase(now)  # at every poll: most parts are short
+        if now < self._next:
+            return
+        if now - self._last_poll > 10 * _EVERY_S:
+            self._forgive()  # this process itself stood still: nobody is to blame for that time
+        self._next, self._last_poll = now + _EVERY_S, now
+        if self._phase and self._phase.phase == ENDING:
+            return
+        processes = self._see()
+        self._look_for_dead(now, processes)
+        self._look_for_halted(now, processes)
+        self._look_for_stuck(now, processes)
+        self._seen.update({process.pid: process for process in processes})
+
+    def _forgive(self) -> None:
+        self._halted.clear()
+        self._progress_at = self._now()
+
+    def _read_phase(self, now: float) -> None:
+        phase = Phase.read(self._run_dir.phase)
+        if phase is None or (self._phase and phase.marker == self._phase.marker):
+            return
+        if self._phase:
+            key, took = self._phase.key, now - self._progress_at
+            if took > self._longest.get(key, 0.0):
+                self._longest[key] = took
+                if phase.key != key:
+                    self._write_history()
+        self._phase, self._progress_at = phase, now
+        with suppress(OSError):
+            self.log_mark = self._run_dir.log.stat().st_size
+        if phase.phase == TRAINING and self._first_step is None:
+            self._first_step = phase.step
+
+    def _write_history(self) -> None:
+        with suppress(OSError):
+            rounded = {key: round(value, 1) for key, value in self._longest.items()}
+            write_atomically(self._run_dir.phase_history, json.dumps(rounded, indent=1))
+
+    def limit_s(self, key: str) -> float:
+        """What a phase may take without progress."""
+        longest, settings = self._known_s(key), self._settings
+        if longest is None:
+            return settings.watchdog_first_s
+        least = settings.watchdog_least_s * (3 if key.endswith(_WAITS_FOR_OTHERS) else 1)
+        return max(least, settings.watchdog_factor * longest)
+
+    def _known_s(self, key: str) -> float | None:
+        """The longest that a phase took; 0 for a part of a step that was too short to be seen; None if unknown."""
+        longest = self._longest.get(key)
+        is_later = self._phase and self._first_step is not None and self._phase.step > self._first_step
+        return 0.0 if longest is None and key.startswith(TRAINING) and is_later else longest
+
+    def _look_for_dead(self, now: float, processes: Sequence[RunProcess]) -> None:
+        alive = {process.pid for process in processes}
+        if self._died is None:
+            for pid, process in self._seen.items():
+                if pid not in alive:
+                    self._died = (now, process, self._death_words(process))
+                    break
+        elif now - self._died[0] > DYING_S:
+            self._end(self._died[2], processes)
+
+    def _look_for_halted(self, now: float, processes: Sequence[RunProcess]) -> None:
+        halted = {process.pid: process for process in processes if process.halted}
+        self._halted = {pid: self._halted.get(pid, now) for pid in halted}
+        for pid, since in self._halted.items():
+            if now - since >= HALTED_S:
+                self._end(
+                    f"the {halted[pid].describe()} has been halted by a signal (SIGSTOP) for {now - since:.0f} s "
+                    f"{self._when()}: no setting brings it back, so the run was ended; look who halted it",
+                    processes,
+                )
+
+    def _look_for_stuck(self, now: float, processes: Sequence[RunProcess]) -> None:
+        if self._phase is None:
+            return
+        waited, limit = now - self._progress_at, self.limit_s(self._phase.key)
+        if waited <= limit:
+            return
+        longest = self._known_s(self._phase.key)
+        known = (
+            f"the longest so far was {longest:.0f} s"
+            if longest is not None
+            else "it is the first of its kind"
+        )
+        setting = "watchdog_first_s" if longest is None else "watchdog_factor"
+        self._end(
+            f"no progress for {waited:.0f} s {self._when()} ({known}): where every process stood is in "
+            f"{self._run_dir.stuck}; if the phase is only slow, raise verl_coder.{setting}",
+            processes,
+        )
+
+    def _death_words(self, process: RunProcess) -> str:
+        """One line: who, when, of what, what to change."""
+        others = [other for other in self._seen.values() if other.pid != process.pid]
+        had = f"it had {process.rss_bytes / 2**30:.1f} GiB, beside it {memory_words(others)}"
+        by = self._memory_words()
+        if by:
+            return (
+                f"the {process.describe()} was killed {by} {self._when()} ({had}; the machine has "
+                f"{psutil.virtual_memory().total / 2**30:.0f} GiB): lower "
+                f"{', '.join(self._memory_settings())}"
+            )
+        return (
+            f"the {process.describe()} has died {self._when()}, and not for lack of memory ({had}): see "
+            f"{self._run_dir.log}"
+        )
+
+    def _memory_words(self) -> str:
+        """Who killed for memory, if anybody did."""
+        for path in self._scratch.glob("ray/session_*/logs/raylet.out"):
+            with suppress(OSError):
+                if _PRESSURE.search(_tail(path)):
+                    return "by Ray's memory monitor"
+        if _killed_by_kernel() > self._killed_before:
+            return "by the kernel, for lack of memory"
+        return ""
+
+    def _memory_settings(self) -> list[str]:
+        from verl_coder.launch.memory_cures import cures_of
+
+        found = cures_of(self._run_dir.config, on_resume=self._run_dir.checkpoint_step() > 0)
+        return found or ["the length or the number of the samples"]
+
+    def _when(self) -> str:
+        """`while training, step 3 of 12, updating`."""
+        return f"while {self._phase.describe()}" if self._phase else "at the start"
+
+    def _end(self, words: str, processes: Sequence[RunProcess]) -> None:
+        with suppress(OSError):
+            dump(self._run_dir.stuck, list(processes), words)
+        raise RunStuck(self._and_on(words))
+
+    def _and_on(self, words: str) -> str:
+        step = self._run_dir.checkpoint_step()
+        return f"{words}; the same command goes on {f'after step {step}' if step else 'anew'}"
+
+
+def _tail(path: Path, most: int = 200_000) -> str:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - most))
+        return file.read().decode(errors="replace")
+
+
+def _killed_by_kernel() -> int:
+    """How many processes the kernel has killed for memory, here or in this control group."""
+    counts = [0]
+    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
+        with suppress(OSError, ValueError, IndexError):
+            for line in path.read_text().splitlines():
+                if line.split()[0] == "oom_kill":
+                    counts.append(int(line.split()[1]))
+    return max(counts)
+
+
+def is_starting(phase: Phase | None) -> bool:
+    """Whether there is nothing to save yet."""
+    return phase is None or phase.phase == STARTING

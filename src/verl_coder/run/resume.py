@@ -1,0 +1,176 @@
+"""What a resume may change: a list. Everything else must be as it was, or the run that goes on is another run."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import CheckpointError
+from verl_coder.files import write_atomically
+
+MAY_CHANGE = (
+    # How long, how often, what is told.
+    "trainer.total_*",
+    "trainer.save_freq",
+    "trainer.test_freq",
+    "trainer.val_before_train",
+    "trainer.val_only",
+    "trainer.max_*_ckpt_to_keep",
+    "trainer.logger",
+    "trainer.project_name",
+    "trainer.experiment_name",
+    "trainer.*_dir",
+    "trainer.log_val_generations",
+    "*.total_training_steps",
+    "actor_rollout_ref.actor.checkpoint.*",
+    "*profiler*",
+    # Where and with how many processes and how much memory the same numbers are computed.
+    "ray_kwargs.*",
+    "transfer_queue.*",
+    "trainer.n_gpus_per_node",
+    "trainer.nnodes",
+    "reward.num_workers",
+    "data.dataloader_num_workers",
+    "data.filter_overlong_prompts_workers",
+    "data.val_batch_size",
+    "*micro_batch_size*",
+    "*use_dynamic_bsz",
+    "*max_token_len_per_gpu",
+    "*offload*",
+    "*enable_gradient_checkpointing",
+    "*use_torch_compile",
+    "*use_fused_kernels",
+    "*entropy_from_logits_with_chunking",
+    "*entropy_checkpointing",
+    "actor_rollout_ref.model.external_lib",
+    "actor_rollout_ref.rollout.gpu_memory_utilization",
+    "actor_rollout_ref.rollout.max_num_*",
+    "actor_rollout_ref.rollout.enforce_eager",
+    "actor_rollout_ref.rollout.free_cache_engine",
+    "actor_rollout_ref.rollout.enable_*",
+    "actor_rollout_ref.rollout.agent.num_workers",
+    "actor_rollout_ref.rollout.checkpoint_engine.*",
+    "actor_rollout_ref.rollout.engine_kwargs.*",
+    # Files: their content is compared, not their place (see `contents`).
+    "data.train_files",
+    "data.val_files",
+    "data.tool_config_path",
+    "reward.custom_reward_function.path",
+    "actor_rollout_ref.model.path",
+    "actor_rollout_ref.model.*_path",
+    "actor_rollout_ref.rollout.multi_turn.tool_config_path",
+    "actor_rollout_ref.rollout.agent.agent_loop_config_path",
+    "actor_rollout_ref.rollout.*model_path",
+    "verl_coder.teacher.traces",
+    # Ours that change nothing that is learnt.
+    "verl_coder.out",
+    "verl_coder.run_name",
+    "verl_coder.prepare",
+    "verl_coder.sandbox_*",
+    "verl_coder.poll_interval_s",
+    "verl_coder.max_*",
+    "verl_coder.on_bad_score",
+    "verl_coder.wandb*",
+    "verl_coder.keep_best",
+    "verl_coder.eval_*",
+    "verl_coder.watchdog*",
+    "verl_coder.memory*",
+    "verl_coder.resume_may_change",
+)
+"""Patterns of keys."""
+
+
+def may_change(key: str, allowed: Iterable[str] = ()) -> bool:
+    """Whether a resume may change a key; `allowed` are further patterns."""
+    return any(fnmatchcase(key, pattern) for pattern in (*MAY_CHANGE, *allowed))
+
+
+def contents(config: DictConfig) -> dict[str, dict[str, str]]:
+    """Knob -> {path, digest of the content}, for the files that decide what is learnt."""
+    traces = OmegaConf.select(config, "verl_coder.teacher.traces")
+    named = {
+        "TRAIN": config.data.train_files,
+        "VAL": config.data.val_files,
+        "REWARD": config.reward.custom_reward_function.path,
+        "TOOLS": config.actor_rollout_ref.rollout.multi_turn.tool_config_path,
+        "verl_coder.teacher.traces": traces,
+    }
+    found = {}
+    for knob, value in named.items():
+        values = [] if value is None else [value] if isinstance(value, str) else list(value)
+        paths = [Path(str(path)) for path in values]
+        if paths and all(path.is_file() for path in paths):
+            found[knob] = {"path": ",".join(map(str, paths)), "sha256": _digest(paths)}
+    return found
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def record(path: Path, config: DictConfig) -> None:
+    """Write down how this start is set, for the next one."""
+    write_atomically(
+        path, json.dumps({"settings": _flat(config), "files": contents(config)}, indent=1) + "\n"
+    )
+
+
+def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
+    """CheckpointError, with both values, for the first thing that a resume may not change and that differs.
+
+    `path` is what `record` wrote; nothing is checked without it. `allowed`: further keys or knobs
+    (`verl_coder.resume_may_change`).
+    """
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text())
+    allowed = tuple(allowed)
+    now = contents(config)
+    for knob, old in before["files"].items():
+        new = now.get(knob)
+        if new is None or knob in allowed or new["sha256"] == old["sha256"]:
+            continue
+        was, given = f"{old['path']} ({old['sha256'][:8]})", f"{new['path']} ({new['sha256'][:8]})"
+        raise CheckpointError(_sentence(path, knob, was, given))
+    old_settings, settings = before["settings"], _flat(config)
+    for key in sorted(old_settings.keys() | settings.keys()):
+        if key.startswith("verl_coder.") and key not in old_settings:
+            continue  # a setting that this version brought
+        before_value, value = old_settings.get(key), settings.get(key)
+        if before_value != value and not may_change(key, allowed):
+            raise CheckpointError(_sentence(path, key, _shown(before_value), _shown(value)))
+
+
+def _sentence(path: Path, key: str, was: str, given: str) -> str:
+    return (
+        f"{path.parent} was trained with {key}={was}, this start gives {given}, and a resume may not change that: "
+        f"take it back, name another folder with OUT=, or allow it with verl_coder.resume_may_change=[{key}]"
+    )
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else str(value)
+
+
+def _flat(config: DictConfig) -> dict[str, Any]:
+    """Dotted key -> value; lists whole."""
+    flat: dict[str, Any] = {}
+
+    def walk(node: Mapping[Any, Any], prefix: str) -> None:
+        for key, value in node.items():
+            place = f"{prefix}{key}"
+            if isinstance(value, Mapping):
+                walk(value, f"{place}.")
+            elif value is not None:
+                flat[place] = value
+
+    walk(json.loads(json.dumps(OmegaConf.to_container(config, resolve=True), default=str)), "")
+    return flat

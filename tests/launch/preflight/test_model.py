@@ -1,0 +1,80 @@
+"""A model without weights, template or a place is refused before Ray starts."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight.model import check_model, tensor_sizes
+from verl_coder.launch.preflight.rows import load_tokenizer
+from verl_coder.tiny.build import BASE
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A copy of the tiny model."""
+    return Path(shutil.copytree(BASE, tmp_path / "model"))
+
+
+def weights(folder: Path) -> Path:
+    return next(folder.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder: weights(folder).unlink(), "has no weights"),
+        (lambda folder: weights(folder).write_text("version https://git-lfs"), "holds no weights"),
+        (lambda folder: weights(folder).write_bytes(weights(folder).read_bytes()[:-9]), "cut short"),
+        (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
+        (lambda folder: (folder / "config.json").write_text("{}"), "no model_type"),
+        (
+            lambda folder: (folder / "model.safetensors.index.json").write_text(
+                json.dumps({"weight_map": {"a": "model-2.safetensors"}})
+            ),
+            "lacks model-2.safetensors",
+        ),
+    ],
+)
+def test_a_broken_model_is_named(model: Path, change: Callable[[Path], object], words: str) -> None:
+    check_model(str(model))
+    change(model)
+    with pytest.raises(ConfigError, match=f"MODEL: .*{words}") as caught:
+        check_model(str(model))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["1", "true", "ON"])
+def test_a_hub_name_is_refused_offline_however_that_is_written(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", value)
+    with pytest.raises(
+        ConfigError, match=f"nobody/nothing is not in the local hub cache and HF_HUB_OFFLINE={value}"
+    ):
+        check_model("nobody/nothing")
+
+
+def test_a_model_without_a_template_is_refused_and_a_given_one_counts(model: Path) -> None:
+    (model / "chat_template.jinja").unlink()
+    config = OmegaConf.create(
+        {"actor_rollout_ref": {"model": {"path": str(model), "custom_chat_template": None}}}
+    )
+    with pytest.raises(ConfigError, match="has no chat template"):
+        load_tokenizer(config)
+    config.actor_rollout_ref.model.custom_chat_template = "{{ messages }}"
+    assert load_tokenizer(config).chat_template == "{{ messages }}"
+
+
+def test_the_weight_bucket_holds_the_largest_tensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from verl_coder.launch import plan
+
+    monkeypatch.setattr(plan, "tensor_sizes", lambda _: {"mlp": 300 * 2**20, "embedding": 2**20})
+    config: DictConfig = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path))).config
+    assert config.actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes == 1201
+    assert max(tensor_sizes(BASE).values()) > 0

@@ -1,0 +1,82 @@
+"""Where a run writes, and whom it asks, is tried before it starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight.places import check_out, check_sandboxes
+from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.run.settings import Settings
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+
+def settings(url: str | None) -> Settings:
+    return Settings(run_name="r", out="/o", recipe="x", sandbox_url=url)
+
+
+def test_an_out_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="file is a file"):
+        check_out(tmp_path / "file" / "run")
+
+
+def test_an_out_that_cannot_be_written_is_refused() -> None:
+    with pytest.raises(ConfigError, match="OUT: /proc/run: /proc cannot be written"):
+        check_out(Path("/proc/run"))
+
+
+def test_nothing_is_left_of_the_trial(tmp_path: Path) -> None:
+    check_out(tmp_path / "a" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://x", "http://"])
+def test_an_address_without_scheme_or_host_is_named(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"verl_coder\.sandbox_url: .* is no address"):
+        check_sandboxes(settings(url))
+
+
+def test_of_several_sandboxes_the_silent_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with EmbeddedSandbox() as sandbox:
+        check_sandboxes(settings(sandbox.url))
+        with pytest.raises(ConfigError, match=r"no sandbox answers at http://127.0.0.1:9:"):
+            check_sandboxes(settings(f"{sandbox.url},http://127.0.0.1:9"))
+    monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
+    with pytest.raises(ConfigError, match="SANDBOX_URL: no sandbox answers"):
+        check_sandboxes(settings(None))
+
+
+def test_two_addresses_need_no_quotes_of_hydras(tmp_path: Path) -> None:
+    two = "http://127.0.0.1:1,http://127.0.0.1:2"
+    request = TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(f"verl_coder.sandbox_url={two}",))
+    assert make_plan(request).settings.sandbox_url == two
+
+
+@pytest.mark.parametrize(
+    "name", ["a(b", "a,b", "a=b", "a'b", "aé", "a#b", "a{b", "a}b", "a b", "a[b", 'a"b', "a&b", "a$b"]
+)
+def test_a_checkout_may_have_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, repository: Callable[[Path], None]
+) -> None:
+    root = tmp_path / name
+    repository(root)
+    monkeypatch.setenv("VERL_CODER_ROOT", str(root))
+    assert compose(find_recipe("tiny_cpu"), ("trainer.save_freq=7",)).trainer.save_freq == 7
+
+
+@pytest.fixture
+def repository() -> Callable[[Path], None]:
+    """Makes a checkout of links to this one's content folders."""
+    from verl_coder.paths import repository_root
+
+    here = repository_root()
+
+    def make(root: Path) -> None:
+        root.mkdir()
+        for name in ("recipes", "config"):
+            (root / name).symlink_to(here / name)
+
+    return make

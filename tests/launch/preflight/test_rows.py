@@ -1,0 +1,119 @@
+"""Every row is read before Ray starts; prompts are counted with the model's own template."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs
+from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
+
+
+def problem(index: int, statement: str = "Write f.") -> dict[str, Any]:
+    """A row of the data."""
+    return Problem(
+        data_source="sample",
+        problem_id=f"sample/{index}",
+        prompt=({"role": "user", "content": statement},),
+        tests=FunctionTests(entry_point="f", tests=(FunctionCase(args=[1], expected=1),)),
+        split="train",
+        index=index,
+    ).to_row()
+
+
+Configure = Callable[..., DictConfig]
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+
+
+@pytest.fixture
+def configure(planned: DictConfig, tmp_path: Path) -> Configure:
+    """`configure(rows, override, ...)`: the smallest recipe on these rows, in batches of 4."""
+
+    def with_rows(rows: list[dict[str, Any]], *overrides: str) -> DictConfig:
+        path = tmp_path / "rows.parquet"
+        pq.write_table(pa.Table.from_pylist(rows, schema=ROW_SCHEMA), path)
+        config = OmegaConf.merge(planned, OmegaConf.from_dotlist(["data.train_batch_size=4", *overrides]))
+        assert isinstance(config, DictConfig)
+        config.data.train_files = config.data.val_files = [str(path)]
+        return config
+
+    return with_rows
+
+
+def broken(what: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
+    """Eight rows, of which 5 and 6 are changed."""
+    rows = [problem(index) for index in range(8)]
+    what(rows[5])
+    what(rows[6])
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda row: row["reward_model"].update(ground_truth="{no"), "is not JSON"),
+        (lambda row: row["reward_model"].update(ground_truth=None), "ground_truth is null"),
+        (lambda row: row["reward_model"].update(ground_truth='{"style": "x"}'), "style is 'x'"),
+        (lambda row: row.update(prompt=[]), "prompt is empty"),
+        (
+            lambda row: row["prompt"][0].update(content="Print <|im_end|>."),
+            "holds '<.im_end.>', a control token",
+        ),
+        (lambda row: row.update(prompt=[{"role": "user", "content": None}]), "content is None"),
+    ],
+)
+def test_bad_rows_are_named_and_counted(configure: Configure, change: Any, words: str) -> None:
+    with pytest.raises(
+        DataError, match=rf"rows.parquet row 5 \(sample/5\): .*{words}.* 2 of 8 rows are bad \(5, 6\)"
+    ):
+        check_rows(configure(broken(change)), tests_are_parsed=True)
+
+
+def test_a_reward_of_ones_own_may_have_tests_of_its_own(configure: Configure) -> None:
+    rows = broken(lambda row: row["reward_model"].update(ground_truth="42"))
+    assert check_rows(configure(rows), tests_are_parsed=False)["train"].kept == 8
+
+
+def test_prompts_are_counted_and_how_many_stay_is_told(configure: Configure) -> None:
+    rows = [problem(0, "Write f. " * 40), *(problem(index) for index in range(1, 8))]
+    train = check_rows(configure(rows), tests_are_parsed=True)["train"]
+    assert (train.kept, len(train.tokens)) == (7, 8)
+    assert "7 of 8 rows stay" in train.describe()
+
+
+def test_too_few_prompts_are_refused_with_the_limits_that_would_do(configure: Configure) -> None:
+    rows = [problem(index, "Write f. " * (index + 1)) for index in range(8)]
+    config = configure(rows, "data.max_prompt_length=2")
+    with pytest.raises(ConfigError, match=r"0 of 8 prompts fit data.max_prompt_length=2") as caught:
+        check_rows(config, tests_are_parsed=True)
+    enough = int(str(caught.value).split(": ")[2].split(" keeps 4")[0])
+    config.data.max_prompt_length = enough
+    assert check_rows(config, tests_are_parsed=True)["train"].kept >= 4
+
+
+def test_long_prompts_that_are_not_filtered_are_refused(configure: Configure) -> None:
+    config = configure([problem(0)] * 4, "data.max_prompt_length=2", "data.filter_overlong_prompts=false")
+    with pytest.raises(ConfigError, match="4 of 4 prompts are longer"):
+        check_rows(config, tests_are_parsed=True)
+
+
+@pytest.mark.parametrize(("steps", "epochs", "then"), [(10, 1, (10, 5)), (4, 2, (4, 2)), (None, 3, (6, 3))])
+def test_the_epochs_last_for_the_steps(
+    planned: DictConfig, steps: Any, epochs: int, then: tuple[int, int]
+) -> None:
+    config = OmegaConf.create(OmegaConf.to_container(planned))
+    config.data.train_batch_size = 4
+    config.trainer.total_training_steps, config.trainer.total_epochs = steps, epochs
+    note = fit_epochs(config, Lengths(place="x", tokens=[1] * 9, limit=2, filtered=True))
+    assert (config.trainer.total_training_steps, config.trainer.total_epochs) == then
+    assert bool(note) == (epochs != then[1])

@@ -1,0 +1,88 @@
+"""Every row of the README's "Change something" passes the checks as it is written, on a machine without a GPU."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight.run import check_run
+from verl_coder.paths import repository_root
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+ROOT = repository_root()
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Sixty-four of the sample problems."""
+    out = tmp_path_factory.mktemp("sample")
+    subprocess.run(
+        [sys.executable, ROOT / "data_prep/sample.py", "--out", out], check=True, capture_output=True
+    )
+    for name in ("train", "validation"):
+        path = out / f"{name}.parquet"
+        pq.write_table(pq.read_table(path).slice(0, 64), path)
+    return str(out / "train.parquet"), str(out / "validation.parquet")
+
+
+def check(data: tuple[str, str], tmp_path: Path, *overrides: str, **knobs: str) -> tuple[str, ...]:
+    """The checks of a start; lines about the data."""
+    request = TrainRequest(
+        **{"recipe": "tiny_cpu", "train": data[0], "val": data[1], "out": str(tmp_path / "out"), **knobs},
+        overrides=overrides,
+    )
+    return check_run(make_plan(request)).notes
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "rewards").glob("*.py")), ids=lambda path: path.stem)
+def test_a_copied_reward(data: tuple[str, str], tmp_path: Path, path: Path) -> None:
+    copy = shutil.copy(path, tmp_path / "mine.py")
+    assert len(check(data, tmp_path, reward=str(copy))) == 2
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tool_config").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_copied_tool(data: tuple[str, str], tmp_path: Path, path: Path) -> None:
+    check(data, tmp_path, tools=str(shutil.copy(path, tmp_path / "mine.yaml")))
+
+
+def long_prompts(data: tuple[str, str], tmp_path: Path) -> tuple[str, str]:
+    """The sample problems with prompts as long as most of MBPP's with the tool: 400 to 700 tokens."""
+    paths = []
+    for path in data:
+        rows = pq.read_table(path).to_pylist()[:40]
+        for number, row in enumerate(rows):
+            row["prompt"][-1]["content"] += " word" * (90 + 2 * number)
+        paths.append(str(tmp_path / Path(path).name))
+        pq.write_table(pa.Table.from_pylist(rows, schema=pq.read_schema(path)), paths[-1])
+    return paths[0], paths[1]
+
+
+def test_other_data_needs_the_lengths_that_its_row_names(data: tuple[str, str], tmp_path: Path) -> None:
+    longer = long_prompts(data, tmp_path)
+    with pytest.raises(
+        ConfigError, match=r"0 of 40 prompts fit data.max_prompt_length=96 tokens.* keeps all"
+    ):
+        check(longer, tmp_path)
+    row = next(line for line in README.splitlines() if line.startswith("| the data |"))
+    overrides = re.search(r"`(data\.max_prompt_length=[^`]*)`", row)
+    assert overrides
+    check(longer, tmp_path, *overrides[1].split())
+
+
+def test_a_copied_recipe_and_one_setting(data: tuple[str, str], tmp_path: Path) -> None:
+    recipe = shutil.copytree(ROOT / "recipes/tiny_cpu", tmp_path / "mine")
+    notes = check(data, tmp_path, "trainer.total_training_steps=40", recipe=str(recipe))
+    assert "40 steps take 10 epochs of 4 steps: trainer.total_epochs=4 is raised" in notes[-1]
+
+
+def test_a_running_sandbox(data: tuple[str, str], tmp_path: Path) -> None:
+    with EmbeddedSandbox() as sandbox:
+        check(data, tmp_path, f"verl_coder.sandbox_url={sandbox.url}")

@@ -1,0 +1,91 @@
+"""A resume may change what is on the list; anything else is refused with both values."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.errors import CheckpointError
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.run.resume import check, record
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+
+
+@pytest.fixture
+def config(planned: DictConfig, tmp_path: Path) -> DictConfig:
+    """The smallest recipe with files of its own."""
+    config = OmegaConf.create(OmegaConf.to_container(planned))
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.parquet").write_text(name)
+        config.data[f"{name}_files"] = [str(tmp_path / f"{name}.parquet")]
+    (tmp_path / "reward.py").write_text("one")
+    config.reward.custom_reward_function.path = str(tmp_path / "reward.py")
+    return config
+
+
+@pytest.fixture
+def recorded(config: DictConfig, tmp_path: Path) -> Path:
+    record(tmp_path / "resume.json", config)
+    return tmp_path / "resume.json"
+
+
+def test_the_same_start_goes_on(config: DictConfig, recorded: Path) -> None:
+    check(recorded, config)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer.total_training_steps=99",
+        "trainer.total_epochs=99",
+        "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=8",
+        "actor_rollout_ref.rollout.gpu_memory_utilization=0.5",
+        "verl_coder.watchdog_least_s=90",
+        "ray_kwargs.ray_init.object_store_memory=700000000",
+    ],
+)
+def test_what_changes_no_number_may_change(config: DictConfig, recorded: Path, override: str) -> None:
+    check(recorded, OmegaConf.merge(config, OmegaConf.from_dotlist([override])))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("override", "both"),
+    [
+        ("actor_rollout_ref.model.lora_alpha=64", "lora_alpha=16, this start gives 64"),
+        ("actor_rollout_ref.actor.optim.lr=0.5", "lr=0.0003, this start gives 0.5"),
+        ("data.seed=9", "data.seed=1, this start gives 9"),
+        ("actor_rollout_ref.rollout.n=4", "rollout.n=8, this start gives 4"),
+    ],
+)
+def test_what_changes_the_run_is_refused_with_both_values(
+    config: DictConfig, recorded: Path, override: str, both: str
+) -> None:
+    changed = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+    assert isinstance(changed, DictConfig)
+    with pytest.raises(CheckpointError, match=both):
+        check(recorded, changed)
+    check(recorded, changed, allowed=[override.partition("=")[0]])
+
+
+@pytest.mark.parametrize(("knob", "name"), [("TRAIN", "train.parquet"), ("REWARD", "reward.py")])
+def test_other_content_is_refused_and_another_place_is_not(
+    config: DictConfig, recorded: Path, tmp_path: Path, knob: str, name: str
+) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / name).write_text((tmp_path / name).read_text())
+    if knob == "TRAIN":
+        config.data.train_files = [str(other / name)]
+    else:
+        config.reward.custom_reward_function.path = str(other / name)
+    check(recorded, config)
+    (other / name).write_text("another")
+    with pytest.raises(
+        CheckpointError, match=rf"{knob}={tmp_path / name} .* this start gives {other / name}"
+    ):
+        check(recorded, config)
+    check(recorded, config, allowed=[knob])
