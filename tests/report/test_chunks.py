@@ -55,8 +55,8 @@ def test_what_rows_share_stands_once_in_a_chunk(tmp_path: Path) -> None:
 
 
 def test_chunks_stay_small_however_many_rows_there_are(tmp_path: Path) -> None:
-    chunks = written(tmp_path, *(trajectory("x" * 5000) for _ in range(300)))
-    assert len(chunks) > 2 and sum(len(chunk["rows"]) for chunk in chunks) == 300
+    chunks = written(tmp_path, *(trajectory("x" * 5000) for _ in range(700)))
+    assert len(chunks) > 2 and sum(len(chunk["rows"]) for chunk in chunks) == 700
     assert all(path.stat().st_size < 1.5 * CHUNK_CHARS for path in (tmp_path / "0").iterdir())
 
 

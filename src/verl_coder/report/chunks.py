@@ -17,7 +17,7 @@ from verl_coder.files import write_atomically
 from verl_coder.report.records import TrajectoryRecord
 from verl_coder.report.transcript import split_output, split_prompt, title_of
 
-CHUNK_CHARS = 400_000
+CHUNK_CHARS = 1_000_000
 """A chunk is closed when it holds so much text."""
 MAX_TEXT = 100_000
 """Characters of one turn; what is longer is cut in the middle, and the page says so."""

@@ -36,7 +36,7 @@ def build_index(parts: Sequence[tuple[int, Part]]) -> dict[str, Any]:
     for name, kind in _NUMBERS.items():
         columns[name] = _packed(_bounded([getattr(row, name) for row in rows], kind), kind)
     rewards = [np.nan if row.reward is None else row.reward for row in rows]
-    columns["reward"] = _packed(np.clip(rewards, -_HIGHEST_REWARD, _HIGHEST_REWARD), np.float32)
+    columns["reward"] = _packed(list(np.clip(rewards, -_HIGHEST_REWARD, _HIGHEST_REWARD)), np.float32)
     problems, codes = _problems(rows)
     columns["problem"] = _packed(codes, np.uint32)
     columns["group"] = _packed(_groups(parts), np.uint32)

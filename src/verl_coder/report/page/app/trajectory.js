@@ -44,7 +44,9 @@
   };
 
   const Prompt = ({ prompt }) => html`<details class="prompt" open=${prompt.length < 3}><summary>prompt</summary>
-    ${prompt.map((piece) => html`<${VC.Block} className="prose" label=${piece[0]} piece=${piece.slice(1)} />`)}</details>`;
+    ${prompt.map((piece) => (piece[0] === "system"
+      ? html`<details><summary>system, ${VC.count(piece[1].length + (piece[2] || 0), "character")}</summary><${VC.Block} className="prose" piece=${piece.slice(1)} /></details>`
+      : html`<${VC.Block} className="prose" label=${piece[0]} piece=${piece.slice(1)} />`))}</details>`;
 
   const Verdicts = ({ found }) => {
     const { verdicts, verdicts_in_all: all, terms } = found;
