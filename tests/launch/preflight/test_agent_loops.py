@@ -22,22 +22,28 @@ def rows(folder: Path, *names: str) -> Path:
 
 
 def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
-    names = [protocol.agent_name for protocol in PROTOCOLS.values()]
-    check_agent_loops(LOOPS, TOOLS, [rows(tmp_path, *names)])
+    own = {"session_agent": "python_session", "debugger_agent": "python_debugger"}
+    for name in {protocol.agent_name for protocol in PROTOCOLS.values()}:
+        tools = Path(TOOLS).with_name(f"{own.get(name, 'python_interpreter')}.yaml")
+        check_agent_loops(LOOPS, str(tools), [rows(tmp_path, name)])
+
+
+def test_a_tool_that_keeps_its_state_needs_a_loop_that_does(tmp_path: Path) -> None:
+    tools = str(Path(TOOLS).with_name("python_session.yaml"))
+    with pytest.raises(ConfigError, match="python_session keeps its state .* rows of tool_agent"):
+        check_agent_loops(LOOPS, tools, [rows(tmp_path, "tool_agent")])
 
 
 def test_an_unknown_agent_loop_is_named_with_those_there_are(tmp_path: Path) -> None:
     path = rows(tmp_path, "tool_agent", "program_agnt")
     with pytest.raises(
-        DataError, match=r"names the agent loop 'program_agnt'; there are program_agent, single"
+        DataError, match=r"names the agent loop 'program_agnt'; there are debugger_agent, program_agent, s"
     ):
         check_agent_loops(LOOPS, TOOLS, [path])
 
 
 def test_program_rows_need_the_interpreter_among_the_tools(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"runs programs with the tool python_interpreter, and TOOLS: nothing"
-    ):
+    with pytest.raises(ConfigError, match=r"needs the tool python_interpreter, and TOOLS: nothing"):
         check_agent_loops(LOOPS, None, [rows(tmp_path, "program_agent")])
 
 
