@@ -19,6 +19,11 @@ PARTS = {
     "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),
     "sandbox": ("verl_coder.sandbox.cli", "Serve the sandbox that runs model-written code."),
     "teacher": ("verl_coder.teacher.cli", "Traces to learn from: repairs of a model's own samples."),
+    "evaluate": ("verl_coder.evaluation.cli", "pass@k of any model on any problems, with or without tools."),
+    "compare": (
+        "verl_coder.evaluation.compare",
+        "Whether evaluations differ by more than noise, problem by problem.",
+    ),
     "export": ("verl_coder.launch.export", "Write a trained policy, or its LoRA adapter alone."),
     "ablation": ("verl_coder.launch.ablation", "Train the arms of a recipe over seeds, and compare them."),
     "wandb": ("verl_coder.launch.wandb_push", "Send to W&B what it lacks of a run."),

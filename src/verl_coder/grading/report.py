@@ -1,7 +1,7 @@
 """What grading says: a verdict with the tests behind it. What it is worth is the reward's business."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "error", "timeout", "no_code", "sandbox_unavailable"]
@@ -36,6 +36,8 @@ class TestReport:
     unsplittable: int = 0
     """Uses that cannot be split between two processes; each fails its test rather than weaken the split."""
     message: str = ""
+    cpu_share: float | None = field(default=None, compare=False)
+    """CPU time of the solution, of the seconds of all limits that it met; None where it met none, or nobody knows."""
 
     @property
     def pass_rate(self) -> float:
