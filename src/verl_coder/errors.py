@@ -27,3 +27,7 @@ class CheckpointError(VerlCoderError):
 
 class TrackingError(VerlCoderError):
     """A metrics service gave no answer: it never stops training, only a command that asks for the upload."""
+
+
+class EngineError(VerlCoderError):
+    """The engine or endpoint that writes a model's turns failed: nothing is known of the answer."""

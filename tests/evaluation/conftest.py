@@ -1,5 +1,6 @@
 """A scripted language model over the real loops, tools, sandbox and grader, and problems for it."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from verl_coder.data import write_rows
 from verl_coder.evaluation import evaluate as evaluation
-from verl_coder.evaluation.engines import Turn, TurnRequest
+from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests, Problem
@@ -51,8 +52,8 @@ def problems(tmp_path: Path) -> Path:
     return path
 
 
-Answer = Callable[[str, int], str]
-"""(text so far, number of the turn in the whole evaluation) -> the model's next turn, or an exception."""
+Answer = Callable[[str, int], str | None]
+"""(text so far, number of the turn in the whole evaluation) -> the model's next turn; None never ends it."""
 
 
 class ScriptedEngine:
@@ -62,12 +63,14 @@ class ScriptedEngine:
         self.tokenizer, self.answer = tokenizer, answer
         self.requests: list[TurnRequest] = []
 
-    async def write(self, request: TurnRequest) -> Turn:
+    async def write(self, request: TurnRequest) -> WrittenTurn:
         self.requests.append(request)
         text = self.answer(self.tokenizer.decode(request.prompt_ids), len(self.requests))
+        if text is None:
+            await asyncio.sleep(3600)
         ids: Sequence[int] = self.tokenizer.encode(f"{text}<|im_end|>", add_special_tokens=False)
         kept = list(ids)[: request.max_tokens]
-        return Turn(token_ids=kept, finish_reason="stop" if len(kept) == len(ids) else "length")
+        return WrittenTurn(token_ids=kept, finish_reason="stop" if len(kept) == len(ids) else "length")
 
     def close(self) -> None:
         pass

@@ -1,6 +1,10 @@
 """Whole evaluations: real loops, tools, sandbox, extraction and grader; the language model is scripted."""
 
 import json
+import multiprocessing
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +110,26 @@ def test_an_interrupted_evaluation_goes_on_with_what_it_lacks(evaluate_with: Any
     assert results["pass_at_k"] == {"1": 0.5, "3": 0.5} and results["timing"]["starts"] == 2
 
 
+def test_a_killed_evaluation_loses_what_was_in_work_and_no_more(evaluate_with: Any, tmp_path: Path) -> None:
+    journal = tmp_path / "out" / "samples.jsonl"
+
+    def slow_after_ten(text: str, turn: int) -> str | None:
+        return alternately(text, turn) if turn <= 10 else None
+
+    child = multiprocessing.get_context("fork").Process(target=evaluate_with(slow_after_ten), kwargs={"n": 5})
+    child.start()
+    while child.is_alive() and not (journal.exists() and journal.read_bytes().count(b"\n") >= 6):
+        time.sleep(0.02)
+    assert child.pid is not None
+    os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    kept = journal.read_bytes().count(b"\n")
+    turns: list[int] = []
+    results = evaluate_with(lambda text, turn: turns.append(turn) or alternately(text, turn))(n=5)
+    assert len(turns) == 20 - kept and kept >= 6
+    assert results["pass_at_k"]["1"] == 0.5 and results["num_samples_per_task"] == 5
+
+
 def test_a_finished_evaluation_is_read_without_the_model(evaluate_with: Any) -> None:
     first = evaluate_with(alternately)()
 
@@ -165,6 +189,16 @@ def request(problems: Path, **options: Any) -> EvaluationRequest:
     return EvaluationRequest(**({"model": str(TINY), "data": (str(problems),)} | options))
 
 
+def test_a_window_of_dates_and_a_tag_choose_problems(evaluate_with: Any, problems: Path) -> None:
+    rows = [make_problem(n, date=f"2024-0{n + 1}-15", tags=("Array", f"t{n}")) for n in range(4)]
+    write_rows(rows, problems)
+    plan = plan_evaluation(request(problems, date_from="2024-02-01", date_to="2024-03-15"))
+    assert [posed.problem.index for posed in plan.problems.problems] == [1, 2]
+    assert [p.problem.index for p in plan_evaluation(request(problems, tag="t3")).problems.problems] == [3]
+    by_tag = evaluate_with(alternately)()["by_tag"]
+    assert by_tag["Array"]["num_tasks"] == 4 and by_tag["t0"]["pass_at_k"]["1"] == 1.0
+
+
 def test_greedy_answers_are_not_drawn_twice(problems: Path) -> None:
     with pytest.raises(ConfigError, match="greedy answers are all the same"):
         plan_evaluation(request(problems, n=3, temperature=0.0))
@@ -217,6 +251,7 @@ def test_a_model_without_a_chat_template_is_refused(
         ({"tools": "none", "protocol": "tool"}, "leave one out"),
         ({"difficulty": "impossible"}, "no problem is left"),
         ({"date_from": "2024-01-01"}, r"has no extra_info\.date"),
+        ({"date_to": "01/02/2024"}, "a day as YYYY-MM-DD"),
         ({"model": "http://127.0.0.1:9/v1"}, "--tokenizer"),
         ({"max_prompt_tokens": 900, "max_response_tokens": 900}, "1024 positions"),
         ({"protocol": "evalplus"}, "is for MBPP"),

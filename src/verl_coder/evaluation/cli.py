@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -11,79 +11,101 @@ from verl_coder.errors import ConfigError
 app = typer.Typer(add_completion=False)
 
 
+def _option(help: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=help, **more)
+
+
+_Model = Annotated[
+    str,
+    _option(
+        "Model folder, run (outputs/run, outputs/run@8, outputs/run@best), LoRA adapter, hub name, or URL of an "
+        "OpenAI-compatible server (http://host:8000/v1)."
+    ),
+]
+_Data = Annotated[
+    list[str] | None, _option("Parquet file or prepared folder; may be given again. Default: the run's.")
+]
+_Out = Annotated[str | None, _option("Folder of the evaluation. The same command goes on in it.")]
+_Tools = Annotated[
+    str | None, _option("YAML of tool_config/, or `none`. Default: the run's, or as the rows need.")
+]
+_Protocol = Annotated[
+    str | None, _option("none, tool, program, program_one_shot, evalplus. Default: as the rows say.")
+]
+_Like = Annotated[str | None, _option("Run whose data, tools and limits are taken where none are given.")]
+_N = Annotated[int, _option("Samples a problem; 1 is greedy.", "--n", "-n")]
+_K = Annotated[str | None, _option("Comma-separated k of pass@k. Default: 1,5,10,25,50,100 up to n.")]
+_Temperature = Annotated[float | None, _option("Default: 0 with --n 1, else 1.")]
+_TopP = Annotated[float, _option("Nucleus of the draws.", min=0, max=1)]
+_TopK = Annotated[int, _option("Tokens to draw from; -1 is all.")]
+_Seed = Annotated[int, _option("Seed of the draws.")]
+_MaxPrompt = Annotated[int | None, _option("Default 2048, or the run's.", min=1)]
+_MaxResponse = Annotated[
+    int | None, _option("Of all turns and tool outputs. Default 4096, or the run's.", min=1)
+]
+_MaxTurns = Annotated[int | None, _option("Of the model. Default 10, or the run's.", min=1)]
+_Limit = Annotated[int | None, _option("Only the first so many problems.", min=1)]
+_Difficulty = Annotated[str | None, _option("Only problems of this difficulty.")]
+_Tag = Annotated[str | None, _option("Only problems with this tag.")]
+_From = Annotated[str | None, _option("Only problems published from this day on (YYYY-MM-DD).", "--from")]
+_To = Annotated[str | None, _option("Only problems published up to this day.", "--to")]
+_Concurrency = Annotated[int | None, _option("Samples in work at a time.", min=1)]
+_Dtype = Annotated[
+    str, _option("auto (bfloat16; float32 where a CPU has no bfloat16), bfloat16, float16, float32.")
+]
+_TensorParallel = Annotated[int, _option("GPUs for one model.", min=1)]
+_Served = Annotated[str | None, _option("Name of the model at an endpoint.")]
+_Tokenizer = Annotated[str | None, _option("Folder of the tokenizer of an endpoint's model.")]
+_Sandbox = Annotated[str | None, _option("Default: SANDBOX_URL, else one of its own.")]
+_Export = Annotated[list[str] | None, _option("evalplus, livecodebench: also write its format.")]
+
+
 @app.command()
 def run(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="Model folder, run (outputs/run, outputs/run@8, outputs/run@best), LoRA adapter, hub name, or URL "
-            "of an OpenAI-compatible server (http://host:8000/v1)."
-        ),
-    ],
-    data: Annotated[
-        list[str] | None,
-        typer.Option(help="Parquet file or prepared folder; may be given again. Default: the run's."),
-    ] = None,
-    out: Annotated[
-        str | None, typer.Option(help="Folder of the evaluation. The same command goes on in it.")
-    ] = None,
-    tools: Annotated[
-        str | None,
-        typer.Option(help="YAML of tool_config/, or `none`. Default: the run's, or as the rows need."),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="none, tool, program, program_one_shot, evalplus. Default: as the rows say."),
-    ] = None,
-    like: Annotated[
-        str | None, typer.Option(help="Run whose data, tools and limits are taken where none are given.")
-    ] = None,
-    n: Annotated[int, typer.Option("--n", "-n", help="Samples a problem; 1 is greedy.")] = 1,
-    k: Annotated[
-        str | None,
-        typer.Option("--k", help="Comma-separated k of pass@k. Default: 1,5,10,25,50,100 up to n."),
-    ] = None,
-    temperature: Annotated[float | None, typer.Option(help="Default: 0 with --n 1, else 1.")] = None,
-    top_p: Annotated[float, typer.Option(min=0, max=1, help="Nucleus of the draws.")] = 1.0,
-    top_k: Annotated[int, typer.Option(help="Tokens to draw from; -1 is all.")] = -1,
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0,
-    max_prompt_tokens: Annotated[int | None, typer.Option(min=1, help="Default 2048, or the run's.")] = None,
-    max_response_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Of all turns and tool outputs. Default 4096, or the run's.")
-    ] = None,
-    max_turns: Annotated[
-        int | None, typer.Option(min=1, help="Of the model. Default 10, or the run's.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first so many problems.")] = None,
-    difficulty: Annotated[str | None, typer.Option(help="Only problems of this difficulty.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only problems with this tag.")] = None,
-    date_from: Annotated[
-        str | None, typer.Option("--from", help="Only problems published from this day on (YYYY-MM-DD).")
-    ] = None,
-    date_to: Annotated[
-        str | None, typer.Option("--to", help="Only problems published up to this day.")
-    ] = None,
-    concurrency: Annotated[int | None, typer.Option(min=1, help="Samples in work at a time.")] = None,
-    dtype: Annotated[
-        str,
-        typer.Option(
-            help="auto (bfloat16; float32 where a CPU has no bfloat16), bfloat16, float16, float32."
-        ),
-    ] = "auto",
-    tensor_parallel: Annotated[int, typer.Option(min=1, help="GPUs for one model.")] = 1,
-    served_model: Annotated[str | None, typer.Option(help="Name of the model at an endpoint.")] = None,
-    tokenizer: Annotated[
-        str | None, typer.Option(help="Folder of the tokenizer of an endpoint's model.")
-    ] = None,
-    sandbox_url: Annotated[
-        str | None, typer.Option(help="Default: SANDBOX_URL, else one of its own.")
-    ] = None,
-    export: Annotated[
-        list[str] | None, typer.Option(help="evalplus, livecodebench: also write its format.")
-    ] = None,
+    context: typer.Context,
+    model: _Model,
+    data: _Data = None,
+    out: _Out = None,
+    tools: _Tools = None,
+    protocol: _Protocol = None,
+    like: _Like = None,
+    n: _N = 1,
+    k: _K = None,
+    temperature: _Temperature = None,
+    top_p: _TopP = 1.0,
+    top_k: _TopK = -1,
+    seed: _Seed = 0,
+    max_prompt_tokens: _MaxPrompt = None,
+    max_response_tokens: _MaxResponse = None,
+    max_turns: _MaxTurns = None,
+    limit: _Limit = None,
+    difficulty: _Difficulty = None,
+    tag: _Tag = None,
+    date_from: _From = None,
+    date_to: _To = None,
+    concurrency: _Concurrency = None,
+    dtype: _Dtype = "auto",
+    tensor_parallel: _TensorParallel = 1,
+    served_model: _Served = None,
+    tokenizer: _Tokenizer = None,
+    sandbox_url: _Sandbox = None,
+    export: _Export = None,
 ) -> None:
     """Answer problems, grade the answers, and say pass@k: evaluation_results.json and samples.parquet in --out."""
+    options = {**context.params, "data": tuple(data or ()), "k": _ks(k)}
+    more = {name: options.pop(name) for name in ("concurrency", "tensor_parallel", "sandbox_url", "export")}
     _choose_platform()
+    _carry_out(options, **more)
+
+
+def _carry_out(
+    options: dict[str, Any],
+    *,
+    concurrency: int | None,
+    tensor_parallel: int,
+    sandbox_url: str | None,
+    export: list[str] | None,
+) -> None:
     from rich.console import Console
 
     from verl_coder.evaluation.evaluate import evaluate
@@ -95,14 +117,8 @@ def run(
     unknown = [name for name in export or () if name not in EXPORTS]
     if unknown:
         raise ConfigError(f"--export {unknown[0]}: there are {', '.join(EXPORTS)}")
-    request = EvaluationRequest(
-        model=model, data=tuple(data or ()), out=out, tools=tools, protocol=protocol, like=like, n=n, k=_ks(k),
-        temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, max_prompt_tokens=max_prompt_tokens,
-        max_response_tokens=max_response_tokens, max_turns=max_turns, limit=limit, difficulty=difficulty, tag=tag,
-        date_from=date_from, date_to=date_to, served_model=served_model, tokenizer=tokenizer, dtype=dtype,
-    )  # fmt: skip
     console = Console()
-    plan = plan_evaluation(request)
+    plan = plan_evaluation(EvaluationRequest(**options))
     try:
         results = evaluate(
             plan,
@@ -117,9 +133,8 @@ def run(
     print_results(results, console)
     for name in export or ():
         write, file = EXPORTS[name]
-        console.print(
-            f"{name}: {write(read_samples(plan.out / 'samples.parquet'), plan.out / file)}", soft_wrap=True
-        )
+        written = write(read_samples(plan.out / "samples.parquet"), plan.out / file)
+        console.print(f"{name}: {written}", soft_wrap=True)
     console.print(f"results: {plan.out / 'evaluation_results.json'}", soft_wrap=True)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
 
 
@@ -29,7 +29,7 @@ class TurnRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class WrittenTurn:
     """What the model wrote; `finish_reason` is the engine's: stop or length."""
 
     token_ids: list[int]
@@ -39,7 +39,7 @@ class Turn:
 class Engine(Protocol):
     """Writes turns, many at a time."""
 
-    async def write(self, request: TurnRequest) -> Turn:
+    async def write(self, request: TurnRequest) -> WrittenTurn:
         """One turn."""
 
     def close(self) -> None:
@@ -95,14 +95,19 @@ class VllmEngine:
         except (ValueError, RuntimeError, OSError, AssertionError) as error:
             words = " ".join(str(error).split())[:300]
             raise ConfigError(f"vLLM cannot load {folder}: {words}") from error
-        self._new: queue.SimpleQueue[tuple[TurnRequest, asyncio.Future[Turn]] | None] = queue.SimpleQueue()
-        self._waiting: dict[str, asyncio.Future[Turn]] = {}
+        self._new: queue.SimpleQueue[tuple[TurnRequest, asyncio.Future[WrittenTurn]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._waiting: dict[str, asyncio.Future[WrittenTurn]] = {}
+        self._failure: EngineError | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    async def write(self, request: TurnRequest) -> Turn:
+    async def write(self, request: TurnRequest) -> WrittenTurn:
         """One turn."""
-        future: asyncio.Future[Turn] = asyncio.get_running_loop().create_future()
+        if self._failure is not None:
+            raise self._failure
+        future: asyncio.Future[WrittenTurn] = asyncio.get_running_loop().create_future()
         self._new.put((request, future))
         return await future
 
@@ -121,14 +126,19 @@ class VllmEngine:
                 for output in self._engine.step():
                     if output.finished:
                         written = output.outputs[0]
-                        turn = Turn(
+                        turn = WrittenTurn(
                             token_ids=list(written.token_ids), finish_reason=written.finish_reason or "stop"
                         )
                         _resolve(self._waiting.pop(output.request_id), turn)
         except Exception as error:
+            words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            self._failure = EngineError(f"vLLM failed while it wrote, the samples so far are kept: {words}")
             for future in self._waiting.values():
-                _resolve(future, error)
+                _resolve(future, self._failure)
             self._waiting.clear()
+            while not self._new.empty():
+                if (item := self._new.get()) is not None:
+                    _resolve(item[1], self._failure)
 
     def _begin(self, number: str, request: TurnRequest) -> None:
         from vllm import SamplingParams, TokensPrompt
@@ -142,7 +152,8 @@ class VllmEngine:
             stop=list(request.stop) or None,
             include_stop_str_in_output=bool(request.stop),
             stop_token_ids=list(request.stop_token_ids) or None,
-            seed=request.seed,
+            # vLLM 0.29 keeps no generator a request on a CPU ("CPU Generator does not use offset").
+            seed=None if cpu_platform_selected() else request.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
             # Stop strings are looked for in text, which nobody else needs.
             detokenize=bool(request.stop),
@@ -157,7 +168,7 @@ class VllmEngine:
             self._engine.engine_core.shutdown()
 
 
-def _resolve(future: "asyncio.Future[Turn]", result: Turn | Exception) -> None:
+def _resolve(future: "asyncio.Future[WrittenTurn]", result: WrittenTurn | Exception) -> None:
     """Hand a result to the event loop that waits for it, unless it has given up."""
 
     def hand_over() -> None:
@@ -204,8 +215,8 @@ class EndpointEngine:
             ),
         )
 
-    async def write(self, request: TurnRequest) -> Turn:
-        """One turn; ConfigError where the server refuses it."""
+    async def write(self, request: TurnRequest) -> WrittenTurn:
+        """One turn; EngineError where the server gives none."""
         from openai import APIError
 
         extra: dict[str, Any] = {"return_token_ids": True, "include_stop_str_in_output": bool(request.stop)}
@@ -225,7 +236,7 @@ class EndpointEngine:
                     extra_body=extra,
                 )
             except APIError as error:
-                raise ConfigError(
+                raise EngineError(
                     f"the endpoint gives no completion: {' '.join(str(error).split())[:300]}"
                 ) from error
         choice: Any = answer.choices[0]
@@ -235,7 +246,7 @@ class EndpointEngine:
             ids = self._tokenizer.encode(choice.text, add_special_tokens=False)
             if finish_reason == "stop" and not request.stop and self._tokenizer.eos_token_id not in ids[-1:]:
                 ids = [*ids, self._tokenizer.eos_token_id]
-        return Turn(token_ids=list(ids), finish_reason=finish_reason)
+        return WrittenTurn(token_ids=list(ids), finish_reason=finish_reason)
 
     def close(self) -> None:
         """Nothing is held but connections, which end with the event loop."""

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
@@ -34,14 +33,12 @@ class ProblemSet:
     digest: str
     """SHA-256 of the files' bytes, in order."""
     problems: tuple[Posed, ...]
-    tags: dict[str, tuple[str, ...]]
 
 
 def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
     """Read and filter; DataError names the file and row that is wrong, ConfigError a filter that leaves nothing."""
     files = tuple(file for path in paths for file in resolve_prepared(path))
     posed: list[Posed] = []
-    tags: dict[str, tuple[str, ...]] = {}
     for file in files:
         for number, row in enumerate(iter_rows(file)):
             try:
@@ -52,9 +49,8 @@ def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
                 raise DataError(
                     f"{file}, row {number}: a column is of another kind than a row's ({error})"
                 ) from error
-            if _wanted(problem, row, choice):
+            if _wanted(problem, choice):
                 posed.append(pose(problem, choice.protocol))
-                tags[problem.problem_id] = _tags(row)
     name, count = Counter(p.problem.problem_id for p in posed).most_common(1)[0] if posed else ("", 0)
     if count > 1:
         raise DataError(
@@ -63,27 +59,22 @@ def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
         )
     if not posed:
         raise ConfigError(f"no problem is left of {', '.join(map(str, paths))} by {_words(choice)}")
-    return ProblemSet(files=files, digest=_digest(files), problems=tuple(posed[: choice.limit]), tags=tags)
+    return ProblemSet(files=files, digest=_digest(files), problems=tuple(posed[: choice.limit]))
 
 
-def _wanted(problem: Problem, row: dict[str, Any], choice: Choice) -> bool:
+def _wanted(problem: Problem, choice: Choice) -> bool:
     if choice.difficulty and problem.difficulty != choice.difficulty:
         return False
-    if choice.tag and choice.tag not in _tags(row):
+    if choice.tag and choice.tag not in problem.tags:
         return False
     if choice.date_from or choice.date_to:
-        date = str(row["extra_info"].get("date") or "")[:10]
-        if not date:
+        if not problem.date:
             raise ConfigError(
                 f"{problem.problem_id} has no extra_info.date, so there is no window of dates: LiveCodeBench has them "
                 "(verl-coder data prepare livecodebench)"
             )
-        return (choice.date_from or date) <= date <= (choice.date_to or date)
+        return (choice.date_from or "") <= problem.date <= (choice.date_to or "9999")
     return True
-
-
-def _tags(row: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(tag) for tag in row["extra_info"].get("tags") or ())
 
 
 def _words(choice: Choice) -> str:

@@ -1,5 +1,6 @@
 """What `verl-coder evaluate` was asked for -> everything that is fixed before a model is loaded, checked."""
 
+import datetime
 import json
 import os
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from verl_coder.paths import repository_root, resolve_content_path
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
 _DEFAULT_LIMITS = Limits(prompt_tokens=2048, response_tokens=4096, turns=10)
 _NO_TOOLS = "none"
+_UNBOUNDED = 1 << 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +99,7 @@ class EvaluationPlan:
 def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     """Check everything that can be checked without loading a model; ConfigError or DataError says what is wrong."""
     ks = reported_ks(request.k, request.n)
+    _check_dates(request)
     draws = _draws(request)
     model = find_model(request.model)
     if model.kind == "endpoint" and not request.tokenizer:
@@ -132,6 +135,14 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         ks=ks,
         out=Path(request.out) if request.out else _default_out(model, files, protocol, request),
     )
+
+
+def _check_dates(request: EvaluationRequest) -> None:
+    for name, value in (("--from", request.date_from), ("--to", request.date_to)):
+        try:
+            datetime.date.fromisoformat(value or "2000-01-01")
+        except ValueError as error:
+            raise ConfigError(f"{name} {value}: a day as YYYY-MM-DD, such as 2024-08-01") from error
 
 
 def _draws(request: EvaluationRequest) -> Draws:
@@ -213,21 +224,22 @@ def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSour
             response_tokens=int(run.data.max_response_length),
             turns=int(turns or _DEFAULT_LIMITS.turns),
         )
-    limits = Limits(
-        prompt_tokens=request.max_prompt_tokens or default.prompt_tokens,
-        response_tokens=request.max_response_tokens or default.response_tokens,
+    longest = _context(model)
+    prompt_tokens = request.max_prompt_tokens or min(
+        default.prompt_tokens, (longest or default.prompt_tokens * 4) // 4
+    )
+    room = (longest or _UNBOUNDED) - prompt_tokens
+    response_tokens = request.max_response_tokens or min(default.response_tokens, room)
+    if response_tokens > room or room < 1:
+        raise ConfigError(
+            f"--max-prompt-tokens {prompt_tokens} and --max-response-tokens {response_tokens} are more than the "
+            f"{longest} positions of {model.name}"
+        )
+    return Limits(
+        prompt_tokens=prompt_tokens,
+        response_tokens=response_tokens,
         turns=request.max_turns or default.turns,
     )
-    longest = _context(model)
-    if longest is None or limits.prompt_tokens + limits.response_tokens <= longest:
-        return limits
-    room = longest - limits.prompt_tokens
-    if request.max_response_tokens is not None or room < longest // 4:
-        raise ConfigError(
-            f"--max-prompt-tokens {limits.prompt_tokens} and --max-response-tokens {limits.response_tokens} are more "
-            f"than the {longest} positions of {model.name}"
-        )
-    return Limits(prompt_tokens=limits.prompt_tokens, response_tokens=room, turns=limits.turns)
 
 
 def _context(model: ModelSource) -> int | None:

@@ -128,7 +128,7 @@ class EvaluationSession:
             problem_id=problem.problem_id,
             data_source=problem.data_source,
             difficulty=problem.difficulty,
-            tags=list(self.problems.tags.get(problem.problem_id, ())),
+            tags=list(problem.tags),
             sample=number,
             prompt=trajectory.prompt,
             output=trajectory.output,
