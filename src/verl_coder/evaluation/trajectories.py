@@ -9,6 +9,7 @@ import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,6 @@ class AgentLoops:
 
     async def run(self, posed: Posed, sampling: Sampling) -> Trajectory:
         """Answer one problem; DataError where its prompt is too long, SandboxUnavailableError where a tool had none."""
-        import hydra
         from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
 
         problem = posed.problem
@@ -87,8 +87,7 @@ class AgentLoops:
                 f"{', '.join(sorted(self._registry))}"
             )
         server = _LoopServer(self._engine, self._limits, posed, sampling, self.tokenizer)
-        loop = hydra.utils.instantiate(
-            self._registry[problem.agent_name],
+        loop = self._registry[problem.agent_name](
             trainer_config=DictConfigWrap(self._config),
             server_manager=server,
             tokenizer=self.tokenizer,
@@ -264,8 +263,17 @@ def _loop_config(limits: Limits) -> Any:
 
 
 def _registry() -> dict[str, Any]:
-    """Agent loops by name: verl's own, and those of config/agent_loops.yaml."""
+    """Makers of agent loops by name: verl's own, and those of config/agent_loops.yaml.
+
+    verl has Hydra instantiate a loop for each trajectory, which takes several times as long as the loop itself.
+    """
+    from hydra.utils import get_class
     from verl.experimental.agent_loop import agent_loop, single_turn_agent_loop, tool_agent_loop  # noqa: F401
 
-    own: Any = OmegaConf.load(repository_root() / "config" / "agent_loops.yaml")
-    return {**agent_loop._agent_loop_registry, **{entry.name: entry for entry in own}}
+    own: Any = OmegaConf.to_container(OmegaConf.load(repository_root() / "config" / "agent_loops.yaml"))
+    entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **{entry["name"]: entry for entry in own}}
+    makers = {}
+    for name, entry in entries.items():
+        arguments = {key: value for key, value in entry.items() if key != "_target_"}
+        makers[name] = partial(get_class(entry["_target_"]), **arguments)
+    return makers
