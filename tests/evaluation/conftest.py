@@ -68,7 +68,9 @@ class ScriptedEngine:
         text = self.answer(self.tokenizer.decode(request.prompt_ids), len(self.requests))
         if text is None:
             await asyncio.sleep(3600)
-        ids: Sequence[int] = self.tokenizer.encode(f"{text}<|im_end|>", add_special_tokens=False)
+        stops = [text.find(stop) + len(stop) for stop in request.stop if stop in text]
+        text = text[: min(stops)] if stops else f"{text}<|im_end|>"
+        ids: Sequence[int] = self.tokenizer.encode(text, add_special_tokens=False)
         kept = list(ids)[: request.max_tokens]
         return WrittenTurn(token_ids=kept, finish_reason="stop" if len(kept) == len(ids) else "length")
 

@@ -16,6 +16,7 @@ from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
+from verl_coder.prompts import build_prompt
 from verl_coder.protocols import tool_call
 
 CALL = tool_call("python_interpreter", "print(sum([1, 2]))")
@@ -70,6 +71,37 @@ def test_without_tools_the_same_rows_are_one_turn(evaluate_with: Any, tmp_path: 
     evaluate_with(lambda text, turn: CALL)(tools="none")
     sample = read_samples(tmp_path / "out" / "samples.parquet")[0]
     assert (sample.turns, sample.tool_calls, sample.outcome) == (1, 0, "no_code")
+
+
+def test_the_program_protocol_runs_what_stands_between_its_tags(
+    evaluate_with: Any, problems: Path, tmp_path: Path
+) -> None:
+    prompt = build_prompt("Write f(xs): the sum.", style="function", protocol="none")
+    write_rows([make_problem(0, prompt=prompt, agent_name="single_turn_agent")], problems)
+
+    def answer(text: str, turn: int) -> str:
+        return RIGHT if "\n<output>" in text else "<program>\nprint(6 * 7)\n</program> and never read"
+
+    results = evaluate_with(answer)(protocol="program", max_prompt_tokens=700, max_response_tokens=300)
+    sample = read_samples(tmp_path / "out" / "samples.parquet")[0]
+    assert "</program>\n<output>\n42\n</output>\n" in sample.output and "never read" not in sample.output
+    assert (sample.tool_calls, sample.valid_tool_calls, sample.outcome) == (1, 1, "passed")
+    assert "<program>" in sample.prompt and results["tools"]["success_rate"] == 1.0
+
+
+def test_evalplus_begins_the_answer_and_stops_at_its_fence(
+    evaluate_with: Any, problems: Path, tmp_path: Path
+) -> None:
+    row = make_problem(
+        0, data_source="humaneval", starter_code="def f(xs):\n", agent_name="single_turn_agent"
+    )
+    write_rows([row], problems)
+    results = evaluate_with(lambda text, turn: "def f(xs):\n    return sum(xs)\n```\nNever read")(
+        protocol="evalplus"
+    )
+    sample = read_samples(tmp_path / "out" / "samples.parquet")[0]
+    assert sample.output.startswith("Below is a Python script") and sample.output.endswith("sum(xs)\n```\n")
+    assert results["pass_at_k"]["1"] == 1.0
 
 
 def test_a_call_in_the_last_turn_ends_by_turns_and_a_broken_one_is_not_valid(
