@@ -89,6 +89,16 @@ def test_the_program_protocol_runs_what_stands_between_its_tags(
     assert "<program>" in sample.prompt and results["tools"]["success_rate"] == 1.0
 
 
+def test_tools_turn_rows_of_one_turn_into_calls_and_leave_programs_alone(problems: Path) -> None:
+    tools = "tool_config/python_interpreter.yaml"
+    for agent, expected in (("single_turn_agent", "tool_agent"), ("program_agent", "program_agent")):
+        write_rows([make_problem(0, agent_name=agent)], problems)
+        plan = plan_evaluation(request(problems, tools=tools))
+        assert plan.problems.problems[0].problem.agent_name == expected and plan.tools is not None
+    write_rows([make_problem(0, agent_name="single_turn_agent")], problems)
+    assert plan_evaluation(request(problems)).tools is None
+
+
 def test_evalplus_begins_the_answer_and_stops_at_its_fence(
     evaluate_with: Any, problems: Path, tmp_path: Path
 ) -> None:

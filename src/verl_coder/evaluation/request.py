@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.model_source import ModelSource, find_model
 from verl_coder.evaluation.pass_at_k import reported_ks
@@ -109,7 +110,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         )
     run = _run_config(model, request.like)
     files = [resolve_content_path(path) for path in request.data] or _held_out(run)
-    protocol, tools = _protocol_and_tools(request, run)
+    protocol, tools = _protocol_and_tools(request, run, files)
     choice = Choice(
         limit=request.limit,
         difficulty=request.difficulty,
@@ -185,7 +186,9 @@ def _held_out(run: DictConfig | None) -> list[Path]:
     return [resolve_content_path(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
 
 
-def _protocol_and_tools(request: EvaluationRequest, run: DictConfig | None) -> tuple[str | None, Path | None]:
+def _protocol_and_tools(
+    request: EvaluationRequest, run: DictConfig | None, files: Sequence[Path]
+) -> tuple[str | None, Path | None]:
     """The protocol to pose the problems by (None: as their rows say), and the YAML of tools."""
     protocol = request.protocol
     if request.tools == _NO_TOOLS:
@@ -210,9 +213,16 @@ def _protocol_and_tools(request: EvaluationRequest, run: DictConfig | None) -> t
         raise ConfigError(
             f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
         )
-    if request.tools and protocol is None:
+    if request.tools and protocol is None and _first_agent(files) == "single_turn_agent":
         protocol = "tool"
     return protocol, tools
+
+
+def _first_agent(files: Sequence[Path]) -> str:
+    """The agent loop of the first row, which speaks for the others."""
+    columns = ["agent_name"]
+    rows = (row for path in files for file in resolve_prepared(path) for row in iter_rows(file, columns))
+    return str(next(rows, {}).get("agent_name"))
 
 
 def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSource) -> Limits:
