@@ -16,6 +16,7 @@ from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
+from verl_coder.problems import AssertTests
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import tool_call
 
@@ -305,6 +306,20 @@ def test_what_is_wrong_with_a_command_is_one_line(
     with pytest.raises((ConfigError, DataError), match=message) as error:
         plan_evaluation(request(problems, **options))
     assert "\n" not in str(error.value)
+
+
+def test_tests_that_do_not_parse_are_found_before_the_model_is_loaded(problems: Path) -> None:
+    broken = AssertTests(tests=("assert f([1] == 1",), entry_point="f")
+    write_rows([make_problem(0), make_problem(1, tests=broken)], problems)
+    with pytest.raises(DataError, match=r"test\.parquet, row 1: the tests of style 'assert' do not parse"):
+        plan_evaluation(request(problems))
+
+
+def test_a_prompt_over_the_limit_is_named_and_the_folder_stays_free(evaluate_with: Any) -> None:
+    run = evaluate_with(alternately)
+    with pytest.raises(DataError, match=r"sample/0: its prompt has \d+ tokens, and the limit is 10"):
+        run(max_prompt_tokens=10)
+    assert run()["pass_at_k"]["1"] == 0.5
 
 
 def test_a_second_evaluation_into_one_folder_at_a_time_is_refused(evaluate_with: Any, tmp_path: Path) -> None:

@@ -42,8 +42,10 @@ def evaluate(
     """Draw what is owed, grade it, write results and samples; the results."""
     out = plan.out
     with _locked(out):
-        keep_settings(out / "settings.json", plan.settings())
-        with Journal(out / "samples.jsonl") as journal:
+        journal_path = out / "samples.jsonl"
+        begun = journal_path.is_file() and journal_path.stat().st_size > 0
+        keep_settings(out / "settings.json", plan.settings(), begun=begun)
+        with Journal(journal_path) as journal:
             if owed(plan.problems, journal, plan.draws) or journal.provisional:
                 with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL")) as url:
                     _draw(plan, journal, console, url, concurrency, tensor_parallel)
@@ -71,12 +73,12 @@ def _draw(
         if plan.model.kind == "endpoint"
         else plan.model.folder_to_load(folder)
     )
-    load_tokenizer(model_folder)  # what is wrong with it is said before the weights are loaded
-    engine = _engine(plan, model_folder, concurrency, tensor_parallel)
+    loops = AgentLoops(model_folder=model_folder, limits=plan.limits, tools=plan.tools)
+    loops.check_prompts(plan.problems.problems)
+    loops.engine = engine = _engine(plan, model_folder, concurrency, tensor_parallel)
     loaded = time.monotonic()
     clock = WorkClock()
     try:
-        loops = AgentLoops(model_folder=model_folder, engine=engine, limits=plan.limits, tools=plan.tools)
         with EvaluationProgress(console, total, dict(journal.samples)) as progress:
             clock = asyncio.run(_session(plan, journal, loops, url, concurrency, progress, clock))
     finally:

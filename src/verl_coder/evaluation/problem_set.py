@@ -9,6 +9,7 @@ from pathlib import Path
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.protocol import Posed, pose
+from verl_coder.grading.plan import make_plan
 from verl_coder.problems import Problem
 
 
@@ -43,6 +44,7 @@ def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
         for number, row in enumerate(iter_rows(file)):
             try:
                 problem = Problem.from_row(row)
+                make_plan(problem.tests)  # as the grader will
             except DataError as error:
                 raise DataError(f"{file}, row {number}: {error}") from error
             except (TypeError, AttributeError) as error:

@@ -11,12 +11,12 @@ _FREE = ("k",)
 """Settings that change no sample: another value goes on from the samples there are."""
 
 
-def keep_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Write the settings, or compare them with those that the folder's samples were drawn with.
+def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
+    """Write the settings; where samples are there (`begun`), compare with those that they were drawn with.
 
     ConfigError names the first setting that differs, and both values.
     """
-    if path.is_file():
+    if begun and path.is_file():
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
         except json.JSONDecodeError as error:

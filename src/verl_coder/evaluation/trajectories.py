@@ -7,7 +7,7 @@ limits and the tokens of tool results are the loop's own, so a problem is answer
 import contextlib
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,27 +66,46 @@ class Trajectory:
 class AgentLoops:
     """verl's agent loops and ours (config/agent_loops.yaml), with one set of tools and one engine."""
 
-    def __init__(self, *, model_folder: Path, engine: Engine, limits: Limits, tools: Path | None) -> None:
+    engine: Engine
+    """Set before the first run; what can be wrong without it is said before a model is loaded."""
+
+    def __init__(self, *, model_folder: Path, limits: Limits, tools: Path | None) -> None:
         """ConfigError where the model has no chat template or the YAML of tools cannot be loaded."""
         self.tokenizer = load_tokenizer(model_folder)
-        self._engine = engine
         self._limits = limits
         self._model_type = _model_type(model_folder)
         self._tools = _load_tools(tools)
         self._config = _loop_config(limits)
         self._registry = _registry()
 
+    def check_prompts(self, problems: Iterable[Posed]) -> None:
+        """DataError for a problem without an agent loop, or whose prompt is longer than the limit."""
+        schemas = [tool.tool_schema.model_dump(exclude_unset=True, exclude_none=True) for tool in self._tools]
+        for posed in problems:
+            problem = posed.problem
+            if problem.agent_name not in self._registry:
+                raise DataError(
+                    f"{problem.problem_id}: agent_name is {problem.agent_name!r}; there are "
+                    f"{', '.join(sorted(self._registry))}"
+                )
+            ids = self.tokenizer.apply_chat_template(
+                [dict(message) for message in problem.prompt],
+                tools=schemas if problem.agent_name == "tool_agent" and schemas else None,
+                add_generation_prompt=True,
+                return_dict=False,
+            )
+            if len(ids) > self._limits.prompt_tokens:
+                raise DataError(
+                    f"{problem.problem_id}: its prompt has {len(ids)} tokens, and the limit is "
+                    f"{self._limits.prompt_tokens}: raise --max-prompt-tokens"
+                )
+
     async def run(self, posed: Posed, sampling: Sampling) -> Trajectory:
-        """Answer one problem; DataError where its prompt is too long, SandboxUnavailableError where a tool had none."""
+        """Answer one problem; SandboxUnavailableError where a tool got no answer from its sandbox."""
         from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
 
         problem = posed.problem
-        if problem.agent_name not in self._registry:
-            raise DataError(
-                f"{problem.problem_id}: agent_name is {problem.agent_name!r}; there are "
-                f"{', '.join(sorted(self._registry))}"
-            )
-        server = _LoopServer(self._engine, self._limits, posed, sampling, self.tokenizer)
+        server = _LoopServer(self.engine, self._limits, posed, sampling, self.tokenizer)
         loop = self._registry[problem.agent_name](
             trainer_config=DictConfigWrap(self._config),
             server_manager=server,
@@ -158,11 +177,6 @@ class _LoopServer:
         from verl.workers.rollout.replica import TokenOutput
 
         limits, sampling = self.limits, self.sampling
-        if not self.turns and len(prompt_ids) >= limits.prompt_tokens and limits.prompt_tokens:
-            raise DataError(
-                f"{self.posed.problem.problem_id}: its prompt has {limits.prompt_tokens} tokens or more: raise "
-                "--max-prompt-tokens"
-            )
         prefill = (
             self.tokenizer.encode(self.posed.prefill, add_special_tokens=False) if self.posed.prefill else []
         )
