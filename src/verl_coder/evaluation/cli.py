@@ -151,6 +151,7 @@ def _choose_platform() -> None:
     """The CPU where there is no GPU; its key-value cache is larger than a training run's."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("VERL_LOGGING_LEVEL", "CRITICAL")  # a model's broken calls are counted, not logged
     if os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
         from verl_coder.platform.environment import select_cpu_platform
