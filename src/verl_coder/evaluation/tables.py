@@ -40,7 +40,7 @@ def _add_row(table: Table, name: str, group: dict[str, Any], ks: list[str]) -> N
 def _with_interval(value: float | None, interval: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")
+    return f"{value:.3f}" + (f"\n{interval[0]:.3f}-{interval[1]:.3f}" if interval else "")
 
 
 def _lines(results: dict[str, Any]) -> list[str]:
