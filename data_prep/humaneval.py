@@ -1,4 +1,4 @@
-"""HumanEval (https://arxiv.org/abs/2107.03374), for evaluation and decontamination only.
+"""HumanEval (https://arxiv.org/abs/2107.03374) and HumanEval+, for evaluation and decontamination only.
 
 python data_prep/humaneval.py --source HumanEval.jsonl.gz --out outputs/data/humaneval
 """
@@ -19,6 +19,9 @@ from verl_coder.data import (
 )
 from verl_coder.problems import CheckTests
 
+PLUS_TIMEOUT_S = 30.0
+"""A whole HumanEval+ script is one test, with about a thousand inputs."""
+
 
 class HumanEvalRecord(Record):
     """`prompt` is the head of a program: imports, helpers, and the function's signature and docstring."""
@@ -35,10 +38,14 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     record = parse_record(HumanEvalRecord, raw)
     if "assert" not in record.test:
         raise RowError("column 'test' asserts nothing", code="no_tests")
+    name, timeout_s = ("humanevalplus", PLUS_TIMEOUT_S) if options.variant == "plus" else ("humaneval", None)
+    tests = CheckTests(
+        entry_point=record.entry_point, check=record.test, prelude=_preamble(record), timeout_s=timeout_s
+    )
     return Draft(
-        problem_id=f"humaneval/{record.task_id.removeprefix('HumanEval/')}",
+        problem_id=f"{name}/{record.task_id.removeprefix('HumanEval/')}",
         statement=_docstring(record) or record.prompt,
-        tests=(CheckTests(entry_point=record.entry_point, check=record.test, prelude=_preamble(record)),),
+        tests=(tests,),
         references=(record.prompt + record.canonical_solution,),
         split="test",
         entry_point=record.entry_point,
@@ -68,7 +75,10 @@ def _docstring(record: HumanEvalRecord) -> str:
 DATASET = Dataset(
     name="humaneval",
     license="MIT",
-    sources={"all": HubSource(repo="openai/openai_humaneval", patterns=("openai_humaneval/*.parquet",))},
+    sources={
+        "all": HubSource(repo="openai/openai_humaneval", patterns=("openai_humaneval/*.parquet",)),
+        "plus": HubSource(repo="evalplus/humanevalplus", patterns=("data/*.parquet",)),
+    },
     to_draft=to_draft,
     has_difficulties=False,
     example_records={
@@ -78,6 +88,15 @@ DATASET = Dataset(
             "canonical_solution": "    return 2 * n\n",
             "test": "def check(candidate):\n    assert candidate(2) == 4\n    assert candidate(0) == 0\n",
             "entry_point": "double",
+        },
+        "plus": {
+            "task_id": "HumanEval/1",
+            "prompt": 'def triple(n: int) -> int:\n    """Return three times n.\n    >>> triple(2)\n    6\n    """\n',
+            "canonical_solution": "    return 3 * n\n",
+            "test": "def same(out, exp, atol):\n    assert abs(out - exp) <= atol\n\n"
+            "def check(candidate):\n    inputs = [[2], [0]]\n    results = [6, 0]\n"
+            "    for inp, exp in zip(inputs, results):\n        same(candidate(*inp), exp, 0)\n",
+            "entry_point": "triple",
         },
     },
 )

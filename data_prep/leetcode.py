@@ -46,6 +46,8 @@ class LeetCodeRecord(Record):
     problem_description: str = ""
     starter_code: str = ""
     difficulty: str = ""
+    tags: list[str] = Field(default_factory=list)
+    estimated_date: str = ""
     meta: Meta = Field(default_factory=Meta)
 
 
@@ -83,6 +85,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         entry_point=record.entry_point,
         starter_code=starter_code,
         tool_prelude=record.prompt,
+        tags=tuple(record.tags),
+        date=record.estimated_date,
     )
 
 

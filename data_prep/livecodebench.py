@@ -33,6 +33,8 @@ class LiveCodeBenchRecord(Record):
     question_content: str
     starter_code: str = ""
     difficulty: str = "unknown"
+    platform: str = ""
+    contest_date: str = ""
     public_test_cases: str
     private_test_cases: str
     metadata: str = "{}"
@@ -65,6 +67,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         difficulty=record.difficulty,
         entry_point=name,
         starter_code=record.starter_code,
+        tags=(record.platform,) if record.platform else (),
+        date=record.contest_date,
     )
 
 
@@ -112,6 +116,8 @@ DATASET = Dataset(
             "question_content": "Read n and print 2n.",
             "starter_code": "",
             "difficulty": "easy",
+            "platform": "atcoder",
+            "contest_date": "2024-11-02T00:00:00",
             "public_test_cases": '[{"input": "1\\n", "output": "2\\n", "testtype": "stdin"}]',
             "private_test_cases": '[{"input": "5\\n", "output": "10\\n", "testtype": "stdin"}]',
             "metadata": "{}",

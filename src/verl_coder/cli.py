@@ -22,6 +22,11 @@ PARTS = {
         "verl_coder.teacher.cli",
         "Traces to learn from: a teacher's, or repairs of own samples.",
     ),
+    "evaluate": ("verl_coder.evaluation.cli", "pass@k of any model on any problems, with or without tools."),
+    "compare": (
+        "verl_coder.evaluation.compare",
+        "Whether evaluations differ by more than noise, problem by problem.",
+    ),
     "export": ("verl_coder.launch.export", "Write a trained policy, or its LoRA adapter alone."),
     "ablation": ("verl_coder.launch.ablation", "Train the arms of a recipe over seeds, and compare them."),
     "report": (

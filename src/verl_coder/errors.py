@@ -35,3 +35,7 @@ class TrackingError(VerlCoderError):
 
 class TeacherError(VerlCoderError):
     """The teacher's server is not there, refuses the key, or has another model; what it answered is on disk."""
+
+
+class EngineError(VerlCoderError):
+    """The engine or endpoint that writes a model's turns failed: nothing is known of the answer."""

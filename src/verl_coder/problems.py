@@ -170,6 +170,10 @@ class Problem:
     agent_name: str = "tool_agent"
     tool_prelude: str = field(default="")
     """Code that the tools run before the model's (helpers, the visible example as `check`)."""
+    tags: tuple[str, ...] = ()
+    """Topics or origin, in the dataset's own words; evaluations are told apart by them."""
+    date: str = ""
+    """Day of publication, YYYY-MM-DD; empty where the dataset does not say."""
 
     def to_row(self) -> dict[str, Any]:
         """The Parquet row."""
@@ -190,6 +194,8 @@ class Problem:
                 "reference_solution": self.reference_solution,
                 "tools_kwargs": {"prelude": self.tool_prelude},
                 "need_tools_kwargs": True,
+                "tags": list(self.tags),
+                "date": self.date,
             },
         }
 
@@ -212,6 +218,8 @@ class Problem:
                 starter_code=info["starter_code"],
                 reference_solution=info["reference_solution"],
                 tool_prelude=(info.get("tools_kwargs") or {}).get("prelude") or "",
+                tags=tuple(str(tag) for tag in info.get("tags") or ()),
+                date=str(info.get("date") or ""),
             )
         except KeyError as error:
             raise DataError(f"row lacks {error}; its columns are {', '.join(row)}") from error
@@ -238,6 +246,8 @@ ROW_SCHEMA = pa.schema(
                     ("reference_solution", pa.string()),
                     ("tools_kwargs", pa.struct([("prelude", pa.string())])),
                     ("need_tools_kwargs", pa.bool_()),
+                    ("tags", pa.list_(pa.string())),
+                    ("date", pa.string()),
                 ]
             ),
         ),

@@ -106,7 +106,7 @@ def test_the_help_of_prepare_lists_every_file_and_nothing_else() -> None:
         ("mbpp", {"variant", "visible-tests", "verify"}, {"difficulty"}),
         ("apps", {"difficulty", "verify", "sandbox-url"}, {"variant", "visible-tests"}),
         ("kodcode", {"variant", "difficulty"}, {"visible-tests"}),
-        ("humaneval", {"verify"}, {"variant", "difficulty", "visible-tests"}),
+        ("humaneval", {"variant", "verify"}, {"difficulty", "visible-tests"}),
         ("livecodebench", {"difficulty"}, {"verify", "no-verify", "drop-trivial", "ray-address"}),
         ("sample", {"train", "val", "sft"}, {"source", "verify", "protocol"}),
     ],

@@ -77,6 +77,9 @@ class Draft:
     starter_code: str = ""
     examples: tuple[str, ...] = ()
     tool_prelude: str = ""
+    tags: tuple[str, ...] = ()
+    date: str = ""
+    """Of publication; what begins with YYYY-MM-DD."""
 
     def problems(self, *, data_source: str, split: str, options: LoadOptions) -> list[Problem]:
         """The readings of this draft, the likeliest first."""
@@ -102,6 +105,8 @@ class Draft:
                 reference_solution=reference,
                 agent_name=find_protocol(options.protocol).agent_name,
                 tool_prelude=self.tool_prelude,
+                tags=self.tags,
+                date=self.date[:10],
             )
             for reference in self.references or ("",)
             for tests in self.tests

@@ -25,6 +25,7 @@ class _Runs(GradingRecord):
     """A record whose budget is the time that the programs ran, not the time that they waited for a slot."""
 
     spent_s = 0.0
+    cpu_s: float | None = 0.0
 
     @property
     def left_s(self) -> float:
@@ -47,7 +48,11 @@ async def run_alone(code: str, plan: GradingPlan, spec: Spec, sandbox: SandboxCl
     if runs.record.refuted:
         await runs.run_all()
     report = runs.record.report(0)
-    return {**report, "details": {str(index): words for index, words in report["details"].items()}}
+    return {
+        **report,
+        "cpu_s": runs.record.cpu_s,
+        "details": {str(index): words for index, words in report["details"].items()},
+    }
 
 
 class _Alone:
@@ -79,7 +84,7 @@ class _Alone:
         """Everything that has not run in a process of its own, the shared one forgotten."""
         before = self.record
         self.record = _Runs(before.spec._replace(known="", provisional={}, timeouts=0))
-        self.record.spent_s = before.spent_s
+        self.record.spent_s, self.record.cpu_s = before.spent_s, before.cpu_s
         await self.run()
 
     async def _verdict(self, index: int) -> _Verdict:
@@ -108,6 +113,8 @@ class _Alone:
         )
         result = answered(response.run_result, response.message)
         self.record.spent_s += result.execution_time or 0.0
+        if result.status == "TimeLimitExceeded" and self.record.cpu_s is not None:
+            self.record.cpu_s = None if result.cpu_time is None else self.record.cpu_s + result.cpu_time
         return await self._judge(item, result, cap)
 
     async def _judge(self, item: dict[str, Any], result: CommandResult, cap: int) -> _Verdict:

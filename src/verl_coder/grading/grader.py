@@ -4,6 +4,7 @@ import json
 import secrets
 import signal
 import weakref
+from dataclasses import replace
 from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
@@ -29,21 +30,41 @@ _forms: "weakref.WeakKeyDictionary[SandboxClient, Form]" = weakref.WeakKeyDictio
 
 
 async def grade(
-    code: str, tests: TestSuite, sandbox: SandboxClient, *, stop_early: bool = False
+    code: str, tests: TestSuite, sandbox: SandboxClient, *, stop_early: bool = False, stretch: float = 1.0
 ) -> TestReport:
     """Grade `code`; `stop_early` ends at the first test that does not pass (the rest counts as not run).
 
-    A sandbox that does not answer gives the outcome `sandbox_unavailable`, never an exception. DataError
-    where the tests themselves are unusable.
+    `stretch` multiplies every limit of time. A sandbox that does not answer gives the outcome `sandbox_unavailable`,
+    never an exception. DataError where the tests themselves are unusable.
     """
-    plan = make_plan(tests)
+    plan = make_plan(tests).stretched(stretch)
     code = code.removeprefix("\ufeff")
     if not does_something(code):
         return empty_report("no_code", plan.spec.total, "the completion holds no code")
+    spent = _Spent()
+    report = await _grade(code, plan, sandbox, stop_early, spent)
+    limits_s = plan.limits_met_s(report)
+    share = spent.cpu_s / limits_s if limits_s and spent.cpu_s is not None else None
+    return replace(report, cpu_share=share)
+
+
+class _Spent:
+    """CPU seconds of the solution's processes so far; None once a server has not said."""
+
+    cpu_s: float | None = 0.0
+
+    def add(self, cpu_s: float | None) -> None:
+        self.cpu_s = None if cpu_s is None or self.cpu_s is None else self.cpu_s + cpu_s
+
+
+async def _grade(
+    code: str, plan: GradingPlan, sandbox: SandboxClient, stop_early: bool, spent: _Spent
+) -> TestReport:
     message = "the sandbox ended the programs by itself"
     try:
         if plan.spec.style == "program" and plan.spec.total <= FEW_TESTS:
             raw = await run_alone(code, plan, plan.spec._replace(stop_early=stop_early), sandbox)
+            spent.add(raw["cpu_s"])
             return report_from_judge(raw, strength="pair")
         strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
         run = _run_pair if strength == "pair" else _run_single
@@ -52,7 +73,8 @@ async def grade(
         for _ in range(_ATTEMPTS):
             spec = spec._replace(nonce=secrets.token_hex(8))
             job = json.dumps(plan.job_for(code, direct=spec.direct)).encode()
-            result = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
+            result, cpu_s = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
+            spent.add(cpu_s)
             text = _find_report(result.stdout or "", spec.nonce)
             raw = json.loads(text) if text is not None else {}
             message = raw.get("infrastructure", message)
@@ -69,6 +91,7 @@ async def grade(
                 )
                 if spec.style == "program":
                     raw = await run_alone(code, plan, spec, sandbox)
+                    spent.add(raw["cpu_s"])
                     details.update(raw["details"])
                     return report_from_judge({**raw, "details": details}, strength=strength)
             elif result.return_code in NEXT_FORM:
@@ -104,7 +127,8 @@ def _find_report(stdout: str, nonce: str) -> str | None:
 
 async def _run_pair(
     code: str, plan: GradingPlan, job: bytes, spec: bytes, sandbox: SandboxClient
-) -> CommandResult:
+) -> tuple[CommandResult, float | None]:
+    """The judge's result, and the candidate's CPU seconds."""
     form = _forms.get(sandbox, "held")
     response = await sandbox.run_pair(
         PairRequest(
@@ -120,12 +144,14 @@ async def _run_pair(
             memory_limit_MB=plan.memory_mb or -1,
         )
     )
-    return answered(response.judge, response.message)
+    candidate = response.candidate
+    return answered(response.judge, response.message), candidate.cpu_time if candidate else None
 
 
 async def _run_single(
     code: str, plan: GradingPlan, job: bytes, spec: bytes, sandbox: SandboxClient
-) -> CommandResult:
+) -> tuple[CommandResult, float | None]:
+    """The result of the one request, and its CPU seconds, the judge's among them."""
     form = _forms.get(sandbox, "bytecode")
     response = await sandbox.run_code(
         RunRequest(
@@ -136,4 +162,5 @@ async def _run_single(
             memory_limit_MB=plan.memory_mb or -1,
         )
     )
-    return answered(response.run_result, response.message)
+    result = answered(response.run_result, response.message)
+    return result, result.cpu_time

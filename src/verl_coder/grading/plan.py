@@ -3,7 +3,7 @@
 import re
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from verl_coder.errors import DataError
@@ -11,6 +11,7 @@ from verl_coder.grading.apart import out_of_reach
 from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.spec import Spec
+from verl_coder.grading.report import TestReport
 from verl_coder.grading.statements import (
     assigned_names,
     check_body,
@@ -51,6 +52,20 @@ class GradingPlan:
     """What the tests use and the solution's process does not see."""
     usual_imports: bool = False
     """Whether an answer may take for granted what the reference graders import before it."""
+
+    def stretched(self, factor: float) -> "GradingPlan":
+        """The plan with every limit of time `factor` times as long, for a machine with other work."""
+        spec = self.spec
+        times = {name: getattr(spec, name) * factor for name in ("timeout_s", "load_timeout_s", "budget_s")}
+        return self if factor == 1 else replace(self, spec=spec._replace(**times))
+
+    def limits_met_s(self, report: TestReport) -> float:
+        """Seconds of all limits of time that a solution with this report met; 0 where it met none."""
+        met = sum(test.status == "timeout" for test in report.tests) * self.spec.timeout_s
+        if not met and report.outcome == "timeout":
+            in_loading = any(test.status == "not_run" for test in report.tests[:1])
+            return self.spec.load_timeout_s if in_loading else self.spec.budget_s
+        return met
 
     def job_for(self, code: str, *, direct: bool) -> dict[str, Any]:
         """What the candidate is told."""

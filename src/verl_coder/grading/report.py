@@ -1,7 +1,7 @@
 """What grading says: a verdict with the tests behind it. What it is worth is the reward's business."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 Outcome = Literal["passed", "failed", "error", "timeout", "no_code", "sandbox_unavailable"]
@@ -39,6 +39,8 @@ class TestReport:
     Of tests that use something out of the solution's reach: those that did not pass.
     """
     message: str = ""
+    cpu_share: float | None = field(default=None, compare=False)
+    """CPU time of the solution, of the seconds of all limits that it met; None where it met none, or nobody knows."""
 
     @property
     def pass_rate(self) -> float:

@@ -300,6 +300,7 @@ def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]
     return {
         "status": "TimeLimitExceeded" if ended.timed_out else "Finished",
         "execution_time": round(ended.wall_s, 6),
+        "cpu_time": round(ended.cpu_s, 6),
         "return_code": None if ended.timed_out else ended.return_code,
         "stdout": output.decode("utf-8", "replace"),
         "stderr": errors.decode("utf-8", "replace"),

@@ -32,10 +32,14 @@ class RunRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class CommandResult:
-    """What one command did. `return_code` is negative for a signal and None after a time-out."""
+    """What one command did. `return_code` is negative for a signal and None after a time-out.
+
+    `cpu_time`, in seconds, is the embedded server's own.
+    """
 
     status: CommandStatus
     execution_time: float | None = None
+    cpu_time: float | None = None
     return_code: int | None = None
     stdout: str | None = None
     stderr: str | None = None
@@ -46,6 +50,7 @@ class CommandResult:
         return cls(
             status=value["status"],
             execution_time=value.get("execution_time"),
+            cpu_time=value.get("cpu_time"),
             return_code=value.get("return_code"),
             stdout=value.get("stdout"),
             stderr=value.get("stderr"),

@@ -30,7 +30,7 @@ def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
 
 def test_a_tool_that_keeps_its_state_needs_a_loop_that_does(tmp_path: Path) -> None:
     tools = str(Path(TOOLS).with_name("python_session.yaml"))
-    with pytest.raises(ConfigError, match="python_session keeps its state .* rows of tool_agent"):
+    with pytest.raises(ConfigError, match=r"python_session keeps its state .* rows of tool_agent"):
         check_agent_loops(LOOPS, tools, [rows(tmp_path, "tool_agent")])
 
 

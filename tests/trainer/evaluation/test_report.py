@@ -81,3 +81,12 @@ def test_the_table_has_greedy_and_sampled_answers_side_by_side() -> None:
     rows = sample_table(answers, 4)
     assert [row["sampled"] for row in rows] == [False, True, False, True]
     assert rows[0]["problem"] == rows[1]["problem"]
+
+
+def test_sampled_answers_give_pass_at_k_as_far_as_each_problem_has_samples() -> None:
+    sampled = [
+        answer(name, acc=float(n == 0 and name == "a"), sampled=True) for name in "ab" for n in range(5)
+    ]
+    metrics = evaluation_metrics(sampled)
+    assert metrics["eval/sampled/pass_at_1"] == 0.1 and metrics["eval/sampled/pass_at_5"] == 0.5
+    assert "eval/sampled/pass_at_10" not in metrics

@@ -1,11 +1,13 @@
 """What an evaluation comes to: metrics and a table of samples, from one record per answer. No torch, no verl."""
 
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from verl_coder.evaluation.pass_at_k import K_VALUES, mean_pass_at_k
+from verl_coder.evaluation.statistics import mean, tool_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,27 +56,37 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
     """`eval_avg_test_pass_rate` (greedy), `..._sampled`, and `eval/{greedy,sampled}/*`."""
     metrics = {
         "eval/problems": float(len({answer.problem_id for answer in answers})),
-        "eval/unavailable_share": _mean([not answer.graded for answer in answers]),
-        "eval/failed_share": _mean([answer.failed for answer in answers]),
+        "eval/unavailable_share": mean([not answer.graded for answer in answers]),
+        "eval/failed_share": mean([answer.failed for answer in answers]),
     }
     for sampled, kind, suffix in ((False, "greedy", ""), (True, "sampled", "_sampled")):
         graded = [answer for answer in answers if answer.sampled == sampled and answer.graded]
         if not graded:
             continue
-        calls = sum(answer.tool_calls for answer in graded)
+        tools = tool_statistics([a.tool_calls for a in graded], [a.tool_successes for a in graded])
         metrics |= {
-            f"eval_avg_test_pass_rate{suffix}": _mean([answer.test_pass_rate for answer in graded]),
-            f"eval/{kind}/pass_at_1": _mean([answer.passed for answer in graded]),
-            f"eval/{kind}/tool_calls/mean": _mean([answer.tool_calls for answer in graded]),
-            f"eval/{kind}/tool_calls/rate": _mean([answer.tool_calls > 0 for answer in graded]),
-            f"eval/{kind}/tool_calls/success_rate": sum(a.tool_successes for a in graded) / max(calls, 1),
-            f"eval/{kind}/turns/mean": _mean([answer.turns for answer in graded]),
+            f"eval_avg_test_pass_rate{suffix}": mean([answer.test_pass_rate for answer in graded]),
+            f"eval/{kind}/pass_at_1": mean([answer.passed for answer in graded]),
+            **{f"eval/{kind}/tool_calls/{name}": value for name, value in tools.items()},
+            f"eval/{kind}/turns/mean": mean([answer.turns for answer in graded]),
         }
+        if sampled:
+            metrics |= _sampled_pass_at_k(graded)
         for name in sorted({answer.difficulty for answer in graded}):
-            metrics[f"eval/{kind}/pass_at_1/{name}"] = _mean(
+            metrics[f"eval/{kind}/pass_at_1/{name}"] = mean(
                 [answer.passed for answer in graded if answer.difficulty == name]
             )
     return metrics
+
+
+def _sampled_pass_at_k(answers: Sequence[Answer]) -> dict[str, float]:
+    """`eval/sampled/pass_at_k` for k from 2 on, as far as every problem has samples."""
+    right: dict[str, list[bool]] = defaultdict(list)
+    for answer in answers:
+        right[answer.problem_id].append(answer.passed == 1)
+    counts = [(len(found), sum(found)) for found in right.values()]
+    least = min(n for n, _ in counts)
+    return {f"eval/sampled/pass_at_{k}": mean_pass_at_k(counts, k) for k in K_VALUES if 1 < k <= least}
 
 
 def sample_table(answers: Sequence[Answer], rows: int) -> list[dict[str, Any]]:
@@ -96,7 +108,3 @@ def sample_table(answers: Sequence[Answer], rows: int) -> list[dict[str, Any]]:
         }
         for answer in chosen
     ]
-
-
-def _mean(values: Sequence[Any]) -> float:
-    return float(np.mean([float(value) for value in values])) if values else 0.0

@@ -1,0 +1,1 @@
+"""Evaluation of any model: samples through the training's own loops and grader, pass@k, comparison."""

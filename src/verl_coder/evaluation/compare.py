@@ -1,0 +1,140 @@
+"""`verl-coder compare A B ...`: evaluations of the same problems beside each other, problem by problem."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
+from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
+from verl_coder.evaluation.pass_at_k import K_VALUES
+from verl_coder.evaluation.samples import read_samples
+from verl_coder.files import write_atomically
+
+app = typer.Typer(add_completion=False)
+_SHOWN = 8
+
+
+def read_counts(folder: Path) -> dict[str, tuple[int, int]]:
+    """Problem -> (samples, samples that passed) of an evaluation; DataError where the folder holds none."""
+    path = folder / SAMPLES if folder.is_dir() else folder
+    if not path.is_file():
+        raise DataError(f"{folder} holds no {SAMPLES}: name the folder of a finished `verl-coder evaluate`")
+    samples = read_samples(path)
+    total = Counter(sample.problem_id for sample in samples)
+    solved = Counter(sample.problem_id for sample in samples if sample.solved)
+    return {problem: (count, solved[problem]) for problem, count in total.items()}
+
+
+def compare_all(folders: Sequence[Path]) -> list[PairedComparison]:
+    """Every evaluation but the first against the first, p-values corrected for their number."""
+    counts = [read_counts(folder) for folder in folders]
+    names = _names(folders)
+    found = []
+    for name, other, folder in zip(names[1:], counts[1:], folders[1:], strict=True):
+        common = set(counts[0]) & set(other)
+        if not common:
+            raise DataError(f"{folders[0]} and {folder} have no problem in common")
+        least = min(min(counts[0][problem][0], other[problem][0]) for problem in common)
+        ks = [k for k in K_VALUES if k <= least]
+        found.append(compare_paired(names[0], counts[0], name, other, ks=ks))
+    adjusted = holm([comparison.p_value for comparison in found])
+    return [
+        replace(comparison, adjusted_p_value=p_value)
+        for comparison, p_value in zip(found, adjusted, strict=True)
+    ]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Shortest ends of the paths that differ."""
+    parts = [folder.resolve().parts for folder in folders]
+    for length in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(part[-length:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    raise ConfigError(f"{folders[0]} is named twice")
+
+
+def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
+    """Settings whose values differ between the evaluations."""
+    settings = []
+    for folder in folders:
+        path = folder / RESULTS
+        settings.append(json.loads(path.read_text(encoding="utf-8"))["settings"] if path.is_file() else {})
+    names = dict.fromkeys(name for one in settings for name in one)
+    values = {name: [one.get(name) for one in settings] for name in names}
+    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
+
+
+@app.command()
+def run(
+    folders: Annotated[
+        list[Path], typer.Argument(help="Folders of evaluations; the first is what others are held against.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="JSON file for the comparison.")] = None,
+) -> None:
+    """Say whether evaluations of the same problems differ by more than noise: paired, exact, in words."""
+    if len(folders) < 2:
+        raise ConfigError("compare takes two evaluations or more: verl-coder compare outputs/a outputs/b")
+    comparisons = compare_all(folders)
+    differences = setting_differences(folders)
+    console = Console()
+    _print(comparisons, differences, console)
+    if out is not None:
+        record = {
+            "comparisons": [{**asdict(one), "verdict": one.verdict()} for one in comparisons],
+            "settings": differences,
+        }
+        write_atomically(out, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        console.print(f"comparison: {out}", soft_wrap=True)
+
+
+def _print(
+    comparisons: Sequence[PairedComparison], differences: dict[str, list[Any]], console: Console
+) -> None:
+    for name, values in differences.items():
+        shown = " | ".join(_short(value) for value in values)
+        console.print(f"{name}: {shown}", highlight=False, soft_wrap=True, markup=False)
+    table = Table()
+    for title in (
+        "",
+        "problems",
+        "pass@1",
+        "difference",
+        "won",
+        "lost",
+        "p",
+        *(["p (Holm)"] if len(comparisons) > 1 else []),
+    ):
+        table.add_column(title, justify="left" if not title else "right")
+    first = comparisons[0]
+    table.add_row(first.first, str(first.problems), f"{first.rates[0]:.3f}")
+    for one in comparisons:
+        interval = f" [{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval else ""
+        cells = [one.second, str(one.problems), f"{one.rates[1]:.3f}", f"{one.difference:+.3f}{interval}"]
+        cells += [str(len(one.won)), str(len(one.lost)), f"{one.p_value:.2g}", f"{one.adjusted_p_value:.2g}"]
+        table.add_row(*cells[: len(table.columns)])
+    console.print(table)
+    for one in comparisons:
+        console.print(one.verdict(), highlight=False, soft_wrap=True, markup=False)
+        for word, problems in (("won", one.won), ("lost", one.lost)):
+            if problems:
+                more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+                console.print(
+                    f"  {word}: {', '.join(problems[:_SHOWN])}{more}",
+                    highlight=False,
+                    soft_wrap=True,
+                    markup=False,
+                )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:77] + "..."

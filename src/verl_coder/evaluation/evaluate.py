@@ -1,0 +1,202 @@
+"""Carry out an evaluation: lock its folder, go on from the samples that are there, and write what they come to."""
+
+import asyncio
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from verl_coder.errors import ConfigError
+from verl_coder.evaluation.clock import WorkClock
+from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions, VllmEngine, served_model
+from verl_coder.evaluation.progress import EvaluationProgress
+from verl_coder.evaluation.request import EvaluationPlan
+from verl_coder.evaluation.results import summarize, versions
+from verl_coder.evaluation.samples import EvaluationSample, Journal, write_samples
+from verl_coder.evaluation.session import EvaluationSession, owed
+from verl_coder.evaluation.settings import keep_settings
+from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
+from verl_coder.files import write_atomically
+from verl_coder.sandbox import SandboxClient
+
+RESULTS = "evaluation_results.json"
+SAMPLES = "samples.parquet"
+_TIMES = ("loading_s", "sampling_s", "generating_s", "waiting_for_grading_s", "generated_tokens", "starts")
+
+
+def evaluate(
+    plan: EvaluationPlan,
+    console: Console,
+    *,
+    concurrency: int,
+    sandbox_url: str | None = None,
+    tensor_parallel: int = 1,
+) -> dict[str, Any]:
+    """Draw what is owed, grade it, write results and samples; the results."""
+    out = plan.out
+    with _locked(out):
+        journal_path = out / "samples.jsonl"
+        begun = journal_path.is_file() and journal_path.stat().st_size > 0
+        keep_settings(out / "settings.json", plan.settings(), begun=begun)
+        with Journal(journal_path) as journal:
+            if owed(plan.problems, journal, plan.draws) or journal.provisional:
+                with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL")) as url:
+                    _draw(plan, journal, console, url, concurrency, tensor_parallel)
+            samples = _in_order(plan, journal)
+        write_samples(out / SAMPLES, samples)
+        results = _results(plan, samples)
+        write_atomically(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        shutil.rmtree(out / ".model", ignore_errors=True)
+    return results
+
+
+def _draw(
+    plan: EvaluationPlan, journal: Journal, console: Console, url: str, concurrency: int, tensor_parallel: int
+) -> None:
+    """Load the model and let the session run; its times are kept, however it ends."""
+    os.environ["SANDBOX_URL"] = url  # the tools read it
+    started, before = time.monotonic(), len(journal.samples)
+    total = len(plan.problems.problems) * plan.draws.samples
+    console.print(
+        f"{total} samples, {before} of them here; output: {plan.out}", highlight=False, soft_wrap=True
+    )
+    folder = plan.out / ".model"
+    model_folder = (
+        Path(plan.request.tokenizer or "")
+        if plan.model.kind == "endpoint"
+        else plan.model.folder_to_load(folder)
+    )
+    loops = AgentLoops(model_folder=model_folder, limits=plan.limits, tools=plan.tools)
+    loops.check_prompts(plan.problems.problems)
+    loops.engine = engine = _engine(plan, model_folder, concurrency, tensor_parallel)
+    loaded = time.monotonic()
+    clock = WorkClock()
+    try:
+        with EvaluationProgress(console, total, dict(journal.samples)) as progress:
+            clock = asyncio.run(_session(plan, journal, loops, url, concurrency, progress, clock))
+    finally:
+        engine.close()
+        _keep_times(
+            plan.out / "timing.json",
+            loading_s=loaded - started,
+            sampling_s=clock.wall_s,
+            generating_s=clock.generating_s,
+            waiting_for_grading_s=clock.waiting_s,
+            generated_tokens=sum(s.generated_tokens for s in list(journal.samples.values())[before:]),
+            starts=1,
+        )
+
+
+async def _session(
+    plan: EvaluationPlan,
+    journal: Journal,
+    loops: AgentLoops,
+    url: str,
+    concurrency: int,
+    progress: EvaluationProgress,
+    clock: WorkClock,
+) -> WorkClock:
+    async with SandboxClient(url) as sandbox:
+        session = EvaluationSession(
+            problems=plan.problems,
+            draws=plan.draws,
+            loops=loops,
+            sandbox=sandbox,
+            journal=journal,
+            concurrency=concurrency,
+            clock=clock,
+            on_sample=progress.add,
+        )
+        progress.clock = clock
+        await session.run()
+    return clock
+
+
+def _engine(plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int) -> Engine:
+    if plan.model.kind == "endpoint":
+        name = plan.request.served_model or served_model(plan.model.name)
+        return EndpointEngine(plan.model.name, name, load_tokenizer(folder), max_concurrency=concurrency)
+    return VllmEngine(
+        folder,
+        EngineOptions(
+            max_model_len=plan.limits.prompt_tokens + plan.limits.response_tokens,
+            max_num_seqs=concurrency,
+            dtype=plan.request.dtype,
+            seed=plan.draws.seed,
+            tensor_parallel=tensor_parallel,
+        ),
+    )
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """The folder is this process's alone; ConfigError where another one writes to it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be made ({error.strerror})") from error
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another evaluation is writing to {out}: wait for it, or take another --out"
+            ) from error
+        yield
+
+
+@contextmanager
+def _sandbox(url: str | None) -> Iterator[str]:
+    """The sandbox of that URL, else one of this evaluation's own."""
+    if url:
+        yield url
+        return
+    from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+    with EmbeddedSandbox() as sandbox:
+        yield sandbox.url
+
+
+def _in_order(plan: EvaluationPlan, journal: Journal) -> list[EvaluationSample]:
+    return [
+        journal.samples[posed.problem.problem_id, number]
+        for posed in plan.problems.problems
+        for number in range(plan.draws.samples)
+    ]
+
+
+def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str, Any]:
+    times = _times(plan.out / "timing.json")
+    settings = {name: value for name, value in plan.settings().items() if name != "tools_text"}
+    return {
+        **summarize(samples, plan.ks),
+        "settings": settings,
+        "versions": versions(),
+        "timing": times,
+        "throughput": {
+            "tokens_per_s": times["generated_tokens"] / max(times["sampling_s"], 1e-9),
+            "samples_per_s": len(samples) / max(times["sampling_s"], 1e-9),
+            "waiting_for_grading_share": times["waiting_for_grading_s"] / max(times["sampling_s"], 1e-9),
+        },
+    }
+
+
+def _times(path: Path) -> dict[str, float]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        found = {}
+    return {name: float(found.get(name, 0.0)) for name in _TIMES}
+
+
+def _keep_times(path: Path, **times: float) -> None:
+    """Add to the times of earlier starts."""
+    before = _times(path)
+    write_atomically(path, json.dumps({name: round(before[name] + times[name], 3) for name in _TIMES}) + "\n")

@@ -1,0 +1,143 @@
+"""What `--model` names: a model folder, a run and its step, an adapter, a hub name, or an endpoint."""
+
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.run.run_dir import RunDir
+
+Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """A model before it is loaded."""
+
+    kind: Kind
+    name: str
+    """As it was given, made absolute where it is a path."""
+    folder: Path | None = None
+    """The model's files; a checkpoint's `actor/`; None of an endpoint."""
+    run: RunDir | None = None
+    step: int | None = None
+
+    def folder_to_load(self, scratch: Path) -> Path:
+        """A Hugging Face folder, made in `scratch` of a checkpoint or an adapter (float32, the adapter merged)."""
+        assert self.folder is not None
+        if self.kind == "folder":
+            return self.folder
+        target = scratch / "model"
+        if not (target / "config.json").is_file():
+            shutil.rmtree(target, ignore_errors=True)
+            if self.kind == "checkpoint":
+                from verl_coder.launch.export import export
+
+                assert self.run is not None
+                export(self.run, target, step=self.step)
+            else:
+                merge_adapter(self.folder, target)
+        return target
+
+    def digest(self) -> str:
+        """Of the files' names, sizes, first and last MiB: another model of the same name shows."""
+        if self.folder is None:
+            return ""
+        found = hashlib.sha256()
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt", ".json", ".jinja"):
+                size = path.stat().st_size
+                found.update(f"{path.relative_to(self.folder)} {size}\n".encode())
+                with path.open("rb") as file:
+                    found.update(file.read(_MIB))
+                    file.seek(max(size - _MIB, 0))
+                    found.update(file.read(_MIB))
+        return found.hexdigest()[:32]
+
+
+def find_model(value: str) -> ModelSource:
+    """The model that `--model` names; ConfigError or CheckpointError says what is wrong with it."""
+    if value.startswith(("http://", "https://")):
+        return ModelSource(kind="endpoint", name=value.rstrip("/"))
+    path, _, step = value.partition("@")
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        folder = folder.resolve()
+        if folder.name.startswith("global_step_") and (folder / "actor").is_dir():
+            return _checkpoint(RunDir(folder.parents[1]), folder.name.removeprefix("global_step_"))
+        if step or (folder / "checkpoints").is_dir():
+            return _checkpoint(RunDir(folder), step)
+        if (folder / "adapter_config.json").is_file():
+            return ModelSource(kind="adapter", name=str(folder), folder=folder)
+        if (folder / "config.json").is_file():
+            return ModelSource(kind="folder", name=str(folder), folder=folder)
+        raise ConfigError(
+            f"--model {value}: the folder holds neither config.json (a model), adapter_config.json (an adapter) nor "
+            "checkpoints/ (a run)"
+        )
+    if _HUB_NAME.fullmatch(value) and not folder.exists():
+        return ModelSource(kind="folder", name=value, folder=_download(value))
+    raise ConfigError(
+        f"--model {value}: no such folder, and neither a hub name nor a URL (http://host:port/v1)"
+    )
+
+
+def _checkpoint(run: RunDir, step: str) -> ModelSource:
+    from verl_coder.launch.export import actor_folder, load_config
+
+    load_config(run)
+    if step == "best":
+        if not run.best.is_file():
+            raise CheckpointError(f"{run.path} has no checkpoints/best.json: name a step (@8)")
+        step = str(json.loads(run.best.read_text())["step"])
+    if step and not step.isdigit():
+        raise ConfigError(f"--model {run.path}@{step}: after @ stands the number of a step, or `best`")
+    number = int(step) if step else run.checkpoint_step()
+    return ModelSource(
+        kind="checkpoint",
+        name=f"{run.path}@{number}",
+        folder=actor_folder(run, number),
+        run=run,
+        step=number,
+    )
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name))
+    except Exception as error:
+        raise ConfigError(
+            f"--model {name}: no such folder, and the hub gave no model of that name ({str(error).splitlines()[0]})"
+        ) from error
+
+
+def merge_adapter(adapter: Path, target: Path) -> None:
+    """Write base and LoRA adapter as one model in float32; ConfigError where the base is not to be had."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = json.loads((adapter / "adapter_config.json").read_text()).get("base_model_name_or_path")
+    if not base:
+        raise ConfigError(f"{adapter / 'adapter_config.json'} names no base_model_name_or_path")
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"the adapter's base {base} cannot be loaded ({str(error).splitlines()[0]})"
+        ) from error
+    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    tokenizer = AutoTokenizer.from_pretrained(adapter if (adapter / "tokenizer.json").is_file() else base)
+    work = target.with_name(f".{target.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    merged.save_pretrained(work)
+    tokenizer.save_pretrained(work)
+    work.rename(target)

@@ -1,0 +1,145 @@
+"""Two evaluations of the same problems: paired differences, and an exact test of whether they could be chance."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import gcd, lcm
+
+import numpy as np
+
+from verl_coder.evaluation.intervals import Interval, bootstrap_intervals
+from verl_coder.evaluation.pass_at_k import pass_at_k
+
+SIGNIFICANCE = 0.05
+Counts = Mapping[str, tuple[int, int]]
+"""Problem -> (samples, samples that passed)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairedComparison:
+    """`second` against `first` on the problems that both have; shares, differences as second - first."""
+
+    first: str
+    second: str
+    problems: int
+    rates: tuple[float, float]
+    """pass@1 of the two."""
+    difference: float
+    interval: Interval | None
+    won: tuple[str, ...]
+    """Problems that the second solves more often than the first."""
+    lost: tuple[str, ...]
+    p_value: float
+    """Exact, two-sided; see `sign_flip_p_value`."""
+    adjusted_p_value: float
+    """After Holm's correction for the number of comparisons; `p_value` where there is one."""
+    differences_at_k: Mapping[int, tuple[float, Interval | None]]
+
+    @property
+    def significant(self) -> bool:
+        return self.adjusted_p_value < SIGNIFICANCE
+
+    def verdict(self) -> str:
+        """The comparison in one sentence of words."""
+        points = f"{100 * abs(self.difference):.1f} points"
+        between = (
+            f" (95% interval {100 * self.interval[0]:+.1f} to {100 * self.interval[1]:+.1f})"
+            if self.interval
+            else ""
+        )
+        counts = f"{len(self.won)} problems won, {len(self.lost)} lost, {self._tied} alike"
+        p_text = f"p = {self.adjusted_p_value:.2g}"
+        if self.difference == 0 and not self.won and not self.lost:
+            return f"{self.second} and {self.first} are alike on each of {self.problems} problems."
+        way = (
+            "better"
+            if self.difference > 0
+            else "worse"
+            if self.difference < 0
+            else "neither better nor worse"
+        )
+        if self.significant:
+            return f"{self.second} is {points} {way} than {self.first}{between}: {counts}; more than noise ({p_text})."
+        return (
+            f"{self.second} measures {points} {way} than {self.first}{between}: {counts}; no more than noise "
+            f"would give ({p_text})."
+        )
+
+    @property
+    def _tied(self) -> int:
+        return self.problems - len(self.won) - len(self.lost)
+
+
+def compare_paired(
+    first: str,
+    first_counts: Counts,
+    second: str,
+    second_counts: Counts,
+    *,
+    ks: Sequence[int] = (1,),
+    seed: int = 0,
+) -> PairedComparison:
+    """Compare on the common problems; ValueError where there is none."""
+    problems = sorted(set(first_counts) & set(second_counts))
+    if not problems:
+        raise ValueError("no common problem")
+    pairs = [(first_counts[problem], second_counts[problem]) for problem in problems]
+    columns = np.array([[pass_at_k(*b, k) - pass_at_k(*a, k) for k in ks] for a, b in pairs])
+    one = np.array([b[1] / b[0] - a[1] / a[0] for a, b in pairs])
+    intervals = bootstrap_intervals(np.column_stack([one, columns]), seed=seed, shares=False)
+    scaled = _whole_differences(pairs)
+    p_value = sign_flip_p_value(scaled)
+    return PairedComparison(
+        first=first,
+        second=second,
+        problems=len(problems),
+        rates=(
+            sum(a[1] / a[0] for a, _ in pairs) / len(pairs),
+            sum(b[1] / b[0] for _, b in pairs) / len(pairs),
+        ),
+        difference=float(one.mean()),
+        interval=intervals[0],
+        won=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value > 0),
+        lost=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value < 0),
+        p_value=p_value,
+        adjusted_p_value=p_value,
+        differences_at_k={
+            k: (float(columns[:, place].mean()), intervals[place + 1]) for place, k in enumerate(ks)
+        },
+    )
+
+
+def _whole_differences(pairs: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[int]:
+    """Differences of the pass rates as whole numbers of one common, largest unit."""
+    unit = lcm(*(n for pair in pairs for n, _ in pair))
+    values = [b[1] * (unit // b[0]) - a[1] * (unit // a[0]) for a, b in pairs]
+    divisor = gcd(*values) or 1
+    return [value // divisor for value in values]
+
+
+def sign_flip_p_value(differences: Sequence[int]) -> float:
+    """How probable a sum as far from 0 is where each difference had either sign with probability one half.
+
+    Fisher's paired randomisation test, over all 2^m assignments of signs at once. With one sample a problem the
+    differences are -1, 0, 1, and it is McNemar's exact test.
+    """
+    sizes = [abs(value) for value in differences if value]
+    reach = sum(sizes)
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    for size in sizes:
+        lower, upper = np.zeros_like(chances), np.zeros_like(chances)
+        lower[:-size], upper[size:] = chances[size:], chances[:-size]
+        chances = (lower + upper) / 2
+    observed = abs(sum(differences))
+    sums = np.abs(np.arange(-reach, reach + 1))
+    return min(1.0, float(chances[sums >= observed].sum()))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values (https://www.jstor.org/stable/4615733), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted

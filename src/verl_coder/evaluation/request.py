@@ -1,0 +1,285 @@
+"""What `verl-coder evaluate` was asked for -> everything that is fixed before a model is loaded, checked."""
+
+import datetime
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.data.prepared import iter_rows, resolve_prepared
+from verl_coder.errors import ConfigError
+from verl_coder.evaluation.model_source import ModelSource, find_model
+from verl_coder.evaluation.pass_at_k import reported_ks
+from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
+from verl_coder.evaluation.protocol import EVALPLUS
+from verl_coder.evaluation.session import Draws
+from verl_coder.evaluation.trajectories import Limits
+from verl_coder.paths import repository_root, resolve_content_path
+
+DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
+_DEFAULT_LIMITS = Limits(prompt_tokens=2048, response_tokens=4096, turns=10)
+_NO_TOOLS = "none"
+_UNBOUNDED = 1 << 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationRequest:
+    """Options of the command; None is the run's value (of the model, or of --like), else the default."""
+
+    model: str
+    data: tuple[str, ...] = ()
+    out: str | None = None
+    tools: str | None = None
+    protocol: str | None = None
+    like: str | None = None
+    n: int = 1
+    k: tuple[int, ...] | None = None
+    temperature: float | None = None
+    top_p: float = 1.0
+    top_k: int = -1
+    seed: int = 0
+    max_prompt_tokens: int | None = None
+    max_response_tokens: int | None = None
+    max_turns: int | None = None
+    limit: int | None = None
+    difficulty: str | None = None
+    tag: str | None = None
+    date_from: str | None = None
+    date_to: str | None = None
+    served_model: str | None = None
+    tokenizer: str | None = None
+    dtype: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationPlan:
+    """A checked request."""
+
+    request: EvaluationRequest
+    model: ModelSource
+    problems: ProblemSet
+    tools: Path | None
+    limits: Limits
+    draws: Draws
+    ks: list[int]
+    out: Path
+
+    def settings(self) -> dict[str, Any]:
+        """What the samples depend on: another value of any of them belongs into another folder."""
+        request = self.request
+        return {
+            "model": self.model.name,
+            "model_digest": self.model.digest(),
+            "data": [str(path) for path in self.problems.files],
+            "data_digest": self.problems.digest,
+            "num_tasks": len(self.problems.problems),
+            "protocol": request.protocol or "as the rows say",
+            "tools": str(self.tools) if self.tools else None,
+            "tools_text": self.tools.read_text(encoding="utf-8") if self.tools else None,
+            "n": self.draws.samples,
+            "temperature": self.draws.temperature,
+            "top_p": self.draws.top_p,
+            "top_k": self.draws.top_k,
+            "seed": self.draws.seed,
+            "max_prompt_tokens": self.limits.prompt_tokens,
+            "max_response_tokens": self.limits.response_tokens,
+            "max_turns": self.limits.turns,
+            "dtype": request.dtype,
+            "difficulty": request.difficulty,
+            "tag": request.tag,
+            "date_from": request.date_from,
+            "date_to": request.date_to,
+            "k": self.ks,
+        }
+
+
+def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
+    """Check everything that can be checked without loading a model; ConfigError or DataError says what is wrong."""
+    ks = reported_ks(request.k, request.n)
+    _check_dates(request)
+    draws = _draws(request)
+    model = find_model(request.model)
+    if model.kind == "endpoint" and not request.tokenizer:
+        raise ConfigError(
+            f"--model {request.model} is an endpoint: name the folder of its tokenizer with --tokenizer, since the "
+            "loops speak in tokens"
+        )
+    run = _run_config(model, request.like)
+    files = [resolve_content_path(path) for path in request.data] or _held_out(run)
+    protocol, tools = _protocol_and_tools(request, run, files)
+    choice = Choice(
+        limit=request.limit,
+        difficulty=request.difficulty,
+        tag=request.tag,
+        date_from=request.date_from,
+        date_to=request.date_to,
+        protocol=protocol,
+    )
+    problems = load_problems(files, choice)
+    agents = {posed.problem.agent_name for posed in problems.problems}
+    if agents == {"single_turn_agent"}:
+        tools = None
+    elif tools is None:
+        tools = resolve_content_path(DEFAULT_TOOLS)
+    limits = _limits(request, run, model)
+    return EvaluationPlan(
+        request=request,
+        model=model,
+        problems=problems,
+        tools=tools,
+        limits=limits,
+        draws=draws,
+        ks=ks,
+        out=Path(request.out) if request.out else _default_out(model, files, protocol, request),
+    )
+
+
+def _check_dates(request: EvaluationRequest) -> None:
+    for name, value in (("--from", request.date_from), ("--to", request.date_to)):
+        try:
+            datetime.date.fromisoformat(value or "2000-01-01")
+        except ValueError as error:
+            raise ConfigError(f"{name} {value}: a day as YYYY-MM-DD, such as 2024-08-01") from error
+
+
+def _draws(request: EvaluationRequest) -> Draws:
+    if request.n < 1:
+        raise ConfigError(f"--n {request.n}: at least one sample a problem")
+    temperature = request.temperature if request.temperature is not None else (0.0 if request.n == 1 else 1.0)
+    if temperature < 0 or (temperature == 0 and request.n > 1):
+        raise ConfigError(
+            f"--temperature {temperature:g} with --n {request.n}: greedy answers are all the same, so take --n 1, or a "
+            "temperature above 0"
+        )
+    return Draws(
+        samples=request.n,
+        temperature=temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        seed=request.seed,
+    )
+
+
+def _run_config(model: ModelSource, like: str | None) -> DictConfig | None:
+    """The configuration that a run left: of the model's own run, or of the one that --like names."""
+    folder = Path(like) if like else model.run.path if model.run else None
+    if folder is None:
+        return None
+    path = folder if folder.suffix == ".yaml" else folder / "config.yaml"
+    if not path.is_file():
+        raise ConfigError(f"--like {like}: {path} is missing; name the folder of a run")
+    config = OmegaConf.load(path)
+    assert isinstance(config, DictConfig)
+    return config
+
+
+def _held_out(run: DictConfig | None) -> list[Path]:
+    if run is None:
+        raise ConfigError(
+            "--data is missing: name a Parquet file of problems (verl-coder data prepare --help)"
+        )
+    value = run.data.val_files
+    return [resolve_content_path(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
+
+
+def _protocol_and_tools(
+    request: EvaluationRequest, run: DictConfig | None, files: Sequence[Path]
+) -> tuple[str | None, Path | None]:
+    """The protocol to pose the problems by (None: as their rows say), and the YAML of tools."""
+    protocol = request.protocol
+    if request.tools == _NO_TOOLS:
+        if protocol not in (None, "none", EVALPLUS):
+            raise ConfigError(
+                f"--tools none with --protocol {protocol}: that protocol runs programs; leave one out"
+            )
+        return protocol or "none", None
+    if protocol in ("none", EVALPLUS):
+        if request.tools:
+            raise ConfigError(
+                f"--protocol {protocol} with --tools {request.tools}: that protocol calls no tools"
+            )
+        return protocol, None
+    given = request.tools
+    if given is None and run is not None:
+        given = OmegaConf.select(run, "actor_rollout_ref.rollout.multi_turn.tool_config_path")
+        if given and not Path(given).is_file():
+            given = str(repository_root() / "tool_config" / Path(given).name)  # of a run on another machine
+    tools = resolve_content_path(given) if given else None
+    if tools is not None and not tools.is_file():
+        raise ConfigError(
+            f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
+        )
+    if request.tools and protocol is None and _first_agent(files) == "single_turn_agent":
+        protocol = "tool"
+    return protocol, tools
+
+
+def _first_agent(files: Sequence[Path]) -> str:
+    """The agent loop of the first row, which speaks for the others."""
+    columns = ["agent_name"]
+    rows = (row for path in files for file in resolve_prepared(path) for row in iter_rows(file, columns))
+    return str(next(rows, {}).get("agent_name"))
+
+
+def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSource) -> Limits:
+    default = _DEFAULT_LIMITS
+    if run is not None:
+        turns = OmegaConf.select(run, "actor_rollout_ref.rollout.multi_turn.max_assistant_turns")
+        default = Limits(
+            prompt_tokens=int(run.data.max_prompt_length),
+            response_tokens=int(run.data.max_response_length),
+            turns=int(turns or _DEFAULT_LIMITS.turns),
+        )
+    longest = _context(model)
+    prompt_tokens = request.max_prompt_tokens or min(
+        default.prompt_tokens, (longest or default.prompt_tokens * 4) // 4
+    )
+    room = (longest or _UNBOUNDED) - prompt_tokens
+    response_tokens = request.max_response_tokens or min(default.response_tokens, room)
+    if response_tokens > room or room < 1:
+        raise ConfigError(
+            f"--max-prompt-tokens {prompt_tokens} and --max-response-tokens {response_tokens} are more than the "
+            f"{longest} positions of {model.name}"
+        )
+    return Limits(
+        prompt_tokens=prompt_tokens,
+        response_tokens=response_tokens,
+        turns=request.max_turns or default.turns,
+    )
+
+
+def _context(model: ModelSource) -> int | None:
+    """Positions of the model; None where its config does not say."""
+    folder = model.folder
+    if folder is not None and model.kind == "checkpoint":
+        folder = folder / "huggingface"
+    path = folder / "config.json" if folder else None
+    if path is None or not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")).get("max_position_embeddings")
+    except (json.JSONDecodeError, AttributeError) as error:
+        raise ConfigError(f"{path} is not a model's configuration ({error})") from error
+    return int(found) if found else None
+
+
+def _default_out(
+    model: ModelSource, files: Sequence[Path], protocol: str | None, request: EvaluationRequest
+) -> Path:
+    name = "-".join(
+        part
+        for part in (
+            "eval",
+            model.name.rstrip("/").rpartition("/")[2].replace("@", "-step"),
+            files[0].parent.name,
+            files[0].stem,
+            protocol or "",
+            f"n{request.n}",
+        )
+        if part
+    )
+    return Path(os.environ.get("VERL_CODER_OUTPUTS", "outputs")) / name

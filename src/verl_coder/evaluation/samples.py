@@ -1,0 +1,155 @@
+"""One sample of an evaluation, and the journal that holds samples as they come: a killed evaluation loses none."""
+
+import json
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from verl_coder.errors import DataError
+from verl_coder.files import whole_file
+
+_SYNC_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationSample:
+    """One answer to one problem, graded. The fields are the columns of samples.parquet, in this order."""
+
+    problem_id: str
+    data_source: str
+    difficulty: str
+    tags: list[str]
+    sample: int
+    """Number of the sample, from 0."""
+    prompt: str
+    output: str
+    """The whole trajectory after the prompt: tool outputs included, special tokens kept."""
+    code: str
+    """What was graded; empty where the answer holds none."""
+    outcome: str
+    passed: int
+    """Hidden tests that passed, of `total`."""
+    total: int
+    pass_rate: float
+    tests: str
+    """JSON of the report's tests."""
+    tool_calls: int
+    """Calls that the model wrote, whole or not."""
+    valid_tool_calls: int
+    """Of them those that reached the tool."""
+    turns: int
+    """The model's own."""
+    prompt_tokens: int
+    response_tokens: int
+    """Of the whole trajectory after the prompt, tool outputs included."""
+    finish_reason: str
+    """stop: ended by itself; length: no tokens left; turns: a call in the last allowed turn."""
+    seconds: float
+    """From the first token asked for to the last one, tools included."""
+    tool_successes: int = 0
+    """Calls whose program ended with exit status 0."""
+    generated_tokens: int = 0
+    """Written by the model itself."""
+    grading_s: float = 0.0
+    second_try: bool = False
+    """The verdict is that of a second try, alone, after a limit had been met under load."""
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.problem_id, self.sample
+
+    @property
+    def solved(self) -> bool:
+        """All hidden tests pass."""
+        return self.outcome == "passed"
+
+
+_ARROW = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    list[str]: pa.list_(pa.string()),
+}
+SAMPLES_SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in get_type_hints(EvaluationSample).items()])
+"""Arrow type of samples.parquet."""
+
+
+def write_samples(path: Path, samples: Iterable[EvaluationSample]) -> None:
+    """The whole file or nothing, in the order of problems and samples given."""
+    table = pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SAMPLES_SCHEMA)
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_samples(path: Path) -> list[EvaluationSample]:
+    """The samples of a finished evaluation; DataError where the file is missing or not one."""
+    try:
+        rows = pq.read_table(path).to_pylist()
+        return [EvaluationSample(**row) for row in rows]
+    except (pa.ArrowException, OSError, TypeError) as error:
+        words = str(error).splitlines()[0]
+        raise DataError(f"{path} is no samples.parquet of an evaluation ({words})") from error
+
+
+class Journal:
+    """`samples.jsonl`: a line as soon as a sample is graded; of two lines of one sample the later counts.
+
+    A line cut off by a kill is dropped, and its sample is drawn again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.samples: dict[tuple[str, int], EvaluationSample] = {}
+        self.provisional: set[tuple[str, int]] = set()
+        """Samples that met a time limit under load and wait for their second try."""
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self.path.open("a+b", buffering=0)
+        self._read()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        whole = 0
+        for line in self._file.read().splitlines(keepends=True):
+            if not line.endswith(b"\n"):
+                break
+            whole += len(line)
+            try:
+                record = json.loads(line)
+                self._keep(EvaluationSample(**record["sample"]), bool(record["provisional"]))
+            except (ValueError, KeyError, TypeError):
+                continue  # a line torn by a crash of the machine: its sample is owed again
+        self._file.truncate(whole)
+        self._file.seek(0, os.SEEK_END)
+
+    def add(self, sample: EvaluationSample, *, provisional: bool = False) -> None:
+        """Keep a sample; OSError where the disk is full."""
+        record: dict[str, Any] = {"sample": asdict(sample), "provisional": provisional}
+        left = memoryview(json.dumps(record).encode() + b"\n")
+        while left:
+            left = left[self._file.write(left) :]
+        if time.monotonic() - self._synced > _SYNC_S:
+            os.fsync(self._file.fileno())
+            self._synced = time.monotonic()
+        self._keep(sample, provisional)
+
+    def _keep(self, sample: EvaluationSample, provisional: bool) -> None:
+        self.samples[sample.key] = sample
+        (self.provisional.add if provisional else self.provisional.discard)(sample.key)

@@ -1,0 +1,192 @@
+"""One evaluation: draw the samples that are owed, grade them meanwhile, and keep each as soon as it is done."""
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.evaluation.clock import WorkClock
+from verl_coder.evaluation.grading_queue import GradedCode, GradingQueue
+from verl_coder.evaluation.problem_set import ProblemSet
+from verl_coder.evaluation.protocol import Posed
+from verl_coder.evaluation.samples import EvaluationSample, Journal
+from verl_coder.evaluation.trajectories import AgentLoops, Sampling, Trajectory
+from verl_coder.extraction import extract_code
+from verl_coder.sandbox import SandboxClient
+
+_GRADINGS = 8
+_TRIES = 3
+"""Of a trajectory whose tool got no answer from its sandbox."""
+_SEEDS = 1 << 31
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws:
+    """How many samples of each problem, and how they are drawn; greedy ones have no seed."""
+
+    samples: int
+    temperature: float
+    top_p: float
+    top_k: int
+    seed: int
+
+    def sampling(self, problem_id: str, sample: int) -> Sampling:
+        """The same sample has the same seed in every start of the evaluation."""
+        seed = (
+            random.Random(f"{self.seed}/{problem_id}/{sample}").randrange(_SEEDS)
+            if self.temperature
+            else None
+        )
+        return Sampling(temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, seed=seed)
+
+
+def owed(problems: ProblemSet, journal: Journal, draws: Draws) -> list[tuple[Posed, int]]:
+    """Samples that the journal lacks, problems in a random order, so that a part of them speaks for all."""
+    order = list(problems.problems)
+    random.Random(draws.seed).shuffle(order)
+    return [
+        (posed, sample)
+        for posed in order
+        for sample in range(draws.samples)
+        if (posed.problem.problem_id, sample) not in journal.samples
+    ]
+
+
+class EvaluationSession:
+    """Draws and grades; everything that is shared by its tasks."""
+
+    def __init__(
+        self,
+        *,
+        problems: ProblemSet,
+        draws: Draws,
+        loops: AgentLoops,
+        sandbox: SandboxClient,
+        journal: Journal,
+        concurrency: int,
+        clock: WorkClock,
+        on_sample: Callable[[EvaluationSample], None] = lambda sample: None,
+    ) -> None:
+        self.problems = problems
+        self.draws = draws
+        self.loops = loops
+        self.journal = journal
+        self.concurrency = concurrency
+        self.on_sample = on_sample
+        self.clock = clock
+        self.grading = GradingQueue(sandbox, concurrency=_GRADINGS, on_change=self.clock.change_grading)
+
+    async def run(self) -> None:
+        """Draw all that is owed; SandboxUnavailableError once a sample got no verdict or its tool no answer."""
+        await _all_or_first_error(self._worker(iterator) for iterator in self._workers())
+        for key in sorted(self.journal.provisional):
+            await self._second_try(self.journal.samples[key])
+
+    def _workers(self) -> Iterable["_Shared"]:
+        work = _Shared(owed(self.problems, self.journal, self.draws))
+        return [work] * min(self.concurrency, max(len(work.items), 1))
+
+    async def _worker(self, work: "_Shared") -> None:
+        """Trajectories one after the other; their grading goes on beside the next ones."""
+        gradings: set[asyncio.Task[None]] = set()
+        try:
+            while (item := work.next()) is not None:
+                posed, sample = item
+                self.clock.change_generating(1)
+                try:
+                    trajectory = await self._draw(posed, sample)
+                finally:
+                    self.clock.change_generating(-1)
+                gradings.add(asyncio.create_task(self._finish(posed, sample, trajectory)))
+                for task in [task for task in gradings if task.done()]:
+                    gradings.discard(task)
+                    task.result()
+            await asyncio.gather(*gradings)
+        except BaseException:
+            for task in gradings:
+                task.cancel()
+            raise
+
+    async def _draw(self, posed: Posed, sample: int) -> Trajectory:
+        sampling = self.draws.sampling(posed.problem.problem_id, sample)
+        for attempt in range(_TRIES):
+            try:
+                return await self.loops.run(posed, sampling)
+            except SandboxUnavailableError:
+                if attempt == _TRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _finish(self, posed: Posed, number: int, trajectory: Trajectory) -> None:
+        problem = posed.problem
+        code = extract_code(trajectory.answer) or ""  # as rewards.grade_answer does
+        graded = await self.grading.verdict(problem, code)
+        sample = EvaluationSample(
+            problem_id=problem.problem_id,
+            data_source=problem.data_source,
+            difficulty=problem.difficulty,
+            tags=list(problem.tags),
+            sample=number,
+            prompt=trajectory.prompt,
+            output=trajectory.output,
+            code=code,
+            tool_calls=trajectory.tool_calls,
+            valid_tool_calls=trajectory.valid_tool_calls,
+            turns=trajectory.turns,
+            prompt_tokens=trajectory.prompt_tokens,
+            response_tokens=trajectory.response_tokens,
+            finish_reason=trajectory.finish_reason,
+            seconds=round(trajectory.seconds, 4),
+            tool_successes=trajectory.tool_successes,
+            generated_tokens=trajectory.generated_tokens,
+            **_verdict(graded),
+        )
+        self.journal.add(sample, provisional=graded.provisional)
+        self.on_sample(sample)
+
+    async def _second_try(self, sample: EvaluationSample) -> None:
+        problem = next(p.problem for p in self.problems.problems if p.problem.problem_id == sample.problem_id)
+        graded = await self.grading.second_try(problem, sample.code)
+        again = replace(sample, **_verdict(graded), second_try=True)
+        self.journal.add(again)
+        self.on_sample(again)
+
+
+class _Shared:
+    """Items handed to many workers, each once."""
+
+    def __init__(self, items: list[tuple[Posed, int]]) -> None:
+        self.items = items
+        self._next = iter(items)
+
+    def next(self) -> tuple[Posed, int] | None:
+        return next(self._next, None)
+
+
+def _verdict(graded: GradedCode) -> dict[str, Any]:
+    """The columns that come of a report."""
+    report = graded.report
+    found = report.to_dict()
+    return {
+        "outcome": report.outcome,
+        "passed": report.passed,
+        "total": report.total,
+        "pass_rate": report.pass_rate,
+        "tests": json.dumps(found["tests"]),
+        "grading_s": round(graded.seconds, 4),
+    }
+
+
+async def _all_or_first_error(work: Iterable[object]) -> None:
+    """Wait for all; the first error ends the others and is raised."""
+    tasks = [asyncio.ensure_future(one) for one in work]  # type: ignore[call-overload]
+    try:
+        await asyncio.gather(*tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise

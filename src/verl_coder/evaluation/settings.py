@@ -1,0 +1,36 @@
+"""What an evaluation was asked for: kept beside its samples, so that other settings never mix into them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import ConfigError
+from verl_coder.files import write_durably
+
+_FREE = ("k",)
+"""Settings that change no sample: another value goes on from the samples there are."""
+
+
+def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
+    """Write the settings; where samples are there (`begun`), compare with those that they were drawn with.
+
+    ConfigError names the first setting that differs, and both values.
+    """
+    if begun and path.is_file():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{path} is not JSON ({error}): remove the folder {path.parent}") from error
+        for name in [*settings, *(name for name in before if name not in settings)]:
+            old, new = before.get(name), settings.get(name)
+            if name not in _FREE and old != new:
+                raise ConfigError(
+                    f"{path.parent} holds samples drawn with {name} = {_short(old)}, and this command says "
+                    f"{_short(new)}: give it another --out, or the old value"
+                )
+    write_durably(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,65 @@
+"""`verl-coder compare` on folders of evaluations."""
+
+import json
+from pathlib import Path
+
+import pytest
+from evaluation.test_samples import make_sample
+from typer.testing import CliRunner
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.evaluation.compare import app, compare_all, setting_differences
+from verl_coder.evaluation.samples import write_samples
+
+
+def make_evaluation(folder: Path, right: int, *, problems: int = 50, n: int = 2) -> Path:
+    folder.mkdir(parents=True)
+    write_samples(
+        folder / "samples.parquet",
+        [
+            make_sample(f"p/{problem}", number, outcome="passed" if problem < right else "failed")
+            for problem in range(problems)
+            for number in range(n)
+        ],
+    )
+    settings = {"model": folder.name, "n": n}
+    (folder / "evaluation_results.json").write_text(json.dumps({"settings": settings}))
+    return folder
+
+
+def test_each_evaluation_is_held_against_the_first(tmp_path: Path) -> None:
+    folders = [make_evaluation(tmp_path / name, right) for name, right in (("a", 20), ("b", 40), ("c", 21))]
+    better, same = compare_all(folders)
+    assert (better.second, better.rates, len(better.won), better.lost) == ("b", (0.4, 0.8), 20, ())
+    assert better.significant and better.adjusted_p_value == 2 * better.p_value
+    assert not same.significant
+
+
+def test_the_command_says_it_in_words_and_writes_it_down(tmp_path: Path) -> None:
+    folders = [make_evaluation(tmp_path / name, right) for name, right in (("base", 20), ("trained", 40))]
+    result = CliRunner().invoke(app, [*map(str, folders), "--out", str(tmp_path / "c.json")])
+    assert result.exit_code == 0
+    assert "trained is 40.0 points better than base" in result.output and "won: p/20" in result.output
+    record = json.loads((tmp_path / "c.json").read_text())
+    assert record["comparisons"][0]["verdict"].startswith("trained is 40.0 points better")
+    assert record["settings"] == {"model": ["base", "trained"]}
+
+
+def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
+    folders = [make_evaluation(tmp_path / name / "eval", 3) for name in ("x", "y")]
+    (found,) = compare_all(folders)
+    assert (found.first, found.second) == ("x/eval", "y/eval")
+    assert set(setting_differences(folders)) == set()
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
+    first = make_evaluation(tmp_path / "a", 3, problems=4)
+    other = tmp_path / "other"
+    other.mkdir()
+    write_samples(other / "samples.parquet", [make_sample("q/1")])
+    with pytest.raises(DataError, match="no problem in common"):
+        compare_all([first, other])
+    with pytest.raises(DataError, match=r"holds no samples\.parquet"):
+        compare_all([first, tmp_path])
+    with pytest.raises(ConfigError, match="named twice"):
+        compare_all([first, first])

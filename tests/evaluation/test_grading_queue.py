@@ -1,0 +1,92 @@
+"""Grading beside generation: equal programs once, hostile ones never hold it up."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from evaluation.conftest import make_problem
+
+from verl_coder.evaluation import grading_queue
+from verl_coder.evaluation.clock import WorkClock
+from verl_coder.evaluation.grading_queue import GradingQueue, machine_load, met_limit
+from verl_coder.sandbox import SandboxClient
+
+HOSTILE = [
+    "import os\nos._exit(0)",
+    "import os\nos.kill(os.getpid(), 9)",
+    "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True: pass",
+    "print('x' * 50_000_000)\ndef f(xs): return sum(xs)",
+    "def f(xs): return f(xs)",
+    "def f(xs): return [0] * 10**12",
+    "import os\nwhile True: os.fork()",
+    "import sys\nsys.stdout.write('</script>\\x1b[2J\\u202e' * 1000)\ndef f(xs): return sum(xs)",
+    "import threading, time\nthreading.Thread(target=time.sleep, args=(99,)).start()\ndef f(xs): return sum(xs)",
+    "def f(xs): return 10**10**7",
+    "def f(xs:",
+    "raise SystemExit",
+]
+
+
+def with_queue(url: str, work: Any) -> Any:
+    async def run() -> Any:
+        async with SandboxClient(url) as client:
+            return await work(GradingQueue(client, concurrency=4))
+
+    return asyncio.run(run())
+
+
+def test_equal_programs_of_a_problem_are_graded_once(
+    sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    grade = grading_queue.grade
+
+    async def counted(code: str, *args: Any, **options: Any) -> Any:
+        calls.append(code)
+        return await grade(code, *args, **options)
+
+    monkeypatch.setattr(grading_queue, "grade", counted)
+
+    async def work(queue: GradingQueue) -> Any:
+        code = "def f(xs): return sum(xs)"
+        return await asyncio.gather(*(queue.verdict(make_problem(number), code) for number in (0, 0, 0, 1)))
+
+    assert all(graded.report.outcome == "passed" for graded in with_queue(sandbox_url, work))
+    assert len(calls) == 2
+
+
+def test_hostile_answers_get_a_verdict_and_none_holds_up_the_others(sandbox_url: str) -> None:
+    from dataclasses import replace
+
+    problem = make_problem(0)
+    problem = replace(problem, tests=replace(problem.tests, timeout_s=1.0))
+
+    async def work(queue: GradingQueue) -> Any:
+        return await asyncio.gather(*(queue.verdict(problem, code) for code in HOSTILE))
+
+    outcomes = [graded.report.outcome for graded in with_queue(sandbox_url, work)]
+    right = [place for place, outcome in enumerate(outcomes) if outcome == "passed"]
+    assert set(right) <= {3, 7, 8}  # the three that also solve the problem
+    assert "sandbox_unavailable" not in outcomes
+
+
+def test_a_thread_that_gets_the_processor_shows_no_load() -> None:
+    assert 1.0 <= machine_load() <= grading_queue.MAX_STRETCH
+
+
+def test_only_a_verdict_that_time_decided_met_a_limit(sandbox_url: str) -> None:
+    async def work(queue: GradingQueue) -> Any:
+        return await queue.verdict(make_problem(0), "def f(xs): return 0")
+
+    graded = with_queue(sandbox_url, work)
+    assert not met_limit(graded.report) and not graded.provisional
+
+
+def test_the_clock_counts_waiting_only_while_nothing_is_written() -> None:
+    clock = WorkClock()
+    clock.change_generating(1)
+    clock.change_grading(1)
+    clock.change_generating(-1)
+    assert clock.waiting_s == 0.0 and clock.generating_s > 0
+    clock.change_grading(-1)
+    assert clock.waiting_s > 0

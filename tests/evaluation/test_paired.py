@@ -1,0 +1,70 @@
+"""Comparison of two evaluations: differences, the exact test, and what is said of it."""
+
+import random
+from itertools import product
+
+import pytest
+from scipy.stats import binomtest
+
+from verl_coder.evaluation.paired import compare_paired, holm, sign_flip_p_value
+
+
+def test_the_p_value_is_that_of_all_assignments_of_signs() -> None:
+    rng = random.Random(0)
+    for _ in range(30):
+        values = [rng.randrange(-9, 10) for _ in range(rng.randrange(1, 10))]
+        sums = [
+            abs(sum(s * v for s, v in zip(signs, values, strict=True)))
+            for signs in product((1, -1), repeat=len(values))
+        ]
+        expected = sum(value >= abs(sum(values)) for value in sums) / len(sums)
+        assert sign_flip_p_value(values) == pytest.approx(expected, abs=1e-12)
+
+
+def test_with_one_sample_a_problem_it_is_mcnemars_exact_test() -> None:
+    for won, lost in ((12, 3), (5, 5), (30, 10), (1, 0)):
+        values = [1] * won + [-1] * lost + [0] * 40
+        assert sign_flip_p_value(values) == pytest.approx(binomtest(won, won + lost).pvalue)
+
+
+def test_counts_of_different_sizes_are_compared_by_their_rates() -> None:
+    found = compare_paired("a", {"x": (2, 1), "y": (2, 0)}, "b", {"x": (4, 2), "y": (4, 4)})
+    assert (found.won, found.lost, found.difference) == (("y",), (), 0.5)
+
+
+def test_problems_that_only_one_side_has_do_not_count() -> None:
+    found = compare_paired("a", {"x": (1, 1), "only a": (1, 0)}, "b", {"x": (1, 1), "only b": (1, 1)})
+    assert found.problems == 1 and found.difference == 0
+    assert "alike on each of 1 problems" in found.verdict()
+
+
+def test_a_clear_difference_is_more_than_noise_and_its_interval_leaves_out_nothing() -> None:
+    first = {str(i): (1, int(i < 40)) for i in range(100)}
+    second = {str(i): (1, int(i < 70)) for i in range(100)}
+    found = compare_paired("base", first, "trained", second)
+    assert found.significant and found.interval is not None and found.interval[0] > 0.2
+    assert (
+        "trained is 30.0 points better than base" in found.verdict() and "more than noise" in found.verdict()
+    )
+    back = compare_paired("trained", second, "base", first)
+    assert back.p_value == found.p_value and back.interval is not None and back.interval[1] < -0.2
+
+
+def test_a_difference_that_chance_would_give_is_called_noise() -> None:
+    first = {str(i): (1, i % 2) for i in range(20)}
+    second = first | {"0": (1, 1), "2": (1, 1), "1": (1, 0)}
+    found = compare_paired("a", first, "b", second)
+    assert not found.significant and "no more than noise" in found.verdict()
+
+
+def test_pass_at_k_is_compared_where_there_are_samples() -> None:
+    first = {str(i): (10, 1) for i in range(10)}
+    second = {str(i): (10, 10 if i else 0) for i in range(10)}
+    found = compare_paired("a", first, "b", second, ks=(1, 10))
+    assert found.differences_at_k[1][0] == pytest.approx(0.8)
+    assert found.differences_at_k[10][0] == pytest.approx(-0.1)
+
+
+def test_holm_corrects_in_the_order_given() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.5]) == [0.5]

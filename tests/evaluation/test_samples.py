@@ -1,0 +1,67 @@
+"""The journal: what a kill may leave, and what is read back."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from verl_coder.errors import DataError
+from verl_coder.evaluation.samples import EvaluationSample, Journal, read_samples, write_samples
+
+
+def make_sample(problem: str = "p/1", number: int = 0, **changes: Any) -> EvaluationSample:
+    sample = EvaluationSample(
+        problem_id=problem, data_source="d", difficulty="easy", tags=["a"], sample=number, prompt="p", output="o",
+        code="c", outcome="passed", passed=2, total=2, pass_rate=1.0, tests="[]", tool_calls=0, valid_tool_calls=0,
+        turns=1, prompt_tokens=3, response_tokens=4, finish_reason="stop", seconds=0.5,
+    )  # fmt: skip
+    return replace(sample, **changes)
+
+
+def test_samples_come_back_from_parquet_as_they_were(tmp_path: Path) -> None:
+    samples = [make_sample(output="</script>\x1b[31m\u202e\n" * 1000), make_sample(number=1, tags=[])]
+    write_samples(tmp_path / "s.parquet", samples)
+    assert read_samples(tmp_path / "s.parquet") == samples
+
+
+def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    with Journal(path) as journal:
+        journal.add(make_sample(number=0))
+        journal.add(make_sample(number=1))
+    path.write_bytes(path.read_bytes()[:-5])
+    with Journal(path) as journal:
+        assert list(journal.samples) == [("p/1", 0)]
+        journal.add(make_sample(number=1))
+    with Journal(path) as journal:
+        assert len(journal.samples) == 2
+
+
+def test_a_line_of_zeros_after_a_crash_costs_that_line_only(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    with Journal(path) as journal:
+        journal.add(make_sample(number=0))
+    with path.open("ab") as file:
+        file.write(b"\0" * 50 + b"\n")
+    with Journal(path) as journal:
+        journal.add(make_sample(number=1))
+        assert len(journal.samples) == 2
+
+
+def test_the_second_verdict_of_a_sample_counts(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    with Journal(path) as journal:
+        journal.add(make_sample(outcome="timeout"), provisional=True)
+    with Journal(path) as journal:
+        assert journal.provisional == {("p/1", 0)}
+        journal.add(make_sample(second_try=True))
+    with Journal(path) as journal:
+        assert journal.provisional == set() and journal.samples["p/1", 0].solved
+
+
+def test_a_file_that_holds_no_samples_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "samples.parquet"
+    path.write_text("not Parquet")
+    with pytest.raises(DataError, match=r"samples\.parquet is no samples\.parquet"):
+        read_samples(path)
