@@ -1,5 +1,7 @@
 """Every row of a run's data, read before Ray starts: its tests, its prompt, and how long that is for this model."""
 
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from verl_coder.problems import parse_test_suite
 READ = ("data_source", "prompt", "reward_model", "extra_info")
 _BATCH = 512
 _NAMED_ROWS = 8
+_TELL_EVERY_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +117,24 @@ def _read(place: str, path: Path, count: Any, control: Sequence[str], *, tests_a
         more = f"; {len(bad)} of {len(bad) + len(prompts)} rows are bad ({rows})" if len(bad) > 1 else ""
         raise DataError(f"{place}: {path} row {index}{problem}: {fault}{more}: mend or drop them")
     try:
-        return count(prompts)
+        return _count_and_tell(f"{place}: {path.name}", prompts, count)
     except (TypeError, ValueError, KeyError) as error:
         raise DataError(f"{place}: {path}: the model's template renders no prompt of it ({error})") from error
+
+
+def _count_and_tell(name: str, prompts: Sequence[Any], count: Any) -> list[int]:
+    """Lengths of all prompts; where that takes long, how far it is, on stderr."""
+    tokens: list[int] = []
+    began = told = time.monotonic()
+    for start in range(0, len(prompts), _BATCH):
+        tokens += count(prompts[start : start + _BATCH])
+        now = time.monotonic()
+        if now - told > _TELL_EVERY_S and len(tokens) < len(prompts):
+            told, left = now, (len(prompts) - len(tokens)) * (now - began) / len(tokens)
+            print(
+                f"{name}: {len(tokens)} of {len(prompts)} prompts counted, {left:.0f} s left", file=sys.stderr
+            )
+    return tokens
 
 
 def _problem_id(row: Mapping[str, Any]) -> str:

@@ -73,17 +73,6 @@ CHOICES = {
     "trainer.device": ("cpu", "cuda", "npu"),
     "data.truncation": ("error", "left", "right", "middle"),
 }
-LOGGERS = (
-    "console",
-    "file",
-    "wandb",
-    "tensorboard",
-    "mlflow",
-    "swanlab",
-    "clearml",
-    "trackio",
-    "vemlp_wandb",
-)
 
 
 def check_values(config: DictConfig) -> None:
@@ -113,6 +102,7 @@ def check_values(config: DictConfig) -> None:
 def _check_choices(config: DictConfig) -> None:
     from verl.experimental.agent_loop.tool_parser import ToolParser
     from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+    from verl.utils.tracking import Tracking
 
     choices = CHOICES | {
         "algorithm.adv_estimator": tuple(map(str, ADV_ESTIMATOR_REGISTRY)),
@@ -124,8 +114,10 @@ def _check_choices(config: DictConfig) -> None:
             raise ConfigError(f"{place}={_shown(value)}: choose one of {', '.join(sorted(allowed))}")
     loggers = config.trainer.logger
     for name in [loggers] if isinstance(loggers, str) else list(loggers or []):
-        if name not in LOGGERS:
-            raise ConfigError(f"trainer.logger has {name!r}: choose from {', '.join(LOGGERS)}")
+        if name not in Tracking.supported_backend:
+            raise ConfigError(
+                f"trainer.logger has {name!r}: choose from {', '.join(Tracking.supported_backend)}"
+            )
 
 
 Kinds = tuple[type, ...]
