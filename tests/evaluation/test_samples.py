@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from verl_coder.errors import DataError
-from verl_coder.evaluation.samples import EvaluationSample, Journal, read_samples, write_samples
+from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, read_samples, write_samples
 
 
 def make_sample(problem: str = "p/1", number: int = 0, **changes: Any) -> EvaluationSample:
@@ -27,36 +27,36 @@ def test_samples_come_back_from_parquet_as_they_were(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_is_asked_again(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         journal.add(make_sample(number=0))
         journal.add(make_sample(number=1))
     path.write_bytes(path.read_bytes()[:-5])
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         assert list(journal.samples) == [("p/1", 0)]
         journal.add(make_sample(number=1))
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         assert len(journal.samples) == 2
 
 
 def test_a_line_of_zeros_after_a_crash_costs_that_line_only(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         journal.add(make_sample(number=0))
     with path.open("ab") as file:
         file.write(b"\0" * 50 + b"\n")
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         journal.add(make_sample(number=1))
         assert len(journal.samples) == 2
 
 
 def test_the_second_verdict_of_a_sample_counts(tmp_path: Path) -> None:
     path = tmp_path / "samples.jsonl"
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         journal.add(make_sample(outcome="timeout"), provisional=True)
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         assert journal.provisional == {("p/1", 0)}
         journal.add(make_sample(second_try=True))
-    with Journal(path) as journal:
+    with SampleJournal(path) as journal:
         assert journal.provisional == set() and journal.samples["p/1", 0].solved
 
 

@@ -19,7 +19,7 @@ from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions,
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
-from verl_coder.evaluation.samples import EvaluationSample, Journal, write_samples
+from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write_samples
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.settings import keep_settings
 from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
@@ -45,7 +45,7 @@ def evaluate(
         journal_path = out / "samples.jsonl"
         begun = journal_path.is_file() and journal_path.stat().st_size > 0
         keep_settings(out / "settings.json", plan.settings(), begun=begun)
-        with Journal(journal_path) as journal:
+        with SampleJournal(journal_path) as journal:
             if owed(plan.problems, journal, plan.draws) or journal.provisional:
                 with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL")) as url:
                     _draw(plan, journal, console, url, concurrency, tensor_parallel)
@@ -58,7 +58,12 @@ def evaluate(
 
 
 def _draw(
-    plan: EvaluationPlan, journal: Journal, console: Console, url: str, concurrency: int, tensor_parallel: int
+    plan: EvaluationPlan,
+    journal: SampleJournal,
+    console: Console,
+    url: str,
+    concurrency: int,
+    tensor_parallel: int,
 ) -> None:
     """Load the model and let the session run; its times are kept, however it ends."""
     os.environ["SANDBOX_URL"] = url  # the tools read it
@@ -96,7 +101,7 @@ def _draw(
 
 async def _session(
     plan: EvaluationPlan,
-    journal: Journal,
+    journal: SampleJournal,
     loops: AgentLoops,
     url: str,
     concurrency: int,
@@ -164,7 +169,7 @@ def _sandbox(url: str | None) -> Iterator[str]:
         yield sandbox.url
 
 
-def _in_order(plan: EvaluationPlan, journal: Journal) -> list[EvaluationSample]:
+def _in_order(plan: EvaluationPlan, journal: SampleJournal) -> list[EvaluationSample]:
     return [
         journal.samples[posed.problem.problem_id, number]
         for posed in plan.problems.problems

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
@@ -19,6 +20,7 @@ from verl_coder.evaluation.protocol import EVALPLUS
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.trajectories import Limits
 from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.protocols import PROTOCOLS
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
 _DEFAULT_LIMITS = Limits(prompt_tokens=2048, response_tokens=4096, turns=10)
@@ -213,9 +215,25 @@ def _protocol_and_tools(
         raise ConfigError(
             f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
         )
-    if request.tools and protocol is None and _first_agent(files) == "single_turn_agent":
-        protocol = "tool"
+    if request.tools and tools is not None and protocol is None:
+        protocol = protocol_for(tools) or ("tool" if _first_agent(files) == "single_turn_agent" else None)
     return protocol, tools
+
+
+def protocol_for(tools: Path) -> str | None:
+    """The protocol whose agent loop needs tools of this YAML (`needs` in config/agent_loops.yaml); None: any will do."""
+    try:
+        names = {
+            tool["tool_schema"]["function"]["name"] for tool in yaml.safe_load(tools.read_text())["tools"]
+        }
+    except (yaml.YAMLError, KeyError, TypeError):
+        return None  # who loads the tools says what is wrong
+    loops = yaml.safe_load((repository_root() / "config" / "agent_loops.yaml").read_text())
+    needs = {loop["name"]: loop["needs"] for loop in loops if loop.get("needs")}
+    for protocol in PROTOCOLS.values():
+        if protocol.agent_name in needs and names.issuperset(needs[protocol.agent_name]):
+            return protocol.name
+    return None
 
 
 def _first_agent(files: Sequence[Path]) -> str:

@@ -99,7 +99,7 @@ def read_samples(path: Path) -> list[EvaluationSample]:
         raise DataError(f"{path} is no samples.parquet of an evaluation ({words})") from error
 
 
-class Journal:
+class SampleJournal:
     """`samples.jsonl`: a line as soon as a sample is graded; of two lines of one sample the later counts.
 
     A line cut off by a kill is dropped, and its sample is drawn again.

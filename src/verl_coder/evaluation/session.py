@@ -12,8 +12,8 @@ from verl_coder.evaluation.clock import WorkClock
 from verl_coder.evaluation.grading_queue import GradedCode, GradingQueue
 from verl_coder.evaluation.problem_set import ProblemSet
 from verl_coder.evaluation.protocol import Posed
-from verl_coder.evaluation.samples import EvaluationSample, Journal
-from verl_coder.evaluation.trajectories import AgentLoops, Sampling, Trajectory
+from verl_coder.evaluation.samples import EvaluationSample, SampleJournal
+from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Trajectory
 from verl_coder.extraction import extract_code
 from verl_coder.sandbox import SandboxClient
 
@@ -33,17 +33,17 @@ class Draws:
     top_k: int
     seed: int
 
-    def sampling(self, problem_id: str, sample: int) -> Sampling:
+    def sampling(self, problem_id: str, sample: int) -> DrawSettings:
         """The same sample has the same seed in every start of the evaluation."""
         seed = (
             random.Random(f"{self.seed}/{problem_id}/{sample}").randrange(_SEEDS)
             if self.temperature
             else None
         )
-        return Sampling(temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, seed=seed)
+        return DrawSettings(temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, seed=seed)
 
 
-def owed(problems: ProblemSet, journal: Journal, draws: Draws) -> list[tuple[Posed, int]]:
+def owed(problems: ProblemSet, journal: SampleJournal, draws: Draws) -> list[tuple[Posed, int]]:
     """Samples that the journal lacks, problems in a random order, so that a part of them speaks for all."""
     order = list(problems.problems)
     random.Random(draws.seed).shuffle(order)
@@ -65,7 +65,7 @@ class EvaluationSession:
         draws: Draws,
         loops: AgentLoops,
         sandbox: SandboxClient,
-        journal: Journal,
+        journal: SampleJournal,
         concurrency: int,
         clock: WorkClock,
         on_sample: Callable[[EvaluationSample], None] = lambda sample: None,

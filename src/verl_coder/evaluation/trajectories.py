@@ -34,7 +34,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class DrawSettings:
     """How tokens are drawn; temperature 0 is greedy."""
 
     temperature: float = 0.0
@@ -100,7 +100,7 @@ class AgentLoops:
                     f"{self._limits.prompt_tokens}: raise --max-prompt-tokens"
                 )
 
-    async def run(self, posed: Posed, sampling: Sampling) -> Trajectory:
+    async def run(self, posed: Posed, sampling: DrawSettings) -> Trajectory:
         """Answer one problem; SandboxUnavailableError where a tool got no answer from its sandbox."""
         from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
 
@@ -162,7 +162,7 @@ class _LoopServer:
     """What a loop takes for its language model server: one trajectory's turns."""
 
     def __init__(
-        self, engine: Engine, limits: Limits, posed: Posed, sampling: Sampling, tokenizer: Any
+        self, engine: Engine, limits: Limits, posed: Posed, sampling: DrawSettings, tokenizer: Any
     ) -> None:
         self.engine, self.limits, self.posed, self.sampling = engine, limits, posed, sampling
         self.tokenizer = tokenizer
