@@ -221,7 +221,7 @@ def _protocol_and_tools(
 
 
 def protocol_for(tools: Path) -> str | None:
-    """The protocol whose agent loop needs tools of this YAML (`needs` in config/agent_loops.yaml); None: any will do."""
+    """The protocol whose agent loop needs tools of this YAML (config/agent_loops.yaml); None where any will do."""
     try:
         names = {
             tool["tool_schema"]["function"]["name"] for tool in yaml.safe_load(tools.read_text())["tools"]
