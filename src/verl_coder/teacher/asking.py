@@ -37,27 +37,38 @@ class Asking:
         """Why not every sample was asked; empty where all were."""
         self._synthesis, self._left, self._done = synthesis, left, done
         self._running: set[asyncio.Task[None]] = set()
-        self._ungraded = asyncio.Semaphore(_MOST_UNGRADED)
+        self._ungraded: asyncio.Queue[Conversed | None] = asyncio.Queue(_MOST_UNGRADED)
 
     @property
     def interrupted(self) -> bool:
         """A signal has come."""
         return bool(self.stopped) and not self.stopped.startswith(BUDGET)
 
-    async def run(self, in_flight: int) -> None:
-        """Until every sample is done or none may be asked; the first error of one ends all."""
+    async def run(self, in_flight: int, graders: int) -> None:
+        """Until every sample is done or none may be asked; the first error of one ends all.
+
+        `graders` conversations are graded at a time: more would hold up the asking where many answers come at once.
+        """
         with _signals(self._stop):
             try:
                 async with asyncio.TaskGroup() as group:
-                    # Programs of some conversations run while others keep every place of the servers busy.
-                    for _ in range(2 * in_flight):
-                        self._begin(group, self._ask(group))
+                    self._begin(group, self._ask_all(in_flight, graders))
+                    for _ in range(graders):
+                        self._begin(group, self._grade())
             except BaseExceptionGroup as errors:
                 raise _first(errors) from None
             finally:
                 await self._synthesis.end()
 
-    async def _ask(self, group: asyncio.TaskGroup) -> None:
+    async def _ask_all(self, in_flight: int, graders: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            # Programs of some conversations run while others keep every place of the servers busy.
+            for _ in range(2 * in_flight):
+                self._begin(group, self._ask())
+        for _ in range(graders):
+            await self._ungraded.put(None)
+
+    async def _ask(self) -> None:
         for place, task, number in self._left:
             try:
                 conversed = await self._synthesis.converse(task, place, number)
@@ -72,17 +83,15 @@ class Asking:
                     raise
                 return  # a sandbox of the same terminal has had the same Ctrl-C; others may still arrive
             else:
-                await self._ungraded.acquire()
-                self._begin(group, self._grade(conversed))
+                await self._ungraded.put(conversed)
 
-    async def _grade(self, conversed: Conversed) -> None:
-        try:
-            self._done(await self._synthesis.judge(conversed))
-        except VerlCoderError:
-            if not self.interrupted:
-                raise
-        finally:
-            self._ungraded.release()
+    async def _grade(self) -> None:
+        while conversed := await self._ungraded.get():
+            try:
+                self._done(await self._synthesis.judge(conversed))
+            except VerlCoderError:
+                if not self.interrupted:
+                    raise
 
     def _begin(self, group: asyncio.TaskGroup, work: Coroutine[Any, Any, None]) -> None:
         task = group.create_task(work)

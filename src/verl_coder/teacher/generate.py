@@ -176,7 +176,7 @@ async def _run(
 
         asking = Asking(synthesis, left, done)
         try:
-            await asking.run(options.in_flight)
+            await asking.run(options.in_flight, 2 * concurrency)
         finally:
             report.stopped, report.interrupted = asking.stopped, asking.interrupted
             report.faults = client.faults

@@ -198,7 +198,7 @@ class Synthesis:
         if not _is_python(code):
             return "invalid Python", None, ""
         verdict = await self._grade(task, code)
-        return dialogue.unusable(), verdict, digest(normalised(code))
+        return dialogue.unusable(), verdict, digest(normalised(code) if verdict.passed else code)
 
     async def _grade(self, task: TeacherTask, code: str) -> StoredVerdict:
         """The verdict, of the journal where it knows the code; samples with one code wait for one grading."""
