@@ -21,12 +21,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def training_run_process(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
 ) -> Iterator[TrainingRunProcess | None]:
     """The end-to-end run, begun with the session where a chosen test needs it: see e2e/training_run.py."""
     if not any(map(_waits_for_the_run, request.session.items)):
         yield None
         return
-    run = TrainingRunProcess(tmp_path_factory.mktemp("e2e"))
+    # One run for all workers: their folders lie in one of the session's.
+    base = tmp_path_factory.getbasetemp()
+    run = TrainingRunProcess((base if worker_id == "master" else base.parent) / "e2e")
     yield run
     run.end()

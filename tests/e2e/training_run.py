@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from filelock import FileLock
 
 from verl_coder.paths import repository_root
 from verl_coder.run.run_dir import RunDir
@@ -63,26 +64,44 @@ with open(sys.argv[1], "w") as errors:
 
 
 class TrainingRunProcess:
-    """The run beside the other tests. It is no descendant of theirs: some of them look at all that they have."""
+    """The run beside the other tests. It is no descendant of theirs: some of them look at all that they have.
+
+    The first worker of a session begins it, the last one that leaves ends it where it still runs.
+    """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self._errors, self._result = folder / "errors.txt", folder / "result.json"
-        command = [sys.executable, "-c", _DETACHED, str(self._errors), __file__, str(folder)]
-        self._process = psutil.Process(int(subprocess.check_output(command, text=True)))
+        self._lock = FileLock(folder / "lock")
+        self._pid, self._user = folder / "pid", folder / f"user_{os.getpid()}"
+        with self._lock:
+            self._user.touch()
+            if not self._pid.exists():
+                command = [sys.executable, "-c", _DETACHED, str(self._errors), __file__, str(folder)]
+                self._pid.write_text(subprocess.check_output(command, text=True))
+
+    def _process(self) -> psutil.Process:
+        return psutil.Process(int(self._pid.read_text()))
 
     def result(self) -> TrainingRun:
         """Wait for its end; AssertionError with its own words when it failed."""
         with contextlib.suppress(psutil.NoSuchProcess):
-            while self._process.status() != psutil.STATUS_ZOMBIE:
+            process = self._process()
+            while process.status() != psutil.STATUS_ZOMBIE:
                 time.sleep(0.2)
         assert self._result.is_file(), self._errors.read_text()
         return TrainingRun(**json.loads(self._result.read_text()))
 
     def end(self) -> None:
-        """Interrupt it where nobody waits for it any more; the launcher ends what it started."""
+        """Leave it. Interrupt it where nobody waits for it any more; the launcher ends what it started."""
+        with self._lock:
+            self._user.unlink()
+            if any(self._user.parent.glob("user_*")):
+                return
         try:
-            launchers = self._process.children()
-            self._process.kill()
+            process = self._process()
+            launchers = process.children()
+            process.kill()
         except psutil.NoSuchProcess:
             return
         for launcher in launchers:
