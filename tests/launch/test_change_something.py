@@ -50,7 +50,25 @@ def test_a_copied_reward(data: tuple[str, str], tmp_path: Path, path: Path) -> N
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tool_config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_copied_tool(data: tuple[str, str], tmp_path: Path, path: Path) -> None:
-    check(data, tmp_path, tools=str(shutil.copy(path, tmp_path / "mine.yaml")))
+    loop = _LOOPS.get(path.stem)
+    rows = tuple(_for_loop(Path(file), loop, tmp_path) for file in data) if loop else data
+    check(rows, tmp_path, tools=str(shutil.copy(path, tmp_path / "mine.yaml")))
+
+
+_LOOPS = {
+    "python_session": "session_agent",
+    "run_tests": "session_agent",
+    "python_debugger": "debugger_agent",
+}
+"""What `data prepare --protocol session` and `debugger` name in their rows."""
+
+
+def _for_loop(path: Path, loop: str, folder: Path) -> str:
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("agent_name")
+    names = pa.array([loop] * table.num_rows)
+    pq.write_table(table.set_column(place, "agent_name", names), folder / path.name)
+    return str(folder / path.name)
 
 
 def long_prompts(data: tuple[str, str], tmp_path: Path) -> tuple[str, str]:

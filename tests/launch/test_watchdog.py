@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -179,6 +180,24 @@ def test_a_real_process_is_seen_halted_and_dumped(tmp_path: Path) -> None:
         assert text.startswith("the headline") and "reward worker" in text
     finally:
         child.kill()
+        child.wait()
+
+
+def test_a_fork_that_ends_is_no_process_of_the_run() -> None:
+    program = (
+        "import os, time\nif os.fork() == 0:\n    time.sleep(600)\n    os._exit(0)\n"
+        "time.sleep(600)  # ray::CoderTaskRunner"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
+    table = ProcessTable()
+    try:
+        for _ in range(100):
+            if len(psutil.Process(child.pid).children()) == 1 and table.look():
+                break
+            time.sleep(0.05)
+        assert [process.pid for process in table.look() if process.role == "trainer"] == [child.pid]
+    finally:
+        os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
 

@@ -64,12 +64,18 @@ class ProcessTable:
 
     def look(self) -> list[RunProcess]:
         """How they stand now; one that has ended is not among them."""
+        family = psutil.Process().children(recursive=True)
+        roles = {process.pid: role for process in family if (role := self._role(process))}
         found = []
-        for process in psutil.Process().children(recursive=True):
+        for process in family:
+            role = roles.get(process.pid, "")
             try:
                 with process.oneshot():
-                    role = self._role(process)
-                    if role and process.status() != psutil.STATUS_ZOMBIE:
+                    # A fork has its parent's command line until it runs a program of its own, and may end at any time.
+                    if not role or roles.get(process.ppid()) == role:
+                        continue
+                    self._roles.setdefault(process, role)
+                    if process.status() != psutil.STATUS_ZOMBIE:
                         rss = process.memory_info().rss
                         found.append(
                             RunProcess(pid=process.pid, role=role, status=process.status(), rss_bytes=rss)
@@ -81,12 +87,12 @@ class ProcessTable:
     def _role(self, process: psutil.Process) -> str:
         if process.pid in self._sandbox_pids:
             return SANDBOX
-        if process not in self._roles:
-            role = role_of(" ".join(process.cmdline()))
-            if not role:
-                return ""
-            self._roles[process] = role
-        return self._roles[process]
+        if process in self._roles:
+            return self._roles[process]
+        try:
+            return role_of(" ".join(process.cmdline()))
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            return ""
 
 
 def role_of(command: str) -> str:
