@@ -74,6 +74,18 @@ _FULL = [
     "numpy.random",
     "pytest",
     "_pytest.assertion.rewrite",
+    # What pytest.main() imports at its start.
+    "_pytest.helpconfig",
+    "_pytest.junitxml",
+    "_pytest.pastebin",
+    "_pytest.setuponly",
+    "_pytest.setupplan",
+    "_pytest.skipping",
+    "_pytest.threadexception",
+    "_pytest.tracemalloc",
+    "_pytest.unittest",
+    "_pytest.unraisableexception",
+    "_pytest.warnings",
 ]
 
 
