@@ -89,7 +89,7 @@ PYTEST = {
     ),
     "the order of a set, the size of a list": (
         "import sys\ndef f(): return list({'apple', 'pear', 'plum', 'fig', 'date', 'kiwi'})\ndef g(x): return sys.getsizeof(x), sys.getsizeof([list(x)])\n",
-        "import sys\nfrom solution import f, g\ndef test_a():\n    assert f() == list({'apple', 'pear', 'plum', 'fig', 'date', 'kiwi'})\n    assert g(['A', 1, 'B', 2, 'C', 3])[0] == sys.getsizeof(['A', 1, 'B', 2, 'C', 3])\n",
+        "import sys\nfrom solution import f, g\ndef test_a():\n    assert f() == list({'apple', 'pear', 'plum', 'fig', 'date', 'kiwi'})\n    assert g(['A', 1, 'B', 2, 'C', 3])[0] == sys.getsizeof(['A', 1, 'B', 2, 'C', 3])\n    assert g([[1], [2], [3]])[0] == sys.getsizeof([[1], [2], [3]])\n",
     ),
     "private names": (
         "class P:\n    def __init__(self): self._name, self._items, self._number, self._kind, self._made = 'Bob', [1], 7, 8, 9\n    def _do(self): return 5\n    def _call(self): return 6\n",

@@ -142,10 +142,10 @@ class Decoder:
     # ---- containers: numbered before what they hold is read, for it may mention them
 
     def _list(self, payload: Any, into: Any = None) -> Any:
+        # With room for what it holds and no more, as a list that is written down.
         if into is None and set(map(type, _a(list, payload))) <= SCALARS:
-            # A copy has room for what it holds and no more, as a list that is written down.
             return self._numbered(payload[:])
-        value = self._numbered([]) if into is None else into
+        value = self._numbered([None] * len(payload)) if into is None else into
         value[:] = self._items(payload)
         return value
 
