@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.model_source import ModelSource, find_model
@@ -228,8 +229,8 @@ def protocol_for(tools: Path) -> str | None:
         }
     except (yaml.YAMLError, KeyError, TypeError):
         return None  # who loads the tools says what is wrong
-    loops = yaml.safe_load((repository_root() / "config" / "agent_loops.yaml").read_text())
-    needs = {loop["name"]: loop["needs"] for loop in loops if loop.get("needs")}
+    loops = read_entries(repository_root() / "config" / "agent_loops.yaml")
+    needs = {name: loop["needs"] for name, loop in loops.items() if loop.get("needs")}
     for protocol in PROTOCOLS.values():
         if protocol.agent_name in needs and names.issuperset(needs[protocol.agent_name]):
             return protocol.name

@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
 from verl_coder.evaluation.engines import Engine, TurnRequest
 from verl_coder.evaluation.protocol import Posed
@@ -284,8 +285,8 @@ def _registry() -> dict[str, Any]:
     from hydra.utils import get_class
     from verl.experimental.agent_loop import agent_loop, single_turn_agent_loop, tool_agent_loop  # noqa: F401
 
-    own: Any = OmegaConf.to_container(OmegaConf.load(repository_root() / "config" / "agent_loops.yaml"))
-    entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **{entry["name"]: entry for entry in own}}
+    own = read_entries(repository_root() / "config" / "agent_loops.yaml")
+    entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **own}
     makers = {}
     for name, entry in entries.items():
         arguments = {key: value for key, value in entry.items() if key != "_target_"}

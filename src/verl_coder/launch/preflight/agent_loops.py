@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
+from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
 from verl_coder.protocols import agent_tags
@@ -61,18 +62,9 @@ def _check_tools(path: Path, name: str, loop: _Loop, tools: str | None) -> None:
 
 def _load(path: Path) -> dict[str, _Loop]:
     """The loops of a YAML list of {name, _target_}, by name; every name must be a protocol's agent loop."""
-    try:
-        entries = [
-            (str(entry["name"]), str(entry["_target_"]), list(entry.get("needs") or []))
-            for entry in yaml.safe_load(path.read_text())
-        ]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise ConfigError(
-            f"agent_loop_config_path: {path}: {reason}; give a list of name, _target_"
-        ) from error
     loops = {}
-    for name, target, needs in entries:
+    for name, entry in read_entries(path).items():
+        target = entry["_target_"]
         try:
             loop_class = load_class(target)
         except ConfigError as error:
@@ -82,7 +74,7 @@ def _load(path: Path) -> dict[str, _Loop]:
         except ConfigError as error:
             raise ConfigError(f"agent_loop_config_path: {path}: {error}") from error
         required = getattr(loop_class, "required_tool", None)
-        needs = [*([required] if required else []), *needs]
+        needs = [*([required] if required else []), *(entry.get("needs") or [])]
         loops[name] = _Loop(needs, has_workspace=getattr(loop_class, "has_workspace", False))
     return loops
 
