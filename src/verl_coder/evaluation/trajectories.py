@@ -283,7 +283,9 @@ def _registry() -> dict[str, Any]:
     verl has Hydra instantiate a loop for each trajectory, which takes several times as long as the loop itself.
     """
     from hydra.utils import get_class
-    from verl.experimental.agent_loop import agent_loop, single_turn_agent_loop, tool_agent_loop  # noqa: F401
+    from verl.experimental.agent_loop import agent_loop, single_turn_agent_loop  # noqa: F401
+
+    import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
 
     own = read_entries(repository_root() / "config" / "agent_loops.yaml")
     entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **own}
