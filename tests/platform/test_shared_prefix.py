@@ -89,6 +89,54 @@ def test_the_same_row_twice_is_computed_nearly_once() -> None:
     torch.testing.assert_close(values["log_probs"][:40], values["log_probs"][40:])
 
 
+@pytest.mark.parametrize("attention", [packed_attention.NAME, shared_prefix.NAME])
+def test_only_trained_tokens_have_logits_and_their_values_and_gradients_stay(attention: str) -> None:
+    rows = _rows()
+    masks = [[float(place % 3 != 1) for place in range(len(row) - (len(row) > 9) * 5)] for row in rows]
+    extra = [[float(place == 1) for place in range(len(mask))] for mask in masks]
+
+    def jagged(values: list[list[float]]) -> torch.Tensor:
+        return torch.nested.as_nested_tensor([torch.tensor(v) for v in values], layout=torch.jagged)
+
+    found, gradients, computed = [], [], []
+    for marked in (False, True):
+        engine, data = _engine(attention), _batch(rows)
+        if marked:
+            data["loss_mask"], data["sft_teacher_weights"] = jagged(masks), jagged(extra)
+        inputs, arguments = engine.prepare_model_inputs(data)
+        output = engine.module(**inputs, use_cache=False)
+        computed.append(output.logits.shape[1])
+        values = engine.prepare_model_outputs(output, arguments, data, None)
+        total = 0.0
+        for name in ("log_probs", "entropy"):
+            for row, mask, other in zip(values[name].unbind(), masks, extra, strict=True):
+                weights = torch.tensor([max(pair) for pair in zip(mask, other, strict=True)])
+                shifted = row[len(row) - len(mask) - 1 : len(row) - 1] if len(mask) < len(row) else row[:-1]
+                weights = weights[-len(shifted) :]
+                found.append(shifted.detach()[weights > 0])
+                total = total + (shifted * weights).sum()
+        assert isinstance(total, torch.Tensor)
+        total.backward()
+        gradients.append({key: value.grad for key, value in engine.module.named_parameters()})
+    half = len(found) // 2
+    for ours, theirs in zip(found[half:], found[:half], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    for key, value in gradients[0].items():
+        torch.testing.assert_close(gradients[1][key], value, rtol=1e-3, atol=1e-5, msg=key)
+    assert computed[1] < computed[0]
+
+
+def test_a_batch_of_which_nothing_is_trained_has_values_of_zero_and_a_gradient() -> None:
+    rows = _rows()
+    engine, data = _engine(shared_prefix.NAME), _batch(rows)
+    data["loss_mask"] = torch.nested.as_nested_tensor([torch.zeros(2) for _ in rows], layout=torch.jagged)
+    inputs, arguments = engine.prepare_model_inputs(data)
+    output = engine.module(**inputs, use_cache=False)
+    values = engine.prepare_model_outputs(output, arguments, data, None)["log_probs"].values()
+    assert len(values) == sum(map(len, rows)) and int(values.count_nonzero()) <= 1 + len(rows)
+    (values * 0).sum().backward()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_every_token_of_the_layout_stands_where_it_stood(seed: int) -> None:
     rows = _rows(seed)

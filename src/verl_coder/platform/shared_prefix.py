@@ -1,4 +1,6 @@
-"""Samples that begin alike are computed once up to where they part: `attn_implementation: shared_prefix`, on a CPU.
+"""Samples that begin alike are computed once up to where they part; logits only where a token is trained.
+
+The first is `attn_implementation: shared_prefix`, on a CPU.
 
 The samples of a GRPO group have one prompt, and often the first words of the answer in common. verl computes them once
 a sample, in the update and in the passes for old and reference log-probabilities. Here a micro-batch is laid out as
@@ -8,9 +10,13 @@ a sample, in the update and in the passes for old and reference log-probabilitie
 with the positions that the tokens have in their samples, which `packed_attention.py` reads as a tree of depth two.
 Every token's output is copied to all samples that it stands for, so losses and gradients are those of the samples one
 by one; the sums are taken in another order. It needs `actor_rollout_ref.model.use_remove_padding=true`.
-Importing the module puts it into verl's FSDP engine.
+
+Of a prompt and of a tool's output no token is trained, and no loss reads its log-probability: with any attention the
+vocabulary's logits are left out there, and log-probability and entropy are 0.
+Importing the module puts both into verl's FSDP engine.
 """
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,6 +110,26 @@ def layout_of(input_ids: Any) -> SharedLayout | None:
     return SharedLayout(torch.cat(source), expand)
 
 
+def trained_tokens(batch: TensorDict) -> torch.Tensor | None:
+    """(tokens of the batch,) bool: where what comes next has a loss; None where the batch does not say.
+
+    `loss_mask` and every field `..._weights` hold a number for each of a row's last tokens, 0 where there is none.
+    """
+    if "loss_mask" not in batch.keys():  # noqa: SIM118 - a TensorDict is not iterated by key
+        return None
+    offsets = batch["input_ids"].offsets()
+    found = torch.zeros(int(offsets[-1]), dtype=torch.bool)
+    for name in batch.keys():
+        values = batch[name]
+        if (name == "loss_mask" or name.endswith("_weights")) and getattr(values, "is_nested", False):
+            # The token before the first of them predicts it: one place to the left.
+            shift = torch.repeat_interleave(offsets[1:] - values.offsets()[1:], values.offsets().diff())
+            places = torch.arange(len(shift)) + shift - 1
+            within = places >= torch.repeat_interleave(offsets[:-1], values.offsets().diff())
+            found[places[within & (values.values() != 0)]] = True
+    return found
+
+
 def micro_batches(rows: list[list[int]], most: int, least: int = 1) -> list[list[int]]:
     """At least `least` micro-batches of at most `most` tokens to compute, rows that begin alike together.
 
@@ -149,17 +175,31 @@ def _prepare_micro_batches(data: TensorDict, dp_group: Any = None, **options: An
 
 
 def _prepare_model_inputs(engine: Any, micro_batch: TensorDict) -> tuple[dict[str, Any], dict[str, Any]]:
-    """verl's inputs, with what samples have in common once."""
+    """verl's inputs, with what samples have in common once, and logits where they are trained."""
     inputs, outputs = _verls_inputs(engine, micro_batch)
-    if not _shares(engine, micro_batch) or outputs["pad_size"] or not inputs.keys() <= _TEXT:
+    if not _is_plain(engine, micro_batch) or outputs["pad_size"] or not inputs.keys() <= _TEXT:
         return inputs, outputs
-    layout = layout_of(micro_batch["input_ids"])
+    layout = layout_of(micro_batch["input_ids"]) if _shares(engine, micro_batch) else None
     if layout is not None:
         for name in ("input_ids", "position_ids"):
             inputs[name] = inputs[name][:, layout.source]
         for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
             outputs[name] = outputs[name][layout.source]
-        outputs[NAME] = layout
+    trained = trained_tokens(micro_batch.cpu()) if _chooses_logits(engine) else None
+    keep = None
+    if trained is not None:
+        packed = trained
+        if layout is not None:
+            packed = torch.zeros(len(layout.source), dtype=torch.bool)
+            packed[layout.expand[trained]] = True
+        # At least one: a loss over no logits has no gradient to give to the other ranks' collectives.
+        packed[0] |= not packed.any()
+        keep = packed.nonzero().view(-1).to(inputs["input_ids"].device)
+        inputs["logits_to_keep"] = keep
+        for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
+            outputs[name] = outputs[name][keep]
+    if layout is not None or keep is not None:
+        outputs[NAME] = (layout, keep, inputs["input_ids"].numel())
     return inputs, outputs
 
 
@@ -167,24 +207,39 @@ def _prepare_model_outputs(
     engine: Any, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
 ) -> dict[str, Any]:
     """verl's outputs (log-probabilities, entropy), each token's given to every sample that it stands for."""
-    layout: SharedLayout | None = output_args.pop(NAME, None)
-    if layout is None:
+    layout, keep, tokens = output_args.pop(NAME, (None, None, 0))
+    if layout is None and keep is None:
         return _verls_outputs(engine, output, output_args, micro_batch, logits_processor_func)
     ids = micro_batch["input_ids"]
+    computed = tokens if keep is None else len(keep)
+    # verl takes of the batch only how many rows and tokens there are.
     packed = micro_batch.copy()
     packed["input_ids"] = torch.nested.nested_tensor_from_jagged(
-        ids.values()[layout.source], _offsets(len(layout.source), ids.size(0))
+        ids.values().new_zeros(computed), _offsets(computed, ids.size(0), ids.device)
     )
     found = _verls_outputs(engine, output, output_args, packed, logits_processor_func)
+
+    def spread(values: torch.Tensor) -> torch.Tensor:
+        if keep is not None:
+            values = values.new_zeros(tokens).index_copy(0, keep, values)
+        return values if layout is None else values[layout.expand]
+
     return {
-        name: torch.nested.nested_tensor_from_jagged(value.values()[layout.expand], ids.offsets())
+        name: torch.nested.nested_tensor_from_jagged(spread(value.values()), ids.offsets())
         for name, value in found.items()
     }
 
 
-def _offsets(tokens: int, rows: int) -> torch.Tensor:
-    """Offsets of `rows` rows with `tokens` in all: verl only asks for their number."""
-    return torch.cat([torch.arange(rows), torch.tensor([tokens])])
+def _offsets(tokens: int, rows: int, device: torch.device) -> torch.Tensor:
+    """Offsets of `rows` rows with `tokens` in all."""
+    return torch.cat([torch.zeros(rows), torch.tensor([tokens])]).to(device=device, dtype=torch.long)
+
+
+def _chooses_logits(engine: Any) -> bool:
+    """Whether the model's forward pass takes the places whose logits are wanted."""
+    model = engine.module
+    model = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(type(model).forward).parameters
 
 
 def _forward_backward_batch(engine: Any, data: TensorDict, *args: Any, **options: Any) -> Any:
@@ -193,14 +248,18 @@ def _forward_backward_batch(engine: Any, data: TensorDict, *args: Any, **options
 
 
 def _shares(engine: Any, data: TensorDict) -> bool:
-    """Whether the model has this attention, and the batch is text in packed rows with verl's own log-probabilities."""
+    """Whether the model has this attention, and the batch is one that can be laid out anew."""
+    return engine.model_config.hf_config._attn_implementation == NAME and _is_plain(engine, data)
+
+
+def _is_plain(engine: Any, data: TensorDict) -> bool:
+    """Whether the batch is text in packed rows with verl's own log-probabilities."""
 
     def wanted(key: str, default: bool) -> bool:
         return bool(tu.get_non_tensor_data(data, key, default))
 
     return (
-        engine.model_config.hf_config._attn_implementation == NAME
-        and wanted("use_remove_padding", True)
+        wanted("use_remove_padding", True)
         and not (
             wanted("use_fused_kernels", False)
             or wanted("distillation_use_topk", False)
