@@ -1,5 +1,7 @@
 """Passes over the samples of a GRPO group: each alone, packed into rows, and with what they have in common once.
 
+The last also with logits of the answers only.
+
     python benchmarks/shared_prefix.py [--model FOLDER] [--prompt 400] [--answer 400] [--samples 8] [--rounds 2]
 
 Random tokens on the model's own weights (default: the tiny base), float32, LoRA of rank 16 if --lora is given. The
@@ -27,7 +29,13 @@ from verl.utils import tensordict_utils as tu  # noqa: E402
 from verl_coder.platform import packed_attention, shared_prefix  # noqa: E402
 from verl_coder.tiny.build import BASE  # noqa: E402
 
-LAYOUTS = {"alone": "sdpa", "packed": packed_attention.NAME, "shared": shared_prefix.NAME}
+LAYOUTS = {
+    "alone": "sdpa",
+    "packed": packed_attention.NAME,
+    "shared": shared_prefix.NAME,
+    "shared, answers' logits": shared_prefix.NAME,
+}
+TRAINED_ONLY = "shared, answers' logits"
 
 
 def make_rows(options: argparse.Namespace, vocabulary: int) -> list[list[int]]:
@@ -46,11 +54,13 @@ def make_rows(options: argparse.Namespace, vocabulary: int) -> list[list[int]]:
     return rows
 
 
-def make_batch(rows: list[list[int]]) -> TensorDict:
+def make_batch(rows: list[list[int]], answers: list[int] | None = None) -> TensorDict:
     def nested(values: list[list[int]]) -> torch.Tensor:
         return torch.nested.as_nested_tensor([torch.tensor(value) for value in values], layout=torch.jagged)
 
     fields = {"input_ids": nested(rows), "position_ids": nested([list(range(len(row))) for row in rows])}
+    if answers is not None:
+        fields["loss_mask"] = nested([[1] * length for length in answers])
     data = TensorDict(fields, batch_size=len(rows))
     tu.assign_non_tensor(data, use_remove_padding=True, temperature=1.0)
     return data
@@ -66,9 +76,9 @@ def make_engine(model: Any) -> Any:
 
 
 def one_pass(
-    engine: Any, rows: list[list[int]], layout: str, most: int, *, train: bool
+    engine: Any, rows: list[list[int]], prompt: int, layout: str, most: int, *, train: bool
 ) -> tuple[float, int, Any]:
-    """Seconds, tokens computed, and the log-probs by row."""
+    """Seconds, tokens computed, and the log-probs of the answers by row."""
     engine.module.config._attn_implementation = LAYOUTS[layout]
     numbers = (
         [[row] for row in range(len(rows))] if layout == "alone" else shared_prefix.micro_batches(rows, most)
@@ -76,16 +86,18 @@ def one_pass(
     found: dict[int, torch.Tensor] = {}
     computed, begun = 0, time.perf_counter()
     for part in numbers:
-        data = make_batch([rows[number] for number in part])
+        answers = [len(rows[number]) - prompt for number in part] if layout == TRAINED_ONLY else None
+        data = make_batch([rows[number] for number in part], answers)
         with torch.set_grad_enabled(train):
             inputs, arguments = engine.prepare_model_inputs(data)
             computed += inputs["input_ids"].numel()
             output = engine.module(**inputs, use_cache=False)
             log_probs = engine.prepare_model_outputs(output, arguments, data, None)["log_probs"]
+            kept = [values[prompt - 1 : -1] for values in log_probs.unbind()]
             if train:
-                log_probs.values().mean().backward()
-        for number, values in zip(part, log_probs.detach().unbind(), strict=True):
-            found[number] = values[:-1]
+                torch.cat(kept).mean().backward()
+        for number, values in zip(part, kept, strict=True):
+            found[number] = values.detach()
     return time.perf_counter() - begun, computed, torch.cat([found[number] for number in sorted(found)])
 
 
@@ -119,7 +131,7 @@ def main() -> None:
         for layout in LAYOUTS:
             for train in (False, True):
                 taken, computed[layout], values[layout] = one_pass(
-                    engine, rows, layout, options.most, train=train
+                    engine, rows, options.prompt, layout, options.most, train=train
                 )
                 seconds.setdefault((layout, train), []).append(taken)
     for layout in LAYOUTS:

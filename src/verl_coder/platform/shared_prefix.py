@@ -119,8 +119,7 @@ def trained_tokens(batch: TensorDict) -> torch.Tensor | None:
         return None
     offsets = batch["input_ids"].offsets()
     found = torch.zeros(int(offsets[-1]), dtype=torch.bool)
-    for name in batch.keys():
-        values = batch[name]
+    for name, values in batch.items():
         if (name == "loss_mask" or name.endswith("_weights")) and getattr(values, "is_nested", False):
             # The token before the first of them predicts it: one place to the left.
             shift = torch.repeat_interleave(offsets[1:] - values.offsets()[1:], values.offsets().diff())
