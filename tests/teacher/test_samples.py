@@ -1,8 +1,14 @@
 """The code of a sample is its answer, without what the model adds to show it off."""
 
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from verl_coder.teacher.samples import without_demonstration
+from verl_coder.errors import DataError
+from verl_coder.teacher.samples import read_samples, without_demonstration
 
 DEFINITION = "import math\n\n\ndef f(x):\n    return math.sqrt(x)"
 
@@ -31,3 +37,20 @@ def test_what_shows_a_definition_off_is_left_out(below: str) -> None:
 )
 def test_what_does_more_than_that_stays(code: str) -> None:
     assert without_demonstration(code) == code
+
+
+def test_the_samples_of_an_evaluation_are_those_of_the_same_json_lines(tmp_path: Path) -> None:
+    outputs = [f"```python\n{DEFINITION}\n```<|im_end|>", "no code", f"```python\n{DEFINITION}\n```"]
+    rows = [{"problem_id": name, "output": text} for name in ("a", "b", "c") for text in outputs]
+    (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pq.write_table(pa.Table.from_pylist([{**row, "sample": 0} for row in rows]), tmp_path / "s.parquet")
+    of_lines, of_parquet = (read_samples([tmp_path / name], {"a", "b"}) for name in ("s.jsonl", "s.parquet"))
+    assert of_parquet == of_lines
+    assert of_lines.codes == {"a": [DEFINITION], "b": [DEFINITION]}
+    assert dict(of_lines.counts) == {"read": 6, "without_code": 2, "repeated": 2, "unknown_problem": 3}
+
+
+def test_a_parquet_file_without_outputs_is_named(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"problem_id": ["a"]}), tmp_path / "s.parquet")
+    with pytest.raises(DataError, match="s.parquet cannot be read: .*output"):
+        read_samples([tmp_path / "s.parquet"], {"a"})

@@ -58,7 +58,10 @@ def repairs(
     out: Annotated[Path, typer.Option(help="Parquet file of the traces.")],
     samples: Annotated[
         list[Path] | None,
-        typer.Option(help="JSON lines with problem_id and output, answers without the tool; repeatable."),
+        typer.Option(
+            help="samples.parquet of an evaluation without the tool, or JSON lines with problem_id and output; "
+            "repeatable."
+        ),
     ] = None,
     tools: Annotated[
         Path | None,

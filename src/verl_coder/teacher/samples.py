@@ -3,10 +3,13 @@
 import ast
 import json
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
 from verl_coder.extraction import extract_code
@@ -30,13 +33,7 @@ def read_samples(paths: Sequence[Path], problem_ids: Collection[str]) -> Samples
     samples = Samples()
     seen: set[tuple[str, str]] = set()
     for path in paths:
-        try:
-            with path.open(encoding="utf-8") as stream:
-                lines = [(n, line) for n, line in enumerate(stream, start=1) if line.strip()]
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"--samples {path} cannot be read: {error}") from error
-        for number, line in lines:
-            problem_id, output = _fields(line, f"{path}, line {number}")
+        for problem_id, output in _from_parquet(path) if path.suffix == ".parquet" else _from_lines(path):
             if problem_id not in problem_ids:
                 samples.counts["unknown_problem"] += 1
                 continue
@@ -50,6 +47,27 @@ def read_samples(paths: Sequence[Path], problem_ids: Collection[str]) -> Samples
                 seen.add(key)
                 samples.codes.setdefault(problem_id, []).append(code)
     return samples
+
+
+def _from_lines(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            lines = [(n, line) for n, line in enumerate(stream, start=1) if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--samples {path} cannot be read: {error}") from error
+    for number, line in lines:
+        yield _fields(line, f"{path}, line {number}")
+
+
+def _from_parquet(path: Path) -> Iterator[tuple[str, str]]:
+    """Of `samples.parquet`, which `verl-coder evaluate` writes."""
+    try:
+        rows = pq.read_table(path, columns=["problem_id", "output"]).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        words = str(error).splitlines()[0]
+        raise DataError(f"--samples {path} cannot be read: {words}") from error
+    for row in rows:
+        yield str(row["problem_id"]), row["output"] or ""
 
 
 def usable_code(code: str) -> str:
@@ -110,5 +128,7 @@ def _fields(line: str, place: str) -> tuple[str, str]:
         raise DataError(f"{place} is no JSON ({error})") from error
     for name in ("problem_id", "output"):
         if not isinstance(row, dict) or not isinstance(row.get(name), str):
-            raise DataError(f"{place} lacks the text {name!r}: give lines such as RUN/validation/0.jsonl has")
+            raise DataError(
+                f"{place} lacks the text {name!r}: give lines such as RUN/validation/0.jsonl has, or samples.parquet"
+            )
     return row["problem_id"], row["output"]
