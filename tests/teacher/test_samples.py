@@ -52,5 +52,5 @@ def test_the_samples_of_an_evaluation_are_those_of_the_same_json_lines(tmp_path:
 
 def test_a_parquet_file_without_outputs_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"problem_id": ["a"]}), tmp_path / "s.parquet")
-    with pytest.raises(DataError, match="s.parquet cannot be read: .*output"):
+    with pytest.raises(DataError, match=r"s\.parquet cannot be read: .*output"):
         read_samples([tmp_path / "s.parquet"], {"a"})
