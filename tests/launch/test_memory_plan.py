@@ -1,11 +1,13 @@
 """The memory plan follows the settings, and refuses with those that help most."""
 
+import copy
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch import memory_plan
-from verl_coder.launch.memory_cures import check_memory, cures
+from verl_coder.launch.memory_cures import candidates, check_memory, cures
 from verl_coder.launch.memory_plan import GIB, plan_memory
 from verl_coder.launch.plan import TrainRequest, make_plan
 
@@ -20,10 +22,16 @@ class Shape:
     num_attention_heads, num_key_value_heads, head_dim = 14, 2, 64
 
 
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    """The configuration of tiny_cpu."""
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+
+
 @pytest.fixture
-def config(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> DictConfig:
+def config(composed: DictConfig, monkeypatch: pytest.MonkeyPatch) -> DictConfig:
     """tiny_cpu with a model of 0.5 B parameters, on a machine of 24 GiB."""
-    config = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out")))).config
+    config = copy.deepcopy(composed)
     monkeypatch.setattr(memory_plan, "tensor_sizes", lambda _: HALF_BILLION)
     monkeypatch.setattr(memory_plan, "_shape", lambda _: Shape())
     monkeypatch.setattr(memory_plan, "machine_bytes", lambda: 24 * GIB)
@@ -63,6 +71,15 @@ def test_what_does_not_fit_is_refused_with_settings_that_then_fit(config: DictCo
     settings, after = cures(config)
     assert 1 <= len(settings) <= 3 and not after.excess
     assert size(config, *(part for setting in settings for part in setting.split(" "))) < 0.95 * 24
+
+
+def test_a_pass_is_never_made_too_small_for_a_whole_sample(config: DictConfig) -> None:
+    config.actor_rollout_ref.actor.use_dynamic_bsz = True
+    longest = config.data.max_prompt_length + config.data.max_response_length
+    for tokens, wanted in ((longest, None), (longest + 40, longest), (8 * longest, 4 * longest)):
+        config.actor_rollout_ref.actor.ppo_max_token_len_per_gpu = tokens
+        found = [setting for setting in candidates(config) if "ppo_max_token_len" in setting]
+        assert found == ([f"{ACTOR}.ppo_max_token_len_per_gpu={wanted}"] if wanted else [])
 
 
 def test_it_may_be_started_anyway(config: DictConfig) -> None:

@@ -78,16 +78,16 @@ def test_memory_is_named_as_the_cause_with_settings(stage: Stage, monkeypatch: p
     log = stage.scratch / "ray" / "session_1" / "logs" / "raylet.out"
     log.parent.mkdir(parents=True)
     log.write_text("... killed due to the node running low on memory")
-    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: ["a.b=1", "c.d=2"])
+    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1, or c.d=2")
     stage.wait(2)
     stage.processes = [ENGINE]
-    with pytest.raises(RunStuck, match=r"killed by Ray's memory monitor .*lower a\.b=1, c\.d=2"):
+    with pytest.raises(RunStuck, match=r"killed by Ray's memory monitor .*: set a\.b=1, or c\.d=2"):
         stage.wait(DYING_S + 5)
 
 
 def test_the_kernels_kill_is_told_from_an_older_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watchdog_module, "_killed_by_kernel", lambda: 1)
-    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: ["a.b=1"])
+    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
     stage.wait(2)
     stage.processes = [ENGINE]
     with pytest.raises(RunStuck, match="killed by the kernel, for lack of memory"):

@@ -35,7 +35,7 @@ def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> t
     assert plan is not None
     while len(chosen) <= most and (plan.excess or not chosen):
         trials = []
-        for setting in _candidates(config):
+        for setting in candidates(config):
             if on_resume and not all(may_change(key) for key in _keys(setting)):
                 continue
             changed = _with(config, setting)
@@ -59,7 +59,7 @@ def cures_of(config_file: Path, *, on_resume: bool = False) -> list[str]:
     config = OmegaConf.load(config_file)
     assert isinstance(config, DictConfig)
     if plan_memory(config) is None:
-        return list(_candidates(config))[:MOST]
+        return list(candidates(config))[:MOST]
     found: list[str] = []
     for _ in range(MOST):
         settings, _ = cures(config, most=1, on_resume=on_resume)
@@ -86,7 +86,7 @@ def _with(config: DictConfig, setting: str) -> DictConfig:
     return changed
 
 
-def _candidates(config: DictConfig) -> list[str]:
+def candidates(config: DictConfig) -> list[str]:
     """Settings that this run could take, each as one or more overrides with a space between them."""
     section = config.actor_rollout_ref
     actor, rollout, model = section.actor, section.rollout, section.model
@@ -104,9 +104,11 @@ def _candidates(config: DictConfig) -> list[str]:
     if not model.enable_gradient_checkpointing:
         found.append("actor_rollout_ref.model.enable_gradient_checkpointing=true")
     if actor.use_dynamic_bsz:
-        found.append(
-            f"{_ACTOR}.ppo_max_token_len_per_gpu={max(int(actor.ppo_max_token_len_per_gpu) // 2, 1)}"
-        )
+        # A pass holds at least one whole sample.
+        longest = int(config.data.max_prompt_length) + int(config.data.max_response_length)
+        fewer = max(int(actor.ppo_max_token_len_per_gpu) // 2, longest)
+        if fewer < int(actor.ppo_max_token_len_per_gpu):
+            found.append(f"{_ACTOR}.ppo_max_token_len_per_gpu={fewer}")
     else:
         sizes = (actor.ppo_micro_batch_size_per_gpu or 1, rollout.log_prob_micro_batch_size_per_gpu or 1)
         if max(sizes) > 1:

@@ -170,8 +170,8 @@ class Watchdog:
         if by:
             return (
                 f"the {process.describe()} was killed {by} {self._when()} ({had}; the machine has "
-                f"{psutil.virtual_memory().total / 2**30:.0f} GiB): lower "
-                f"{', '.join(self._memory_settings())}"
+                f"{psutil.virtual_memory().total / 2**30:.0f} GiB): "
+                f"{self._memory_settings()}"
             )
         return (
             f"the {process.describe()} has died {self._when()}, and not for lack of memory ({had}): see "
@@ -188,11 +188,12 @@ class Watchdog:
             return "by the kernel, for lack of memory"
         return ""
 
-    def _memory_settings(self) -> list[str]:
+    def _memory_settings(self) -> str:
+        """What to do, in words."""
         from verl_coder.launch.memory_cures import cures_of
 
         found = cures_of(self._run_dir.config, on_resume=self._run_dir.checkpoint_step() > 0)
-        return found or ["the length or the number of the samples"]
+        return f"set {', or '.join(found)}" if found else "have fewer or shorter samples"
 
     def _when(self) -> str:
         """`while training, step 3 of 12, updating`."""
