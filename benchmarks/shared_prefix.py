@@ -6,7 +6,7 @@ The last also with logits of the answers only.
 
 Random tokens on the model's own weights (default: the tiny base), float32, LoRA of rank 16 if --lora is given. The
 layouts take turns within a round. JSON lines: tokens that a layout computes, median seconds of the pass for log-probs
-and of the update's (forward and backward), their ratio to `alone`, and by how much log-probs differ from it.
+and of the update's (forward and backward), their ratio to the first layout, and by how much log-probs differ from its.
 """
 
 import argparse
@@ -116,6 +116,7 @@ def main() -> None:
         ("most", 2048),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--layouts", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS))
     options = parser.parse_args()
     model = AutoModelForCausalLM.from_pretrained(
         options.model, dtype=torch.float32, attn_implementation="sdpa"
@@ -128,22 +129,23 @@ def main() -> None:
     seconds: dict[tuple[str, bool], list[float]] = {}
     computed, values = {}, {}
     for _ in range(options.rounds):
-        for layout in LAYOUTS:
+        for layout in options.layouts:
             for train in (False, True):
                 taken, computed[layout], values[layout] = one_pass(
                     engine, rows, options.prompt, layout, options.most, train=train
                 )
                 seconds.setdefault((layout, train), []).append(taken)
-    for layout in LAYOUTS:
+    first = options.layouts[0]
+    for layout in options.layouts:
         log_probs, update = (statistics.median(seconds[layout, train]) for train in (False, True))
         line = {
             "layout": layout,
             "tokens": computed[layout],
             "log_probs_s": round(log_probs, 2),
             "update_s": round(update, 2),
-            "log_probs_ratio": round(statistics.median(seconds["alone", False]) / log_probs, 2),
-            "update_ratio": round(statistics.median(seconds["alone", True]) / update, 2),
-            "largest_difference": float((values[layout] - values["alone"]).abs().max()),
+            "log_probs_ratio": round(statistics.median(seconds[first, False]) / log_probs, 2),
+            "update_ratio": round(statistics.median(seconds[first, True]) / update, 2),
+            "largest_difference": float((values[layout] - values[first]).abs().max()),
         }
         print(json.dumps(line), flush=True)
 
