@@ -27,7 +27,11 @@ def said() -> tuple[str, ...]:
     """Every string of the package, and every line of the scripts."""
     found = []
     for path in sorted((ROOT / "src" / "verl_coder").rglob("*.py")):
-        found += [text for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.expr) and (text := _text(node))]
+        found += [
+            text
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.expr) and (text := _text(node))
+        ]
     for path in sorted((ROOT / "run_scripts").glob("*.sh")):
         found += [re.sub(r"\$\{[^}]*\}|\$\w+", "\0", line) for line in path.read_text().splitlines()]
     return tuple(found)

@@ -20,7 +20,7 @@ from doctor.conftest import Ward
 from omegaconf import open_dict
 from tokenizers import normalizers
 
-from verl_coder.doctor import machine, places
+from verl_coder.doctor import places
 from verl_coder.launch import memory_plan
 from verl_coder.launch.preflight import machine as preflight_machine
 from verl_coder.launch.preflight import places as preflight_places
@@ -80,7 +80,9 @@ def _environment(**values: str) -> Callable[[Ward], Any]:
 def _free(module: Any, megabytes: int) -> Callable[[Ward], Any]:
     """A disk with so much room, as one module sees it."""
     usage = SimpleNamespace(free=megabytes * 2**20)
-    return lambda ward: ward.monkeypatch.setattr(module, "shutil", SimpleNamespace(disk_usage=lambda _: usage))
+    return lambda ward: ward.monkeypatch.setattr(
+        module, "shutil", SimpleNamespace(disk_usage=lambda _: usage)
+    )
 
 
 def _little_memory(ward: Ward) -> None:
@@ -306,26 +308,95 @@ PLACES = (
     Fault("a full disk", "disk", "FAIL", "10 MiB free", "OUT=", _free(preflight_places, 10)),
     Fault("a full /tmp", "temporary-folder", "WARN", "0.1 GiB free", "TMPDIR", _free(places, 100)),
     Fault("a long TMPDIR", "ray-path", "FAIL", "bytes too long", "TMPDIR=/tmp", _long_tmpdir),
-    Fault("16 MiB of /dev/shm", "shared-memory", "FAIL", "weights of a sync", "shm-size", _free(preflight_machine, 16)),
-    Fault("100 MiB of /dev/shm", "shared-memory", "WARN", "which is slow", "shm-size", _free(preflight_machine, 100)),
+    Fault(
+        "16 MiB of /dev/shm",
+        "shared-memory",
+        "FAIL",
+        "weights of a sync",
+        "shm-size",
+        _free(preflight_machine, 16),
+    ),
+    Fault(
+        "100 MiB of /dev/shm",
+        "shared-memory",
+        "WARN",
+        "which is slow",
+        "shm-size",
+        _free(preflight_machine, 100),
+    ),
     Fault("a taken port", "ports", "FAIL", "in use", "end what listens", _taken_port),
-    Fault("a dead Ray", "ray-address", "FAIL", "nobody answers", "unset RAY", _environment(RAY_ADDRESS="127.0.0.1:9")),
+    Fault(
+        "a dead Ray",
+        "ray-address",
+        "FAIL",
+        "nobody answers",
+        "unset RAY",
+        _environment(RAY_ADDRESS="127.0.0.1:9"),
+    ),
     Fault("few open files", "open-files", "WARN", "256 open files", "ulimit", _few_files),
-    Fault("no cache for the hub", "hub-cache", "WARN", "cannot be written", "HF_HOME", _environment(HF_HOME="/proc/hub")),
+    Fault(
+        "no cache for the hub",
+        "hub-cache",
+        "WARN",
+        "cannot be written",
+        "HF_HOME",
+        _environment(HF_HOME="/proc/hub"),
+    ),
 )
 RECIPE = (
-    Fault("a rate below 0", "settings", "FAIL", "lr=-1", "YAML", _set("actor_rollout_ref.actor.optim.lr", -1)),
-    Fault("sizes that do not divide", "settings", "FAIL", "train_batch_size=15", "YAML", _set("data.train_batch_size", 15)),
-    Fault("a misspelt key of a tool", "tools", "FAIL", "'timeouts'", "YAML", _tool_yaml("timeout_s: 5", "timeouts: 5")),
+    Fault(
+        "a rate below 0", "settings", "FAIL", "lr=-1", "YAML", _set("actor_rollout_ref.actor.optim.lr", -1)
+    ),
+    Fault(
+        "sizes that do not divide",
+        "settings",
+        "FAIL",
+        "train_batch_size=15",
+        "YAML",
+        _set("data.train_batch_size", 15),
+    ),
+    Fault(
+        "a misspelt key of a tool",
+        "tools",
+        "FAIL",
+        "config.timeouts",
+        "YAML",
+        _tool_yaml("timeout_s: 5", "timeouts: 5"),
+    ),
     Fault("no such loop", "agent-loops", "FAIL", "nowhere", "YAML", _no_such_loop),
-    Fault("a reward that is a number", "reward", "FAIL", "bare number", "REWARD=", _reward_file(_BARE_NUMBER)),
+    Fault(
+        "a reward that is a number", "reward", "FAIL", "bare number", "REWARD=", _reward_file(_BARE_NUMBER)
+    ),
     Fault("no compute_score", "reward", "FAIL", "defines no function", "REWARD=", _reward_file("x = 1\n")),
-    Fault("no evaluations", "curriculum", "FAIL", "test_freq=0", "config/curriculum", _curriculum_without_evaluations),
+    Fault(
+        "no evaluations",
+        "curriculum",
+        "FAIL",
+        "test_freq=0",
+        "config/curriculum",
+        _curriculum_without_evaluations,
+    ),
     Fault("two losses", "traces", "FAIL", "distillation", "traces", _traces_of_two_losses),
-    Fault("another run stands there", "resume", "FAIL", "train_batch_size", "OUT=", _another_run_stands_there, ("settings",)),
+    Fault(
+        "another run stands there",
+        "resume",
+        "FAIL",
+        "train_batch_size",
+        "OUT=",
+        _another_run_stands_there,
+        ("settings",),
+    ),
 )
 DATA = (
-    Fault("no tests in the file", "data-files", "FAIL", "'reward_model'", "data prepare", _a_missing_column, ("data-rows",)),
+    Fault(
+        "no tests in the file",
+        "data-files",
+        "FAIL",
+        "'reward_model'",
+        "data prepare",
+        _a_missing_column,
+        ("data-rows",),
+    ),
     Fault("torn tests", "data-rows", "FAIL", "row 0", "mend or drop", _torn_tests),
     Fault("long prompts", "data-rows", "FAIL", "0 of 16 prompts fit", "lengths", _long_prompts),
 )
@@ -335,7 +406,7 @@ MODEL = (
     Fault("a template without questions", "model-template", "FAIL", "leaves the user's message out", "Instruct",
           _template("(message.content or '')", "(message.content if message.role == 'assistant' else '')")),
     Fault("a call is read as none", "model-tool-format", "FAIL", "finds no call", "multi_turn.format",
-          _tokenizer_changes("<tool_call>", "<tool-call>")),
+          _tokenizer_changes('"name"', '"nome"')),
     Fault("think tags are special", "model-think-tags", "FAIL", "special token", "special: false", _special_think_tags),
     Fault("another stop token", "model-stop-tokens", "FAIL", "run on to the limit", "eos_token", _stops_elsewhere),
     Fault("another eos token", "model-stop-tokens", "WARN", "SFT would teach", "eos_token",

@@ -81,7 +81,7 @@ def _unprotected(ward: Ward) -> None:
 SANDBOX = (
     Fault("no sandbox", "sandbox", "FAIL", "attempts failed", "sandbox serve", _dead),
     Fault("another answer", "sandbox", "FAIL", "'41", "restart", _lies(_answer("6 * 7", stdout="41\n"))),
-    Fault("a slow way", "sandbox-latency", "WARN", "median 3", "nearer", _lies(_slow)),
+    Fault("a slow way", "sandbox-latency", "WARN", "median", "nearer", _lies(_slow)),
     Fault("mixed answers", "sandbox-many", "FAIL", "31 of 32", "restart", _lies(_answer("** 2", stdout="0\n"))),
     Fault("cut output", "sandbox-output", "WARN", "1,000 came", "output-mb", _lies(_cuts)),
     Fault("right told as failed", "sandbox-outcomes", "FAIL", "a right program", "restart",
@@ -94,13 +94,14 @@ SANDBOX = (
           _lies(_answer("4 << 30", whole="Success", return_code=0, stdout="4294967296\n"))),
     Fault("no files", "sandbox-files", "FAIL", "was read as ''", "restart", _lies(_no_files)),
     Fault("no word on isolation", "sandbox-mode", "WARN", "does not say", "container", _lies(_honest, isolation=None)),
-    Fault("light isolation", "sandbox-mode", "WARN", "Landlock", "user namespaces", _lies(_honest, isolation="light; x")),
+    Fault("light isolation", "sandbox-mode", "WARN", "Landlock", "namespaces", _lies(_honest, isolation="light; x")),
     Fault("no isolation", "sandbox-hostile", "FAIL", "it read a file", "sandbox_isolation", _unprotected),
 )  # fmt: skip
 GRADER = (
     Fault("wrong answers pass", "grader-verdicts", "FAIL", "the wrong answer to tests of style", "--explain",
           _lies(_kind_to_wrong_answers)),
-    Fault("no sandbox to grade in", "grader-verdicts", "FAIL", "sandbox_unavailable", "--explain", _dead, ("grader-pairs",)),
+    Fault("no sandbox to grade in", "grader-verdicts", "FAIL", "sandbox_unavailable", "--explain", _dead,
+          ("grader-pairs",)),
     Fault("no pairs", "grader-pairs", "WARN", "no /run_pair", "embedded", _lies(_no_pairs)),
 )  # fmt: skip
 SANDBOXES = (*SANDBOX, *GRADER)

@@ -53,7 +53,7 @@ TEACHER = (
     Fault("no thinking", "teacher-thinking", "WARN", "asked to think", "--thinking off", _says(reasoning="")),
     Fault("thinking in the text", "teacher-thinking", "WARN", "stands in the text", "--reasoning-parser",
           _says(number="<think>I see.</think>42", reasoning="")),
-    Fault("prose for code", "teacher-format", "FAIL", "no code is found", "template", _says(code="Multiply it by two.")),
+    Fault("prose for code", "teacher-format", "FAIL", "no code is found", "template", _says(code="Double it.")),
     Fault("control tokens", "teacher-format", "FAIL", "'<|im_end|>'", "template",
           _says(code=GOOD["code"] + "<|im_end|>")),
 )  # fmt: skip

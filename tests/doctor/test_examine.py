@@ -37,7 +37,10 @@ def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_names_are_unique_and_there_are_enough() -> None:
     names = [check.name for check in CHECKS]
     assert len(names) == len(set(names)) >= 25
-    assert not set(names) & {check.component for check in CHECKS if check.component != check.name} - {"recipe", "sandbox"}
+    assert not set(names) & {check.component for check in CHECKS if check.component != check.name} - {
+        "recipe",
+        "sandbox",
+    }
 
 
 def test_a_check_that_breaks_is_a_finding_and_the_exit_status_is_1(two_checks: None) -> None:
@@ -66,7 +69,7 @@ def test_json_has_every_finding(two_checks: None) -> None:
 
 
 def test_a_component_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ConfigError, match="--component sandbx: there are machine, places"):
+    with pytest.raises(ConfigError, match="--component sandbx: there are machine, recipe, places"):
         choose(["sandbx"])
 
 

@@ -19,7 +19,11 @@ def _others(fault: Fault) -> list[str]:
     component = check_named(fault.check).component
     if component in ("sandbox", "grader"):
         return []
-    return [check.name for check in CHECKS if check.component == component and check.name not in (fault.check, *fault.also)]
+    return [
+        check.name
+        for check in CHECKS
+        if check.component == component and check.name not in (fault.check, *fault.also)
+    ]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what.replace(" ", "_"))
@@ -29,7 +33,11 @@ def test_it_is_found_and_named(ward: Ward, fault: Fault) -> None:
     fault.break_it(ward)
     with ward.situation() as situation:
         result = find(fault.check, situation)
-        assert (result.status, fault.says in result.text, fault.fix in result.fix) == (fault.status, True, True), result
+        assert (result.status, fault.says in result.text, fault.fix in result.fix) == (
+            fault.status,
+            True,
+            True,
+        ), result
         ill = {name: found for name in _others(fault) if (found := find(name, situation)).status in ILL}
         assert ill == {}
 
@@ -40,7 +48,15 @@ def test_a_healthy_one_has_no_fault(ward: Ward) -> None:
     with ward.situation() as situation:
         found = {check.name: find(check.name, situation) for check in CHECKS if not check.only_when_named}
     # How long a call takes is the machine's business, and how a container is limited, too.
-    own = {"sandbox-latency", "sandbox-many", "sandbox-mode", "cores", "memory", "shared-memory", "open-files"}
+    own = {
+        "sandbox-latency",
+        "sandbox-many",
+        "sandbox-mode",
+        "cores",
+        "memory",
+        "shared-memory",
+        "open-files",
+    }
     assert {name: result for name, result in found.items() if result.status in ILL and name not in own} == {}
     assert sum(result.status == "PASS" for result in found.values()) >= 25
 

@@ -55,19 +55,27 @@ def test_a_wheel_index_that_is_named_is_asked_and_no_other(tmp_path: Path) -> No
     assert ["--index-url file:///wheels" in line for line in asked] == [False, True]
 
 
-def test_without_a_cpu_build_the_package_indexs_own_is_taken_and_what_was_tried_is_said(tmp_path: Path) -> None:
+def test_without_a_cpu_build_the_package_indexs_own_is_taken_and_what_was_tried_is_said(
+    tmp_path: Path,
+) -> None:
     status, text, asked = install(tmp_path, NO_CPU_BUILD)
     assert status == 0
     assert asked[-1].endswith("-r " + str(ROOT / "requirements" / "cpu-index-torch.txt"))
-    assert "tried: pip's own configuration" in text and "the wheel index that PyTorch documents (by uv)" in text
+    assert (
+        "tried: pip's own configuration" in text and "the wheel index that PyTorch documents (by uv)" in text
+    )
     assert "taking the package index's own build, torch==" in text and "4.5 GB" in text
     assert "TORCH_INDEX=<address>" in text and "PIP_FIND_LINKS=<folder>" in text
 
 
 def test_where_nothing_is_reachable_all_that_was_tried_is_said(tmp_path: Path) -> None:
-    status, text, _ = install(tmp_path, {**NO_CPU_BUILD, "cpu-index-torch": "1"}, TORCH_INDEX="file:///wheels")
+    status, text, _ = install(
+        tmp_path, {**NO_CPU_BUILD, "cpu-index-torch": "1"}, TORCH_INDEX="file:///wheels"
+    )
     assert status == 1
-    assert "error: no build of torch" in text and "TORCH_INDEX=file:///wheels" in text and "install.log" in text
+    assert (
+        "error: no build of torch" in text and "TORCH_INDEX=file:///wheels" in text and "install.log" in text
+    )
 
 
 def test_both_builds_are_of_one_version_and_the_rest_is_installed_without_torch() -> None:

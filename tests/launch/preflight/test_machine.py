@@ -75,5 +75,5 @@ def test_the_longest_folder_that_ray_takes_is_taken_and_one_byte_more_is_not(
 
 def test_a_tmpdir_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", "/proc")
-    with pytest.raises(ConfigError, match="TMPDIR: .*set TMPDIR"):
+    with pytest.raises(ConfigError, match=r"TMPDIR: .*set TMPDIR"):
         check_temporary_folder()
