@@ -86,7 +86,12 @@ def ward(
     """A healthy one."""
     for name in ("RAY_ADDRESS", "OMP_NUM_THREADS", "MASTER_PORT", "TEACHER_URL", "WANDB_MODE", "SANDBOX_URL"):
         monkeypatch.delenv(name, raising=False)
-    plan = replace(healthy_plan, config=copy.deepcopy(healthy_plan.config), run_dir=RunDir(tmp_path / "run"))
+    plan = replace(
+        healthy_plan,
+        config=copy.deepcopy(healthy_plan.config),
+        run_dir=RunDir(tmp_path / "run"),
+        wandb_mode="offline",
+    )
     plan.config.trainer.default_local_dir = str(plan.run_dir.checkpoints)
     with ExitStack() as ends:
         yield Ward(

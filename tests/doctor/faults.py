@@ -275,6 +275,7 @@ def _no_lora_layer(ward: Ward) -> None:
 
 
 def _model_of_the_hub(ward: Ward) -> None:
+    ward.monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     ward.config.actor_rollout_ref.model.path = "nobody/nothing"
 
 

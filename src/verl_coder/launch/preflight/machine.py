@@ -46,8 +46,8 @@ def check_temporary_folder() -> int:
 def shared_memory_needed(config: DictConfig) -> tuple[int, int]:
     """(bytes without which a run dies, bytes that it would use) of /dev/shm.
 
-    Without a GPU the weights of a sync go through it, a bucket per worker; Ray's object store moves to the disk
-    where it finds no room, which is slow.
+    Without a GPU the weights of a sync go through it, a bucket per worker; with GPUs NCCL and vLLM's queues take some.
+    Ray's object store moves to the disk where it finds no room, which is slow.
     """
     workers = int(config.trainer.n_gpus_per_node)
     bucket = int(config.actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20
