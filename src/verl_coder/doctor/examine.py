@@ -1,27 +1,11 @@
-"""All checks in the order of the report, and the choice among them."""
+"""The choice among the checks, and the round."""
 
 from collections.abc import Callable, Sequence
 
-from verl_coder.doctor import grader, machine, model, places, recipe, sandbox, services, stages, sync, teacher
+from verl_coder.doctor.all_checks import CHECKS
 from verl_coder.doctor.check import CheckedLine, DoctorCheck, look
 from verl_coder.doctor.situation import DoctorOptions, Situation
 from verl_coder.errors import ConfigError
-
-CHECKS: tuple[DoctorCheck, ...] = (
-    *machine.CHECKS,
-    # The first to ask for the recipe says what is wrong with it; the others are skipped then.
-    recipe.COMPOSES,
-    *machine.AFTER_THE_RECIPE,
-    *places.CHECKS,
-    *recipe.CHECKS,
-    *sandbox.CHECKS,
-    *grader.CHECKS,
-    *model.CHECKS,
-    *stages.CHECKS,
-    *teacher.CHECKS,
-    *services.CHECKS,
-    *sync.CHECKS,
-)
 
 
 def choose(wanted: Sequence[str]) -> list[DoctorCheck]:

@@ -1,4 +1,4 @@
-"""The recipe and its data: the very functions that a run calls before Ray starts (launch/preflight/), one by one."""
+"""The recipe: the very functions that a run calls before Ray starts (launch/preflight/), one by one."""
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped, warned
 from verl_coder.doctor.situation import NotHereError, Situation
@@ -61,30 +61,6 @@ def _reward(situation: Situation) -> CheckResult:
     )
 
 
-def _files(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.data import check_parquet
-
-    files = situation.data_files
-    check_parquet("data.train_files, data.val_files", files)
-    return passed(f"{len(files)} files have the columns of a row")
-
-
-def _rows(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.reward import check_reward_file
-    from verl_coder.launch.preflight.rows import check_rows, one_row_per_source
-
-    files = [file for file in situation.data_files if file.is_file()]
-    if not files:
-        raise NotHereError("not looked at: the files are not there")
-    situation.tokenizer  # noqa: B018  (skipped with the model's reason where there is none)
-    reward = situation.config.reward.custom_reward_function
-    grades = check_reward_file(reward.path, reward.name, one_row_per_source(files))
-    found = check_rows(situation.config, tests_are_parsed=grades)
-    few = [lengths for lengths in found.values() if 2 * lengths.kept < len(lengths.tokens)]
-    words = "; ".join(f"{lengths.place} {lengths.describe()}" for lengths in found.values())
-    return warned(f"{words}: most are left out", few[0].cure()) if few else passed(words)
-
-
 def _curriculum(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.curriculum import check_curriculum
 
@@ -135,11 +111,5 @@ CHECKS = (
     DoctorCheck(name="traces", component="recipe", look=_traces, fix="make the traces for this model"),
     DoctorCheck(
         name="resume", component="recipe", look=_resume, fix="take the change back, or OUT= elsewhere"
-    ),
-    DoctorCheck(
-        name="data-files", component="data", look=_files, fix="verl-coder data prepare, or TRAIN= and VAL="
-    ),
-    DoctorCheck(
-        name="data-rows", component="data", look=_rows, fix="mend or drop the rows, or set the lengths"
     ),
 )
