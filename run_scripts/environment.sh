@@ -65,7 +65,7 @@ install_torch_cpu() {
 install_torch_of_the_index() {
   local pinned="$1" tried="$2" own="$REPO_ROOT/requirements/cpu-index-torch.txt" log="$VENV/install.log"
   local cure="name a wheel index (TORCH_INDEX=<address>) or a folder with the wheel (PIP_FIND_LINKS=<folder>), then the same command"
-  say "taking the package index's own build, ${pinned%+cpu}, which runs on a CPU: 2.3 GB to fetch, 4.5 GB of disk"
+  say "taking the package index's own build, ${pinned%+cpu}, which runs on a CPU: 4.7 GB of disk"
   say "  the small one instead: $cure"
   "$PYTHON" -m pip install -q --no-deps -r "$own" >>"$log" 2>&1 ||
     fail "no build of torch: no $pinned from $tried, and no ${pinned%+cpu} from the package index" "see the end of $log; $cure"

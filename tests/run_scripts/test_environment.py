@@ -64,7 +64,7 @@ def test_without_a_cpu_build_the_package_indexs_own_is_taken_and_what_was_tried_
     assert (
         "tried: pip's own configuration" in text and "the wheel index that PyTorch documents (by uv)" in text
     )
-    assert "taking the package index's own build, torch==" in text and "4.5 GB" in text
+    assert "taking the package index's own build, torch==" in text and "4.7 GB" in text
     assert "TORCH_INDEX=<address>" in text and "PIP_FIND_LINKS=<folder>" in text
 
 
