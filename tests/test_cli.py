@@ -1,5 +1,6 @@
 """The command line shows all it has, and imports only what is called."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,7 +13,7 @@ from verl_coder.cli import PARTS, app
 
 def test_help_lists_every_command_with_a_line_about_it() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
-    for name in ("train", "status", "doctor", *PARTS):
+    for name in ("train", "status", *PARTS):
         line = next(line for line in text.splitlines() if f"│ {name} " in line)
         assert len(line.strip("│ ").split()) > 3
 
@@ -42,3 +43,19 @@ def test_an_unknown_command_is_answered_with_the_nearest() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(app, ["--version"]).output.strip() == f"verl-coder {version('verl-coder')}"
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("verl-coder doc", "doctor"),
+        ("verl-coder doctor --comp", "--component"),
+        ("verl-coder train --recipe tiny_c", "tiny_cpu"),
+    ],
+)
+def test_the_shell_completes_commands_options_and_recipes(words: str, offered: str) -> None:
+    environment = {**os.environ, "_VERL_CODER_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    program = "import sys; sys.argv = ['verl-coder']; from verl_coder.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert offered in done.stdout.split()

@@ -12,8 +12,11 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from verl_coder.errors import VerlCoderError
+from verl_coder.paths import recipe_names
 
 PARTS = {
+    "doctor": ("verl_coder.doctor.cli", "Check that everything a run needs is here, with the fix."),
+    "recipes": ("verl_coder.launch.recipe_list", "The recipes: aim, model, data, profile."),
     "data": ("verl_coder.data.cli", "Datasets as Parquet: prepare, mix, verify, inspect."),
     "sft": ("verl_coder.sft.cli", "Fine-tune a model on traces, before reinforcement learning."),
     "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),
@@ -53,9 +56,7 @@ class _Parts(TyperGroup):
         return name, command, rest
 
 
-app = typer.Typer(
-    cls=_Parts, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__
-)
+app = typer.Typer(cls=_Parts, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,7 +80,9 @@ def options(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
-    recipe: Annotated[str, typer.Option(help="Folder under recipes/, or a path to one.")],
+    recipe: Annotated[
+        str, typer.Option(help="Folder under recipes/, or a path to one.", autocompletion=recipe_names)
+    ],
     model: Annotated[str | None, typer.Option(help="Folder or hub name of the model.")] = None,
     train: Annotated[str | None, typer.Option(help="Parquet files to train on, comma-separated.")] = None,
     val: Annotated[str | None, typer.Option(help="Parquet files held out, comma-separated.")] = None,
@@ -124,20 +127,6 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> N
 
     for name, value in run_status(run).items():
         print(f"{name:>16}  {value}")
-
-
-@app.command()
-def doctor() -> None:
-    """Check that everything a run needs is here."""
-    from verl_coder.doctor import examine
-    from verl_coder.platform.environment import select_cpu_platform
-
-    if shutil.which("nvidia-smi") is None:
-        select_cpu_platform()
-    findings = examine()
-    for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:<9} {finding.text}")
-    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
 
 def main() -> None:

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch.recipe import compose, find_recipe, list_recipes
-from verl_coder.paths import repository_root
+from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.paths import recipe_names, repository_root
 
 
-@pytest.mark.parametrize("name", list_recipes())
+@pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_has_only_keys_that_verl_knows(name: str) -> None:
     assert compose(find_recipe(name)).trainer.use_v1
 
 
-@pytest.mark.parametrize("name", list_recipes())
+@pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_begins_with_its_command_and_has_a_readme(name: str) -> None:
     folder = find_recipe(name)
     assert "run_scripts/" in (folder / "recipe.yaml").read_text().splitlines()[0]

@@ -19,3 +19,75 @@ def test_an_environment_of_the_other_profile_is_refused_and_left_alone(tmp_path:
     assert f"{venv} was made with PROFILE=gpu, and this is PROFILE=cpu" in done.stderr
     assert f"VENV={venv}-cpu" in done.stderr
     assert [path.name for path in venv.iterdir()] == ["profile"]
+
+
+def install(tmp_path: Path, found: dict[str, str], **environment: str) -> tuple[int, str, list[str]]:
+    """(exit status, stderr, what pip and uv were asked) of the choice among builds of torch.
+
+    `found`: a part of pip's arguments -> the exit status of such a call; all others succeed.
+    """
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    cases = "\n".join(f"  *{part!r}*) exit {status};;" for part, status in found.items())
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncase "$*" in\n{cases}\nesac\n')
+    python.chmod(0o755)
+    script = f"source run_scripts/environment.sh; PYTHON={python}; install_torch_cpu"
+    given = {"PATH": "/usr/bin:/bin", "VENV": str(venv), **environment}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stderr, (tmp_path / "asked").read_text().splitlines()
+
+
+NO_CPU_BUILD = {"--torch-backend cpu": "1", "--no-deps torch==": "1", "--index-url": "1"}
+
+
+def test_the_cpu_build_of_pips_own_places_is_taken_first(tmp_path: Path) -> None:
+    status, text, asked = install(tmp_path, {})
+    assert (status, text) == (0, "")
+    assert len(asked) == 1 and "torch==" in asked[0] and "+cpu" in asked[0]
+
+
+def test_a_wheel_index_that_is_named_is_asked_and_no_other(tmp_path: Path) -> None:
+    status, _, asked = install(tmp_path, {"--no-deps torch==": "1"}, TORCH_INDEX="file:///wheels")
+    assert status == 0
+    assert ["--index-url file:///wheels" in line for line in asked] == [False, True]
+
+
+def test_without_a_cpu_build_the_package_indexs_own_is_taken_and_what_was_tried_is_said(
+    tmp_path: Path,
+) -> None:
+    status, text, asked = install(tmp_path, NO_CPU_BUILD)
+    assert status == 0
+    assert asked[-1].endswith("-r " + str(ROOT / "requirements" / "cpu-index-torch.txt"))
+    assert (
+        "tried: pip's own configuration" in text and "the wheel index that PyTorch documents (by uv)" in text
+    )
+    assert "taking the package index's own build, torch==" in text and "4.7 GB" in text
+    assert "TORCH_INDEX=<address>" in text and "PIP_FIND_LINKS=<folder>" in text
+
+
+def test_where_nothing_is_reachable_all_that_was_tried_is_said(tmp_path: Path) -> None:
+    status, text, _ = install(
+        tmp_path, {**NO_CPU_BUILD, "cpu-index-torch": "1"}, TORCH_INDEX="file:///wheels"
+    )
+    assert status == 1
+    assert (
+        "error: no build of torch" in text and "TORCH_INDEX=file:///wheels" in text and "install.log" in text
+    )
+
+
+def test_both_builds_are_of_one_version_and_the_rest_is_installed_without_torch() -> None:
+    pins = {name: (ROOT / "requirements" / f"{name}.txt").read_text() for name in ("cpu", "cpu-index-torch")}
+    cpu, own = (
+        next(line for line in text.splitlines() if line.startswith("torch==")) for text in pins.values()
+    )
+    assert cpu == f"{own}+cpu"
+    shared = [line.partition("==")[0] for line in pins["cpu-index-torch"].splitlines()]
+    assert [name for name in shared if name != "torch" and f"\n{name}==" in pins["cpu"]] == []
+    done = subprocess.run(
+        ["bash", "-c", "source run_scripts/environment.sh; requirements_without_torch"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [line for line in pins["cpu"].splitlines() if line != cpu]

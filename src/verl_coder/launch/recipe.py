@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from verl_coder.errors import ConfigError
-from verl_coder.paths import repository_root
+from verl_coder.paths import recipe_names, repository_root
 
 OPEN_MAPPINGS = {
     "verl_coder",  # checked by settings.parse_settings
@@ -26,17 +26,12 @@ OPEN_MAPPINGS = {
 """Mappings that verl hands on to another library, so that it does not name their keys."""
 
 
-def list_recipes() -> list[str]:
-    """Names of the folders under recipes/ that hold a recipe.yaml."""
-    return sorted(path.parent.name for path in (repository_root() / "recipes").glob("*/recipe.yaml"))
-
-
 def find_recipe(name: str) -> Path:
     """Folder of a recipe, by its name or by a path to a folder with a recipe.yaml."""
     for folder in (repository_root() / "recipes" / name, Path(name).expanduser()):
         if (folder / "recipe.yaml").is_file():
             return folder.resolve()
-    raise ConfigError(f"no recipe {name!r}: there are {', '.join(list_recipes())} (or give a folder's path)")
+    raise ConfigError(f"no recipe {name!r}: there are {', '.join(recipe_names())} (or give a folder's path)")
 
 
 def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:

@@ -7,7 +7,10 @@ from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.replies import FailedReplyError
 
-_QUESTION = "What is 17 + 25? Answer with the number alone."
+SMALL_QUESTION = "What is 17 + 25? Answer with the number alone."
+CODE_QUESTION = (
+    "Write a Python function double(x) that returns twice x. Answer with one ```python code block."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +39,13 @@ async def check_servers(client: TeacherClient, model: str) -> dict[str, list[str
     return found
 
 
-async def probe(options: GenerateOptions) -> list[Connection]:
+async def probe(options: GenerateOptions, question: str = SMALL_QUESTION) -> list[Connection]:
     """One small question to each server; TeacherError says what is wrong."""
     connections = []
     for url in options.base_url:
         async with options.probe_client(url) as client:
             models = (await check_servers(client, options.model))[client.urls[0]]
-            body = options.sampling.body([{"role": "user", "content": _QUESTION}])
+            body = options.sampling.body([{"role": "user", "content": question}])
             try:
                 completion = await client.complete(body)
             except FailedReplyError as error:

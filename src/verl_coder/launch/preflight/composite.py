@@ -60,7 +60,7 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
     model = str(config.actor_rollout_ref.model.path)
     tokenizer = AutoTokenizer.from_pretrained(model)
     tokenise = rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(model).model_type)
-    reads_call = _call_reader(config, tokenizer)
+    reads_call = call_reader(config, tokenizer)
     place, fitting = f"verl_coder.teacher.traces: {path}", 0
     step = max(len(traces) // CHECKED_TRACES, 1)
     for index in range(0, len(traces), step):
@@ -88,7 +88,7 @@ def _check_calls(trace: Trace, tokenise: TraceTokenizer, reads_call: Any) -> Non
             )
 
 
-def _call_reader(config: DictConfig, tokenizer: Any) -> Any:
+def call_reader(config: DictConfig, tokenizer: Any) -> Any:
     """token ids -> the tool calls that the rollout would find in them; None where the rollout has no tools."""
     from verl.experimental.agent_loop.tool_parser import ToolParser
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from verl_coder.errors import ConfigError
 
-_TRUE = {"1", "ON", "YES", "TRUE"}
+TRUE_WORDS = {"1", "ON", "YES", "TRUE"}
 """What huggingface_hub takes for true in HF_HUB_OFFLINE."""
 _INDEX = "model.safetensors.index.json"
 
@@ -28,7 +28,7 @@ def check_model(path: str) -> None:
     if path.startswith(("/", ".", "~")) or path.count("/") != 1:
         raise ConfigError(f"MODEL: no folder {path} (a model of the hub is named owner/name)")
     offline = os.environ.get("HF_HUB_OFFLINE", "")
-    if offline.upper() in _TRUE and local_folder(path) is None:
+    if offline.upper() in TRUE_WORDS and local_folder(path) is None:
         raise ConfigError(f"MODEL: {path} is not in the local hub cache and HF_HUB_OFFLINE={offline}")
 
 

@@ -8,6 +8,7 @@ from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
+from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.preflight.places import check_disk, check_out, check_sandboxes
 from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
@@ -31,6 +32,8 @@ def check_run(plan: Plan, *, data_is_there: bool = True) -> Findings:
     The epochs of `plan.config` are made to last for its steps (rows.fit_epochs).
     """
     config, settings, run_dir = plan.config, plan.settings, plan.run_dir
+    check_python()
+    check_temporary_folder()
     check_values(config)
     check_batch_sizes(config)
     check_out(run_dir.path)
@@ -46,6 +49,8 @@ def check_run(plan: Plan, *, data_is_there: bool = True) -> Findings:
     check_composite(config, settings, data_is_there=data_is_there)
     check_sandboxes(settings)
     check_disk(config, run_dir.path, keep_best=settings.keep_best)
+    if slow := check_shared_memory(config):
+        notes = (*notes, f"warning: {slow}")
     memory = check_memory(config, refuse=settings.memory_check)
     if memory and memory.total() > memory.free_bytes:
         notes = (*notes, f"warning: memory: {memory.summary()}: end what else takes it")

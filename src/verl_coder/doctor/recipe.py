@@ -1,0 +1,115 @@
+"""The recipe: the very functions that a run calls before Ray starts (launch/preflight/), one by one."""
+
+from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped, warned
+from verl_coder.doctor.situation import NotHereError, Situation
+
+
+def _composes(situation: Situation) -> CheckResult:
+    config = situation.config
+    return passed(
+        f"{situation.recipe}: {config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}"
+    )
+
+
+def _settings(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.grpo import check_grpo
+    from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
+    from verl_coder.launch.preflight.values import check_values
+
+    plan = situation.plan
+    check_values(plan.config)
+    check_batch_sizes(plan.config)
+    check_checkpoint_settings(plan.config, plan.run_dir)
+    check_grpo(plan.config, plan.settings)
+    rollout = plan.config.actor_rollout_ref.rollout
+    return passed(
+        f"batch {plan.config.data.train_batch_size} x {rollout.n}, every value of its kind and range"
+    )
+
+
+def _tools(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.tools import check_tools
+
+    turns = situation.config.actor_rollout_ref.rollout.multi_turn
+    check_tools(turns.tool_config_path, turns.max_tool_response_length)
+    return passed(turns.tool_config_path) if turns.tool_config_path else skipped("the recipe has no tools")
+
+
+def _agent_loops(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.agent_loops import check_agent_loops
+
+    rollout = situation.config.actor_rollout_ref.rollout
+    path = rollout.agent.agent_loop_config_path
+    try:
+        files = [file for file in situation.data_files if file.is_file()]
+    except NotHereError:
+        files = []
+    check_agent_loops(path, rollout.multi_turn.tool_config_path, files)
+    return passed(f"{path}" + (f"; the rows of {len(files)} files name one of them" if files else ""))
+
+
+def _reward(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.reward import check_reward_file
+
+    reward = situation.config.reward.custom_reward_function
+    if not reward.path:
+        return warned("the recipe names no reward", "REWARD=rewards/pass_rate.py")
+    grades = check_reward_file(reward.path, reward.name)
+    return passed(
+        f"{reward.path}: a finite score and the same keys for six verdicts"
+        + ("" if grades else ", by no tests")
+    )
+
+
+def _curriculum(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.curriculum import check_curriculum
+
+    plan = situation.plan
+    if plan.settings.curriculum is None:
+        return skipped("the recipe has no curriculum")
+    try:
+        there = bool(situation.data_files)
+    except NotHereError:
+        there = False
+    check_curriculum(plan.config, plan.settings.curriculum, plan.run_dir, data_is_there=there)
+    return passed(
+        f"{len(plan.settings.curriculum.names)} stages" + ("" if there else "; their rows are not made yet")
+    )
+
+
+def _traces(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.composite import check_composite
+
+    plan = situation.plan
+    if not plan.settings.is_composite:
+        return skipped("the recipe has one source (GRPO)")
+    check_composite(plan.config, plan.settings, data_is_there=False)
+    return passed(plan.settings.describe_sources())
+
+
+def _resume(situation: Situation) -> CheckResult:
+    from verl_coder.run.resume import check as check_resume
+
+    plan = situation.plan
+    if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):
+        return skipped("no run stands in the output folder")
+    plan.run_dir.check_shape(plan.config)
+    check_resume(plan.run_dir.resume, plan.config, plan.settings.resume_may_change)
+    return passed(f"the run in {plan.run_dir.path} goes on after step {plan.run_dir.checkpoint_step()}")
+
+
+_YAML = "mend the recipe's YAML, or the override"
+COMPOSES = DoctorCheck(name="recipe", component="recipe", look=_composes, fix=_YAML)
+CHECKS = (
+    DoctorCheck(name="settings", component="recipe", look=_settings, fix=_YAML),
+    DoctorCheck(name="tools", component="recipe", look=_tools, fix="mend the YAML of TOOLS="),
+    DoctorCheck(name="agent-loops", component="recipe", look=_agent_loops, fix="mend the YAML, or the rows"),
+    DoctorCheck(
+        name="reward", component="recipe", look=_reward, fix="mend the file of REWARD=, at the line named"
+    ),
+    DoctorCheck(name="curriculum", component="recipe", look=_curriculum, fix="mend config/curriculum/"),
+    DoctorCheck(name="traces", component="recipe", look=_traces, fix="make the traces for this model"),
+    DoctorCheck(
+        name="resume", component="recipe", look=_resume, fix="take the change back, or OUT= elsewhere"
+    ),
+)

@@ -1,0 +1,230 @@
+"""The sandbox, asked by the client that training uses: latency, many at once, output, outcomes, and what gets out."""
+
+import asyncio
+import json
+import os
+import socket
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, warned
+from verl_coder.doctor.situation import SECRET, Situation
+from verl_coder.errors import SandboxUnavailableError
+from verl_coder.sandbox import SandboxClient
+from verl_coder.sandbox.types import CommandResult, RunRequest, RunResponse
+
+SLOW_S = 0.25
+"""A call of the median that takes longer is named: a rollout waits for it at every turn."""
+AT_ONCE = 32
+OUTPUT_CHARS = 1_000_000
+ISOLATION_HEADER = "x-sandbox-isolation"
+_START = "start it (verl-coder sandbox serve), or leave verl_coder.sandbox_url and SANDBOX_URL out"
+_LIES = "the server does not do what it says: restart it, or take the embedded one (no sandbox_url)"
+
+
+def _reachable(situation: Situation) -> CheckResult:
+    url = situation.sandbox_url
+    began = time.monotonic()
+    response = situation.ask_sandbox(lambda client: client.run_code(RunRequest(code="print(6 * 7)")))
+    printed = _run(response).stdout or ""
+    if printed != "42\n":
+        return failed(f"{url}: print(6 * 7) gave {printed[:40]!r}", _LIES)
+    return passed(f"{url}: the first answer in {(time.monotonic() - began) * 1000:.0f} ms")
+
+
+def _latency(situation: Situation) -> CheckResult:
+    async def measure(client: SandboxClient) -> list[float]:
+        times = []
+        for number in range(9):
+            began = time.monotonic()
+            await client.run_code(RunRequest(code=f"print({number})"))
+            times.append(time.monotonic() - began)
+        return times[1:]
+
+    times = situation.ask_sandbox(measure)
+    words = f"median {statistics.median(times) * 1000:.0f} ms, slowest {max(times) * 1000:.0f} ms of {len(times)} calls"
+    if statistics.median(times) > SLOW_S:
+        return warned(words, "a sandbox on this machine or nearer, or fewer other programs on its cores")
+    return passed(words)
+
+
+def _many(situation: Situation) -> CheckResult:
+    async def ask(client: SandboxClient) -> tuple[list[RunResponse], float]:
+        requests = [RunRequest(code=f"import time; time.sleep(0.1); print({n} ** 2)") for n in range(AT_ONCE)]
+        began = time.monotonic()
+        responses = await asyncio.gather(*(client.run_code(request) for request in requests))
+        return responses, time.monotonic() - began
+
+    responses, seconds = situation.ask_sandbox(ask)
+    wrong = [n for n, response in enumerate(responses) if (_run(response).stdout or "") != f"{n * n}\n"]
+    if wrong:
+        printed = (_run(responses[wrong[0]]).stdout or "")[:40]
+        return failed(f"{len(wrong)} of {AT_ONCE} answers are wrong: {wrong[0]} ** 2 gave {printed!r}", _LIES)
+    words = f"{AT_ONCE} programs of 0.1 s in {seconds:.1f} s, each with its own answer"
+    if seconds > 0.1 * AT_ONCE + 2:
+        return warned(f"{words}: one after another", "verl-coder sandbox serve --workers 8 or more")
+    return passed(words)
+
+
+def _output(situation: Situation) -> CheckResult:
+    request = RunRequest(
+        code=f"import sys; sys.stdout.write('ab' * {OUTPUT_CHARS // 2}); sys.stderr.write('end')"
+    )
+    result = _run(situation.ask_sandbox(lambda client: client.run_code(request)))
+    got = result.stdout or ""
+    if got != "ab" * (OUTPUT_CHARS // 2) or (result.stderr or "") != "end":
+        return warned(
+            f"of {OUTPUT_CHARS:,} characters {len(got):,} came: verdicts on long outputs are lost",
+            "verl-coder sandbox serve --output-mb 2 or more",
+        )
+    return passed(f"{OUTPUT_CHARS:,} characters of stdout come whole, and stderr beside them")
+
+
+_PROGRAMS = {
+    "a right program": ("print('ok')", 10.0),
+    "a failing program": ("print('before'); raise ValueError('the reason')", 10.0),
+    "a program without end": ("while True: pass", 0.5),
+    "a program that takes 4 GiB": ("x = bytearray(4 << 30); print(len(x))", 10.0),
+}
+
+
+def wrong_outcome(what: str, response: RunResponse) -> str:
+    """What is wrong with the outcome of one of the known programs; empty where nothing is."""
+    result = response.run_result
+    if result is None:
+        return "no run_result"
+    shown = f"{response.status}, {result.status}, return code {result.return_code}"
+    if what == "a right program":
+        good = response.status == "Success" and result.status == "Finished" and result.return_code == 0
+    elif what == "a failing program":
+        good = response.status == "Failed" and result.status == "Finished" and result.return_code == 1
+        good = good and "ValueError: the reason" in (result.stderr or "")
+    elif what == "a program without end":
+        good = response.status == "Failed" and result.status == "TimeLimitExceeded"
+    else:
+        good = response.status == "Failed" and not (result.stdout or "")
+    return "" if good else shown
+
+
+def _outcomes(situation: Situation) -> CheckResult:
+    async def ask(client: SandboxClient) -> list[RunResponse]:
+        requests = (
+            RunRequest(code=code, run_timeout=timeout, memory_limit_MB=512)
+            for code, timeout in _PROGRAMS.values()
+        )
+        return list(await asyncio.gather(*map(client.run_code, requests)))
+
+    for what, response in zip(_PROGRAMS, situation.ask_sandbox(ask), strict=True):
+        if fault := wrong_outcome(what, response):
+            return failed(f"{what} came back as {fault}", _LIES)
+    return passed(f"{', '.join(_PROGRAMS)}: each told as what it is")
+
+
+def _files(situation: Situation) -> CheckResult:
+    async def twice(client: SandboxClient) -> list[CommandResult]:
+        write = RunRequest(
+            code="open('mine', 'w').write('x'); print(open('given').read())", files={"given": "aGk="}
+        )
+        read = RunRequest(code="import os; print(os.path.exists('mine'))")
+        return [_run(await client.run_code(request)) for request in (write, read)]
+
+    written, looked = situation.ask_sandbox(twice)
+    if written.stdout != "hi\n":
+        return failed(f"a file of the request was read as {(written.stdout or '')[:40]!r}", _LIES)
+    if looked.stdout != "False\n":
+        return failed("a program found the file of the program before it", _LIES)
+    return passed("files of a request are there, and gone for the next")
+
+
+def _mode(situation: Situation) -> CheckResult:
+    import httpx
+
+    url = situation.sandbox_url.split(",")[0].strip()
+    mode = httpx.get(f"{url}/v1/ping", timeout=5, trust_env=False).headers.get(ISOLATION_HEADER)
+    if mode is None:
+        return warned(
+            f"{url} does not say how it isolates programs (a SandboxFusion in a container of its own?)",
+            "trust it only where the container is all that a program may harm",
+        )
+    if mode.startswith("none"):
+        return warned(
+            f"{mode}: programs run without protection", "verl_coder.sandbox_isolation=auto, no sandbox_unsafe"
+        )
+    if mode.startswith("light"):
+        return warned(
+            f"{mode}: Landlock and seccomp only", "allow user namespaces, or run as root in the container"
+        )
+    return passed(mode)
+
+
+# Nothing that it tries may last: where it does get out, the machine must be as before (no mount, no signal).
+_HOSTILE = """
+import json, os, socket
+folder, port, pid, variable = {folder!r}, {port}, {pid}, {variable!r}
+got_out = []
+def tried(what, action):
+    try:
+        if action():
+            got_out.append(what)
+    except BaseException:
+        pass
+def connects():
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+def writes():
+    with open(folder + "/written", "w") as file:
+        return file.write("x")
+tried("it read a file of this machine", lambda: open(folder + "/secret").read())
+tried("it wrote a file of this machine", writes)
+tried("it connected to a port of this machine", connects)
+tried("it saw this process's environment", lambda: variable in os.environ)
+tried("it read this process's environment in /proc", lambda: variable in open(f"/proc/{{pid}}/environ").read())
+print(json.dumps(got_out))
+"""
+
+
+def _hostile(situation: Situation) -> CheckResult:
+    with tempfile.TemporaryDirectory(prefix="vc-doctor-") as folder, socket.socket() as listening:
+        Path(folder).chmod(0o777)
+        (Path(folder) / "secret").write_text("secret")
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        code = _HOSTILE.format(
+            port=listening.getsockname()[1], folder=folder, variable=SECRET, pid=os.getpid()
+        )
+        response = situation.ask_sandbox(lambda client: client.run_code(RunRequest(code=code)))
+        written = (Path(folder) / "written").exists()
+    result = _run(response)
+    try:
+        got_out = list(json.loads(result.stdout or ""))
+    except (ValueError, TypeError):
+        return failed(f"the hostile program gave no account of itself: {(result.stdout or '')[:80]!r}", _LIES)
+    if written and "it wrote a file of this machine" not in got_out:
+        got_out.append("it wrote a file of this machine")
+    if got_out:
+        return failed(f"a hostile program got out: {', '.join(got_out)}", "verl_coder.sandbox_isolation=auto")
+    return passed("a hostile program reached no file, port, process or variable of this machine")
+
+
+def _run(response: RunResponse) -> CommandResult:
+    if response.run_result is None:
+        raise SandboxUnavailableError(
+            f"an answer without run_result ({response.status}: {response.message[:80]})"
+        )
+    return response.run_result
+
+
+CHECKS = (
+    DoctorCheck(name="sandbox", component="sandbox", look=_reachable, fix=_START),
+    DoctorCheck(name="sandbox-latency", component="sandbox", look=_latency, fix=_START),
+    DoctorCheck(name="sandbox-many", component="sandbox", look=_many, fix=_LIES),
+    DoctorCheck(name="sandbox-output", component="sandbox", look=_output, fix=_LIES),
+    DoctorCheck(name="sandbox-outcomes", component="sandbox", look=_outcomes, fix=_LIES),
+    DoctorCheck(name="sandbox-files", component="sandbox", look=_files, fix=_LIES),
+    DoctorCheck(name="sandbox-mode", component="sandbox", look=_mode, fix=_START),
+    DoctorCheck(
+        name="sandbox-hostile", component="sandbox", look=_hostile, fix="verl_coder.sandbox_isolation=auto"
+    ),
+)

@@ -1,0 +1,74 @@
+"""The machine below a run: its Python, /dev/shm, the length of Ray's paths. What fails here fails deep in a worker."""
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError
+
+PYTHONS = ((3, 11), (3, 12))
+"""What the package may be installed for; the pins are made for the first."""
+MOST_SOCKET_PATH = 107
+"""Bytes of the path of a Unix socket on Linux."""
+_RAY_SOCKET = "/vc-xxxxxxxx/ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+"""Of a run: the folder that launch.py makes below TMPDIR, then Ray's longest socket, with the longest process id."""
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def check_python() -> None:
+    """ConfigError for a Python that verl, vLLM and the pins are not made for."""
+    version = sys.version_info[:2]
+    if version not in PYTHONS:
+        raise ConfigError(
+            f"Python {'.'.join(map(str, version[:2]))}: use 3.11 (BASE_PYTHON=python3.11 and a new VENV=)"
+        )
+
+
+def check_temporary_folder() -> int:
+    """Bytes left of the longest path of a socket; ConfigError where TMPDIR is too long for Ray's, or not writable."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="vc-") as made:
+            folder = Path(made).parent
+    except OSError as error:
+        raise ConfigError(f"TMPDIR: {error}: set TMPDIR to a folder that can be written") from error
+    left = MOST_SOCKET_PATH - len(f"{folder}{_RAY_SOCKET}".encode())
+    if left < 0:
+        raise ConfigError(
+            f"TMPDIR={folder} is {-left} bytes too long: Ray's sockets below it have paths of at most "
+            f"{MOST_SOCKET_PATH} bytes: set TMPDIR=/tmp"
+        )
+    return left
+
+
+def shared_memory_needed(config: DictConfig) -> tuple[int, int]:
+    """(bytes without which a run dies, bytes that it would use) of /dev/shm.
+
+    Without a GPU the weights of a sync go through it, a bucket per worker; with GPUs NCCL and vLLM's queues take some.
+    Ray's object store moves to the disk where it finds no room, which is slow.
+    """
+    workers = int(config.trainer.n_gpus_per_node)
+    bucket = int(config.actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20
+    least = bucket * workers if config.trainer.device == "cpu" else 64 * 2**20 * workers
+    store = int(config.ray_kwargs.ray_init.get("object_store_memory") or 0)
+    return least, least + store
+
+
+def check_shared_memory(config: DictConfig) -> str:
+    """A warning, or an empty text; ConfigError where a weight sync finds no room (it ends as a bus error)."""
+    least, wanted = shared_memory_needed(config)
+    try:
+        free = shutil.disk_usage(SHARED_MEMORY).free
+    except OSError as error:
+        raise ConfigError(
+            f"{SHARED_MEMORY}: {error.strerror}: mount a tmpfs there (docker run --shm-size=8g)"
+        ) from error
+    words = f"{SHARED_MEMORY}: {free / 2**20:,.0f} MiB free, the run takes {wanted / 2**20:,.0f} MiB"
+    if free < least:
+        raise ConfigError(
+            f"{words}, {least / 2**20:,.0f} of them for the weights of a sync: give it more (docker run "
+            "--shm-size=8g), or lower actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes"
+        )
+    return f"{words}: Ray keeps its objects on the disk, which is slow" if free < wanted else ""
