@@ -44,7 +44,7 @@ class OwnTools:
     def reply(self, turn: Turn) -> str:
         """The text that the model reads."""
         if turn.tool != "python_session":
-            text, error, namespace = self._run(turn.code, {})
+            text, error, _ = self._run(turn.code, {})
             debugs = turn.tool == "python_debugger"
             return _debugger_text(text, error) if debugs else _text(text, error)
         text, error, self._session = self._run(turn.code, self._session)
