@@ -2,10 +2,10 @@
 
     python benchmarks/rollout.py --latencies "0 50 500" --in-flight 32
 
-The engine stands for vLLM: each step takes --step-ms and gives one token to every running request. The sandbox answers
-each program after the latency. A trajectory has --calls calls and an answer, and while it waits for a tool the others go
-on. One JSON line for each latency: tokens/s, its ratio to the first latency's, the share of a trajectory's time in
-which it waited for its tools (and for the loop around them), and the processor's time for a trajectory.
+The engine stands for vLLM: each step takes --step-ms and gives one token to every running request. The sandbox
+answers each program after the latency. A trajectory has --calls calls and an answer, and while it waits for a tool the
+others go on. One JSON line for each latency: tokens/s, its ratio to the first latency's, the share of a trajectory's
+time in which it waited for its tools (and for the loop around them), and the processor's time for a trajectory.
 """
 
 import argparse
@@ -93,7 +93,13 @@ async def serve(latency_s: float) -> tuple[web.AppRunner, str]:
     async def answer(request: web.Request) -> web.Response:
         await request.read()
         await asyncio.sleep(latency_s)
-        run = {"status": "Finished", "execution_time": latency_s, "return_code": 0, "stdout": "ok\n", "stderr": ""}
+        run = {
+            "status": "Finished",
+            "execution_time": latency_s,
+            "return_code": 0,
+            "stdout": "ok\n",
+            "stderr": "",
+        }
         return web.json_response({"status": "Success", "message": "", "run_result": run, "files": {}})
 
     app = web.Application()

@@ -8,10 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from typer.testing import CliRunner
 
 from verl_coder.chains.wording import TOOLS
 from verl_coder.errors import ConfigError
-from verl_coder.launch.ablation import choose_arms, read_arms
+from verl_coder.launch.ablation import app, choose_arms, read_arms
+from verl_coder.launch.arm_curves import read_curves
 from verl_coder.launch.arms import (
     collect,
     markdown_table,
@@ -88,6 +90,26 @@ def test_the_rate_is_told_by_tag_where_held_out_rows_have_some(tmp_path: Path) -
     (run_folder(tmp_path, "grpo", 0) / "config.yaml").write_text(yaml.safe_dump(config))
     table = tag_table(tmp_path, collect(tmp_path, ["grpo"]))
     assert table.splitlines()[0] == "| arm | bug | state |" and "| grpo | 0.500 | 1.000 |" in table
+
+
+def test_the_command_writes_the_tables_and_the_picture(tmp_path: Path) -> None:
+    for arm, passed in (("none", "1000"), ("session", "1110")):
+        _finish(tmp_path, arm, 0, 0.5)
+        _answers(tmp_path, arm, 0, passed)
+        metrics = [{"step": step, "data": {"val-core/chains/acc/mean@1": 0.1 * step}} for step in (0, 4)]
+        (run_folder(tmp_path, arm, 0) / "metrics.jsonl").write_text(
+            "\n".join(map(json.dumps, metrics)) + "\n"
+        )
+    done = CliRunner().invoke(app, ["table", "--out", str(tmp_path), "--recipe", "tool_comparison"])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "table.md").read_text()
+    assert "| none | 1 | 0.700 | 0.500 |" in text and "| session | +0.500 | " in text
+    assert read_curves(tmp_path, collect(tmp_path, ["session"]))["session"][0][0] == {0: 0.0, 4: 0.4}
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    wrong = CliRunner().invoke(
+        app, ["table", "--out", str(tmp_path), "--recipe", "tool_comparison", "--against", "x"]
+    )
+    assert isinstance(wrong.exception, ConfigError) and "no arm 'x'" in str(wrong.exception)
 
 
 def test_every_arm_of_the_tool_comparison_has_rows_of_its_own_and_the_same_budget() -> None:
