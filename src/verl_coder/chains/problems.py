@@ -130,12 +130,12 @@ def step_names(depth: int) -> list[str]:
     return [*"abcde"[: depth - 1], "f"]
 
 
-def draw(kind: Kind, depth: int, rng: random.Random) -> Chain:
-    """One chain of the family."""
+def draw(kind: Kind, depth: int, rng: random.Random, *, rights: Sequence[int] | None = None) -> Chain:
+    """One chain of the family. `rights`: the right readings of a `state` chain, 0 or 1 each; drawn where None."""
     if not 1 <= depth <= MAX_DEPTH:
         raise DataError(f"depth is {depth}: use 1 to {MAX_DEPTH}")
     # Fixed before the draws, so that what is hard to draw is as frequent as what is easy.
-    rights = [rng.randrange(2) for _ in range(depth)]
+    rights = rights or [rng.randrange(2) for _ in range(depth)]
     make = {"plain": _plain, "state": partial(_state, rights=rights), "bug": _bug}[kind]
     for _ in range(_DRAWS):
         chain = make(depth, rng)
@@ -147,12 +147,18 @@ def draw(kind: Kind, depth: int, rng: random.Random) -> Chain:
 def chains(
     split: Split, count: int, *, seed: int, kinds: Sequence[Kind] = KINDS, depths: Sequence[int] = (2, 3)
 ) -> Iterator[Chain]:
-    """`count` chains of a split, kinds and depths in turn; what one split states, no other does."""
+    """`count` chains of a split, kinds and depths in turn; what one split states, no other does.
+
+    Each combination of right readings is as frequent as any other, also among few chains.
+    """
     found: set[str] = set()
+    rights = {depth: _balanced(depth, random.Random(f"rights/{seed}/{split}/{depth}")) for depth in depths}
     for index in range(count):
         kind, depth = kinds[index % len(kinds)], depths[index // len(kinds) % len(depths)]
+        right = next(rights[depth]) if kind == "state" else None
         for attempt in range(_DRAWS):
-            chain = draw(kind, depth, random.Random(f"chains/{seed}/{split}/{index}/{attempt}"))
+            rng = random.Random(f"chains/{seed}/{split}/{index}/{attempt}")
+            chain = draw(kind, depth, rng, rights=right)
             tenth = int(chain.identity.rpartition("/")[2], 16) % 10
             # The SFT split may ask more often than there are statements of depth 1.
             if tenth in _SHARES[split] and (split == "sft" or chain.identity not in found):
@@ -161,6 +167,13 @@ def chains(
             raise DataError(f"the {split} split has not {count} statements of {kind}, depth {depth}")
         found.add(chain.identity)
         yield chain
+
+
+def _balanced(depth: int, rng: random.Random) -> Iterator[list[int]]:
+    """All combinations of `depth` readings in random order, again and again."""
+    while True:
+        for number in rng.sample(range(2**depth), 2**depth):
+            yield [number >> place & 1 for place in range(depth)]
 
 
 def _listing(name: str, source: str, before: str, condition: str) -> str:
