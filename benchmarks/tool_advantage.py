@@ -40,8 +40,8 @@ TOOL_CONFIG: dict[Tool, str | None] = {
     "debugger_late": "python_debugger_late_brief",
     "program": "python_interpreter_brief",
 }
-REPLY_TOKENS = 64
-"""Room that the script keeps for what a call brings."""
+REPLY_TOKENS, STATE_TOKENS = 32, 64
+"""Room that the script keeps for what a call brings, and for what a debugger shows."""
 _REPLY = re.compile(r"<(tool_response|output)>\n(.*?)\n</\1>", re.S)
 
 
@@ -64,7 +64,8 @@ class ScriptedEngine:
         turn = self.solver.next(reply)
         ids = self._ids(turn.text, in_turn=bool(turn.tool) and self.solver.tool == "program")
         answer = self._ids(self.solver.answer().text)
-        if turn.tool and len(ids) + REPLY_TOKENS + len(answer) > left:
+        room = STATE_TOKENS if turn.commands else REPLY_TOKENS
+        if turn.tool and len(ids) + room + len(answer) > left:
             ids = answer
         cut = len(ids) > request.max_tokens
         return WrittenTurn(token_ids=ids[: request.max_tokens], finish_reason="length" if cut else "stop")

@@ -136,7 +136,12 @@ def draw(kind: Kind, depth: int, rng: random.Random, *, rights: Sequence[int] | 
         raise DataError(f"depth is {depth}: use 1 to {MAX_DEPTH}")
     # Fixed before the draws, so that what is hard to draw is as frequent as what is easy.
     rights = rights or [rng.randrange(2) for _ in range(depth)]
-    make = {"plain": _plain, "state": partial(_state, rights=rights), "bug": _bug}[kind]
+    makers: dict[Kind, Callable[[int, random.Random], Chain | None]] = {
+        "plain": _plain,
+        "state": partial(_state, rights=rights),
+        "bug": _bug,
+    }
+    make = makers[kind]
     for _ in range(_DRAWS):
         chain = make(depth, rng)
         if chain is not None:
@@ -209,7 +214,8 @@ def _plain(depth: int, rng: random.Random) -> Chain | None:
 
 
 def _state(depth: int, rng: random.Random, *, rights: Sequence[int]) -> Chain | None:
-    names, steps = step_names(depth), []
+    names = step_names(depth)
+    steps: list[Step] = []
     example = _numbers(rng, depth + 2, depth + 4)
     # Numbers by their place in the example: what they have become, who is still there, who must reach the end.
     values, alive = list(example), set(range(len(example)))
