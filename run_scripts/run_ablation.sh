@@ -1,22 +1,32 @@
 #!/usr/bin/env bash
-# Train every arm of recipes/ablation/arms.yaml with every seed, then print one table.
+# Train every arm of a recipe's arms.yaml with every seed, then write one table and one picture.
 #
 #   bash run_scripts/run_ablation.sh
+#   RECIPE=tool_comparison bash run_scripts/run_ablation.sh
 #   SEEDS="0" ARMS="grpo grpo_teacher" bash run_scripts/run_ablation.sh trainer.total_training_steps=8
 #
 # Ctrl-C at any time: the same command goes on where it was; finished runs are kept.
 set -euo pipefail
 
 PROFILE="${PROFILE:-}"                   # cpu | gpu; empty: gpu with an NVIDIA GPU, else cpu
+RECIPE="${RECIPE:-ablation}"             # a folder of recipes/ with an arms.yaml
 SEEDS="${SEEDS:-0 1 2}"
 ARMS="${ARMS:-}"                         # empty: all of arms.yaml
-MODEL="${MODEL:-data/tiny_weak}"         # the base of every arm; the default is made where it is missing
-OUT="${OUT:-outputs/ablation}"           # OUT/<arm>-seed<n>, OUT/table.md
+AGAINST="${AGAINST:-}"                   # arm that the others are compared with; empty: the first of arms.yaml
+MODEL="${MODEL:-}"                       # the base of every arm; empty: the recipe's, made where it is missing
+OUT="${OUT:-outputs/$RECIPE}"            # OUT/<arm>-seed<n>, OUT/table.md, OUT/curves.png
 
+# shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
 cd "$REPO_ROOT"
-if [ "$MODEL" = data/tiny_weak ] && [ ! -d "$MODEL" ]; then
-  "$PYTHON" -m verl_coder.cli tiny weaken --out "$MODEL"
+if [ -z "$MODEL" ] && [ "$RECIPE" = ablation ]; then
+  MODEL=data/tiny_weak
+  [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny weaken --out "$MODEL"
+elif [ -z "$MODEL" ] && [ "$RECIPE" = tool_comparison ]; then
+  MODEL=data/tiny_tools/mixed/model
+  [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny tools --out data/tiny_tools
 fi
-exec "$PYTHON" -m verl_coder.cli ablation run --seeds "$SEEDS" --arms "$ARMS" --model "$MODEL" --out "$OUT" "$@"
+arguments=(--recipe "$RECIPE" --seeds "$SEEDS" --arms "$ARMS" --against "$AGAINST" --out "$OUT")
+[ -z "$MODEL" ] || arguments+=(--model "$MODEL")
+exec "$PYTHON" -m verl_coder.cli ablation run "${arguments[@]}" "$@"

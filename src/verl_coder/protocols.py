@@ -96,6 +96,26 @@ _PROGRAM = ToolProtocol(
     },
 )
 
+_DEBUGGER = ToolProtocol(
+    name="debugger",
+    agent_name="debugger_agent",
+    tags=_HERMES,
+    instructions={
+        "en": (
+            "Before you answer you may call functions. python_interpreter runs a program in `code` and gives "
+            "back what it prints. python_debugger runs your solution in `code` under a debugger, with the "
+            "examples behind it: `commands` are those of gdb, one a line (break LINE if CONDITION, run, next, "
+            "step, continue, print EXPRESSION, where, up). It stops where an example fails, and stays there "
+            "until the next call. Use them to find out why your solution fails, and mend it."
+        ),
+        "zh": (
+            "在回答之前，你可以调用函数。python_interpreter 运行 `code` 中的程序并返回它打印的内容。"
+            "python_debugger 在调试器中运行 `code` 中的解法，后面接着示例：`commands` 是 gdb 的命令，每行一条"
+            "（break 行号 if 条件、run、next、step、continue、print 表达式、where、up）。"
+            "它会停在示例出错的地方，并保持到下一次调用。请用它们找出解法出错的原因并修正。"
+        ),
+    },
+)
 PROTOCOLS: Mapping[str, ToolProtocol] = {
     protocol.name: protocol
     for protocol in (
@@ -134,24 +154,13 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
                 ),
             },
         ),
-        ToolProtocol(
-            name="debugger",
-            agent_name="debugger_agent",
-            tags=_HERMES,
+        _DEBUGGER,
+        replace(
+            _DEBUGGER,
+            name="debugger_late",
             instructions={
-                "en": (
-                    "Before you answer you may call functions. python_interpreter runs a program in `code` and gives "
-                    "back what it prints. python_debugger runs your solution in `code` under a debugger, with the "
-                    "examples behind it: `commands` are those of gdb, one a line (break LINE if CONDITION, run, next, "
-                    "step, continue, print EXPRESSION, where, up). It stops where an example fails, and stays there "
-                    "until the next call. Use them to find out why your solution fails, and mend it."
-                ),
-                "zh": (
-                    "在回答之前，你可以调用函数。python_interpreter 运行 `code` 中的程序并返回它打印的内容。"
-                    "python_debugger 在调试器中运行 `code` 中的解法，后面接着示例：`commands` 是 gdb 的命令，每行一条"
-                    "（break 行号 if 条件、run、next、step、continue、print 表达式、where、up）。"
-                    "它会停在示例出错的地方，并保持到下一次调用。请用它们找出解法出错的原因并修正。"
-                ),
+                "en": _DEBUGGER.instructions["en"] + " python_debugger can be used once a run has failed.",
+                "zh": _DEBUGGER.instructions["zh"] + "只有在一次运行失败之后才能使用 python_debugger。",
             },
         ),
         _PROGRAM,

@@ -16,7 +16,7 @@ from verl_coder.data.dataset import Dataset, LoadOptions, RowError, dataset_file
 from verl_coder.errors import DataError
 from verl_coder.problems import ROW_SCHEMA, Problem
 
-GENERATORS = {"sample"}
+GENERATORS = {"sample", "chains"}
 """Files that make their problems themselves, and so have no raw records."""
 
 NAMES = [name for name in dataset_files() if name not in GENERATORS]
@@ -109,6 +109,7 @@ def test_the_help_of_prepare_lists_every_file_and_nothing_else() -> None:
         ("humaneval", {"variant", "verify"}, {"difficulty", "visible-tests"}),
         ("livecodebench", {"difficulty"}, {"verify", "no-verify", "drop-trivial", "ray-address"}),
         ("sample", {"train", "val", "sft"}, {"source", "verify", "protocol"}),
+        ("chains", {"train", "kinds", "depths", "wording"}, {"source", "verify", "protocol"}),
     ],
 )
 def test_a_dataset_offers_the_options_that_mean_something_for_it(

@@ -3,18 +3,26 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 from omegaconf import OmegaConf
+from typer.testing import CliRunner
 
+from verl_coder.chains.wording import TOOLS
 from verl_coder.errors import ConfigError
-from verl_coder.launch.ablation import (
-    choose_arms,
+from verl_coder.launch.ablation import app, choose_arms, read_arms
+from verl_coder.launch.arm_curves import read_curves
+from verl_coder.launch.arms import (
     collect,
     markdown_table,
     mean_and_interval,
-    read_arms,
+    paired_table,
+    paired_with,
     run_folder,
     table_rows,
+    tag_table,
 )
 from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.run.settings import LossWeights
@@ -39,10 +47,82 @@ def test_the_table_has_the_base_and_every_finished_arm(tmp_path: Path) -> None:
     _finish(tmp_path, "all", 0, 0.9)
     run_folder(tmp_path, "all", 1).mkdir()
     text = markdown_table(table_rows(collect(tmp_path, ["grpo", "grpo_self", "all"])))
-    assert "| base | 2 | 0.700 ± 0.000 | - | - |" in text
-    assert "| grpo | 2 | 0.710 ± 0.127 | 1.00 ± 0.00 | 4.0 ± 0.0 |" in text
-    assert "| all | 1 | 0.900 | 1.00 | 4.0 |" in text
+    assert "| base | 2 | - | 0.700 ± 0.000 | - | - |" in text
+    assert "| grpo | 2 | 0.700 ± 0.000 | 0.710 ± 0.127 | 1.00 ± 0.00 | 4.0 ± 0.0 |" in text
+    assert "| all | 1 | 0.700 | 0.900 | 1.00 | 4.0 |" in text
     assert "grpo_self" not in text
+
+
+def _answers(out: Path, arm: str, seed: int, passed: str) -> None:
+    """The last evaluation of a run: one letter for each problem, 1 where it passed; an older one that failed all."""
+    folder = run_folder(out, arm, seed) / "validation"
+    folder.mkdir()
+    for step, letters in ((9, "0" * len(passed)), (10, passed)):
+        rows = [{"problem_id": f"p{i}", "sampled": False, "acc": float(x)} for i, x in enumerate(letters)]
+        (folder / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_arms_are_compared_problem_by_problem_on_the_seeds_that_both_have(tmp_path: Path) -> None:
+    for arm, seed, passed in (("grpo", 0, "100000"), ("all", 0, "111110"), ("all", 1, "000000")):
+        _finish(tmp_path, arm, seed, 0.5)
+        _answers(tmp_path, arm, seed, passed)
+    (comparison,) = paired_with(tmp_path, collect(tmp_path, ["grpo", "all"]), "grpo")
+    assert (comparison.first, comparison.second, len(comparison.won)) == ("grpo", "all", 4)
+    assert comparison.difference == pytest.approx(4 / 6) and comparison.p_value == pytest.approx(0.125)
+    assert "| all | +0.667 | " in paired_table([comparison])
+
+
+def test_an_arm_that_is_alone_has_no_comparison(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, 0.5)
+    _answers(tmp_path, "grpo", 0, "10")
+    assert paired_table(paired_with(tmp_path, collect(tmp_path, ["grpo"]), "grpo")) == ""
+
+
+def test_the_rate_is_told_by_tag_where_held_out_rows_have_some(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, 0.5)
+    _answers(tmp_path, "grpo", 0, "110")
+    rows = [
+        {"extra_info": {"problem_id": f"p{i}", "tags": [tag, "depth-2"]}}
+        for i, tag in enumerate(("state", "bug", "bug"))
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "val.parquet")
+    config = {"data": {"val_files": [str(tmp_path / "val.parquet")]}}
+    (run_folder(tmp_path, "grpo", 0) / "config.yaml").write_text(yaml.safe_dump(config))
+    table = tag_table(tmp_path, collect(tmp_path, ["grpo"]))
+    assert table.splitlines()[0] == "| arm | bug | state |" and "| grpo | 0.500 | 1.000 |" in table
+
+
+def test_the_command_writes_the_tables_and_the_picture(tmp_path: Path) -> None:
+    for arm, passed in (("none", "1000"), ("session", "1110")):
+        _finish(tmp_path, arm, 0, 0.5)
+        _answers(tmp_path, arm, 0, passed)
+        metrics = [{"step": step, "data": {"val-core/chains/acc/mean@1": 0.1 * step}} for step in (0, 4)]
+        (run_folder(tmp_path, arm, 0) / "metrics.jsonl").write_text(
+            "\n".join(map(json.dumps, metrics)) + "\n"
+        )
+    done = CliRunner().invoke(app, ["table", "--out", str(tmp_path), "--recipe", "tool_comparison"])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "table.md").read_text()
+    assert "| none | 1 | 0.700 | 0.500 |" in text and "| session | +0.500 | " in text
+    assert read_curves(tmp_path, collect(tmp_path, ["session"]))["session"][0][0] == {0: 0.0, 4: 0.4}
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    wrong = CliRunner().invoke(
+        app, ["table", "--out", str(tmp_path), "--recipe", "tool_comparison", "--against", "x"]
+    )
+    assert isinstance(wrong.exception, ConfigError) and "no arm 'x'" in str(wrong.exception)
+
+
+def test_every_arm_of_the_tool_comparison_has_rows_of_its_own_and_the_same_budget() -> None:
+    folder = find_recipe("tool_comparison")
+    arms = read_arms(folder)
+    assert list(arms) == list(TOOLS)
+    configs = [compose(folder, overrides) for overrides in arms.values()]
+    assert [Path(c.data.train_files).parent.name for c in configs] == list(TOOLS)
+    budgets = {
+        (c.data.max_response_length, c.actor_rollout_ref.rollout.multi_turn.max_assistant_turns)
+        for c in configs
+    }
+    assert len(budgets) == 1
 
 
 def test_a_run_that_was_not_evaluated_is_named(tmp_path: Path) -> None:

@@ -57,8 +57,12 @@ def test_a_copied_tool(data: tuple[str, str], tmp_path: Path, path: Path) -> Non
 
 _LOOPS = {
     "python_session": "session_agent",
+    "python_session_brief": "session_agent",
     "run_tests": "session_agent",
     "python_debugger": "debugger_agent",
+    "python_debugger_brief": "debugger_agent",
+    "python_debugger_late": "debugger_agent",
+    "python_debugger_late_brief": "debugger_agent",
 }
 """What `data prepare --protocol session` and `debugger` name in their rows."""
 

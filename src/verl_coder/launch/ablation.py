@@ -1,39 +1,26 @@
-"""Several arms of one recipe, each with several seeds, and one table of what came out."""
+"""Several arms of one recipe, each with several seeds; one table and one picture of what came out."""
 
-import json
-import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import yaml
 
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
+from verl_coder.launch.arms import (
+    collect,
+    markdown_table,
+    paired_table,
+    paired_with,
+    run_folder,
+    table_rows,
+    tag_table,
+)
 from verl_coder.launch.recipe import find_recipe
-
-BASE_ARM = "base"
-"""Not trained: the evaluation before training of all runs."""
-
-_T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Student's t at 97.5 % by degrees of freedom; above, the normal distribution's 1.96 is near."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ArmResult:
-    """One finished run of an arm."""
-
-    arm: str
-    seed: int
-    before: float
-    after: float
-    tool_calls: float
-    step_s: float
 
 
 def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
@@ -61,88 +48,12 @@ def choose_arms(arms: Mapping[str, tuple[str, ...]], wanted: Sequence[str]) -> d
     return {name: arms[name] for name in wanted or arms}
 
 
-def run_folder(out: Path, arm: str, seed: int) -> Path:
-    """Where a run of the ablation stands."""
-    return out / f"{arm}-seed{seed}"
-
-
-def collect(out: Path, arms: Sequence[str]) -> list[ArmResult]:
-    """Results of all finished runs under `out`, arm by arm."""
-    results = []
-    for arm in arms:
-        for path in sorted(out.glob(f"{arm}-seed*/summary.json")):
-            summary = json.loads(path.read_text())
-            if summary["pass_at_1"]["after"] is None:
-                raise ConfigError(
-                    f"{path}: the run was not evaluated (trainer.test_freq): remove it, and run it again"
-                )
-            results.append(
-                ArmResult(
-                    arm=arm,
-                    seed=int(summary["seed"]),
-                    before=float(summary["pass_at_1"]["before"]),
-                    after=float(summary["pass_at_1"]["after"]),
-                    tool_calls=float(summary["tool_calls_per_problem"]["after"]),
-                    step_s=float(summary["step_s"]),
-                )
-            )
-    return results
-
-
-def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
-    """Mean, and half the width of its 95 % interval over seeds by Student's t; None below two values."""
-    if len(values) < 2:
-        return mean(values), None
-    return mean(values), _T_975.get(len(values) - 1, 1.96) * stdev(values) / math.sqrt(len(values))
-
-
-def table_rows(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
-    """One row per arm, the base first: seeds, pass@1, tool calls per problem, seconds a step, each with interval."""
-    rows: list[dict[str, Any]] = []
-    if results:
-        before = {r.seed: r.before for r in results}
-        rows.append(
-            {"arm": BASE_ARM, "seeds": len(before), "pass_at_1": mean_and_interval(list(before.values()))}
-        )
-    for arm in dict.fromkeys(result.arm for result in results):
-        mine = [result for result in results if result.arm == arm]
-        rows.append(
-            {
-                "arm": arm,
-                "seeds": len(mine),
-                "pass_at_1": mean_and_interval([r.after for r in mine]),
-                "tool_calls": mean_and_interval([r.tool_calls for r in mine]),
-                "step_s": mean_and_interval([r.step_s for r in mine]),
-            }
-        )
-    return rows
-
-
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table, `mean ± half interval`."""
-    lines = [
-        "| arm | seeds | held-out pass@1 | tool calls a problem | seconds a step |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        cells = [
-            _cell(row.get(name), digits)
-            for name, digits in (("pass_at_1", 3), ("tool_calls", 2), ("step_s", 1))
-        ]
-        lines.append(f"| {row['arm']} | {row['seeds']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def _cell(value: tuple[float, float | None] | None, digits: int) -> str:
-    if value is None:
-        return "-"
-    center, half = value
-    return f"{center:.{digits}f}" + ("" if half is None else f" ± {half:.{digits}f}")
-
-
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
-_Out = Annotated[Path, typer.Option(help="Folder of all runs: OUT/<arm>-seed<n>, table.md.")]
+_Out = Annotated[Path, typer.Option(help="Folder of all runs: OUT/<arm>-seed<n>, table.md, curves.png.")]
+_Against = Annotated[
+    str, typer.Option(help="Arm that the others are compared with; the first of arms.yaml if empty.")
+]
 _Recipe = Annotated[str, typer.Option(help="Folder under recipes/ with recipe.yaml and arms.yaml.")]
 
 
@@ -154,6 +65,7 @@ def run(
     seeds: Annotated[str, typer.Option(help="Seeds, separated by spaces.")] = "0 1 2",
     arms: Annotated[str, typer.Option(help="Arms of arms.yaml, separated by spaces; all if empty.")] = "",
     model: Annotated[str | None, typer.Option(help="Model that every arm starts from.")] = None,
+    against: _Against = "",
 ) -> None:
     """Train every arm with every seed, seed by seed; what is finished stays, what was stopped goes on."""
     from rich.console import Console
@@ -170,7 +82,9 @@ def run(
     except ValueError:
         raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
     console = Console()
-    chosen = choose_arms(read_arms(find_recipe(recipe)), arms.split())
+    every = read_arms(find_recipe(recipe))
+    chosen = choose_arms(every, arms.split())
+    choose_arms(every, against.split())
     for seed in numbers:
         for arm, overrides in chosen.items():
             console.rule(f"{arm}, seed {seed}")
@@ -186,16 +100,26 @@ def run(
             # Status 0 without a summary: SIGTERM, which is no failure.
             if status or not plan.run_dir.summary.is_file():
                 raise typer.Exit(status)
-    table(out, recipe)
+    table(out, recipe, against)
 
 
 @app.command()
-def table(out: _Out, recipe: _Recipe = "ablation") -> None:
-    """Print the table of the finished runs, and write it to OUT/table.md."""
+def table(out: _Out, recipe: _Recipe = "ablation", against: _Against = "") -> None:
+    """Print the tables of the finished runs, write them to OUT/table.md, and draw OUT/curves.png."""
+    from verl_coder.launch.arm_curves import draw_arms, read_curves
 
-    results = collect(out, list(read_arms(find_recipe(recipe))))
+    every = read_arms(find_recipe(recipe))
+    choose_arms(every, against.split())
+    results = collect(out, list(every))
     if not results:
         raise VerlCoderError(f"{out} holds no finished run of an arm")
-    text = markdown_table(table_rows(results))
+    tables = [
+        markdown_table(table_rows(results)),
+        paired_table(paired_with(out, results, against or next(iter(every)))),
+        tag_table(out, results),
+    ]
+    text = "\n".join(part for part in tables if part)
     write_atomically(out / "table.md", text)
+    draw_arms(read_curves(out, results), out / "curves.png")
     typer.echo(text)
+    typer.echo(f"picture: {out / 'curves.png'}")

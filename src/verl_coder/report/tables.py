@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_coder.launch.ablation import ArmResult, table_rows
+from verl_coder.launch.arms import ArmResult, table_rows
 from verl_coder.report.records import number
 
 
@@ -27,13 +27,13 @@ def _result(run: Mapping[str, Any]) -> ArmResult | None:
         values.append(number(column.get(key)) if isinstance(column, Mapping) else None)
     before, after, calls = values
     step_s = number(summary.get("step_s"))
-    if before is None or after is None or calls is None or step_s is None:
+    if before is None or after is None or step_s is None:
         return None
     return ArmResult(
         arm=name.group(1),
         seed=int(name.group(2)),
         before=before,
         after=after,
-        tool_calls=calls,
+        tool_calls=calls or 0.0,  # an arm without a tool has no such metric
         step_s=step_s,
     )

@@ -89,6 +89,29 @@ def weaken(
 
 
 @app.command()
+def tools(
+    out: Annotated[Path, typer.Option(help="Folder of the run; the model is in OUT/mixed/model.")],
+    seed: Annotated[int, typer.Option(help="Seed of problems, traces and data order.")] = 0,
+    steps: Annotated[int, typer.Option(help="SFT steps of 16 traces in all.")] = 400,
+    direct_share: Annotated[float, typer.Option(help="Share of the last traces that call no tool.")] = 0.6,
+) -> None:
+    """Make a base that knows the calls of every tool, from the shipped one and traces of chains of functions."""
+    from rich.console import Console
+
+    from verl_coder.platform.environment import select_cpu_platform
+
+    select_cpu_platform()
+    from verl_coder.tiny.tool_base import ToolBaseSettings, build_tool_base
+
+    settings = ToolBaseSettings(seed=seed, steps=steps, direct_share=direct_share)
+    try:
+        build_tool_base(out, settings, Console())
+    except Interrupted as signal_name:
+        typer.echo(f"stopped by {signal_name}; the same command starts again", err=True)
+        raise typer.Exit(130) from None
+
+
+@app.command()
 def traces(
     out: Annotated[Path, typer.Option(help="Parquet file to write.")],
     problems: Annotated[

@@ -86,7 +86,7 @@ def show(name: str, answer: Mapping[str, Any], *, window: int, shift: int = 0) -
         parts.append(_breakpoints(state, shift))
     elif name == "where":
         parts += [
-            f"{'->' if frame['selected'] else '  '} {frame['function']}, line {frame['line'] - shift}"
+            f"{'->' if frame['selected'] else '  '} {frame['function']}, {_line_in_words(frame['line'], shift)}"
             for frame in state["stack"]
         ] or ["the program is not stopped anywhere"]
     elif name == "locals":
@@ -111,7 +111,7 @@ def _stand(state: Mapping[str, Any], error: Any, window: int, shift: int) -> lis
         "interrupted": "interrupted",
     }
     said = _in_words(error) if event == "exception" else why.get(event, event)
-    where = f" at line {line - shift} in {state['function']}" if line else ""
+    where = _place_in_words(line, state["function"], shift) if line else ""
     source = [
         f"{'->' if row['current'] else '  '} {row['line'] - shift:>3}  {row['text']}"
         for row in state["source"]
@@ -120,8 +120,17 @@ def _stand(state: Mapping[str, Any], error: Any, window: int, shift: int) -> lis
     return [said + where, *source, _locals(state)]
 
 
+def _place_in_words(line: int, function: str, shift: int) -> str:
+    return f" at line {line - shift} in {function}" if line > shift else f" in {function}, in the code given"
+
+
+def _line_in_words(line: int, shift: int) -> str:
+    """Lines of the row's own code have no number that the model could use."""
+    return f"line {line - shift}" if line > shift else "in the code given"
+
+
 def _in_words(error: Any) -> str:
-    return f"{error['ename']}: {error['evalue']}" if error else ""
+    return f"{error['ename']}: {error['evalue']}".removesuffix(": ") if error else ""
 
 
 def _locals(state: Mapping[str, Any]) -> str:

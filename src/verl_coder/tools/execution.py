@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import yaml
+from pydantic import Field
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
-from verl_coder.sections import Positive, PositiveCount, Section, read_section
+from verl_coder.sections import Count, Positive, PositiveCount, Section, read_section
 from verl_coder.tools.output import format_output
 
 
@@ -24,6 +25,10 @@ class InterpreterSettings(Section):
     """Of a program that fails, the last lines of its stderr that the model reads."""
     max_output_chars: PositiveCount = 4096
     """Longer output keeps its head and its tail."""
+    num_workers: Count = 0
+    """Calls of this tool at a time, over all processes of a machine; 0: as many as the sandbox takes."""
+    calls_per_s: float = Field(default=0.0, ge=0.0)
+    """The same for calls a second; 0: no limit."""
 
 
 class ProgramRun(NamedTuple):

@@ -11,6 +11,7 @@ from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import SandboxClient, shared_client
 from verl_coder.sections import read_section
 from verl_coder.tools.execution import InterpreterSettings
+from verl_coder.tools.shared_limit import SharedLimit
 
 
 class ToolAnswer(NamedTuple):
@@ -37,6 +38,12 @@ class SandboxTool(BaseTool):
         self.settings = read_section(self.settings_class, config, "config")
         super().__init__(config, tool_schema)
         self.sandbox_url = self.settings.sandbox_url or os.environ.get("SANDBOX_URL", "")
+        # The workers of a run have the same sandbox, and another run on this machine has another.
+        self._limit = SharedLimit(
+            f"{self.sandbox_url} {self.name}",
+            places=self.settings.num_workers,
+            per_s=self.settings.calls_per_s,
+        )
 
     async def execute(
         self, instance_id: str, parameters: dict[str, Any], **kwargs: Any
@@ -46,7 +53,8 @@ class SandboxTool(BaseTool):
         counts = agent_data.extra_fields
         counts["tool_calls"] = counts.get("tool_calls", 0) + 1
         try:
-            used = await self.use(parameters if isinstance(parameters, dict) else {}, agent_data)
+            async with self._limit.place():
+                used = await self.use(parameters if isinstance(parameters, dict) else {}, agent_data)
         except SandboxUnavailableError:
             counts["tool_sandbox_unavailable"] = 1
             used = ToolAnswer("the sandbox is not available", succeeded=False)
