@@ -14,6 +14,10 @@ from typer.main import get_command
 from verl_coder.errors import VerlCoderError
 
 PARTS = {
+    "pipeline": (
+        "verl_coder.pipeline.cli",
+        "All stages from one YAML: data, teacher, sft, train, evaluate, report.",
+    ),
     "data": ("verl_coder.data.cli", "Datasets as Parquet: prepare, mix, verify, inspect."),
     "sft": ("verl_coder.sft.cli", "Fine-tune a model on traces, before reinforcement learning."),
     "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),

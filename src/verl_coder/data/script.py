@@ -33,10 +33,15 @@ def script_app(script: Dataset | Main) -> typer.Typer:
     if isinstance(script, Dataset):
         variants = f" Variants: {', '.join(script.sources)}." if len(script.sources) > 1 else ""
         about = f"Prepare {script.name} ({script.license}) from the hub or --source.{variants}"
-        app.command(help=about)(_prepare_command(script))
+        app.command(help=about)(script_command(script))
     else:
         app.command()(script)
     return app
+
+
+def script_command(script: Dataset | Main) -> Callable[..., None]:
+    """The function whose signature holds the options of a dataset file's command."""
+    return _prepare_command(script) if isinstance(script, Dataset) else script
 
 
 def _prepare_command(dataset: Dataset) -> Callable[..., None]:
