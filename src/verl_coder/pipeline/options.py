@@ -66,7 +66,9 @@ def _option(name: str, kind: Any, info: OptionInfo, default: Any) -> CommandOpti
     many = get_origin(kind) is list
     if many:
         (kind,) = get_args(kind)
-    given = [flag for flag in info.param_decls or () if flag.startswith("--")]
+    # Inside Annotated the first name stands where the default of an option does.
+    names = [info.default, *(info.param_decls or ())]
+    given = [name for name in names if isinstance(name, str) and name.startswith("--")]
     flag = given[0] if given else "--" + name.replace("_", "-")
     off = f"--no-{flag[2:]}" if kind is bool and not given else None
     return CommandOption(

@@ -9,10 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import psutil
+
 from verl_coder.launch.supervise import Interrupted, become_subreaper, end_descendants
 
 PIPELINE_MARKER = "VERL_CODER_PIPELINE"
 """Environment variable, set to the pipeline's folder in every process of its tasks."""
+CHILD = ("-m", "verl_coder.pipeline.child")
+"""What Python runs for a task, before this process's id and the command."""
 _POLL_S = 0.2
 _SIGTERM_BY_ITSELF_S = 1.5
 """A batch system sends SIGTERM to every process of a job: so long the child may show that it has had one."""
@@ -34,6 +38,7 @@ def run_child(
     `stop_request` is sent SIGTERM in place of SIGTERM, and saves as long as it takes. A second signal ends it at once.
     """
     become_subreaper()
+    not_ours = [process.pid for process in psutil.Process().children()]
     received: list[int] = []
     previous = {
         number: signal.signal(number, lambda got, _: received.append(got))
@@ -49,7 +54,7 @@ def run_child(
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches this process only, which hands it on.
             process = subprocess.Popen(
-                [sys.executable, "-m", "verl_coder.pipeline.child", str(os.getpid()), *command],
+                [sys.executable, *CHILD, str(os.getpid()), *command],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -58,7 +63,7 @@ def run_child(
             )
             return _wait(process, received, on_poll, stop_request)
     finally:
-        end_descendants()
+        end_descendants(not_ours)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
