@@ -72,6 +72,9 @@ _Source = Annotated[
     str | None, typer.Option(help="Local file or folder, or another hub name. Default: the hub.")
 ]
 _VisibleTests = Annotated[int | None, typer.Option(min=0, help="Show only so many tests in the prompt.")]
+_ValidationFraction = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Share of the problems without a split of their own.")
+]
 _DropTrivial = Annotated[bool, typer.Option("--drop-trivial", help="Drop tests that a constant passes.")]
 _SandboxUrl = Annotated[
     str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
@@ -92,7 +95,7 @@ def _prepare(
     difficulty: Annotated[str | None, typer.Option(help="Keep only this difficulty.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    validation_fraction: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.2,
+    validation_fraction: _ValidationFraction = 0.2,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record.")] = False,
     verify: Annotated[bool, typer.Option(help="Run every reference solution.")] = True,
     drop_trivial: _DropTrivial = False,

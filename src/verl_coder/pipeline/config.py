@@ -22,7 +22,7 @@ _Models = Annotated[tuple[Literal["base", "sft", "trained"], ...], Field(strict=
 
 
 class PipelineData(Section):
-    """`data:` datasets that are prepared, or files that are there already."""
+    """Datasets that are prepared, or files that are there already."""
 
     datasets: dict[str, Options] = Field(default_factory=dict)
     """Name of a file of data_prep/ -> options of `verl-coder data prepare <name>`."""
@@ -56,7 +56,7 @@ class PipelineData(Section):
 
 
 class PipelineTeacher(Section):
-    """`teacher:` where the traces come from; one of the four."""
+    """Where the traces come from; one of the four."""
 
     generate: Options | None = None
     """A model behind an OpenAI-compatible server: options of `verl-coder teacher generate`."""
@@ -78,14 +78,14 @@ class PipelineTeacher(Section):
 
 
 class PipelineSft(Section):
-    """`sft:` what the pipeline adds to the options of `verl-coder sft`."""
+    """What the pipeline adds to the options of `verl-coder sft`."""
 
     overrides: _Texts = ()
     """Hydra overrides of verl's SFT trainer, key=value."""
 
 
 class PipelineTrain(Section):
-    """`train:` what the pipeline adds to the options of `verl-coder train`."""
+    """What the pipeline adds to the options of `verl-coder train`."""
 
     overrides: _Texts = ()
     """Hydra overrides, key=value: any setting of verl's or of the `verl_coder:` section."""
@@ -96,7 +96,7 @@ class PipelineTrain(Section):
 
 
 class PipelineEvaluate(Section):
-    """`evaluate:` what the pipeline adds to the options of `verl-coder evaluate`."""
+    """What the pipeline adds to the options of `verl-coder evaluate`."""
 
     models: _Models = ("base", "sft", "trained")
     """Which models are evaluated; those that the pipeline does not make are left out."""
@@ -105,7 +105,7 @@ class PipelineEvaluate(Section):
 
 
 class PipelineReport(Section):
-    """`report:` has no settings; leave the section out for no pages."""
+    """One page of all; without settings."""
 
 
 class PipelineConfig(Section):
@@ -120,7 +120,7 @@ class PipelineConfig(Section):
     tools: str | None = None
     """YAML of the tools for all stages; null takes the recipe's, `none` no tools."""
     protocol: str | None = None
-    """Protocol of the prepared rows (`verl-coder data prepare --protocol`); null takes the dataset's default."""
+    """Protocol of the prepared rows, `--protocol` of their dataset; null takes the dataset's default."""
     seed: Count = 0
     """Of all stages."""
     max_prompt_length: PositiveCount | None = None
@@ -132,11 +132,11 @@ class PipelineConfig(Section):
     data: PipelineData
     teacher: PipelineTeacher | None = None
     sft: Options | None = None
-    """PipelineSft, and options of `verl-coder sft`."""
+    """Fine-tuning on the traces: below."""
     train: Options | None = None
-    """PipelineTrain, and options of `verl-coder train`."""
+    """Reinforcement learning: below."""
     evaluate: Options | None = None
-    """PipelineEvaluate, and options of `verl-coder evaluate`."""
+    """How good the models are: below."""
     report: PipelineReport | None = None
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import yaml
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
-from verl_coder.sections import Positive, PositiveCount, Section, read_section
+from verl_coder.sections import Count, Positive, PositiveCount, Section, read_section
 from verl_coder.tools.output import format_output
 
 
@@ -19,11 +19,25 @@ class InterpreterSettings(Section):
     sandbox_url: str | None = None
     """null takes the sandbox that the run started (or SANDBOX_URL)."""
     timeout_s: Positive = 10.0
+    """Seconds for one call."""
     memory_mb: PositiveCount = 1024
+    """Of one program."""
     traceback_lines: PositiveCount = 10
     """Of a program that fails, the last lines of its stderr that the model reads."""
     max_output_chars: PositiveCount = 4096
     """Longer output keeps its head and its tail."""
+
+
+class DebuggerSettings(InterpreterSettings):
+    """`config` of a debugger's YAML: that of the interpreter, and how the debugger is offered and shows."""
+
+    available_after: Count = 0
+    """Calls are refused until so many runs of this trajectory have failed."""
+    with_visible_tests: bool = True
+    """The tests that the prompt shows stand after the program: `run` stops where the first of them fails."""
+    window: PositiveCount = 3
+    """Lines of source shown above and below the place where the program stands."""
+    type: Literal["native"] = "native"
 
 
 class ProgramRun(NamedTuple):
