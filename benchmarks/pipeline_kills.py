@@ -3,8 +3,8 @@
     python benchmarks/pipeline_kills.py --config config/pipeline/tiny.yaml --out outputs/kills
 
 Two pipelines with the same seed: OUT/undisturbed, and OUT/killed, which is started, killed in the first task that has
-not been killed yet, started again, and so on to the end. Prints a JSON line for each kill and one for each task: which of
-its files are equal to the last byte.
+not been killed yet, started again, and so on to the end. Prints a JSON line for each kill, and one for each task: which
+of its files are equal to the last byte.
 """
 
 import json
@@ -40,7 +40,9 @@ def main(
     for task in tasks:
         status, shown = _start(config, killed, stages.split(), lambda task=task: _in_the_middle(killed, task))
         repeated = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["run"]]
-        print(json.dumps({"killed_in": task, "status": status, "tasks_run_by_this_start": repeated}), flush=True)
+        print(
+            json.dumps({"killed_in": task, "status": status, "tasks_run_by_this_start": repeated}), flush=True
+        )
     status, shown = _start(config, killed, stages.split(), lambda: False)
     print(json.dumps({"last_start": status, "shown": shown.splitlines()[-3:]}), flush=True)
     for task in tasks:
@@ -53,7 +55,10 @@ def _start(config: Path, out: Path, stages: list[str], when: Callable[[], bool])
     words = out.with_suffix(".txt")
     with words.open("w") as file:
         process = subprocess.Popen(
-            [*command, "--ignore-code", *stages], stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "COLUMNS": "160"}
+            [*command, "--ignore-code", *stages],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "COLUMNS": "160"},
         )
         while process.poll() is None:
             if when():

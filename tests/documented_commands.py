@@ -9,7 +9,9 @@ from pathlib import Path
 from verl_coder.paths import repository_root
 
 ROOT = repository_root()
-_BEGINS = re.compile(r"^(?:[A-Z][A-Z0-9_]*=\S* +)*(?:verl-coder(?: |$)|bash run_scripts/|python (?:data_prep|benchmarks)/)")
+_BEGINS = re.compile(
+    r"^(?:[A-Z][A-Z0-9_]*=\S* +)*(?:verl-coder(?: |$)|bash run_scripts/|python (?:data_prep|benchmarks)/)"
+)
 _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 
 
@@ -25,7 +27,9 @@ class DocumentedCommand:
     @property
     def is_mention(self) -> bool:
         """Whether only the command is named, without anything that it is given."""
-        return self.words[0] == "verl-coder" and not any(re.search(r"[^a-z]", word) for word in self.words[1:])
+        return self.words[0] == "verl-coder" and not any(
+            re.search(r"[^a-z]", word) for word in self.words[1:]
+        )
 
 
 def documented_commands() -> Iterator[DocumentedCommand]:
@@ -41,13 +45,19 @@ def documented_commands() -> Iterator[DocumentedCommand]:
 
 
 def _documents() -> list[Path]:
-    found = [path for path in ROOT.rglob("*.md") if not {".venv", "outputs", "data"} & set(path.relative_to(ROOT).parts[:1])]
+    found = [
+        path
+        for path in ROOT.rglob("*.md")
+        if not {".venv", "outputs", "data"} & set(path.relative_to(ROOT).parts[:1])
+    ]
     return [path for path in found if "site-packages" not in path.parts]
 
 
 def _commented() -> list[Path]:
     folders = ("run_scripts", "recipes", "tool_config", "config", "data_prep")
-    return [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".sh", ".yaml")]
+    return [
+        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".sh", ".yaml")
+    ]
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -76,4 +86,6 @@ def _command(file: str, text: str) -> DocumentedCommand:
         name, _, value = words.pop(0).partition("=")
         environment[name] = value
     words = [word.rstrip(",.;:)") if word.startswith(("bash", "run_scripts")) else word for word in words]
-    return DocumentedCommand(file=file, text=" ".join(text.split()), environment=environment, words=tuple(words))
+    return DocumentedCommand(
+        file=file, text=" ".join(text.split()), environment=environment, words=tuple(words)
+    )

@@ -50,7 +50,11 @@ def knobs(script: Path) -> set[str]:
 
 def test_there_are_many() -> None:
     assert len(COMMANDS) > 100
-    assert {command.file for command in COMMANDS} >= {"README.md", "data_prep/README.md", "run_scripts/run_sft.sh"}
+    assert {command.file for command in COMMANDS} >= {
+        "README.md",
+        "data_prep/README.md",
+        "run_scripts/run_sft.sh",
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=name_of)
@@ -86,7 +90,9 @@ def check_python_file(command: DocumentedCommand) -> None:
     for word in command.words[2:]:
         if word.startswith("--"):
             name = word.partition("=")[0]
-            assert name in text or f"{name[2:].replace('-', '_')}:" in text, f"{path.name} has no option {name}"
+            assert name in text or f"{name[2:].replace('-', '_')}:" in text, (
+                f"{path.name} has no option {name}"
+            )
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.environment], ids=name_of)
@@ -98,7 +104,11 @@ def test_its_variables_are_read_by_something(command: DocumentedCommand) -> None
 @pytest.mark.parametrize("command", COMMANDS, ids=name_of)
 def test_the_files_of_the_repository_that_it_names_are_there(command: DocumentedCommand) -> None:
     given = dict(command.environment)
-    given |= {name[2:].upper(): value for name, value in zip(command.words, command.words[1:], strict=False) if name[:2] == "--"}
+    given |= {
+        name[2:].upper(): value
+        for name, value in zip(command.words, command.words[1:], strict=False)
+        if name[:2] == "--"
+    }
     for name in ("TOOLS", "REWARD", "CONFIG", "RECIPE", "MODEL"):
         value = given.get(name, "")
         if not value or EXAMPLE.search(value):

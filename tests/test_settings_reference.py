@@ -32,7 +32,7 @@ def test_the_text_below_a_field_is_its_meaning() -> None:
 
 def test_kinds_limits_and_defaults_are_those_of_the_models(page: str) -> None:
     assert "| `sandbox_port` | whole number from 0, up to 65535 | `0` |" in page
-    assert "| `wandb` | one of `auto`, `online`, `offline`, `disabled` | `\"auto\"` |" in page
+    assert '| `wandb` | one of `auto`, `online`, `offline`, `disabled` | `"auto"` |' in page
     assert "| `--from (date_from:)` | text | null |" in page
 
 
@@ -44,5 +44,5 @@ def test_a_page_out_of_date_is_said_with_the_command(
     main([])
     main(["--check"])
     (tmp_path / "docs" / "settings.md").write_text("older")
-    with pytest.raises(ConfigError, match="out of date: python -m verl_coder.settings_reference"):
+    with pytest.raises(ConfigError, match=r"out of date: python -m verl_coder\.settings_reference"):
         main(["--check"])

@@ -1,7 +1,7 @@
 """docs/settings.md: every setting with its kind, default and meaning, from the models that read them.
 
-    python -m verl_coder.settings_reference                # write docs/settings.md
-    python -m verl_coder.settings_reference --check        # say whether it is up to date
+python -m verl_coder.settings_reference                # write docs/settings.md
+python -m verl_coder.settings_reference --check        # say whether it is up to date
 """
 
 import ast
@@ -37,10 +37,10 @@ and the commands that read them by `python -m verl_coder.settings_reference`; a 
 | [`verl_coder:` of a recipe](#the-verl_coder-section) | what this project adds to verl's configuration |
 | [tools](#tools) | `config:` of a YAML in tool_config/ |
 | [a pipeline](#a-pipeline) | the YAML of `verl-coder pipeline` |
-| [commands](#commands) | options of `data`, `teacher`, `sft`, `train`, `evaluate`, `report`, which are a pipeline's settings, too |
+| [commands](#commands) | options of `data`, `teacher`, `sft`, `train`, `evaluate`, `report`: a pipeline's settings, too |
 
-All other keys of a recipe are verl's own: `trainer.*`, `data.*`, `actor_rollout_ref.*`, `algorithm.*`. Their meaning stands in
-verl's documentation, their values for this project in config/base.yaml and in config/hardware/, and
+All other keys of a recipe are verl's own: `trainer.*`, `data.*`, `actor_rollout_ref.*`, `algorithm.*`. Their meaning stands
+in verl's documentation, their values for this project in config/base.yaml and in config/hardware/, and
 src/verl_coder/trainer/README.md describes those of GRPO.
 """
 
@@ -48,7 +48,11 @@ src/verl_coder/trainer/README.md describes those of GRPO.
 def reference() -> str:
     """The whole page."""
     parts = [_INTRO, "## The `verl_coder:` section\n", *_model_tables(run_settings.Settings, "verl_coder")]
-    parts += ["## Tools\n", "The interpreter, the live session and `run_tests`:\n", _model_table(InterpreterSettings)]
+    parts += [
+        "## Tools\n",
+        "The interpreter, the live session and `run_tests`:\n",
+        _model_table(InterpreterSettings),
+    ]
     parts += ["The debugger has these, too:\n", _model_table(DebuggerSettings, without=InterpreterSettings)]
     parts += ["## A pipeline\n", *_model_tables(config.PipelineConfig, "")]
     for key, model in (
@@ -56,8 +60,15 @@ def reference() -> str:
         ("train", config.PipelineTrain),
         ("evaluate", config.PipelineEvaluate),
     ):
-        parts += [f"### `{key}:`\n", f"The options of `verl-coder {key}` (below), and:\n", _model_table(model)]
-    parts += ["## Commands\n", "In a pipeline's YAML without the dashes and with `_` for `-`, or by the name between brackets.\n"]
+        parts += [
+            f"### `{key}:`\n",
+            f"The options of `verl-coder {key}` (below), and:\n",
+            _model_table(model),
+        ]
+    parts += [
+        "## Commands\n",
+        "In a pipeline's YAML without the dashes and with `_` for `-`, or by the name between brackets.\n",
+    ]
     for words, command in _commands():
         parts += [f"### `verl-coder {words}`\n", _command_table(command)]
     return "\n".join(parts)
@@ -169,7 +180,11 @@ def _value(value: Any) -> str:
         return "see below"
     if isinstance(value, Path):
         return f"`{value}`"
-    return f"`{json.dumps(value, ensure_ascii=False)}`" if value not in ("", None, (), {}) else _EMPTY[repr(value)]
+    return (
+        f"`{json.dumps(value, ensure_ascii=False)}`"
+        if value not in ("", None, (), {})
+        else _EMPTY[repr(value)]
+    )
 
 
 _EMPTY = {"''": "(empty)", "None": "null", "()": "[]", "{}": "{}"}

@@ -1,4 +1,4 @@
-"""The whole pipeline on the tiny problems, with real SFT, Ray, vLLM and evaluation; killed (-9) in the middle of SFT."""
+"""The whole pipeline on the tiny problems: real SFT, Ray, vLLM and evaluation; killed (-9) in the middle of SFT."""
 
 import json
 import os
@@ -58,7 +58,9 @@ def start(config: dict, folder: Path, *stages: str) -> "subprocess.Popen[str]":
     path.write_text(yaml.safe_dump({**config, "out": str(folder)}))
     command = [sys.executable, "-m", "verl_coder.cli", "pipeline", "--config", str(path), *stages]
     environment = {**os.environ, "PROFILE": "cpu", "COLUMNS": "160", "WANDB_MODE": "offline"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 def ended(process: "subprocess.Popen[str]") -> str:

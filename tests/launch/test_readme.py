@@ -35,7 +35,10 @@ def test_every_setting_is_a_key_of_the_composed_configuration(composed: DictConf
 def test_every_override_that_the_documentation_shows_is_one(composed: DictConfig) -> None:
     shown = 0
     for command in documented_commands():
-        trains = "run_scripts/run_qwen_grpo.sh" in command.words or command.words[:2] == ("verl-coder", "train")
+        trains = "run_scripts/run_qwen_grpo.sh" in command.words or command.words[:2] == (
+            "verl-coder",
+            "train",
+        )
         for word in command.words if trains else ():
             if override := re.match(r"^([a-z_]+\.[\w.]+)=", word):
                 assert OmegaConf.select(composed, override[1], default="no key") != "no key", command

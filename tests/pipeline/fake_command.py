@@ -1,4 +1,4 @@
-"""A command of a task that only writes a file: `PARENT make TARGET TEXT [SOURCE...]`, and says in OUT/starts that it began.
+"""A command of a task that only writes a file: `PARENT make TARGET TEXT [SOURCE...]`. OUT/starts has its beginnings.
 
 With OUT/hold it waits until it is ended; OUT/fail makes it fail; OUT/ignore makes it deaf to SIGINT.
 """

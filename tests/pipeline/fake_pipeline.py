@@ -41,6 +41,7 @@ def chain(texts: dict[str, str]) -> Any:
                 inputs={"the file before": source} if source else {},
                 products=(f"{stage}/{stage}.txt",),
                 folder=place.out / stage if stage != CHAIN[0] else None,
+                begins_again=stage == CHAIN[-1],
             )
         ]
 
@@ -48,7 +49,12 @@ def chain(texts: dict[str, str]) -> Any:
 
 
 def run_chain(
-    out: Path, stages: Sequence[str] = CHAIN, *, shown: TextIO | None = None, ignore_code: bool = False, **texts: str
+    out: Path,
+    stages: Sequence[str] = CHAIN,
+    *,
+    shown: TextIO | None = None,
+    ignore_code: bool = False,
+    **texts: str,
 ) -> int:
     """Run it in this process, as `verl-coder pipeline` would, its words into the file `shown`."""
     out.mkdir(exist_ok=True)

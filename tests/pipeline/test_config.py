@@ -1,4 +1,4 @@
-"""The YAML of a pipeline: examples are read, and what is wrong is one line with the key, the value and what is allowed."""
+"""The YAML of a pipeline: examples are read; what is wrong is one line with key, value and what is allowed."""
 
 import copy
 from pathlib import Path
@@ -58,7 +58,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("data.datasets.smaple", {}, "data.datasets.smaple: no dataset 'smaple': data_prep has "),
     ("data.train", ["t.parquet"], "data: name either datasets to prepare, or the files train and validation"),
     ("data.shares", {"sample": 1}, "data: shares and mix are for several datasets"),
-    ("teacher", {"tiny": {}, "file": "x"}, "teacher: give exactly one of generate, repairs, tiny, file (given: tiny"),
+    (
+        "teacher",
+        {"tiny": {}, "file": "x"},
+        "teacher: give exactly one of generate, repairs, tiny, file (given: tiny",
+    ),
     ("teacher", {"generate": {"num_samples": 2}}, "teacher.generate.model is missing: give a text"),
     ("teacher.tiny.problems", "many", "teacher.tiny.problems=many: use a whole number of 1 or more"),
     ("teacher", {"file": "no.parquet"}, "teacher.file=no.parquet: there is no such file"),

@@ -21,8 +21,18 @@ ENTRIES = {
 """Where the code of a stage begins: its command, and what it starts by name."""
 ALSO_STARTED = {
     "sft": ("platform/fsdp_cpu.py", "platform/fsdp_gpu.py", "platform/plugin.py"),
-    "train": ("platform/fsdp_cpu.py", "platform/vllm_extension.py", "agent_loops/tool_agent.py", "tools/run_tests.py"),
-    "evaluate": ("agent_loops/code_agent.py", "agent_loops/tool_agent.py", "tools/run_tests.py", "platform/plugin.py"),
+    "train": (
+        "platform/fsdp_cpu.py",
+        "platform/vllm_extension.py",
+        "agent_loops/tool_agent.py",
+        "tools/run_tests.py",
+    ),
+    "evaluate": (
+        "agent_loops/code_agent.py",
+        "agent_loops/tool_agent.py",
+        "tools/run_tests.py",
+        "platform/plugin.py",
+    ),
 }
 """What verl or vLLM loads by name."""
 

@@ -23,7 +23,11 @@ def test_every_option_goes_through_the_commands_own_parser(part: PartCommand) ->
     assert {name: found[name] for name in values if values[name] is True} == {
         name: True for name in values if values[name] is True
     }
-    assert all(str(found[name]) == str(values[name]) for name in values if isinstance(values[name], str | int | float))
+    assert all(
+        str(found[name]) == str(values[name])
+        for name in values
+        if isinstance(values[name], str | int | float)
+    )
 
 
 def test_a_switch_is_turned_off_where_it_can_be() -> None:

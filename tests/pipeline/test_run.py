@@ -30,7 +30,11 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def starts(out: Path) -> list[str]:
     """The files that commands began to make, in order."""
     path = out / "starts"
-    return [line.split()[0].removesuffix(".txt") for line in path.read_text().splitlines()] if path.exists() else []
+    return (
+        [line.split()[0].removesuffix(".txt") for line in path.read_text().splitlines()]
+        if path.exists()
+        else []
+    )
 
 
 def files(out: Path) -> dict[str, str]:
@@ -141,17 +145,21 @@ def test_stages_can_be_run_alone(out: Path) -> None:
 def test_a_command_that_fails_ends_the_pipeline_in_its_own_words(out: Path) -> None:
     out.mkdir()
     (out / "fail").touch()
-    with pytest.raises(VerlCoderError, match=r"data failed: no room for it: make some \(all of it: .*/logs/data.log"):
+    with pytest.raises(
+        VerlCoderError, match=r"data failed: no room for it: make some \(all of it: .*/logs/data.log"
+    ):
         run_chain(out)
     (out / "fail").unlink()
     assert run_chain(out) == 0 and starts(out) == ["data", *CHAIN]
 
 
-def test_a_command_that_makes_nothing_is_not_done(out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_command_that_makes_nothing_is_not_done(
+    out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     idle = tmp_path / "idle.py"
     idle.write_text("")
     monkeypatch.setattr(fake_pipeline, "COMMAND", idle)
-    with pytest.raises(VerlCoderError, match="data has ended without all of data/data.txt"):
+    with pytest.raises(VerlCoderError, match=r"data has ended without all of data/data\.txt"):
         run_chain(out)
 
 
@@ -171,6 +179,8 @@ def test_kill_9_of_the_pipeline_in_any_stage_changes_no_file_and_repeats_no_stag
     assert f"{stage:<18}run   goes on: start 1 did not end" in capsys.readouterr().out
     assert files(out) == {"data": "data", "sft": "sftdata", "train": "trainsftdata"}
     assert sorted(starts(out)) == sorted([*CHAIN, stage])
+    # What wants an empty folder is given one.
+    assert (out / "superseded" / "train-1").exists() == (stage == "train")
 
 
 def test_kill_9_of_a_command_is_said_and_the_same_command_goes_on(out: Path) -> None:

@@ -51,8 +51,12 @@ def test_every_command_line_is_one_that_its_command_takes(name: str, tmp_path: P
 
 def test_what_is_stated_once_is_in_every_stage(tmp_path: Path) -> None:
     text = (EXAMPLES / "tiny.yaml").read_text() + "\nseed: 7\nmax_response_length: 200\ntools: null\n"
-    found = {name: parse(task.command) for name, task in planned(written(tmp_path, text), tmp_path / "out").items()}
-    assert {found[name]["seed"] for name in ("data/sample", "teacher", "sft", "train", "evaluate/base")} == {7}
+    found = {
+        name: parse(task.command) for name, task in planned(written(tmp_path, text), tmp_path / "out").items()
+    }
+    assert {found[name]["seed"] for name in ("data/sample", "teacher", "sft", "train", "evaluate/base")} == {
+        7
+    }
     assert found["sft"]["max_response_length"] == found["evaluate/base"]["max_response_tokens"] == 200
     assert "data.max_response_length=200" in found["train"]["overrides"]
     assert found["sft"]["max_prompt_length"] == found["evaluate/base"]["max_prompt_tokens"] == 96
@@ -85,7 +89,14 @@ def test_the_settings_of_training_are_those_of_the_composed_recipe(tmp_path: Pat
 def test_without_sft_training_begins_with_the_base(tmp_path: Path) -> None:
     text = "model: src/verl_coder/tiny/base\nrecipe: tiny_cpu\ndata: {datasets: {sample: {}}}\ntrain:\nevaluate:\n"
     plan = planned(written(tmp_path, text), tmp_path / "out")
-    assert list(plan) == ["data/sample", "train", "train/export", "evaluate/base", "evaluate/trained", "evaluate/compare"]
+    assert list(plan) == [
+        "data/sample",
+        "train",
+        "train/export",
+        "evaluate/base",
+        "evaluate/trained",
+        "evaluate/compare",
+    ]
     assert parse(plan["train"].command)["model"] == str(repository_root() / "src/verl_coder/tiny/base")
 
 
@@ -111,7 +122,9 @@ def test_several_datasets_are_mixed(tmp_path: Path) -> None:
     mixed = parse(plan["data/mixed"].command)
     assert mixed["shares"] == "mbpp=1,apps=0.5" and mixed["decontaminate"]
     assert parse(plan["train"].command)["train"] == str(tmp_path / "out/data/mixed/train.parquet")
-    assert [path.parent.name for path in plan["evaluate/base"].inputs.values() if path.suffix == ".parquet"] == [
+    assert [
+        path.parent.name for path in plan["evaluate/base"].inputs.values() if path.suffix == ".parquet"
+    ] == [
         "mbpp",
         "apps",
     ]

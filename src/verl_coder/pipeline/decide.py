@@ -34,7 +34,7 @@ def decide(task: PipelineTask, place: Workplace, digests: Digests, *, ignore_cod
     if difference:
         return decision(True, difference, anew=True)
     if not record.finished:
-        return decision(True, f"goes on: start {record.starts} did not end")
+        return decision(True, f"goes on: start {record.starts} did not end", anew=task.begins_again)
     broken = damage(record, place.out, digests)
     if broken:
         return decision(True, broken, anew=True)

@@ -111,7 +111,9 @@ class PipelineRun:
         say_task(self._console, task.name, "", f"the older one is now {target}")
 
     def _run(self, task: PipelineTask, decision: Decision) -> None:
-        before = decision.record if not decision.anew else None
+        before = decision.record
+        if before is not None and (before.finished or before.fingerprint != decision.fingerprint):
+            before = None
         record = TaskRecord(
             fingerprint=decision.fingerprint,
             seconds=before.seconds if before else 0.0,

@@ -137,6 +137,25 @@ def _sft(place: Workplace) -> list[PipelineTask]:
     ]
 
 
+def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) -> dict[str, Path]:
+    """Model, rows, and the files that the composed recipe names."""
+    inputs = {
+        **_model_input(place.start_model),
+        **numbered("train", train),
+        **numbered("validation", held_out),
+    }
+    for name, key in (
+        ("reward", "reward.custom_reward_function.path"),
+        ("tools", "actor_rollout_ref.rollout.multi_turn.tool_config_path"),
+        ("agent loops", "actor_rollout_ref.rollout.agent.agent_loop_config_path"),
+    ):
+        if place.recipe.get(key):
+            inputs[name] = Path(str(place.recipe[key]))
+    if (place.config.train or {}).get("teacher_traces"):
+        inputs["traces"] = traces_of(place)
+    return inputs
+
+
 def _train(place: Workplace) -> list[PipelineTask]:
     config, values = place.config, place.config.train or {}
     train, held_out = place.split("train"), place.split("validation")
@@ -150,29 +169,14 @@ def _train(place: Workplace) -> list[PipelineTask]:
         "seed": config.seed,
     }
     options = {name: value for name, value in values.items() if name not in PipelineTrain.model_fields}
-    inputs = {
-        **_model_input(place.start_model),
-        **numbered("train", train),
-        **numbered("validation", held_out),
-    }
-    recipe = place.recipe
-    for name, key in (
-        ("reward", "reward.custom_reward_function.path"),
-        ("tools", "actor_rollout_ref.rollout.multi_turn.tool_config_path"),
-        ("agent loops", "actor_rollout_ref.rollout.agent.agent_loop_config_path"),
-    ):
-        if recipe.get(key):
-            inputs[name] = Path(str(recipe[key]))
-    if values.get("teacher_traces"):
-        inputs["traces"] = traces_of(place)
     return [
         PipelineTask(
             stage="train",
             name="train",
             command=_call(TRAIN, options, given, *place.train_overrides),
-            settings=results_settings(recipe)
+            settings=results_settings(place.recipe)
             | {"model": None if _model_input(place.start_model) else config.model},
-            inputs=inputs,
+            inputs=_training_inputs(place, train, held_out),
             products=("train/summary.json", "train/metrics.jsonl", "train/config.yaml"),
             folder=place.train,
             stop_request=place.train / "stop_request",
@@ -192,6 +196,7 @@ def _train(place: Workplace) -> list[PipelineTask]:
             inputs={"metrics of the run": place.train / "metrics.jsonl"},
             products=("model/config.json", "model"),
             folder=place.trained_model,
+            begins_again=True,
         ),
     ]
 

@@ -33,6 +33,8 @@ class PipelineTask:
     """Name -> file or folder, which count by their content."""
     folder: Path | None = None
     """Set aside before the task is done anew; None where its command goes on with what an older one left."""
+    begins_again: bool = False
+    """Whether its command wants an empty folder after a kill, too."""
     stop_request: Path | None = None
     """Of a command that saves on SIGTERM: the file that says that it has had one."""
 
