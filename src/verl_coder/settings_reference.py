@@ -37,10 +37,10 @@ and the commands that read them by `python -m verl_coder.settings_reference`; a 
 | [`verl_coder:` of a recipe](#the-verl_coder-section) | what this project adds to verl's configuration |
 | [tools](#tools) | `config:` of a YAML in tool_config/ |
 | [a pipeline](#a-pipeline) | the YAML of `verl-coder pipeline` |
-| [commands](#commands) | options of `data`, `teacher`, `sft`, `train`, `evaluate`, `report`: a pipeline's settings, too |
+| [commands](#commands) | options of each part, which are a pipeline's settings, too |
 
-All other keys of a recipe are verl's own: `trainer.*`, `data.*`, `actor_rollout_ref.*`, `algorithm.*`. Their meaning stands
-in verl's documentation, their values for this project in config/base.yaml and in config/hardware/, and
+All other keys of a recipe are verl's own: `trainer.*`, `data.*`, `actor_rollout_ref.*`, `algorithm.*`. Their meaning
+stands in verl's documentation, their values for this project in config/base.yaml and in config/hardware/, and
 src/verl_coder/trainer/README.md describes those of GRPO.
 """
 
