@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ def main(
         raise VerlCoderError(f"the undisturbed pipeline failed (see {undisturbed}/logs)")
     tasks = [task["task"] for task in json.loads((undisturbed / "pipeline.json").read_text())["tasks"]]
     for task in tasks:
-        status, shown = _start(config, killed, stages.split(), lambda task=task: _in_the_middle(killed, task))
+        status, shown = _start(config, killed, stages.split(), partial(_in_the_middle, killed, task))
         repeated = [line.split()[0] for line in shown.splitlines() if line.split()[1:2] == ["run"]]
         print(
             json.dumps({"killed_in": task, "status": status, "tasks_run_by_this_start": repeated}), flush=True

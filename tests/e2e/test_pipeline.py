@@ -81,10 +81,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> WholePipeline:
     second, third = ended(start(PIPELINE, out)), ended(start(PIPELINE, out))
     rows = out / "data" / "sample"
     alone = {
+        "tools": "tool_config/python_interpreter_brief.yaml",
+        "max_prompt_length": 96,
         "data": {"train": [str(rows / "train.parquet")], "validation": [str(rows / "validation.parquet")]},
         "teacher": {"file": str(out / "teacher" / "traces.parquet")},
     }
-    kept = {name: PIPELINE[name] for name in ("model", "recipe", "max_response_length", "sft")}
+    kept = {name: PIPELINE[name] for name in ("model", "max_response_length", "sft")}
     ended(start({**kept, **alone}, undisturbed, "sft"))
     return WholePipeline(out=out, killed=killed, second=second, third=third, undisturbed=undisturbed)
 
