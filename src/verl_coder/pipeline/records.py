@@ -43,7 +43,7 @@ class TaskRecord:
     products: dict[str, str] = field(default_factory=dict)
     """File below OUT -> SHA-256, of all that it made."""
     seconds: float = 0.0
-    """Of all its starts together."""
+    """Of all its starts together, but those that were killed with the pipeline."""
     starts: int = 1
 
 
