@@ -28,6 +28,7 @@ FORBIDDEN = {
     "report": ("verl_coder.trainer", "verl", "ray", "torch", "vllm", "transformers"),
     "evaluation": ("verl_coder.trainer", "verl_coder.launch", "ray"),
     "platform": ("verl_coder.run", "verl_coder.trainer", "verl_coder.launch"),
+    "pipeline": ("verl_coder.trainer", "verl", "ray", "torch", "vllm", "transformers"),
 }
 """Package of verl_coder -> what none of its modules imports. The arrow: launch -> trainer -> run."""
 ALLOWED = {"evaluation": ("verl_coder.launch.export",)}
@@ -96,6 +97,12 @@ def test_no_package_imports_what_stands_above_it(package: str) -> None:
                     continue
                 for forbidden in FORBIDDEN[package]:
                     assert not f"{other}.".startswith(f"{forbidden}."), f"{name} imports {other}"
+
+
+def test_nothing_but_the_reference_of_settings_imports_the_pipeline() -> None:
+    for name, path in modules().items():
+        if not name.startswith("verl_coder.pipeline") and name != "verl_coder.settings_reference":
+            assert not any(other.startswith("verl_coder.pipeline") for other in imported(path)), name
 
 
 def test_no_module_imports_more_than_a_dozen_of_the_projects_own() -> None:

@@ -17,6 +17,10 @@ from verl_coder.paths import recipe_names
 PARTS = {
     "doctor": ("verl_coder.doctor.cli", "Check that everything a run needs is here, with the fix."),
     "recipes": ("verl_coder.launch.recipe_list", "The recipes: aim, model, data, profile."),
+    "pipeline": (
+        "verl_coder.pipeline.cli",
+        "All stages from one YAML: data, teacher, sft, train, evaluate, report.",
+    ),
     "data": ("verl_coder.data.cli", "Datasets as Parquet: prepare, mix, verify, inspect."),
     "sft": ("verl_coder.sft.cli", "Fine-tune a model on traces, before reinforcement learning."),
     "grade": ("verl_coder.grading.cli", "Grade one completion against the hidden tests of one row."),

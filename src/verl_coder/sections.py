@@ -54,9 +54,10 @@ def _sentence(error: Any, model: type[Section], values: Any, place: str) -> str:
             values = values[key]
             place += f"[{key}]" if isinstance(key, int) else f".{key}"
     if error["type"] == "extra_forbidden":
-        known = list(siblings["properties"])
+        known = list(siblings.get("properties", {}))
         close = get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        there = f"there are {', '.join(known)}" if known else "the section has none"
+        hint = f"did you mean {close[0]}?" if close else there
         return f"{place}: no such setting; {hint}"
     if error["type"] == "missing":
         return f"{place}.{error['loc'][-1]} is missing: give {_allowed(spec)}"
@@ -92,8 +93,10 @@ def _allowed(spec: dict[str, Any]) -> str:
     words = _KINDS.get(spec.get("type", ""), "another value")
     if "enum" in spec:
         words = f"one of {', '.join(map(str, spec['enum']))}"
-    elif spec.get("type") == "object":
-        words += f" with {', '.join(spec.get('properties', {}))}"
+    elif spec.get("properties"):
+        words += f" with {', '.join(spec['properties'])}"
+    elif spec.get("minItems"):
+        words += f" of {spec['minItems']} or more"
     low, above = spec.get("minimum"), spec.get("exclusiveMinimum")
     high, below = spec.get("maximum"), spec.get("exclusiveMaximum")
     if (low, above) != (None, None) and (high, below) != (None, None):

@@ -3,7 +3,8 @@
 import re
 
 import pytest
-from omegaconf import DictConfig
+from documented_commands import documented_commands
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.paths import repository_root
@@ -29,6 +30,20 @@ def test_every_setting_is_a_key_of_the_composed_configuration(composed: DictConf
         for name in [*SECTIONS.get(section, section).split("."), *parents]:
             node = node[name]
         assert last in node, key
+
+
+def test_every_override_that_the_documentation_shows_is_one(composed: DictConfig) -> None:
+    shown = 0
+    for command in documented_commands():
+        trains = "run_scripts/run_qwen_grpo.sh" in command.words or command.words[:2] == (
+            "verl-coder",
+            "train",
+        )
+        for word in command.words if trains else ():
+            if override := re.match(r"^([a-z_]+\.[\w.]+)=", word):
+                assert OmegaConf.select(composed, override[1], default="no key") != "no key", command
+                shown += 1
+    assert shown > 5
 
 
 def test_every_file_is_there() -> None:

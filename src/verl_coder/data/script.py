@@ -33,10 +33,15 @@ def script_app(script: Dataset | Main) -> typer.Typer:
     if isinstance(script, Dataset):
         variants = f" Variants: {', '.join(script.sources)}." if len(script.sources) > 1 else ""
         about = f"Prepare {script.name} ({script.license}) from the hub or --source.{variants}"
-        app.command(help=about)(_prepare_command(script))
+        app.command(help=about)(script_command(script))
     else:
         app.command()(script)
     return app
+
+
+def script_command(script: Dataset | Main) -> Callable[..., None]:
+    """The function whose signature holds the options of a dataset file's command."""
+    return _prepare_command(script) if isinstance(script, Dataset) else script
 
 
 def _prepare_command(dataset: Dataset) -> Callable[..., None]:
@@ -67,6 +72,9 @@ _Source = Annotated[
     str | None, typer.Option(help="Local file or folder, or another hub name. Default: the hub.")
 ]
 _VisibleTests = Annotated[int | None, typer.Option(min=0, help="Show only so many tests in the prompt.")]
+_ValidationFraction = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Share of the problems without a split of their own.")
+]
 _DropTrivial = Annotated[bool, typer.Option("--drop-trivial", help="Drop tests that a constant passes.")]
 _SandboxUrl = Annotated[
     str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
@@ -87,7 +95,7 @@ def _prepare(
     difficulty: Annotated[str | None, typer.Option(help="Keep only this difficulty.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
-    validation_fraction: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.2,
+    validation_fraction: _ValidationFraction = 0.2,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record.")] = False,
     verify: Annotated[bool, typer.Option(help="Run every reference solution.")] = True,
     drop_trivial: _DropTrivial = False,

@@ -64,7 +64,7 @@ def _mapped(pid: int) -> set[str]:
         return set()
 
 
-def end_leftovers(run: Path, timeout_s: float = 20.0) -> int:
+def end_leftovers(run: Path, timeout_s: float = 20.0, *, marker: str = RUN_MARKER) -> int:
     """Kill every process of the run in the folder `run`, but this one and its family; how many.
 
     They are what a launcher that was killed has left: it could not end them itself.
@@ -74,7 +74,7 @@ def end_leftovers(run: Path, timeout_s: float = 20.0) -> int:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid not in family and process.environ().get(RUN_MARKER) == str(run):
+            if process.pid not in family and process.environ().get(marker) == str(run):
                 process.kill()
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):

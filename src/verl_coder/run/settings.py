@@ -30,8 +30,11 @@ class Schedule(Section):
     """
 
     schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Its form."""
     start: NotNegative
+    """Weight of the first step after the warm-up."""
     end: NotNegative = 0.0
+    """Weight that it comes to."""
     steps: PositiveCount = 1
     """Training steps from the end of the warm-up to `end`."""
     warmup_steps: Count = 0
@@ -72,7 +75,7 @@ class Schedule(Section):
 
 
 class LossWeights(Section):
-    """`verl_coder.losses`: the weights of the three terms, each a number or a schedule."""
+    """The weights of the three terms, each a number or a schedule."""
 
     alpha: Schedule = Schedule(start=1.0)
     """Of verl's policy loss (with its KL and entropy terms)."""
@@ -89,7 +92,7 @@ class LossWeights(Section):
 
 
 class TeacherSettings(Section):
-    """`verl_coder.teacher`: which traces the teacher's term learns from."""
+    """Which traces the teacher's term learns from."""
 
     traces: str | None = None
     """Parquet file with `problem_id` and `messages` (see traces.py)."""
@@ -101,7 +104,7 @@ class TeacherSettings(Section):
 
 
 class SelfSettings(Section):
-    """`verl_coder.self_sft`: which of its own rollouts the model is trained on again."""
+    """Which of its own rollouts the model is trained on again."""
 
     top_k: PositiveCount = 1
     """Passing rollouts taken per prompt: the best reward first, then the shortest."""
@@ -157,6 +160,7 @@ class Stage(Section):
     values: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Difficulties that belong to it (`by: difficulty`)."""
     low: Share = 0.0
+    """Lowest pass rate that belongs to it."""
     high: Share = 1.0
     """Pass rates in [low, high) belong to it; `high` 1 includes 1 (`by: pass_rate`)."""
     threshold: Annotated[float, Field(gt=0, le=1), NUMERIC] | None = None
@@ -164,10 +168,12 @@ class Stage(Section):
 
 
 class CurriculumSettings(Section):
-    """`verl_coder.curriculum`."""
+    """Stages, each with further problems, from the easy ones to the hard ones."""
 
     by: Literal["difficulty", "pass_rate"]
+    """Which value of a row's `extra_info` says to which stage it belongs."""
     stages: Annotated[tuple[Stage, ...], Field(strict=False)]
+    """Two or more, in the order in which they are trained on."""
     evaluations: PositiveCount = 2
     """A stage is done when so many evaluations in a row reach its threshold."""
     max_steps: PositiveCount = 100

@@ -20,7 +20,9 @@ class InterpreterSettings(Section):
     sandbox_url: str | None = None
     """null takes the sandbox that the run started (or SANDBOX_URL)."""
     timeout_s: Positive = 10.0
+    """Seconds for one call."""
     memory_mb: PositiveCount = 1024
+    """Of one program."""
     traceback_lines: PositiveCount = 10
     """Of a program that fails, the last lines of its stderr that the model reads."""
     max_output_chars: PositiveCount = 4096
@@ -29,6 +31,18 @@ class InterpreterSettings(Section):
     """Calls of this tool at a time, over all processes of a machine; 0: as many as the sandbox takes."""
     calls_per_s: float = Field(default=0.0, ge=0.0)
     """The same for calls a second; 0: no limit."""
+
+
+class DebuggerSettings(InterpreterSettings):
+    """`config` of a debugger's YAML: that of the interpreter, and how the debugger is offered and shows."""
+
+    available_after: Count = 0
+    """Calls are refused until so many runs of this trajectory have failed."""
+    with_visible_tests: bool = True
+    """The tests that the prompt shows stand after the program: `run` stops where the first of them fails."""
+    window: PositiveCount = 3
+    """Lines of source shown above and below the place where the program stands."""
+    type: Literal["native"] = "native"
 
 
 class ProgramRun(NamedTuple):

@@ -1,31 +1,18 @@
 """The `python_debugger` tool: a program under a debugger that lives from call to call."""
 
-from typing import Any, Literal
+from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import SandboxSession
-from verl_coder.sections import Count, PositiveCount
 from verl_coder.tools.debugger_commands import CommandMistake, read_command, show
-from verl_coder.tools.execution import InterpreterSettings
+from verl_coder.tools.execution import DebuggerSettings
 from verl_coder.tools.output import cut_middle
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, prelude_of
 from verl_coder.tools.workspace import Workspace, workspace_of
 
 _KIND = "debugger"
 _MAX_COMMANDS = 20
-
-
-class DebuggerSettings(InterpreterSettings):
-    """`config` of the tool's YAML: that of the interpreter, and how the debugger is offered and shows."""
-
-    available_after: Count = 0
-    """Calls are refused until so many runs of this trajectory have failed."""
-    with_visible_tests: bool = True
-    """The tests that the prompt shows stand after the program: `run` stops where the first of them fails."""
-    window: PositiveCount = 3
-    """Lines of source shown above and below the place where the program stands."""
-    type: Literal["native"] = "native"
 
 
 class PythonDebugger(SandboxTool):

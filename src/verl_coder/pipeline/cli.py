@@ -1,0 +1,52 @@
+"""`verl-coder pipeline`: data, teacher, SFT, training, evaluation and report from one YAML."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from verl_coder.errors import ConfigError
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def pipeline(
+    config: Annotated[Path, typer.Option(help="YAML of the pipeline; examples: config/pipeline/.")],
+    stages: Annotated[
+        list[str] | None,
+        typer.Argument(help="all (default), or some of: data, teacher, sft, train, evaluate, report."),
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of all that is written; default: the YAML's.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would run, what would be skipped, and why.")
+    ] = False,
+    ignore_code: Annotated[
+        bool, typer.Option("--ignore-code", help="Take what older code of this package made as it is.")
+    ] = False,
+) -> None:
+    """Run the stages of one YAML; what has not changed is skipped, and what was stopped goes on."""
+    from rich.console import Console
+
+    from verl_coder.pipeline.config import read_config
+    from verl_coder.pipeline.run import PipelineRun
+    from verl_coder.pipeline.tasks import Workplace
+
+    whole = read_config(config, out=out)
+    run = PipelineRun(
+        Workplace(whole), choose_stages(stages or [], whole.stages), Console(), ignore_code=ignore_code
+    )
+    if dry_run:
+        run.dry_run()
+        return
+    raise typer.Exit(run.run())
+
+
+def choose_stages(asked: list[str], there: tuple[str, ...]) -> list[str]:
+    """The stages in their order; ConfigError for one that the pipeline does not have."""
+    for name in asked:
+        if name != "all" and name not in there:
+            raise ConfigError(f"no stage {name!r} in this pipeline: it has {', '.join(there)} (or all)")
+    return [name for name in there if not asked or "all" in asked or name in asked]

@@ -1,0 +1,124 @@
+"""The child process of a task: its output in a log, signals handed on, nothing of it left behind."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+
+from verl_coder.launch.supervise import Interrupted, become_subreaper, end_descendants
+
+PIPELINE_MARKER = "VERL_CODER_PIPELINE"
+"""Environment variable, set to the pipeline's folder in every process of its tasks."""
+CHILD = ("-m", "verl_coder.pipeline.child")
+"""What Python runs for a task, before this process's id and the command."""
+_POLL_S = 0.2
+_SIGTERM_BY_ITSELF_S = 1.5
+"""A batch system sends SIGTERM to every process of a job: so long the child may show that it has had one."""
+_INTERRUPT_GRACE_S = 60.0
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+
+
+def run_child(
+    command: Sequence[str],
+    *,
+    out: Path,
+    log: Path,
+    on_poll: Callable[[], None],
+    stop_request: Path | None = None,
+) -> int:
+    """Run `verl-coder COMMAND` with its output behind what `log` holds; its exit status.
+
+    Interrupted where SIGINT or SIGTERM came, when the child has ended: it is sent SIGINT, and has a minute; one with a
+    `stop_request` is sent SIGTERM in place of SIGTERM, and saves as long as it takes. A second signal ends it at once.
+    """
+    become_subreaper()
+    not_ours = [process.pid for process in psutil.Process().children()]
+    received: list[int] = []
+    previous = {
+        number: signal.signal(number, lambda got, _: received.append(got))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    environment = {
+        **os.environ,
+        PIPELINE_MARKER: str(out),
+        "PYTHONUNBUFFERED": "1",
+        "COLUMNS": os.environ.get("COLUMNS", "160"),
+    }
+    try:
+        with log.open("ab") as output:
+            # A session of its own: Ctrl-C in the terminal reaches this process only, which hands it on.
+            process = subprocess.Popen(
+                [sys.executable, *CHILD, str(os.getpid()), *command],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            return _wait(process, received, on_poll, stop_request)
+    finally:
+        end_descendants(not_ours)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _wait(
+    process: "subprocess.Popen[bytes]",
+    received: list[int],
+    on_poll: Callable[[], None],
+    stop_request: Path | None,
+) -> int:
+    first, since, sent = 0, 0.0, False
+    while process.poll() is None:
+        if received and not first:
+            first, since = received.pop(0), time.monotonic()
+        elif received or (sent and _is_late(first, since, stop_request)):
+            raise Interrupted(signal.Signals(first).name)
+        if first and not sent:
+            saves = first == signal.SIGTERM and stop_request is not None
+            knows = saves and stop_request is not None and stop_request.is_file()
+            if knows or not saves or time.monotonic() - since > _SIGTERM_BY_ITSELF_S:
+                sent = True
+                if not knows:
+                    process.send_signal(signal.SIGTERM if saves else signal.SIGINT)
+        on_poll()
+        time.sleep(_POLL_S)
+    if first:
+        raise Interrupted(signal.Signals(first).name)
+    return process.returncode
+
+
+def _is_late(first: int, since: float, stop_request: Path | None) -> bool:
+    saves = first == signal.SIGTERM and stop_request is not None
+    return not saves and time.monotonic() - since > _INTERRUPT_GRACE_S
+
+
+def last_line(log: Path, start: int = 0) -> str:
+    """What a command has said last, in a log from byte `start` on, without colours."""
+    try:
+        with log.open("rb") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(start, end - 4096))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    lines = [line.strip() for line in re.split(r"[\r\n]+", _ANSI.sub("", text))]
+    return next(
+        (line for line in reversed(lines) if line and not set(line) <= set("┏┓┗┛┡┩└┘├┤─━│┃╇┳┴┼┬╈╋═ ")), ""
+    )
+
+
+def error_line(log: Path, start: int) -> str:
+    """The command's own error, else what it said last."""
+    try:
+        text = _ANSI.sub("", log.read_bytes()[start:].decode(errors="replace"))
+    except OSError:
+        return ""
+    errors = re.findall(r"^error: (.*)$", text, flags=re.M)
+    return errors[-1] if errors else last_line(log, start)

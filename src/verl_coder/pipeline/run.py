@@ -1,0 +1,189 @@
+"""Run a pipeline, task by task, each where something has changed. After kill -9 the same command goes on."""
+
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from verl_coder.errors import ConfigError, VerlCoderError
+from verl_coder.files import write_atomically
+from verl_coder.launch.leftovers import end_leftovers
+from verl_coder.launch.supervise import Interrupted
+from verl_coder.pipeline.decide import Decision, absent_inputs, decide
+from verl_coder.pipeline.fingerprint import Digests
+from verl_coder.pipeline.process import PIPELINE_MARKER, error_line, run_child
+from verl_coder.pipeline.records import TaskRecord, products_of, read_record, write_record
+from verl_coder.pipeline.stages import tasks_of
+from verl_coder.pipeline.tasks import PipelineTask, Workplace
+from verl_coder.pipeline.terminal import duration, say, say_task, scores, show_end, task_progress
+
+_STATUS = {"SIGINT": 130, "SIGTERM": 143}
+
+
+class PipelineRun:
+    """One start of a pipeline, of all its stages or of some."""
+
+    def __init__(
+        self, place: Workplace, stages: Sequence[str], console: Console, *, ignore_code: bool = False
+    ) -> None:
+        self.place = place
+        self.stages = stages
+        self._console = console
+        self._ignore_code = ignore_code
+        self._digests = Digests(place.records / "digests.json")
+        self._did: dict[str, str] = {}
+
+    def dry_run(self) -> None:
+        """Say of every task whether it would run, and why; nothing is changed."""
+        made: list[Path] = []
+        for stage in self.stages:
+            for task in tasks_of(stage, self.place):
+                decision = self._decide(task)
+                word, why = ("run" if decision.run else "skip"), decision.why
+                if not decision.run and any(
+                    _meet(path, other) for path in task.inputs.values() for other in made
+                ):
+                    word, why = "run", "unless what it is made from comes out as it was"
+                if word == "run":
+                    made += [self.place.out / pattern.partition("*")[0] for pattern in task.products]
+                say_task(self._console, task.name, word, why)
+
+    def run(self) -> int:
+        """Run what is to be run; the exit status of the command."""
+        for stage in self.stages:
+            tasks_of(stage, self.place)  # what is wrong with a later stage is said before the first one runs
+        self.place.records.mkdir(parents=True, exist_ok=True)
+        self.place.logs.mkdir(exist_ok=True)
+        with _locked(self.place.lock):
+            ended = end_leftovers(self.place.out, marker=PIPELINE_MARKER)
+            if ended:
+                say(self._console, f"ended {ended} processes that an earlier start left behind")
+            say(self._console, f"pipeline: {self.place.out} (a log of each stage: logs/)")
+            for stage in self.stages:
+                for task in tasks_of(stage, self.place):
+                    try:
+                        self._do(task)
+                    except Interrupted as signal_name:
+                        say(
+                            self._console,
+                            f"stopped by {signal_name} in {task.name}; the same command goes on",
+                        )
+                        return _STATUS[str(signal_name)]
+            show_end(self._console, self.place, self._write_summary())
+        return 0
+
+    def _decide(self, task: PipelineTask) -> Decision:
+        return decide(task, self.place, self._digests, ignore_code=self._ignore_code)
+
+    def _do(self, task: PipelineTask) -> None:
+        decision = self._decide(task)
+        say_task(self._console, task.name, "run" if decision.run else "skip", decision.why)
+        self._did[task.name] = "done" if decision.run else "skipped"
+        if decision.run:
+            absent = absent_inputs(task, decision.fingerprint)
+            if absent:
+                raise ConfigError(
+                    f"{task.name} needs {absent[0]}, which is not there: run the stage that makes it first"
+                )
+            if decision.anew:
+                self._set_aside(task)
+            self._run(task, decision)
+        self._digests.save()
+
+    def _set_aside(self, task: PipelineTask) -> None:
+        """Nothing is lost: what an older start made is moved, not removed."""
+        folder = task.folder
+        if folder is None or not folder.is_dir() or not any(folder.iterdir()):
+            return
+        name = task.name.replace("/", "-")
+        number = 1 + len(list(self.place.superseded.glob(f"{name}-*")))
+        target = self.place.superseded / f"{name}-{number}"
+        target.parent.mkdir(exist_ok=True)
+        folder.rename(target)
+        say_task(self._console, task.name, "", f"the older one is now {target}")
+
+    def _run(self, task: PipelineTask, decision: Decision) -> None:
+        before = decision.record
+        if before is not None and (before.finished or before.fingerprint != decision.fingerprint):
+            before = None
+        record = TaskRecord(
+            fingerprint=decision.fingerprint,
+            seconds=before.seconds if before else 0.0,
+            starts=before.starts + 1 if before else 1,
+        )
+        write_record(self.place.records, task.name, record)
+        log = self.place.logs / f"{task.stage}.log"
+        _head(log, task)
+        begins, begun = log.stat().st_size, time.monotonic()
+        try:
+            with task_progress(self._console, task.name, log) as on_poll:
+                status = run_child(
+                    task.command, out=self.place.out, log=log, on_poll=on_poll, stop_request=task.stop_request
+                )
+        finally:
+            record = replace(record, seconds=round(record.seconds + time.monotonic() - begun, 1))
+            write_record(self.place.records, task.name, record)
+        if status:
+            said = error_line(log, begins) or "nothing was said"
+            how = f"was ended by signal {-status}" if status < 0 else f"failed: {said}"
+            raise VerlCoderError(f"{task.name} {how} (all of it: {log}); the same command goes on")
+        products = products_of(task, self.place.out, self._digests)
+        if products is None:
+            raise VerlCoderError(
+                f"{task.name} has ended without all of {', '.join(task.products)} in {self.place.out} (see {log}); "
+                "the same command goes on"
+            )
+        write_record(self.place.records, task.name, replace(record, finished=True, products=products))
+        say_task(self._console, task.name, "done", f"in {duration(time.monotonic() - begun)}")
+
+    def _write_summary(self) -> list[dict[str, Any]]:
+        """pipeline.json: each task with its time and a digest of its files, and the scores; the tasks."""
+        rows = []
+        for stage in self.place.config.stages:
+            for task in tasks_of(stage, self.place):
+                record = read_record(self.place.records, task.name)
+                if record is not None:
+                    digest = hashlib.sha256(json.dumps(record.products, sort_keys=True).encode()).hexdigest()[
+                        :12
+                    ]
+                    did = self._did.get(task.name, "not asked for")
+                    rows.append({"task": task.name, "did": did, "seconds": record.seconds, "digest": digest})
+        summary = {"out": str(self.place.out), "tasks": rows, "pass_at_1": scores(self.place)}
+        write_atomically(self.place.out / "pipeline.json", json.dumps(summary, indent=1) + "\n")
+        return rows
+
+
+def _meet(one: Path, other: Path) -> bool:
+    return (
+        one == other
+        or one.is_relative_to(other)
+        or other.is_relative_to(one)
+        or str(one).startswith(str(other))
+    )
+
+
+def _head(log: Path, task: PipelineTask) -> None:
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"=== {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {task.name}\n")
+        file.write(f"verl-coder {' '.join(task.command)}\n")
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One pipeline for a folder; the lock goes with the process."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another pipeline is at work in {path.parent}: wait for it, or choose OUT="
+            ) from error
+        yield

@@ -1,0 +1,293 @@
+"""The tasks of each stage, from the pipeline's YAML: which command, with which arguments, from what, making what."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import ConfigError
+from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
+from verl_coder.pipeline.config import PipelineEvaluate, PipelineSft, PipelineTrain
+from verl_coder.pipeline.fingerprint import flat
+from verl_coder.pipeline.options import arguments, command_options
+from verl_coder.pipeline.recipe_settings import results_settings
+from verl_coder.pipeline.tasks import PipelineTask, Workplace, numbered, path_inputs, settings_of
+
+
+def tasks_of(stage: str, place: Workplace) -> list[PipelineTask]:
+    """The tasks of a stage in order, as far as they can be known before the stages ahead of it have run."""
+    return _STAGES[stage](place)
+
+
+def _call(part: PartCommand, values: dict[str, Any], given: dict[str, Any], *rest: str) -> tuple[str, ...]:
+    """The command line: the YAML's options, then what the pipeline gives, then Hydra overrides."""
+    options = {name: value for name, value in values.items() if name in command_options(part.function)}
+    return (*part.words, *arguments(part.function, options | given), *rest)
+
+
+def _data(place: Workplace) -> list[PipelineTask]:
+    config, tasks = place.config, []
+    for name, values in config.data.datasets.items():
+        part = dataset_command(name)
+        given = {"out": str(place.data / name), "seed": config.seed, "protocol": config.protocol}
+        given = {option: value for option, value in given.items() if option in part.own}
+        script = repository_root() / "data_prep" / f"{name}.py"
+        tasks.append(
+            PipelineTask(
+                stage="data",
+                name=f"data/{Path(name).stem}",
+                command=_call(part, values, given),
+                settings=settings_of(values) | {"seed": config.seed, "protocol": config.protocol},
+                inputs=path_inputs(values)
+                | {"its data_prep file": script if script.is_file() else Path(name)},
+                products=(f"data/{name}/train*.parquet", f"data/{name}/*.parquet"),
+            )
+        )
+    if len(tasks) > 1:
+        tasks.append(_mix(place))
+    return tasks
+
+
+def _mix(place: Workplace) -> PipelineTask:
+    data, seed = place.config.data, place.config.seed
+    shares = {name: data.shares.get(name, 1.0) for name in data.datasets}
+    given = {
+        "shares": ",".join(f"{name}={share:g}" for name, share in shares.items()),
+        "data": str(place.data),
+        "out": str(place.data / "mixed"),
+        "seed": seed,
+    }
+    return PipelineTask(
+        stage="data",
+        name="data/mixed",
+        command=_call(MIX, data.mix, given),
+        settings=settings_of(data.mix) | {"shares": given["shares"], "seed": seed},
+        inputs=path_inputs(data.mix) | {name: place.data / name for name in data.datasets},
+        products=("data/mixed/train*.parquet", "data/mixed/*.parquet"),
+    )
+
+
+def _teacher(place: Workplace) -> list[PipelineTask]:
+    config, teacher = place.config, place.config.teacher
+    if teacher is None or teacher.file:
+        return []
+    name, values = next((n, v) for n in TEACHERS if (v := getattr(teacher, n)) is not None)
+    part = TEACHERS[name]
+    given: dict[str, Any] = {"out": str(place.traces), "seed": config.seed}
+    inputs = path_inputs(values)
+    if "problems" in part.own:
+        problems = place.split("train")
+        given["problems"] = [str(path) for path in problems]
+        if not command_options(part.function)["problems"].many:
+            given["problems"] = str(problems[0])
+        if place.tools not in (None, "none"):
+            given["tools"] = place.tools
+            inputs["tools"] = Path(str(place.tools))
+        inputs |= numbered("problems", problems)
+    return [
+        PipelineTask(
+            stage="teacher",
+            name="teacher",
+            command=_call(part, values, given),
+            settings=settings_of(values) | {"kind": name, "seed": config.seed},
+            inputs=inputs,
+            products=("teacher/traces.parquet",),
+        )
+    ]
+
+
+def traces_of(place: Workplace) -> Path:
+    """The file that SFT learns from."""
+    teacher = place.config.teacher
+    return resolve_content_path(teacher.file) if teacher and teacher.file else place.traces
+
+
+def _model_input(name: str) -> dict[str, Path]:
+    return {"model": Path(name)} if Path(name).is_absolute() else {}
+
+
+def _sft(place: Workplace) -> list[PipelineTask]:
+    config, values = place.config, place.config.sft or {}
+    lengths = {name: place.lengths[name] for name in ("max_prompt_length", "max_response_length")}
+    traces, model = traces_of(place), place.base_model
+    given = {
+        "model": model,
+        "traces": str(traces),
+        "out": str(place.sft),
+        "tools": place.tools,
+        "seed": config.seed,
+        **lengths,
+    }
+    own = {name: values[name] for name in PipelineSft.model_fields}
+    options = {name: value for name, value in values.items() if name not in own}
+    tools = {"tools": Path(place.tools)} if place.tools not in (None, "none") else {}
+    return [
+        PipelineTask(
+            stage="sft",
+            name="sft",
+            command=_call(SFT, options, given, *own["overrides"]),
+            settings=settings_of(options)
+            | flat(own["overrides"] or {})
+            | lengths
+            | {"seed": config.seed, "model": None if _model_input(model) else model},
+            inputs=path_inputs(options) | tools | _model_input(model) | {"traces": traces},
+            products=("sft/model/config.json", "sft/model", "sft/summary.json", "sft/metrics.jsonl"),
+            folder=place.sft,
+        )
+    ]
+
+
+def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) -> dict[str, Path]:
+    """Model, rows, and the files that the composed recipe names."""
+    inputs = {
+        **_model_input(place.start_model),
+        **numbered("train", train),
+        **numbered("validation", held_out),
+    }
+    for name, key in (
+        ("reward", "reward.custom_reward_function.path"),
+        ("tools", "actor_rollout_ref.rollout.multi_turn.tool_config_path"),
+        ("agent loops", "actor_rollout_ref.rollout.agent.agent_loop_config_path"),
+    ):
+        if place.recipe.get(key):
+            inputs[name] = Path(str(place.recipe[key]))
+    if (place.config.train or {}).get("teacher_traces"):
+        inputs["traces"] = traces_of(place)
+    return inputs
+
+
+def _train(place: Workplace) -> list[PipelineTask]:
+    config, values = place.config, place.config.train or {}
+    train, held_out = place.split("train"), place.split("validation")
+    given = {
+        "recipe": config.recipe,
+        "model": place.start_model,
+        "train": ",".join(map(str, train)),
+        "val": ",".join(map(str, held_out)),
+        "tools": place.tools if place.tools not in (None, "none") else None,
+        "out": str(place.train),
+        "seed": config.seed,
+    }
+    options = {name: value for name, value in values.items() if name not in PipelineTrain.model_fields}
+    return [
+        PipelineTask(
+            stage="train",
+            name="train",
+            command=_call(TRAIN, options, given, *place.train_overrides),
+            settings=results_settings(place.recipe)
+            | {"model": None if _model_input(place.start_model) else config.model},
+            inputs=_training_inputs(place, train, held_out),
+            products=("train/summary.json", "train/metrics.jsonl", "train/config.yaml"),
+            folder=place.train,
+            stop_request=place.train / "stop_request",
+        ),
+        PipelineTask(
+            stage="train",
+            name="train/export",
+            command=(
+                "export",
+                str(place.train),
+                "--out",
+                str(place.trained_model),
+                "--dtype",
+                values["export_dtype"],
+            ),
+            settings={"export_dtype": values["export_dtype"]},
+            inputs={"metrics of the run": place.train / "metrics.jsonl"},
+            products=("model/config.json", "model"),
+            folder=place.trained_model,
+            begins_again=True,
+        ),
+    ]
+
+
+def evaluated_models(place: Workplace) -> dict[str, str]:
+    """Name -> model, of those that the pipeline has."""
+    models = {"base": place.base_model}
+    if place.config.sft is not None:
+        models["sft"] = str(place.sft / "model")
+    if place.config.train is not None:
+        models["trained"] = str(place.trained_model)
+    wanted = (place.config.evaluate or {})["models"]
+    return {name: path for name, path in models.items() if name in wanted}
+
+
+def _evaluate(place: Workplace) -> list[PipelineTask]:
+    config, values = place.config, place.config.evaluate or {}
+    models = evaluated_models(place)
+    if not models:
+        raise ConfigError("evaluate.models names no model that this pipeline makes: add base, or the stage")
+    files, lengths = place.split(values["split"]), place.lengths
+    options = {name: value for name, value in values.items() if name not in PipelineEvaluate.model_fields}
+    shared = {
+        "max_prompt_tokens": lengths["max_prompt_length"],
+        "max_response_tokens": lengths["max_response_length"],
+        "max_turns": lengths["max_turns"],
+        "seed": config.seed,
+    }
+    tools = {"tools": Path(place.tools)} if place.tools not in (None, "none") else {}
+    tasks = [
+        PipelineTask(
+            stage="evaluate",
+            name=f"evaluate/{name}",
+            command=_call(
+                EVALUATE,
+                options,
+                shared
+                | {
+                    "model": model,
+                    "data": [str(path) for path in files],
+                    "tools": place.tools,
+                    "out": str(place.evaluate / name),
+                },
+            ),
+            settings=settings_of(options) | shared | {"model": None if _model_input(model) else model},
+            inputs=path_inputs(options) | tools | _model_input(model) | numbered("problems", files),
+            products=(f"evaluate/{name}/evaluation_results.json", f"evaluate/{name}/samples.parquet"),
+            folder=place.evaluate / name,
+        )
+        for name, model in models.items()
+    ]
+    return [*tasks, *([_compare(place, list(models))] if len(models) > 1 else [])]
+
+
+def _compare(place: Workplace, names: list[str]) -> PipelineTask:
+    folders = [place.evaluate / name for name in names]
+    return PipelineTask(
+        stage="evaluate",
+        name="evaluate/compare",
+        command=("compare", *map(str, folders), "--out", str(place.comparison)),
+        inputs={f"samples of {folder.name}": folder / "samples.parquet" for folder in folders},
+        products=("evaluate/comparison.json",),
+    )
+
+
+def _report(place: Workplace) -> list[PipelineTask]:
+    config = place.config
+    folders = [place.sft] * (config.sft is not None) + [place.train] * (config.train is not None)
+    inputs = {f"metrics of {folder.name}": folder / "metrics.jsonl" for folder in folders}
+    if config.evaluate is not None:
+        names = list(evaluated_models(place))
+        folders += [place.evaluate / name for name in names]
+        inputs |= {f"results of {name}": place.evaluate / name / "evaluation_results.json" for name in names}
+    if not folders:
+        raise ConfigError("report has nothing to show: the pipeline neither trains nor evaluates")
+    return [
+        PipelineTask(
+            stage="report",
+            name="report",
+            command=("report", *map(str, folders), "--out", str(place.report)),
+            inputs=inputs,
+            products=("report/index.html", "report/data/site.js"),
+        )
+    ]
+
+
+_STAGES: dict[str, Callable[[Workplace], list[PipelineTask]]] = {
+    "data": _data,
+    "teacher": _teacher,
+    "sft": _sft,
+    "train": _train,
+    "evaluate": _evaluate,
+    "report": _report,
+}

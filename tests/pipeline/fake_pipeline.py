@@ -1,0 +1,69 @@
+"""A pipeline of three small tasks, a chain: one's file is made from the file of the task before."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, TextIO
+
+from rich.console import Console
+
+import verl_coder.pipeline.process as process
+import verl_coder.pipeline.run as run
+from verl_coder.pipeline.config import PipelineConfig, PipelineData
+from verl_coder.pipeline.tasks import PipelineTask, Workplace
+
+COMMAND = Path(__file__).with_name("fake_command.py")
+CHAIN = ("data", "sft", "train")
+
+
+def workplace(out: Path) -> Workplace:
+    """Of a pipeline with the three stages."""
+    data = PipelineData(train=("t.parquet",), validation=("v.parquet",))
+    return Workplace(PipelineConfig(out=str(out), model="m", recipe="tiny_cpu", data=data, train={}))
+
+
+def chain(texts: dict[str, str]) -> Any:
+    """What stands for `tasks_of`: a task a stage, which writes its text and the file before."""
+
+    def tasks_of(stage: str, place: Workplace) -> list[PipelineTask]:
+        if stage not in CHAIN:
+            return []
+        before = CHAIN[CHAIN.index(stage) - 1] if stage != CHAIN[0] else None
+        source = place.out / before / f"{before}.txt" if before else None
+        target = place.out / stage / f"{stage}.txt"
+        text = texts.get(stage, stage)
+        return [
+            PipelineTask(
+                stage=stage,
+                name=stage,
+                command=("make", str(target), text, *([str(source)] if source else [])),
+                settings={"text": text},
+                inputs={"the file before": source} if source else {},
+                products=(f"{stage}/{stage}.txt",),
+                folder=place.out / stage if stage != CHAIN[0] else None,
+                begins_again=stage == CHAIN[-1],
+            )
+        ]
+
+    return tasks_of
+
+
+def run_chain(
+    out: Path,
+    stages: Sequence[str] = CHAIN,
+    *,
+    shown: TextIO | None = None,
+    ignore_code: bool = False,
+    **texts: str,
+) -> int:
+    """Run it in this process, as `verl-coder pipeline` would, its words into the file `shown`."""
+    out.mkdir(exist_ok=True)
+    place = workplace(out)
+    place.config = SimpleNamespace(**{**dict(place.config), "stages": CHAIN})  # type: ignore[assignment]
+    real = process.CHILD, run.tasks_of
+    process.CHILD, run.tasks_of = (str(COMMAND),), chain(texts)  # type: ignore[assignment]
+    try:
+        console = Console(file=shown, force_terminal=False, width=200)
+        return run.PipelineRun(place, stages, console, ignore_code=ignore_code).run()
+    finally:
+        process.CHILD, run.tasks_of = real

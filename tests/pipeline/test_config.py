@@ -1,0 +1,113 @@
+"""The YAML of a pipeline: examples are read; what is wrong is one line with key, value and what is allowed."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from verl_coder.errors import VerlCoderError
+from verl_coder.paths import repository_root
+from verl_coder.pipeline import config as models
+from verl_coder.pipeline.config import read_config
+
+EXAMPLES = repository_root() / "config" / "pipeline"
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen", "example_config"])
+def test_the_examples_are_read(name: str) -> None:
+    found = read_config(EXAMPLES / f"{name}.yaml")
+    assert found.stages == models.STAGES
+
+
+def test_there_is_no_other_example() -> None:
+    assert sorted(path.stem for path in EXAMPLES.iterdir()) == ["example_config", "qwen", "tiny"]
+
+
+def test_the_commented_example_has_every_setting_that_is_the_pipelines_own() -> None:
+    text = (EXAMPLES / "example_config.yaml").read_text()
+    for model in vars(models).values():
+        if isinstance(model, type) and model.__name__.startswith("Pipeline"):
+            for name in model.model_fields:  # type: ignore[attr-defined]
+                assert f"{name}:" in text, f"{model.__name__}.{name}"
+
+
+def test_a_key_without_a_value_is_a_section_without_settings(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("model: m\ndata: {datasets: {sample: {}}}\nevaluate:\nreport:\n")
+    found = read_config(path)
+    assert found.stages == ("data", "evaluate", "report")
+    assert found.evaluate == {"models": ("base", "sft", "trained"), "split": "validation"}
+
+
+def test_out_of_the_command_line_comes_first() -> None:
+    assert read_config(EXAMPLES / "tiny.yaml", out="elsewhere").out == "elsewhere"
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("modle", "x", "modle: no such setting; did you mean model?"),
+    ("model", None, "model=None: use a text"),
+    ("seed", -1, "seed=-1: use a whole number of 0 or more"),
+    ("recipe", "tiny", "no recipe 'tiny': there are "),
+    ("recipe", None, "train needs a recipe: name a folder of recipes/"),
+    ("protocol", "tool", "protocol=tool: sample makes rows of one protocol: leave it out"),
+    ("tools", "tool_config/no.yaml", "tools=tool_config/no.yaml: there is no such file"),
+    ("data.datasets.sample.trian", 3, "data.datasets.sample.trian: no such setting; did you mean train?"),
+    ("data.datasets.sample.train", 0, "data.datasets.sample.train=0: use a whole number of 1 or more"),
+    ("data.datasets.smaple", {}, "data.datasets.smaple: no dataset 'smaple': data_prep has "),
+    ("data.train", ["t.parquet"], "data: name either datasets to prepare, or the files train and validation"),
+    ("data.shares", {"sample": 1}, "data: shares and mix are for several datasets"),
+    (
+        "teacher",
+        {"tiny": {}, "file": "x"},
+        "teacher: give exactly one of generate, repairs, tiny, file (given: tiny",
+    ),
+    ("teacher", {"generate": {"num_samples": 2}}, "teacher.generate.model is missing: give a text"),
+    ("teacher.tiny.problems", "many", "teacher.tiny.problems=many: use a whole number of 1 or more"),
+    ("teacher", {"file": "no.parquet"}, "teacher.file=no.parquet: there is no such file"),
+    ("sft.epcohs", 3, "sft.epcohs: no such setting; did you mean epochs?"),
+    ("sft.overides", [], "sft.overides: no such setting; did you mean overrides?"),
+    ("sft.epochs", 1.5, "sft.epochs=1.5: use a whole number"),
+    ("sft.learning_rate", "fast", "sft.learning_rate=fast: use a number"),
+    ("sft.model", "x", "sft.model: the pipeline gives this itself"),
+    ("sft", [], "sft=[]: use null, or a mapping"),
+    ("train.overrides", "a=b", "train.overrides=a=b: use a list"),
+    ("train.export_dtype", "int8", "train.export_dtype=int8: use one of bfloat16, float16, float32"),
+    ("evaluate.models", ["base", "best"], "evaluate.models[1]=best: use one of base, sft, trained"),
+    ("evaluate.models", [], "evaluate.models=[]: use a list of 1 or more"),
+    ("evaluate.top_p", 2, "evaluate.top_p=2: use a number in [0, 1]"),
+    ("evaluate.splt", "test", "evaluate.splt: no such setting; did you mean split?"),
+    ("report", {"pages": 1}, "report.pages: no such setting; the section has none"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), WRONG, ids=[f"{key}={value}" for key, value, _ in WRONG])
+def test_what_is_wrong_is_one_line(key: str, value: Any, words: str, tmp_path: Path) -> None:
+    values = copy.deepcopy(yaml.safe_load((EXAMPLES / "tiny.yaml").read_text()))
+    node = values
+    *above, last = key.split(".")
+    for name in above:
+        node = node[name]
+    node[last] = value
+    path = tmp_path / "my_config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    with pytest.raises(VerlCoderError) as raised:
+        read_config(path)
+    assert words in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("a: [", "is no YAML"), ("- a", "give a mapping"), ("data: {}", "model is missing")]
+)
+def test_a_file_that_is_no_pipeline_is_said_so(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    with pytest.raises(VerlCoderError, match=words):
+        read_config(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VerlCoderError, match=r"no\.yaml cannot be read \(No such file or directory\)"):
+        read_config(tmp_path / "no.yaml")

@@ -1,0 +1,158 @@
+"""The tasks of a pipeline: command lines that the commands take, with what is stated once in each of them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_lines import parse
+
+import verl_coder.pipeline.tasks as tasks
+from verl_coder.paths import repository_root
+from verl_coder.pipeline.config import STAGES, read_config
+from verl_coder.pipeline.stages import tasks_of
+from verl_coder.pipeline.tasks import PipelineTask, Workplace
+
+EXAMPLES = repository_root() / "config" / "pipeline"
+RECIPE = {
+    "data.max_prompt_length": 96,
+    "data.max_response_length": 352,
+    "actor_rollout_ref.rollout.multi_turn.max_assistant_turns": 3,
+    "actor_rollout_ref.rollout.multi_turn.tool_config_path": "tool_config/python_interpreter_brief.yaml",
+    "reward.custom_reward_function.path": str(repository_root() / "rewards" / "pass_rate.py"),
+    "trainer.total_training_steps": 4,
+}
+
+
+@pytest.fixture(autouse=True)
+def composed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The composed recipe without verl."""
+    monkeypatch.setattr(tasks, "recipe_settings", lambda request, cache: dict(RECIPE))
+
+
+def planned(path: Path, out: Path) -> dict[str, PipelineTask]:
+    place = Workplace(read_config(path, out=str(out)))
+    return {task.name: task for stage in place.config.stages for task in tasks_of(stage, place)}
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "c.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("name", ["tiny", "qwen", "example_config"])
+def test_every_command_line_is_one_that_its_command_takes(name: str, tmp_path: Path) -> None:
+    for task in planned(EXAMPLES / f"{name}.yaml", tmp_path / "out").values():
+        options = parse(task.command)
+        overrides = options.pop("overrides")
+        assert all("=" in override for override in overrides)
+        assert not overrides or task.name in ("sft", "train")
+
+
+def test_what_is_stated_once_is_in_every_stage(tmp_path: Path) -> None:
+    text = (EXAMPLES / "tiny.yaml").read_text() + "\nseed: 7\nmax_response_length: 200\ntools: null\n"
+    found = {
+        name: parse(task.command) for name, task in planned(written(tmp_path, text), tmp_path / "out").items()
+    }
+    assert {found[name]["seed"] for name in ("data/sample", "teacher", "sft", "train", "evaluate/base")} == {
+        7
+    }
+    assert found["sft"]["max_response_length"] == found["evaluate/base"]["max_response_tokens"] == 200
+    assert "data.max_response_length=200" in found["train"]["overrides"]
+    assert found["sft"]["max_prompt_length"] == found["evaluate/base"]["max_prompt_tokens"] == 96
+    assert found["evaluate/base"]["max_turns"] == 3
+    brief = str(repository_root() / "tool_config/python_interpreter_brief.yaml")
+    assert found["sft"]["tools"] == found["train"]["tools"] == found["evaluate/trained"]["tools"] == brief
+
+
+def test_each_stage_takes_what_the_one_before_has_made(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = planned(EXAMPLES / "tiny.yaml", out)
+    found = {name: parse(task.command) for name, task in plan.items()}
+    assert str(found["sft"]["traces"]) == str(out / "teacher" / "traces.parquet")
+    assert found["train"]["model"] == str(out / "sft" / "model")
+    assert found["train"]["train"] == str(out / "data" / "sample" / "train.parquet")
+    assert found["evaluate/trained"]["model"] == str(out / "model")
+    assert plan["train"].inputs["model"] == out / "sft" / "model"
+    assert plan["report"].command[1:-2] == tuple(
+        str(out / name) for name in ("sft", "train", "evaluate/base", "evaluate/sft", "evaluate/trained")
+    )
+
+
+def test_the_settings_of_training_are_those_of_the_composed_recipe(tmp_path: Path) -> None:
+    task = planned(EXAMPLES / "tiny.yaml", tmp_path / "out")["train"]
+    assert task.settings["trainer.total_training_steps"] == 4
+    assert not any("path" in name for name in task.settings)
+    assert task.inputs["reward"].name == "pass_rate.py"
+
+
+def test_without_sft_training_begins_with_the_base(tmp_path: Path) -> None:
+    text = "model: src/verl_coder/tiny/base\nrecipe: tiny_cpu\ndata: {datasets: {sample: {}}}\ntrain:\nevaluate:\n"
+    plan = planned(written(tmp_path, text), tmp_path / "out")
+    assert list(plan) == [
+        "data/sample",
+        "train",
+        "train/export",
+        "evaluate/base",
+        "evaluate/trained",
+        "evaluate/compare",
+    ]
+    assert parse(plan["train"].command)["model"] == str(repository_root() / "src/verl_coder/tiny/base")
+
+
+def test_files_that_are_there_take_the_place_of_datasets(tmp_path: Path) -> None:
+    for name in ("t", "v", "x"):
+        (tmp_path / f"{name}.parquet").touch()
+    text = (
+        f"model: m\ndata: {{train: [{tmp_path}/t.parquet], validation: [{tmp_path}/v.parquet], "
+        f"test: [{tmp_path}/x.parquet]}}\nevaluate: {{split: test}}\n"
+    )
+    plan = planned(written(tmp_path, text), tmp_path / "out")
+    assert list(plan) == ["evaluate/base"]
+    assert plan["evaluate/base"].inputs == {"problems": tmp_path / "x.parquet"}
+    assert plan["evaluate/base"].settings["model"] == "m"
+
+
+def test_several_datasets_are_mixed(tmp_path: Path) -> None:
+    text = (
+        "model: m\nrecipe: tiny_cpu\ndata: {datasets: {mbpp: {limit: 3}, apps: {}}, shares: {apps: 0.5}, "
+        "mix: {decontaminate: true}}\ntrain:\nevaluate: {split: test, models: [base]}\n"
+    )
+    plan = planned(written(tmp_path, text), tmp_path / "out")
+    mixed = parse(plan["data/mixed"].command)
+    assert mixed["shares"] == "mbpp=1,apps=0.5" and mixed["decontaminate"]
+    assert parse(plan["train"].command)["train"] == str(tmp_path / "out/data/mixed/train.parquet")
+    assert [
+        path.parent.name for path in plan["evaluate/base"].inputs.values() if path.suffix == ".parquet"
+    ] == [
+        "mbpp",
+        "apps",
+    ]
+
+
+def test_where_a_sandbox_is_changes_no_result(tmp_path: Path) -> None:
+    def settings(text: str) -> dict[str, Any]:
+        path = written(tmp_path, f"model: m\ndata: {{datasets: {{mbpp: {text}}}}}\n")
+        return planned(path, tmp_path / "out")["data/mbpp"].settings
+
+    assert settings("{sandbox_url: 'http://a:1'}") == settings("{}") != settings("{limit: 3}")
+
+
+def test_a_teacher_that_runs_programs_is_given_the_tools_and_the_problems(tmp_path: Path) -> None:
+    found = planned(EXAMPLES / "qwen.yaml", tmp_path / "out")["teacher"]
+    options = parse(found.command)
+    assert [str(path) for path in options["problems"]] == [str(tmp_path / "out/data/mbpp/train.parquet")]
+    assert found.inputs["problems"] == tmp_path / "out/data/mbpp/train.parquet"
+    assert options["model"] == found.settings["model"] == "Qwen/Qwen3-32B-FP8"
+
+
+def test_traces_go_to_a_recipe_that_learns_from_them(tmp_path: Path) -> None:
+    text = (EXAMPLES / "tiny.yaml").read_text().replace("train:\n", "train:\n  teacher_traces: true\n")
+    task = planned(written(tmp_path, text), tmp_path / "out")["train"]
+    traces = tmp_path / "out" / "teacher" / "traces.parquet"
+    assert f"verl_coder.teacher.traces={traces}" in task.command
+    assert task.inputs["traces"] == traces
+
+
+def test_every_stage_has_its_tasks() -> None:
+    assert set(STAGES) == set(tasks_of.__globals__["_STAGES"])
