@@ -59,8 +59,7 @@ def repairs(
     samples: Annotated[
         list[Path] | None,
         typer.Option(
-            help="samples.parquet of an evaluation without the tool, or JSON lines with problem_id and output; "
-            "repeatable."
+            help="samples.parquet of an evaluation without tool, or JSON lines (problem_id, output)."
         ),
     ] = None,
     tools: Annotated[
