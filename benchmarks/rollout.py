@@ -21,7 +21,7 @@ from aiohttp import web
 
 from verl_coder.chains.policy import hermes
 from verl_coder.chains.problems import chains
-from verl_coder.chains.wording import Rows
+from verl_coder.chains.wording import ChainRows
 from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Limits
@@ -119,7 +119,7 @@ async def measure(latency_ms: float, options: argparse.Namespace) -> dict[str, f
     limits = Limits(prompt_tokens=400, response_tokens=2000, turns=options.calls + 2)
     loops = AgentLoops(model_folder=BASE, limits=limits, tools=tools)
     chain = next(chains("rl", 1, seed=0))
-    posed = Posed(problem=Rows(tool="interpreter", wording="tiny").problem(chain, split="rl"))
+    posed = Posed(problem=ChainRows(tool="interpreter", wording="tiny").problem(chain, split="rl"))
     engine, places = StepEngine(options.step_ms / 1000), asyncio.Semaphore(options.in_flight)
     played: list[tuple[OneTrajectory, float]] = []
 

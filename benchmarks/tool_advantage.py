@@ -22,7 +22,7 @@ from typing import Any
 
 from verl_coder.chains.policy import Solver
 from verl_coder.chains.problems import KINDS, Chain, Kind, chains
-from verl_coder.chains.wording import TOOLS, Rows, Tool, Wording
+from verl_coder.chains.wording import TOOLS, ChainRows, Tool, Wording
 from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Limits
@@ -79,7 +79,7 @@ class ScriptedEngine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Played:
+class PlayedChain:
     """One trajectory."""
 
     kind: Kind
@@ -93,12 +93,12 @@ class Played:
 
 async def play(
     tool: Tool, some: Sequence[Chain], *, model: Path, limits: Limits, wording: Wording, url: str
-) -> list[Played]:
+) -> list[PlayedChain]:
     """All chains with one tool, one after the other."""
     config = TOOL_CONFIG[tool]
     path = repository_root() / "tool_config" / f"{config}.yaml" if config else None
     loops = AgentLoops(model_folder=model, limits=limits, tools=_at(path, url) if path else None)
-    rows, played = Rows(tool=tool, wording=wording), []
+    rows, played = ChainRows(tool=tool, wording=wording), []
     async with SandboxClient(url) as client:
         for chain in some:
             problem = rows.problem(chain, split="heldout")
@@ -107,7 +107,7 @@ async def play(
             report = await grade(extract_code(trajectory.answer) or "", problem.tests, client)
             assert report.outcome != "sandbox_unavailable", report.message
             played.append(
-                Played(
+                PlayedChain(
                     kind=chain.kind,
                     depth=chain.depth,
                     passed=report.outcome == "passed",
@@ -126,7 +126,7 @@ def _at(path: Path, url: str) -> Path:
     return copy
 
 
-def table(results: dict[Tool, list[Played]]) -> str:
+def table(results: dict[Tool, list[PlayedChain]]) -> str:
     """Solved, tokens and calls by tool and kind, in Markdown."""
     kinds = list(dict.fromkeys(p.kind for played in results.values() for p in played))
     head = " | ".join(f"{kind}: solved | tokens | calls" for kind in kinds)
@@ -143,7 +143,7 @@ def table(results: dict[Tool, list[Played]]) -> str:
     return "\n".join(lines)
 
 
-def by_depth(results: dict[Tool, list[Played]]) -> dict[str, dict[str, list[float]]]:
+def by_depth(results: dict[Tool, list[PlayedChain]]) -> dict[str, dict[str, list[float]]]:
     """Tool -> `kind-depth` -> [solved, tokens, calls]."""
     found: dict[str, dict[str, list[float]]] = {}
     for tool, played in results.items():
@@ -161,7 +161,7 @@ def by_depth(results: dict[Tool, list[Played]]) -> dict[str, dict[str, list[floa
 
 async def compare(
     some: Sequence[Chain], *, tools: Sequence[Tool], model: Path, limits: Limits, wording: Wording, url: str
-) -> dict[Tool, list[Played]]:
+) -> dict[Tool, list[PlayedChain]]:
     """Every tool on the same chains."""
     return {
         tool: await play(tool, some, model=model, limits=limits, wording=wording, url=url) for tool in tools

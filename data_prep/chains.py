@@ -15,7 +15,7 @@ import typer
 
 from verl_coder.chains.problems import KINDS, Kind, chains
 from verl_coder.chains.traces import chain_traces, write_trace_rows
-from verl_coder.chains.wording import TOOLS, Rows, Wording
+from verl_coder.chains.wording import TOOLS, ChainRows, Wording
 from verl_coder.data import run_script, write_rows
 from verl_coder.errors import ConfigError
 
@@ -41,7 +41,7 @@ def main(
     training = list(chains("rl", train, seed=seed, kinds=chosen, depths=numbers))
     held_out = list(chains("heldout", val, seed=seed, kinds=chosen, depths=numbers))
     for tool in TOOLS:
-        rows = Rows(tool=tool, wording=wordings[wording])
+        rows = ChainRows(tool=tool, wording=wordings[wording])
         write_rows(
             (rows.problem(c, split="rl", index=i) for i, c in enumerate(training)),
             out / tool / "train.parquet",

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from verl_coder.chains.problems import KINDS, Chain, chains, draw
-from verl_coder.chains.wording import TOOLS, Rows, check_source, visible_test
+from verl_coder.chains.wording import TOOLS, ChainRows, check_source, visible_test
 from verl_coder.errors import DataError
 from verl_coder.problems import FunctionTests, Problem
 from verl_coder.prompts import visible_tests_of
@@ -23,7 +23,7 @@ def test_the_right_program_passes_check_the_visible_and_the_hidden_tests(capsys)
     for chain in SOME:
         program = namespace(chain, chain.right)
         exec(f"{visible_test(chain)}\ncheck()", program)
-        suite = Rows(tool="none").problem(chain, split="rl").tests
+        suite = ChainRows(tool="none").problem(chain, split="rl").tests
         assert isinstance(suite, FunctionTests)
         assert all(program["f"](*case.args) == case.expected for case in suite.tests)
     assert capsys.readouterr().out == "ok\n" * len(SOME)
@@ -53,7 +53,7 @@ def test_every_combination_of_right_readings_is_as_frequent_as_any_other():
 def test_rows_differ_between_tools_in_the_prompt_and_the_loop_only():
     chain = SOME[20]
     for wording in ("full", "tiny"):
-        rows = [Rows(tool=tool, wording=wording).problem(chain, split="rl").to_row() for tool in TOOLS]
+        rows = [ChainRows(tool=tool, wording=wording).problem(chain, split="rl").to_row() for tool in TOOLS]
         assert len({row["prompt"][0]["content"] for row in rows}) == len(TOOLS)
         for row in rows:
             assert Problem.from_row(row).problem_id == chain.identity
@@ -63,7 +63,7 @@ def test_rows_differ_between_tools_in_the_prompt_and_the_loop_only():
 
 def test_the_full_wording_shows_its_tests_where_the_tools_look_for_them():
     chain = next(chain for chain in SOME if chain.kind == "bug")
-    prompt = Rows(tool="debugger").problem(chain, split="rl").prompt
+    prompt = ChainRows(tool="debugger").problem(chain, split="rl").prompt
     assert visible_tests_of(prompt) == f"check()\n{visible_test(chain)}"
 
 

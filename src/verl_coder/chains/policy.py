@@ -20,7 +20,7 @@ OK = "ok"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Turn:
+class SolverTurn:
     """What is said, and what is asked for where it is a call."""
 
     text: str
@@ -42,7 +42,7 @@ class Solver:
         self._rng = random.Random(f"solver/{seed}/{chain.identity}")
         self._untried: list[tuple[int, int]] | None = None
 
-    def next(self, reply: str | None) -> Turn:
+    def next(self, reply: str | None) -> SolverTurn:
         """The next turn after what the last call brought; None at the beginning."""
         if self.tool == "none" or self.chain.kind == "plain":
             return self.answer()
@@ -53,11 +53,11 @@ class Solver:
         self._calls += 1
         return self._call(reply)
 
-    def answer(self) -> Turn:
+    def answer(self) -> SolverTurn:
         """The answer by what is believed now."""
-        return Turn(text=f"```python\n{self.chain.program(self.choice)}\n```")
+        return SolverTurn(text=f"```python\n{self.chain.program(self.choice)}\n```")
 
-    def _call(self, reply: str | None) -> Turn:
+    def _call(self, reply: str | None) -> SolverTurn:
         debugs = self.tool in ("debugger", "debugger_late") and self.chain.kind == "bug"
         if debugs and not (self.tool == "debugger_late" and reply is None):
             return hermes("python_debugger", code=self._whole(), commands="run")
@@ -72,7 +72,7 @@ class Solver:
         if self.tool == "program":
             tags = PROTOCOLS["program"].tags
             assert tags is not None
-            return Turn(text=f"{tags.call}\n{code}\n{tags.end_call}", tool=name, code=code)
+            return SolverTurn(text=f"{tags.call}\n{code}\n{tags.end_call}", tool=name, code=code)
         return hermes(name, code=code)
 
     def _whole(self) -> str:
@@ -117,12 +117,12 @@ class Solver:
         return [step.name for step in self.chain.steps].index(name)
 
 
-def hermes(name: str, **arguments: str) -> Turn:
+def hermes(name: str, **arguments: str) -> SolverTurn:
     """A call as the tiny model and Qwen write it."""
     tags = PROTOCOLS["tool"].tags
     assert tags is not None
     call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
-    return Turn(
+    return SolverTurn(
         text=f"{tags.call}\n{call}\n{tags.end_call}",
         tool=name,
         code=arguments["code"],

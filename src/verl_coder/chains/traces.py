@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from verl_coder.chains.policy import Solver, Turn
+from verl_coder.chains.policy import Solver, SolverTurn
 from verl_coder.chains.problems import Chain
-from verl_coder.chains.wording import PROTOCOL, TOOLS, Rows, Tool, check_source
+from verl_coder.chains.wording import PROTOCOL, TOOLS, ChainRows, Tool, check_source
 from verl_coder.problems import Message
 from verl_coder.protocols import find_protocol
 from verl_coder.teacher.trace_file import write_traces
@@ -41,7 +41,7 @@ class OwnTools:
         self._prelude = prelude
         self._session: dict[str, Any] | None = None
 
-    def reply(self, turn: Turn) -> str:
+    def reply(self, turn: SolverTurn) -> str:
         """The text that the model reads."""
         if turn.tool != "python_session":
             text, error, _ = self._run(turn.code, {})
@@ -86,7 +86,7 @@ def _debugger_text(printed: str, error: BaseException | None) -> str:
 
 def write_trace(chain: Chain, tool: Tool, *, direct: bool, seed: int = 0) -> ChainTrace:
     """A trace in the tiny wording; a `direct` one calls nothing and answers what a reader takes first."""
-    messages = [dict(message) for message in Rows(tool=tool, wording="tiny").prompt(chain)]
+    messages = [dict(message) for message in ChainRows(tool=tool, wording="tiny").prompt(chain)]
     most_tries = BUG_TRIES if chain.kind == "bug" else None
     solver = Solver(chain, "none" if direct else tool, seed=seed, most_tries=most_tries)
     tools = OwnTools(check_source(chain))

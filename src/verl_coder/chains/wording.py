@@ -30,7 +30,7 @@ _CHECK = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class ChainRows:
     """How chains become rows."""
 
     tool: Tool
