@@ -62,10 +62,7 @@ def repairs(
             help="samples.parquet of an evaluation without tool, or JSON lines (problem_id, output)."
         ),
     ] = None,
-    tools: Annotated[
-        Path | None,
-        typer.Option(help="YAML of the interpreter. Default: tool_config/python_interpreter.yaml"),
-    ] = None,
+    tools: Annotated[Path | None, typer.Option(help="YAML; default: python_interpreter.yaml.")] = None,
     per_problem: Annotated[int, typer.Option(min=1, help="Most traces of one problem.")] = 4,
     max_attempts: Annotated[int, typer.Option(min=1, help="Most calls of the tool in a trace.")] = 3,
     failing_share: Annotated[
