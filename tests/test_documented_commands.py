@@ -9,7 +9,9 @@ from command_lines import parse
 from documented_commands import ROOT, DocumentedCommand, documented_commands
 
 COMMANDS = list({(command.file, command.text): command for command in documented_commands()}.values())
-NOT_PARSED: dict[str, str] = {}
+NOT_PARSED: dict[str, str] = {
+    "verl-coder --install-completion": "it writes into the start-up files of the shell",
+}
 """Text of a command -> why its arguments are not looked at."""
 SCRIPTS = {
     "run_qwen_grpo.sh": ("train", "--recipe", "tiny_cpu"),

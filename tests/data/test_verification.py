@@ -9,7 +9,7 @@ import pytest
 
 from tests.data.conftest import toy_record, write_jsonl
 from verl_coder.data import parallel_verification
-from verl_coder.data.dataset import LoadOptions, dataset_files, load_dataset_file
+from verl_coder.data.dataset import Dataset, LoadOptions, dataset_files, load_dataset_file
 from verl_coder.data.prepared import resolve_prepared
 from verl_coder.data.recheck import recheck
 from verl_coder.data.verification import VerifyOptions, verify_problem
@@ -134,8 +134,8 @@ def test_written_files_can_be_verified_again(prepare_toy, tmp_path: Path, sandbo
 EXAMPLES = [
     pytest.param(name, variant, id=f"{name}-{variant}")
     for name in dataset_files()
-    if name != "sample"
-    for variant in load_dataset_file(name).example_records
+    if isinstance(dataset := load_dataset_file(name), Dataset)
+    for variant in dataset.example_records
 ]
 
 

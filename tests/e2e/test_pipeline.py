@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from report.folders import read_script
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -128,7 +129,7 @@ def test_every_stage_made_what_it_is_for(whole: WholePipeline) -> None:
 
 
 def test_one_page_shows_all_of_it(whole: WholePipeline) -> None:
-    site = (whole.out / "report" / "data" / "site.js").read_text()
+    site = json.dumps(read_script(whole.out / "report" / "data" / "site.js", "site"))
     assert f"page: {(whole.out / 'report' / 'index.html').as_uri()}" in whole.second
     for name in ("sft", "train", "evaluate/sft", "evaluate/trained"):
         assert str(whole.out / name) in site
