@@ -1,7 +1,6 @@
 """Carry out an evaluation: lock its folder, go on from the samples that are there, and write what they come to."""
 
 import asyncio
-import fcntl
 import json
 import os
 import shutil
@@ -23,7 +22,7 @@ from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.settings import keep_settings
 from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
-from verl_coder.files import write_atomically
+from verl_coder.files import locked, write_atomically
 from verl_coder.sandbox import SandboxClient
 
 RESULTS = "evaluation_results.json"
@@ -147,13 +146,7 @@ def _locked(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be made ({error.strerror})") from error
-    with (out / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another evaluation is writing to {out}: wait for it, or take another --out"
-            ) from error
+    with locked(out / ".lock", f"another evaluation is writing to {out}: wait for it, or take another --out"):
         yield
 
 

@@ -3,15 +3,13 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from omegaconf import OmegaConf, open_dict
 from rich.console import Console
 
-from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import write_atomically
+from verl_coder.errors import VerlCoderError
+from verl_coder.files import locked, write_atomically
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
 from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
 from verl_coder.launch.preflight.run import check_run
@@ -43,7 +41,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         console.print(summary_table(json.loads(run_dir.summary.read_text())))
         return 0
     run_dir.path.mkdir(parents=True, exist_ok=True)
-    with _lock(run_dir.lock):
+    with locked(run_dir.lock, f"another run is writing to {run_dir.path}: wait for it, or choose OUT="):
         os.environ[RUN_MARKER] = str(run_dir.path)
         clear_leftovers(run_dir, console)
         _make_resumable(plan, console)
@@ -79,21 +77,6 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     plan.run_dir.record_shape(plan.config)
     record_resume(plan.run_dir.resume, plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """One run per folder; the lock goes with the process."""
-    import fcntl
-
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another run is writing to {path.parent}: wait for it, or choose OUT="
-            ) from error
-        yield
 
 
 def _run(plan: Plan, console: Console, scratch: Path) -> int:

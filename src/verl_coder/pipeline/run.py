@@ -1,11 +1,9 @@
 """Run a pipeline, task by task, each where something has changed. After kill -9 the same command goes on."""
 
-import fcntl
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import write_atomically
+from verl_coder.files import locked, write_atomically
 from verl_coder.launch.leftovers import end_leftovers
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.pipeline.decide import Decision, absent_inputs, decide
@@ -62,7 +60,10 @@ class PipelineRun:
             tasks_of(stage, self.place)  # what is wrong with a later stage is said before the first one runs
         self.place.records.mkdir(parents=True, exist_ok=True)
         self.place.logs.mkdir(exist_ok=True)
-        with _locked(self.place.lock):
+        with locked(
+            self.place.lock,
+            f"another pipeline is at work in {self.place.lock.parent}: wait for it, or choose OUT=",
+        ):
             ended = end_leftovers(self.place.out, marker=PIPELINE_MARKER)
             if ended:
                 say(self._console, f"ended {ended} processes that an earlier start left behind")
@@ -174,16 +175,3 @@ def _head(log: Path, task: PipelineTask) -> None:
     with log.open("a", encoding="utf-8") as file:
         file.write(f"=== {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {task.name}\n")
         file.write(f"verl-coder {' '.join(task.command)}\n")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One pipeline for a folder; the lock goes with the process."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another pipeline is at work in {path.parent}: wait for it, or choose OUT="
-            ) from error
-        yield
