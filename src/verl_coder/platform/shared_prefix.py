@@ -118,12 +118,12 @@ def trained_tokens(batch: TensorDict) -> torch.Tensor | None:
     if "loss_mask" not in batch.keys():  # noqa: SIM118 - a TensorDict is not iterated by key
         return None
     offsets = batch["input_ids"].offsets()
-    found = torch.zeros(int(offsets[-1]), dtype=torch.bool)
+    found = torch.zeros(int(offsets[-1]), dtype=torch.bool, device=offsets.device)
     for name, values in batch.items():
         if (name == "loss_mask" or name.endswith("_weights")) and getattr(values, "is_nested", False):
             # The token before the first of them predicts it: one place to the left.
             shift = torch.repeat_interleave(offsets[1:] - values.offsets()[1:], values.offsets().diff())
-            places = torch.arange(len(shift)) + shift - 1
+            places = torch.arange(len(shift), device=shift.device) + shift - 1
             within = places >= torch.repeat_interleave(offsets[:-1], values.offsets().diff())
             found[places[within & (values.values() != 0)]] = True
     return found
@@ -178,13 +178,13 @@ def _prepare_model_inputs(engine: Any, micro_batch: TensorDict) -> tuple[dict[st
     inputs, outputs = _verls_inputs(engine, micro_batch)
     if not _is_plain(engine, micro_batch) or outputs["pad_size"] or not inputs.keys() <= _TEXT:
         return inputs, outputs
-    layout = layout_of(micro_batch["input_ids"]) if _shares(engine, micro_batch) else None
+    layout = layout_of(micro_batch["input_ids"]) if _has_attention(engine) else None
     if layout is not None:
         for name in ("input_ids", "position_ids"):
             inputs[name] = inputs[name][:, layout.source]
         for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
             outputs[name] = outputs[name][layout.source]
-    trained = trained_tokens(micro_batch.cpu()) if _chooses_logits(engine) else None
+    trained = trained_tokens(micro_batch) if _chooses_logits(engine) else None
     keep = None
     if trained is not None:
         packed = trained
@@ -193,7 +193,7 @@ def _prepare_model_inputs(engine: Any, micro_batch: TensorDict) -> tuple[dict[st
             packed[layout.expand[trained]] = True
         # At least one: a loss over no logits has no gradient to give to the other ranks' collectives.
         packed[0] |= not packed.any()
-        keep = packed.nonzero().view(-1).to(inputs["input_ids"].device)
+        keep = packed.nonzero().view(-1)
         inputs["logits_to_keep"] = keep
         for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
             outputs[name] = outputs[name][keep]
@@ -248,7 +248,11 @@ def _forward_backward_batch(engine: Any, data: TensorDict, *args: Any, **options
 
 def _shares(engine: Any, data: TensorDict) -> bool:
     """Whether the model has this attention, and the batch is one that can be laid out anew."""
-    return engine.model_config.hf_config._attn_implementation == NAME and _is_plain(engine, data)
+    return _has_attention(engine) and _is_plain(engine, data)
+
+
+def _has_attention(engine: Any) -> bool:
+    return bool(engine.model_config.hf_config._attn_implementation == NAME)
 
 
 def _is_plain(engine: Any, data: TensorDict) -> bool:
