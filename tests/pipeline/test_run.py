@@ -23,7 +23,7 @@ from verl_coder.pipeline.process import PIPELINE_MARKER
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where every run of this test takes the same code of the package."""
-    monkeypatch.setattr(records, "code_of", lambda stage: {"a.py": "1", "b.py": "1"})
+    monkeypatch.setattr(records, "code_of", lambda *_: {"a.py": "1", "b.py": "1"})
     return tmp_path / "out"
 
 
@@ -126,11 +126,11 @@ def test_changed_code_runs_all_again_unless_it_is_ignored(
     out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_chain(out)
-    monkeypatch.setattr(records, "code_of", lambda stage: {"a.py": "1", "b.py": "2"})
+    monkeypatch.setattr(records, "code_of", lambda *_: {"a.py": "1", "b.py": "2"})
     run_chain(out)
     assert "data              run   code changed: b.py" in capsys.readouterr().out
     assert starts(out) == [*CHAIN, *CHAIN]
-    monkeypatch.setattr(records, "code_of", lambda stage: {"a.py": "1", "b.py": "3"})
+    monkeypatch.setattr(records, "code_of", lambda *_: {"a.py": "1", "b.py": "3"})
     run_chain(out, ignore_code=True)
     assert starts(out) == [*CHAIN, *CHAIN]
 

@@ -67,7 +67,7 @@ class Digests:
         write_atomically(self._path, json.dumps(self._known))
 
 
-def code_of(stage: str) -> dict[str, str]:
+def code_of(stage: str, digests: Digests) -> dict[str, str]:
     """File of this package, or library -> short digest or version, of what may change the results of a stage."""
     left_out = CODE_LEFT_OUT[stage]
     found = {}
@@ -76,7 +76,7 @@ def code_of(stage: str) -> dict[str, str]:
         if path.is_dir() or "__pycache__" in path.parts or path.suffix == ".md":
             continue
         if not any(name.startswith(f"{folder}/") for folder in left_out):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+            found[name] = str(digests.of(path))[:12]
     for library in _LIBRARIES:
         with suppress(PackageNotFoundError):
             found[library] = version(library)

@@ -53,7 +53,7 @@ def fingerprint_of(task: PipelineTask, digests: Digests) -> Fingerprint:
         command=" ".join(_words(task.command)),
         settings={name: value for name, value in sorted(task.settings.items()) if value is not None},
         inputs={name: digests.of(path) for name, path in sorted(task.inputs.items())},
-        code=code_of(task.stage),
+        code=code_of(task.stage, digests),
     )
 
 

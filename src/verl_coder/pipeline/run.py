@@ -163,12 +163,8 @@ class PipelineRun:
 
 
 def _meet(one: Path, other: Path) -> bool:
-    return (
-        one == other
-        or one.is_relative_to(other)
-        or other.is_relative_to(one)
-        or str(one).startswith(str(other))
-    )
+    """Whether `one` begins with `other`, which may end in the middle of a name, or lies above it."""
+    return str(one).startswith(str(other)) or other.is_relative_to(one)
 
 
 def _head(log: Path, task: PipelineTask) -> None:
