@@ -1,8 +1,6 @@
 """Train language models to program with a Python interpreter in the loop."""
 
 import importlib
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -102,9 +100,9 @@ def train(
     """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
     from rich.console import Console
 
-    from verl_coder.platform.environment import select_cpu_platform
+    from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 
-    if os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None:
+    if runs_on_cpu():
         select_cpu_platform()
     from verl_coder.launch.launch import start
     from verl_coder.launch.plan import TrainRequest, make_plan

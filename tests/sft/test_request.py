@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError, VerlCoderError
+from verl_coder.platform.environment import choose_profile
 from verl_coder.sft.process import merge, train
 from verl_coder.sft.run import run, summary
 from verl_coder.sft.settings import (
     SftRequest,
-    choose_profile,
     parse_overrides,
     total_steps,
     trainer_keys,

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Coroutine
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from verl_coder.errors import SandboxUnavailableError, VerlCoderError
+from verl_coder.platform.environment import choose_profile
 
 if TYPE_CHECKING:
     from verl_coder.launch.plan import Plan
@@ -43,8 +43,7 @@ class DoctorOptions:
 
 def has_gpu() -> bool:
     """Whether a run takes the GPU: as the scripts choose, PROFILE first."""
-    profile = os.environ.get("PROFILE")
-    return profile == "gpu" if profile else shutil.which("nvidia-smi") is not None
+    return choose_profile() == "gpu"
 
 
 class Situation:

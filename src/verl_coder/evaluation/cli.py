@@ -1,7 +1,6 @@
 """`verl-coder evaluate`."""
 
 import os
-import shutil
 from typing import Annotated, Any
 
 import typer
@@ -152,10 +151,10 @@ def _choose_platform() -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("VERL_LOGGING_LEVEL", "CRITICAL")  # a model's broken calls are counted, not logged
-    if os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None:
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
-        from verl_coder.platform.environment import select_cpu_platform
+    from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 
+    if runs_on_cpu():
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
         select_cpu_platform()
 
 

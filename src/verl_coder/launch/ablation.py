@@ -1,7 +1,5 @@
 """Several arms of one recipe, each with several seeds; one table and one picture of what came out."""
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -70,9 +68,9 @@ def run(
     """Train every arm with every seed, seed by seed; what is finished stays, what was stopped goes on."""
     from rich.console import Console
 
-    from verl_coder.platform.environment import select_cpu_platform
+    from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 
-    if os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None:
+    if runs_on_cpu():
         select_cpu_platform()
     from verl_coder.launch.launch import start
     from verl_coder.launch.plan import TrainRequest, make_plan

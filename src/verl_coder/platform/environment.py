@@ -1,6 +1,7 @@
 """The environment variables of the platform: those that select the CPU, in one place, and the run's sockets."""
 
 import os
+import shutil
 
 SOCKET_FOLDER = "VERL_CODER_SOCKETS"
 """Names a folder of the run's own, in the environment of all its processes."""
@@ -32,3 +33,13 @@ def select_cpu_platform() -> None:
     """Set the CPU environment for this process and its children; what the user has set stays."""
     for name, value in CPU_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+
+
+def choose_profile(asked: str | None = None) -> str:
+    """The profile that was asked for, else $PROFILE, else gpu where an NVIDIA GPU is."""
+    return asked or os.environ.get("PROFILE") or ("gpu" if shutil.which("nvidia-smi") else "cpu")
+
+
+def runs_on_cpu() -> bool:
+    """Whether a command takes the CPU platform: where it is asked for, and where no GPU is, whatever was asked for."""
+    return os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from verl_coder.sft.settings import SftRequest, choose_profile
+from verl_coder.platform.environment import choose_profile
+from verl_coder.sft.settings import SftRequest
 
 app = typer.Typer(add_completion=False, help=__doc__)
 

@@ -1,7 +1,5 @@
 """What `verl-coder sft` is asked for, checked before anything is loaded, and its words for verl's trainer."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,11 +70,6 @@ class SftRequest:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "out"}
         values["overrides"] = list(self.overrides)
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
-
-
-def choose_profile(asked: str | None) -> str:
-    """The profile that was asked for, else $PROFILE, else gpu where an NVIDIA GPU is."""
-    return asked or os.environ.get("PROFILE") or ("gpu" if shutil.which("nvidia-smi") else "cpu")
 
 
 def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
