@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Lint, types and tests: bash run_scripts/run_tests.sh [pytest arguments, for instance -m "not e2e"]
-# Tests run in two processes, a file in one of them; -n 0 runs them in one.
+# Tests run in two processes, a file in one of them, in the order that tests/conftest.py gives; -n 0 runs them in one.
 set -euo pipefail
 export PROFILE="${PROFILE:-cpu}"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -9,4 +9,4 @@ cd "$REPO_ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
-exec "$PYTHON" -m pytest -n 2 --dist loadfile "$@"
+exec "$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -15,8 +15,8 @@ def _waits_for_the_run(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests that wait for the end-to-end run come last."""
-    items.sort(key=_waits_for_the_run)
+    """The long tests come first, those that wait for the end-to-end run come last."""
+    items.sort(key=lambda item: 2 if _waits_for_the_run(item) else item.get_closest_marker("e2e") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -50,8 +50,6 @@ class WholePipeline:
     killed: str
     second: str
     third: str
-    undisturbed: Path
-    """Another folder, where SFT on the same traces was not disturbed."""
 
 
 def start(config: dict, folder: Path, *stages: str) -> "subprocess.Popen[str]":
@@ -72,24 +70,14 @@ def ended(process: "subprocess.Popen[str]") -> str:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> WholePipeline:
-    folder = tmp_path_factory.mktemp("pipeline")
-    out, undisturbed = folder / "out", folder / "undisturbed"
+    out = tmp_path_factory.mktemp("pipeline") / "out"
     first = start(PIPELINE, out)
     while not (out / "sft" / "sft.log").exists() and first.poll() is None:
         time.sleep(0.1)
     first.send_signal(signal.SIGKILL)
     killed, _ = first.communicate()
     second, third = ended(start(PIPELINE, out)), ended(start(PIPELINE, out))
-    rows = out / "data" / "sample"
-    alone = {
-        "tools": "tool_config/python_interpreter_brief.yaml",
-        "max_prompt_length": 96,
-        "data": {"train": [str(rows / "train.parquet")], "validation": [str(rows / "validation.parquet")]},
-        "teacher": {"file": str(out / "teacher" / "traces.parquet")},
-    }
-    kept = {name: PIPELINE[name] for name in ("model", "max_response_length", "sft")}
-    ended(start({**kept, **alone}, undisturbed, "sft"))
-    return WholePipeline(out=out, killed=killed, second=second, third=third, undisturbed=undisturbed)
+    return WholePipeline(out=out, killed=killed, second=second, third=third)
 
 
 def words(shown: str) -> dict[str, str]:
@@ -110,11 +98,6 @@ def test_a_kill_in_sft_repeats_no_stage_before_it(whole: WholePipeline) -> None:
 
 def test_the_same_command_once_more_does_nothing(whole: WholePipeline) -> None:
     assert words(whole.third) == dict.fromkeys(TASKS, "skip")
-
-
-def test_the_killed_and_the_undisturbed_sft_made_the_same_model(whole: WholePipeline) -> None:
-    for file in (whole.undisturbed / "sft" / "model").iterdir():
-        assert (whole.out / "sft" / "model" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_every_stage_made_what_it_is_for(whole: WholePipeline) -> None:

@@ -52,7 +52,6 @@ def size(config: DictConfig, *overrides: str) -> float:
         f"{ACTOR}.use_kl_loss=false",
         f"{ACTOR}.fsdp_config.model_dtype=bf16",
         f"{ACTOR}.ppo_micro_batch_size_per_gpu=1",
-        "actor_rollout_ref.model.lora_rank=16",
         "actor_rollout_ref.model.enable_gradient_checkpointing=true",
         "actor_rollout_ref.rollout.dtype=bfloat16",
         "data.max_response_length=100",
@@ -60,6 +59,12 @@ def size(config: DictConfig, *overrides: str) -> float:
 )
 def test_each_setting_of_the_memory_table_lowers_the_plan(config: DictConfig, override: str) -> None:
     assert size(config, override) < size(config)
+
+
+def test_adapters_lower_the_plan_of_short_passes_and_raise_that_of_long_ones(config: DictConfig) -> None:
+    lora, short = "actor_rollout_ref.model.lora_rank=16", f"{ACTOR}.ppo_micro_batch_size_per_gpu=1"
+    assert size(config, short, lora) < size(config, short)
+    assert size(config, lora) > size(config)  # an adapter on each linear layer keeps activations of its own
 
 
 def test_what_does_not_fit_is_refused_with_settings_that_then_fit(config: DictConfig) -> None:

@@ -50,44 +50,30 @@ def wait_for(condition: object, timeout_s: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def test_a_push_is_complete_and_in_order_and_a_second_one_sends_nothing(
-    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
-) -> None:
-    first = push(run_dir, environment)
-    assert first.returncode == 0, first.stdout + first.stderr
-    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
-    assert [row["loss"] for row in server.history(state(run_dir).run_id)] == [0, 0.5, 1, 1.5, 2]
-    assert state(run_dir).confirmed_step == 4
-    second = push(run_dir, environment)
-    assert "0 steps sent" in second.stdout, second.stdout + second.stderr
-    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
-
-
-def test_steps_that_are_trained_again_are_not_sent_twice(
-    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
-) -> None:
-    push(run_dir, environment)
-    run_dir.drop_metrics_after(2)
-    begin(run_dir.sync_state, mode="online", project="p", name="run", resumes_after=2)
-    for step in range(3, 7):
-        run_dir.backup.write(step, {"loss": -1.0})
-    result = push(run_dir, environment)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert list(server.runs) == [state(run_dir).run_id]
-    assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4, 5, 6]
-
-
-def test_a_table_of_samples_arrives_with_its_step(
+def test_each_step_arrives_once_in_order_whatever_is_pushed_and_trained_again(
     run_dir: RunDir, server: WandbServer, environment: dict[str, str]
 ) -> None:
     (run_dir.path / "samples.jsonl").write_text(json.dumps({"problem": "sum", "passed": True}) + "\n")
-    run_dir.backup.write(5, {"loss": 0.0}, {"eval/samples": "samples.jsonl"})
-    result = push(run_dir, environment)
-    assert result.returncode == 0, result.stdout + result.stderr
-    row = server.history(state(run_dir).run_id)[5]
+    run_dir.backup.write(5, {"loss": 2.5}, {"eval/samples": "samples.jsonl"})
+    first = push(run_dir, environment)
+    assert first.returncode == 0, first.stdout + first.stderr
+    rows = server.history(state(run_dir).run_id)
+    assert [(row["_step"], row["loss"]) for row in rows] == [(step, step / 2) for step in range(6)]
+    assert state(run_dir).confirmed_step == 5
     # wandb flattens nothing here: the table is one entry that names its file.
-    assert row["eval/samples"]["nrows"] == 1
+    assert rows[5]["eval/samples"]["nrows"] == 1
     assert any(name.startswith("media/table/") for name in server.files)
+    run_dir.drop_metrics_after(2)
+    begin(run_dir.sync_state, mode="online", project="p", name="run", resumes_after=2)
+    for step in range(3, 8):
+        run_dir.backup.write(step, {"loss": -1.0})
+    again = push(run_dir, environment)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert list(server.runs) == [state(run_dir).run_id]
+    assert steps_of(server, state(run_dir).run_id) == list(range(8))
+    nothing = push(run_dir, environment)
+    assert "0 steps sent" in nothing.stdout, nothing.stdout + nothing.stderr
+    assert steps_of(server, state(run_dir).run_id) == list(range(8))
 
 
 def test_a_failing_server_holds_nobody_up_and_loses_nothing(

@@ -32,6 +32,8 @@ BASE_MIB = {
 """Proportional set sizes on the CPU platform, each of the whole group where several processes have one name."""
 LOGIT_BYTES = 8
 """Of a token's logit while training: the logit in float32, and its gradient."""
+LOGIT_BYTES_ON_CPU = 14
+"""Of the same on a CPU, where the softmax of a pass is another copy: 13.5 were measured."""
 LOGIT_BYTES_NO_GRADIENT = 6
 RAY_KILLS_AT = 0.95
 """Ray's memory monitor kills workers above this share of the machine's memory."""
@@ -163,7 +165,7 @@ def _actor(
             bytes=share * (workers if not on_gpu or on_host else 1),
             on_gpu=on_gpu and not on_host,
         )
-    logits, activations = _micro_batch(config, shape)
+    logits, activations = _micro_batch(config, shape, on_gpu=on_gpu)
     copies = 1 if on_gpu else workers
     yield Term(process="actor", what="logits of a micro-batch", bytes=logits * copies, on_gpu=on_gpu)
     yield Term(
@@ -172,17 +174,21 @@ def _actor(
     yield Term(process="actor", what="process", bytes=BASE_MIB["actor"] * 2**20 * workers)
 
 
-def _lora_parameters(shape: Any, rank: int) -> float:
-    """Of adapters on all linear layers of a decoder."""
+def _linear_ends(shape: Any) -> int:
+    """Inputs and outputs of all linear layers of one layer of a decoder, summed."""
     hidden, inner = shape.hidden_size, shape.intermediate_size
     heads = shape.num_attention_heads
     head = getattr(shape, "head_dim", None) or hidden // heads
     kv = (getattr(shape, "num_key_value_heads", None) or heads) * head
-    ends = 2 * (hidden + heads * head) + 2 * (hidden + kv) + 3 * (hidden + inner)
-    return float(shape.num_hidden_layers * rank * ends)
+    return int(2 * (hidden + heads * head) + 2 * (hidden + kv) + 3 * (hidden + inner))
 
 
-def _micro_batch(config: DictConfig, shape: Any) -> tuple[float, float]:
+def _lora_parameters(shape: Any, rank: int) -> float:
+    """Of adapters on all linear layers of a decoder."""
+    return float(shape.num_hidden_layers * rank * _linear_ends(shape))
+
+
+def _micro_batch(config: DictConfig, shape: Any, *, on_gpu: bool) -> tuple[float, float]:
     """(bytes of logits, bytes of activations) of the largest micro-batch, prompts and responses at their limits."""
     section = config.actor_rollout_ref
     actor, rollout = section.actor, section.rollout
@@ -203,10 +209,15 @@ def _micro_batch(config: DictConfig, shape: Any) -> tuple[float, float]:
         )
         for part in passes
     )
-    logits = shape.vocab_size * max(trained * LOGIT_BYTES, judged * LOGIT_BYTES_NO_GRADIENT)
+    logit_bytes = LOGIT_BYTES if on_gpu else LOGIT_BYTES_ON_CPU
+    logits = shape.vocab_size * max(trained * logit_bytes, judged * LOGIT_BYTES_NO_GRADIENT)
     mixed = actor.fsdp_config.get("mixed_precision") or {}
     width = _BYTES.get(str(mixed.get("param_dtype", "bf16")), 2)
-    a_layer = (12 * shape.hidden_size + 3 * shape.intermediate_size) * width
+    kept = 12 * shape.hidden_size + 3 * shape.intermediate_size
+    if int(section.model.get("lora_rank") or 0) and not on_gpu:
+        # As measured: beside each linear layer its adapter keeps both ends once more.
+        kept += _linear_ends(shape)
+    a_layer = kept * width
     layers = shape.num_hidden_layers
     if section.model.enable_gradient_checkpointing:
         activations = trained * (layers * shape.hidden_size * width + a_layer)

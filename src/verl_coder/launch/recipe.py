@@ -1,7 +1,7 @@
 """A recipe folder and command-line overrides -> one checked verl configuration."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,9 +44,12 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
 
     verl = verl_tree()
     with initialize_config_dir(str(folder), version_base=None):
-        ours = _hydra_compose("recipe", (), folder.name)
-        _check_keys(ours, verl, folder)
-        return _hydra_compose("recipe", overrides, folder.name, ours) if overrides else ours
+        config = _hydra_compose(
+            "recipe", overrides, folder.name, lambda: _hydra_compose("recipe", (), folder.name)
+        )
+    added = [override.partition("=")[0].lstrip("+") for override in overrides if override.startswith("+")]
+    _check_keys(config, verl, folder, added)
+    return config
 
 
 @cache
@@ -67,8 +70,9 @@ def file_list(value: Any) -> list[Path]:
 
 
 def _hydra_compose(
-    name: str, overrides: Sequence[str], place: str, ours: DictConfig | None = None
+    name: str, overrides: Sequence[str], place: str, known: Callable[[], DictConfig] | None = None
 ) -> DictConfig:
+    """Compose; where an override names no setting, `known` gives those that there are."""
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
 
@@ -78,8 +82,8 @@ def _hydra_compose(
         return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         cause = error.__cause__
-        if ours is not None and isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-            missing = cause.full_key
+        if known is not None and isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
+            missing, ours = cause.full_key, known()
             close = _closest(missing, ours)
             hint = f"did you mean {close}?" if close else f"there are {_siblings(missing, ours)}"
             raise ConfigError(f"{place}: no setting {missing}; {hint}") from error
@@ -105,10 +109,12 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
-def _check_keys(ours: DictConfig, verl: DictConfig, folder: Path) -> None:
-    extra = _unknown_keys(
-        OmegaConf.to_container(ours, resolve=False), OmegaConf.to_container(verl, resolve=False), ""
+def _check_keys(config: DictConfig, verl: DictConfig, folder: Path, added: Sequence[str]) -> None:
+    """Refuse keys that verl does not have, but for those `added` on the command line and what holds them."""
+    unknown = _unknown_keys(
+        OmegaConf.to_container(config, resolve=False), OmegaConf.to_container(verl, resolve=False), ""
     )
+    extra = [key for key in unknown if not any(f"{name}.".startswith(f"{key}.") for name in added)]
     if extra:
         close = _closest(extra[0], verl)
         hint = f"; did you mean {close}?" if close else ""
