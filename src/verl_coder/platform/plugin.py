@@ -1,17 +1,18 @@
-"""Entry point of the group `verl.plugins`: the run's own sockets; the CPU platform, if selected.
+"""Entry point of the group `verl.plugins`: the run's own sockets, SIGTERM stays blocked; the CPU platform, if selected.
 
 verl loads every plugin of the group in every process that imports verl, and hides failures at DEBUG level;
 so a failure is kept in `LOAD_ERROR`, and `require_loaded` turns it into an error that a user sees.
-With any other value of VERL_PLATFORM, or none, importing it only names the run's sockets (weight_sockets.py).
+With any other value of VERL_PLATFORM, or none, importing it does only the first two (weight_sockets.py, sigterm.py).
 """
 
 from verl_coder.errors import ConfigError
-from verl_coder.platform import weight_sockets
+from verl_coder.platform import sigterm, weight_sockets
 from verl_coder.platform.environment import cpu_platform_selected
 
 LOAD_ERROR: Exception | None = None
 
 weight_sockets.apply()
+sigterm.keep_blocked()
 if cpu_platform_selected():
     try:
         from verl_coder.platform import cpu, patches

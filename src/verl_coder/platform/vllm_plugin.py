@@ -6,6 +6,7 @@ with a core for each of them. On the CPU platform they wait for the notification
 
 from typing import Any
 
+from verl_coder.platform import sigterm
 from verl_coder.platform.environment import cpu_platform_selected
 
 _SPIN_S = 0.0002
@@ -13,7 +14,8 @@ _WAIT_MS = 20
 
 
 def register() -> None:
-    """On the CPU platform, let the readers of vLLM's message queues sleep; elsewhere do nothing."""
+    """SIGTERM stays blocked; on the CPU platform, let the readers of vLLM's message queues sleep."""
+    sigterm.keep_blocked()
     if not cpu_platform_selected():
         return
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
