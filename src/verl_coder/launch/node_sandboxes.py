@@ -145,9 +145,12 @@ def _serve(options: argparse.Namespace) -> None:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
+    nodes = nodes_of(ray, options.nodes, options.wait_s)
+    if options.only_wait:
+        return
     actor_class: Any = ray.remote(NodeSandbox)
     actors = []
-    for node in nodes_of(ray, options.nodes, options.wait_s):
+    for node in nodes:
         strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         python_path = {"env_vars": {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
         placed = actor_class.options(scheduling_strategy=strategy, num_cpus=0, runtime_env=python_path)
@@ -170,6 +173,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--wait-s", type=float, default=120.0)
+    parser.add_argument("--only-wait", action="store_true", help="for the nodes; start nothing")
     parser.add_argument("arguments", nargs="*", help="of `verl-coder sandbox serve`")
     try:
         _serve(parser.parse_args())
