@@ -56,7 +56,10 @@ def _documents() -> list[Path]:
 def _commented() -> list[Path]:
     folders = ("run_scripts", "recipes", "tool_config", "config", "data_prep", "cluster", "docker")
     return [
-        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".sh", ".yaml", ".sbatch")
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".sh", ".yaml", ".sbatch")
     ]
 
 

@@ -1,5 +1,7 @@
 """A run that joins a Ray cluster: what is refused before, and what its actors elsewhere are told."""
 
+import json
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
@@ -63,3 +65,9 @@ def test_what_the_user_gave_to_ray_stays() -> None:
     joining = config(runtime_env={"env_vars": {"OMP_NUM_THREADS": "7"}})
     join_cluster(joining, {"RAY_ADDRESS": "head:6379", "OMP_NUM_THREADS": "2"})
     assert joining.ray_kwargs.ray_init.runtime_env.env_vars.OMP_NUM_THREADS == "7"
+
+
+def test_what_a_submitted_job_gives_its_actors_is_not_given_twice() -> None:
+    job = json.dumps({"runtime_env": {"env_vars": {"HF_HOME": "/cache"}}})
+    told = {"HF_HOME": "/cache", "HF_HUB_OFFLINE": "1", "RAY_JOB_CONFIG_JSON_ENV_VAR": job}
+    assert actors_environment(told) == {"HF_HUB_OFFLINE": "1"}

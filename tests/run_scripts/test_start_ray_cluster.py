@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from stub_environment import make_stub_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = "run_scripts/start_ray_cluster.sh"
@@ -23,15 +24,8 @@ def dry_run(*arguments: str, **variables: str) -> str:
 
 @pytest.fixture
 def venv(tmp_path: Path) -> Path:
-    """A made environment whose Python only notes how it was called: no Ray is here."""
-    folder = tmp_path / "venv"
-    (folder / "bin").mkdir(parents=True)
-    python = folder / "bin" / "python"
-    python.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/calls\n')
-    python.chmod(0o755)
-    stamp = "source run_scripts/environment.sh && PROFILE=cpu && stamp_of"
-    (folder / "stamp").write_bytes(subprocess.check_output(["bash", "-c", stamp], cwd=ROOT))
-    return folder
+    """No Ray is here."""
+    return make_stub_environment(tmp_path)
 
 
 def start(venv: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
@@ -107,9 +101,8 @@ def test_retries_end(venv: Path, tmp_path: Path) -> None:
 
 
 def test_sigterm_is_passed_on_and_the_commands_end_is_waited_for(venv: Path, tmp_path: Path) -> None:
-    command = (
-        f"trap 'kill $!; sleep 0.3; echo saved >{tmp_path}/saved; exit 0' TERM; touch {tmp_path}/up; sleep 60 & wait"
-    )
+    on_term = f"kill $!; sleep 0.3; echo saved >{tmp_path}/saved; exit 0"
+    command = f"trap '{on_term}' TERM; touch {tmp_path}/up; sleep 60 & wait"
     running = start(venv, "run", "sh", "-c", command)
     while not (tmp_path / "up").exists():
         time.sleep(0.02)

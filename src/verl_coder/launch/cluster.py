@@ -1,5 +1,6 @@
 """A run on a Ray cluster that is there already: its address, and what its actors on other machines must be told."""
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ _TOLD = re.compile(
 )
 _NOT_TOLD = re.compile(r"VERL_CODER_SOCKETS|\w*(TOKEN|KEY|SECRET|PASSWORD)")
 """A folder of the launcher's machine, and what Ray's dashboard would show to anyone."""
+_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 def cluster_address(config: DictConfig, environment: Mapping[str, str] = os.environ) -> str | None:
@@ -45,11 +47,15 @@ def check_cluster(config: DictConfig) -> str:
 
 
 def actors_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What processes on other machines need of this one's environment, which they do not inherit."""
+    """What processes on other machines need of this one's environment, which they do not inherit.
+
+    Ray gives them the variables of a submitted job by itself, and refuses those that are named twice.
+    """
+    job = json.loads(environment.get(_JOB, "{}")).get("runtime_env", {}).get("env_vars", {})
     return {
         name: value
         for name, value in sorted(environment.items())
-        if _TOLD.match(name) and not _NOT_TOLD.match(name)
+        if _TOLD.match(name) and not _NOT_TOLD.match(name) and name not in job
     }
 
 
