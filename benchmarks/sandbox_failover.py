@@ -33,7 +33,7 @@ SOLUTIONS = {
     "timeout": "def solve(n):\n    while True:\n        n += {n}\n",
 }
 """Outcome -> a solution that has it."""
-ENDLESS_EVERY = 50
+ENDLESS_EVERY = 100
 
 
 class Load:
