@@ -54,9 +54,12 @@ def _documents() -> list[Path]:
 
 
 def _commented() -> list[Path]:
-    folders = ("run_scripts", "recipes", "tool_config", "config", "data_prep")
+    folders = ("run_scripts", "recipes", "tool_config", "config", "data_prep", "cluster", "docker")
     return [
-        path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".sh", ".yaml")
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".sh", ".yaml", ".sbatch")
     ]
 
 

@@ -24,6 +24,7 @@ SCRIPTS = {
 PASSED_ON = {
     "run_tests.sh": "its arguments are pytest's",
     "start_teacher.sh": "its arguments are those of vllm serve",
+    "start_ray_cluster.sh": "its arguments are a role and a command",
 }
 EXAMPLE = re.compile(r"mine|my_|<|\$")
 """In the name of a file that a reader is to make."""

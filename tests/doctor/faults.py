@@ -334,6 +334,14 @@ PLACES = (
         "unset RAY",
         _environment(RAY_ADDRESS="127.0.0.1:9"),
     ),
+    Fault(
+        "two nodes, no cluster",
+        "ray-address",
+        "FAIL",
+        "trainer.nnodes=2, and no cluster",
+        "start_ray_cluster.sh",
+        _set("trainer.nnodes", 2),
+    ),
     Fault("few open files", "open-files", "WARN", "256 open files", "ulimit", _few_files),
     Fault(
         "no cache for the hub",

@@ -50,7 +50,7 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    _check_reachable(options.ray_address or "")
+    check_reachable(options.ray_address or "")
     try:
         ray.init(address=options.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -90,8 +90,8 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
         ray.shutdown()
 
 
-def _check_reachable(address: str) -> None:
-    """ConfigError after seconds; Ray itself would wait for minutes."""
+def check_reachable(address: str) -> None:
+    """ConfigError after seconds where nobody listens; Ray itself would wait for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return  # `auto` or `local`

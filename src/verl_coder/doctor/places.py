@@ -104,18 +104,13 @@ def _ports(situation: Situation) -> CheckResult:
     )
 
 
-def _ray_address(_: Situation) -> CheckResult:
-    address = os.environ.get("RAY_ADDRESS")
+def _ray_address(situation: Situation) -> CheckResult:
+    from verl_coder.launch.cluster import check_cluster
+
+    address = check_cluster(situation.config)
     if not address:
-        return passed("RAY_ADDRESS is not set: a run starts a Ray of its own")
-    host, _separator, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host or address, int(port) if port.isdigit() else 6379), timeout=2):
-            return warned(
-                f"RAY_ADDRESS={address}: the run joins that cluster", "unset RAY_ADDRESS for its own"
-            )
-    except OSError as error:
-        return failed(f"RAY_ADDRESS={address}: nobody answers there ({error})", "unset RAY_ADDRESS")
+        return passed("no cluster is named: a run starts a Ray of its own")
+    return warned(f"RAY_ADDRESS={address}: the run joins that cluster", "unset RAY_ADDRESS for its own")
 
 
 def _open_files(_: Situation) -> CheckResult:
@@ -150,7 +145,12 @@ CHECKS = (
         name="shared-memory", component="places", look=_shared_memory, fix="docker run --shm-size=8g"
     ),
     DoctorCheck(name="ports", component="places", look=_ports, fix="leave the setting out"),
-    DoctorCheck(name="ray-address", component="places", look=_ray_address, fix="unset RAY_ADDRESS"),
+    DoctorCheck(
+        name="ray-address",
+        component="places",
+        look=_ray_address,
+        fix="run_scripts/start_ray_cluster.sh, or unset RAY_ADDRESS",
+    ),
     DoctorCheck(name="open-files", component="places", look=_open_files, fix="ulimit -n 65536"),
     DoctorCheck(name="hub-cache", component="places", look=_hub_cache, fix="HF_HOME=<a folder>"),
 )

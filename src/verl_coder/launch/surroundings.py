@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from verl_coder.errors import ConfigError
+from verl_coder.launch.cluster import cluster_address
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.preflight.places import sandbox_urls
 from verl_coder.paths import repository_root
@@ -14,23 +14,25 @@ from verl_coder.platform.environment import CPU_ENVIRONMENT, SOCKET_FOLDER
 
 @contextmanager
 def run_sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
-    """URL of the run's sandbox, and the processes that belong to it."""
+    """URLs of the run's sandboxes (one on each node of a cluster), and the processes here that belong to them."""
     url = sandbox_urls(plan.settings)
     if url:
         yield url, []
         return
+    settings = plan.settings
+    arguments = ["--unsafe"] if settings.sandbox_unsafe else []
+    if address := cluster_address(plan.config):
+        from verl_coder.launch.node_sandboxes import ClusterSandboxes
+
+        arguments += ["--isolation", settings.sandbox_isolation]
+        nodes, port = int(plan.config.trainer.nnodes), settings.sandbox_port
+        with ClusterSandboxes(address, nodes=nodes, port=port, arguments=arguments) as sandboxes:
+            yield sandboxes.urls, [sandboxes.pid]
+        return
     from verl_coder.sandbox.embedded import EmbeddedSandbox
 
-    if plan.config.trainer.nnodes > 1:
-        raise ConfigError(
-            f"trainer.nnodes={plan.config.trainer.nnodes}: the embedded sandbox is on loopback, so name the "
-            "sandboxes of all nodes in verl_coder.sandbox_url (verl-coder sandbox serve --host ... on each)"
-        )
-    settings = plan.settings
     sandbox = EmbeddedSandbox(
-        port=settings.sandbox_port,
-        isolation=settings.sandbox_isolation,
-        extra=["--unsafe"] if settings.sandbox_unsafe else [],
+        port=settings.sandbox_port, isolation=settings.sandbox_isolation, extra=arguments
     )
     with sandbox:
         yield sandbox.url, [sandbox.pid]

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.launch.cluster import join_cluster
 from verl_coder.launch.supervise import end_with_parent
 from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
@@ -27,6 +28,7 @@ def main(config_path: str) -> None:
     require_loaded()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
+    join_cluster(config)
     starting("starting Ray").write(RunDir(Path(config.verl_coder.out)).phase)
     auto_set_device(config)
     validate_config(

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import random
 import time
 import weakref
 from collections.abc import Mapping, Sequence
@@ -15,10 +14,12 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 from tenacity.wait import wait_random_exponential
 
 from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.sandbox.routing import SLOTS_HEADER, Router
 from verl_coder.sandbox.types import PairRequest, PairResponse, RunRequest, RunResponse
 
-_REST_AFTER_FAULT_S = 2.0
 _MARGIN_S = 30.0
+_ASK_AGAIN_S = 10.0
+"""Until a server that was silent is asked again what it offers."""
 
 
 class ServiceFault(Exception):
@@ -26,7 +27,7 @@ class ServiceFault(Exception):
 
 
 class SandboxClient:
-    """Calls one or more servers; a URL that fails rests for a moment while the others take its load.
+    """Calls one or more servers, the one on this host first; the others take the load of one that fails.
 
     Retried with backoff and jitter: no connection, read time-out, 429, 5xx, `SandboxError`, an answer that
     cannot be read. A program's own failure is an answer. One client belongs to one event loop.
@@ -53,9 +54,9 @@ class SandboxClient:
             timeout=httpx.Timeout(_MARGIN_S, connect=connect_timeout_s),
             trust_env=False,
         )
-        self._resting_until = dict.fromkeys(self.urls, 0.0)
-        self._busy = dict.fromkeys(self.urls, 0)
+        self._router = Router(self.urls)
         self._pairs: bool | None = None
+        self._pairs_until = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,17 +79,16 @@ class SandboxClient:
         return PairResponse.from_dict(await self._call("/run_pair", request.to_dict(), timeout_s))
 
     async def supports_pairs(self) -> bool:
-        """Whether every URL offers /run_pair (plain SandboxFusion does not); cached once the servers answered."""
-        if self._pairs is None:
+        """Whether every URL offers /run_pair (plain SandboxFusion does not); cached, shortly while some are silent."""
+        if self._pairs is None or time.monotonic() > self._pairs_until:
             # GET is enough: 404 where the route is unknown, 405 where it is POST only.
-            statuses = [await self._status_of(url, "/run_pair") for url in self.urls]
+            statuses = await asyncio.gather(*(self._status_of(url, "/run_pair") for url in self.urls))
             known = [status for status in statuses if status is not None]
             if not known:
                 raise SandboxUnavailableError(f"no sandbox answers at {', '.join(self.urls)}")
-            answer = all(status == 405 for status in known)
-            if len(known) < len(statuses):
-                return answer
-            self._pairs = answer
+            self._pairs = all(status == 405 for status in known)
+            complete = len(known) == len(statuses)
+            self._pairs_until = float("inf") if complete else time.monotonic() + _ASK_AGAIN_S
         return self._pairs
 
     async def ping(self) -> bool:
@@ -126,7 +126,7 @@ class SandboxClient:
             try:
                 async for attempt in retrying:
                     with attempt:
-                        url = self._choose()
+                        url = self._router.choose()
                         answer = await self.attempt(url, path, content, timeout_s)
                         return {**answer, "server": url} if name_server else answer
             except RetryError as error:
@@ -140,7 +140,7 @@ class SandboxClient:
         self, url: str, path: str, content: bytes, timeout_s: float, method: str = "POST"
     ) -> dict[str, Any]:
         """One request to one server, not retried; ServiceFault when the service failed."""
-        self._busy[url] += 1
+        self._router.begin(url)
         try:
             response = await self._http.request(
                 method,
@@ -150,13 +150,14 @@ class SandboxClient:
                 timeout=httpx.Timeout(timeout_s, connect=self._connect_timeout_s),
             )
         except httpx.HTTPError as error:
-            self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+            self._router.failed(url)
             raise ServiceFault(f"{url}: {type(error).__name__} {error}") from error
         finally:
-            self._busy[url] -= 1
+            self._router.end(url)
         if response.status_code == 429 or response.status_code >= 500:
-            self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+            (self._router.overloaded if response.status_code == 429 else self._router.failed)(url)
             raise ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
+        self._router.answered(url, response.headers.get(SLOTS_HEADER))
         if response.status_code >= 400:
             # The request is wrong: the server would refuse it again, and this says nothing about the program.
             raise SandboxUnavailableError(f"{url}{path}: HTTP {response.status_code} {response.text[:500]}")
@@ -171,15 +172,6 @@ class SandboxClient:
         if status == "SandboxError":
             raise ServiceFault(f"{url}: SandboxError {answer.get('message')}")
         return answer
-
-    def _choose(self) -> str:
-        """The least busy URL that is not resting; if all rest, the one whose rest ends first."""
-        now = time.monotonic()
-        awake = [url for url in self.urls if self._resting_until[url] <= now]
-        if not awake:
-            return min(self.urls, key=self._resting_until.__getitem__)
-        least = min(self._busy[url] for url in awake)
-        return random.choice([url for url in awake if self._busy[url] == least])
 
 
 class SandboxSession:

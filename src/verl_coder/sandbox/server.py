@@ -14,6 +14,7 @@ from verl_coder.sandbox.http import HttpProtocol
 from verl_coder.sandbox.metrics import Metrics
 from verl_coder.sandbox.pool import Pool, PoolSettings
 from verl_coder.sandbox.routes import Api
+from verl_coder.sandbox.routing import SLOTS_HEADER
 from verl_coder.sandbox.sessions import Sessions
 
 ISOLATION_HEADER = "x-sandbox-isolation"
@@ -61,7 +62,7 @@ async def serve(settings: ServerSettings) -> None:
             sessions=lambda: len(sessions),
         )
         api = Api(pool, executor, sessions, metrics)
-        header = f"{ISOLATION_HEADER}: {pool.mode}; {pool.protection}\r\n"
+        header = f"{ISOLATION_HEADER}: {pool.mode}; {pool.protection}\r\n{SLOTS_HEADER}: {settings.pool.workers}\r\n"
         server = await _listen(loop, settings, lambda: HttpProtocol(api.handle, header, connections))
         port = server.sockets[0].getsockname()[1]
         print(

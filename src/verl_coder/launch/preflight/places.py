@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.cluster import check_cluster
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.run.checkpoint_files import saved_steps
 from verl_coder.run.run_dir import RunDir
@@ -34,6 +35,12 @@ def check_out(folder: Path) -> None:
 def sandbox_urls(settings: Settings) -> str | None:
     """The sandboxes that a run is given, comma-separated; None where it starts its own."""
     return settings.sandbox_url or os.environ.get("SANDBOX_URL") or None
+
+
+def check_services(config: DictConfig, settings: Settings) -> None:
+    """The cluster of a run on several nodes, and the sandboxes that it is given; ConfigError."""
+    check_cluster(config)
+    check_sandboxes(settings)
 
 
 def check_sandboxes(settings: Settings) -> None:

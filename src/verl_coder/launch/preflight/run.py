@@ -10,7 +10,7 @@ from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
 from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
 from verl_coder.launch.preflight.model import check_model
-from verl_coder.launch.preflight.places import check_disk, check_out, check_sandboxes
+from verl_coder.launch.preflight.places import check_disk, check_out, check_services
 from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
 from verl_coder.launch.preflight.values import check_values
 from verl_coder.run.resume import check as check_resume
@@ -47,7 +47,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True) -> Findings:
     check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
     check_grpo(config, settings)
     check_composite(config, settings, data_is_there=data_is_there)
-    check_sandboxes(settings)
+    check_services(config, settings)
     check_disk(config, run_dir.path, keep_best=settings.keep_best)
     if slow := check_shared_memory(config):
         notes = (*notes, f"warning: {slow}")

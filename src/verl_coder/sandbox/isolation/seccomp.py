@@ -93,6 +93,8 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "mount_setattr": (442, 442),
     "quotactl_fd": (443, 443),
 }
+DENIED_CALLS = frozenset(_DENIED)
+"""Names of the calls that no program may make."""
 # A filter cannot read its flags, which are behind a pointer; libc falls back to clone() where clone3 is missing.
 _MISSING = {"clone3": (435, 435)}
 _SPECIAL = {"clone": (56, 220), "socket": (41, 198), "ioctl": (16, 29)}

@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# A Ray cluster for runs on several machines, each checked before it joins. The checkout and OUT= are on a disk that all see.
+#
+#   HOSTS="node1 node2" bash run_scripts/start_ray_cluster.sh ssh bash run_scripts/run_qwen_grpo.sh
+#       from node1, by plain ssh: head here, workers there, the command on all of them, then everything ends
+#   bash run_scripts/start_ray_cluster.sh head                     # the same by hand: on the first machine,
+#   HEAD=node1 bash run_scripts/start_ray_cluster.sh worker        # on each other one,
+#   NODES=2 bash run_scripts/start_ray_cluster.sh run bash run_scripts/run_qwen_grpo.sh    # and on the first again
+#   bash run_scripts/start_ray_cluster.sh check                    # the checks alone
+#
+# `run` (and `ssh`) adds trainer.nnodes=NODES to the command, and starts it again after a failure that came later than
+# MIN_S, when all machines are there again: it goes on from its last checkpoint. `--dry-run` first prints what would be run.
+set -euo pipefail
+
+PROFILE="${PROFILE:-}"       # cpu | gpu; empty: gpu with an NVIDIA GPU, else cpu
+RECIPE="${RECIPE:-}"         # what the checks look at, and what run_qwen_grpo.sh trains; empty: its default
+HOSTS="${HOSTS:-}"           # ssh: names, this machine's first
+NODES="${NODES:-1}"          # run: machines that the cluster must have
+HEAD="${HEAD:-}"             # name or address of the first machine; empty: this one
+PORT="${PORT:-6379}"         # of the head
+IP="${IP:-}"                 # this machine's address in the cluster; empty: its first
+N_GPUS="${N_GPUS:-}"         # of this machine; empty: those that Ray finds (PROFILE=cpu: 1 logical one)
+RETRIES="${RETRIES:-3}"      # how often a command that failed is started again
+MIN_S="${MIN_S:-120}"        # a command that fails sooner is wrong, and is not started again
+WAIT_S="${WAIT_S:-600}"      # how long machines may take to join, and a head may be silent
+SSH="${SSH:-ssh -o BatchMode=yes}"
+CHECKS="${CHECKS-python gpu nccl temporary-folder shared-memory open-files sandbox-mode sandbox-outcomes}"   # of `verl-coder doctor`; empty: none
+
+dry_run=""
+if [ "${1:-}" = --dry-run ]; then dry_run=1; shift; fi
+role="${1:-}"
+[ $# -eq 0 ] || shift
+
+# shellcheck source=run_scripts/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+case "$role" in head|worker|run|ssh|check) ;; *) fail "the first argument is ${role:-missing}" "name head, worker, run, ssh or check" ;; esac
+if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
+
+children=()
+stopping=""
+
+# Runs a command, or prints it.
+act() { if [ -n "$dry_run" ]; then printf '%s\n' "$*"; else "$@"; fi; }
+
+end_children() {
+  local child
+  for child in "${children[@]}"; do kill -TERM "$child" 2>/dev/null || true; done
+  for child in "${children[@]}"; do wait "$child" 2>/dev/null || true; done
+}
+
+# Runs a command and returns its status. It is a child, so that a signal is passed on to it and its end is waited for.
+attend() {
+  if [ -n "$dry_run" ]; then act "$@"; return; fi
+  "$@" &
+  local child=$! status
+  children+=("$child")
+  while :; do
+    status=0
+    wait "$child" || status=$?
+    # A signal ends the waiting, too: then the child is still there, be it as a zombie.
+    kill -0 "$child" 2>/dev/null || return "$status"
+  done
+}
+
+on_signal() {
+  stopping=1
+  local child
+  for child in "${children[@]}"; do kill -TERM "$child" 2>/dev/null || true; done
+}
+
+own_address() {
+  if [ -n "$IP" ]; then echo "$IP"; return; fi
+  local all; all="$(hostname -I)" || fail "hostname -I" "name this machine's address: IP="
+  [ -n "${all%% *}" ] || fail "this machine has no address" "name it: IP="
+  echo "${all%% *}"
+}
+
+check_node() {
+  local flags=() name
+  for name in $CHECKS; do flags+=(--component "$name"); done
+  [ -n "$CHECKS" ] || return 0
+  [ -z "$RECIPE" ] || flags+=(--recipe "$RECIPE")
+  act env -u RAY_ADDRESS "$PYTHON" -m verl_coder.cli doctor "${flags[@]}" >&2 ||
+    fail "$(hostname) is not fit for the run" "see the lines above (CHECKS= chooses what is looked at)"
+}
+
+# Arguments of `ray start` that describe this machine; Ray counts its GPUs itself.
+machine() {
+  local flags=(--node-ip-address "$(own_address)" --disable-usage-stats --block)
+  if [ "$PROFILE" = cpu ]; then
+    flags+=(--num-gpus "${N_GPUS:-1}" --num-cpus 64 --object-store-memory 500000000)
+  elif [ -n "$N_GPUS" ]; then flags+=(--num-gpus "$N_GPUS"); fi
+  printf '%s\n' "${flags[@]}"
+}
+
+start_ray() {
+  local flags; mapfile -t flags < <(machine)
+  [ "$PROFILE" = gpu ] || export RAY_worker_niceness=0
+  attend "$PYTHON" -m ray.scripts.scripts start "$@" "${flags[@]}"
+}
+
+head_listens() { (exec 3<>"/dev/tcp/$HEAD/$PORT") 2>/dev/null; }
+
+wait_for_head() {
+  local until=$((SECONDS + WAIT_S))
+  [ -z "$dry_run" ] || return 0
+  while [ -z "$stopping" ]; do
+    ! head_listens || return 0
+    [ "$SECONDS" -lt "$until" ] || return 1
+    sleep 1
+  done
+}
+
+# Joins again after Ray has ended here, for as long as there is a head.
+serve_worker() {
+  [ -n "$HEAD" ] || fail "HEAD= is empty" "name the first machine: HEAD=node1"
+  wait_for_head || fail "no head at $HEAD:$PORT within $WAIT_S s" "start it there: bash run_scripts/start_ray_cluster.sh head"
+  while [ -z "$stopping" ]; do
+    start_ray --address "$HEAD:$PORT" || true
+    [ -z "$dry_run" ] || return 0
+    if [ -n "$stopping" ] || ! head_listens; then return 0; fi
+    say "$(hostname): Ray has ended here; joining $HEAD:$PORT again"
+    sleep 5
+  done
+}
+
+wait_for_nodes() {
+  act "$PYTHON" -m verl_coder.launch.node_sandboxes --address "$RAY_ADDRESS" --nodes "$NODES" --wait-s "$WAIT_S" --only-wait
+}
+
+# The command, again after a failure for which it had been running a while.
+run_command() {
+  [ $# -gt 0 ] || fail "no command" "end the line with one, for instance: bash run_scripts/run_qwen_grpo.sh"
+  export RAY_ADDRESS="${HEAD:-$(own_address)}:$PORT" PROFILE
+  local attempt status began
+  for ((attempt = 0; ; attempt++)); do
+    wait_for_nodes || fail "the cluster at $RAY_ADDRESS does not have $NODES machines" "start the others, or give NODES="
+    began=$SECONDS status=0
+    attend "$@" "trainer.nnodes=$NODES" || status=$?
+    if [ "$status" -eq 0 ] || [ -n "$stopping" ]; then return "$status"; fi
+    [ $((SECONDS - began)) -ge "$MIN_S" ] || fail "the command failed after $((SECONDS - began)) s" "mend it, then the same again"
+    [ "$attempt" -lt "$RETRIES" ] || fail "the command failed $((attempt + 1)) times" "see its last lines; the same again goes on from the last checkpoint"
+    say "the command failed (status $status); again, when $NODES machines are there"
+  done
+}
+
+over_ssh() {
+  local names host remote
+  read -r -a names <<<"$HOSTS"
+  [ "${#names[@]}" -gt 0 ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
+  HEAD="$(own_address)" NODES="${#names[@]}"
+  check_node
+  start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 &
+  children+=($!)
+  for host in "${names[@]:1}"; do
+    # Their IP is that by which they reach the head: Ray finds it where none is given.
+    remote="cd $(printf %q "$REPO_ROOT") && HEAD=$HEAD PORT=$PORT PROFILE=$PROFILE RECIPE=$RECIPE N_GPUS=$N_GPUS"
+    remote+=" VENV=$(printf %q "$VENV") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
+    # shellcheck disable=SC2086  # SSH is a command with its options
+    act $SSH "$host" "$remote" </dev/null &
+    children+=($!)
+  done
+  [ -z "$dry_run" ] || wait
+  wait_for_head || fail "Ray's head did not start on $HEAD:$PORT" "see the lines above"
+  run_command "$@"
+}
+
+trap on_signal TERM INT HUP
+trap end_children EXIT
+case "$role" in
+  check) check_node ;;
+  head) check_node; start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 ;;
+  worker) check_node; serve_worker ;;
+  run) run_command "$@" ;;
+  ssh) over_ssh "$@" ;;
+esac

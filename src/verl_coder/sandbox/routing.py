@@ -1,0 +1,93 @@
+"""Which of several servers takes the next request: the one on this host first, and none that fails."""
+
+import random
+import socket
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+_REST_S = 2.0
+_LONGEST_REST_S = 10.0
+SLOTS_HEADER = "x-sandbox-slots"
+"""Of every answer of the embedded server: programs that it runs at a time."""
+_UNKNOWN_SLOTS = 8
+
+
+class Router:
+    """Chooses the least busy server that does not rest; one on this host may be busier by its slots.
+
+    A server that fails rests, twice as long each time in a row (2 to 10 s), then is asked by one request alone until
+    it has answered: an unreachable host holds up one request at a time, not all of them.
+    """
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.urls = tuple(urls)
+        self._local = {url for url in self.urls if len(self.urls) > 1 and is_local(url)}
+        self._slots = dict.fromkeys(self.urls, _UNKNOWN_SLOTS)
+        self._busy = dict.fromkeys(self.urls, 0)
+        self._faults = dict.fromkeys(self.urls, 0)
+        self._resting_until = dict.fromkeys(self.urls, 0.0)
+
+    def choose(self) -> str:
+        """The server for the next request; if all rest, the one whose rest ends first."""
+        now = time.monotonic()
+        awake = [url for url in self.urls if self._resting_until[url] <= now and not self._is_tried(url)]
+        if not awake:
+            return min(self.urls, key=self._resting_until.__getitem__)
+        loads = {url: self._load(url) for url in awake}
+        least = min(loads.values())
+        return random.choice([url for url in awake if loads[url] == least])
+
+    def _is_tried(self, url: str) -> bool:
+        return self._faults[url] > 0 and self._busy[url] > 0
+
+    def _load(self, url: str) -> int:
+        return self._busy[url] - (self._slots[url] if url in self._local else 0)
+
+    def begin(self, url: str) -> None:
+        """A request goes to `url`."""
+        self._busy[url] += 1
+
+    def end(self, url: str) -> None:
+        """It has come back, however it went."""
+        self._busy[url] -= 1
+
+    def answered(self, url: str, slots: str | None) -> None:
+        """`url` gave an answer, with SLOTS_HEADER or None."""
+        self._faults[url] = 0
+        if slots and slots.isdigit():
+            self._slots[url] = max(int(slots), 1)
+
+    def failed(self, url: str) -> None:
+        """`url` gave none."""
+        now = time.monotonic()
+        if self._resting_until[url] <= now:  # of the requests that die with a server, the first counts
+            self._faults[url] += 1
+        rest_s = min(_REST_S * 2 ** (self._faults[url] - 1), _LONGEST_REST_S)
+        self._resting_until[url] = now + rest_s
+
+    def overloaded(self, url: str) -> None:
+        """`url` is full: it rests, and is not taken for broken."""
+        self._resting_until[url] = time.monotonic() + _REST_S
+
+
+def is_local(url: str) -> bool:
+    """Whether the host of `url` is this one: one of its addresses can be bound here. False where it has no address."""
+    return _is_own_name(urlsplit(url).hostname or "")
+
+
+@lru_cache(maxsize=256)
+def _is_own_name(name: str) -> bool:
+    try:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    for family, kind, protocol, _, address in found:
+        try:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.bind(address)
+        except OSError:
+            continue
+        return True
+    return False

@@ -1,0 +1,84 @@
+"""compose.yaml hangs together: what it names is there, its commands are ours, its variables are read by something."""
+
+import re
+from typing import Any
+
+import pytest
+from command_lines import parse
+from dockerfile import COMPOSE_FILE, ROOT, compose, of
+
+FILE = COMPOSE_FILE
+COMPOSE = compose()
+SERVICES: dict[str, Any] = COMPOSE["services"]
+OF_OTHERS = {"HF_HOME", "HF_TOKEN", "WANDB_API_KEY", "WANDB_MODE"}
+"""Read by huggingface_hub and wandb."""
+
+
+def test_the_services_and_their_profiles() -> None:
+    profiles = {name: service.get("profiles", []) for name, service in SERVICES.items()}
+    assert profiles == {"sandbox": [], "trainer": [], "teacher": ["teacher"], "fusion": ["fusion"]}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_names_is_declared(name: str) -> None:
+    service = SERVICES[name]
+    assert set(service["networks"]) <= set(COMPOSE["networks"])
+    assert set(service.get("depends_on", {})) <= set(SERVICES)
+    for volume in service.get("volumes", []):
+        source = volume.split(":")[0]
+        assert source.startswith("..") or source in COMPOSE["volumes"]
+    if build := service.get("build"):
+        assert (FILE.parent / build["context"]).resolve() == ROOT.resolve()
+        assert (ROOT / build["dockerfile"]).is_file()
+
+
+@pytest.mark.parametrize("name", ["trainer", "teacher"])
+def test_a_services_variables_are_read_by_its_script_or_the_package(name: str) -> None:
+    shell, script = (
+        SERVICES[name].get("command") or of(ROOT / "docker" / "trainer.Dockerfile", "CMD")[0].words
+    )
+    assert shell == "bash"
+    read = (ROOT / script).read_text() + "".join(
+        path.read_text()
+        for folder in ("src", "config")
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix in (".py", ".yaml")
+    )
+    for variable in set(SERVICES[name]["environment"]) - OF_OTHERS:
+        assert re.search(rf"\b{variable}\b", read), variable
+
+
+def test_the_trainer_waits_for_a_healthy_sandbox_at_the_port_that_it_listens_on() -> None:
+    assert SERVICES["trainer"]["depends_on"]["sandbox"] == {"condition": "service_healthy"}
+    port = of(ROOT / "docker" / "sandbox.Dockerfile", "CMD")[0].words[-1]
+    assert SERVICES["trainer"]["environment"]["SANDBOX_URL"] == f"${{SANDBOX_URL:-http://sandbox:{port}}}"
+
+
+def test_every_service_has_a_health_check() -> None:
+    trainer = of(ROOT / "docker" / "trainer.Dockerfile", "HEALTHCHECK")
+    assert (
+        all(service.get("healthcheck") or name == "trainer" for name, service in SERVICES.items()) and trainer
+    )
+
+
+def test_the_sandboxes_reach_nothing_outside() -> None:
+    for name in ("sandbox", "fusion"):
+        assert SERVICES[name]["networks"] == ["inside"] and "ports" not in SERVICES[name]
+    assert COMPOSE["networks"]["inside"]["internal"] is True
+
+
+def test_the_commands_of_its_first_comment_name_services_and_commands_that_are_there() -> None:
+    comments = [
+        line for line in FILE.read_text().splitlines() if line.startswith("#") and "docker compose" in line
+    ]
+    assert len(comments) == 4
+    for line in comments:
+        words = line.partition("   #")[0].lstrip("# ").split()
+        assert words[words.index("-f") + 1] == "docker/compose.yaml"
+        for profile in (words[i + 1] for i, word in enumerate(words) if word == "--profile"):
+            assert any(profile in service.get("profiles", []) for service in SERVICES.values())
+        if "run" in words:
+            assert words[words.index("run") + 2] in SERVICES
+            parse(words[words.index("verl-coder") + 1 :])
+        else:
+            assert set(words[words.index("--build") + 1 :]) <= set(SERVICES)

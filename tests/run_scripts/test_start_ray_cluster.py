@@ -1,0 +1,117 @@
+"""The cluster script: what it would run in each role, and what it does when a command fails or is stopped."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from stub_environment import make_stub_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = "run_scripts/start_ray_cluster.sh"
+
+
+def dry_run(*arguments: str, **variables: str) -> str:
+    """Standard output of `--dry-run`."""
+    environment = {"PATH": "/usr/bin:/bin", "IP": "10.0.0.1", "CHECKS": "", **variables}
+    command = ["bash", SCRIPT, "--dry-run", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """No Ray is here."""
+    return make_stub_environment(tmp_path)
+
+
+def start(venv: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "IP": "127.0.0.1",
+        "PROFILE": "cpu",
+        "VENV": str(venv),
+        **variables,
+    }
+    return subprocess.Popen(
+        ["bash", SCRIPT, *arguments],
+        cwd=ROOT,
+        env={"CHECKS": "", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_head_and_a_worker_describe_their_machine_to_ray() -> None:
+    head = dry_run("head", PROFILE="gpu", PORT="7000")
+    assert "start --head --port 7000" in head and "--node-ip-address 10.0.0.1" in head and "--block" in head
+    assert "num-gpus" not in head  # Ray counts them
+    worker = dry_run("worker", PROFILE="cpu", HEAD="node1")
+    assert "start --address node1:6379" in worker and "--num-gpus 1 --num-cpus 64" in worker
+
+
+def test_a_node_is_checked_by_the_doctor_before_ray_starts() -> None:
+    checked = ["bash", SCRIPT, "--dry-run", "head"]
+    environment = {"PATH": "/usr/bin:/bin", "IP": "10.0.0.1", "PROFILE": "cpu", "CHECKS": "gpu sandbox-mode"}
+    done = subprocess.run(
+        checked, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    doctor, ray = done.stdout.splitlines()
+    assert doctor.endswith("doctor --component gpu --component sandbox-mode") and "start --head" in ray
+
+
+def test_the_command_gets_the_number_of_machines() -> None:
+    told = dry_run("run", "bash", "train.sh", "a=b", PROFILE="cpu", NODES="4").splitlines()
+    assert "--nodes 4" in told[0] and told[1] == "bash train.sh a=b trainer.nnodes=4"
+
+
+def test_plain_ssh_starts_a_worker_on_every_machine_but_this_one() -> None:
+    told = dry_run("ssh", "bash", "train.sh", PROFILE="gpu", HOSTS="a b c", SSH="ssh -p 23")
+    workers = [line for line in told.splitlines() if line.startswith("ssh -p 23 ")]
+    assert [line.split()[3] for line in sorted(workers)] == ["b", "c"]
+    assert all("HEAD=10.0.0.1" in line and line.endswith(f"bash {SCRIPT} worker") for line in workers)
+    assert "bash train.sh trainer.nnodes=3" in told
+
+
+def test_a_command_that_fails_late_is_started_again_until_it_succeeds(venv: Path, tmp_path: Path) -> None:
+    command = f'echo x >>{tmp_path}/runs; [ "$(wc -l <{tmp_path}/runs)" -ge 3 ]'
+    done = start(venv, "run", "sh", "-c", command, MIN_S="0", NODES="2")
+    _, said = done.communicate(timeout=60)
+    assert done.returncode == 0 and (tmp_path / "runs").read_text() == "x\n" * 3
+    assert (tmp_path / "calls").read_text().count("--nodes 2") == 3, "every start waits for the machines"
+    assert said.count("again, when 2 machines are there") == 2
+
+
+def test_a_command_that_fails_at_once_is_not(venv: Path, tmp_path: Path) -> None:
+    done = start(venv, "run", "sh", "-c", f"echo x >>{tmp_path}/runs; exit 3")
+    _, said = done.communicate(timeout=60)
+    assert done.returncode == 1 and (tmp_path / "runs").read_text() == "x\n"
+    assert "error: the command failed after" in said
+
+
+def test_retries_end(venv: Path, tmp_path: Path) -> None:
+    done = start(venv, "run", "sh", "-c", f"echo x >>{tmp_path}/runs; exit 3", MIN_S="0", RETRIES="1")
+    _, said = done.communicate(timeout=60)
+    assert done.returncode == 1 and (tmp_path / "runs").read_text() == "x\n" * 2
+    assert "the command failed 2 times" in said
+
+
+def test_sigterm_is_passed_on_and_the_commands_end_is_waited_for(venv: Path, tmp_path: Path) -> None:
+    on_term = f"kill $!; sleep 0.3; echo saved >{tmp_path}/saved; exit 0"
+    command = f"trap '{on_term}' TERM; touch {tmp_path}/up; sleep 60 & wait"
+    running = start(venv, "run", "sh", "-c", command)
+    while not (tmp_path / "up").exists():
+        time.sleep(0.02)
+    os.kill(running.pid, signal.SIGTERM)
+    running.communicate(timeout=60)
+    assert running.returncode == 0 and (tmp_path / "saved").read_text() == "saved\n"
+
+
+def test_a_wrong_role_and_a_missing_command_are_named(venv: Path) -> None:
+    for arguments, says in ((["workers"], "the first argument is workers"), (["run"], "no command")):
+        _, said = (done := start(venv, *arguments)).communicate(timeout=60)
+        assert done.returncode == 1 and says in said
