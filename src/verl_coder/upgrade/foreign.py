@@ -1,7 +1,7 @@
 """Foreign packages read as text: what a dotted name is, its parameters and its body. Nothing is imported.
 
-So a version can be looked at that is not installed, and vLLM costs no 20 seconds. What a package makes at run time
-(`setattr`, compiled modules, a decorator that changes parameters) is not seen: such a name is `not found`, and stays so.
+So a version can be looked at that is not installed. What a package makes at run time
+(`setattr`, compiled modules, a decorator that changes parameters) is not seen: such a name is `not found`.
 """
 
 import ast
@@ -139,10 +139,7 @@ class Foreign:
             members: dict[str, Definition] = {}
             for inner in ast.walk(node):
                 if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store):
-                    if isinstance(inner.value, ast.Name) and inner.value.id == "self":
-                        members.setdefault(
-                            inner.attr, Definition(kind="value", module=found.module, owner=node.name)
-                        )
+                    members.update(_of_self(inner, found, members))
             for name, value in _names(node.body).items():
                 kind = "function" if isinstance(value, ast.FunctionDef | ast.AsyncFunctionDef) else "value"
                 kind = "class" if isinstance(value, ast.ClassDef) else kind
@@ -238,6 +235,14 @@ class Foreign:
         if base.is_dir() or any(base.parent.glob(f"{base.name}.*.so")):
             return _Module(name=name, is_package=base.is_dir(), names={}, imports={}, stars=())
         return None
+
+
+def _of_self(node: ast.Attribute, found: Definition, known: dict[str, Definition]) -> dict[str, Definition]:
+    """The attribute that `self.name = ...` makes, where the class has none of the name yet."""
+    if node.attr in known or dotted(node.value) != "self":
+        return {}
+    assert isinstance(found.node, ast.ClassDef)
+    return {node.attr: Definition(kind="value", module=found.module, owner=found.node.name)}
 
 
 def dotted(node: ast.AST | None) -> str:

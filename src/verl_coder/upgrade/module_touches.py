@@ -28,10 +28,11 @@ class _Reader(ast.NodeVisitor):
 
     def read(self) -> list[Touch]:
         for node in ast.walk(self.source.tree):
-            if isinstance(node, ast.For) and isinstance(node.target, ast.Name):
-                if isinstance(node.iter, ast.Tuple | ast.List):
-                    texts = [one.value for one in node.iter.elts if isinstance(one, ast.Constant)]
-                    self.words[node.target.id] = [text for text in texts if isinstance(text, str)]
+            if not (isinstance(node, ast.For) and isinstance(node.target, ast.Name)):
+                continue
+            if isinstance(node.iter, ast.Tuple | ast.List):
+                texts = [one.value for one in node.iter.elts if isinstance(one, ast.Constant)]
+                self.words[node.target.id] = [text for text in texts if isinstance(text, str)]
         self.visit(self.source.tree)
         return self.found
 

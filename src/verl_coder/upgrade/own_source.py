@@ -159,9 +159,10 @@ def own_classes(source: SourceFile) -> Iterator[OwnClass]:
 def _self_uses(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[SelfUse]:
     further = {}
     for node in ast.walk(method):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute):
-            if node.attr.startswith("_") and not node.attr.startswith("__"):
-                further[id(node.value)] = node.attr
+        if not (isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute)):
+            continue
+        if node.attr.startswith("_") and not node.attr.startswith("__"):
+            further[id(node.value)] = node.attr
     for node in ast.walk(method):
         if isinstance(node, ast.Attribute) and _is_self(node.value):
             yield SelfUse(

@@ -33,9 +33,10 @@ def fields_as_parameters(classes: Sequence[ast.ClassDef]) -> list[str] | None:
     fields: dict[str, str] = {}
     for cls in classes:
         for node in cls.body:
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                if "ClassVar" not in ast.unparse(node.annotation):
-                    fields[node.target.id] = _word(node.target.id, node.value)
+            if not (isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)):
+                continue
+            if "ClassVar" not in ast.unparse(node.annotation):
+                fields[node.target.id] = _word(node.target.id, node.value)
     return list(fields.values())
 
 
