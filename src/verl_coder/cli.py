@@ -39,6 +39,10 @@ PARTS = {
         "Pages about runs and evaluations: curves, tables, every trajectory.",
     ),
     "wandb": ("verl_coder.launch.wandb_push", "Send to W&B what it lacks of a run."),
+    "upgrade": (
+        "verl_coder.upgrade.cli",
+        "What we touch of verl, vLLM and Ray, and what another version of them breaks.",
+    ),
     "tiny": ("verl_coder.tiny.cli", "Build, measure and weaken the tiny model."),
 }
 """Name -> the module whose `app` it is, imported when it is called, and its line in `--help`."""
