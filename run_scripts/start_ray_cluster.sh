@@ -23,6 +23,8 @@ N_GPUS="${N_GPUS:-}"         # of this machine; empty: those that Ray finds (PRO
 RETRIES="${RETRIES:-3}"      # how often a command that failed is started again
 MIN_S="${MIN_S:-120}"        # a command that fails sooner is wrong, and is not started again
 WAIT_S="${WAIT_S:-600}"      # how long machines may take to join, and a head may be silent
+AUTH="${RAY_AUTH_MODE:-token}" # who may join and use the cluster: token, those who can read TOKEN=; disabled, everybody who reaches it
+TOKEN="${RAY_AUTH_TOKEN_PATH:-}"   # file with the cluster's token; empty: .ray_auth_token of the checkout, made by the head
 SSH="${SSH:-ssh -o BatchMode=yes}"
 CHECKS="${CHECKS-python gpu nccl temporary-folder shared-memory open-files sandbox-mode sandbox-outcomes}"   # of `verl-coder doctor`; empty: none
 
@@ -36,8 +38,20 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 case "$role" in head|worker|run|ssh|check) ;; *) fail "the first argument is ${role:-missing}" "name head, worker, run, ssh or check" ;; esac
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
 
+# Ray by itself asks for a token wherever its head finds one in the home folder, and only there: here both sides are told.
+export RAY_AUTH_MODE="$AUTH"
+if [ "$AUTH" = token ] && [ -z "${RAY_AUTH_TOKEN:-}" ]; then export RAY_AUTH_TOKEN_PATH="${TOKEN:-$REPO_ROOT/.ray_auth_token}"; fi
+
 children=()
 stopping=""
+
+# The first machine makes the token, whole or not at all, for its owner's eyes.
+make_token() {
+  local path="${RAY_AUTH_TOKEN_PATH:-}"
+  if [ -z "$path" ] || [ -s "$path" ] || [ -n "$dry_run" ]; then return 0; fi
+  (umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$path.$$") && mv "$path.$$" "$path" ||
+    fail "RAY_AUTH_TOKEN_PATH=$path cannot be written" "name another file that all machines see, or RAY_AUTH_MODE=disabled"
+}
 
 # Runs a command, or prints it.
 act() { if [ -n "$dry_run" ]; then printf '%s\n' "$*"; else "$@"; fi; }
@@ -149,13 +163,14 @@ over_ssh() {
   read -r -a names <<<"$HOSTS"
   [ "${#names[@]}" -gt 0 ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
   HEAD="$(own_address)" NODES="${#names[@]}"
+  make_token
   check_node
   start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 &
   children+=($!)
   for host in "${names[@]:1}"; do
     # Their IP is that by which they reach the head: Ray finds it where none is given.
     remote="cd $(printf %q "$REPO_ROOT") && HEAD=$HEAD PORT=$PORT PROFILE=$PROFILE RECIPE=$RECIPE N_GPUS=$N_GPUS"
-    remote+=" VENV=$(printf %q "$VENV") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
+    remote+=" VENV=$(printf %q "$VENV") RAY_AUTH_MODE=$AUTH RAY_AUTH_TOKEN_PATH=$(printf %q "${RAY_AUTH_TOKEN_PATH:-}") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
     # shellcheck disable=SC2086  # SSH is a command with its options
     act $SSH "$host" "$remote" </dev/null &
     children+=($!)
@@ -169,7 +184,7 @@ trap on_signal TERM INT HUP
 trap end_children EXIT
 case "$role" in
   check) check_node ;;
-  head) check_node; start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 ;;
+  head) make_token; check_node; start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 ;;
   worker) check_node; serve_worker ;;
   run) run_command "$@" ;;
   ssh) over_ssh "$@" ;;

@@ -39,7 +39,8 @@ class Nodes:
 
     def start(self, name: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
         environment = {
-            **os.environ, "PROFILE": "cpu", "PORT": PORT, "IP": "127.0.0.1", "CHECKS": "", "MIN_S": "30", **variables
+            **os.environ, "PROFILE": "cpu", "PORT": PORT, "IP": "127.0.0.1", "CHECKS": "", "MIN_S": "30",
+            "RAY_AUTH_TOKEN_PATH": str(self._folder / "token"), **variables
         }  # fmt: skip
         with (self._folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(

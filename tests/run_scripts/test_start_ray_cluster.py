@@ -111,6 +111,17 @@ def test_sigterm_is_passed_on_and_the_commands_end_is_waited_for(venv: Path, tmp
     assert running.returncode == 0 and (tmp_path / "saved").read_text() == "saved\n"
 
 
+def test_the_first_machine_makes_a_token_for_its_owner_and_keeps_it(venv: Path, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    start(venv, "head", RAY_AUTH_TOKEN_PATH=str(token)).communicate(timeout=60)
+    made = token.read_text()
+    assert len(made) == 64 and token.stat().st_mode & 0o777 == 0o600
+    start(venv, "head", RAY_AUTH_TOKEN_PATH=str(token)).communicate(timeout=60)
+    assert token.read_text() == made
+    told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RAY_AUTH_TOKEN_PATH="/shared/my token")
+    assert r"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/shared/my\ token" in told
+
+
 def test_a_wrong_role_and_a_missing_command_are_named(venv: Path) -> None:
     for arguments, says in ((["workers"], "the first argument is workers"), (["run"], "no command")):
         _, said = (done := start(venv, *arguments)).communicate(timeout=60)
