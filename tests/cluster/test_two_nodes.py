@@ -55,7 +55,7 @@ class Nodes:
         return process
 
     def log(self, name: str) -> str:
-        return (self._folder / f"{name}.log").read_text(errors="replace")[-4000:]
+        return (self._folder / f"{name}.log").read_text(errors="replace")
 
     def end(self) -> None:
         for process in reversed(self._processes):

@@ -53,7 +53,9 @@ def breaks(
         places = _places(name, before, by_name.get(name, ()), root)
         if not places or any(name.startswith(f"{other}.") for other in gone_classes):
             continue
-        for what in _differences(name, before, now[name], by_name.get(name, ()), foreign):
+        for what in _differences(before, now[name], by_name.get(name, ())):
+            if now[name]["is"] == NOT_FOUND:
+                what += _new_home(name, [one for one in was.names if one.startswith(f"{name}.")], foreign)
             area, cost = cost_of(name, costs)
             found.append(
                 Break(name=name, what=what, places=tuple(places), size=cost.size if cost else "", area=area)
@@ -86,13 +88,11 @@ def _places(name: str, fact: Fact, touches: Sequence[Touch], root: Path) -> list
     return places
 
 
-def _differences(
-    name: str, was: Fact, now: Fact, touches: Sequence[Touch], foreign: Foreign
-) -> Iterator[str]:
+def _differences(was: Fact, now: Fact, touches: Sequence[Touch]) -> Iterator[str]:
     if was["is"] == NOT_FOUND:
         return
     if now["is"] == NOT_FOUND:
-        yield f"was a {was['is']}, is gone{_new_home(name, foreign)}"
+        yield f"was a {was['is']}, is gone"
         return
     if was["is"] != now["is"]:
         yield f"was a {was['is']}, is a {now['is']}"
@@ -127,12 +127,13 @@ def _problems(takes: Sequence[str], touch: Touch) -> list[str]:
     return call_problems(plain, touch.positional, touch.keywords, open_ended=touch.open_ended)
 
 
-def _new_home(name: str, foreign: Foreign) -> str:
-    """Where a name that is gone is defined now, as far as its last part tells."""
+def _new_home(name: str, members: Sequence[str], foreign: Foreign) -> str:
+    """Where a name that is gone is defined now, or what we use of it, as far as the last part of a name tells."""
     package = package_of(name)
     if ":" in name or package is None:
         return ""
-    homes = foreign.homes(package, name.rpartition(".")[2])
+    names = dict.fromkeys(one.rpartition(".")[2] for one in [name, *sorted(members)])
+    homes = next(filter(None, (foreign.homes(package, one) for one in names)), [])
     return f" (a name like it stands in {', '.join(homes)})" if homes else ""
 
 

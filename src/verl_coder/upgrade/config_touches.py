@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from verl_coder.launch.recipe import OPEN_MAPPINGS
-from verl_coder.upgrade.own_source import SourceFile
+from verl_coder.upgrade.own_source import OwnFile
 from verl_coder.upgrade.text_touches import yaml_files
 from verl_coder.upgrade.touch import Touch
 
@@ -17,7 +17,7 @@ _METHODS = ("get", "items", "keys", "values", "update", "pop", "copy", "setdefau
 """Of a mapping: a chain of attributes ends there."""
 
 
-def config_touches(root: Path, files: Sequence[SourceFile]) -> Iterator[Touch]:
+def config_touches(root: Path, files: Sequence[OwnFile]) -> Iterator[Touch]:
     """Touches named `verl:config:<dotted key>`; what verl hands on to another library does not count."""
     pages = [page for path in yaml_files(root) if (page := _page(path, root)) is not None]
     sections = {key for _, keys in pages for key, _ in keys}

@@ -1,5 +1,6 @@
 """The keys of verl's configuration in any version: composed from its YAML files, without importing it."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,12 @@ class ConfigTree:
 
     def __init__(self, foreign: Foreign) -> None:
         self.foreign = foreign
-        package = foreign.folder("verl")
-        self.trees = [_composed(package / "trainer" / "config", name) for name in ROOTS] if package else []
+
+    @cached_property
+    def trees(self) -> list[Any]:
+        """The configurations of ROOTS; read at the first key that is asked for."""
+        package = self.foreign.folder("verl")
+        return [_composed(package / "trainer" / "config", name) for name in ROOTS] if package else []
 
     def kind(self, key: str) -> str | None:
         """Whether verl has the key, in its YAML or in the data class that a `_target_` names."""
@@ -52,7 +57,7 @@ def _composed(folder: Path, name: str) -> Any:
         return {}
     generated = folder / f"_generated_{name}.yaml"
     if generated.is_file():
-        return yaml.safe_load(generated.read_text())
+        return yaml.load(generated.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     try:
         with initialize_config_dir(str(folder), version_base=None):
             return OmegaConf.to_container(compose(name), resolve=False)

@@ -4,12 +4,12 @@ import ast
 from collections.abc import Iterator
 
 from verl_coder.upgrade.foreign import Foreign
-from verl_coder.upgrade.own_source import SourceFile
+from verl_coder.upgrade.own_source import OwnFile
 from verl_coder.upgrade.packages import INNER_ONLY, package_of
 from verl_coder.upgrade.touch import Touch
 
 
-def module_touches(source: SourceFile, foreign: Foreign) -> Iterator[Touch]:
+def module_touches(source: OwnFile, foreign: Foreign) -> Iterator[Touch]:
     """What the file does with foreign modules, functions and classes, but for subclasses."""
     for name, line in source.imports:
         if package_of(name):
@@ -18,7 +18,7 @@ def module_touches(source: SourceFile, foreign: Foreign) -> Iterator[Touch]:
 
 
 class _Reader(ast.NodeVisitor):
-    def __init__(self, source: SourceFile, foreign: Foreign) -> None:
+    def __init__(self, source: OwnFile, foreign: Foreign) -> None:
         self.source, self.foreign = source, foreign
         self.found: list[Touch] = []
         self.objects: list[dict[str, str]] = []

@@ -53,7 +53,7 @@ class OwnClass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceFile:
+class OwnFile:
     """A Python file with what its names are bound to: `tq` -> `transfer_queue`."""
 
     path: Path
@@ -73,7 +73,7 @@ class SourceFile:
         return f"{self.bound[head]}.{rest}" if rest else self.bound[head]
 
 
-def source_files(root: Path) -> Iterator[SourceFile]:
+def source_files(root: Path) -> Iterator[OwnFile]:
     """All Python files of the package and the content folders, but this part's own."""
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*.py")):
@@ -81,7 +81,7 @@ def source_files(root: Path) -> Iterator[SourceFile]:
                 yield read_source(path, root)
 
 
-def read_source(path: Path, root: Path) -> SourceFile:
+def read_source(path: Path, root: Path) -> OwnFile:
     """One file; names that a module binds to a foreign or own name count as that name."""
     tree = ast.parse(path.read_text())
     parts = (
@@ -99,7 +99,7 @@ def read_source(path: Path, root: Path) -> SourceFile:
             for alias in node.names:
                 imports.append((f"{node.module}.{alias.name}", node.lineno))
                 bound[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    source = SourceFile(
+    source = OwnFile(
         path=path,
         file=path.relative_to(root).as_posix(),
         module=".".join(parts),
@@ -129,7 +129,7 @@ def _pairs(node: ast.stmt) -> Iterator[tuple[str, ast.expr]]:
                     yield one.id, its
 
 
-def own_classes(source: SourceFile) -> Iterator[OwnClass]:
+def own_classes(source: OwnFile) -> Iterator[OwnClass]:
     """Every class of the file with its methods, class-level values and uses of `self`."""
     local = {node.name for node in source.tree.body if isinstance(node, ast.ClassDef)}
     for node in ast.walk(source.tree):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from verl_coder.upgrade.own_source import SourceFile
+from verl_coder.upgrade.own_source import OwnFile
 from verl_coder.upgrade.packages import PACKAGES, package_of
 from verl_coder.upgrade.touch import Touch
 
@@ -19,7 +19,7 @@ _VARIABLE = re.compile(r"(VERL|VLLM|RAY|WANDB|TRANSFORMERS)_[A-Za-z0-9_]+")
 _FILE_ENDINGS = (".py", ".yaml", ".json", ".log", ".txt", ".so")
 
 
-def text_touches(root: Path, files: Sequence[SourceFile]) -> Iterator[Touch]:
+def text_touches(root: Path, files: Sequence[OwnFile]) -> Iterator[Touch]:
     """Of Python, shell and YAML files and of pyproject.toml; docstrings do not count."""
     for source in files:
         docs = {id(node.value) for node in ast.walk(source.tree) if isinstance(node, ast.Expr)}
