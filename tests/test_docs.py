@@ -1,4 +1,4 @@
-"""The documents: every link leads somewhere, every key of the tables for newcomers is a setting, every page has a menu."""
+"""The documents: every link leads somewhere, every key of the tables is a setting, every page has a menu."""
 
 import re
 from functools import cache
@@ -90,8 +90,11 @@ def overrides() -> list[str]:
 
 @pytest.fixture(scope="module")
 def composed() -> DictConfig:
-    """A real recipe with every `key=value` of the page at once; Hydra refuses a key that is none."""
-    return compose(find_recipe("qwen_grpo"), list(dict.fromkeys(overrides())))
+    """A real recipe with every `key=value` of the page at once; a key that it has not is refused."""
+    config = compose(find_recipe("qwen_grpo"))
+    OmegaConf.set_struct(config, True)  # what Hydra refuses too, in a tenth of the time
+    config.merge_with_dotlist(overrides())
+    return config
 
 
 def test_the_tables_name_many_settings() -> None:

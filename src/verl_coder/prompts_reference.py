@@ -17,11 +17,11 @@ from verl_coder.protocols import PROTOCOLS, Language
 
 _INTRO = """# Prompts
 
-What a model is told, word for word: made from the code by `python -m verl_coder.prompts_reference`; a test says when it is
-out of date. The texts stand in [prompts.py](../src/verl_coder/prompts.py) and, for what a protocol adds, in
-[protocols.py](../src/verl_coder/protocols.py). `verl-coder data prepare mbpp --protocol tool --language zh` writes them into
-the rows; a changed text needs the rows prepared anew. The chat template of the model adds the descriptions of the tools
-(below), and its own marks around the turns.
+What a model is told, word for word: made from the code by `python -m verl_coder.prompts_reference`; a test says when
+it is out of date. The texts stand in [prompts.py](../src/verl_coder/prompts.py) and, for what a protocol adds, in
+[protocols.py](../src/verl_coder/protocols.py). `verl-coder data prepare mbpp --language zh --out data/mbpp_zh` writes
+them into the rows; a changed text needs the rows prepared anew. The chat template of the model adds the descriptions of
+the tools (below), and its own marks around the turns.
 """
 _LANGUAGES: dict[Language, str] = {"en": "English", "zh": "Chinese"}
 _STATEMENT = {"en": "Write a function to add two numbers.", "zh": "编写一个函数，求两数之和。"}
