@@ -23,6 +23,8 @@ SCRIPTS = {
 """Script -> the command that its further arguments go to."""
 PASSED_ON = {
     "run_tests.sh": "its arguments are pytest's",
+    "build_docs.sh": "its arguments are those of sphinx-build",
+    "check_release.sh": "it takes none",
     "start_teacher.sh": "its arguments are those of vllm serve",
     "start_ray_cluster.sh": "its arguments are a role and a command",
 }

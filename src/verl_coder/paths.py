@@ -1,14 +1,22 @@
-"""Where the repository's content folders are: recipes, config, tool_config, rewards, data_prep."""
+"""Where the content folders are that users edit, and where data/ and outputs/ go."""
 
 import os
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
 
+CONTENT_FOLDERS = ("recipes", "config", "tool_config", "rewards", "data_prep", "requirements")
+"""What the package reads beside its own code. setup.py puts a copy of each into a wheel."""
+CONTENT_OF_THE_WHEEL = "content"
+"""Folder inside the package that holds the copies in a wheel; a checkout has none."""
+_PACKAGE = Path(__file__).resolve().parent
+
 
 def repository_root() -> Path:
-    """The checkout with the content folders: VERL_CODER_ROOT, else the one that this package is installed from, else
-    the working folder's. ConfigError where there is none.
+    """The folder with the content folders, which is, in this order: VERL_CODER_ROOT, the checkout that this package
+    is installed from, one at or above the working folder, the copy that came with the wheel.
+
+    ConfigError where there is none.
     """
     given = os.environ.get("VERL_CODER_ROOT")
     if given:
@@ -17,8 +25,8 @@ def repository_root() -> Path:
                 f"{given} has no recipes/ folder: set VERL_CODER_ROOT to a checkout of verl-coder"
             )
         return Path(given)
-    installed_from = Path(__file__).resolve().parents[2]
-    for folder in (installed_from, Path.cwd(), *Path.cwd().parents):
+    installed_from = _PACKAGE.parents[1]
+    for folder in (installed_from, Path.cwd(), *Path.cwd().parents, _wheels_content()):
         if (folder / "recipes").is_dir() and (folder / "config" / "base.yaml").is_file():
             return folder
     raise ConfigError(
@@ -27,14 +35,32 @@ def repository_root() -> Path:
     )
 
 
+def work_root() -> Path:
+    """The folder that data/ and outputs/ go to: the repository, or the working folder where there is no repository
+    but the copy that came with the wheel.
+    """
+    root = repository_root()
+    return Path.cwd() if root.resolve() == _wheels_content() else root
+
+
 def recipe_names() -> list[str]:
     """Names of the folders under recipes/ that hold a recipe.yaml."""
     return sorted(path.parent.name for path in (repository_root() / "recipes").glob("*/recipe.yaml"))
 
 
 def resolve_content_path(value: str) -> Path:
-    """A path from a recipe or the command line: as given, else relative to the repository."""
+    """A path from a recipe or the command line: as given, else in the repository, the package or `work_root()`."""
     path = Path(value).expanduser()
     if path.is_absolute() or path.exists():
         return path.resolve()
-    return repository_root() / path
+    in_repository = repository_root() / path
+    if in_repository.exists():
+        return in_repository
+    if path.parts[:2] == ("src", _PACKAGE.name):
+        in_package = _PACKAGE.joinpath(*path.parts[2:])
+        return in_package if in_package.exists() else in_repository
+    return work_root() / path
+
+
+def _wheels_content() -> Path:
+    return _PACKAGE / CONTENT_OF_THE_WHEEL

@@ -12,29 +12,28 @@ from verl_coder.doctor.situation import Situation
 GIB = 2**30
 _TEMPORARY_BYTES = 2 * GIB
 """Of Ray's session, vLLM's caches and the programs' folders: what a tiny run was seen to take, and room to spare."""
-_CONTENT = ("recipes", "config", "tool_config", "rewards", "data_prep", "run_scripts", "requirements")
 
 
 def _checkout(_: Situation) -> CheckResult:
-    from verl_coder.paths import repository_root
+    from verl_coder.paths import CONTENT_FOLDERS, repository_root, work_root
 
-    root = repository_root()
-    missing = [name for name in _CONTENT if not (root / name).is_dir()]
+    root, work = repository_root(), work_root()
+    missing = [name for name in CONTENT_FOLDERS if not (root / name).is_dir()]
     if missing:
         return failed(f"{root} lacks {', '.join(missing)}", "VERL_CODER_ROOT=<a whole checkout>")
     unreadable = [
         path
-        for name in _CONTENT
+        for name in CONTENT_FOLDERS
         for path in (root / name).rglob("*")
         if path.suffix in (".yaml", ".py", ".sh", ".txt") and not os.access(path, os.R_OK)
     ]
     if unreadable:
         return failed(f"{unreadable[0]} cannot be read", f"chmod -R u+rX {root}")
-    if not os.access(root, os.W_OK):
+    if not os.access(work, os.W_OK):
         return warned(
-            f"{root} cannot be written: data/ and outputs/ go there", "OUT=, TRAIN= and VAL= elsewhere"
+            f"{work} cannot be written: data/ and outputs/ go there", "OUT=, TRAIN= and VAL= elsewhere"
         )
-    return passed(str(root))
+    return passed(str(root) if work == root else f"{root}; data/ and outputs/ go to {work}")
 
 
 def _out(situation: Situation) -> CheckResult:

@@ -15,7 +15,7 @@ from rich.console import Console
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.launch.recipe import compose, file_list, find_recipe
-from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.paths import resolve_content_path, work_root
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
 from verl_coder.run.sync_state import choose_mode, has_wandb_key
@@ -56,7 +56,7 @@ def make_plan(request: TrainRequest) -> Plan:
     seed = request.seed if request.seed is not None else config.verl_coder.seed
     if int(seed) < 0:
         raise ConfigError(f"SEED={seed}: use 0 or more")
-    out = Path(request.out) if request.out else repository_root() / "outputs" / f"{folder.name}-seed{seed}"
+    out = Path(request.out) if request.out else work_root() / "outputs" / f"{folder.name}-seed{seed}"
     with open_dict(config):
         ours = config.verl_coder
         ours.recipe, ours.seed = folder.name, int(seed)
@@ -146,13 +146,13 @@ def preparation(plan: Plan) -> str | None:
 
 
 def prepare_data(command: str) -> None:
-    """Run a recipe's `prepare` command in the repository; DataError with its last line if it fails."""
+    """Run a recipe's `prepare` command where data/ is; DataError with its last line if it fails."""
     arguments = shlex.split(command)
     if arguments[0] in ("python", "python3"):
-        arguments[0] = sys.executable
+        arguments[:2] = [sys.executable, *(str(resolve_content_path(script)) for script in arguments[1:2])]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
     result = subprocess.run(
-        arguments, cwd=repository_root(), env=environment, capture_output=True, text=True, check=False
+        arguments, cwd=work_root(), env=environment, capture_output=True, text=True, check=False
     )
     if result.returncode:
         reason = (result.stderr.strip() or result.stdout.strip()).splitlines()[-1:]

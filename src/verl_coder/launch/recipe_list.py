@@ -88,7 +88,7 @@ def _at(values: Any, place: str) -> Any:
 def recipes(
     as_json: Annotated[bool, typer.Option("--json", help="A list of objects in place of a table.")] = False,
 ) -> None:
-    """List the recipes of this checkout (or of VERL_CODER_ROOT): aim, model, data, profile."""
+    """List the recipes of this checkout, of VERL_CODER_ROOT or of the wheel: aim, model, data, profile."""
     found = summaries()
     if as_json:
         print(json.dumps([asdict(summary) for summary in found], indent=1, ensure_ascii=False))
@@ -98,5 +98,6 @@ def recipes(
         print(f"  {summary.aim}")
         print(f"  model {summary.model}; data {summary.data}")
     print(
-        "RECIPE=<name> bash run_scripts/run_qwen_grpo.sh trains one; each folder's README.md has its numbers"
+        f"verl-coder train --recipe <name> trains one; {repository_root() / 'recipes'} has them, with a README.md of "
+        "its numbers each"
     )
