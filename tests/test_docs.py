@@ -1,5 +1,6 @@
 """The documents: every link leads somewhere, every key of the tables is a setting, every page has a menu."""
 
+import copy
 import re
 from functools import cache
 from pathlib import Path
@@ -11,11 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder import prompts_reference
 from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.grpo import check_grpo
+from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
+from verl_coder.launch.preflight.values import check_values
 from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import parse_settings
 
 PAGES = _documents()
 COMING = (ROOT / "docs" / "coming_from.md").read_text()
+TABLES = COMING.split("\n## ")[1:]
 _CODE = re.compile(r"^(`{3,})[^\n]*\n.*?^\1|^    [^\n]*$|(`+)[^`].*?\2", re.M | re.S)
 _LINK = re.compile(r"!?\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
 _KEY = re.compile(r"[a-z][a-z0-9_]*(?:\.[a-z0-9_]+)+")
@@ -78,43 +84,51 @@ def test_an_old_page_of_prompts_is_told(tmp_path: Path, monkeypatch: pytest.Monk
     prompts_reference.main(["--check"])
 
 
-def right_hand_codes() -> list[str]:
-    """What stands between backticks in the right-hand columns of docs/coming_from.md."""
-    rows = re.findall(r"^\| (?!there|---).*? \| (.*) \|$", COMING, re.M)
+def right_hand_codes(text: str = COMING) -> list[str]:
+    """What stands between backticks in the right-hand columns of docs/coming_from.md, or of a part of it."""
+    rows = re.findall(r"^\| (?!there|---).*? \| (.*) \|$", text, re.M)
     return [code for row in rows for code in re.findall(r"`([^`]+)`", row)]
 
 
-def overrides() -> list[str]:
-    return [code for code in right_hand_codes() if _KEY.fullmatch(code.partition("=")[0]) and "=" in code]
+def overrides(text: str = COMING) -> list[str]:
+    """The `key=value` of the right-hand columns."""
+    return [code for code in right_hand_codes(text) if _KEY.fullmatch(code.partition("=")[0]) and "=" in code]
 
 
 @pytest.fixture(scope="module")
-def composed() -> DictConfig:
-    """A real recipe with every `key=value` of the page at once; a key that it has not is refused."""
+def recipe() -> DictConfig:
+    """A real one, which the tables are put over; a key that it has not is refused."""
     config = compose(find_recipe("qwen_grpo"))
     OmegaConf.set_struct(config, True)  # what Hydra refuses too, in a tenth of the time
-    config.merge_with_dotlist(overrides())
     return config
 
 
 def test_the_tables_name_many_settings() -> None:
-    assert len(overrides()) > 55
+    assert len(TABLES) == 3 and len(overrides()) > 55
 
 
-def test_every_key_of_the_tables_is_a_setting(composed: DictConfig) -> None:
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.splitlines()[0])
+def test_a_table_can_be_taken_as_it_stands(table: str, recipe: DictConfig, tmp_path: Path) -> None:
+    """Every key is a setting, and all values together pass the checks before a run that need no files."""
+    config = copy.deepcopy(recipe)
+    config.merge_with_dotlist(overrides(table))
+    ours = config.verl_coder
+    ours.out, ours.run_name, ours.recipe, ours.teacher.traces = str(tmp_path), "o", "r", "traces.parquet"
+    OmegaConf.resolve(config)
+    settings = parse_settings(ours)
+    check_values(config)
+    check_batch_sizes(config)
+    check_checkpoint_settings(config, RunDir(tmp_path))
+    check_grpo(config, settings)
+
+
+def test_a_key_that_is_named_without_a_value_is_a_setting(recipe: DictConfig) -> None:
     missing: Any = object()
     for code in right_hand_codes():
-        key = code.partition("=")[0]
-        if _KEY.fullmatch(key) and not key.endswith((".py", ".yaml", ".sh")):
-            parent, _, last = key.rpartition(".")
-            section = OmegaConf.select(composed, parent, default=missing)
-            assert section is not missing and last in section, key
-
-
-def test_the_values_of_our_own_keys_are_allowed(composed: DictConfig) -> None:
-    composed.verl_coder.out, composed.verl_coder.run_name, composed.verl_coder.recipe = "o", "o", "r"
-    composed.verl_coder.teacher.traces = "traces.parquet"
-    assert parse_settings(composed.verl_coder).losses.beta.value(1) == 0.5
+        if _KEY.fullmatch(code) and not code.endswith((".py", ".yaml", ".sh")):
+            parent, _, last = code.rpartition(".")
+            section = OmegaConf.select(recipe, parent, default=missing)
+            assert section is not missing and last in section, code
 
 
 def test_every_variable_of_the_tables_is_a_knob_of_the_script() -> None:
