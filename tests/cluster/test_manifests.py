@@ -135,7 +135,8 @@ def test_a_slurm_job_starts_the_head_the_workers_and_the_run(slurm: dict[str, st
     calls = (tmp_path / "calls").read_text().splitlines()
     assert any("start --head --port 20123" in call for call in calls)
     assert any("--address 127.0.0.1:20123 --nodes 2" in call for call in calls)
-    assert calls[-1].startswith("-m verl_coder.cli train ") and calls[-1].endswith("a=b trainer.nnodes=2")
+    [trains] = [call for call in calls if call.startswith("-m verl_coder.cli train ")]
+    assert trains.endswith("a=b trainer.nnodes=2")
     srun = (tmp_path / "srun").read_text()
     assert "--nodes=1 " in srun and "--exclude=node1 " in srun
     assert srun.rstrip().endswith("env -u IP bash run_scripts/start_ray_cluster.sh worker")

@@ -20,8 +20,9 @@ _NOT_TOLD = re.compile(r"VERL_CODER_SOCKETS|\w*(TOKEN|KEY|SECRET|PASSWORD)")
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
-def cluster_address(config: DictConfig, environment: Mapping[str, str] = os.environ) -> str | None:
+def cluster_address(config: DictConfig, environment: Mapping[str, str] | None = None) -> str | None:
     """Address of the cluster that the run joins; None where it starts a Ray of its own."""
+    environment = os.environ if environment is None else environment
     given = config.ray_kwargs.ray_init.get("address") or environment.get("RAY_ADDRESS") or None
     return None if given == "local" else given
 
@@ -46,11 +47,12 @@ def check_cluster(config: DictConfig) -> str:
     return address
 
 
-def actors_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def actors_environment(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     """What processes on other machines need of this one's environment, which they do not inherit.
 
     Ray gives them the variables of a submitted job by itself, and refuses those that are named twice.
     """
+    environment = os.environ if environment is None else environment
     job = json.loads(environment.get(_JOB, "{}")).get("runtime_env", {}).get("env_vars", {})
     return {
         name: value
@@ -59,7 +61,7 @@ def actors_environment(environment: Mapping[str, str] = os.environ) -> dict[str,
     }
 
 
-def join_cluster(config: DictConfig, environment: Mapping[str, str] = os.environ) -> bool:
+def join_cluster(config: DictConfig, environment: Mapping[str, str] | None = None) -> bool:
     """Let `ray.init` of this configuration join the cluster, if there is one; whether there is."""
     if cluster_address(config, environment) is None:
         return False
