@@ -15,8 +15,8 @@ def _waits_for_the_run(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long tests come first, those that wait for the end-to-end run come last."""
-    items.sort(key=lambda item: 2 if _waits_for_the_run(item) else item.get_closest_marker("e2e") is None)
+    """Other tests that train come late, when the end-to-end run is over; those that wait for it come last."""
+    items.sort(key=lambda item: 2 if _waits_for_the_run(item) else bool(item.get_closest_marker("e2e")))
 
 
 @pytest.fixture(scope="session", autouse=True)

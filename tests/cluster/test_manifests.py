@@ -128,11 +128,14 @@ def slurm(tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_slurm_job_starts_the_head_the_workers_and_the_run(slurm: dict[str, str], tmp_path: Path) -> None:
+    python, calls_file = Path(slurm["VENV"]) / "bin" / "python", tmp_path / "calls"
+    wait = f"until grep -qe --head {calls_file}; do sleep 0.05; done"  # the head starts beside the run
+    python.write_text(f'#!/bin/sh\necho "$@" >>{calls_file}\ncase "$*" in *train*) {wait};; esac\n')
     done = subprocess.run(
         ["bash", str(SBATCH), "a=b"], env=slurm, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    calls = (tmp_path / "calls").read_text().splitlines()
+    calls = calls_file.read_text().splitlines()
     assert any("start --head --port 20123" in call for call in calls)
     assert any("--address 127.0.0.1:20123 --nodes 2" in call for call in calls)
     [trains] = [call for call in calls if call.startswith("-m verl_coder.cli train ")]
