@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -39,6 +39,15 @@ def write_atomically(path: Path, text: str) -> None:
     """Write `text` to `path` as UTF-8, the whole file or nothing."""
     with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_generated(path: Path, text: str, command: str, arguments: Sequence[str]) -> None:
+    """Write the page that `command` makes from the code; with --check ConfigError where it is not `text`."""
+    if "--check" not in arguments:
+        write_atomically(path, text)
+        print(f"wrote {path}")
+    elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+        raise ConfigError(f"{path} is out of date: {command}")
 
 
 def write_durably(path: Path, text: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import yaml
 
 from verl_coder.errors import ConfigError
-from verl_coder.files import write_atomically
+from verl_coder.files import write_generated
 from verl_coder.paths import repository_root
 from verl_coder.prompts import build_prompt, system_prompt
 from verl_coder.protocols import PROTOCOLS, Language
@@ -92,13 +92,8 @@ def _quoted(text: str) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """Write docs/prompts.md, or with --check say whether it is what would be written."""
-    path = repository_root() / "docs" / "prompts.md"
-    text = reference()
-    if "--check" not in arguments:
-        write_atomically(path, text)
-        print(f"wrote {path}")
-    elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{path} is out of date: python -m verl_coder.prompts_reference")
+    page = repository_root() / "docs" / "prompts.md"
+    write_generated(page, reference(), "python -m verl_coder.prompts_reference", arguments)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from verl_coder.errors import ConfigError
-from verl_coder.files import write_atomically
+from verl_coder.files import write_generated
 from verl_coder.paths import repository_root
 from verl_coder.pipeline import commands, config
 from verl_coder.pipeline.options import Command, CommandOption, allowed_words, command_options
@@ -241,13 +241,8 @@ def _constraints(metadata: Sequence[Any]) -> Iterator[Any]:
 
 def main(arguments: Sequence[str]) -> None:
     """Write docs/settings.md, or with --check say whether it is what would be written."""
-    path = repository_root() / "docs" / "settings.md"
-    text = reference()
-    if "--check" not in arguments:
-        write_atomically(path, text)
-        print(f"wrote {path}")
-    elif path.read_text(encoding="utf-8") != text:
-        raise ConfigError(f"{path} is out of date: python -m verl_coder.settings_reference")
+    page = repository_root() / "docs" / "settings.md"
+    write_generated(page, reference(), "python -m verl_coder.settings_reference", arguments)
 
 
 if __name__ == "__main__":
