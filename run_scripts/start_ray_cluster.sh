@@ -23,8 +23,8 @@ N_GPUS="${N_GPUS:-}"         # of this machine; empty: those that Ray finds (PRO
 RETRIES="${RETRIES:-3}"      # how often a command that failed is started again
 MIN_S="${MIN_S:-120}"        # a command that fails sooner is wrong, and is not started again
 WAIT_S="${WAIT_S:-600}"      # how long machines may take to join, and a head may be silent
-AUTH="${RAY_AUTH_MODE:-token}" # who may join and use the cluster: token, those who can read TOKEN=; disabled, everybody who reaches it
-TOKEN="${RAY_AUTH_TOKEN_PATH:-}"   # file with the cluster's token; empty: .ray_auth_token of the checkout, made by the head
+RAY_AUTH_MODE="${RAY_AUTH_MODE:-token}"            # who may join and use the cluster: token, who can read the file; disabled, everybody
+RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-}"     # that file; empty: .ray_auth_token of the checkout, made by the head
 SSH="${SSH:-ssh -o BatchMode=yes}"
 CHECKS="${CHECKS-python gpu nccl temporary-folder shared-memory open-files sandbox-mode sandbox-outcomes}"   # of `verl-coder doctor`; empty: none
 
@@ -39,15 +39,17 @@ case "$role" in head|worker|run|ssh|check) ;; *) fail "the first argument is ${r
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
 
 # Ray by itself asks for a token wherever its head finds one in the home folder, and only there: here both sides are told.
-export RAY_AUTH_MODE="$AUTH"
-if [ "$AUTH" = token ] && [ -z "${RAY_AUTH_TOKEN:-}" ]; then export RAY_AUTH_TOKEN_PATH="${TOKEN:-$REPO_ROOT/.ray_auth_token}"; fi
+export RAY_AUTH_MODE
+if [ "$RAY_AUTH_MODE" = token ] && [ -z "${RAY_AUTH_TOKEN:-}" ]; then
+  export RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-$REPO_ROOT/.ray_auth_token}"
+fi
 
 children=()
 stopping=""
 
 # The first machine makes the token, whole or not at all, for its owner's eyes.
 make_token() {
-  local path="${RAY_AUTH_TOKEN_PATH:-}"
+  local path="$RAY_AUTH_TOKEN_PATH"
   if [ -z "$path" ] || [ -s "$path" ] || [ -n "$dry_run" ]; then return 0; fi
   (umask 077; head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$path.$$") && mv "$path.$$" "$path" ||
     fail "RAY_AUTH_TOKEN_PATH=$path cannot be written" "name another file that all machines see, or RAY_AUTH_MODE=disabled"
@@ -162,6 +164,7 @@ over_ssh() {
   local names host remote
   read -r -a names <<<"$HOSTS"
   [ "${#names[@]}" -gt 0 ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
+  [ -z "${RAY_AUTH_TOKEN:-}" ] || fail "RAY_AUTH_TOKEN does not travel by ssh" "put it into a file that all machines see: RAY_AUTH_TOKEN_PATH="
   HEAD="$(own_address)" NODES="${#names[@]}"
   make_token
   check_node
@@ -170,7 +173,7 @@ over_ssh() {
   for host in "${names[@]:1}"; do
     # Their IP is that by which they reach the head: Ray finds it where none is given.
     remote="cd $(printf %q "$REPO_ROOT") && HEAD=$HEAD PORT=$PORT PROFILE=$PROFILE RECIPE=$RECIPE N_GPUS=$N_GPUS"
-    remote+=" VENV=$(printf %q "$VENV") RAY_AUTH_MODE=$AUTH RAY_AUTH_TOKEN_PATH=$(printf %q "${RAY_AUTH_TOKEN_PATH:-}") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
+    remote+=" VENV=$(printf %q "$VENV") RAY_AUTH_MODE=$RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH=$(printf %q "$RAY_AUTH_TOKEN_PATH") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
     # shellcheck disable=SC2086  # SSH is a command with its options
     act $SSH "$host" "$remote" </dev/null &
     children+=($!)

@@ -122,6 +122,11 @@ def test_the_first_machine_makes_a_token_for_its_owner_and_keeps_it(venv: Path, 
     assert r"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/shared/my\ token" in told
 
 
+def test_a_token_by_value_is_refused_over_ssh(venv: Path) -> None:
+    _, said = (done := start(venv, "ssh", "true", HOSTS="a b", RAY_AUTH_TOKEN="x")).communicate(timeout=60)
+    assert done.returncode == 1 and "RAY_AUTH_TOKEN does not travel by ssh" in said
+
+
 def test_a_wrong_role_and_a_missing_command_are_named(venv: Path) -> None:
     for arguments, says in ((["workers"], "the first argument is workers"), (["run"], "no command")):
         _, said = (done := start(venv, *arguments)).communicate(timeout=60)

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.launch.cluster import actors_environment
 from verl_coder.launch.supervise import end_with_parent
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -152,8 +153,8 @@ def _serve(options: argparse.Namespace) -> None:
     actors = []
     for node in nodes:
         strategy = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        python_path = {"env_vars": {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}}
-        placed = actor_class.options(scheduling_strategy=strategy, num_cpus=0, runtime_env=python_path)
+        runtime = {"env_vars": actors_environment()}
+        placed = actor_class.options(scheduling_strategy=strategy, num_cpus=0, runtime_env=runtime)
         actors.append(placed.remote(node["NodeManagerAddress"], options.port, options.arguments))
     try:
         urls = ray.get([actor.address.remote() for actor in actors])
