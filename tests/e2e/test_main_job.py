@@ -18,6 +18,10 @@ def test_an_interrupt_stops_the_run_and_says_how_to_go_on(training_run: Training
     assert "the same command goes on after step 1" in training_run.first_output
 
 
+def test_no_process_of_ray_or_vllm_takes_a_batch_systems_sigterm(training_run: TrainingRun) -> None:
+    assert training_run.takes_sigterm == []
+
+
 def test_an_interrupt_leaves_no_process(training_run: TrainingRun) -> None:
     assert training_run.left_after_interrupt == []
 

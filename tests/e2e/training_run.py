@@ -7,6 +7,7 @@ it is a process of its own that begins with the session, and the tests that wait
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -42,6 +43,8 @@ class TrainingRun:
     out: str
     first_output: str
     first_status: int
+    takes_sigterm: list[str]
+    """Processes of Ray and vLLM with a thread that SIGTERM ends, after the first step."""
     left_after_interrupt: list[str]
     second_output: str
     second_status: int
@@ -142,15 +145,36 @@ def _processes_of(out: Path) -> list[str]:
     return found
 
 
+def _takes_sigterm(launcher: int) -> list[str]:
+    """The run's processes of Ray and vLLM with a thread that neither blocks nor ignores SIGTERM."""
+    found, seen = [], set()
+    for process in psutil.Process(launcher).children(recursive=True):
+        try:
+            command = " ".join(process.cmdline())
+            if not command.startswith(("ray::", "VLLM::")):
+                continue
+            seen.add(command[:4])
+            for status in Path(f"/proc/{process.pid}/task").glob("*/status"):
+                masks = dict(re.findall(r"^Sig(Blk|Ign):\s*(\w+)$", status.read_text(), re.M))
+                if not (int(masks["Blk"], 16) | int(masks["Ign"], 16)) >> (signal.SIGTERM - 1) & 1:
+                    found.append(f"{command[:60]}, thread {status.parent.name}")
+        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+            continue
+    return found if len(seen) == 2 else [f"of Ray and vLLM there are only {seen}"]
+
+
 def _interrupt_after_step(
     process: subprocess.Popen[str], run_dir: RunDir, step: int, timeout_s: float
-) -> None:
+) -> list[str]:
+    """Returns what takes SIGTERM at that moment (see TrainingRun)."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
         if run_dir.checkpoint_step() >= step:
+            found = _takes_sigterm(process.pid)
             process.send_signal(signal.SIGINT)
-            return
+            return found
         time.sleep(0.2)
+    return ["no such step"]
 
 
 def run_interrupt_and_resume(out: Path) -> TrainingRun:
@@ -160,7 +184,7 @@ def run_interrupt_and_resume(out: Path) -> TrainingRun:
     first = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    _interrupt_after_step(first, run_dir, 1, timeout_s=600)
+    takes_sigterm = _interrupt_after_step(first, run_dir, 1, timeout_s=600)
     first_output, _ = first.communicate(timeout=240)
     left = _processes_of(out)
     outputs = []
@@ -174,6 +198,7 @@ def run_interrupt_and_resume(out: Path) -> TrainingRun:
         out=str(out),
         first_output=first_output,
         first_status=first.returncode,
+        takes_sigterm=takes_sigterm,
         left_after_interrupt=left,
         second_output=outputs[0].stdout + outputs[0].stderr,
         second_status=outputs[0].returncode,
