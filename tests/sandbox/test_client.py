@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -123,7 +125,7 @@ async def test_an_answer_that_never_comes_is_retried_and_then_unavailable(
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with SandboxClient(url, max_attempts=2, max_backoff_s=0.01) as client:
-            with pytest.raises(SandboxUnavailableError, match="ReadTimeout"):
+            with pytest.raises(SandboxUnavailableError, match="SocketTimeoutError"):
                 await client.run_code(RunRequest(code="print(1)", run_timeout=0.1))
             assert calls == 2
 
@@ -179,3 +181,19 @@ async def test_a_session_stays_with_its_server(server: EmbeddedSandbox) -> None:
                 await session.close()
             with pytest.raises(SandboxUnavailableError, match="404"):
                 await sessions[0].run("x")
+
+
+def test_a_client_that_ends_with_its_event_loop_says_nothing() -> None:
+    program = """
+import asyncio
+from verl_coder.sandbox import RunRequest, shared_client
+from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+async def main(url):
+    await shared_client(url).run_code(RunRequest(code="print(1)"))
+
+with EmbeddedSandbox() as sandbox:
+    asyncio.run(main(sandbox.url))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

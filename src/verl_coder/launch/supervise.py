@@ -157,6 +157,8 @@ _OF_A_DEATH = (
     "RuntimeError: cancelled",
     "ConnectionError",
     "ConnectError",
+    "ClientConnectorError",
+    "ServerDisconnectedError",
     "TimeoutError",
     "RpcError",
     "EOFError",

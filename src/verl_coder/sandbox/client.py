@@ -5,11 +5,11 @@ import contextlib
 import json
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import aiohttp
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
@@ -20,6 +20,10 @@ from verl_coder.sandbox.types import PairRequest, PairResponse, RunRequest, RunR
 _MARGIN_S = 30.0
 _ASK_AGAIN_S = 10.0
 """Until a server that was silent is asked again what it offers."""
+
+
+_NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
+"""What a request without an answer raises."""
 
 
 class ServiceFault(Exception):
@@ -47,13 +51,7 @@ class SandboxClient:
         self._max_attempts = max_attempts
         self._max_backoff_s = max_backoff_s
         self._connect_timeout_s = connect_timeout_s
-        self._http = httpx.AsyncClient(
-            limits=httpx.Limits(
-                max_connections=max_concurrency + 4, max_keepalive_connections=max_concurrency
-            ),
-            timeout=httpx.Timeout(_MARGIN_S, connect=connect_timeout_s),
-            trust_env=False,
-        )
+        self._http: aiohttp.ClientSession | None = None
         self._router = Router(self.urls)
         self._pairs: bool | None = None
         self._pairs_until = 0.0
@@ -65,7 +63,19 @@ class SandboxClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the pooled connections."""
-        await self._http.aclose()
+        if self._http is not None:
+            await self._open_until_the_end.aclose()
+
+    async def _session(self) -> aiohttp.ClientSession:
+        if self._http is None:  # not before the event loop runs
+            # `_limit` bounds the connections; proxies of the environment are not asked for.
+            self._http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._open_until_the_end = _open(self._http)
+            await anext(self._open_until_the_end)
+        return self._http
+
+    def _timeout(self, timeout_s: float) -> aiohttp.ClientTimeout:
+        return aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=timeout_s)
 
     async def run_code(self, request: RunRequest) -> RunResponse:
         """Run one program; SandboxUnavailableError when no server gave an answer."""
@@ -108,9 +118,13 @@ class SandboxClient:
         return SandboxSession(self, answer["server"], answer["session_id"])
 
     async def _status_of(self, url: str, path: str) -> int | None:
+        timeout = self._timeout(self._connect_timeout_s)
         try:
-            return (await self._http.get(url + path, timeout=self._connect_timeout_s)).status_code
-        except httpx.HTTPError:
+            async with (await self._session()).get(
+                url + path, timeout=timeout, allow_redirects=False
+            ) as response:
+                return response.status
+        except _NO_ANSWER:
             return None
 
     async def _call(
@@ -142,36 +156,58 @@ class SandboxClient:
         """One request to one server, not retried; ServiceFault when the service failed."""
         self._router.begin(url)
         try:
-            response = await self._http.request(
+            async with (await self._session()).request(
                 method,
                 url + path,
-                content=content,
+                data=content,
                 headers={"content-type": "application/json"},
-                timeout=httpx.Timeout(timeout_s, connect=self._connect_timeout_s),
-            )
-        except httpx.HTTPError as error:
+                timeout=self._timeout(timeout_s),
+                allow_redirects=False,
+            ) as response:
+                body = await response.read()
+        except _NO_ANSWER as error:
             self._router.failed(url)
-            raise ServiceFault(f"{url}: {type(error).__name__} {error}") from error
+            raise ServiceFault(f"{url}: {_words(error)}") from error
         finally:
             self._router.end(url)
-        if response.status_code == 429 or response.status_code >= 500:
-            (self._router.overloaded if response.status_code == 429 else self._router.failed)(url)
-            raise ServiceFault(f"{url}: HTTP {response.status_code} {response.text[:200]}")
+        status = response.status
+        if status == 429 or status >= 500:
+            (self._router.overloaded if status == 429 else self._router.failed)(url)
+            raise ServiceFault(f"{url}: HTTP {status} {_start_of(body, 200)}")
         self._router.answered(url, response.headers.get(SLOTS_HEADER))
-        if response.status_code >= 400:
+        if status >= 400:
             # The request is wrong: the server would refuse it again, and this says nothing about the program.
-            raise SandboxUnavailableError(f"{url}{path}: HTTP {response.status_code} {response.text[:500]}")
-        return self._answer(url, response)
+            raise SandboxUnavailableError(f"{url}{path}: HTTP {status} {_start_of(body, 500)}")
+        return _read_answer(url, body)
 
-    def _answer(self, url: str, response: httpx.Response) -> dict[str, Any]:
-        try:
-            answer = response.json()
-            status = answer["status"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ServiceFault(f"{url}: not an answer: {response.text[:200]!r}") from error
-        if status == "SandboxError":
-            raise ServiceFault(f"{url}: SandboxError {answer.get('message')}")
-        return answer
+
+async def _open(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
+    """Closes the session when it is closed itself, at the latest by asyncio at the end of the event loop."""
+    try:
+        yield
+    finally:
+        await session.close()
+
+
+def _read_answer(url: str, body: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+        status = answer["status"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServiceFault(f"{url}: not an answer: {_start_of(body, 200)!r}") from error
+    if status == "SandboxError":
+        raise ServiceFault(f"{url}: SandboxError {answer.get('message')}")
+    return answer
+
+
+def _words(error: Exception) -> str:
+    # aiohttp's own text of a refused connection speaks of TLS, also where there is none.
+    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    return f"{type(error).__name__} {reason}"
+
+
+def _start_of(body: bytes, characters: int) -> str:
+    return body[: 4 * characters].decode(errors="replace")[:characters]
 
 
 class SandboxSession:
