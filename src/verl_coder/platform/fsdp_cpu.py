@@ -1,5 +1,7 @@
 """`actor_rollout_ref.model.external_lib` on the CPU: FSDP2's CPU offload becomes no offload; attention on packed rows.
 
+Log-probabilities of many tokens at a time; of a batch, only the columns with numbers.
+
 verl always gives the reference policy `CPUOffloadPolicy(pin_memory=True)`; pinning needs an accelerator, and
 parameters that live on the CPU have nowhere to be offloaded to.
 """
@@ -9,8 +11,10 @@ from typing import Any
 import verl.workers.engine.fsdp.transformer_impl as _fsdp
 from torch.distributed.fsdp import OffloadPolicy
 
+import verl_coder.platform.log_probs
 import verl_coder.platform.packed_attention  # (registers `attn_implementation: packed`)
-import verl_coder.platform.shared_prefix  # noqa: F401  (both by being imported)
+import verl_coder.platform.shared_prefix
+import verl_coder.platform.worker_columns  # noqa: F401  (all by being imported)
 from verl_coder.platform.environment import cpu_platform_selected
 
 

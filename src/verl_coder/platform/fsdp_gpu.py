@@ -1,8 +1,10 @@
 """`actor_rollout_ref.model.external_lib` on GPUs: what verl takes from flash-attn, of PyTorch's own parts.
 
-And logits where tokens are trained only (`shared_prefix.py`); the rest of that module is for a CPU.
+And logits where tokens are trained only (`shared_prefix.py`; the rest of that module is for a CPU), and of a batch the
+columns with numbers only (`worker_columns.py`).
 """
 
 import verl_coder.platform.log_probs
 import verl_coder.platform.packed_attention
-import verl_coder.platform.shared_prefix  # noqa: F401  (all by being imported)
+import verl_coder.platform.shared_prefix
+import verl_coder.platform.worker_columns  # noqa: F401  (all by being imported)
