@@ -1,7 +1,10 @@
 """Entry point of vLLM's group `vllm.general_plugins`: vLLM calls `register` in each of its processes.
 
-vLLM's processes wait for each other by spinning on shared memory for up to a second, which suits a machine
-with a core for each of them. On the CPU platform they wait for the notification that is sent anyway.
+On every platform: SIGTERM stays blocked, and a request's output is put together when it begins and when it ends, not
+after every token: verl keeps the last and drops the others, and a process that answers hundreds of requests at a time
+spends a fifth of its work on them. On the CPU: vLLM's processes wait for each other by spinning on shared memory for
+up to a second, which suits a machine with a core for each of them; here they wait for the notification that is sent
+anyway.
 """
 
 from typing import Any
@@ -14,10 +17,40 @@ _WAIT_MS = 20
 
 
 def register() -> None:
-    """SIGTERM stays blocked; on the CPU platform, let the readers of vLLM's message queues sleep."""
+    """Apply what this module's text says."""
     sigterm.keep_blocked()
-    if not cpu_platform_selected():
+    _build_outputs_twice()
+    if cpu_platform_selected():
+        _wait_without_spinning()
+
+
+def _build_outputs_twice() -> None:
+    from vllm.sampling_params import RequestOutputKind
+    from vllm.v1.engine.output_processor import RequestState
+
+    original: Any = RequestState.make_request_output
+    if hasattr(original, "verl_coder_original"):
         return
+
+    def make_request_output(
+        self: Any, new_token_ids: Any, pooling_output: Any, finish_reason: Any, *more: Any, **named: Any
+    ) -> Any:
+        # The first tells verl that the request was taken; deltas are for those who read a stream.
+        if (
+            self.output_kind is RequestOutputKind.CUMULATIVE
+            and finish_reason is None
+            and pooling_output is None
+        ):
+            if getattr(self, "verl_coder_began", False):
+                return None
+            self.verl_coder_began = True
+        return original(self, new_token_ids, pooling_output, finish_reason, *more, **named)
+
+    make_request_output.verl_coder_original = original  # type: ignore[attr-defined]
+    RequestState.make_request_output = make_request_output  # type: ignore[method-assign]
+
+
+def _wait_without_spinning() -> None:
     from vllm.distributed.device_communicators.shm_broadcast import SpinCondition
 
     original = SpinCondition.wait

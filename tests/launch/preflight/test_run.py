@@ -94,6 +94,7 @@ def test_too_little_disk_is_named(
         (("actor_rollout_ref.rollout.n=1", *_SMALL_MICRO_BATCHES), "GRPO"),
         (("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=48",), "log_prob_micro_batch_size"),
         (("data.max_response_length=9000",), "max_model_len"),
+        (("actor_rollout_ref.rollout.tensor_model_parallel_size=2",), "distributed_executor_backend=mp"),
     ],
 )
 def test_sizes_that_cannot_work_are_refused(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.run.run_dir import RunDir
@@ -17,6 +17,7 @@ def check_batch_sizes(config: DictConfig) -> None:
         )
     rollout = config.actor_rollout_ref.rollout
     check_micro_batches(config)
+    check_ranks(config)
     if config.algorithm.adv_estimator == "grpo" and rollout.n < 2:
         raise ConfigError(
             f"actor_rollout_ref.rollout.n={rollout.n}: GRPO compares samples of a prompt, use 2 or more"
@@ -27,6 +28,18 @@ def check_batch_sizes(config: DictConfig) -> None:
             f"actor_rollout_ref.rollout.max_model_len={rollout.max_model_len} is below data.max_prompt_length + "
             f"data.max_response_length = {needed}"
         )
+
+
+def check_ranks(config: DictConfig) -> None:
+    """A replica of several ranks needs a process for each, which is not what a CPU's settings ask of vLLM."""
+    rollout = config.actor_rollout_ref.rollout
+    place = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
+    backend = OmegaConf.select(config, place) or "mp"
+    for name in ("tensor_model_parallel_size", "pipeline_model_parallel_size"):
+        if rollout.get(name, 1) > 1 and backend != "mp":
+            raise ConfigError(
+                f"actor_rollout_ref.rollout.{name}={rollout[name]}: vLLM runs in one process here, set {place}=mp"
+            )
 
 
 def check_micro_batches(config: DictConfig) -> None:
