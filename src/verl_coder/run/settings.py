@@ -238,7 +238,7 @@ class Settings(CompositeSettings):
     """Of the embedded sandbox (see src/verl_coder/sandbox/README.md)."""
     sandbox_unsafe: bool = False
     """Let the embedded sandbox run model-written code where it cannot protect this machine from it."""
-    poll_interval_s: Annotated[float, Field(gt=0, le=10), NUMERIC] = 0.02
+    poll_interval_s: Annotated[float, Field(gt=0, le=10), NUMERIC] = 0.1
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
     max_sandbox_unavailable_share: Share = 0.25
     """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
