@@ -29,7 +29,7 @@ PHASES = (
     "starting: loading the model",
     "starting: starting vLLM",
     "training: generating",
-    "training: old log-probs",
+    "training: reference log-probs",
     "training: updating",
     "training: syncing weights",
     "evaluating: answering",
