@@ -39,3 +39,7 @@ class TeacherError(VerlCoderError):
 
 class EngineError(VerlCoderError):
     """The engine or endpoint that writes a model's turns failed: nothing is known of the answer."""
+
+
+class RolloutsLostError(VerlCoderError):
+    """No trajectory came back: a process of the rollout has died, as a failed rollout comes back as a failed one."""

@@ -125,5 +125,7 @@ def test_an_echo_of_a_death_is_no_reason_of_the_runs_own(tmp_path: Path) -> None
     log = tmp_path / "log"
     log.write_text("ray.exceptions.ActorDiedError: The actor died unexpectedly\n")
     assert not own_reason_in_log(log)
+    log.write_text("verl_coder.errors.RolloutsLostError: none of 48 answers of the evaluation came back\n")
+    assert not own_reason_in_log(log)
     log.write_text("ray.exceptions.ActorDiedError: The actor died\nValueError: a batch of 3\n")
     assert own_reason_in_log(log)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
@@ -19,13 +19,15 @@ from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 GIB = 2**30
 BASE_MIB = {
     "actor": 800,
-    "vLLM engine": 1150,
+    "vLLM engine": 600,
+    "vLLM worker": 550,
     "vLLM server": 600,
     "trainer": 690,
     "driver": 440,
     "agent-loop worker": 600,
     "reward worker": 375,
     "TransferQueue": 570,
+    "weight receiver": 565,
     "Ray": 1100,
     "launcher and sandbox": 800,
 }
@@ -229,7 +231,8 @@ def _micro_batch(config: DictConfig, shape: Any, *, on_gpu: bool) -> tuple[float
 def _rollout(config: DictConfig, parameters: float, workers: int, *, on_gpu: bool) -> Iterable[Term]:
     """vLLM's copy of the weights, its cache, and the bucket and store that weights and samples travel through."""
     rollout = config.actor_rollout_ref.rollout
-    replicas = max(workers // int(rollout.tensor_model_parallel_size), 1)
+    devices = _separate_devices(config) or workers
+    replicas = max(devices // int(rollout.tensor_model_parallel_size), 1)
     width = _BYTES.get(str(rollout.dtype), 2)
     if on_gpu:
         share = float(rollout.gpu_memory_utilization) * _gpu_bytes()
@@ -246,7 +249,21 @@ def _rollout(config: DictConfig, parameters: float, workers: int, *, on_gpu: boo
     bucket = int(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20 * workers
     yield Term(process="actor", what="weight bucket", bytes=bucket, on_gpu=on_gpu)
     yield Term(process="vLLM engine", what="process", bytes=BASE_MIB["vLLM engine"] * 2**20 * replicas)
+    if (OmegaConf.select(rollout, "engine_kwargs.vllm.distributed_executor_backend") or "mp") == "mp":
+        yield Term(process="vLLM worker", what="process", bytes=BASE_MIB["vLLM worker"] * 2**20 * devices)
+    if _separate_devices(config):
+        receivers = BASE_MIB["weight receiver"] * 2**20 * devices
+        yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
+
+
+def _separate_devices(config: DictConfig) -> int:
+    """Devices that only generate (mode=separate_async without verl's hybrid engine); 0 in the other modes."""
+    if config.trainer.v1.trainer_mode != "separate_async" or config.actor_rollout_ref.hybrid_engine:
+        return 0
+    return int(config.actor_rollout_ref.rollout.nnodes) * int(
+        config.actor_rollout_ref.rollout.n_gpus_per_node
+    )
 
 
 def _small_processes(config: DictConfig) -> Iterable[Term]:

@@ -162,6 +162,8 @@ _OF_A_DEATH = (
     "TimeoutError",
     "RpcError",
     "EOFError",
+    "RolloutsLostError",
+    "no materializable trajectories",  # the same of a step, in verl's words
     "Failed to connect to GCS",
 )
 

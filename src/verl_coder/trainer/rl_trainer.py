@@ -1,11 +1,13 @@
 """What every training run adds to verl's V1 trainers, whatever their mode."""
 
 import json
+import logging
 import time
 from typing import Any
 
 import numpy as np
 from transfer_queue import KVBatchMeta
+from verl.trainer.ppo.v1 import trainer_separate_async
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
@@ -76,6 +78,10 @@ class CoderTrainerMixin(
             if not tag.get("is_padding", False)
         ]
         metrics.update(rollout_statistics(real))
+        if self.trainer_mode != "sync" and timing_raw.get("step"):
+            metrics["training/off_policy/trainer_idle_share"] = (
+                timing_raw.get("gen", 0.0) / timing_raw["step"]
+            )
 
     def _val_metrics_update(
         self,
@@ -128,8 +134,17 @@ class CoderTrainerColocateAsync(CoderTrainerMixin, PPOTrainerColocateAsync):
     """verl's colocated asynchronous trainer with ours on top."""
 
 
+# verl 0.9.1 ends at one of its own INFO lines there, which `logging` does not take.
+trainer_separate_async.logger.setLevel(logging.WARNING)
+
+
+class CoderTrainerSeparateAsync(CoderTrainerMixin, trainer_separate_async.PPOTrainerSeparateAsync):
+    """verl's trainer beside separate rollouts with ours on top."""
+
+
 TRAINERS: dict[str, type[PPOTrainer]] = {
     "sync": CoderTrainerSync,
     "colocate_async": CoderTrainerColocateAsync,
+    "separate_async": CoderTrainerSeparateAsync,
 }
 """trainer.v1.trainer_mode -> class."""

@@ -30,9 +30,6 @@ def check_composite(config: DictConfig, settings: CompositeSettings, *, data_is_
         raise ConfigError(
             "distillation.enabled with verl_coder.losses: both replace the actor's loss; use one"
         )
-    mode = config.trainer.v1.trainer_mode
-    if mode not in ("sync", "colocate_async"):
-        raise ConfigError(f"trainer.v1.trainer_mode={mode}: verl_coder.losses needs sync or colocate_async")
     if settings.uses_teacher:
         _check_rows(config, settings.teacher.rows)
         assert settings.teacher.traces is not None

@@ -11,6 +11,7 @@ import transfer_queue as tq
 from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
+from verl_coder.errors import RolloutsLostError
 from verl_coder.files import write_atomically
 from verl_coder.trainer.checkpointing import CheckpointMixin
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics, sample_table
@@ -95,6 +96,8 @@ class EvaluationMixin(CheckpointMixin):
         done, _ = self.replay_buffer.sample(
             global_steps=self.global_steps, partition_id="val", batch_size=len(rows["uid"])
         )
+        if not done.keys:
+            raise RolloutsLostError(f"none of {self.asked_answers} answers of the evaluation came back")
         if self.reward_loop_manager.reward_loop_worker_handles is None:
             self.checkpoint_manager.sleep_replicas()
             done = self._compute_reward_colocate(done)

@@ -1,0 +1,39 @@
+"""What can be wrong with the asynchronous modes, found before Ray starts, each in one line."""
+
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError
+
+_ENGINE = "actor_rollout_ref.rollout.checkpoint_engine.backend"
+_THRESHOLD = "trainer.v1.sampler.max_off_policy_threshold"
+
+
+def check_mode(config: DictConfig) -> None:
+    """ConfigError for the first setting that `trainer.v1.trainer_mode` does not go with."""
+    mode, model = config.trainer.v1.trainer_mode, config.actor_rollout_ref.model
+    if mode == "sync":
+        return
+    if config.trainer.v1.sampler.max_off_policy_threshold is None:
+        raise ConfigError(
+            f"{_THRESHOLD}=null: in {mode} trajectories would be trained on however old they are; set it (3)"
+        )
+    if mode != "separate_async":
+        return
+    rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
+    if rollout.checkpoint_engine.backend == "naive" or not rollout.nnodes or not rollout.n_gpus_per_node:
+        raise ConfigError(
+            f"separate_async needs devices for generation (actor_rollout_ref.rollout.nnodes, n_gpus_per_node) and a "
+            f"{_ENGINE} that is not naive: mode=separate_async sets all of them"
+        )
+    steps = config.trainer.v1.separate_async.parameter_sync_step
+    if config.data.train_batch_size != steps * actor.ppo_mini_batch_size:
+        raise ConfigError(
+            f"data.train_batch_size={config.data.train_batch_size}: separate_async needs "
+            f"trainer.v1.separate_async.parameter_sync_step={steps} times "
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size}"
+        )
+    if model.lora_rank and not model.lora.merge:
+        raise ConfigError(
+            f"actor_rollout_ref.model.lora_rank={model.lora_rank}: separate rollouts would never get the adapter; set "
+            "actor_rollout_ref.model.lora.merge=true"
+        )

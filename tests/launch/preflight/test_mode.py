@@ -1,0 +1,47 @@
+"""Asynchronous modes: one setting each, and what they do not go with is refused in one line."""
+
+import pytest
+from omegaconf import DictConfig
+
+from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.mode import check_mode
+from verl_coder.launch.recipe import compose, find_recipe
+
+
+def _composed(*overrides: str) -> DictConfig:
+    return compose(find_recipe("tiny_cpu"), overrides)
+
+
+@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
+def test_a_mode_is_one_setting(mode: str) -> None:
+    config = _composed(f"mode={mode}")
+    check_mode(config)
+    assert config.trainer.v1.trainer_mode == mode
+    separate = mode == "separate_async"
+    assert config.actor_rollout_ref.hybrid_engine is not separate
+    assert config.actor_rollout_ref.rollout.checkpoint_engine.backend == ("files" if separate else "naive")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ("mode=separate_async", "data.train_batch_size=32"),
+            "data.train_batch_size=32: separate_async needs",
+        ),
+        (("trainer.v1.trainer_mode=separate_async",), "mode=separate_async sets all of them"),
+        (("mode=separate_async", "actor_rollout_ref.rollout.n_gpus_per_node=0"), "devices for generation"),
+        (("mode=colocate_async", "trainer.v1.sampler.max_off_policy_threshold=null"), "however old they are"),
+        (
+            (
+                "mode=separate_async",
+                "actor_rollout_ref.model.lora_rank=8",
+                "actor_rollout_ref.model.lora.merge=false",
+            ),
+            "lora.merge=true",
+        ),
+    ],
+)
+def test_what_a_mode_does_not_go_with_is_refused(overrides: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_mode(_composed(*overrides))
