@@ -137,9 +137,10 @@ def _defined(node: ast.stmt) -> Iterator[str]:
 def _from_the_answer(tree: ast.Module) -> Iterator[str]:
     """Names imported from a module that is none of Python's, as `from solution import f`: maybe another block's."""
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and not node.level:
-            if (node.module or "").partition(".")[0] not in sys.stdlib_module_names:
-                yield from (alias.name for alias in node.names)
+        if not isinstance(node, ast.ImportFrom) or node.level:
+            continue
+        if (node.module or "").partition(".")[0] not in sys.stdlib_module_names:
+            yield from (alias.name for alias in node.names)
 
 
 def _is_definition(node: ast.stmt) -> bool:

@@ -85,7 +85,7 @@ def make_plan(tests: TestSuite) -> GradingPlan:
         return known[1]
     try:
         plan = _BUILDERS[type(tests)](tests)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"the tests of style {tests.style!r} do not parse: {error}") from error
     key = id(tests)
     _plans[key] = (weakref.ref(tests, lambda _: _plans.pop(key, None)), plan)
