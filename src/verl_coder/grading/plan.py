@@ -19,7 +19,7 @@ from verl_coder.grading.statements import (
     free_names,
     import_statements,
     needs_pytest,
-    passes_variables,
+    shows_changes,
     statement_item,
     test_function_count,
 )
@@ -100,8 +100,16 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
     timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S
     texts = _texts(tests)
     watched = [name for name, words in _WATCHED.items() if _mention(*words, among=texts)]
+    job = {
+        "style": spec.style,
+        "prelude": spec.prelude or given,
+        "entries": entries,
+        "watched": watched,
+        "observed": spec.style == "module" or bool(watched) or _mention("stdout", "stderr", among=texts),
+        "lends_input": _mention("input'", 'input"', "builtins.input", ".input", "stdin", among=texts),
+    }
     return GradingPlan(
-        job={"style": spec.style, "prelude": spec.prelude or given, "entries": entries, "watched": watched},
+        job=job,
         spec=spec._replace(
             total=total,
             with_numpy=_mention("numpy", "np.", among=texts),
@@ -173,7 +181,7 @@ def _classes(tests: TestSuite, sources: Iterable[str]) -> Sequence[str]:
 def _assert_plan(tests: AssertTests) -> GradingPlan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
-    entry = tests.entry_point or first_called(tests.tests, library_names())
+    entry = tests.entry_point or first_called(tests.tests, library_names(), assigned_names(tests.setup))
     own = libraries(sources, [name for name in names if name != entry])
     classes = _classes(tests, sources)
     asked = [name for name in names if name not in own and (name != entry or name in classes)]
@@ -185,7 +193,7 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
         names=asked,
         libraries=own,
         used_as_classes=classes,
-        live=passes_variables(sources) or not set(classes).isdisjoint([*asked, entry]),
+        live=shows_changes(sources, asked) or not set(classes).isdisjoint([*asked, entry]),
     )
     # In the reference protocol both share a namespace: what the set-up imports is there for the solution, too.
     return _plan(tests, spec, entries=[entry] if entry else [], given=import_statements(tests.setup))
@@ -223,7 +231,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
         names=asked,
         libraries=own,
         used_as_classes=classes,
-        live=passes_variables([tests.check]) or not set(classes).isdisjoint([*asked, parameter]),
+        live=shows_changes([tests.check], asked) or not set(classes).isdisjoint([*asked, parameter]),
     )
     return _plan(tests, spec, entries=[tests.entry_point])
 

@@ -50,6 +50,15 @@ class SolutionModule(types.ModuleType):
             raise AttributeError(f"the solution defines no {name!r}")
         return value
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or name in ("_candidate", "_libraries"):
+            super().__setattr__(name, value)
+        else:
+            self._candidate.ask({"op": "global", "name": name}, value=value)
+
+    def __delattr__(self, name: str) -> None:
+        self._candidate.ask({"op": "global", "name": name})
+
 
 def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:
     """What `from solution import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
