@@ -6,7 +6,6 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from verl_coder.grading.programs import lent
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.failures import (
@@ -21,6 +20,7 @@ from verl_coder.grading.programs.failures import (
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.guards import guarded_array
 from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.lent import described, input_functions, is_same, may_be_lent, use
 from verl_coder.grading.programs.libraries import known_exception, public_part, shared_library
 from verl_coder.grading.programs.observe import replay
 from verl_coder.grading.programs.own_data import OwnData, own_data
@@ -45,7 +45,7 @@ class CandidateChannel(Caller):
         self.direct = direct
         self.control = control
         self.sock: socket.socket | None = None
-        self.functions: list[Any] = lent.input_functions()
+        self.functions: list[Any] = input_functions()
         self.exceptions: dict[str, type] = {}
         self.proxies: dict[tuple[int, int, bool], RemoteObject] = {}
         self._payloads: dict[int, list[Any]] = {}
@@ -314,7 +314,7 @@ class CandidateChannel(Caller):
         try:
             value = self.functions[max(int(reply["cb"]), 0)]
             args, kwargs = self.decode(reply["args"])
-            return {"r": self.encode(lent.use(value, args, dict(kwargs)))}
+            return {"r": self.encode(use(value, args, dict(kwargs)))}
         except Exception as error:
             if isinstance(error, AssertionError):
                 self.refusal = "an assertion failed in a function that the tests passed"
@@ -322,12 +322,12 @@ class CandidateChannel(Caller):
             return {"x": [type(error).__name__, str(error)[:500], len(self.raised) - 1]}
 
     def _export(self, value: Any, in_key: bool = False) -> Any:
-        if lent.may_be_lent(value):
+        if may_be_lent(value):
             for number, known in enumerate(self.functions):
-                if lent.is_same(known, value):
-                    return ["mine", number, *lent.described(value)]
+                if is_same(known, value):
+                    return ["mine", number, *described(value)]
             self.functions.append(value)
-            return ["mine", len(self.functions) - 1, *lent.described(value)]
+            return ["mine", len(self.functions) - 1, *described(value)]
         self.unsplittable += 1
         self.refusal = f"a {type(value).__name__} of the tests cannot be passed to the solution"
         raise Unsplittable(self.refusal)
