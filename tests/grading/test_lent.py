@@ -73,6 +73,8 @@ ASSERTS = {
     "the same list twice": ("def grow(x, into=[]):\n    into.append(x)\n    return into\n", "first = grow(1)\nassert grow(2) is first and first == [1, 2]"),
     "a decorator on a function of the tests": ("def twice(f):\n    return lambda *a: 2 * f(*a)\n", "@twice\ndef three(): return 3\nassert three() == 6"),
     "a class of the tests": ("def call(f): return f(2)\n", "class Triple:\n    def __call__(self, n): return 3 * n\nassert call(Triple()) == 6"),
+    "a number under its global name": ("total = 5\ndef bump():\n    global total\n    total += 1\n", "bump()\nassert total == 6 and (lambda: total)() == 6"),
+    "the names and classes of a class": ("class A: pass\nclass B(A):\n    def m(self): pass\n", "assert B.__mro__ == (B, A, object) and 'm' in dir(B) and 'm' in dir(B())"),
     "a partial": ("from functools import partial\nless = partial(max, 3)\n", "assert less(2) == 3 and less.args == (3,)"),
     "values of the library": (
         "import array, ipaddress, uuid\ndef f(): return uuid.UUID(int=7), array.array('d', [1.5]), ipaddress.ip_address('::1')\n",
@@ -137,3 +139,11 @@ def test_pytest_collects_no_test_of_the_solution(with_client):
     test = "import inspect\nfrom solution import TestMore, f, test_b\ndef test_a(x=1):\n    assert f(1) == 1\nclass TestOwn:\n    def test_own(self): assert f(2) == 2\n"
     report = with_client(lambda client: grade(code, PytestTests(test=test), client))
     assert report.total == 2, report.explain()
+
+
+def test_what_a_class_makes_is_compared_as_an_object(with_client):
+    code = "class Mark:\n    def __init__(self, v): self.v = v\n    def __eq__(self, o): return self.v == (o.v if isinstance(o, Mark) else o)\n"
+    suite = AssertTests(tests=("assert Mark(2) == 2", "assert Mark(2) == Mark(2)"), classes=("Mark",))
+    assert with_client(lambda client: grade(code, suite, client)).outcome == "passed"
+    wrong = with_client(lambda client: grade(code.replace("self.v == (", "self.v + 1 == ("), suite, client))
+    assert wrong.passed == 0

@@ -187,7 +187,11 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
     asked = [name for name in names if name not in own and (name != entry or name in classes)]
     spec = Spec(
         "calls",
-        [statement_item(source, entry, call_item, asked) for source in tests.tests],
+        # What a class makes is an object of the tests', and no answer to be compared as data.
+        [
+            statement_item(source, "" if entry in classes else entry, call_item, asked)
+            for source in tests.tests
+        ],
         entry_name=entry,
         setup=tests.setup,
         names=asked,
@@ -201,6 +205,10 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
 
 def _check_plan(tests: CheckTests) -> GradingPlan:
     parameter, body = check_body(tests.check)
+    classes = _classes(tests, [tests.check])
+    if tests.entry_point in classes:
+        classes = [*classes, parameter]
+    compared = "" if parameter in classes else parameter
     items: list[dict[str, Any]] = []
     if body is None:
         call = f"check({parameter})"
@@ -212,7 +220,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
             items.append({"source": body.before, "setup": True})
         for source, is_test in zip(body.sources[1:], body.is_test, strict=True):
             items.append(
-                statement_item(source, parameter, call_item, names)
+                statement_item(source, compared, call_item, names)
                 if is_test
                 else {"source": source, "setup": True}
             )
@@ -220,9 +228,6 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
     names = [name for name in names if name not in given]
     own = libraries([tests.check], [name for name in names if name != tests.entry_point])
     asked = [name for name in names if name not in own]
-    classes = _classes(tests, [tests.check])
-    if tests.entry_point in classes:
-        classes = [*classes, parameter]
     spec = Spec(
         "calls",
         items,

@@ -163,6 +163,7 @@ _OWN: dict[str, Any] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "bases": lambda kind: list(kind.__bases__),
+    "mro": lambda kind: list(kind.__mro__),
     "signature": _signature,
     "seed": _seed,
     "asdict": lambda target: __import__("dataclasses").asdict(target),
