@@ -24,13 +24,13 @@ MAX_REFERENCES = 3
 
 
 class AppsRecord(Record):
-    """`solutions` and `input_output` are JSON in a string, or empty."""
+    """`solutions` and `input_output` are JSON in a string, or empty; some copies hold the values themselves."""
 
     problem_id: int
     question: str
-    solutions: str
-    input_output: str
-    difficulty: str
+    solutions: Any
+    input_output: Any
+    difficulty: str = "unknown"
     starter_code: str = ""
 
 

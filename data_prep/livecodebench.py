@@ -4,13 +4,12 @@ python data_prep/livecodebench.py --source test6.jsonl --out outputs/data/liveco
 """
 
 import base64
-import binascii
 import io
-import json
 import pickle
 import zlib
 from typing import Any
 
+from verl_coder import json_text
 from verl_coder.data import (
     Dataset,
     Draft,
@@ -35,9 +34,9 @@ class LiveCodeBenchRecord(Record):
     difficulty: str = "unknown"
     platform: str = ""
     contest_date: str = ""
-    public_test_cases: str
-    private_test_cases: str
-    metadata: str = "{}"
+    public_test_cases: Any = None
+    private_test_cases: Any = None
+    metadata: Any = None
 
 
 class _NoClasses(pickle.Unpickler):
@@ -56,6 +55,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     metadata = parse_json("metadata", record.metadata)
     name = str(metadata.get("func_name") or "") if isinstance(metadata, dict) else ""
     try:
+        if any(case["input"] is None or case["output"] is None for case in cases):
+            raise ValueError("null")
         tests = _function_tests(name, record, cases) if name else _stdio_tests(cases)
     except (KeyError, TypeError, ValueError) as error:
         raise RowError(f"a test case lacks 'input' or 'output', or they are not JSON ({error})") from error
@@ -72,8 +73,10 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     )
 
 
-def _stdio_tests(cases: list[dict[str, str]]) -> TestSuite:
-    return StdioTests(tests=tuple(StdioCase(input=case["input"], output=case["output"]) for case in cases))
+def _stdio_tests(cases: list[dict[str, Any]]) -> TestSuite:
+    return StdioTests(
+        tests=tuple(StdioCase(input=str(case["input"]), output=str(case["output"])) for case in cases)
+    )
 
 
 def _function_tests(name: str, record: LiveCodeBenchRecord, cases: list[dict[str, str]]) -> TestSuite:
@@ -83,24 +86,33 @@ def _function_tests(name: str, record: LiveCodeBenchRecord, cases: list[dict[str
         class_name="Solution" if "class Solution" in record.starter_code else None,
         tests=tuple(
             FunctionCase(
-                args=tuple(json.loads(line) for line in case["input"].splitlines() if line.strip()),
-                expected=json.loads(case["output"]),
+                # Only "\n" ends a line: a JSON string may hold other line ends of Unicode as they are.
+                args=tuple(json_text.loads(line) for line in case["input"].split("\n") if line.strip()),
+                expected=json_text.loads(case["output"]),
             )
             for case in cases
         ),
     )
 
 
-def _cases(column: str, record: LiveCodeBenchRecord) -> list[dict[str, str]]:
-    text = str(getattr(record, column))
+def _cases(column: str, record: LiveCodeBenchRecord) -> list[dict[str, Any]]:
+    value = getattr(record, column)
     try:
-        return json.loads(text) if text.lstrip().startswith("[") else json.loads(_unpack(text))
-    except (ValueError, binascii.Error, zlib.error, pickle.UnpicklingError, EOFError) as error:
+        if isinstance(value, str) and value.strip() and value.lstrip()[:1] not in ("[", "{", '"'):
+            value = _unpack(value)
+    except (ValueError, zlib.error, pickle.UnpicklingError, EOFError, LookupError, TypeError) as error:
         raise RowError(f"column {column!r} is neither JSON nor base64(zlib(pickle)) ({error})") from error
+    cases = parse_json(column, value) or []
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise RowError(f"column {column!r} must hold a list of test cases")
+    return cases
 
 
-def _unpack(text: str) -> str:
-    return str(_NoClasses(io.BytesIO(zlib.decompress(base64.b64decode(text)))).load())
+def _unpack(text: str) -> Any:
+    """What is packed: JSON as a rule, in text or in bytes, or the cases themselves."""
+    data = zlib.decompress(base64.b64decode(text))
+    value = data if data.lstrip()[:1] in (b"[", b"{") else _NoClasses(io.BytesIO(data)).load()
+    return value.decode() if isinstance(value, bytes) else value
 
 
 DATASET = Dataset(

@@ -1,8 +1,10 @@
 """Which text is Python: the parser says so, within a budget, and finds programs that stand in prose without a fence."""
 
 import ast
+import builtins
 import re
 import textwrap
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 CODE_LINE = re.compile(r"(?:@\w|(?:async\s+)?def\s+\w|class\s+\w|import\s+\w|from\s+[\w.]+\s+import\s)")
@@ -68,7 +70,7 @@ def bare_code(text: str, budget: ParseBudget) -> str | None:
         return None
     whole = budget.parse(text)
     if isinstance(whole, ast.Module):
-        return text + "\n" if _does_something(whole) else None
+        return _without_words(text, whole) + "\n" if _does_something(whole) else None
     lines = text.split("\n")
     return _longest_program(lines, budget) or _longest_program(_indented(lines), budget)
 
@@ -89,10 +91,63 @@ def _longest_program(lines: list[str], budget: ParseBudget) -> str | None:
             continue
         end, tree = _longest_module(lines, start, budget)
         code = "\n".join(lines[start:end]).rstrip()
+        code = _without_words(code, tree) if tree is not None else code
         if tree is not None and len(code) > len(found) and _is_answer(tree):
             found = code
         start = max(end, start + 1)
     return found + "\n" if found else None
+
+
+def _without_words(code: str, tree: ast.Module) -> str:
+    """Code less the words around it that happen to parse (`Note: it is fast`, `[DONE]`) and could only fail."""
+    nodes = list(ast.walk(tree))
+    known = bound_names(nodes).union(dir(builtins))
+    if "*" in known:
+        return code
+    body = tree.body
+    first, last = 0, len(body)
+    while first < last and _is_words(body[last - 1], known):
+        last -= 1
+    while first < last and _is_words(body[first], known):
+        first += 1
+    lines = code.split("\n")
+    begin = (body[first - 1].end_lineno or 0) if 0 < first < last else 0
+    end = body[last].lineno - 1 if first < last < len(body) else len(lines)
+    return "\n".join(lines[begin:end]).strip("\n").rstrip()
+
+
+def _is_words(node: ast.stmt, known: set[str]) -> bool:
+    """Whether a statement calls nothing, keeps nothing and asks for a name that is nowhere bound."""
+    if isinstance(node, ast.AnnAssign):
+        read: ast.AST = node.annotation
+        if node.value is not None:
+            return False
+    elif isinstance(node, ast.Expr) and not any(isinstance(part, ast.Call) for part in ast.walk(node)):
+        read = node
+    else:
+        return False
+    return any(isinstance(part, ast.Name) and part.id not in known for part in ast.walk(read))
+
+
+def bound_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that any of the nodes binds, in whatever scope; `*` for what a star import brings."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            names.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.arg):
+            names.add(node.arg)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).partition(".")[0])
+        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            names.add(node.name or "")
+        elif isinstance(node, ast.MatchMapping):
+            names.add(node.rest or "")
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            names.update(node.names)
+    return names
 
 
 def is_program(text: str, budget: ParseBudget) -> bool:

@@ -17,13 +17,15 @@ from markdown_it.token import Token
 
 from verl_coder.bare_code import CODE_LINE, ParseBudget
 
-Kind = Literal["python", "plain", "other"]
+Kind = Literal["python", "plain", "markdown", "other"]
 
 _PYTHON_LABEL = re.compile(
-    r"[{.\s]*(?:code(?:-block|-cell)?\}?\s+)?(?:lang(?:uage)?-)?i?(?:python|py)(?:-?3(?:\.\d+)*)?(?![\w+-])"
+    r"[{.\s]*(?:code(?:-block|-cell)?\}?\s+)?(?:lang(?:uage)?-)?i?(?:python|pypy|py)(?:-?3(?:\.\d+)*)?(?![\w+-])"
     r"|[\w./-]*\w\.py(?!\w)",
     re.I,
 )
+_MARKDOWN_LABEL = re.compile(r"(?:markdown|md|mdx)\b", re.I)
+_NO_CODE = ("markdown", "other")
 _WORD = re.compile(r"\s*[\w.+#{}:/-]*\s*\Z")
 MAX_CHARS = 100_000
 """Of a text in which blocks are looked for: more than the answer of any run."""
@@ -37,7 +39,7 @@ class Block:
     """A fenced block of a text."""
 
     kind: Kind
-    """Labelled as Python, not labelled, or labelled as something else."""
+    """Labelled as Python, not labelled, labelled as a text with blocks of its own, or as something else."""
     code: str
     closed: bool
     """It has a closing fence."""
@@ -103,7 +105,7 @@ def _label(info: str) -> tuple[Kind, str]:
         return "plain", info
     label = _PYTHON_LABEL.match(info)
     if label is None:
-        return "other", ""
+        return "markdown" if _MARKDOWN_LABEL.match(info) else "other", ""
     behind = info[label.end() :].strip()
     return "python", behind if CODE_LINE.match(behind) else ""
 
@@ -167,17 +169,17 @@ class _Open:
     def close(self) -> tuple[_Fence | None, str, bool]:
         """(where it ends, its code, whether that parses)."""
         tried: list[_Fence] = []
-        if self.opening.kind != "other":
+        if self.opening.kind not in _NO_CODE:
             found, tried = self._parsing()
             if found is not None:
                 return found
-        roles = ("strict", "python") if self.opening.kind == "other" else ("strict", "python", "trailing")
+        roles = ("strict", "python") if self.opening.kind in _NO_CODE else ("strict", "python", "trailing")
         for fences in (tried, self.fences):
             for fence in fences:
                 if fence.role in roles:
                     return fence, self.code(fence), False
         code = self.code(None)
-        parsed = self.budget.python(code) if self.opening.kind != "other" else None
+        parsed = self.budget.python(code) if self.opening.kind not in _NO_CODE else None
         return None, parsed or code, parsed is not None
 
     def _parsing(self) -> tuple[tuple[_Fence, str, bool] | None, list[_Fence]]:

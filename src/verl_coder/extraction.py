@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from verl_coder.bare_code import ParseBudget, bare_code, is_program
+from verl_coder.block_choice import choose_block
 from verl_coder.code_blocks import MAX_CHARS, Block, code_blocks
 from verl_coder.protocols import PROTOCOLS, Tags, agent_tags
 from verl_coder.turns import final_turn
@@ -53,8 +54,11 @@ def extract(completion: str, *, agent_name: str | None = None) -> Extraction:
     turn = final_turn(text, protocols, budget, certain=agent_name is not None)
     answer = turn.answer[-MAX_CHARS:]
     blocks = code_blocks(answer, budget)
-    candidates = [block for block in blocks if block.kind != "other" and not _is_call(block, protocols)]
+    candidates = _candidates(blocks, protocols)
     code, fenced = _choose(candidates, budget)
+    if code is None and (inner := _inner_blocks(blocks, budget)):
+        candidates = _candidates(inner, protocols)
+        code, fenced = _choose(candidates, budget)
     if code is None:
         # A lone closing fence opens a block in the eyes of Markdown: the code stands before it.
         before = answer[: blocks[0].start] if blocks else answer
@@ -71,17 +75,27 @@ def extract(completion: str, *, agent_name: str | None = None) -> Extraction:
     )
 
 
+def _candidates(blocks: list[Block], protocols: Sequence[Tags]) -> list[Block]:
+    return [block for block in blocks if block.kind in ("python", "plain") and not _is_call(block, protocols)]
+
+
+def _inner_blocks(blocks: list[Block], budget: ParseBudget) -> list[Block]:
+    """Blocks in the last block that is a text itself: a whole answer may stand in a fence."""
+    texts = [b.code for b in blocks if b.kind == "markdown" or (b.kind == "plain" and not b.parses)]
+    return code_blocks(texts[-1], budget) if texts else []
+
+
 def _choose(blocks: list[Block], budget: ParseBudget) -> tuple[str | None, bool]:
     """(code, whether a complete block holds it). Of blocks as good as each other, the last one counts."""
     python = [block for block in blocks if block.kind == "python" and block.code.strip()]
     programs = [b for b in blocks if b.kind == "plain" and b.parses and is_program(b.code, budget)]
     for complete in (_closed(python), _closed(programs)):
         if complete:
-            return ([block for block in complete if block.parses] or complete)[-1].code, True
+            return choose_block(complete, budget), True
     for unclosed in (python, programs):
         if unclosed:
             last = unclosed[-1]
-            return last.code if last.parses else bare_code(last.code, budget) or last.code, False
+            return bare_code(last.code, budget) or last.code, False
     return None, False
 
 

@@ -12,6 +12,11 @@ def loads(text: str | bytes) -> Any:
     return json.loads(text, parse_int=_whole)
 
 
+def decoder() -> json.JSONDecoder:
+    """For values that stand one after the other in a text."""
+    return json.JSONDecoder(parse_int=_whole)
+
+
 def dumps(value: Any, **options: Any) -> str:
     """The text; `options` are those of json.dumps."""
     try:

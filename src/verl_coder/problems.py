@@ -5,6 +5,7 @@ JSON string in `reward_model.ground_truth`, so that every dataset has one Arrow 
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Literal
@@ -37,7 +38,13 @@ class TestSuite:
     def to_json(self) -> str:
         """The `ground_truth` string of a row."""
         fields = {k: v for k, v in asdict(self).items() if v is not None or k == "class_name"}
-        return json_text.dumps({"style": self.style, **fields}, ensure_ascii=False, sort_keys=True)
+        content = {"style": self.style, **fields}
+        text = json_text.dumps(content, ensure_ascii=False, sort_keys=True)
+        # A lone surrogate stays what it is, but no file could hold it unless it is escaped.
+        return json_text.dumps(content, sort_keys=True) if _LONE_SURROGATE.search(text) else text
+
+
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,14 @@ from verl_coder.problems import PytestTests
         ("def test_a(tmp_path, x): pass", ["tmp_path"]),
         ("with patch.object(m, 'f'): pass", ["patch()"]),
         ("with mock.patch('m.f') as p, patch('m.g'): pass", ["patch()"]),
-        ("assert dataclasses.asdict(f()) == {}", ["asdict()"]),
+        ("with tempfile.TemporaryDirectory() as d: pass", ["TemporaryDirectory()"]),
         ("assert Color.__members__", ["__members__"]),
         ("match f():\n    case Point(1, 2): pass", ["match of a class"]),
         (
             "async def go():\n    async with a() as b: return [x async for x in g()]",
             ["async with", "async for"],
         ),
-        ("assert f(1) == 2 and tmp_path != fields", []),
+        ("assert f(1) == 2 and tmp_path != mkdtemp", []),
         ("no Python", []),
     ],
 )

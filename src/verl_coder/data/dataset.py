@@ -1,5 +1,7 @@
 """What a `data_prep/<dataset>.py` defines: where the raw records are and how one becomes a problem."""
 
+import contextlib
+import datetime
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
@@ -7,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError, model_validator
 
 from verl_coder import json_text
 from verl_coder.data.difficulty import normalise_difficulty
@@ -33,9 +35,41 @@ class RowError(DataError):
 
 
 class Record(BaseModel):
-    """Base of a dataset's raw columns: unknown columns are ignored, known ones must have their type."""
+    """Base of a dataset's raw columns: unknown columns are ignored, known ones must have their type.
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    Copies of a dataset differ in how they store a column: an empty one as null or NaN, text as bytes, a number as
+    text or the other way round, a list or an object as JSON in a string.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_copies_store_it(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        values = {name: _text_of(value) for name, value in raw.items()}
+        for name, about in cls.model_fields.items():
+            alias = about.validation_alias
+            for column in alias.choices if isinstance(alias, AliasChoices) else [name]:
+                value = values.get(str(column), "")
+                is_text = about.annotation is str
+                if not about.is_required() and (value is None or (value == "" and not is_text)):
+                    values.pop(str(column), None)
+                elif isinstance(value, str) and not is_text and value.lstrip()[:1] in ("[", "{"):
+                    with contextlib.suppress(ValueError, RecursionError):
+                        values[str(column)] = json_text.loads(value)
+        return values
+
+
+def _text_of(value: Any) -> Any:
+    """A column without its disguise: bytes and dates are text, NaN is nothing."""
+    if isinstance(value, datetime.date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        with contextlib.suppress(UnicodeDecodeError):
+            return value.decode()
+    return None if isinstance(value, float) and value != value else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +115,11 @@ class Draft:
     date: str = ""
     """Of publication; what begins with YYYY-MM-DD."""
 
+    def encodable(self) -> "Draft":
+        """The draft with its texts as UTF-8 can hold them: a lone surrogate is the replacement character."""
+        texts = {name: _encodable(value) for name, value in vars(self).items() if name != "tests"}
+        return replace(self, **texts)
+
     def problems(self, *, data_source: str, split: str, options: LoadOptions) -> list[Problem]:
         """The readings of this draft, the likeliest first."""
         prompt = build_prompt(
@@ -111,6 +150,14 @@ class Draft:
             for reference in self.references or ("",)
             for tests in self.tests
         ]
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_encodable, value))
+    if not isinstance(value, str) or value.isascii():
+        return value
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _with_classes(tests: TestSuite, reference: str) -> TestSuite:
@@ -165,14 +212,21 @@ def parse_record(model: type[RecordModel], raw: RawRecord) -> RecordModel:
         raise RowError(f"column {column!r}: {first['msg'].lower()}, got {value}") from error
 
 
-def parse_json(column: str, text: str) -> Any:
-    """The value of a column that holds JSON in a string, None where it is empty; RowError names the column."""
-    if not text.strip():
-        return None
-    try:
-        return json_text.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RowError(f"column {column!r} is not JSON ({error}): {text[:60]!r}") from error
+def parse_json(column: str, value: Any) -> Any:
+    """The value of a column that holds JSON in a string, None where it is empty; RowError names the column.
+
+    Where a copy of the dataset holds the value itself, or JSON of a string that is JSON, it is that value.
+    """
+    for _ in range(2):
+        if not isinstance(value, str):
+            break
+        if not value.strip():
+            return None
+        try:
+            value = json_text.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise RowError(f"column {column!r} is not JSON ({error}): {value[:60]!r}") from error
+    return value
 
 
 def dataset_files() -> dict[str, Path]:

@@ -25,7 +25,8 @@ from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.problems import Problem
+from verl_coder.grading.plan import make_plan
+from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
 
 SPLITS = ("train", "validation", "test")
 
@@ -65,6 +66,16 @@ def prepare(
     """Read, verify, split and write one dataset; DataError when the source is wrong or no row is usable."""
     files = find_files(options.source, dataset.source(options.load.variant))
     return asyncio.run(_Preparation(dataset, options, files, on_row).run())
+
+
+def _fault(tests: TestSuite) -> str:
+    """Why tests that are code cannot be run at all; empty where they can."""
+    if isinstance(tests, (AssertTests, CheckTests, PytestTests)):
+        try:
+            make_plan(tests)
+        except DataError as error:
+            return str(error)
+    return ""
 
 
 class _Preparation:
@@ -125,8 +136,12 @@ class _Preparation:
     async def _kept(self) -> AsyncIterator[Problem]:
         if self.options.verify is None:
             for candidate in self._candidates():
+                problem = candidate.problems[0]
+                if fault := _fault(problem.tests):
+                    self._reject(candidate.place, "bad_tests", fault, problem.problem_id)
+                    continue
                 self.on_row("kept")
-                yield candidate.problems[0]
+                yield problem
             return
         with VerdictCache(self.options.out / "verdicts.jsonl") as cache:
             async for candidate, problem, verdict in verify_all(
@@ -173,17 +188,21 @@ class _Preparation:
     def _problems(self, row: RawRow) -> list[Problem]:
         if row.value is None:
             raise RowError(row.error)
-        load, name = self.options.load, self.dataset.name
         try:
-            draft = self.dataset.to_draft(row.value, row.split, load)
-        except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            return self._read(row.value, row.split)
+        except RowError:
+            raise
+        except Exception as error:
             raise RowError(f"the loader fails with {error!r}"[:300]) from error
+
+    def _read(self, value: dict[str, Any], split: str) -> list[Problem]:
+        draft = self.dataset.to_draft(value, split, self.options.load).encodable()
         if not draft.tests or not all(len(tests) for tests in draft.tests):
             raise RowError("the record has no tests", code="no_tests")
         if not draft.statement.strip():
             raise RowError("the statement is empty")
         split = draft.split or self._split_of(draft.problem_id)
-        return draft.problems(data_source=name, split=split, options=load)
+        return draft.problems(data_source=self.dataset.name, split=split, options=self.options.load)
 
     def _split_of(self, problem_id: str) -> str:
         """By hash of the id, so that a problem keeps its split when the dataset grows or is reordered."""

@@ -70,7 +70,11 @@ def write_rejected(rejections: list[Rejection], path: Path) -> None:
     if not rejections:
         path.unlink(missing_ok=True)
         return
-    table = pa.Table.from_pylist([asdict(rejection) for rejection in rejections], schema=_REJECTED_SCHEMA)
+    rows = [
+        {name: text.encode("utf-8", "replace").decode() for name, text in asdict(rejection).items()}
+        for rejection in rejections
+    ]
+    table = pa.Table.from_pylist(rows, schema=_REJECTED_SCHEMA)
     with whole_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 

@@ -1,14 +1,15 @@
 """Raw records from a hub name, a local file or a local folder, streamed one at a time and named by their place.
 
-JSON lines, a JSON array, either of them gzipped, and Parquet. A hub dataset is downloaded by its files
-(`huggingface_hub`), never through its loading script, and then read as a local folder.
+JSON lines, a JSON array or values over several lines, each of them gzipped or not, Parquet and Arrow. A hub dataset is
+downloaded by its files (`huggingface_hub`), never through its loading script, and then read as a local folder.
 """
 
+import codecs
 import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,9 @@ from verl_coder.errors import DataError
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|validation|prompt)(?![a-z])")
-_DATA_SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet")
+_DATA_SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet", ".arrow")
+_ABOUT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "card.json")
+_HEAD_BYTES = 256
 _PARQUET_BATCH_ROWS = 64
 
 
@@ -61,7 +64,7 @@ def find_files(source: str | None, hub: HubSource) -> list[SourceFile]:
 def read_rows(files: list[SourceFile]) -> Iterator[RawRow]:
     """Every record of `files` in order; what cannot be read becomes a row with `error`, the rest goes on."""
     for file in files:
-        reader = _read_parquet if file.path.suffix == ".parquet" else _read_json
+        reader = _reader(file.path)
         for place, value in reader(file.path):
             if isinstance(value, dict):
                 yield RawRow(place=place, split=file.split, value=value)
@@ -70,14 +73,28 @@ def read_rows(files: list[SourceFile]) -> Iterator[RawRow]:
                 yield RawRow(place=place, split=file.split, error=error)
 
 
+def _reader(path: Path) -> Callable[[Path], Iterator[tuple[str, Any]]]:
+    """By what the file begins with, whatever its name."""
+    with path.open("rb") as stream:
+        head = stream.read(6)
+    if head.startswith(b"PAR1") or path.suffix.lower() == ".parquet":
+        return _read_parquet
+    return _read_arrow if head == b"ARROW1" or path.suffix.lower() == ".arrow" else _read_json
+
+
 def _folder_files(folder: Path, patterns: tuple[str, ...]) -> list[SourceFile]:
     found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     if not found:
-        found = {path for path in folder.iterdir() if path.name.endswith(_DATA_SUFFIXES)}
+        found = {path for path in folder.iterdir() if _is_data(path)}
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(patterns)} nor any other data file")
     paths = sorted(found)
     return [SourceFile(path=path, split=_split_of(str(path.relative_to(folder)))) for path in paths]
+
+
+def _is_data(path: Path) -> bool:
+    name = path.name.lower()
+    return path.is_file() and name.endswith(_DATA_SUFFIXES) and name not in _ABOUT_DATA
 
 
 def _split_of(name: str) -> str:
@@ -108,45 +125,73 @@ def _open(path: Path) -> IO[bytes]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
-    """(place, value) pairs; a `str` value is an error. A file that starts with `[` is an array."""
+    """(place, value) pairs; a `str` value is an error.
+
+    A file holds an array, or a record a line, or records that go over several lines.
+    """
     try:
         with _open(path) as stream:
-            is_array = stream.read(64).lstrip().startswith(b"[")
+            head = stream.read(_HEAD_BYTES)
             stream.seek(0)
-            yield from _read_array(path, stream.read()) if is_array else _read_lines(path, stream)
+            # A byte-order mark, or every other byte a null, tells the encoding.
+            encoding = json.detect_encoding(head)
+            text = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
+            if text.startswith("[") or _goes_over_lines(text) or encoding.startswith(("utf-16", "utf-32")):
+                yield from _read_values(path, stream.read().decode(encoding, errors="replace"))
+            else:
+                yield from _read_lines(path, stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield path.name, f"the gzip file is cut off or damaged ({error})"
 
 
+def _goes_over_lines(text: str) -> bool:
+    """Whether the first line opens a record that it does not close."""
+    first, end, _ = text.partition("\n")
+    return bool(end) and first.rstrip().endswith(("{", "[", ","))
+
+
 def _read_lines(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
     for number, line in enumerate(stream, 1):
+        line = line.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
+        place = f"{path.name}:{number}"
         try:
             value = json_text.loads(line)
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            yield f"{path.name}:{number}", f"not JSON ({error})"
+        except (ValueError, RecursionError) as error:
+            yield place, f"not JSON ({error})"
         else:
-            yield f"{path.name}:{number}", value if not isinstance(value, str) else [value]
+            yield from _records(place, value)
 
 
-def _read_array(path: Path, data: bytes) -> Iterator[tuple[str, Any]]:
-    """Element by element, so that those before a damaged place are kept."""
-    text = data.decode("utf-8", errors="replace")
-    decoder = json.JSONDecoder()
-    position = text.index("[") + 1
+def _records(place: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """One record, or those of an object that is nothing but a list of records (`{"data": [...]}`)."""
+    lists = [part for part in value.values() if isinstance(part, list)] if isinstance(value, dict) else []
+    if len(lists) == 1 and len(value) == 1 and all(isinstance(part, dict) for part in lists[0]):
+        for number, part in enumerate(lists[0]):
+            yield f"{place}[{number}]", part
+        return
+    yield place, value if not isinstance(value, str) else [value]
+
+
+def _read_values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    """One value after the other, so that those before a damaged place are kept."""
+    decoder = json_text.decoder()
+    position = _skip(text, 0, "\ufeff \t\r\n")
+    ends = ("]",) if text[position : position + 1] == "[" else ("",)
+    position += ends == ("]",)
     number = 0
     while True:
-        position = _skip(text, position, ", \t\r\n")
-        if text[position : position + 1] == "]":
+        position = _skip(text, position, ", \t\r\n\ufeff")
+        if text[position : position + 1] in ends:
             return
         place = f"{path.name}[{number}]"
         try:
             value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             yield place, f"not JSON from here on ({error})"
             return
-        yield place, value if not isinstance(value, str) else [value]
+        yield from _records(place, value)
         number += 1
 
 
@@ -166,3 +211,22 @@ def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
                 number += 1
     except (pa.ArrowException, OSError) as error:
         yield path.name, f"not a readable Parquet file ({str(error).splitlines()[0]})"
+
+
+def _read_arrow(path: Path) -> Iterator[tuple[str, Any]]:
+    """What `Dataset.save_to_disk` writes: Arrow as a stream, or as a file."""
+    number = 0
+    try:
+        with pa.memory_map(str(path)) as source:
+            try:
+                reader: Any = pa.ipc.open_stream(source)
+                batches = iter(reader)
+            except pa.ArrowInvalid:
+                reader = pa.ipc.open_file(source)
+                batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
+            for batch in batches:
+                for row in batch.to_pylist():
+                    yield f"{path.name}[{number}]", row
+                    number += 1
+    except (pa.ArrowException, OSError) as error:
+        yield path.name, f"not a readable Arrow file ({str(error).splitlines()[0]})"

@@ -1,6 +1,7 @@
 """Trivial solutions, empty or constant: tests that one of them passes do not test the problem."""
 
 import ast
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,10 +26,17 @@ def trivial_solutions(problem: Problem) -> Iterator[tuple[str, str]]:
         for text in dict.fromkeys((*_PRINTED, tests.tests[0].output.strip())):
             yield f"a program that prints {text[:40]!r}", f"print({text!r})\n"
         return
-    for constant in dict.fromkeys((*_CONSTANTS, *map(repr, expected[:1]))):
+    for constant in dict.fromkeys((*_CONSTANTS, *_literals(expected[:1]))):
         code = _stub(problem, constant)
         if code:
             yield f"a function that returns {constant[:40]}", code
+
+
+def _literals(values: list[Any]) -> Iterator[str]:
+    """How values are written in code; a number of more digits than Python reads is left out."""
+    for value in values:
+        with contextlib.suppress(ValueError):
+            yield repr(value)
 
 
 def _expected_values(problem: Problem) -> list[Any]:

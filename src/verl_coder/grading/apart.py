@@ -5,11 +5,8 @@ from collections.abc import Iterable
 
 _FIXTURES = frozenset(("tmp_path", "tmpdir", "tmp_path_factory", "monkeypatch", "mocker"))
 _CALLS = frozenset(
-    (
-        "patch", "asdict", "astuple", "fields", "is_dataclass", "isfunction", "ismethod", "iscoroutinefunction",
-        "isgeneratorfunction", "getsource", "getmembers",
-    )
-)  # fmt: skip
+    ("patch", "getsource", "getmembers", "NamedTemporaryFile", "TemporaryDirectory", "mkdtemp", "mkstemp")
+)
 _ATTRIBUTES = frozenset(("__members__", "__code__", "__closure__", "__wrapped__"))
 
 

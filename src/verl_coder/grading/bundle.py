@@ -22,10 +22,10 @@ NEXT_FORM: dict[int, Form] = {87: "bytecode", 86: "source"}
 _PACKAGE = "verl_coder.grading.programs"
 _PROCESS = "verl_coder.sandbox.guest.program"
 """How a program's process looks; in a sandbox of another kind it is not there already."""
-_COMMON = ("frames", "wire", "heap", "encode", "decode", "entry")
-_CANDIDATE = ("objects", "observe", _PROCESS, "program", "candidate")
+_COMMON = ("frames", "wire", "heap", "library_values", "encode", "decode", "entry")
+_CANDIDATE = ("objects", "observe", "borrowed", _PROCESS, "program", "candidate")
 _RUNNERS = ("run_calls", "run_module", "run_programs")
-_CHANNEL = ("guards", "own_data", "proxies", "kinds", "execution", "remote")
+_CHANNEL = ("guards", "own_data", "proxies", "kinds", "looks", "execution", "lent", "remote")
 _JUDGE = (
     "observe",
     "spec",

@@ -19,7 +19,7 @@ from verl_coder.grading.statements import (
     free_names,
     import_statements,
     needs_pytest,
-    passes_variables,
+    shows_changes,
     statement_item,
     test_function_count,
 )
@@ -85,7 +85,7 @@ def make_plan(tests: TestSuite) -> GradingPlan:
         return known[1]
     try:
         plan = _BUILDERS[type(tests)](tests)
-    except SyntaxError as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"the tests of style {tests.style!r} do not parse: {error}") from error
     key = id(tests)
     _plans[key] = (weakref.ref(tests, lambda _: _plans.pop(key, None)), plan)
@@ -100,8 +100,16 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
     timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S
     texts = _texts(tests)
     watched = [name for name, words in _WATCHED.items() if _mention(*words, among=texts)]
+    job = {
+        "style": spec.style,
+        "prelude": spec.prelude or given,
+        "entries": entries,
+        "watched": watched,
+        "observed": spec.style == "module" or bool(watched) or _mention("stdout", "stderr", among=texts),
+        "lends_input": _mention("input'", 'input"', "builtins.input", ".input", "stdin", among=texts),
+    }
     return GradingPlan(
-        job={"style": spec.style, "prelude": spec.prelude or given, "entries": entries, "watched": watched},
+        job=job,
         spec=spec._replace(
             total=total,
             with_numpy=_mention("numpy", "np.", among=texts),
@@ -173,19 +181,23 @@ def _classes(tests: TestSuite, sources: Iterable[str]) -> Sequence[str]:
 def _assert_plan(tests: AssertTests) -> GradingPlan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
-    entry = tests.entry_point or first_called(tests.tests, library_names())
+    entry = tests.entry_point or first_called(tests.tests, library_names(), assigned_names(tests.setup))
     own = libraries(sources, [name for name in names if name != entry])
     classes = _classes(tests, sources)
     asked = [name for name in names if name not in own and (name != entry or name in classes)]
     spec = Spec(
         "calls",
-        [statement_item(source, entry, call_item, asked) for source in tests.tests],
+        # What a class makes is an object of the tests', and no answer to be compared as data.
+        [
+            statement_item(source, "" if entry in classes else entry, call_item, asked)
+            for source in tests.tests
+        ],
         entry_name=entry,
         setup=tests.setup,
         names=asked,
         libraries=own,
         used_as_classes=classes,
-        live=passes_variables(sources) or not set(classes).isdisjoint([*asked, entry]),
+        live=shows_changes(sources, asked) or not set(classes).isdisjoint([*asked, entry]),
     )
     # In the reference protocol both share a namespace: what the set-up imports is there for the solution, too.
     return _plan(tests, spec, entries=[entry] if entry else [], given=import_statements(tests.setup))
@@ -193,6 +205,10 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
 
 def _check_plan(tests: CheckTests) -> GradingPlan:
     parameter, body = check_body(tests.check)
+    classes = _classes(tests, [tests.check])
+    if tests.entry_point in classes:
+        classes = [*classes, parameter]
+    compared = "" if parameter in classes else parameter
     items: list[dict[str, Any]] = []
     if body is None:
         call = f"check({parameter})"
@@ -204,7 +220,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
             items.append({"source": body.before, "setup": True})
         for source, is_test in zip(body.sources[1:], body.is_test, strict=True):
             items.append(
-                statement_item(source, parameter, call_item, names)
+                statement_item(source, compared, call_item, names)
                 if is_test
                 else {"source": source, "setup": True}
             )
@@ -212,9 +228,6 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
     names = [name for name in names if name not in given]
     own = libraries([tests.check], [name for name in names if name != tests.entry_point])
     asked = [name for name in names if name not in own]
-    classes = _classes(tests, [tests.check])
-    if tests.entry_point in classes:
-        classes = [*classes, parameter]
     spec = Spec(
         "calls",
         items,
@@ -223,7 +236,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
         names=asked,
         libraries=own,
         used_as_classes=classes,
-        live=passes_variables([tests.check]) or not set(classes).isdisjoint([*asked, parameter]),
+        live=shows_changes([tests.check], asked) or not set(classes).isdisjoint([*asked, parameter]),
     )
     return _plan(tests, spec, entries=[tests.entry_point])
 

@@ -2,7 +2,7 @@
 
 import ast
 import builtins
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,16 +101,21 @@ def import_statements(source: str) -> str:
     return ast.unparse(ast.Module(body=found, type_ignores=[]))
 
 
-def first_called(tests: Iterable[str], library: Container[str] = ()) -> str:
+def first_called(tests: Sequence[str], library: Container[str] = (), given: Iterable[str] = ()) -> str:
     """The function under test, where a dataset does not name it: the first called name that is nobody else's.
+
+    What the tests define themselves, or the set-up (`given`), is theirs.
 
     Where there is none, one that a library has, else a builtin: the solution may be asked for it.
     """
     of_library = of_builtins = ""
+    own = set(given).union(*map(assigned_names, tests))
     for source in tests:
         for node in ast.walk(ast.parse(source.strip())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 name = node.func.id
+                if name in own:
+                    continue
                 if name in _BUILTINS:
                     of_builtins = of_builtins or name
                 elif name in library:
@@ -146,6 +151,29 @@ def passes_variables(sources: Iterable[str]) -> bool:
                 if any(isinstance(v, (ast.Name, ast.Starred, ast.Attribute, ast.Subscript)) for v in values):
                     return True
     return False
+
+
+def shows_changes(sources: Sequence[str], asked: Iterable[str]) -> bool:
+    """Whether the tests could see that something changes or is the same thing: the solution and they share objects."""
+    return passes_variables(sources) or any(
+        _looks_at_things(node, set(asked)) for source in sources for node in _own_nodes(source)
+    )
+
+
+def _own_nodes(source: str) -> Iterator[ast.AST]:
+    """The nodes of a source but for names that are only called."""
+    nodes = list(ast.walk(ast.parse(source.strip())))
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    return (node for node in nodes if id(node) not in called)
+
+
+def _looks_at_things(node: ast.AST, asked: set[str]) -> bool:
+    """A comparison by `is` of two things, or a value of the solution's under its global name."""
+    if isinstance(node, ast.Name):
+        return node.id in asked and isinstance(node.ctx, ast.Load)
+    if not isinstance(node, ast.Compare) or not any(isinstance(op, ast.Is | ast.IsNot) for op in node.ops):
+        return False
+    return not any(isinstance(side, ast.Constant) for side in (node.left, *node.comparators))
 
 
 def check_body(source: str) -> tuple[str, CheckBody | None]:

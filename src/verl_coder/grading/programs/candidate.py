@@ -18,6 +18,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from verl_coder.grading.programs.borrowed import JudgeFunction, borrow_input, borrowed
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
@@ -145,6 +146,8 @@ class Worker:
         except BaseException as error:
             self._send(self._failure(error))
             return
+        if self.job.get("lends_input"):
+            borrow_input(self._call_back)
         self._send({"r": None})
         while True:
             try:
@@ -179,7 +182,7 @@ class Worker:
 
     def _answer(self, message: dict[str, Any]) -> None:
         seen: dict[str, Any] = {}
-        watching = observed(seen, self.job["watched"]) if self.job["style"] == "module" else _UNWATCHED
+        watching = observed(seen, self.job["watched"]) if self.job["observed"] else _UNWATCHED
         if not message.get("live"):
             self.heap = None
         elif message.get("fresh"):
@@ -203,6 +206,8 @@ class Worker:
         if op == "public":
             names = self.module.__dict__
             return {"r": list(names.get("__all__") or [name for name in names if not name.startswith("_")])}
+        if op == "global":
+            return self._set_global(message)
         target = self.objects.get(message["of"])
         if op == "call":
             return self._call(target, message)
@@ -217,6 +222,14 @@ class Worker:
         operation = find_operation(op)
         result = operation(args[0], target) if message.get("swap") else operation(target, *args)
         return {"r": self.encode(_result(result, message))}
+
+    def _set_global(self, message: dict[str, Any]) -> dict[str, Any]:
+        """What the tests set or delete of the module `solution`."""
+        if "value" in message:
+            setattr(self.module, message["name"], self._decode(message["value"]))
+        else:
+            delattr(self.module, message["name"])
+        return {"r": None}
 
     def _call(self, target: Any, message: dict[str, Any]) -> dict[str, Any]:
         args, kwargs = self._decode(message["args"])
@@ -257,9 +270,9 @@ class Worker:
             if issubclass(value, BaseException):
                 return {"k": "exception", "bases": [_exception_name(base) for base in value.__mro__]}
             return {"k": "value", "r": self.encode(value)}
-        home = getattr(value, "__module__", None)
-        if callable(value) and home in SHARED_MODULES:
-            return {"k": "library", "module": home, "name": getattr(value, "__name__", "")}
+        home, called = getattr(value, "__module__", None), getattr(value, "__name__", "")
+        if callable(value) and home in SHARED_MODULES and getattr(sys.modules[home], called, None) is value:
+            return {"k": "library", "module": home, "name": called}
         return {"k": "value", "r": self.encode(value)}
 
     def _keep(self, value: Any) -> int:
@@ -291,8 +304,23 @@ class Worker:
         if whose == "yours":
             return self.objects[number]
         if number not in self.functions:
-            self.functions[number] = JudgeFunction(self, number, *about)
+            self.functions[number] = borrowed(self._call_back, number, *about)
         return self.functions[number]
+
+    def _call_back(self, number: int, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Use something of the tests'."""
+        send_frame(self.sock, {"cb": number, "args": self.encode((args, tuple(kwargs.items())))})
+        reply = receive_frame(self.sock)
+        while "op" in reply:
+            # The function of the tests uses the solution itself.
+            self._answer(reply)
+            reply = receive_frame(self.sock)
+        if "x" in reply:
+            name, text, number = reply["x"]
+            error = (builtin_exception(name) or type(name, (RuntimeError,), {}))(text)
+            error.of_the_tests = number  # type: ignore[attr-defined]
+            raise error
+        return self._decode(reply["r"])
 
     def _failure(self, error: BaseException, deep: int = 3) -> dict[str, Any]:
         try:
@@ -330,28 +358,3 @@ def _result(result: Any, message: dict[str, Any]) -> Any:
     """What is sent: the object itself where the tests made it and may ask for more than its data."""
     kept = message.get("make") and base_name(result) and not only_adds_to_its_data(result)
     return Made(result) if kept else result
-
-
-class JudgeFunction:
-    """A function that the tests passed as an argument: it runs in the judge, on plain data."""
-
-    def __init__(self, worker: Worker, number: int, name: str = "function", doc: str | None = None) -> None:
-        self.worker = worker
-        self.number = number
-        self.__name__ = self.__qualname__ = name
-        self.__doc__ = doc
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        worker = self.worker
-        send_frame(worker.sock, {"cb": self.number, "args": worker.encode((args, tuple(kwargs.items())))})
-        reply = receive_frame(worker.sock)
-        while "op" in reply:
-            # The function of the tests uses the solution itself.
-            worker._answer(reply)
-            reply = receive_frame(worker.sock)
-        if "x" in reply:
-            name, text, number = reply["x"]
-            error = (builtin_exception(name) or type(name, (RuntimeError,), {}))(text)
-            error.of_the_tests = number  # type: ignore[attr-defined]
-            raise error
-        return worker._decode(reply["r"])

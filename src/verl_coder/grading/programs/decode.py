@@ -13,15 +13,13 @@ from typing import Any
 
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.library_values import BY_VALUE, read
 from verl_coder.grading.programs.wire import ARRAY_KINDS, CONTAINER_TAGS, NAMED_MODULES, SCALARS, may_name
 
 MAX_ARRAY_BYTES = 256 << 20
-_DECIMAL = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?|-?(?:Infinity|s?NaN\d{0,20})"
 MAX_LARGE_KEYS = 1000
 """Keys whose hashes a sender can make collide, in one message."""
 _LARGE = 1 << 61
-_FRACTION_BITS = 1 << 20
-_DATES = {"date": r"[0-9-]{10}", "datetime": r"[0-9T:.+-]{19,40}", "time": r"[0-9:.+-]{5,24}"}
 
 
 class Decoder:
@@ -131,7 +129,7 @@ class Decoder:
             return all(map(self._may_be_key, tuple.__iter__(key)))
         if kind in self.classes.values():
             return kind.__hash__ is object.__hash__ and kind.__eq__ is object.__eq__
-        by_value = kind.__module__ in ("decimal", "fractions", "datetime", "pathlib")
+        by_value = kind.__module__ in BY_VALUE
         return by_value or kind is type(len) or self.has_hash(key)
 
     def _pairs(self, payload: Any) -> list[tuple[Any, Any]]:
@@ -276,19 +274,7 @@ def _complex(decoder: Decoder, payload: Any) -> complex:
 
 def _known_type(decoder: Decoder, payload: Any) -> Any:
     name, content = _sized(payload, 2)
-    if name == "Decimal" and re.fullmatch(_DECIMAL, _a(str, content), re.ASCII):
-        return __import__("decimal").Decimal(content)
-    if name == "Fraction":
-        above, below = _whole(decoder, content, 2)
-        if below > 0 and max(above.bit_length(), below.bit_length()) <= _FRACTION_BITS:
-            return __import__("fractions").Fraction(above, below)
-    if name == "PosixPath":
-        return __import__("pathlib").PosixPath(_a(str, content))
-    if name in _DATES and re.fullmatch(_DATES[name], _a(str, content), re.ASCII):
-        return getattr(__import__("datetime"), name).fromisoformat(content)
-    if name == "timedelta":
-        return __import__("datetime").timedelta(*_whole(decoder, content, 3))
-    raise WireError(f"a value of type {str(name)[:40]!r}")
+    return read(name, content, lambda values, size: _whole(decoder, values, size))
 
 
 def _named(decoder: Decoder, payload: Any) -> Any:

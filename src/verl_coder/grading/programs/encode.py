@@ -7,6 +7,7 @@ from typing import Any
 
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.heap import Heap, attributes
+from verl_coder.grading.programs.library_values import written
 from verl_coder.grading.programs.wire import (
     ARRAY_KINDS,
     BIG,
@@ -138,18 +139,10 @@ class Encoder:
         own = self.own(value, self._encode)
         if own is not None:
             return own
-        kind = type(value)
-        module, name = kind.__module__, kind.__name__
-        if module == "decimal" and name == "Decimal":
-            return {"n": [name, str(value)]}
-        if module == "fractions" and name == "Fraction":
-            return {"n": [name, self._items([value.numerator, value.denominator])]}
-        if module == "pathlib":
-            return {"n": ["PosixPath", str(value)]}
-        if module == "datetime" and name in ("date", "datetime", "time"):
-            return {"n": [name, value.isoformat()]}
-        if module == "datetime" and name == "timedelta":
-            return {"n": [name, [value.days, value.seconds, value.microseconds]]}
+        content = written(value, self._items)
+        if content is not None:
+            return {"n": content}
+        module, name = type(value).__module__, type(value).__name__
         if module == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
             return self._encode(value.item())
         if module == "numpy" and name == "ndarray" and re.fullmatch(ARRAY_KINDS, value.dtype.str):

@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from verl_coder.grading.programs.failures import Unsplittable
+from verl_coder.grading.programs.looks import look_through_stand_ins
 from verl_coder.grading.programs.proxies import Remote
 
 _PLAIN = (
@@ -52,6 +53,8 @@ def guarded_names(names: dict[str, Any], text: str) -> dict[str, Any]:
             found = __import__(module)
             for name in functions:
                 setattr(found, name, _refuse(f"{module}.{name}"))
+
+    look_through_stand_ins(text)
 
     def of_the_tests(source: Any) -> bool:
         # Code objects do not travel, so one that is here was made here.

@@ -150,6 +150,12 @@ def _exit(target: Any, kind: str | None, text: str) -> bool:
     return bool(type(target).__exit__(target, failure, failure(text), None))
 
 
+def _inspected(target: Any, predicate: str) -> bool:
+    """What `inspect` or `dataclasses` says of an object."""
+    module = __import__("dataclasses" if predicate == "is_dataclass" else "inspect")
+    return bool(getattr(module, predicate)(target))
+
+
 _OWN: dict[str, Any] = {
     "enter": lambda target: type(target).__enter__(target),
     "exit": _exit,
@@ -157,8 +163,14 @@ _OWN: dict[str, Any] = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,
     "bases": lambda kind: list(kind.__bases__),
+    "mro": lambda kind: list(kind.__mro__),
     "signature": _signature,
     "seed": _seed,
+    "asdict": lambda target: __import__("dataclasses").asdict(target),
+    "astuple": lambda target: __import__("dataclasses").astuple(target),
+    "fields": lambda target: [field.name for field in __import__("dataclasses").fields(target)],
+    "replace": lambda target, changes: __import__("dataclasses").replace(target, **dict(changes)),
+    "inspected": _inspected,
 }
 
 

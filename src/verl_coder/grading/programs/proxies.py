@@ -127,6 +127,9 @@ class Remote:
     def __delattr__(self, name: str) -> None:
         self._judge_do("delattr", name)
 
+    def __dir__(self) -> list[str]:
+        return [str(name) for name in self._judge_do("dir")]
+
     def __copy__(self) -> Any:
         return self._judge_do("copy", make=self._judge_made)
 
@@ -298,6 +301,10 @@ class RemoteClass(RemoteEntry):
     @property
     def __bases__(self) -> Any:
         return tuple(self._judge_do("bases"))
+
+    @property
+    def __mro__(self) -> Any:
+        return tuple(self._judge_do("mro"))
 
     def __instancecheck__(self, value: Any) -> bool:
         value = stand_in(value)

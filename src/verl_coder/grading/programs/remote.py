@@ -3,7 +3,6 @@
 import _thread
 import contextlib
 import socket
-import types
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from verl_coder.grading.programs.failures import (
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.guards import guarded_array
 from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.lent import described, input_functions, is_same, may_be_lent, use
 from verl_coder.grading.programs.libraries import known_exception, public_part, shared_library
 from verl_coder.grading.programs.observe import replay
 from verl_coder.grading.programs.own_data import OwnData, own_data
@@ -34,7 +34,6 @@ from verl_coder.grading.programs.proxies import (
 )
 
 AWAITED = "the solution answers with a coroutine, and the tests await none"
-_SAFE_CALLBACK_TYPES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 class CandidateChannel(Caller):
@@ -46,7 +45,7 @@ class CandidateChannel(Caller):
         self.direct = direct
         self.control = control
         self.sock: socket.socket | None = None
-        self.functions: list[Any] = []
+        self.functions: list[Any] = input_functions()
         self.exceptions: dict[str, type] = {}
         self.proxies: dict[tuple[int, int, bool], RemoteObject] = {}
         self._payloads: dict[int, list[Any]] = {}
@@ -313,9 +312,9 @@ class CandidateChannel(Caller):
     def _call_back(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the tests on plain data; never anything but what was passed as an argument."""
         try:
-            function = self.functions[int(reply["cb"])]
+            value = self.functions[max(int(reply["cb"]), 0)]
             args, kwargs = self.decode(reply["args"])
-            return {"r": self.encode(function(*args, **dict(kwargs)))}
+            return {"r": self.encode(use(value, args, dict(kwargs)))}
         except Exception as error:
             if isinstance(error, AssertionError):
                 self.refusal = "an assertion failed in a function that the tests passed"
@@ -323,12 +322,12 @@ class CandidateChannel(Caller):
             return {"x": [type(error).__name__, str(error)[:500], len(self.raised) - 1]}
 
     def _export(self, value: Any, in_key: bool = False) -> Any:
-        if isinstance(value, _SAFE_CALLBACK_TYPES):
-            for number, function in enumerate(self.functions):
-                if function == value:
-                    return ["mine", number]
+        if may_be_lent(value):
+            for number, known in enumerate(self.functions):
+                if is_same(known, value):
+                    return ["mine", number, *described(value)]
             self.functions.append(value)
-            return ["mine", len(self.functions) - 1, value.__name__, value.__doc__]
+            return ["mine", len(self.functions) - 1, *described(value)]
         self.unsplittable += 1
         self.refusal = f"a {type(value).__name__} of the tests cannot be passed to the solution"
         raise Unsplittable(self.refusal)

@@ -15,11 +15,28 @@ from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import AWAITED, CandidateChannel
 
 BATCH_CALLS = 1000
+_REBOUND = (int, float, bool, str, bytes, tuple, type(None))
 
 
 def run_calls(record: GradingRecord, candidate: CandidateChannel) -> None:
     """Run the items of the spec in order, calls in batches."""
     CallRunner(record, candidate).run()
+
+
+class _Names(dict[str, Any]):
+    """Globals of the tests. A number or a text of the solution is asked for whenever it is read: it may be rebound."""
+
+    def __init__(self, candidate: CandidateChannel) -> None:
+        super().__init__(__name__="tests")
+        self.candidate = candidate
+        self.asked_anew: set[str] = set()
+
+    def __missing__(self, name: str) -> Any:
+        if name in self.asked_anew:
+            found, value = self.candidate.describe(name)
+            if found:
+                return value
+        raise KeyError(name)
 
 
 class CallRunner:
@@ -29,7 +46,7 @@ class CallRunner:
         self.record = record
         self.candidate = candidate
         self.spec = record.spec
-        self.names: dict[str, Any] = {"__name__": "tests"}
+        self.names = _Names(candidate)
         self.own_names: set[str] = set()
 
     def run(self) -> None:
@@ -69,7 +86,9 @@ class CallRunner:
             if name in self.own_names:
                 continue
             found, value = self.candidate.describe(name)
-            if found:
+            if found and type(value) in _REBOUND:
+                self.names.asked_anew.add(name)
+            elif found:
                 self.names[name] = value
         if self.spec.setup:
             exec(compile_tests(self.spec.setup, "<setup>"), self.names)

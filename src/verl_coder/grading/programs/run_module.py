@@ -27,6 +27,10 @@ _PYTEST_OPTIONS = (
 )  # fmt: skip
 
 
+_MISSING = object()
+_OWN_ATTRIBUTES = ("_candidate", "_libraries", "_replaced")
+
+
 class SolutionModule(types.ModuleType):
     """`solution`: each name is asked for once a worker, when the tests first use it."""
 
@@ -34,6 +38,7 @@ class SolutionModule(types.ModuleType):
         super().__init__("solution")
         self._candidate = candidate
         self._libraries = libraries
+        self._replaced: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":
@@ -49,6 +54,20 @@ class SolutionModule(types.ModuleType):
         if not found:
             raise AttributeError(f"the solution defines no {name!r}")
         return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or name in _OWN_ATTRIBUTES:
+            super().__setattr__(name, value)
+            return
+        if name not in self._replaced:
+            self._replaced[name] = getattr(self, name, _MISSING)
+        self._candidate.ask({"op": "global", "name": name}, value=value)
+
+    def __delattr__(self, name: str) -> None:
+        """What the tests have set goes, and what was there before comes back, as where attributes are inherited."""
+        before = self._replaced.pop(name, _MISSING)
+        message = {"op": "global", "name": name}
+        self._candidate.ask(message, **({} if before is _MISSING else {"value": before}))
 
 
 def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:

@@ -1,0 +1,64 @@
+"""In the candidate: what the tests lend the solution. It stays in the judge; each use is a message."""
+
+import builtins
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+INPUT, STDIN = 0, 1
+"""Numbers of what the tests always lend where they take care of the standard input (`lent.py`)."""
+
+
+class JudgeFunction:
+    """A function that the tests passed as an argument: it runs in the judge, on plain data."""
+
+    def __init__(
+        self, call_back: Callable[..., Any], number: int, name: str = "function", doc: Any = None
+    ) -> None:
+        self.call_back = call_back
+        self.number = number
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = doc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.call_back(self.number, args, kwargs)
+
+
+class JudgeIterator(JudgeFunction):
+    """An iterator of the tests, asked for one item at a time."""
+
+    def __iter__(self) -> "JudgeIterator":
+        return self
+
+    def __next__(self) -> Any:
+        return self()
+
+
+def borrowed(
+    call_back: Callable[..., Any], number: int, name: str, doc: Any, kind: str = ""
+) -> JudgeFunction:
+    """The stand-in of what the tests passed."""
+    return (JudgeIterator if kind == "iterator" else JudgeFunction)(call_back, number, name, doc)
+
+
+class _JudgeStdin(io.TextIOBase):
+    """The standard input as the tests have set it."""
+
+    def __init__(self, ask: Callable[..., Any]) -> None:
+        self.ask = ask
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> str:
+        return str(self.ask("read", -1 if size is None else size))
+
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+        return str(self.ask("readline", size))
+
+
+def borrow_input(call_back: Callable[..., Any]) -> None:
+    """Let `input` and `sys.stdin` be those of the tests, which may have replaced them."""
+    builtins.input = JudgeFunction(call_back, INPUT, "input")
+    sys.stdin = _JudgeStdin(JudgeFunction(call_back, STDIN, "stdin"))

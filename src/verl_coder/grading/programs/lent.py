@@ -1,0 +1,68 @@
+"""In the judge: what of the tests the solution may use while it answers, and how that is used.
+
+The solution can call it with plain data and nothing else: it has no attributes there and is never looked into.
+"""
+
+import builtins
+import sys
+import types
+from collections.abc import Iterator
+from typing import Any
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
+_HOMES = frozenset(("builtins", "itertools"))
+_CALLABLE_HOMES = frozenset(("functools", "operator", "unittest.mock"))
+TEST_MODULES = frozenset(("tests", "test_solution"))
+
+
+def is_iterator(value: Any) -> bool:
+    """An iterator of the language's own kinds: of a list, a generator, `map`, `itertools.count`."""
+    return isinstance(value, Iterator) and type(value).__module__ in _HOMES
+
+
+def may_be_lent(value: Any) -> bool:
+    """Functions, iterators, mocks, and objects of the tests' own classes that can be called."""
+    if isinstance(value, _FUNCTIONS) or is_iterator(value):
+        return True
+    home = type(value).__module__
+    return not isinstance(value, type) and callable(value) and home in _CALLABLE_HOMES | TEST_MODULES
+
+
+def described(value: Any) -> list[Any]:
+    """Name, docstring and kind, as the solution's process learns them."""
+    kind = "iterator" if is_iterator(value) else "function"
+    name, doc = getattr(value, "__name__", kind), value.__doc__ if kind == "function" else None
+    words = [part if isinstance(part, str) else None for part in (name, doc)]
+    return [words[0] or kind, words[1], kind]
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two are one thing: a bound method is made anew whenever it is looked up."""
+    return one is other or (
+        isinstance(one, types.MethodType) and isinstance(other, types.MethodType) and one == other
+    )
+
+
+def use(value: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What the solution gets for a call."""
+    return next(value) if is_iterator(value) else value(*args, **kwargs)
+
+
+def input_functions() -> list[Any]:
+    """`input`, and `read` or `readline` of the standard input, where the tests have replaced them by now.
+
+    Else there is nothing to read: what the judge itself was started with is not the solution's.
+    """
+    own_input, own_stdin = builtins.input, sys.stdin
+
+    def read_line(*args: Any) -> Any:
+        if builtins.input is own_input and sys.stdin is own_stdin:
+            raise EOFError("EOF when reading a line")
+        return builtins.input(*args)
+
+    def read(method: Any, size: Any) -> Any:
+        if sys.stdin is own_stdin or method not in ("read", "readline"):
+            return ""
+        return getattr(sys.stdin, method)(int(size))
+
+    return [read_line, read]
