@@ -2,7 +2,7 @@
 
 import re
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -166,8 +166,8 @@ def _with_whole_keys(value: Any) -> Any:
     return value
 
 
-def _classes(tests: TestSuite, sources: Iterable[str]) -> Sequence[str]:
-    return used_as_classes(sources) if tests.classes is None else tests.classes
+def _classes(tests: TestSuite, sources: Iterable[str], also_called: Mapping[str, str] = {}) -> Sequence[str]:
+    return used_as_classes(sources, also_called) if tests.classes is None else tests.classes
 
 
 def _assert_plan(tests: AssertTests) -> GradingPlan:
@@ -212,7 +212,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
     names = [name for name in names if name not in given]
     own = libraries([tests.check], [name for name in names if name != tests.entry_point])
     asked = [name for name in names if name not in own]
-    classes = _classes(tests, [tests.check])
+    classes = _classes(tests, [tests.check], {parameter: tests.entry_point.rpartition(".")[2]})
     if tests.entry_point in classes:
         classes = [*classes, parameter]
     spec = Spec(
