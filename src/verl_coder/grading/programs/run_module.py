@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from verl_coder.grading.programs.execution import guarded_names
+from verl_coder.grading.programs.execution import guard_text_runners
 from verl_coder.grading.programs.failures import (
     NOT_FOR_TESTS,
     CandidateLost,
@@ -77,7 +77,7 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         module = sys.modules["test_solution"] = types.ModuleType("test_solution")
         names = module.__dict__
         names.update(given_names(asks_types=record.spec.asks_types))
-        names.update(guarded_names(names, record.spec.source))
+        guard_text_runners(names, record.spec.source)
         exec(compile_tests(record.spec.source, "<tests>"), names)
 
     def run(test: str) -> dict[str, str]:
@@ -131,7 +131,7 @@ class _Plugin:
                 module = sys.modules["test_solution"] = types.ModuleType("test_solution")
                 module.__file__ = str(path)
                 module.__dict__.update(given)
-                module.__dict__.update(guarded_names(module.__dict__, source))
+                guard_text_runners(module.__dict__, source)
                 with time_limit(limit_s):
                     exec(compile_tests(source, str(path)), module.__dict__)
                 return module
