@@ -129,10 +129,9 @@ class _Usage:
         for node in self.nodes:
             if isinstance(node, ast.Call) and (place := _CLASS_ARGUMENT.get(_called(node))) is not None:
                 for argument in node.args[place : place + 1]:
-                    for part in ast.walk(argument):
-                        yield from _names(part)
+                    yield from _alternatives(argument)
             elif isinstance(node, ast.ExceptHandler) and node.type is not None:
-                yield from _names(node.type)
+                yield from _alternatives(node.type)
             elif isinstance(node, ast.ClassDef):
                 for base in node.bases:
                     yield from _names(base)
@@ -176,6 +175,15 @@ class _Usage:
         if isinstance(node, (ast.BinOp, ast.UnaryOp)):
             return self._maker(node.left if isinstance(node, ast.BinOp) else node.operand)
         return next(_names(node.func), None) if isinstance(node, ast.Call) else None
+
+
+def _alternatives(node: ast.AST) -> Iterator[str]:
+    """`A`, `(A, B)` and `A | B` as names of the solution; not what is called to find a class (`type(f(1))`)."""
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    if isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    for part in parts:
+        yield from _names(part) if part is node else _alternatives(part)
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:
