@@ -5,6 +5,7 @@ import builtins
 import re
 import sys
 import types
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -47,18 +48,19 @@ _TEXT_RUNNERS = {
 }
 
 
-def guard_text_runners(names: dict[str, Any], text: str) -> None:
+def guard_text_runners(names: dict[str, Any], text: str, note: Callable[[str], Any]) -> None:
     """Keep tests of this `text` from running text of the solution; `names` are the globals of the tests.
 
-    Where it mentions them, modules lose what runs data as text, and `eval`, `exec` and `compile` look at their text
-    under whatever name they are called, by the tests or by what calls for them (`map`, `sorted`). What stands in the
-    tests as a literal is their own and runs as ever, as does what a library itself runs.
+    `note(words)` remembers a refusal, which a test may swallow by `except:`. Where the text mentions them, modules lose
+    what runs data as text, and `eval`, `exec` and `compile` look at their text under whatever name they are called, by
+    the tests or by what calls for them (`map`, `sorted`). What stands in the tests as a literal is their own and runs
+    as ever, as does what a library itself runs.
     """
     for module, functions in _TEXT_RUNNERS.items():
         if module in text:
             found = __import__(module)
             for name in functions:
-                setattr(found, name, _refuse(f"{module}.{name}"))
+                setattr(found, name, _refuse(f"{module}.{name}", note))
     if not _RUNS_TEXT.search(text):
         return
 
@@ -72,17 +74,17 @@ def guard_text_runners(names: dict[str, Any], text: str) -> None:
     def evaluate(source: Any, globals: Any = None, locals: Any = None, /) -> Any:
         if is_free(source, "eval"):
             return _EVAL(_of_the_tests(source, "eval"), *_places(globals, locals))
-        return _calculate(source, {**_PURE, **names, **(globals or {}), **(locals or {})})
+        return _calculate(source, {**_PURE, **names, **(globals or {}), **(locals or {})}, note)
 
     def execute(source: Any, globals: Any = None, locals: Any = None, /, *, closure: Any = None) -> None:
         if not is_free(source, "exec"):
-            _refuse("exec")()
+            _refuse("exec", note)()
         more = {"closure": closure} if closure is not None else {}
         _EXEC(_of_the_tests(source, "exec"), *_places(globals, locals), **more)
 
     def compile_own(source: Any, filename: Any, mode: str, *args: Any, **kwargs: Any) -> Any:
         if not is_free(source, "compile"):
-            _refuse("compile")()
+            _refuse("compile", note)()
         if sys._getframe(1).f_code.co_filename in TEST_FILES:
             TEST_FILES.add(str(filename))
         return _COMPILE(source, filename, mode, *args, **kwargs)
@@ -114,13 +116,13 @@ def _literals(text: str) -> frozenset[Any]:
     return frozenset(value for value in values if isinstance(value, (str, bytes)))
 
 
-def _calculate(source: Any, known: dict[str, Any]) -> Any:
+def _calculate(source: Any, known: dict[str, Any], note: Callable[[str], Any]) -> Any:
     if not isinstance(source, str):
-        _refuse("eval")()
+        _refuse("eval", note)()
     tree = ast.parse(source.strip(), mode="eval")
     for node in ast.walk(tree):
         if not isinstance(node, _PLAIN) or (isinstance(node, ast.Call) and not _may_call(node.func, known)):
-            _refuse("eval")()
+            _refuse("eval", note)()
     return _EVAL(_COMPILE(tree, "<text>", "eval"), {"__builtins__": {}, **known})
 
 
@@ -130,8 +132,11 @@ def _may_call(node: ast.expr, known: dict[str, Any]) -> bool:
     return node.id in known and (known[node.id] is _PURE.get(node.id) or isinstance(known[node.id], Remote))
 
 
-def _refuse(name: str) -> Any:
+def _refuse(name: str, note: Callable[[str], Any]) -> Any:
+    words = f"the tests run text or data by {name}, which may be the solution's"
+
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        raise Unsplittable(f"the tests run text or data by {name}, which may be the solution's")
+        note(words)
+        raise Unsplittable(words)
 
     return refuse

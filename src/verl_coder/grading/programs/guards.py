@@ -143,7 +143,7 @@ def _has_elements(numpy: Any, sides: Any) -> bool:
 
 
 def guard_approx(kind: Any) -> None:
-    """Make `pytest.approx`, on either side, refuse an array without elements; `kind` is the class of that of a number."""
+    """Make `pytest.approx`, on either side, refuse an array without elements; `kind` is that of a number."""
     compare = kind.__eq__
 
     def guarded(self: Any, actual: Any) -> bool:

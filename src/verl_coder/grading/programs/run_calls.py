@@ -37,7 +37,7 @@ class CallRunner:
         spec = self.spec
         sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
         given = given_names(asks_types=spec.asks_types)
-        guard_text_runners(self.names, "\n".join(sources))
+        guard_text_runners(self.names, "\n".join(sources), self.candidate.refused)
         self.names.update(given)
         if spec.prelude:
             exec(compile_tests(spec.prelude, "<prelude>"), self.names)

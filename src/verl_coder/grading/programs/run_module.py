@@ -77,7 +77,7 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         module = sys.modules["test_solution"] = types.ModuleType("test_solution")
         names = module.__dict__
         names.update(given_names(asks_types=record.spec.asks_types))
-        guard_text_runners(names, record.spec.source)
+        guard_text_runners(names, record.spec.source, candidate.refused)
         exec(compile_tests(record.spec.source, "<tests>"), names)
 
     def run(test: str) -> dict[str, str]:
@@ -123,7 +123,7 @@ class _Plugin:
         import pytest
 
         source, path = self.record.spec.source, session.path / "test_solution.py"
-        limit_s = self.record.limit_s
+        limit_s, refused = self.record.limit_s, self.candidate.refused
         given = given_names(asks_types=self.record.spec.asks_types)
 
         class TestsInMemory(pytest.Module):
@@ -131,7 +131,7 @@ class _Plugin:
                 module = sys.modules["test_solution"] = types.ModuleType("test_solution")
                 module.__file__ = str(path)
                 module.__dict__.update(given)
-                guard_text_runners(module.__dict__, source)
+                guard_text_runners(module.__dict__, source, refused)
                 with time_limit(limit_s):
                     exec(compile_tests(source, str(path)), module.__dict__)
                 return module
