@@ -23,77 +23,83 @@ def guarded_array(value: Any) -> Any:
     return value if kind.asleep else value.view(kind)
 
 
+class _NoElements:
+    """Has it met something with elements, it may not say that all of it is so, or add up to nothing."""
+
+    _numpy: Any
+    _judge_stands_for: Any
+    """What the tests' `type` says of it."""
+    met = False
+    asleep = False
+    """While NumPy compares two sides that were looked at."""
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.met = getattr(source, "met", False)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        numpy = self._numpy
+        met = any(getattr(item, "met", False) for item in inputs)
+        if method == "__call__" and ufunc.nin == 2:
+            met = met or _has_elements(numpy, inputs)
+        elif method == "reduce" and met:
+            raise AssertionError(_WORDS)
+        # NumPy's own methods, and `+=`, write into an array that they are given.
+        out: Any = kwargs.get("out") or ()
+        if out:
+            kwargs["out"] = tuple(_plain(numpy, item) for item in out)
+        result = getattr(ufunc, method)(*(_plain(numpy, item) for item in inputs), **kwargs)
+        if len(out) == 1 and isinstance(out[0], _NoElements):
+            out[0].met = met
+            return out[0]
+        if isinstance(result, numpy.ndarray) and result.size == 0:
+            result = result.view(numpy._no_elements)
+            result.met = met
+        return result
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        numpy = self._numpy
+        if self.met and function not in (numpy.size, numpy.shape, numpy.ndim):
+            raise AssertionError(_WORDS)
+        return numpy.ndarray.__array_function__(self, function, types, args, kwargs)
+
+    def __iter__(self) -> Any:
+        return iter(self._unmet())
+
+    def __bool__(self) -> bool:
+        return bool(self._unmet())
+
+    def __repr__(self) -> str:
+        return repr(_plain(self._numpy, self))
+
+    def _unmet(self) -> Any:
+        if self.met:
+            raise AssertionError(_WORDS)
+        return _plain(self._numpy, self)
+
+    # NumPy subtracts a mean there, which is none of the tests' numbers.
+
+    def var(self, *args: Any, **kwargs: Any) -> Any:
+        return self._unmet().var(*args, **kwargs)
+
+    def std(self, *args: Any, **kwargs: Any) -> Any:
+        return self._unmet().std(*args, **kwargs)
+
+
 def guard_numpy(numpy: Any) -> Any:
     """Make NumPy's comparisons refuse an empty side beside one that is not; the class of empty arrays."""
     if (known := getattr(numpy, "_no_elements", None)) is not None:
         return known
-
-    class NoElements(numpy.ndarray):  # type: ignore[misc]
-        """Has it met something with elements, it may not say that all of it is so, or add up to nothing."""
-
-        _judge_stands_for = numpy.ndarray
-        met = False
-        asleep = False
-        """While NumPy compares two sides that were looked at."""
-
-        def __array_finalize__(self, source: Any) -> None:
-            self.met = getattr(source, "met", False)
-
-        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-            met = any(getattr(item, "met", False) for item in inputs)
-            if method == "__call__" and ufunc.nin == 2:
-                met = met or _has_elements(numpy, inputs)
-            elif method == "reduce" and met:
-                raise AssertionError(_WORDS)
-            # NumPy's own methods (`std`, `+=`) write into an array that they were given.
-            out = kwargs.get("out")
-            if isinstance(out, tuple):
-                kwargs["out"] = tuple(_plain(numpy, item) for item in out)
-            result = getattr(ufunc, method)(*(_plain(numpy, item) for item in inputs), **kwargs)
-            if out is not None and len(out) == 1 and isinstance(out[0], NoElements):
-                out[0].met = met
-                return out[0]
-            if isinstance(result, numpy.ndarray) and result.size == 0:
-                result = result.view(NoElements)
-                result.met = met
-            return result
-
-        def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-            if self.met and function not in (numpy.size, numpy.shape, numpy.ndim):
-                raise AssertionError(_WORDS)
-            return super().__array_function__(function, types, args, kwargs)
-
-        def __iter__(self) -> Any:
-            if self.met:
-                raise AssertionError(_WORDS)
-            return super().__iter__()
-
-        def __bool__(self) -> bool:
-            if self.met:
-                raise AssertionError(_WORDS)
-            return bool(self.view(numpy.ndarray))
-
-        def __repr__(self) -> str:
-            return repr(self.view(numpy.ndarray))
-
-        def var(self, *args: Any, **kwargs: Any) -> Any:
-            # NumPy subtracts a mean, which is none of the tests' numbers.
-            return numpy.ndarray.var(self if self.met else self.view(numpy.ndarray), *args, **kwargs)
-
-        def std(self, *args: Any, **kwargs: Any) -> Any:
-            return numpy.ndarray.std(self if self.met else self.view(numpy.ndarray), *args, **kwargs)
-
     # Whoever asks for its name (the encoder, the comparison of JSON) finds an array.
-    NoElements.__module__, NoElements.__name__ = "numpy", "ndarray"
-    numpy._no_elements = NoElements
-    for module, names in ((numpy, _PAIRS), (numpy.testing, _TESTING)):
-        for name in names:
+    names = {"__module__": "numpy", "_numpy": numpy, "_judge_stands_for": numpy.ndarray}
+    numpy._no_elements = type("ndarray", (_NoElements, numpy.ndarray), names)
+    for module, compared in ((numpy, _PAIRS), (numpy.testing, _TESTING)):
+        for name in compared:
             if isinstance(getattr(module, name, None), numpy.ufunc):
                 continue
             setattr(module, name, _guarded(numpy, getattr(module, name)))
     for name in _MAKERS:
         setattr(numpy, name, _made_with_guard(getattr(numpy, name)))
-    return NoElements
+    return numpy._no_elements
 
 
 def _guarded(numpy: Any, compare: Any) -> Any:
