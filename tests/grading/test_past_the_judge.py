@@ -78,6 +78,9 @@ ATTACKS = {
     "nothing, on the left of approx": (EMPTY, module("assert pytest.approx(f(3)) == 9.0", "assert 9.0 == pytest.approx(f(3))")),
     "nothing, by its truth value": (
         EMPTY, checks("if candidate(3) != 9:\n        raise AssertionError\n    assert not candidate(3) - 9")),
+    "a wrong answer in a part of a test": (
+        "def f(x): return -1",
+        PytestTests(test="import unittest\nfrom solution import f\nclass TestF(unittest.TestCase):\n    def test_a(self):\n        for n in range(3):\n            with self.subTest(n=n):\n                self.assertEqual(f(n), n * n)\n    def test_b(self):\n        with self.subTest('other'):\n            self.assertEqual(f(2), 4)\n")),
     "always equal, with slots": (
         "class V:\n    __slots__ = ('x',)\n    def __init__(self, x): self.x = x\n    def __add__(self, o): return V(0)\n    def __eq__(self, o): return isinstance(o, V)\n",
         module("assert V(1) + V(2) == V(3)", imports="V")),
@@ -115,6 +118,9 @@ HONEST = {
                "import numpy as np\na = f(3)\na += 1\na *= 2\nassert a.size == 0 and repr(a) == 'array([], dtype=float64)' and type(a) is np.ndarray and f(3) == pytest.approx(np.array([])) and pytest.approx(f(3)) == []")),
     "an array without elements as JSON": (EMPTY, FunctionTests(entry_point="f", tests=(FunctionCase(args=(1,), expected=[]),))),
     "an array without elements, given back": ("import numpy as np\ndef f(x): return x + 1", module("import numpy as np\nassert f(f(np.array([]))).size == 0")),
+    "right answers in all parts of a test": (
+        "def f(x): return x * x",
+        PytestTests(test="import unittest\nfrom solution import f\nclass TestF(unittest.TestCase):\n    def test_a(self):\n        for n in range(3):\n            with self.subTest(n=n):\n                self.assertEqual(f(n), n * n)\n    def test_b(self):\n        with self.subTest('other'):\n            self.assertEqual(f(2), 4)\n")),
     "equality with slots": (
         "class V:\n    __slots__ = ('x', '__weakref__')\n    def __init__(self, x): self.x = x\n    def __add__(self, o): return V(self.x + o.x)\n    def __eq__(self, o): return isinstance(o, V) and self.x == o.x\n",
         module("assert V(1) + V(2) == V(3) and V([1]) == V([1]) and V(1) != V(2)", imports="V")),

@@ -117,6 +117,12 @@ class _Plugin:
         self.candidate = candidate
         self.collected = 0
         self.collect_error = ""
+        self.failed_parts: list[Any] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Of the parts of a test (`subTest`) alone: the test goes on after one fails, and its own report is a pass."""
+        if report.failed:
+            self.failed_parts.append(report)
 
     def pytest_collection(self, session: Any) -> bool:
         """The tests are collected from memory: in a single request the solution may write to the folder."""
@@ -160,6 +166,7 @@ class _Plugin:
             # What the tests imported finds the fresh worker by its name.
             record.start(candidate)
         candidate.refusal = ""
+        self.failed_parts = []
         try:
             with time_limit(record.limit_s) as limit:
                 reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -172,7 +179,7 @@ class _Plugin:
                 letter, message = record.explain(ended)
             record.add(letter, item.name, message)
             return True
-        bad = [report for report in reports if report.failed]
+        bad = [report for report in (*self.failed_parts, *reports) if report.failed]
         if bad:
             lines = str(bad[0].longrepr).strip().splitlines()
             text = next((line[1:].strip() for line in reversed(lines) if line.startswith("E")), "")
