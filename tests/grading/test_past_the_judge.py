@@ -78,6 +78,13 @@ ATTACKS = {
     "nothing, on the left of approx": (EMPTY, module("assert pytest.approx(f(3)) == 9.0", "assert 9.0 == pytest.approx(f(3))")),
     "nothing, by its truth value": (
         EMPTY, checks("if candidate(3) != 9:\n        raise AssertionError\n    assert not candidate(3) - 9")),
+    "a test that does not run": ("def f(x): return -1", PytestTests(test="from solution import f\ndef test_a():\n    yield\n    assert f(3) == 9\n")),
+    "a function in the name of a class": (
+        AGREES + "class Stack(Yes): pass\nclass f(Yes): pass\nf.__name__ = f.__qualname__ = 'Stack'\n",
+        module("s = Stack()\ns.push(1)\nassert s.size == 1", "assert f(3) == 9", "assert abs(f(3) - 9) < 1e-6", imports="f, Stack")),
+    "a function that is another name of a class": (
+        AGREES + "class Stack(Yes): pass\nf = Stack\n",
+        module("s = Stack()\ns.push(1)\nassert s.size == 1", "assert f(3) == 9", "assert abs(f(3) - 9) < 1e-6", imports="f, Stack")),
     "a wrong answer in a part of a test": (
         "def f(x): return -1",
         PytestTests(test="import unittest\nfrom solution import f\nclass TestF(unittest.TestCase):\n    def test_a(self):\n        for n in range(3):\n            with self.subTest(n=n):\n                self.assertEqual(f(n), n * n)\n    def test_b(self):\n        with self.subTest('other'):\n            self.assertEqual(f(2), 4)\n")),
@@ -118,6 +125,9 @@ HONEST = {
                "import numpy as np\na = f(3)\na += 1\na *= 2\nassert a.size == 0 and repr(a) == 'array([], dtype=float64)' and type(a) is np.ndarray and f(3) == pytest.approx(np.array([])) and pytest.approx(f(3)) == []")),
     "an array without elements as JSON": (EMPTY, FunctionTests(entry_point="f", tests=(FunctionCase(args=(1,), expected=[]),))),
     "an array without elements, given back": ("import numpy as np\ndef f(x): return x + 1", module("import numpy as np\nassert f(f(np.array([]))).size == 0")),
+    "a class by another name": (
+        "class Linked:\n    def __init__(self, x): self.x = x\n    def push(self, x): self.x = x\n    def __contains__(self, y): return y == self.x\nStack = Linked\n",
+        module("s = Stack(1)\ns.push(3)\nassert 3 in s and 1 not in s and type(s) is Stack and isinstance(s, Stack)", imports="Stack")),
     "right answers in all parts of a test": (
         "def f(x): return x * x",
         PytestTests(test="import unittest\nfrom solution import f\nclass TestF(unittest.TestCase):\n    def test_a(self):\n        for n in range(3):\n            with self.subTest(n=n):\n                self.assertEqual(f(n), n * n)\n    def test_b(self):\n        with self.subTest('other'):\n            self.assertEqual(f(2), 4)\n")),

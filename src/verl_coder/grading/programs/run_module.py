@@ -81,7 +81,8 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         exec(compile_tests(record.spec.source, "<tests>"), names)
 
     def run(test: str) -> dict[str, str]:
-        names[test]()
+        if isinstance(names[test](), types.GeneratorType):
+            raise TypeError("a test that yields does not run")
         return {}
 
     record.start(candidate, load)
