@@ -148,6 +148,22 @@ def test_a_call_that_hangs_ends_and_masks_the_trajectory(rollout, sandbox_url):
     assert output.extra_fields["end_reason"] == "hung_call" and time.monotonic() - began < 15
 
 
+def test_an_endless_program_does_not_hang_a_debugger_s_call(rollout, monkeypatch):
+    from verl_coder.tools.python_debugger import PythonDebugger
+
+    monkeypatch.setattr(PythonDebugger, "settings_class", _quick(PythonDebugger.settings_class))
+    script = [call("python_debugger", code="while True: pass", commands="run\n" * 20), ANSWER]
+    output, _, tokenizer = rollout(script, loop={"call_deadline_s": 8.0}, **DEBUGGER)
+    assert not output.extra_fields.get("tool_sandbox_unavailable")
+    assert "the 1 s of this call are over" in answers(output, tokenizer)[0]
+
+
+def test_a_lone_surrogate_in_an_answer_does_not_end_the_trajectory(rollout):
+    output, _, tokenizer = rollout([call(code="raise Exception('\\ud800')"), ANSWER], **SESSION)
+    assert answers(output, tokenizer)[0].endswith("Exception: ?")
+    assert output.extra_fields["end_reason"] == "answer"
+
+
 def test_an_aborted_trajectory_leaves_no_session(sandbox_url, monkeypatch):
     from verl_coder.agent_loops.code_agent import CodeAgentLoop, GuardedToolAgentLoop
     from verl_coder.sandbox import SandboxClient

@@ -35,6 +35,12 @@ def test_other_text_stays_as_it_is(tokenizer: Any) -> None:
     assert break_control_tokens(text, control_tokens(tokenizer)) == text
 
 
+def test_text_with_a_lone_surrogate_can_be_tokenized(tokenizer: Any) -> None:
+    text = "Exception: \ud800 and \U0001d538"
+    broken = break_control_tokens(text, control_tokens(tokenizer))
+    assert broken == "Exception: ? and \U0001d538" and tokenizer.encode(broken)
+
+
 def test_verls_tool_agent_is_ours() -> None:
     target = _agent_loop_registry["tool_agent"]["_target_"]
     assert target == "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop"

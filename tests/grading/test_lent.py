@@ -91,7 +91,7 @@ def suites():
         yield pytest.param(code, AssertTests(tests=(test,)), id=f"assert: {what}")
 
 
-@pytest.mark.parametrize(("code", "suite"), suites())
+@pytest.mark.parametrize(("code", "suite"), list(suites()))
 def test_it_is_as_in_one_program(code, suite, with_client):
     names: dict = {}
     if isinstance(suite, AssertTests):

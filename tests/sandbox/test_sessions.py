@@ -52,6 +52,26 @@ async def test_an_exception_is_text_with_a_short_traceback(http: httpx.AsyncClie
     assert "sandbox" not in "".join(answer["error"]["traceback"])
 
 
+@pytest.mark.parametrize(
+    "reply", ['b"[" * 200000', 'b\'{"result":\' + b"[" * 990 + b"]" * 990 + b"}"', 'b"5"', 'b"9" * 5000']
+)
+async def test_what_a_program_writes_in_the_place_of_a_reply_is_no_failure_of_the_server(
+    http: httpx.AsyncClient, reply: str
+) -> None:
+    session = await _open(http)
+    code = f"""
+import os, stat
+for number in range(3, 64):
+    try:
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            os.write(number, {reply} + b"\\n")
+    except OSError:
+        pass
+"""
+    answer = await _run(http, session, code)
+    assert answer["status"] == "Failed" and not answer["alive"]
+
+
 async def test_a_loop_is_interrupted_and_the_session_survives(http: httpx.AsyncClient) -> None:
     session = await _open(http)
     await _run(http, session, "x = 5")

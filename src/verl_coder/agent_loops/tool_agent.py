@@ -39,7 +39,11 @@ def control_tokens(tokenizer: Any) -> tuple[str, ...]:
 
 
 def break_control_tokens(text: str, control: Iterable[str]) -> str:
-    """`text` with a space after the first character of each control token, until none is left."""
+    """`text` with a space after the first character of each control token, until none is left.
+
+    Lone surrogates, which no tokenizer takes, become question marks.
+    """
+    text = text.encode("utf-8", "replace").decode()
     found = True
     while found:
         found = False

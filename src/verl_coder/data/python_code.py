@@ -35,7 +35,7 @@ def _defined_names(code: str) -> list[str]:
 
 
 def class_names(code: str) -> tuple[str, ...] | None:
-    """Classes at the top level, by `class` or a call such as `namedtuple(...)`; None where it does not parse."""
+    """Classes at the top level by all their names, also made by `namedtuple(...)`; None where it does not parse."""
     tree = parse(code)
     if tree is None:
         return None
@@ -47,6 +47,8 @@ def class_names(code: str) -> tuple[str, ...] | None:
             made_by = ast.unparse(node.value.func).rpartition(".")[2]
             if made_by in _CLASS_MAKERS:
                 names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in names:
+            names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
     return tuple(names)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -174,8 +174,8 @@ def _with_whole_keys(value: Any) -> Any:
     return value
 
 
-def _classes(tests: TestSuite, sources: Iterable[str]) -> Sequence[str]:
-    return used_as_classes(sources) if tests.classes is None else tests.classes
+def _classes(tests: TestSuite, sources: Iterable[str], also_called: Mapping[str, str] = {}) -> Sequence[str]:
+    return used_as_classes(sources, also_called) if tests.classes is None else tests.classes
 
 
 def _assert_plan(tests: AssertTests) -> GradingPlan:
@@ -205,7 +205,7 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
 
 def _check_plan(tests: CheckTests) -> GradingPlan:
     parameter, body = check_body(tests.check)
-    classes = _classes(tests, [tests.check])
+    classes = _classes(tests, [tests.check], {parameter: tests.entry_point.rpartition(".")[2]})
     if tests.entry_point in classes:
         classes = [*classes, parameter]
     compared = "" if parameter in classes else parameter

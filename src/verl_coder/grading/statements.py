@@ -6,6 +6,8 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from verl_coder.grading.programs.identities import is_digest
+
 _BUILTINS = frozenset(dir(builtins))
 _SHORT_CODE = 400
 _SIMPLE = (
@@ -54,19 +56,9 @@ def statement_item(
             pass
     item["left"], item["right"] = ast.unparse(left), ast.unparse(right)
     read = {node.id for node in ast.walk(right) if isinstance(node, ast.Name)}
-    if _is_digest(right) and read.isdisjoint((entry, *asked)):
+    if is_digest(right) and read.isdisjoint((entry, *asked)):
         item["right_first"] = True
     return item
-
-
-def _is_digest(node: ast.expr) -> bool:
-    """`sorted(a)` and its like: a right answer to the left side that is made of what the left side is given."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in ("sorted", "sum", "max", "min", "set", "Counter")
-        and all(isinstance(part, ast.Name) for part in node.args)
-    )
 
 
 def does_something(code: str) -> bool:

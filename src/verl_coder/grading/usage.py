@@ -3,7 +3,7 @@
 import ast
 import importlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 _LIBRARIES = (
@@ -34,7 +34,11 @@ _BUILTIN_ATTRIBUTES = frozenset(name for kind in _BUILTIN_TYPES for name in dir(
     _ARRAY_ATTRIBUTES
 )
 _FUNCTION_ATTRIBUTES = frozenset((*dir(lambda: 0), "cache_info", "cache_clear", "cache_parameters", "calls"))
-_ASK_FOR_CLASSES = ("isinstance", "issubclass", "raises", "assertRaises", "assertIsInstance")
+_CLASS_ARGUMENT = {
+    "isinstance": 1, "issubclass": 1, "assertIsInstance": 1, "assertNotIsInstance": 1, "raises": 0, "assertRaises": 0,
+    "assertRaisesRegex": 0,
+}  # fmt: skip
+"""Which argument of a function is a class: what is tested stands beside it (`isinstance(f(1), int)`)."""
 _NEVER_TESTED = frozenset(
     "isclose Counter defaultdict deque OrderedDict namedtuple Decimal Fraction datetime timedelta deepcopy "  # noqa: SIM905
     "inf nan pi".split()
@@ -88,16 +92,25 @@ def _modules_only(sources: Iterable[str]) -> set[str]:
     return with_part - bare
 
 
-def used_as_classes(sources: Iterable[str]) -> list[str]:
+def used_as_classes(sources: Iterable[str], also_called: Mapping[str, str] = {}) -> list[str]:
     """Names that the tests use as classes of the solution, told by what is done with them and with what they make.
 
-    A class is asked for its parts, named by `isinstance`, `except` or `raises`, or derived from; what it makes has
-    attributes that no builtin type has, is changed by a method for its own sake, or meets its like in an operation.
+    A class stands where only classes do: in `isinstance`, `except`, `raises`, below another. Its parts, and what is
+    done with what it makes (attributes that no builtin type has, a method called for its own sake, an operation with
+    its like), tell the same of a name with a capital only: a function returns lists that are sorted, and objects.
+    `also_called` has the names by which the tests call what the solution calls otherwise.
     """
     found: dict[str, None] = {}
     for source in sources:
-        found.update(dict.fromkeys(_Usage(ast.parse(source.strip())).classes()))
+        usage = _Usage(ast.parse(source.strip()))
+        names = [(also_called.get(name, name), True) for name in usage.in_place_of_classes()]
+        names += [(also_called.get(name, name), False) for name in usage.treated_as_classes()]
+        found.update((name, None) for name, certain in names if certain or _has_capital(name))
     return list(found)
+
+
+def _has_capital(name: str) -> bool:
+    return name.lstrip("_")[:1].isupper()
 
 
 class _Usage:
@@ -111,20 +124,23 @@ class _Usage:
                 if (maker := self._maker(value)) is not None:
                     self.makers.setdefault(target, set()).add(maker)
 
-    def classes(self) -> Iterator[str]:
-        """Names in the order of what shows them."""
+    def in_place_of_classes(self) -> Iterator[str]:
+        """Names that stand where only a class may."""
         for node in self.nodes:
-            if isinstance(node, ast.Attribute):
-                yield from self._of_attribute(node)
-            elif isinstance(node, ast.Call) and _called(node) in _ASK_FOR_CLASSES:
-                for argument in node.args:
-                    for part in ast.walk(argument):
-                        yield from _names(part)
+            if isinstance(node, ast.Call) and (place := _CLASS_ARGUMENT.get(_called(node))) is not None:
+                for argument in node.args[place : place + 1]:
+                    yield from _alternatives(argument)
             elif isinstance(node, ast.ExceptHandler) and node.type is not None:
-                yield from _names(node.type)
+                yield from _alternatives(node.type)
             elif isinstance(node, ast.ClassDef):
                 for base in node.bases:
                     yield from _names(base)
+
+    def treated_as_classes(self) -> Iterator[str]:
+        """Names that, or whose results, are used as classes and objects are."""
+        for node in self.nodes:
+            if isinstance(node, ast.Attribute):
+                yield from self._of_attribute(node)
             elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 if isinstance(node.value.func, ast.Attribute):
                     yield from self._makers_of(node.value.func.value)
@@ -132,8 +148,7 @@ class _Usage:
                 sides = [node.left, *([node.right] if isinstance(node, ast.BinOp) else node.comparators)]
                 made = [set(self._makers_of(side)) for side in sides]
                 if all(made):
-                    # `f(1) == f(2)` is said of functions, too; a class is written with a capital.
-                    yield from sorted(name for name in set.union(*made) if name.lstrip("_")[:1].isupper())
+                    yield from sorted(set.union(*made))
             elif isinstance(node, ast.withitem):
                 yield from self._makers_of(node.context_expr)
             elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
@@ -160,6 +175,15 @@ class _Usage:
         if isinstance(node, (ast.BinOp, ast.UnaryOp)):
             return self._maker(node.left if isinstance(node, ast.BinOp) else node.operand)
         return next(_names(node.func), None) if isinstance(node, ast.Call) else None
+
+
+def _alternatives(node: ast.AST) -> Iterator[str]:
+    """`A`, `(A, B)` and `A | B` as names of the solution; not what is called to find a class (`type(f(1))`)."""
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    if isinstance(node, ast.BinOp):
+        parts = [node.left, node.right]
+    for part in parts:
+        yield from _names(part) if part is node else _alternatives(part)
 
 
 def _assignments(node: ast.AST) -> Iterator[tuple[str, ast.AST | None]]:

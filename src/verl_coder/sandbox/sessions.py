@@ -22,6 +22,10 @@ _SPARE_SLOTS = 2
 """Made ahead, so that a session begins at once; more are made while many begin in a row."""
 
 
+_MAX_DEPTH = 50
+"""Of a reply: far more than there is in one of ours."""
+
+
 class UnknownSession(Exception):
     """No session has this id: it was closed, was idle too long, or died."""
 
@@ -112,9 +116,12 @@ class Conversation:
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         # The program itself may have written this: it is parsed as JSON and nothing else, and its shape is checked.
-        value = json.loads(line)
-        if not isinstance(value, dict):
-            raise ValueError("not an object")
+        try:
+            value = json.loads(line)
+        except RecursionError as error:
+            raise ValueError("nested too deeply") from error
+        if not isinstance(value, dict) or not _is_shallow(value, _MAX_DEPTH):
+            raise ValueError("not an object that can be sent on")
         return value
 
     async def finish(self) -> Any:
@@ -250,6 +257,12 @@ class Sessions:
             conversation = session.conversation
             if conversation.slot.dead or now - conversation.used_at > session.idle_timeout_s:
                 await self.close(session.session_id)
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    """Whether nothing in a JSON value is deeper than `depth`: what is deeper could not be written as JSON again."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
 
 
 async def run_cells(

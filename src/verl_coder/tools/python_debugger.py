@@ -66,12 +66,19 @@ class PythonDebugger(SandboxTool):
         return session, f"breakpoints dropped: line {', '.join(dropped)}" if dropped else ""
 
     async def _commands(self, session: SandboxSession, commands: str, shift: int) -> tuple[list[str], bool]:
-        """What each command shows; False where the debugged program took its session with it."""
+        """What each command shows; False where the debugged program took its session with it.
+
+        All commands together have the time of one call: a call that hangs is taken for the machine's failure.
+        """
         texts: list[str] = []
+        left_s = self.settings.timeout_s
         lines = [line.strip() for line in commands.splitlines() if line.strip()]
         if not lines:
             return ["no command: give some, one a line"], True
         for line in lines[:_MAX_COMMANDS]:
+            if left_s <= 0:
+                texts.append(f"the {self.settings.timeout_s:g} s of this call are over; not done: {line} ...")
+                return texts, True
             if len(lines) > 1:
                 texts.append(f"> {line}")
             try:
@@ -82,7 +89,8 @@ class PythonDebugger(SandboxTool):
             if arguments.get("line"):
                 arguments["line"] += shift
             asked = "state" if name in ("where", "locals", "list") else name
-            answer = await session.debug(asked, run_timeout=self.settings.timeout_s, **arguments)
+            answer = await session.debug(asked, run_timeout=left_s, **arguments)
+            left_s -= answer["run_result"]["execution_time"]
             if not answer["alive"]:
                 texts += [answer["run_result"]["stdout"].rstrip("\n"), "the debugged process has ended"]
                 return texts, False

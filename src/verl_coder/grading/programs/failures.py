@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-from verl_coder.grading.programs.identities import with_identities
+from verl_coder.grading.programs.identities import parse_tests
 
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 TEST_FILES: set[str] = set()
@@ -77,9 +77,7 @@ def compile_tests(source: str, name: str, mode: str = "exec") -> CodeType:
     """Code of the tests; its source is kept, so that `may_be_swallowed` and tracebacks find the lines."""
     TEST_FILES.add(name)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    if " is " not in source:
-        return compile(source, name, mode, dont_inherit=True)
-    return compile(with_identities(source, name, mode), name, mode, dont_inherit=True)
+    return compile(parse_tests(source, name, mode), name, mode, dont_inherit=True)
 
 
 def may_be_swallowed(error: BaseException, trace: Any) -> bool:

@@ -28,7 +28,9 @@ def type_of(value: Any) -> Any:
         return types.FunctionType if remote._judge_class_name == "function" else class_of(remote)
     if isinstance(remote, RemoteEntry) and not isinstance(remote, RemoteClass):
         return types.FunctionType
-    return type if isinstance(remote, Remote) else type(value)
+    if isinstance(remote, Remote):
+        return type
+    return getattr(type(value), "_judge_stands_for", type(value))
 
 
 def class_of(remote: RemoteObject) -> Any:

@@ -12,6 +12,7 @@ import random
 import types
 from typing import Any
 
+from verl_coder.grading.programs.heap import attributes
 from verl_coder.grading.programs.wire import ABILITIES, builtin_exception, plain_data
 
 _IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
@@ -97,15 +98,17 @@ def _changed(value: Any, depth: int, seen: dict[int, Any]) -> Any:
 
 
 def _changed_object(value: Any, depth: int, seen: dict[int, Any]) -> Any:
-    held = getattr(value, "__dict__", None)
-    if not held or isinstance(value, (type, types.FunctionType, types.ModuleType)):
+    if isinstance(value, (type, types.FunctionType, types.ModuleType)):
         return value
     try:
+        held = attributes(value)
         other = seen[id(value)] = object.__new__(type(value))
-        other.__dict__.update({name: _changed(item, depth - 1, seen) for name, item in held.items()})
+        changed = {name: _changed(item, depth - 1, seen) for name, item in held.items()}
+        for name, item in changed.items():
+            object.__setattr__(other, name, item)
     except Exception:
         return value
-    return value if all(other.__dict__[name] is item for name, item in held.items()) else other
+    return value if all(changed[name] is item for name, item in held.items()) else other
 
 
 def base_name(value: Any) -> str:

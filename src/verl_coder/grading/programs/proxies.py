@@ -21,7 +21,8 @@ _BUILTIN_TYPES = (str, bytes, list, tuple, dict, set, frozenset, int, float)
 _ASKING_METHODS = frozenset(
     name for kind in _BUILTIN_TYPES for name in vars(kind) if name.startswith("is")
 ) | frozenset(
-    "count index rindex find rfind startswith endswith union intersection difference symmetric_difference".split()  # noqa: SIM905
+    "count index rindex find rfind startswith endswith union intersection difference symmetric_difference strip lstrip "  # noqa: SIM905
+    "rstrip removeprefix removesuffix".split()
 )
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 _READABLE_DUNDERS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__dict__"))

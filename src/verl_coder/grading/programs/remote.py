@@ -49,7 +49,7 @@ class CandidateChannel(Caller):
         self.exceptions: dict[str, type] = {}
         self.proxies: dict[tuple[int, int, bool], RemoteObject] = {}
         self._payloads: dict[int, list[Any]] = {}
-        self._class_proxies: dict[tuple[int, int], RemoteClass] = {}
+        self._class_proxies: dict[tuple[int, int, bool], RemoteClass] = {}
         self.generation = 0
         self.broken = False
         self.live = live
@@ -223,6 +223,9 @@ class CandidateChannel(Caller):
         kind = reply["k"]
         if kind == "value":
             value = self.decode(reply["r"])
+            if isinstance(value, RemoteClass):
+                # The name that the tests use counts: what the class calls itself is the solution's choice.
+                value = self.class_of(value._judge_number, value._judge_name, asked=name)
             if isinstance(value, Remote):
                 object.__setattr__(value, "_judge_global", name)
             return True, value
@@ -337,11 +340,12 @@ class CandidateChannel(Caller):
             return self.functions[max(payload[1], 0)]
         return self._object(payload)
 
-    def class_of(self, number: int, name: str) -> RemoteClass:
-        """The stand-in of a class of the solution: always the same one."""
-        key = (self.generation, number)
+    def class_of(self, number: int, name: str, *, asked: str = "") -> RemoteClass:
+        """The stand-in of a class of the solution: always the same one, but for whether the tests use it as a class."""
+        made = (asked or name) in self.used_as_classes
+        key = (self.generation, number, made)
         if key not in self._class_proxies:
-            self._class_proxies[key] = RemoteClass(self, number, name, made=name in self.used_as_classes)
+            self._class_proxies[key] = RemoteClass(self, number, name, made=made)
         return self._class_proxies[key]
 
     def _object(self, payload: Any, made: bool = False) -> Any:

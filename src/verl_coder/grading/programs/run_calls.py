@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from verl_coder.grading.programs.compare import same_json
-from verl_coder.grading.programs.execution import guarded_names
+from verl_coder.grading.programs.execution import guard_text_runners
 from verl_coder.grading.programs.failures import CandidateLost, compile_tests
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.kinds import given_names
@@ -54,7 +54,7 @@ class CallRunner:
         spec = self.spec
         sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
         given = given_names(asks_types=spec.asks_types)
-        given |= guarded_names(self.names, "\n".join(sources))
+        guard_text_runners(self.names, "\n".join(sources), self.candidate.refused)
         self.names.update(given)
         if spec.prelude:
             exec(compile_tests(spec.prelude, "<prelude>"), self.names)

@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-from verl_coder.grading.programs.execution import guarded_names
+from verl_coder.grading.programs.execution import guard_text_runners
 from verl_coder.grading.programs.failures import (
     NOT_FOR_TESTS,
     CandidateLost,
@@ -96,11 +96,12 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         module = sys.modules["test_solution"] = types.ModuleType("test_solution")
         names = module.__dict__
         names.update(given_names(asks_types=record.spec.asks_types))
-        names.update(guarded_names(names, record.spec.source))
+        guard_text_runners(names, record.spec.source, candidate.refused)
         exec(compile_tests(record.spec.source, "<tests>"), names)
 
     def run(test: str) -> dict[str, str]:
-        names[test]()
+        if isinstance(names[test](), types.GeneratorType):
+            raise TypeError("a test that yields does not run")
         return {}
 
     record.start(candidate, load)
@@ -136,13 +137,19 @@ class _Plugin:
         self.candidate = candidate
         self.collected = 0
         self.collect_error = ""
+        self.failed_parts: list[Any] = []
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        """Of the parts of a test (`subTest`) alone: the test goes on after one fails, and its own report is a pass."""
+        if report.failed:
+            self.failed_parts.append(report)
 
     def pytest_collection(self, session: Any) -> bool:
         """The tests are collected from memory: in a single request the solution may write to the folder."""
         import pytest
 
         source, path = self.record.spec.source, session.path / "test_solution.py"
-        limit_s = self.record.limit_s
+        limit_s, refused = self.record.limit_s, self.candidate.refused
         given = given_names(asks_types=self.record.spec.asks_types)
 
         class TestsInMemory(pytest.Module):
@@ -150,7 +157,7 @@ class _Plugin:
                 module = sys.modules["test_solution"] = types.ModuleType("test_solution")
                 module.__file__ = str(path)
                 module.__dict__.update(given)
-                module.__dict__.update(guarded_names(module.__dict__, source))
+                guard_text_runners(module.__dict__, source, refused)
                 with time_limit(limit_s):
                     exec(compile_tests(source, str(path)), module.__dict__)
                 return module
@@ -179,6 +186,7 @@ class _Plugin:
             # What the tests imported finds the fresh worker by its name.
             record.start(candidate)
         candidate.refusal = ""
+        self.failed_parts = []
         try:
             with time_limit(record.limit_s) as limit:
                 reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -191,7 +199,7 @@ class _Plugin:
                 letter, message = record.explain(ended)
             record.add(letter, item.name, message)
             return True
-        bad = [report for report in reports if report.failed]
+        bad = [report for report in (*self.failed_parts, *reports) if report.failed]
         if bad:
             lines = str(bad[0].longrepr).strip().splitlines()
             text = next((line[1:].strip() for line in reversed(lines) if line.startswith("E")), "")

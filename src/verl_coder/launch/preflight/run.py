@@ -9,7 +9,6 @@ from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
 from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
-from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.preflight.places import check_disk, check_out, check_services
 from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
@@ -37,7 +36,6 @@ def check_run(plan: Plan, *, data_is_there: bool = True) -> Findings:
     check_temporary_folder()
     check_values(config)
     check_batch_sizes(config)
-    check_mode(config)
     check_out(run_dir.path)
     check_checkpoint_settings(config, run_dir)
     check_model(str(config.actor_rollout_ref.model.path))

@@ -5,11 +5,12 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.run.run_dir import RunDir
 
 
 def check_batch_sizes(config: DictConfig) -> None:
-    """Sizes that verl would only refuse in a worker, or not at all."""
+    """Sizes, and a mode, that verl would only refuse in a worker, or not at all."""
     batch, mini = config.data.train_batch_size, config.actor_rollout_ref.actor.ppo_mini_batch_size
     if mini > batch or batch % mini:
         raise ConfigError(
@@ -18,6 +19,7 @@ def check_batch_sizes(config: DictConfig) -> None:
     rollout = config.actor_rollout_ref.rollout
     check_micro_batches(config)
     check_ranks(config)
+    check_mode(config)
     if config.algorithm.adv_estimator == "grpo" and rollout.n < 2:
         raise ConfigError(
             f"actor_rollout_ref.rollout.n={rollout.n}: GRPO compares samples of a prompt, use 2 or more"

@@ -1,0 +1,12 @@
+"""What is found in the code of a reference solution."""
+
+from verl_coder.data.python_code import class_names
+
+
+def test_a_class_is_known_by_all_its_names():
+    code = "class A: pass\nB = A\nC = B\nP = namedtuple('P', 'x')\nd = A()\ne = len\n"
+    assert class_names(code) == ("A", "B", "C", "P")
+
+
+def test_code_that_does_not_parse_tells_of_no_classes():
+    assert class_names("class A(") is None
