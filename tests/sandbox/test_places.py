@@ -32,8 +32,10 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path / "src"
 
 
-def run_from(source: Path, python: str, cwd: Path, mode: str, user: int | None = None) -> list[str]:
-    """Lines that the program WHERE prints on a server started from `source`; RuntimeError with its message."""
+def run_from(
+    source: Path, python: str, cwd: Path, mode: str, user: int | None = None, code: str = WHERE
+) -> list[str]:
+    """Lines that the program `code` prints on a server started from `source`; RuntimeError with its message."""
     process = subprocess.Popen(
         [python, "-c", SERVE, mode],
         stdin=subprocess.PIPE,
@@ -49,7 +51,7 @@ def run_from(source: Path, python: str, cwd: Path, mode: str, user: int | None =
 
     async def ask(url: str) -> list[str]:
         async with SandboxClient(url, max_attempts=1) as client:
-            response = await client.run_code(RunRequest(code=WHERE))
+            response = await client.run_code(RunRequest(code=code))
         assert response.run_result is not None and response.status == "Success", response
         return (response.run_result.stdout or "").splitlines()
 
@@ -109,3 +111,17 @@ def test_a_normal_user_gets_protection_too(copy: Path) -> None:
     copy.parent.chmod(0o755)
     file, _, _ = run_from(copy, sys.executable, Path("/"), "namespaces", user=nobody)
     assert Path(file).is_relative_to(copy)
+
+
+@pytest.mark.skipif(
+    sys.prefix == sys.base_prefix, reason="a virtual environment alone can be reached over a link"
+)
+@pytest.mark.parametrize("mode", ["namespaces", "light"])
+def test_an_environment_behind_links_is_seen_whole(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "disk").symlink_to(sys.prefix)
+    (tmp_path / ".venv").symlink_to(tmp_path / "disk")
+    code = (
+        "import sys, _pytest._argcomplete, numpy.linalg\nprint(sys.prefix)"  # nothing that is loaded already
+    )
+    lines = run_from(PACKAGE.parent, str(tmp_path / ".venv/bin/python"), tmp_path, mode, code=code)
+    assert lines == [str(tmp_path / ".venv")]

@@ -19,7 +19,9 @@ _STAGES = ("/mnt", "/media", "/srv", "/opt", "/sys", "/var", "/tmp")
 def visible_folders() -> list[str]:
     """Folders a program may read: the system's libraries and tools, and this interpreter."""
     wanted = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32"]
-    wanted += [sys.base_prefix, sys.exec_prefix, sys.prefix, os.path.realpath(sys.base_prefix)]
+    interpreter = [sys.base_prefix, sys.exec_prefix, sys.prefix]
+    # Any of them may be a link, as a .venv on another disk is: what it leads to belongs to the interpreter.
+    wanted += [*map(os.path.realpath, interpreter), *interpreter]
     kept: list[str] = []
     for path in wanted:
         if os.path.exists(path) and not any(path == other or path.startswith(other + "/") for other in kept):
@@ -27,13 +29,15 @@ def visible_folders() -> list[str]:
     return kept
 
 
+_LINKS = {path: os.path.realpath(path) for path in visible_folders() if os.path.islink(path)}
+"""Looked up by the server itself: what builds the root may not be allowed to."""
 HOME = "/box" if any(path.startswith("/tmp/") for path in visible_folders()) else "/tmp"
 """Folder of the private tmpfs, which must not cover an interpreter below /tmp."""
 
 
 def open_sources() -> dict[str, int]:
     """O_PATH descriptors of everything that is bound into the root, opened while the paths are reachable."""
-    paths = [path for path in visible_folders() if not os.path.islink(path)]
+    paths = [path for path in visible_folders() if path not in _LINKS]
     paths += [f"/dev/{name}" for name in _DEVICES]
     paths += [f"/etc/{name}" for name in _ETC_FILES if os.path.exists(f"/etc/{name}")]
     return {path: os.open(path, os.O_PATH | os.O_CLOEXEC) for path in paths}
@@ -56,10 +60,9 @@ def build_root(sources: Mapping[str, int], *, tmpfs_options: str) -> None:
     os.chdir(stage)
     for path, descriptor in sources.items():
         _bind(path, descriptor)
-    for path in visible_folders():
-        if os.path.islink(path):
-            os.makedirs("." + os.path.dirname(path), exist_ok=True)
-            os.symlink(os.readlink(path), "." + path)
+    for path, target in _LINKS.items():
+        os.makedirs("." + os.path.dirname(path), exist_ok=True)
+        os.symlink(target, "." + path)
     for name, target in (("fd", "/proc/self/fd"), ("shm", HOME), ("stdin", "/proc/self/fd/0")):
         if not os.path.lexists(f"dev/{name}"):  # an interpreter may lie below /dev/shm
             os.symlink(target, f"dev/{name}")
