@@ -121,9 +121,9 @@ def test_the_policy_was_updated(training_run: TrainingRun) -> None:
 
 
 def test_vllm_samples_from_the_updated_weights(training_run: TrainingRun) -> None:
-    # The correlation of vLLM's probabilities with the actor's falls where a weight sync is lost.
+    # The ratio of the loss is taken to vLLM's own log-probabilities: 1e-3 away from 1 where a weight sync is lost.
     steps = [record["data"] for record in training_run.run_dir.read_metrics() if record["step"]]
-    assert all(data["training/rollout_actor_probs_pearson_corr"] > 0.99 for data in steps)
+    assert all(abs(data["actor/ppo_kl"]) < 1e-5 for data in steps)
 
 
 def test_the_checkpoint_is_whole(training_run: TrainingRun) -> None:

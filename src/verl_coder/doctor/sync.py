@@ -24,6 +24,7 @@ _OVERRIDES = (
     "trainer.test_freq=-1",
     "trainer.val_before_train=false",
     "actor_rollout_ref.actor.use_kl_loss=true",
+    "algorithm.rollout_correction.bypass_mode=false",
     "actor_rollout_ref.actor.optim.lr=1e-3",
     "verl_coder.wandb=disabled",
 )

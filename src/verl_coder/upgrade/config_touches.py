@@ -40,10 +40,11 @@ def _touch(key: str, file: str, line: int) -> Iterator[Touch]:
 def _page(path: Path, root: Path) -> tuple[str, list[tuple[str, int]]] | None:
     """The keys of a recipe or of what recipes are made of, with their lines."""
     relative = path.relative_to(root)
-    is_part = relative.parts[0] == "config" and (len(relative.parts) == 2 or relative.parts[1] == "hardware")
+    text = path.read_text()
+    is_part = relative.parts[0] == "config" and (len(relative.parts) == 2 or "@package _global_" in text)
     if not (is_part or path.name == "recipe.yaml"):
         return None
-    node = yaml.compose(path.read_text())
+    node = yaml.compose(text)
     return (relative.as_posix(), list(_keys(node, ""))) if isinstance(node, yaml.MappingNode) else None
 
 

@@ -20,8 +20,8 @@ ACTOR, FILTER, CORRECTION = (
 
 @pytest.fixture(scope="module")
 def composed() -> DictConfig:
-    """The smallest recipe, composed once."""
-    return compose(find_recipe("tiny_cpu"))
+    """The smallest recipe with log-probabilities of the trainer's own, composed once."""
+    return compose(find_recipe("tiny_cpu"), [f"{CORRECTION}.bypass_mode=false"])
 
 
 def _check(config: DictConfig, options: dict[str, Any], settings: CompositeSettings | None = None) -> None:
