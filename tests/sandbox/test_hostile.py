@@ -49,6 +49,7 @@ DENIED = {
     ),
     "host_files": (
         f"import os, sys\nneeded = [sys.prefix, sys.base_prefix, {str(Path(verl_coder.__file__).parent)!r}]\n"
+        "needed += [os.path.realpath(place) for place in needed]\n"
         "def look(path):\n"
         "    if path in needed:\n        return\n"
         "    try:\n        found = os.listdir(path) if os.path.isdir(path) else open(path).read(1)\n"
