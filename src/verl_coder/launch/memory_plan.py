@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
+from verl_coder.launch.preflight.sizes import vllm_executor
 
 GIB = 2**30
 BASE_MIB = {
@@ -249,7 +250,7 @@ def _rollout(config: DictConfig, parameters: float, workers: int, *, on_gpu: boo
     bucket = int(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20 * workers
     yield Term(process="actor", what="weight bucket", bytes=bucket, on_gpu=on_gpu)
     yield Term(process="vLLM engine", what="process", bytes=BASE_MIB["vLLM engine"] * 2**20 * replicas)
-    if (OmegaConf.select(rollout, "engine_kwargs.vllm.distributed_executor_backend") or "mp") == "mp":
+    if vllm_executor(config) == "mp":
         yield Term(process="vLLM worker", what="process", bytes=BASE_MIB["vLLM worker"] * 2**20 * devices)
     if _separate_devices(config):
         receivers = BASE_MIB["weight receiver"] * 2**20 * devices

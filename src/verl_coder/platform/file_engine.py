@@ -76,7 +76,8 @@ class FileCheckpointEngine(CheckpointEngine):
             if bucket and size + tensor.nbytes > self._bucket_size:
                 self._write(f"{number}", bucket)
                 bucket, number, size = {}, number + 1, 0
-            bucket[name] = tensor.detach().contiguous()
+            # A copy: tied weights share memory, which the format does not write twice.
+            bucket[name] = tensor.detach().clone(memory_format=torch.contiguous_format)
             size += tensor.nbytes
             await asyncio.sleep(0)
         if self._sends:
@@ -86,8 +87,7 @@ class FileCheckpointEngine(CheckpointEngine):
     def _write(self, name: str, tensors: dict[str, torch.Tensor]) -> None:
         assert self._folder is not None
         unfinished = self._folder / f"{name}.part"
-        # Tied weights share memory, which the format does not write twice.
-        save_file({key: tensor.clone() for key, tensor in tensors.items()}, unfinished)
+        save_file(tensors, unfinished)
         unfinished.rename(self._folder / name)
 
     async def receive_weights(  # type: ignore[override]
@@ -102,7 +102,9 @@ class FileCheckpointEngine(CheckpointEngine):
                 for item in load_file(path).items():
                     yield item
                 number += 1
-            elif (self._folder / _END).exists() and not path.exists():
+            elif (
+                self._folder / _END
+            ).exists() and not path.exists():  # the last may have come between the looks
                 return
             else:
                 await asyncio.sleep(_POLL_S)

@@ -12,8 +12,6 @@ from vllm.v1.executor.uniproc_executor import UniProcExecutor
 class OneProcessExecutor(UniProcExecutor):
     """Named by `actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend`; one rank only."""
 
-    supports_pp = False
-
     def _init_executor(self) -> None:
         """As vLLM's; ValueError with more than one rank."""
         ranks = self.parallel_config.world_size

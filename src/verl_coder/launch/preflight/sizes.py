@@ -8,6 +8,8 @@ from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.run.run_dir import RunDir
 
+_EXECUTOR = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
+
 
 def check_batch_sizes(config: DictConfig) -> None:
     """Sizes, and a mode, that verl would only refuse in a worker, or not at all."""
@@ -35,13 +37,16 @@ def check_batch_sizes(config: DictConfig) -> None:
 def check_ranks(config: DictConfig) -> None:
     """A replica of several ranks needs a process for each, which is not what a CPU's settings ask of vLLM."""
     rollout = config.actor_rollout_ref.rollout
-    place = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
-    backend = OmegaConf.select(config, place) or "mp"
     for name in ("tensor_model_parallel_size", "pipeline_model_parallel_size"):
-        if rollout.get(name, 1) > 1 and backend != "mp":
+        if rollout.get(name, 1) > 1 and vllm_executor(config) != "mp":
             raise ConfigError(
-                f"actor_rollout_ref.rollout.{name}={rollout[name]}: vLLM runs in one process here, set {place}=mp"
+                f"actor_rollout_ref.rollout.{name}={rollout[name]}: vLLM runs in one process here, set {_EXECUTOR}=mp"
             )
+
+
+def vllm_executor(config: DictConfig) -> str:
+    """What vLLM's ranks run in: `mp`, a process each, as verl asks for it; else what the settings name."""
+    return OmegaConf.select(config, _EXECUTOR) or "mp"
 
 
 def check_micro_batches(config: DictConfig) -> None:
