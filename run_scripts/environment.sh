@@ -38,8 +38,20 @@ find_python() {
 # verl in verl's own container: the interpreter that is there, plus this package.
 in_verl_container() { [ ! -d "$VENV" ] && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
 
+# What an environment of the checkout $1 (this one by default) was made from.
 stamp_of() {
-  { cat "$REPO_ROOT/requirements/$PROFILE.txt" "$REPO_ROOT/pyproject.toml"; echo "$PROFILE $REPO_ROOT"; } | cksum
+  { cat "$REPO_ROOT/requirements/$PROFILE.txt" "$REPO_ROOT/pyproject.toml"; echo "$PROFILE ${1:-$REPO_ROOT}"; } | cksum
+}
+
+# An environment that another checkout made (linked here, or named by VENV) stays as it is: this package is not
+# installed in it, which would take it from the other one; this checkout's sources come first on the path.
+another_checkouts() {
+  local owner; owner="$(cat "$VENV/checkout" 2>/dev/null)"
+  [ -n "$owner" ] && [ "$owner" != "$REPO_ROOT" ] && [ -f "$owner/pyproject.toml" ] || return 1
+  [ "$(cat "$VENV/stamp" 2>/dev/null)" = "$(stamp_of "$owner")" ] ||
+    fail "$VENV belongs to the checkout in $owner, which requires other versions" "name another place (VENV=$REPO_ROOT/.venv-own), or remove the link"
+  say "  shared with the checkout in $owner"
+  export PYTHONPATH="$REPO_ROOT/src${PYTHONPATH:+:$PYTHONPATH}"
 }
 
 # The CPU build of torch: pip's own configuration, TORCH_INDEX, or the wheel index that PyTorch documents (uv knows it).
@@ -113,6 +125,7 @@ make_environment() {
   say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
   if [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; then return; fi
   one_profile_only
+  if another_checkouts; then return; fi
   local base; base="$(find_python)" || exit 1
   [ -x "$PYTHON" ] || "$base" -m venv "$VENV" || fail "making $VENV" "install the venv module of $base (python3.11-venv)"
   say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"
@@ -129,5 +142,6 @@ make_environment() {
   [ "$PROFILE" = gpu ] || torch_runs
   "$PYTHON" -m pip install "${pip_flags[@]}" -e "$REPO_ROOT" >>"$VENV/install.log" 2>&1 ||
     fail "installing this package" "see the end of $VENV/install.log"
+  echo "$REPO_ROOT" >"$VENV/checkout"
   stamp_of >"$VENV/stamp"
 }

@@ -15,4 +15,5 @@ def make_stub_environment(folder: Path) -> Path:
     python.chmod(0o755)
     stamp = "source run_scripts/environment.sh && PROFILE=cpu && stamp_of"
     (venv / "stamp").write_bytes(subprocess.check_output(["bash", "-c", stamp], cwd=repository_root()))
+    (venv / "checkout").write_text(f"{repository_root()}\n")
     return venv

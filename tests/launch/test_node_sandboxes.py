@@ -14,7 +14,8 @@ from verl_coder.sandbox import RunRequest, SandboxClient
 
 def test_a_nodes_sandbox_that_is_killed_comes_back_at_its_address() -> None:
     async def ask(url: str) -> str:
-        async with SandboxClient(url, max_attempts=20, max_backoff_s=0.5) as client:
+        # On a busy machine a server takes many seconds to start.
+        async with SandboxClient(url, max_attempts=400, max_backoff_s=0.5) as client:
             return (await client.run_code(RunRequest(code="print(7)"))).run_result.stdout  # type: ignore
 
     sandbox = NodeSandbox("127.0.0.1", 0, ["--workers", "2"])

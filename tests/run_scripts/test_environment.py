@@ -3,6 +3,8 @@
 import subprocess
 from pathlib import Path
 
+from stub_environment import make_stub_environment
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,6 +21,41 @@ def test_an_environment_of_the_other_profile_is_refused_and_left_alone(tmp_path:
     assert f"{venv} was made with PROFILE=gpu, and this is PROFILE=cpu" in done.stderr
     assert f"VENV={venv}-cpu" in done.stderr
     assert [path.name for path in venv.iterdir()] == ["profile"]
+
+
+def make(venv: Path, *, checkout: Path) -> tuple[int, str, str]:
+    """(exit status, stderr, PYTHONPATH after it) of the scripts of a checkout with that environment."""
+    script = f'source {checkout}/run_scripts/environment.sh; make_environment; echo "$PYTHONPATH"'
+    environment = {"PATH": "/usr/bin:/bin", "PROFILE": "cpu", "VENV": str(venv)}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stderr, done.stdout.strip()
+
+
+def test_an_environment_of_another_checkout_is_shared_and_left_as_it_is(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "run_scripts").mkdir(parents=True)
+    for name in ("requirements", "pyproject.toml", "run_scripts/environment.sh"):
+        (other / name).symlink_to(ROOT / name)
+    venv = make_stub_environment(tmp_path)  # of this checkout
+    before = {path.name: path.read_bytes() for path in venv.iterdir() if path.is_file()}
+    status, text, path = make(venv, checkout=other)
+    assert status == 0 and f"shared with the checkout in {ROOT}" in text
+    assert path == f"{other}/src"
+    assert {path.name: path.read_bytes() for path in venv.iterdir() if path.is_file()} == before
+    assert make(venv, checkout=ROOT)[2] == ""
+
+
+def test_an_environment_of_a_checkout_that_requires_something_else_is_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "run_scripts").mkdir(parents=True)
+    (other / "requirements").mkdir()
+    (other / "requirements" / "cpu.txt").write_text("torch==9\n")
+    for name in ("pyproject.toml", "run_scripts/environment.sh"):
+        (other / name).symlink_to(ROOT / name)
+    status, text, _ = make(make_stub_environment(tmp_path), checkout=other)
+    assert status == 1
+    assert f"belongs to the checkout in {ROOT}, which requires other versions" in text
+    assert f"VENV={other}/.venv-own" in text
 
 
 def install(tmp_path: Path, found: dict[str, str], **environment: str) -> tuple[int, str, list[str]]:
