@@ -7,19 +7,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch import memory_plan
+from verl_coder.launch.cards import CARDS, GIB
 from verl_coder.launch.memory_cures import candidates, check_memory, cures
-from verl_coder.launch.memory_plan import GIB, plan_memory
+from verl_coder.launch.memory_plan import MemoryPlan, plan_memory
+from verl_coder.launch.model_shape import shape_of
 from verl_coder.launch.plan import TrainRequest, make_plan
 
-HALF_BILLION = {"embedding": 151936 * 896, "layers": 358_000_000}
 ACTOR = "actor_rollout_ref.actor"
 
 
-class Shape:
-    """Of Qwen2.5-Coder-0.5B."""
-
-    vocab_size, hidden_size, intermediate_size, num_hidden_layers = 151936, 896, 4864, 24
-    num_attention_heads, num_key_value_heads, head_dim = 14, 2, 64
+HALF_BILLION = shape_of("Qwen/Qwen2.5-Coder-0.5B-Instruct")
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +29,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
 def config(composed: DictConfig, monkeypatch: pytest.MonkeyPatch) -> DictConfig:
     """tiny_cpu with a model of 0.5 B parameters, on a machine of 24 GiB."""
     config = copy.deepcopy(composed)
-    monkeypatch.setattr(memory_plan, "tensor_sizes", lambda _: HALF_BILLION)
-    monkeypatch.setattr(memory_plan, "_shape", lambda _: Shape())
+    monkeypatch.setattr(memory_plan, "shape_of", lambda _: HALF_BILLION)
     monkeypatch.setattr(memory_plan, "machine_bytes", lambda: 24 * GIB)
     return config
 
@@ -97,3 +93,46 @@ def test_the_lines_sum_up_to_the_plan(config: DictConfig) -> None:
     assert plan is not None
     processes = [float(line.split(" GiB (")[0].split()[-1]) for line in plan.lines()[:-1]]
     assert sum(processes) == pytest.approx(plan.total() / GIB, abs=0.6)
+
+
+def gpu_plan(*overrides: str, recipe: str = "coder_0.5b_gpu", card: str = "H100") -> MemoryPlan:
+    config = make_plan(TrainRequest(recipe=recipe, out="/nowhere", overrides=overrides)).config
+    config.verl_coder.plan_for = card
+    plan = plan_memory(config)
+    assert plan is not None
+    return plan
+
+
+def test_a_card_that_is_not_here_is_planned_for_without_this_machines_memory() -> None:
+    plan = gpu_plan("trainer.n_gpus_per_node=64")
+    assert plan.elsewhere and not plan.excess
+    assert "of 79.6 GiB on each GPU (H100, which is not here)" in plan.summary()
+    assert "the machine has" not in plan.summary()
+
+
+def test_vllm_asleep_and_the_actors_pass_are_not_added_up() -> None:
+    apart, together = (
+        gpu_plan(f"actor_rollout_ref.rollout.free_cache_engine={asleep}") for asleep in ("true", "false")
+    )
+    share = 0.4 * CARDS["H100"].memory
+    assert together.total(on_gpu=True) - apart.total(on_gpu=True) > share / 2
+
+
+def test_what_is_offloaded_is_on_the_card_while_training_and_on_the_machine_always() -> None:
+    states = "actor_rollout_ref.actor.fsdp_config"
+    here = gpu_plan()
+    away = gpu_plan(f"{states}.param_offload=true", f"{states}.optimizer_offload=true")
+    gained = {term.what for term in away.terms} - {term.what for term in here.terms}
+    assert gained == {"offloaded parameters", "offloaded optimiser"}
+    assert away.total() > here.total() and away.total(on_gpu=True) <= here.total(on_gpu=True)
+
+
+def test_what_a_card_cannot_hold_is_refused_with_settings_of_cards() -> None:
+    config = make_plan(
+        TrainRequest(recipe="qwen_7b", out="/nowhere", overrides=("trainer.n_gpus_per_node=1",))
+    ).config
+    with pytest.raises(
+        ConfigError, match=r"GiB on each GPU \(H100, which is not here\): set .*: then [0-9.]+ GiB, it fits"
+    ) as caught:
+        check_memory(config, refuse=True)
+    assert "Ray kills" not in str(caught.value)

@@ -99,11 +99,18 @@ def write_trace(chain: Chain, tool: Tool, *, direct: bool, seed: int = 0) -> Cha
 
 
 def chain_traces(
-    chains: Iterable[Chain], *, seed: int, direct_share: float, tools: Sequence[Tool] = TOOLS
+    chains: Iterable[Chain],
+    *,
+    seed: int,
+    direct_share: float,
+    tools: Sequence[Tool] = TOOLS,
+    bug_tools: Sequence[Tool] = (),
 ) -> Iterator[ChainTrace]:
-    """One trace for each chain, the tools in turn; deterministic by seed."""
+    """One trace for each chain, the tools in turn (`bug_tools` where the chain is a bug); deterministic by seed."""
     rng = random.Random(f"chain traces/{seed}")
+    others = tools
     for index, chain in enumerate(chains):
+        tools = bug_tools if bug_tools and chain.kind == "bug" else others
         # In turn by chance, so that no tool always meets the same kind.
         tool = tools[(index + rng.randrange(len(tools))) % len(tools)]
         yield write_trace(chain, tool, direct=rng.random() < direct_share, seed=seed)

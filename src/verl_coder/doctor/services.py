@@ -4,6 +4,7 @@ import os
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped, warned
 from verl_coder.doctor.situation import Situation
+from verl_coder.errors import ConfigError
 
 _TIMEOUT_S = 5
 
@@ -27,7 +28,7 @@ def _wandb(situation: Situation) -> CheckResult:
 
 
 def _hub(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.model import TRUE_WORDS, local_folder
+    from verl_coder.launch.preflight.model import TRUE_WORDS, ask_hub, local_folder
 
     path = str(situation.config.actor_rollout_ref.model.path)
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in TRUE_WORDS
@@ -39,16 +40,10 @@ def _hub(situation: Situation) -> CheckResult:
         return warned(
             f"HF_HUB_OFFLINE is set, and {path} is not here", "MODEL=<folder>, or unset HF_HUB_OFFLINE"
         )
-    from huggingface_hub import HfApi
-
     try:
-        found = HfApi().model_info(path, timeout=_TIMEOUT_S)
-    except Exception as error:  # requests', httpx's and its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        return warned(
-            f"the hub gives no {path}: {reason}", "MODEL=<folder>, HF_ENDPOINT=<a mirror>, or HF_TOKEN"
-        )
-    return passed(f"the hub has {found.id}, which the first start fetches")
+        return passed(f"the hub has {ask_hub(path)}, which the first start fetches")
+    except ConfigError as error:
+        return warned(str(error), "MODEL=<folder>, HF_ENDPOINT=<a mirror>, or HF_TOKEN")
 
 
 CHECKS = (

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import locked, write_atomically
+from verl_coder.launch.cost import estimate
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
 from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
 from verl_coder.launch.preflight.run import check_run
@@ -25,8 +26,10 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     run_dir, config = plan.run_dir, plan.config
     command = preparation(plan)
     if dry_run:
-        findings = check_run(plan, data_is_there=command is None)
-        print_plan(plan, console, findings.notes, findings.memory)
+        findings = check_run(plan, data_is_there=command is None, dry_run=True)
+        print_plan(
+            plan, console, {"memory": findings.memory, "time": estimate(config), "data": findings.notes}
+        )
         return 0
     if command:
         console.print(f"data: `{command}`", highlight=False, soft_wrap=True)

@@ -5,7 +5,8 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch.memory_plan import GIB, MemoryPlan, plan_memory
+from verl_coder.launch.cards import GIB
+from verl_coder.launch.memory_plan import MemoryPlan, plan_memory
 from verl_coder.run.resume import may_change
 
 MOST = 3
@@ -19,9 +20,11 @@ def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
         return plan
     settings, after = cures(config)
     fits = "it fits" if not after.excess else f"{after.excess / GIB:.1f} GiB are still missing"
+    on_card = plan.card is not None and plan.total(on_gpu=True) > plan.card.memory
+    why = "" if on_card else ", and Ray kills workers at 95 %"
     raise ConfigError(
-        f"memory: {plan.summary()}, and Ray kills workers at 95 %: set {', '.join(settings)}: then "
-        f"{after.total() / GIB:.1f} GiB, {fits} (verl_coder.memory_check=false starts it anyway)"
+        f"memory: {plan.summary()}{why}: set {', '.join(settings)}: then {after.total(on_gpu=on_card) / GIB:.1f} GiB, "
+        f"{fits} (verl_coder.memory_check=false starts it anyway)"
     )
 
 
@@ -75,6 +78,9 @@ def _keys(setting: str) -> list[str]:
 
 
 def _size(plan: MemoryPlan) -> float:
+    """What a cure is to lower: a GPU's memory where that is short, else all of it."""
+    if plan.elsewhere:
+        return plan.total(on_gpu=True)
     return plan.total() + plan.total(on_gpu=True)
 
 
@@ -91,6 +97,8 @@ def candidates(config: DictConfig) -> list[str]:
     section = config.actor_rollout_ref
     actor, rollout, model = section.actor, section.rollout, section.model
     found = []
+    if config.trainer.device != "cpu":
+        found += _of_a_gpu(config)
     if not int(model.get("lora_rank") or 0):
         found.append("actor_rollout_ref.model.lora_rank=16 actor_rollout_ref.model.lora_alpha=32")
     if str(actor.fsdp_config.model_dtype) == "fp32":
@@ -119,4 +127,17 @@ def candidates(config: DictConfig) -> list[str]:
             )
     if int(config.data.max_response_length) > 256:
         found.append(f"data.max_response_length={int(config.data.max_response_length) // 2}")
+    return found
+
+
+def _of_a_gpu(config: DictConfig) -> list[str]:
+    section = config.actor_rollout_ref
+    states, share = section.actor.fsdp_config, float(section.rollout.gpu_memory_utilization)
+    found = []
+    if not (states.param_offload and states.optimizer_offload):
+        found.append(f"{_ACTOR}.fsdp_config.param_offload=true {_ACTOR}.fsdp_config.optimizer_offload=true")
+    if not section.rollout.free_cache_engine:
+        found.append(f"{_ROLLOUT}.free_cache_engine=true")
+    if share > 0.3:
+        found.append(f"{_ROLLOUT}.gpu_memory_utilization={max(share - 0.2, 0.3):.1f}")
     return found

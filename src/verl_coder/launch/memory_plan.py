@@ -8,16 +8,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import psutil
 from omegaconf import DictConfig
 
-from verl_coder.errors import ConfigError
-from verl_coder.launch.preflight.model import local_folder, tensor_sizes
+from verl_coder.launch.cards import GIB, Card, card_for
+from verl_coder.launch.model_shape import ModelShape, shape_of
 from verl_coder.launch.preflight.sizes import vllm_executor
 
-GIB = 2**30
 BASE_MIB = {
     "actor": 800,
     "vLLM engine": 600,
@@ -43,6 +42,9 @@ RAY_KILLS_AT = 0.95
 _BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2, "half": 2}
 
 
+When = Literal["always", "training", "generating"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Term:
     """One part of what a process takes."""
@@ -51,6 +53,8 @@ class Term:
     what: str
     bytes: float
     on_gpu: bool = False
+    while_: When = "always"
+    """When it is there, on a GPU: vLLM may sleep while the actor trains."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +64,29 @@ class MemoryPlan:
     terms: tuple[Term, ...]
     machine_bytes: int
     free_bytes: int
-    gpu_bytes: int = 0
-    """Of one GPU; 0 on the CPU."""
+    card: Card | None = None
+    """Of each GPU; None on the CPU."""
 
     def total(self, *, on_gpu: bool = False) -> float:
-        """Bytes on the machine, or on each GPU."""
-        return sum(term.bytes for term in self.terms if term.on_gpu == on_gpu)
+        """Bytes on the machine, or the most that is on each GPU at a time."""
+        parts = [term for term in self.terms if term.on_gpu == on_gpu]
+        always, training, generating = (
+            sum(term.bytes for term in parts if term.while_ == when)
+            for when in ("always", "training", "generating")
+        )
+        return always + (max(training, generating) if on_gpu else training + generating)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Planned for another machine, with a GPU that is not here: this one's memory is not what counts."""
+        return self.card is not None and not self.card.is_here
 
     @property
     def excess(self) -> float:
         """Bytes above what there is, of the machine or of a GPU; 0 where it fits."""
-        over = [self.total() - RAY_KILLS_AT * self.machine_bytes]
-        if self.gpu_bytes:
-            over.append(self.total(on_gpu=True) - self.gpu_bytes)
+        over = [] if self.elsewhere else [self.total() - RAY_KILLS_AT * self.machine_bytes]
+        if self.card is not None:
+            over.append(self.total(on_gpu=True) - self.card.memory)
         return max(0.0, *over)
 
     def lines(self) -> list[str]:
@@ -84,7 +98,8 @@ class MemoryPlan:
             parts = sorted((t for t in self.terms if (t.process, t.on_gpu) == name), key=lambda t: -t.bytes)
             told = ", ".join(f"{t.what} {t.bytes / GIB:.2f}" for t in parts if t.bytes >= 0.01 * GIB)
             where = " on the GPU" if name[1] else ""
-            found.append(f"{name[0]}{where} {self._of(*name) / GIB:.1f} GiB ({told})")
+            if told:
+                found.append(f"{name[0]}{where} {self._of(*name) / GIB:.1f} GiB ({told})")
         return [*found, self.summary()]
 
     def _of(self, process: str, on_gpu: bool) -> float:
@@ -92,106 +107,84 @@ class MemoryPlan:
 
     def summary(self) -> str:
         """`8.6 GiB in all; the machine has 23.5 GiB, of which 20.1 GiB are free`."""
-        text = (
-            f"{self.total() / GIB:.1f} GiB in all; the machine has {self.machine_bytes / GIB:.1f} GiB, of which "
-            f"{self.free_bytes / GIB:.1f} GiB are free"
-        )
-        if self.gpu_bytes:
-            text += f"; {self.total(on_gpu=True) / GIB:.1f} of {self.gpu_bytes / GIB:.1f} GiB on each GPU"
+        text = f"{self.total() / GIB:.1f} GiB in all"
+        if not self.elsewhere:
+            text += f"; the machine has {self.machine_bytes / GIB:.1f} GiB, "
+            text += f"of which {self.free_bytes / GIB:.1f} GiB are free"
+        if self.card is not None:
+            text += f"; {self.total(on_gpu=True) / GIB:.1f} of {self.card.memory / GIB:.1f} GiB on each GPU"
+            text += f" ({self.card.name}{', which is not here' if self.elsewhere else ''})"
         return text
 
 
 def plan_memory(config: DictConfig) -> MemoryPlan | None:
-    """The plan of a run; None where the model is not on this machine yet."""
-    folder = local_folder(str(config.actor_rollout_ref.model.path))
-    sizes = tensor_sizes(folder) if folder else {}
-    if not sizes or folder is None:
+    """The plan of a run; None where nothing is known of the model: it is neither here nor in `config/models/`."""
+    shape = shape_of(str(config.actor_rollout_ref.model.path))
+    if shape is None:
         return None
-    shape = _shape(folder)
     on_gpu = config.trainer.device != "cpu"
-    parameters = float(sum(sizes.values()))
+    card = card_for(config.verl_coder.get("plan_for")) if on_gpu else None
     workers = int(config.trainer.n_gpus_per_node)
     terms = [
-        *_actor(config, shape, parameters, workers, on_gpu=on_gpu),
-        *_rollout(config, parameters, workers, on_gpu=on_gpu),
+        *_actor(config, shape, workers, on_gpu=on_gpu),
+        *_rollout(config, shape, workers, card),
         *_small_processes(config),
     ]
     return MemoryPlan(
         terms=tuple(terms),
         machine_bytes=machine_bytes(),
         free_bytes=psutil.virtual_memory().available,
-        gpu_bytes=_gpu_bytes() if on_gpu else 0,
+        card=card,
     )
 
 
-def _shape(folder: Path) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder)
-    except (ValueError, OSError) as error:
-        raise ConfigError(f"MODEL: {folder}: {str(error).splitlines()[0]}") from error
-
-
-def _actor(
-    config: DictConfig, shape: Any, parameters: float, workers: int, *, on_gpu: bool
-) -> Iterable[Term]:
+def _actor(config: DictConfig, shape: ModelShape, workers: int, *, on_gpu: bool) -> Iterable[Term]:
     """Parameters, gradients, optimiser, reference, and the largest micro-batch; a worker holds its shard."""
     section = config.actor_rollout_ref
     actor, model = section.actor, section.model
+    parameters = float(shape.parameters)
     width = _BYTES.get(str(actor.fsdp_config.model_dtype), 4)
     rank = int(model.get("lora_rank") or 0)
-    trained = _lora_parameters(shape, rank) if rank else parameters
+    trained = float(shape.lora_parameters(rank)) if rank else parameters
     reference = bool(actor.use_kl_loss or config.algorithm.use_kl_in_reward) and not rank
-    offloaded = bool(actor.fsdp_config.get("param_offload", False)) and on_gpu
-    states = [
-        ("parameters", parameters * width + (trained * width if rank else 0), offloaded),
-        ("gradients", trained * width, False),
-        (
-            "optimiser",
-            2 * trained * width,
-            bool(actor.fsdp_config.get("optimizer_offload", False)) and on_gpu,
-        ),
-    ]
+    states = (
+        ("parameters", parameters * width + (trained * width if rank else 0), "param_offload"),
+        ("optimiser", 2 * trained * width, "optimizer_offload"),
+    )
+    for what, size, setting in states:
+        moves = on_gpu and bool(actor.fsdp_config.get(setting, False))
+        # What is offloaded lies on the machine, and comes back for the training.
+        yield from _state(what, size, workers, on_gpu=on_gpu, while_="training" if moves else "always")
+        if moves:
+            yield from _state(f"offloaded {what}", size, workers, on_gpu=False)
+    yield from _state("gradients", trained * width, workers, on_gpu=on_gpu, while_="training")
     if reference:
         ref_width = _BYTES.get(str(section.ref.fsdp_config.get("model_dtype", "fp32")), 4)
-        ref_offloaded = bool(section.ref.fsdp_config.get("param_offload", False)) and on_gpu
-        states.append(("reference", parameters * ref_width, ref_offloaded))
+        on_host = not on_gpu or bool(section.ref.fsdp_config.get("param_offload", False))
+        yield from _state("reference", parameters * ref_width, workers, on_gpu=not on_host)
     if rank:
         # verl merges the adapter into the weights for a sync, and keeps what they were.
-        states.append(("merged weights during a sync", parameters * width, False))
-    for what, size, on_host in states:
-        share = size / workers
-        yield Term(
-            process="actor",
-            what=what,
-            bytes=share * (workers if not on_gpu or on_host else 1),
-            on_gpu=on_gpu and not on_host,
-        )
+        yield from _state("merged weights during a sync", parameters * width, workers, on_gpu=on_gpu)
     logits, activations = _micro_batch(config, shape, on_gpu=on_gpu)
     copies = 1 if on_gpu else workers
-    yield Term(process="actor", what="logits of a micro-batch", bytes=logits * copies, on_gpu=on_gpu)
-    yield Term(
-        process="actor", what="activations of a micro-batch", bytes=activations * copies, on_gpu=on_gpu
-    )
+    for what, size in (("logits", logits), ("activations", activations)):
+        yield Term(
+            process="actor",
+            what=f"{what} of a micro-batch",
+            bytes=size * copies,
+            on_gpu=on_gpu,
+            while_="training",
+        )
     yield Term(process="actor", what="process", bytes=BASE_MIB["actor"] * 2**20 * workers)
 
 
-def _linear_ends(shape: Any) -> int:
-    """Inputs and outputs of all linear layers of one layer of a decoder, summed."""
-    hidden, inner = shape.hidden_size, shape.intermediate_size
-    heads = shape.num_attention_heads
-    head = getattr(shape, "head_dim", None) or hidden // heads
-    kv = (getattr(shape, "num_key_value_heads", None) or heads) * head
-    return int(2 * (hidden + heads * head) + 2 * (hidden + kv) + 3 * (hidden + inner))
+def _state(what: str, size: float, workers: int, *, on_gpu: bool, while_: When = "always") -> Iterable[Term]:
+    """A shard of it on each GPU, or all of it on the machine."""
+    share = size / workers if on_gpu else size
+    yield Term(process="actor", what=what, bytes=share, on_gpu=on_gpu, while_=while_)
 
 
-def _lora_parameters(shape: Any, rank: int) -> float:
-    """Of adapters on all linear layers of a decoder."""
-    return float(shape.num_hidden_layers * rank * _linear_ends(shape))
-
-
-def _micro_batch(config: DictConfig, shape: Any, *, on_gpu: bool) -> tuple[float, float]:
+def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tuple[float, float]:
     """(bytes of logits, bytes of activations) of the largest micro-batch, prompts and responses at their limits."""
     section = config.actor_rollout_ref
     actor, rollout = section.actor, section.rollout
@@ -219,9 +212,9 @@ def _micro_batch(config: DictConfig, shape: Any, *, on_gpu: bool) -> tuple[float
     kept = 12 * shape.hidden_size + 3 * shape.intermediate_size
     if int(section.model.get("lora_rank") or 0) and not on_gpu:
         # As measured: beside each linear layer its adapter keeps both ends once more.
-        kept += _linear_ends(shape)
+        kept += shape.linear_ends
     a_layer = kept * width
-    layers = shape.num_hidden_layers
+    layers = shape.layers
     if section.model.enable_gradient_checkpointing:
         activations = trained * (layers * shape.hidden_size * width + a_layer)
     else:
@@ -229,26 +222,34 @@ def _micro_batch(config: DictConfig, shape: Any, *, on_gpu: bool) -> tuple[float
     return float(logits), float(activations)
 
 
-def _rollout(config: DictConfig, parameters: float, workers: int, *, on_gpu: bool) -> Iterable[Term]:
+def _rollout(config: DictConfig, shape: ModelShape, workers: int, card: Card | None) -> Iterable[Term]:
     """vLLM's copy of the weights, its cache, and the bucket and store that weights and samples travel through."""
     rollout = config.actor_rollout_ref.rollout
     devices = _separate_devices(config) or workers
     replicas = max(devices // int(rollout.tensor_model_parallel_size), 1)
     width = _BYTES.get(str(rollout.dtype), 2)
-    if on_gpu:
-        share = float(rollout.gpu_memory_utilization) * _gpu_bytes()
-        asleep = bool(rollout.free_cache_engine)
-        # Asleep while the actor trains: its share is not there at the same time.
-        yield Term(process="vLLM engine", what="its share", bytes=0 if asleep else share, on_gpu=True)
+    if card is not None:
+        share = float(rollout.gpu_memory_utilization) * card.memory
+        # Asleep while the actor trains (`free_cache_engine`): its share is not there at the same time.
+        yield Term(
+            process="vLLM engine",
+            what="its share",
+            bytes=share,
+            on_gpu=True,
+            while_="generating" if rollout.free_cache_engine else "always",
+        )
     else:
-        weights = parameters * width * replicas
+        weights = float(shape.parameters) * width * replicas
         yield Term(process="vLLM engine", what="weights", bytes=weights)
         # Received weights are kept until all are there, then loaded (platform/vllm_extension.py).
         yield Term(process="vLLM engine", what="weights during a sync", bytes=weights)
         cache = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB * replicas
         yield Term(process="vLLM engine", what="KV cache", bytes=cache)
-    bucket = int(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20 * workers
-    yield Term(process="actor", what="weight bucket", bytes=bucket, on_gpu=on_gpu)
+    bucket = int(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20
+    # Each worker has one, on its GPU where it has one.
+    yield from _state(
+        "weight bucket", bucket * workers, workers, on_gpu=card is not None, while_="generating"
+    )
     yield Term(process="vLLM engine", what="process", bytes=BASE_MIB["vLLM engine"] * 2**20 * replicas)
     if vllm_executor(config) == "mp":
         yield Term(process="vLLM worker", what="process", bytes=BASE_MIB["vLLM worker"] * 2**20 * devices)
@@ -297,20 +298,3 @@ def machine_bytes() -> int:
         return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
     except (OSError, ValueError):
         return total
-
-
-def _gpu_bytes() -> int:
-    """Memory of the first GPU; 0 where none answers."""
-    import subprocess
-
-    try:
-        text = subprocess.run(
-            ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        ).stdout
-        return int(text.split()[0]) * 2**20
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return 0

@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.model_shape import shape_of
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.launch.recipe import compose, file_list, find_recipe
 from verl_coder.paths import resolve_content_path, work_root
@@ -99,12 +100,17 @@ def _reserve_cpus(config: DictConfig) -> None:
 def _fit_bucket(config: DictConfig) -> None:
     """Let the bucket of a weight sync hold the model's largest tensor: verl splits none, and fails late.
 
-    A hub's model that is not in the cache is left alone: its recipe says what it needs.
+    A model of which nothing is known here is left alone.
     """
     engine = config.actor_rollout_ref.rollout.checkpoint_engine
     try:
-        folder = local_folder(str(config.actor_rollout_ref.model.path))
-        weight = 4 * max(tensor_sizes(folder).values(), default=0) if folder else 0  # bytes, in float32
+        model = str(config.actor_rollout_ref.model.path)
+        folder = local_folder(model)
+        shape = None if folder else shape_of(model)
+        largest = shape.vocab_size * shape.hidden_size if shape else 0
+        weight = 4 * max(
+            tensor_sizes(folder).values() if folder else [largest], default=0
+        )  # bytes, in float32
         engine.update_weights_bucket_megabytes = max(
             int(engine.update_weights_bucket_megabytes), -(-weight // 2**20) + 1
         )
@@ -159,8 +165,8 @@ def prepare_data(command: str) -> None:
         raise DataError(f"`{command}` failed: {' '.join(reason)} (run it by hand, or give TRAIN= and VAL=)")
 
 
-def print_plan(plan: Plan, console: Console, notes: Sequence[str] = (), memory: Sequence[str] = ()) -> None:
-    """What the run would do, and with what; then what it takes of the memory, and what the checks came to know."""
+def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str]]) -> None:
+    """What the run would do, and with what; then what the checks came to know: lines under a name each."""
     config = plan.config
     rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
     rows = {
@@ -185,6 +191,6 @@ def print_plan(plan: Plan, console: Console, notes: Sequence[str] = (), memory: 
     }
     for name, value in rows.items():
         console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)
-    for name, lines in (("memory", memory), ("data", notes)):
+    for name, lines in findings.items():
         for number, line in enumerate(lines):
             console.print(f"{'' if number else name:>18}  {line}", highlight=False, soft_wrap=True)

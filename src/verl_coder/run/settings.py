@@ -257,6 +257,9 @@ class Settings(CompositeSettings):
     """What a phase may take without progress the first time, when nothing is known of it."""
     memory_check: bool = True
     """Refuse a run that the memory plan says does not fit (launch/memory_plan.py)."""
+    plan_for: str | None = None
+    """GPU that memory and time are planned for (launch/cards.py: H100, A100-40GB, ...); null: the one that is here,
+    else an H100."""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """online, offline (keep for a later push), disabled, or auto: $WANDB_MODE, else online where W&B has a key."""
     wandb_finish_timeout_s: NotNegative = 20.0

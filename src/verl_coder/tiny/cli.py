@@ -92,8 +92,8 @@ def weaken(
 def tools(
     out: Annotated[Path, typer.Option(help="Folder of the run; the model is in OUT/mixed/model.")],
     seed: Annotated[int, typer.Option(help="Seed of problems, traces and data order.")] = 0,
-    steps: Annotated[int, typer.Option(help="SFT steps of 16 traces in all.")] = 400,
-    direct_share: Annotated[float, typer.Option(help="Share of the last traces that call no tool.")] = 0.6,
+    steps: Annotated[int, typer.Option(help="SFT steps of 64 traces in all.")] = 750,
+    direct_share: Annotated[float, typer.Option(help="Share of the last traces that call no tool.")] = 0.5,
 ) -> None:
     """Make a base that knows the calls of every tool, from the shipped one and traces of chains of functions."""
     from rich.console import Console

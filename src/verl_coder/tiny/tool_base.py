@@ -1,7 +1,7 @@
 """A base that knows the calls of every tool: the shipped one, fine-tuned on traces of chains (`verl-coder sft`).
 
-As the shipped one was made: first traces that nearly all use their tool, then a mix with direct answers. So it knows
-how to use each tool and does it only sometimes, and reinforcement has something to find.
+As the shipped one was made: first traces that nearly all use their tool (then more of the debugger's), at last a mix
+with direct answers. So it knows how to use each tool and does it only sometimes: reinforcement has something to find.
 """
 
 import json
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from verl_coder.chains.problems import Kind, chains
 from verl_coder.chains.traces import chain_traces, write_trace_rows
+from verl_coder.chains.wording import Tool
 from verl_coder.errors import ConfigError
 from verl_coder.files import write_atomically
 from verl_coder.sft.run import run
@@ -20,8 +21,41 @@ from verl_coder.tiny.build import BASE
 
 MAX_PROMPT, MAX_RESPONSE = 192, 704
 _KINDS: tuple[Kind, ...] = ("state", "bug", "state", "bug", "plain")
-_SKILL_DIRECT_SHARE = 0.1
 _MICRO_TOKENS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Stage:
+    """One SFT run: its part of all steps and of the learning rate, and what its traces show."""
+
+    name: str
+    steps: float
+    learning_rate: float
+    kinds: tuple[Kind, ...] = _KINDS
+    bug_tools: tuple[Tool, ...] = ()
+    direct_share: float | None = 0.1
+    """None: that of the settings."""
+
+
+STAGES = (
+    _Stage(name="skills", steps=0.5, learning_rate=1.0),
+    # That the constant in the debugger's answer goes into the function it names is one token in a hundred and fifty:
+    # among six tools it is not learnt.
+    _Stage(
+        name="debugging",
+        steps=0.3,
+        learning_rate=0.67,
+        kinds=("bug", "bug", "bug", "state", "plain"),
+        bug_tools=("debugger", "debugger_late", "debugger", "interpreter"),
+    ),
+    _Stage(
+        name="mixed",
+        steps=0.2,
+        learning_rate=0.4,
+        bug_tools=("none", "interpreter", "session", "program", "debugger", "debugger", "debugger_late"),
+        direct_share=None,
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,51 +63,38 @@ class ToolBaseSettings:
     """How much the base sees, and how often without a tool at the end."""
 
     seed: int = 0
-    steps: int = 400
-    batch_size: int = 16
+    steps: int = 750
+    batch_size: int = 64
     learning_rate: float = 1.5e-3
-    direct_share: float = 0.6
-    """Share of the last quarter's traces that answer at once: above one half the greedy answer calls nothing."""
+    direct_share: float = 0.5
+    """Share of the last stage's traces that answer at once."""
     depths: tuple[int, ...] = (1, 2, 3, 2)
 
 
 def build_tool_base(out: Path, settings: ToolBaseSettings, console: Console, *, base: Path = BASE) -> Path:
-    """Train in OUT/skills and OUT/mixed, and return OUT/mixed/model; what is finished is kept."""
-    if settings.steps < 2 or not 0 <= settings.direct_share <= 1:
+    """Train the stages in folders of OUT, and return OUT/mixed/model; what is finished is kept."""
+    if settings.steps < 5 or not 0 <= settings.direct_share <= 1:
         raise ConfigError(
-            f"steps={settings.steps}, direct-share={settings.direct_share}: use 2 or more, and a share in [0, 1]"
+            f"steps={settings.steps}, direct-share={settings.direct_share}: use 5 or more, and a share in [0, 1]"
         )
-    last = max(settings.steps // 4, 1)
-    skills = _stage(
-        out / "skills",
-        base,
-        settings,
-        settings.steps - last,
-        _SKILL_DIRECT_SHARE,
-        settings.learning_rate,
-        console,
-    )
-    model = _stage(
-        out / "mixed", skills, settings, last, settings.direct_share, settings.learning_rate * 0.4, console
-    )
+    model = base
+    for number, stage in enumerate(STAGES):
+        model = _stage(out / stage.name, model, settings, stage, number, console)
     write_atomically(out / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
     return model
 
 
 def _stage(
-    out: Path,
-    model: Path,
-    settings: ToolBaseSettings,
-    steps: int,
-    direct_share: float,
-    learning_rate: float,
-    console: Console,
+    out: Path, model: Path, settings: ToolBaseSettings, stage: _Stage, number: int, console: Console
 ) -> Path:
     # The stages draw different chains: `chains` numbers its draws by their seed.
-    seed = 2 * settings.seed + (out.name == "mixed")
-    samples = chains("sft", steps * settings.batch_size, seed=seed, kinds=_KINDS, depths=settings.depths)
+    seed = len(STAGES) * settings.seed + number
+    steps = max(round(stage.steps * settings.steps), 1)
+    samples = chains("sft", steps * settings.batch_size, seed=seed, kinds=stage.kinds, depths=settings.depths)
+    share = settings.direct_share if stage.direct_share is None else stage.direct_share
     out.mkdir(parents=True, exist_ok=True)
-    write_trace_rows(chain_traces(samples, seed=seed, direct_share=direct_share), out / "traces.parquet")
+    traces = chain_traces(samples, seed=seed, direct_share=share, bug_tools=stage.bug_tools)
+    write_trace_rows(traces, out / "traces.parquet")
     request = SftRequest(
         model=str(model),
         traces=out / "traces.parquet",
@@ -83,7 +104,7 @@ def _stage(
         epochs=1,
         batch_size=settings.batch_size,
         micro_tokens=_MICRO_TOKENS,
-        learning_rate=learning_rate,
+        learning_rate=settings.learning_rate * stage.learning_rate,
         max_prompt_length=MAX_PROMPT,
         max_response_length=MAX_RESPONSE,
         seed=settings.seed,

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.launch import start
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.model import check_model, tensor_sizes
 from verl_coder.launch.preflight.rows import load_tokenizer
@@ -78,3 +80,30 @@ def test_the_weight_bucket_holds_the_largest_tensor(tmp_path: Path, monkeypatch:
     config: DictConfig = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path))).config
     assert config.actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes == 1201
     assert max(tensor_sizes(BASE).values()) > 0
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_model_that_cannot_be_fetched_is_one_line_at_once() -> None:
+    with pytest.raises(
+        ConfigError, match="nobody/nothing is not on this machine, and the hub gives no"
+    ) as caught:
+        check_model("nobody/nothing")
+    assert "\n" not in str(caught.value) and "MODEL=" in str(caught.value)
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("recipe", ["qwen_7b", "deepseek_coder_1.3b"])
+def test_a_dry_run_plans_a_model_that_is_not_here(
+    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = make_plan(TrainRequest(recipe=recipe, out=str(tmp_path / "out")))
+    assert start(plan, Console(width=200), dry_run=True) == 0
+    shown = capsys.readouterr().out
+    assert "of 79.6 GiB on each GPU" in shown and "s a step on 8 x " in shown
+    assert "its template and the lengths of the prompts are not checked" in shown

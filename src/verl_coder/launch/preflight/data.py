@@ -15,7 +15,7 @@ from verl_coder.launch.recipe import file_list
 from verl_coder.problems import ROW_SCHEMA
 
 
-def check_data(config: DictConfig, *, data_is_there: bool) -> tuple[str, ...]:
+def check_data(config: DictConfig, *, data_is_there: bool, model_is_there: bool = True) -> tuple[str, ...]:
     """Raise what is wrong with tools, agent loops, reward or rows; lines about the rows for the user.
 
     The epochs of `config` are made to last for its steps (rows.fit_epochs).
@@ -25,7 +25,7 @@ def check_data(config: DictConfig, *, data_is_there: bool) -> tuple[str, ...]:
     check_tools(turns.tool_config_path, turns.max_tool_response_length)
     files = _data_files(config) if data_is_there else []
     check_agent_loops(rollout.agent.agent_loop_config_path, turns.tool_config_path, files)
-    return _check_rows_and_reward(config, files)
+    return _check_rows_and_reward(config, files, model_is_there=model_is_there)
 
 
 def _data_files(config: DictConfig) -> list[Path]:
@@ -38,16 +38,21 @@ def _data_files(config: DictConfig) -> list[Path]:
     return files
 
 
-def _check_rows_and_reward(config: DictConfig, files: Sequence[Path]) -> tuple[str, ...]:
+def _check_rows_and_reward(
+    config: DictConfig, files: Sequence[Path], *, model_is_there: bool
+) -> tuple[str, ...]:
     """The reward on rows of this data, then every row for this reward and this model."""
     reward = config.reward.custom_reward_function
     if not reward.path:
         raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
     if not files:
         check_reward_file(reward.path, reward.name)
-        load_tokenizer(config)
+        if model_is_there:
+            load_tokenizer(config)
         return ()
     grades = check_reward_file(reward.path, reward.name, one_row_per_source(files))
+    if not model_is_there:
+        return ()
     lengths = check_rows(config, tests_are_parsed=grades)
     notes = [f"{found.place}: {found.describe()}" for found in lengths.values()]
     few = [found for found in lengths.values() if 2 * found.kept < len(found.tokens)]

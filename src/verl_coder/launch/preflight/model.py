@@ -15,8 +15,14 @@ TRUE_WORDS = {"1", "ON", "YES", "TRUE"}
 _INDEX = "model.safetensors.index.json"
 
 
-def check_model(path: str) -> None:
-    """A folder must hold a model with its weights and tokenizer; anything else is taken for a name on the hub."""
+HUB_TIMEOUT_S = 5.0
+
+
+def check_model(path: str, *, may_be_missing: bool = False) -> str | None:
+    """A folder must hold a model with its weights and tokenizer; anything else is taken for a name on the hub.
+
+    Where that is neither in the cache nor on a hub that answers: ConfigError, or why, where it `may_be_missing`.
+    """
     folder = Path(path)
     if folder.is_dir():
         for name in ("config.json", "tokenizer_config.json"):
@@ -24,12 +30,38 @@ def check_model(path: str) -> None:
                 raise ConfigError(f"MODEL: {folder} has no {name}")
         _check_config(folder / "config.json")
         _check_weights(folder)
-        return
+        return None
     if path.startswith(("/", ".", "~")) or path.count("/") != 1:
         raise ConfigError(f"MODEL: no folder {path} (a model of the hub is named owner/name)")
     offline = os.environ.get("HF_HUB_OFFLINE", "")
     if offline.upper() in TRUE_WORDS and local_folder(path) is None:
         raise ConfigError(f"MODEL: {path} is not in the local hub cache and HF_HUB_OFFLINE={offline}")
+    missing = _absence(path)
+    if missing and not may_be_missing:
+        raise ConfigError(f"MODEL: {missing}: name a folder (MODEL=), or another hub (HF_ENDPOINT=)")
+    return missing
+
+
+def _absence(path: str) -> str | None:
+    """Why a model of the hub cannot be had; asked once and shortly, where transformers asks for a minute."""
+    if local_folder(path) is not None:
+        return None
+    try:
+        ask_hub(path)
+    except ConfigError as error:
+        return f"{path} is not on this machine, and {error}"
+    return None
+
+
+def ask_hub(path: str) -> str:
+    """The hub's own name of a model; ConfigError where it gives none."""
+    from huggingface_hub import HfApi
+
+    try:
+        return str(HfApi().model_info(path, timeout=HUB_TIMEOUT_S).id)
+    except Exception as error:  # requests', httpx's and its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise ConfigError(f"the hub gives no {path}: {reason}") from error
 
 
 def local_folder(path: str) -> Path | None:

@@ -23,12 +23,13 @@ class Findings:
     notes: tuple[str, ...]
     """Lines about the data."""
     memory: tuple[str, ...]
-    """Lines of the memory plan; none while the model is not on this machine."""
+    """Lines of the memory plan; none where nothing is known of the model."""
 
 
-def check_run(plan: Plan, *, data_is_there: bool = True) -> Findings:
+def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) -> Findings:
     """Raise the first ConfigError, DataError or CheckpointError of the run.
 
+    A dry run needs no model: what needs its tokenizer is named as not checked.
     The epochs of `plan.config` are made to last for its steps (rows.fit_epochs).
     """
     config, settings, run_dir = plan.config, plan.settings, plan.run_dir
@@ -38,20 +39,23 @@ def check_run(plan: Plan, *, data_is_there: bool = True) -> Findings:
     check_batch_sizes(config)
     check_out(run_dir.path)
     check_checkpoint_settings(config, run_dir)
-    check_model(str(config.actor_rollout_ref.model.path))
+    missing = check_model(str(config.actor_rollout_ref.model.path), may_be_missing=dry_run)
     check_lora(config)
     run_dir.check_shape(config)
     if run_dir.checkpoint_step() or run_dir.finished_steps():
         check_resume(run_dir.resume, config, settings.resume_may_change)
-    notes = check_data(config, data_is_there=data_is_there)
+    notes = check_data(config, data_is_there=data_is_there, model_is_there=not missing)
+    if missing:
+        notes = (*notes, f"warning: {missing}: its template and the lengths of the prompts are not checked")
     check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
     check_grpo(config, settings)
-    check_composite(config, settings, data_is_there=data_is_there)
+    if not missing:
+        check_composite(config, settings, data_is_there=data_is_there)
     check_services(config, settings)
     check_disk(config, run_dir.path, keep_best=settings.keep_best)
     if slow := check_shared_memory(config):
         notes = (*notes, f"warning: {slow}")
     memory = check_memory(config, refuse=settings.memory_check)
-    if memory and memory.total() > memory.free_bytes:
+    if memory and not memory.elsewhere and memory.total() > memory.free_bytes:
         notes = (*notes, f"warning: memory: {memory.summary()}: end what else takes it")
     return Findings(notes=notes, memory=tuple(memory.lines()) if memory else ())
