@@ -18,10 +18,6 @@ from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paire
 BASE_ARM = "base"
 """Not trained: the evaluation before training of all runs."""
 
-_T_975 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2.262}
-"""Student's t at 97.5 % by degrees of freedom; above, the normal distribution's 1.96 is near."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
     """One finished run of an arm."""
@@ -67,7 +63,9 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean, and half the width of its 95 % interval over seeds by Student's t; None below two values."""
     if len(values) < 2:
         return mean(values), None
-    return mean(values), _T_975.get(len(values) - 1, 1.96) * stdev(values) / math.sqrt(len(values))
+    from scipy.stats import t as student  # half a second, which only the table needs
+
+    return mean(values), float(student.ppf(0.975, len(values) - 1)) * stdev(values) / math.sqrt(len(values))
 
 
 def table_rows(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
