@@ -18,6 +18,7 @@ from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paire
 BASE_ARM = "base"
 """Not trained: the evaluation before training of all runs."""
 
+
 @dataclass(frozen=True, kw_only=True)
 class ArmResult:
     """One finished run of an arm."""

@@ -5,13 +5,14 @@ with direct answers. So it knows how to use each tool and does it only sometimes
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from verl_coder.chains.problems import Kind, chains
-from verl_coder.chains.traces import chain_traces, write_trace_rows
+from verl_coder.chains.traces import ChainTrace, chain_traces, write_trace_rows
 from verl_coder.chains.wording import Tool
 from verl_coder.errors import ConfigError
 from verl_coder.files import write_atomically
@@ -25,7 +26,7 @@ _MICRO_TOKENS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Stage:
+class SkillStage:
     """One SFT run: its part of all steps and of the learning rate, and what its traces show."""
 
     name: str
@@ -38,17 +39,17 @@ class _Stage:
 
 
 STAGES = (
-    _Stage(name="skills", steps=0.5, learning_rate=1.0),
+    SkillStage(name="skills", steps=0.5, learning_rate=1.0),
     # That the constant in the debugger's answer goes into the function it names is one token in a hundred and fifty:
     # among six tools it is not learnt.
-    _Stage(
+    SkillStage(
         name="debugging",
         steps=0.3,
         learning_rate=0.67,
         kinds=("bug", "bug", "bug", "state", "plain"),
         bug_tools=("debugger", "debugger_late", "debugger", "interpreter"),
     ),
-    _Stage(
+    SkillStage(
         name="mixed",
         steps=0.2,
         learning_rate=0.4,
@@ -79,22 +80,29 @@ def build_tool_base(out: Path, settings: ToolBaseSettings, console: Console, *, 
         )
     model = base
     for number, stage in enumerate(STAGES):
-        model = _stage(out / stage.name, model, settings, stage, number, console)
+        model = _train(out / stage.name, model, settings, number, console)
     write_atomically(out / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
     return model
 
 
-def _stage(
-    out: Path, model: Path, settings: ToolBaseSettings, stage: _Stage, number: int, console: Console
-) -> Path:
-    # The stages draw different chains: `chains` numbers its draws by their seed.
+def stage_traces(settings: ToolBaseSettings, number: int) -> Iterator[ChainTrace]:
+    """Traces of a stage, by its place in STAGES; no stage's chains are drawn by the seed of another."""
+    stage = STAGES[number]
     seed = len(STAGES) * settings.seed + number
-    steps = max(round(stage.steps * settings.steps), 1)
-    samples = chains("sft", steps * settings.batch_size, seed=seed, kinds=stage.kinds, depths=settings.depths)
+    samples = chains(
+        "sft",
+        max(round(stage.steps * settings.steps), 1) * settings.batch_size,
+        seed=seed,
+        kinds=stage.kinds,
+        depths=settings.depths,
+    )
     share = settings.direct_share if stage.direct_share is None else stage.direct_share
+    return chain_traces(samples, seed=seed, direct_share=share, bug_tools=stage.bug_tools)
+
+
+def _train(out: Path, model: Path, settings: ToolBaseSettings, number: int, console: Console) -> Path:
     out.mkdir(parents=True, exist_ok=True)
-    traces = chain_traces(samples, seed=seed, direct_share=share, bug_tools=stage.bug_tools)
-    write_trace_rows(traces, out / "traces.parquet")
+    write_trace_rows(stage_traces(settings, number), out / "traces.parquet")
     request = SftRequest(
         model=str(model),
         traces=out / "traces.parquet",
@@ -104,7 +112,7 @@ def _stage(
         epochs=1,
         batch_size=settings.batch_size,
         micro_tokens=_MICRO_TOKENS,
-        learning_rate=settings.learning_rate * stage.learning_rate,
+        learning_rate=settings.learning_rate * STAGES[number].learning_rate,
         max_prompt_length=MAX_PROMPT,
         max_response_length=MAX_RESPONSE,
         seed=settings.seed,
