@@ -118,6 +118,11 @@ def test_vllm_asleep_and_the_actors_pass_are_not_added_up() -> None:
     assert together.total(on_gpu=True) - apart.total(on_gpu=True) > share / 2
 
 
+def test_vllm_on_gpus_of_its_own_takes_nothing_of_the_actors() -> None:
+    plan = gpu_plan("mode=separate_async", "actor_rollout_ref.rollout.free_cache_engine=false")
+    assert not any(term.on_gpu for term in plan.terms if term.process == "vLLM engine")
+
+
 def test_what_is_offloaded_is_on_the_card_while_training_and_on_the_machine_always() -> None:
     states = "actor_rollout_ref.actor.fsdp_config"
     here = gpu_plan()

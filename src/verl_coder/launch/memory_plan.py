@@ -228,7 +228,9 @@ def _rollout(config: DictConfig, shape: ModelShape, workers: int, card: Card | N
     devices = _separate_devices(config) or workers
     replicas = max(devices // int(rollout.tensor_model_parallel_size), 1)
     width = _BYTES.get(str(rollout.dtype), 2)
-    if card is not None:
+    if card is not None and _separate_devices(config):
+        pass  # its GPUs are others, and its share of them is what it may take
+    elif card is not None:
         share = float(rollout.gpu_memory_utilization) * card.memory
         # Asleep while the actor trains (`free_cache_engine`): its share is not there at the same time.
         yield Term(
