@@ -21,11 +21,13 @@ def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
     settings, after = cures(config)
     fits = "it fits" if not after.excess else f"{after.excess / GIB:.1f} GiB are still missing"
     on_card = plan.card is not None and plan.total(on_gpu=True) > plan.card.memory
-    why = "" if on_card else ", and Ray kills workers at 95 %"
-    raise ConfigError(
-        f"memory: {plan.summary()}{why}: set {', '.join(settings)}: then {after.total(on_gpu=on_card) / GIB:.1f} GiB, "
-        f"{fits} (verl_coder.memory_check=false starts it anyway)"
+    cure = (
+        f"{', '.join(settings)}: then {after.total(on_gpu=on_card) / GIB:.1f} GiB, {fits} "
+        "(verl_coder.memory_check=false starts it anyway)"
     )
+    if on_card:
+        raise ConfigError(f"memory: {plan.summary()}: set {cure}")
+    raise ConfigError(f"memory: {plan.summary()}, and Ray kills workers at 95 %: set {cure}")
 
 
 def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> tuple[list[str], MemoryPlan]:
