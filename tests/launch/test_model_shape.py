@@ -49,3 +49,11 @@ def test_a_folder_is_counted_by_its_files() -> None:
 
 def test_of_a_model_of_which_nothing_is_known_there_is_none() -> None:
     assert shape_of("nobody/no-such-model") is None
+
+
+def test_a_model_of_another_kind_has_no_plan_and_no_traceback(tmp_path: Path) -> None:
+    folder = tmp_path / "gpt2"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    (folder / "model.safetensors").write_bytes((BASE / "model.safetensors").read_bytes())
+    assert shape_of(str(folder)) is None

@@ -15,6 +15,9 @@ from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.paths import resolve_content_path
 
 
+_NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelShape:
     """Sizes of a decoder."""
@@ -57,7 +60,9 @@ def shape_of(model: str) -> ModelShape | None:
     folder = local_folder(model)
     sizes = tensor_sizes(folder) if folder else {}
     if folder is not None and sizes:
-        return _from(_config_of(folder), parameters=sum(sizes.values()))
+        described = _config_of(folder)
+        known = all(described[name] for name in _NEEDED)  # no plain decoder has fewer
+        return _from(described, parameters=sum(sizes.values())) if known else None
     published = resolve_content_path(f"config/models/{model.replace('/', '--')}.json")
     return _from(json.loads(published.read_text())) if published.is_file() else None
 
@@ -69,10 +74,7 @@ def _config_of(folder: Path) -> dict[str, Any]:
         config = AutoConfig.from_pretrained(folder)
     except (ValueError, OSError) as error:
         raise ConfigError(f"MODEL: {folder}: {str(error).splitlines()[0]}") from error
-    names = (
-        *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
-        *("num_key_value_heads", "head_dim", "tie_word_embeddings"),
-    )
+    names = (*_NEEDED, "num_key_value_heads", "head_dim", "tie_word_embeddings")
     return {name: getattr(config, name, None) for name in names}
 
 
