@@ -14,7 +14,6 @@ from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.paths import resolve_content_path
 
-
 _NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
 
 
