@@ -48,7 +48,8 @@ stamp_of() {
 another_checkouts() {
   local owner; owner="$(cat "$VENV/checkout" 2>/dev/null)"
   [ -n "$owner" ] && [ "$owner" != "$REPO_ROOT" ] && [ -f "$owner/pyproject.toml" ] || return 1
-  [ "$(cat "$VENV/stamp" 2>/dev/null)" = "$(stamp_of "$owner")" ] ||
+  [ -f "$VENV/stamp" ] || fail "$VENV was begun by the checkout in $owner and is not whole" "run a script there, then this one again"
+  [ "$(cat "$VENV/stamp")" = "$(stamp_of "$owner")" ] ||
     fail "$VENV belongs to the checkout in $owner, which requires other versions" "name another place (VENV=$REPO_ROOT/.venv-own), or remove the link"
   say "  shared with the checkout in $owner"
   export PYTHONPATH="$REPO_ROOT/src${PYTHONPATH:+:$PYTHONPATH}"
@@ -123,7 +124,10 @@ make_environment() {
   fi
   PYTHON="$VENV/bin/python"
   say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
-  if [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; then return; fi
+  if [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; then
+    [ -f "$VENV/checkout" ] || echo "$REPO_ROOT" >"$VENV/checkout"
+    return
+  fi
   one_profile_only
   if another_checkouts; then return; fi
   local base; base="$(find_python)" || exit 1

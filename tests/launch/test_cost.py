@@ -45,7 +45,8 @@ def test_the_measured_run_is_met_within_a_fifth() -> None:
     ],
 )
 def test_it_follows_the_settings(override: str, faster: bool) -> None:
-    assert (cost(override).seconds < cost().seconds) == faster
+    before, after = cost().seconds, cost(override).seconds
+    assert after < before if faster else after > before
 
 
 def test_an_adapter_has_fewer_operations_and_traces_more() -> None:
@@ -66,3 +67,10 @@ def test_the_lines_name_the_phases_the_hours_and_what_they_assume() -> None:
     assert lines[1].startswith("200 steps in about ") and lines[1].split()[-4] == "h,"
     assert "within a factor of two" in lines[2]
     assert len(cost().lines(None)) == 2
+
+
+def test_generation_on_gpus_of_its_own_goes_on_beside_the_training() -> None:
+    found = cost("mode=separate_async", "actor_rollout_ref.rollout.n_gpus_per_node=2")
+    assert found.side_by_side and found.gpus == 10
+    assert found.generate_s > cost().generate_s
+    assert found.seconds == pytest.approx(max(found.generate_s, cost().seconds - cost().generate_s))

@@ -1,12 +1,13 @@
 """The memory plan follows the settings, and refuses with those that help most."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch import memory_plan
+from verl_coder.launch import cards, memory_plan
 from verl_coder.launch.cards import CARDS, GIB
 from verl_coder.launch.memory_cures import candidates, check_memory, cures
 from verl_coder.launch.memory_plan import MemoryPlan, plan_memory
@@ -95,6 +96,12 @@ def test_the_lines_sum_up_to_the_plan(config: DictConfig) -> None:
     assert sum(processes) == pytest.approx(plan.total() / GIB, abs=0.6)
 
 
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the machine of the tests has."""
+    monkeypatch.setattr(cards, "_here", lambda: None)
+
+
 def gpu_plan(*overrides: str, recipe: str = "coder_0.5b_gpu", card: str = "H100") -> MemoryPlan:
     config = make_plan(TrainRequest(recipe=recipe, out="/nowhere", overrides=overrides)).config
     config.verl_coder.plan_for = card
@@ -125,11 +132,30 @@ def test_vllm_on_gpus_of_its_own_takes_nothing_of_the_actors() -> None:
 
 def test_what_is_offloaded_is_on_the_card_while_training_and_on_the_machine_always() -> None:
     states = "actor_rollout_ref.actor.fsdp_config"
-    here = gpu_plan()
-    away = gpu_plan(f"{states}.param_offload=true", f"{states}.optimizer_offload=true")
+    crowded = "actor_rollout_ref.rollout.gpu_memory_utilization=0.9"
+    here = gpu_plan(crowded)
+    away = gpu_plan(crowded, f"{states}.param_offload=true", f"{states}.optimizer_offload=true")
     gained = {term.what for term in away.terms} - {term.what for term in here.terms}
     assert gained == {"offloaded parameters", "offloaded optimiser"}
-    assert away.total() > here.total() and away.total(on_gpu=True) <= here.total(on_gpu=True)
+    assert away.total() > here.total() and away.total(on_gpu=True) < here.total(on_gpu=True)
+
+
+def test_states_are_spread_over_all_nodes_or_over_groups() -> None:
+    def optimiser(*overrides: str) -> float:
+        plan = gpu_plan("trainer.n_gpus_per_node=8", *overrides, recipe="qwen_grpo")
+        return sum(term.bytes for term in plan.terms if term.what == "optimiser")
+
+    assert optimiser("trainer.nnodes=2") == pytest.approx(optimiser() / 2)
+    assert optimiser("trainer.nnodes=2", "actor_rollout_ref.actor.fsdp_config.fsdp_size=8") == optimiser()
+
+
+def test_a_share_of_a_card_that_does_not_hold_vllms_weights_is_refused() -> None:
+    overrides = ("actor_rollout_ref.rollout.gpu_memory_utilization=0.5", "verl_coder.plan_for=RTX-4090")
+    config = make_plan(TrainRequest(recipe="qwen_7b", out="/nowhere", overrides=overrides)).config
+    with pytest.raises(
+        ConfigError, match=r"utilization=0.5: .* set .*utilization=0.65, or .*parallel_size=2"
+    ):
+        check_memory(config, refuse=True)
 
 
 def test_what_a_card_cannot_hold_is_refused_with_settings_of_cards() -> None:
@@ -141,3 +167,13 @@ def test_what_a_card_cannot_hold_is_refused_with_settings_of_cards() -> None:
     ) as caught:
         check_memory(config, refuse=True)
     assert "Ray kills" not in str(caught.value)
+
+
+def test_a_short_card_is_cured_on_the_card_whether_it_is_here_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_plan, "machine_bytes", lambda: 1000 * GIB)
+    overrides = ("trainer.n_gpus_per_node=4", "actor_rollout_ref.rollout.gpu_memory_utilization=0.8")
+    config = make_plan(TrainRequest(recipe="qwen_7b", out="/nowhere", overrides=overrides)).config
+    elsewhere, _ = cures(config)
+    monkeypatch.setattr(cards, "_here", lambda: replace(CARDS["H100"], is_here=True))
+    here, _ = cures(config)
+    assert here == elsewhere and here

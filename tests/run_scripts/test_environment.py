@@ -45,6 +45,13 @@ def test_an_environment_of_another_checkout_is_shared_and_left_as_it_is(tmp_path
     assert make(venv, checkout=ROOT)[2] == ""
 
 
+def test_an_environment_of_before_such_notes_gets_one(tmp_path: Path) -> None:
+    venv = make_stub_environment(tmp_path)
+    (venv / "checkout").unlink()
+    assert make(venv, checkout=ROOT)[0] == 0
+    assert (venv / "checkout").read_text() == f"{ROOT}\n"
+
+
 def test_an_environment_of_a_checkout_that_requires_something_else_is_refused(tmp_path: Path) -> None:
     other = tmp_path / "other"
     (other / "run_scripts").mkdir(parents=True)

@@ -18,7 +18,7 @@ def test_the_stages_take_all_steps_and_no_two_draw_the_same() -> None:
     assert sum(map(len, drawn)) == SETTINGS.steps * SETTINGS.batch_size
     assert sum(stage.steps for stage in STAGES) == pytest.approx(1)
     first = [[trace.chain.example for trace in traces[:20]] for traces in drawn]
-    assert first[0] != first[1] != first[2]
+    assert first[0] != first[1] and first[1] != first[2] and first[0] != first[2]
 
 
 def test_the_debugging_stage_looks_at_bugs_with_the_debugger() -> None:

@@ -48,12 +48,10 @@ ASSUMED = "H100"
 
 
 def card_for(plan_for: str | None) -> Card:
-    """The card named, else the first one here, else an H100; ConfigError for a name that is not in the table."""
-    if plan_for is not None:
-        if plan_for not in CARDS:
-            raise ConfigError(f"verl_coder.plan_for={plan_for}: use one of {', '.join(CARDS)}, or null")
-        return CARDS[plan_for]
-    return _here() or CARDS[ASSUMED]
+    """The first card here, else the one named, else an H100; ConfigError for a name that is not in the table."""
+    if plan_for is not None and plan_for not in CARDS:
+        raise ConfigError(f"verl_coder.plan_for={plan_for}: use one of {', '.join(CARDS)}, or null")
+    return _here() or CARDS[plan_for or ASSUMED]
 
 
 def _here() -> Card | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from omegaconf import DictConfig
 
 from verl_coder.launch.cards import Card, card_for
+from verl_coder.launch.memory_plan import separate_devices
 from verl_coder.launch.model_shape import ModelShape, shape_of
 
 FILL = 0.5
@@ -42,11 +43,14 @@ class StepCost:
     sync_s: float
     card: Card
     gpus: int
+    side_by_side: bool = False
+    """Generation has GPUs of its own, and goes on while the others train (mode=separate_async)."""
 
     @property
     def seconds(self) -> float:
-        """Of the whole step, one phase after the other."""
-        return self.generate_s + self.log_probs_s + self.reference_s + self.update_s + self.sync_s
+        """Of the whole step: one phase after the other, or the longer of two sides."""
+        training = self.log_probs_s + self.reference_s + self.update_s + self.sync_s
+        return max(self.generate_s, training) if self.side_by_side else self.generate_s + training
 
     def lines(self, steps: int | None) -> list[str]:
         """What a plan prints."""
@@ -92,6 +96,7 @@ def step_cost(config: DictConfig, shape: ModelShape, card: Card) -> StepCost | N
     prompt = PROMPT_FILL * int(config.data.max_prompt_length)
     answer = FILL * int(config.data.max_response_length)
     tokens = samples * (prompt + answer)
+    apart = separate_devices(config)
     forward = tokens * _operations(shape, prompt + answer)
     peak = gpus * card.tflops * 1e12
 
@@ -103,13 +108,14 @@ def step_cost(config: DictConfig, shape: ModelShape, card: Card) -> StepCost | N
     traces = _traces(config) / samples
     return StepCost(
         tokens=round(tokens),
-        generate_s=_generate(config, shape, card, samples, gpus),
+        generate_s=_generate(config, shape, card, samples, apart or gpus),
         log_probs_s=0.0 if bypass else judged,
         reference_s=judged if actor.use_kl_loss or config.algorithm.use_kl_in_reward else 0.0,
         update_s=passes * (1 + traces) * forward / (peak * _share(TRAINED_SHARE, shape)),
         sync_s=SYNC_S * shape.parameters / 0.5e9,
         card=card,
-        gpus=gpus,
+        gpus=gpus + apart,
+        side_by_side=apart > 0,
     )
 
 

@@ -1,26 +1,33 @@
 """Which settings lower what a run takes: each is tried on the memory plan, and those that save most come first."""
 
+import math
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB
-from verl_coder.launch.memory_plan import MemoryPlan, plan_memory
+from verl_coder.launch.memory_plan import MemoryPlan, least_share, plan_memory
 from verl_coder.run.resume import may_change
 
 MOST = 3
+MOST_SHARE = 0.9
+"""Of a GPU that vLLM can be given."""
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
+_SHARE = f"{_ROLLOUT}.gpu_memory_utilization"
 
 
 def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
     """The plan of a run; ConfigError, with the settings that help most, where it does not fit and `refuse`."""
     plan = plan_memory(config)
-    if plan is None or not plan.excess or not refuse:
+    if plan is None or not refuse:
+        return plan
+    _check_share(config)
+    if not plan.excess:
         return plan
     settings, after = cures(config)
     fits = "it fits" if not after.excess else f"{after.excess / GIB:.1f} GiB are still missing"
-    on_card = plan.card is not None and plan.total(on_gpu=True) > plan.card.memory
+    on_card = _is_card_short(plan)
     cure = (
         f"{', '.join(settings)}: then {after.total(on_gpu=on_card) / GIB:.1f} GiB, {fits} "
         "(verl_coder.memory_check=false starts it anyway)"
@@ -28,6 +35,18 @@ def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
     if on_card:
         raise ConfigError(f"memory: {plan.summary()}: set {cure}")
     raise ConfigError(f"memory: {plan.summary()}, and Ray kills workers at 95 %: set {cure}")
+
+
+def _check_share(config: DictConfig) -> None:
+    """vLLM's share of a GPU must hold its weights."""
+    rollout, least = config.actor_rollout_ref.rollout, least_share(config)
+    if float(rollout.gpu_memory_utilization) < least:
+        parts = int(rollout.tensor_model_parallel_size)
+        enough = f"{_SHARE}={math.ceil(20 * least) / 20:g}, or " if least < MOST_SHARE else ""
+        raise ConfigError(
+            f"memory: {_SHARE}={rollout.gpu_memory_utilization}: vLLM's weights and cache take at least {least:.2f} of "
+            f"such a GPU: set {enough}{_ROLLOUT}.tensor_model_parallel_size={2 * parts}"
+        )
 
 
 def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> tuple[list[str], MemoryPlan]:
@@ -38,6 +57,7 @@ def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> t
     chosen: list[str] = []
     plan = plan_memory(config)
     assert plan is not None
+    on_card = _is_card_short(plan)
     while len(chosen) <= most and (plan.excess or not chosen):
         trials = []
         for setting in candidates(config):
@@ -46,9 +66,12 @@ def cures(config: DictConfig, most: int = MOST, *, on_resume: bool = False) -> t
             changed = _with(config, setting)
             trial = plan_memory(changed)
             if trial is not None:
-                trials.append((_size(plan) - _size(trial), setting, changed, trial))
+                trials.append((_size(plan, on_card) - _size(trial, on_card), setting, changed, trial))
+        # Weights in bfloat16 learn worse: only where nothing else saves anything.
         saving, setting, changed, trial = max(
-            trials, key=lambda found: found[0], default=(0.0, "", config, plan)
+            trials,
+            key=lambda found: (found[0] > 0 and "model_dtype=bf16" not in found[1], found[0]),
+            default=(0.0, "", config, plan),
         )
         if saving <= 0:
             break
@@ -79,11 +102,13 @@ def _keys(setting: str) -> list[str]:
     return [part.partition("=")[0] for part in setting.split(" ")]
 
 
-def _size(plan: MemoryPlan) -> float:
+def _is_card_short(plan: MemoryPlan) -> bool:
+    return plan.card is not None and plan.total(on_gpu=True) > plan.card.memory
+
+
+def _size(plan: MemoryPlan, on_card: bool) -> float:
     """What a cure is to lower: a GPU's memory where that is short, else all of it."""
-    if plan.elsewhere:
-        return plan.total(on_gpu=True)
-    return plan.total() + plan.total(on_gpu=True)
+    return plan.total(on_gpu=True) if on_card else plan.total() + plan.total(on_gpu=True)
 
 
 def _with(config: DictConfig, setting: str) -> DictConfig:
@@ -135,11 +160,12 @@ def candidates(config: DictConfig) -> list[str]:
 def _of_a_gpu(config: DictConfig) -> list[str]:
     section = config.actor_rollout_ref
     states, share = section.actor.fsdp_config, float(section.rollout.gpu_memory_utilization)
+    lower = max(share - 0.2, 0.3, math.ceil(20 * least_share(config)) / 20)
     found = []
     if not (states.param_offload and states.optimizer_offload):
         found.append(f"{_ACTOR}.fsdp_config.param_offload=true {_ACTOR}.fsdp_config.optimizer_offload=true")
     if not section.rollout.free_cache_engine:
         found.append(f"{_ROLLOUT}.free_cache_engine=true")
-    if share > 0.3:
-        found.append(f"{_ROLLOUT}.gpu_memory_utilization={max(share - 0.2, 0.3):.1f}")
+    if lower < share:
+        found.append(f"{_SHARE}={lower:g}")
     return found

@@ -37,6 +37,12 @@ LOGIT_BYTES = 8
 LOGIT_BYTES_ON_CPU = 14
 """Of the same on a CPU, where the softmax of a pass is another copy: 13.5 were measured."""
 LOGIT_BYTES_NO_GRADIENT = 6
+ENTROPY_BYTES = 4
+"""Of a logit more, on a GPU, where the loss has an entropy term: an estimate, not measured."""
+LEAST_CACHE = GIB
+"""Of the KV cache and vLLM's buffers, below which nothing can be generated."""
+CUDA_MIB = 1024
+"""Of a GPU's memory, the contexts and libraries of the processes that use it: an estimate, not measured."""
 RAY_KILLS_AT = 0.95
 """Ray's memory monitor kills workers above this share of the machine's memory."""
 _BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2, "half": 2}
@@ -55,6 +61,11 @@ class Term:
     on_gpu: bool = False
     while_: When = "always"
     """When it is there, on a GPU: vLLM may sleep while the actor trains."""
+
+    def described(self) -> str:
+        """`optimiser 3.68`, `its share 31.84 while generating`: in GiB."""
+        when = f" while {self.while_}" if self.on_gpu and self.while_ != "always" else ""
+        return f"{self.what} {self.bytes / GIB:.2f}{when}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +107,7 @@ class MemoryPlan:
             {(t.process, t.on_gpu) for t in self.terms}, key=lambda n: -self._of(*n), reverse=False
         ):
             parts = sorted((t for t in self.terms if (t.process, t.on_gpu) == name), key=lambda t: -t.bytes)
-            told = ", ".join(f"{t.what} {t.bytes / GIB:.2f}" for t in parts if t.bytes >= 0.01 * GIB)
+            told = ", ".join(t.described() for t in parts if t.bytes >= 0.01 * GIB)
             where = " on the GPU" if name[1] else ""
             if told:
                 found.append(f"{name[0]}{where} {self._of(*name) / GIB:.1f} GiB ({told})")
@@ -117,6 +128,37 @@ class MemoryPlan:
         return text
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """How verl's FSDP spreads what an actor holds: over all workers of all nodes, or over groups of `fsdp_size`."""
+
+    workers: int
+    """Of one node."""
+    shards: int
+    on_gpu: bool
+
+    @classmethod
+    def of(cls, config: DictConfig) -> "Shards":
+        """Of a run."""
+        workers = int(config.trainer.n_gpus_per_node)
+        world = workers * int(config.trainer.nnodes)
+        size = int(config.actor_rollout_ref.actor.fsdp_config.get("fsdp_size") or -1)
+        return cls(
+            workers=workers, shards=size if 0 < size < world else world, on_gpu=config.trainer.device != "cpu"
+        )
+
+    def state(self, what: str, size: float, *, on_gpu: bool | None = None, while_: When = "always") -> Term:
+        """A shard of `size` bytes on each GPU, or those of a node's workers on the machine."""
+        on_gpu = self.on_gpu if on_gpu is None else on_gpu
+        shares = size / self.shards * (1 if on_gpu else self.workers)
+        return Term(process="actor", what=what, bytes=shares, on_gpu=on_gpu, while_=while_)
+
+    def copies(self, what: str, size: float, *, while_: When = "always") -> Term:
+        """`size` bytes of each worker: on its GPU where it has one."""
+        share = size * (1 if self.on_gpu else self.workers)
+        return Term(process="actor", what=what, bytes=share, on_gpu=self.on_gpu, while_=while_)
+
+
 def plan_memory(config: DictConfig) -> MemoryPlan | None:
     """The plan of a run; None where nothing is known of the model: it is neither here nor in `config/models/`."""
     shape = shape_of(str(config.actor_rollout_ref.model.path))
@@ -124,10 +166,10 @@ def plan_memory(config: DictConfig) -> MemoryPlan | None:
         return None
     on_gpu = config.trainer.device != "cpu"
     card = card_for(config.verl_coder.get("plan_for")) if on_gpu else None
-    workers = int(config.trainer.n_gpus_per_node)
+    shards = Shards.of(config)
     terms = [
-        *_actor(config, shape, workers, on_gpu=on_gpu),
-        *_rollout(config, shape, workers, card),
+        *_actor(config, shape, shards),
+        *_rollout(config, shape, shards, card),
         *_small_processes(config),
     ]
     return MemoryPlan(
@@ -138,7 +180,7 @@ def plan_memory(config: DictConfig) -> MemoryPlan | None:
     )
 
 
-def _actor(config: DictConfig, shape: ModelShape, workers: int, *, on_gpu: bool) -> Iterable[Term]:
+def _actor(config: DictConfig, shape: ModelShape, shards: Shards) -> Iterable[Term]:
     """Parameters, gradients, optimiser, reference, and the largest micro-batch; a worker holds its shard."""
     section = config.actor_rollout_ref
     actor, model = section.actor, section.model
@@ -152,36 +194,25 @@ def _actor(config: DictConfig, shape: ModelShape, workers: int, *, on_gpu: bool)
         ("optimiser", 2 * trained * width, "optimizer_offload"),
     )
     for what, size, setting in states:
-        moves = on_gpu and bool(actor.fsdp_config.get(setting, False))
+        moves = shards.on_gpu and bool(actor.fsdp_config.get(setting, False))
         # What is offloaded lies on the machine, and comes back for the training.
-        yield from _state(what, size, workers, on_gpu=on_gpu, while_="training" if moves else "always")
+        yield shards.state(what, size, while_="training" if moves else "always")
         if moves:
-            yield from _state(f"offloaded {what}", size, workers, on_gpu=False)
-    yield from _state("gradients", trained * width, workers, on_gpu=on_gpu, while_="training")
+            yield shards.state(f"offloaded {what}", size, on_gpu=False)
+    yield shards.state("gradients", trained * width, while_="training")
     if reference:
+        # verl keeps what only looks forward on the machine, whatever `param_offload` says.
         ref_width = _BYTES.get(str(section.ref.fsdp_config.get("model_dtype", "fp32")), 4)
-        on_host = not on_gpu or bool(section.ref.fsdp_config.get("param_offload", False))
-        yield from _state("reference", parameters * ref_width, workers, on_gpu=not on_host)
+        yield shards.state("reference", parameters * ref_width, on_gpu=False)
     if rank:
-        # verl merges the adapter into the weights for a sync, and keeps what they were.
-        yield from _state("merged weights during a sync", parameters * width, workers, on_gpu=on_gpu)
-    logits, activations = _micro_batch(config, shape, on_gpu=on_gpu)
-    copies = 1 if on_gpu else workers
-    for what, size in (("logits", logits), ("activations", activations)):
-        yield Term(
-            process="actor",
-            what=f"{what} of a micro-batch",
-            bytes=size * copies,
-            on_gpu=on_gpu,
-            while_="training",
-        )
-    yield Term(process="actor", what="process", bytes=BASE_MIB["actor"] * 2**20 * workers)
-
-
-def _state(what: str, size: float, workers: int, *, on_gpu: bool, while_: When = "always") -> Iterable[Term]:
-    """A shard of it on each GPU, or all of it on the machine."""
-    share = size / workers if on_gpu else size
-    yield Term(process="actor", what=what, bytes=share, on_gpu=on_gpu, while_=while_)
+        # verl merges the adapter into the weights for a sync, and keeps what they were, on the machine.
+        yield shards.state("merged weights during a sync", parameters * width, on_gpu=False)
+    logits, activations = _micro_batch(config, shape, on_gpu=shards.on_gpu)
+    yield shards.copies("logits of a micro-batch", logits, while_="training")
+    yield shards.copies("activations of a micro-batch", activations, while_="training")
+    if shards.on_gpu:
+        yield shards.copies("CUDA", CUDA_MIB * 2**20)
+    yield Term(process="actor", what="process", bytes=BASE_MIB["actor"] * 2**20 * shards.workers)
 
 
 def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tuple[float, float]:
@@ -206,6 +237,8 @@ def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tupl
         for part in passes
     )
     logit_bytes = LOGIT_BYTES if on_gpu else LOGIT_BYTES_ON_CPU
+    if on_gpu and float(actor.entropy_coeff):
+        logit_bytes += ENTROPY_BYTES
     logits = shape.vocab_size * max(trained * logit_bytes, judged * LOGIT_BYTES_NO_GRADIENT)
     mixed = actor.fsdp_config.get("mixed_precision") or {}
     width = _BYTES.get(str(mixed.get("param_dtype", "bf16")), 2)
@@ -222,13 +255,13 @@ def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tupl
     return float(logits), float(activations)
 
 
-def _rollout(config: DictConfig, shape: ModelShape, workers: int, card: Card | None) -> Iterable[Term]:
+def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card | None) -> Iterable[Term]:
     """vLLM's copy of the weights, its cache, and the bucket and store that weights and samples travel through."""
     rollout = config.actor_rollout_ref.rollout
-    devices = _separate_devices(config) or workers
+    devices = separate_devices(config) or shards.workers
     replicas = max(devices // int(rollout.tensor_model_parallel_size), 1)
     width = _BYTES.get(str(rollout.dtype), 2)
-    if card is not None and _separate_devices(config):
+    if card is not None and separate_devices(config):
         pass  # its GPUs are others, and its share of them is what it may take
     elif card is not None:
         share = float(rollout.gpu_memory_utilization) * card.memory
@@ -248,20 +281,28 @@ def _rollout(config: DictConfig, shape: ModelShape, workers: int, card: Card | N
         cache = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB * replicas
         yield Term(process="vLLM engine", what="KV cache", bytes=cache)
     bucket = int(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20
-    # Each worker has one, on its GPU where it has one.
-    yield from _state(
-        "weight bucket", bucket * workers, workers, on_gpu=card is not None, while_="generating"
-    )
+    yield shards.copies("weight bucket", bucket, while_="generating")
     yield Term(process="vLLM engine", what="process", bytes=BASE_MIB["vLLM engine"] * 2**20 * replicas)
     if vllm_executor(config) == "mp":
         yield Term(process="vLLM worker", what="process", bytes=BASE_MIB["vLLM worker"] * 2**20 * devices)
-    if _separate_devices(config):
+    if separate_devices(config):
         receivers = BASE_MIB["weight receiver"] * 2**20 * devices
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
 
 
-def _separate_devices(config: DictConfig) -> int:
+def least_share(config: DictConfig) -> float:
+    """The share of a GPU (`gpu_memory_utilization`) that vLLM's weights and the smallest cache take; 0 on a CPU."""
+    shape = shape_of(str(config.actor_rollout_ref.model.path))
+    if shape is None or config.trainer.device == "cpu":
+        return 0.0
+    rollout = config.actor_rollout_ref.rollout
+    width = _BYTES.get(str(rollout.dtype), 2)
+    weights = shape.parameters * width / int(rollout.tensor_model_parallel_size)
+    return (weights + LEAST_CACHE) / card_for(config.verl_coder.get("plan_for")).memory
+
+
+def separate_devices(config: DictConfig) -> int:
     """Devices that only generate (mode=separate_async without verl's hybrid engine); 0 in the other modes."""
     if config.trainer.v1.trainer_mode != "separate_async" or config.actor_rollout_ref.hybrid_engine:
         return 0

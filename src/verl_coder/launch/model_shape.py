@@ -33,6 +33,11 @@ class ModelShape:
     parameters: int
 
     @property
+    def largest(self) -> int:
+        """Numbers in the largest tensor: the embedding's, in every model of this kind that is in use."""
+        return self.vocab_size * self.hidden_size
+
+    @property
     def linear_ends(self) -> int:
         """Inputs and outputs of all linear layers of one layer, summed."""
         hidden, inner = self.hidden_size, self.intermediate_size
@@ -61,6 +66,8 @@ def shape_of(model: str) -> ModelShape | None:
     if folder is not None and sizes:
         described = _config_of(folder)
         known = all(described[name] for name in _NEEDED)  # no plain decoder has fewer
+        if described["tie_word_embeddings"]:
+            sizes.pop("lm_head.weight", None)  # some files hold it all the same
         return _from(described, parameters=sum(sizes.values())) if known else None
     published = resolve_content_path(f"config/models/{model.replace('/', '--')}.json")
     return _from(json.loads(published.read_text())) if published.is_file() else None

@@ -106,11 +106,9 @@ def _fit_bucket(config: DictConfig) -> None:
     try:
         model = str(config.actor_rollout_ref.model.path)
         folder = local_folder(model)
-        shape = None if folder else shape_of(model)
-        largest = shape.vocab_size * shape.hidden_size if shape else 0
-        weight = 4 * max(
-            tensor_sizes(folder).values() if folder else [largest], default=0
-        )  # bytes, in float32
+        sizes = tensor_sizes(folder).values() if folder else ()
+        shape = None if sizes else shape_of(model)
+        weight = 4 * max(sizes, default=shape.largest if shape else 0)  # bytes, in float32
         engine.update_weights_bucket_megabytes = max(
             int(engine.update_weights_bucket_megabytes), -(-weight // 2**20) + 1
         )

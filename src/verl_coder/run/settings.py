@@ -258,8 +258,7 @@ class Settings(CompositeSettings):
     memory_check: bool = True
     """Refuse a run that the memory plan says does not fit (launch/memory_plan.py)."""
     plan_for: str | None = None
-    """GPU that memory and time are planned for (launch/cards.py: H100, A100-40GB, ...); null: the one that is here,
-    else an H100."""
+    """GPU that memory and time are planned for where none is here (launch/cards.py: L4, A100-40GB, ...); null: H100."""
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
     """online, offline (keep for a later push), disabled, or auto: $WANDB_MODE, else online where W&B has a key."""
     wandb_finish_timeout_s: NotNegative = 20.0

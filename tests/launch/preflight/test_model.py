@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch import cards
 from verl_coder.launch.launch import start
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.model import check_model, tensor_sizes
@@ -86,6 +87,7 @@ def test_the_weight_bucket_holds_the_largest_tensor(tmp_path: Path, monkeypatch:
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(cards, "_here", lambda: None)
 
 
 @pytest.mark.usefixtures("no_hub")
@@ -98,12 +100,19 @@ def test_a_model_that_cannot_be_fetched_is_one_line_at_once() -> None:
 
 
 @pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("offline", [False, True])
 @pytest.mark.parametrize("recipe", ["qwen_7b", "deepseek_coder_1.3b"])
 def test_a_dry_run_plans_a_model_that_is_not_here(
-    recipe: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    recipe: str,
+    offline: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if offline:
+        monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     plan = make_plan(TrainRequest(recipe=recipe, out=str(tmp_path / "out")))
     assert start(plan, Console(width=200), dry_run=True) == 0
     shown = capsys.readouterr().out
     assert "of 79.6 GiB on each GPU" in shown and "s a step on 8 x " in shown
-    assert "its template and the lengths of the prompts are not checked" in shown
+    assert "what its tokenizer tells is not checked" in shown

@@ -22,7 +22,13 @@ CHECKED_TRACES = 128
 """How many traces, evenly over the file, are rendered and tokenised before a run."""
 
 
-def check_composite(config: DictConfig, settings: CompositeSettings, *, data_is_there: bool = True) -> None:
+def check_composite(
+    config: DictConfig,
+    settings: CompositeSettings,
+    *,
+    data_is_there: bool = True,
+    model_is_there: bool = True,
+) -> None:
     """Raise the first ConfigError or DataError of the three-source update; nothing where it is not in use."""
     if not settings.is_composite:
         return
@@ -34,7 +40,7 @@ def check_composite(config: DictConfig, settings: CompositeSettings, *, data_is_
         _check_rows(config, settings.teacher.rows)
         assert settings.teacher.traces is not None
         path = Path(settings.teacher.traces)
-        if data_is_there or path.is_file():
+        if model_is_there and (data_is_there or path.is_file()):
             check_traces(config, path, read_traces(path))
 
 

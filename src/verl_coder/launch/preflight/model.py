@@ -35,8 +35,9 @@ def check_model(path: str, *, may_be_missing: bool = False) -> str | None:
         raise ConfigError(f"MODEL: no folder {path} (a model of the hub is named owner/name)")
     offline = os.environ.get("HF_HUB_OFFLINE", "")
     if offline.upper() in TRUE_WORDS and local_folder(path) is None:
-        raise ConfigError(f"MODEL: {path} is not in the local hub cache and HF_HUB_OFFLINE={offline}")
-    missing = _absence(path)
+        missing: str | None = f"{path} is not in the local hub cache and HF_HUB_OFFLINE={offline}"
+    else:
+        missing = _absence(path)
     if missing and not may_be_missing:
         raise ConfigError(f"MODEL: {missing}: name a folder (MODEL=), or another hub (HF_ENDPOINT=)")
     return missing

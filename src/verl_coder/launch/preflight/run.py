@@ -40,17 +40,19 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     check_out(run_dir.path)
     check_checkpoint_settings(config, run_dir)
     missing = check_model(str(config.actor_rollout_ref.model.path), may_be_missing=dry_run)
-    check_lora(config)
+    check_lora(config, model_is_there=not missing)
     run_dir.check_shape(config)
     if run_dir.checkpoint_step() or run_dir.finished_steps():
         check_resume(run_dir.resume, config, settings.resume_may_change)
     notes = check_data(config, data_is_there=data_is_there, model_is_there=not missing)
     if missing:
-        notes = (*notes, f"warning: {missing}: its template and the lengths of the prompts are not checked")
+        notes = (
+            *notes,
+            f"warning: {missing}: what its tokenizer tells is not checked (rows, lengths, traces)",
+        )
     check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
     check_grpo(config, settings)
-    if not missing:
-        check_composite(config, settings, data_is_there=data_is_there)
+    check_composite(config, settings, data_is_there=data_is_there, model_is_there=not missing)
     check_services(config, settings)
     check_disk(config, run_dir.path, keep_best=settings.keep_best)
     if slow := check_shared_memory(config):
