@@ -21,6 +21,10 @@ class SandboxUnavailableError(VerlCoderError):
     """The sandbox service gave no answer: neither the program's failure nor a wrong answer."""
 
 
+class SandboxFullError(SandboxUnavailableError):
+    """Every server has as many sessions as it takes; there is room when one of them ends."""
+
+
 class CheckpointError(VerlCoderError):
     """A checkpoint is missing, half-written or of another shape."""
 

@@ -46,7 +46,7 @@ def evaluate(
         keep_settings(out / "settings.json", plan.settings(), begun=begun)
         with SampleJournal(journal_path) as journal:
             if owed(plan.problems, journal, plan.draws) or journal.provisional:
-                with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL")) as url:
+                with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL"), concurrency) as url:
                     _draw(plan, journal, console, url, concurrency, tensor_parallel)
             samples = _in_order(plan, journal)
         write_samples(out / SAMPLES, samples)
@@ -151,14 +151,14 @@ def _locked(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _sandbox(url: str | None) -> Iterator[str]:
-    """The sandbox of that URL, else one of this evaluation's own."""
+def _sandbox(url: str | None, concurrency: int) -> Iterator[str]:
+    """The sandbox of that URL, else one of this evaluation's own, with a session for each sample in work."""
     if url:
         yield url
         return
     from verl_coder.sandbox.embedded import EmbeddedSandbox
 
-    with EmbeddedSandbox() as sandbox:
+    with EmbeddedSandbox(extra=["--max-sessions", str(max(concurrency, 1))]) as sandbox:
         yield sandbox.url
 
 

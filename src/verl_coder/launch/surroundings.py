@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 from verl_coder.launch.cluster import cluster_address
+from verl_coder.launch.memory_plan import machine_bytes
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.preflight.places import sandbox_urls
 from verl_coder.paths import repository_root
@@ -21,6 +24,7 @@ def run_sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
         return
     settings = plan.settings
     arguments = ["--unsafe"] if settings.sandbox_unsafe else []
+    arguments += ["--max-sessions", str(sessions_at_once(plan.config))]
     if address := cluster_address(plan.config):
         from verl_coder.launch.node_sandboxes import ClusterSandboxes
 
@@ -36,6 +40,20 @@ def run_sandbox(plan: Plan) -> Iterator[tuple[str, list[int]]]:
     )
     with sandbox:
         yield sandbox.url, [sandbox.pid]
+
+
+SESSION_BYTES = 8 << 20
+"""Of a live session, with room: 5.3 MB were measured."""
+LEAST_SESSIONS = 64
+
+
+def sessions_at_once(config: DictConfig) -> int:
+    """How many trajectories may each keep a session: those of a step or an evaluation, in a quarter of the memory."""
+    rollout, data = config.actor_rollout_ref.rollout, config.data
+    training = int(data.get("gen_batch_size") or data.train_batch_size) * int(rollout.n)
+    evaluation = int(data.get("val_batch_size") or 0) * int(rollout.val_kwargs.n)
+    most = machine_bytes() // 4 // SESSION_BYTES
+    return max(min(max(training, evaluation), most), LEAST_SESSIONS)
 
 
 def worker_environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:

@@ -10,10 +10,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity import (
+    AsyncRetrying,
+    RetryError,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_attempt,
+)
 from tenacity.wait import wait_random_exponential
 
-from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.errors import ConfigError, SandboxFullError, SandboxUnavailableError
 from verl_coder.sandbox.routing import SLOTS_HEADER, Router
 from verl_coder.sandbox.types import PairRequest, PairResponse, RunRequest, RunResponse
 
@@ -28,6 +34,10 @@ _NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
 
 class ServiceFault(Exception):
     """The service failed, not the program: worth another attempt."""
+
+
+class ServerFull(ServiceFault):
+    """It has as much as it takes: HTTP 429."""
 
 
 class SandboxClient:
@@ -112,10 +122,18 @@ class SandboxClient:
         """A session on one of the servers (embedded server only).
 
         Options are the fields of POST /sessions: kind (python or debugger), code, files, memory_limit_MB,
-        idle_timeout. SandboxUnavailableError when no server opens one.
+        idle_timeout. SandboxUnavailableError when no server opens one; SandboxFullError at once when each has as many
+        as it takes, so that who waits for another's end holds nothing meanwhile.
         """
-        answer = await self._call("/sessions", options, _MARGIN_S, name_server=True)
-        return SandboxSession(self, answer["server"], answer["session_id"])
+        fault: ServerFull | None = None
+        for _ in self.urls:
+            try:
+                answer = await self._call("/sessions", options, _MARGIN_S, name_server=True, waits=False)
+            except ServerFull as full:  # it rests: the next is another one
+                fault = full
+            else:
+                return SandboxSession(self, answer["server"], answer["session_id"])
+        raise SandboxFullError(str(fault))
 
     async def _status_of(self, url: str, path: str) -> int | None:
         timeout = self._timeout(self._connect_timeout_s)
@@ -128,26 +146,34 @@ class SandboxClient:
             return None
 
     async def _call(
-        self, path: str, body: Mapping[str, Any], timeout_s: float, *, name_server: bool = False
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        timeout_s: float,
+        *,
+        name_server: bool = False,
+        waits: bool = True,
     ) -> dict[str, Any]:
+        """`waits`: a server that is full is asked again; else ServerFull."""
         content = json.dumps(body).encode()
+        final = () if waits else ServerFull
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ServiceFault),
+            retry=retry_if_exception_type(ServiceFault) & retry_if_not_exception_type(final),
             stop=stop_after_attempt(self._max_attempts),
             wait=wait_random_exponential(multiplier=0.1, max=self._max_backoff_s),
         )
-        async with self._limit:
-            try:
-                async for attempt in retrying:
-                    with attempt:
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    async with self._limit:
                         url = self._router.choose()
                         answer = await self.attempt(url, path, content, timeout_s)
-                        return {**answer, "server": url} if name_server else answer
-            except RetryError as error:
-                cause = error.last_attempt.exception()
-                raise SandboxUnavailableError(
-                    f"{path} at {', '.join(self.urls)}: {self._max_attempts} attempts failed, the last with: {cause}"
-                ) from cause
+                    return {**answer, "server": url} if name_server else answer
+        except RetryError as error:
+            cause = error.last_attempt.exception()
+            raise SandboxUnavailableError(
+                f"{path} at {', '.join(self.urls)}: {self._max_attempts} attempts failed, the last with: {cause}"
+            ) from cause
         raise AssertionError("unreachable")
 
     async def attempt(
@@ -173,7 +199,8 @@ class SandboxClient:
         status = response.status
         if status == 429 or status >= 500:
             (self._router.overloaded if status == 429 else self._router.failed)(url)
-            raise ServiceFault(f"{url}: HTTP {status} {_start_of(body, 200)}")
+            kind = ServerFull if status == 429 else ServiceFault
+            raise kind(f"{url}: HTTP {status} {_start_of(body, 200)}")
         self._router.answered(url, response.headers.get(SLOTS_HEADER))
         if status >= 400:
             # The request is wrong: the server would refuse it again, and this says nothing about the program.

@@ -1,17 +1,23 @@
 """What every tool of ours does around its own work: arguments, counts, a sandbox that is away."""
 
+import asyncio
 import os
+import random
+import time
 from abc import abstractmethod
 from typing import Any, ClassVar, NamedTuple
 
 from verl.tools.base_tool import BaseTool
 from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
 
-from verl_coder.errors import SandboxUnavailableError
+from verl_coder.errors import SandboxFullError, SandboxUnavailableError
 from verl_coder.sandbox import SandboxClient, shared_client
 from verl_coder.sections import read_section
 from verl_coder.tools.execution import InterpreterSettings
 from verl_coder.tools.shared_limit import SharedLimit
+
+SESSION_WAIT_S = 120.0
+"""Below the deadline of a call (agent_loops/code_agent.py), which masks the trajectory."""
 
 
 class ToolAnswer(NamedTuple):
@@ -53,14 +59,27 @@ class SandboxTool(BaseTool):
         counts = agent_data.extra_fields
         counts["tool_calls"] = counts.get("tool_calls", 0) + 1
         try:
-            async with self._limit.place():
-                used = await self.use(parameters if isinstance(parameters, dict) else {}, agent_data)
+            used = await self._use_when_there_is_room(
+                parameters if isinstance(parameters, dict) else {}, agent_data
+            )
         except SandboxUnavailableError:
             counts["tool_sandbox_unavailable"] = 1
             used = ToolAnswer("the sandbox is not available", succeeded=False)
         if used.succeeded:
             counts["tool_successes"] = counts.get("tool_successes", 0) + 1
         return ToolResponse(text=used.text), 0.0, {}
+
+    async def _use_when_there_is_room(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
+        """A call that finds no room for its session waits for another's end, and holds no place meanwhile."""
+        patience = time.monotonic() + SESSION_WAIT_S
+        while True:
+            try:
+                async with self._limit.place():
+                    return await self.use(parameters, agent_data)
+            except SandboxFullError:
+                if time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(random.uniform(0.1, 0.5))
 
     @abstractmethod
     async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:

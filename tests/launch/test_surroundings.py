@@ -1,0 +1,28 @@
+"""What the launcher gives a run beside its configuration."""
+
+import pytest
+
+from verl_coder.launch import surroundings
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.surroundings import LEAST_SESSIONS, SESSION_BYTES, sessions_at_once
+
+
+def sessions(*overrides: str) -> int:
+    return sessions_at_once(
+        make_plan(TrainRequest(recipe="tiny_cpu", out="/nowhere", overrides=overrides)).config
+    )
+
+
+def test_every_trajectory_of_a_step_and_of_an_evaluation_may_keep_a_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(surroundings, "machine_bytes", lambda: 1 << 40)
+    assert sessions("data.val_batch_size=1") == 16 * 8
+    assert sessions("data.val_batch_size=1", "actor_rollout_ref.rollout.n=32") == 16 * 32
+    assert sessions("data.val_batch_size=1000") == 1000
+    assert sessions("data.val_batch_size=1", "data.train_batch_size=1") == LEAST_SESSIONS
+
+
+def test_no_more_than_a_quarter_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(surroundings, "machine_bytes", lambda: 4 * 100 * SESSION_BYTES)
+    assert sessions("data.val_batch_size=1000") == 100
