@@ -14,19 +14,9 @@ def _waits_for_the_run(item: pytest.Item) -> bool:
     return "training_run" in getattr(item, "fixturenames", ())
 
 
-_TRAIN_AFTER = 0.6
-"""Share of the other tests that come before those that train: by then the end-to-end run is over."""
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that train come late, and not last, where one process would wait for the other; those that wait for the
-    end-to-end run come last.
-    """
-    waiting = [item for item in items if _waits_for_the_run(item)]
-    training = [item for item in items if item.get_closest_marker("e2e") and item not in waiting]
-    others = [item for item in items if not item.get_closest_marker("e2e") and item not in waiting]
-    before = round(_TRAIN_AFTER * len(others))
-    items[:] = [*others[:before], *training, *others[before:], *waiting]
+    """Other tests that train come late, when the end-to-end run is over; those that wait for it come last."""
+    items.sort(key=lambda item: 2 if _waits_for_the_run(item) else bool(item.get_closest_marker("e2e")))
 
 
 @pytest.fixture(scope="session", autouse=True)
