@@ -108,11 +108,10 @@ def chain_traces(
 ) -> Iterator[ChainTrace]:
     """One trace for each chain, the tools in turn (`bug_tools` where the chain is a bug); deterministic by seed."""
     rng = random.Random(f"chain traces/{seed}")
-    others = tools
     for index, chain in enumerate(chains):
-        tools = bug_tools if bug_tools and chain.kind == "bug" else others
+        choice = bug_tools if bug_tools and chain.kind == "bug" else tools
         # In turn by chance, so that no tool always meets the same kind.
-        tool = tools[(index + rng.randrange(len(tools))) % len(tools)]
+        tool = choice[(index + rng.randrange(len(choice))) % len(choice)]
         yield write_trace(chain, tool, direct=rng.random() < direct_share, seed=seed)
 
 

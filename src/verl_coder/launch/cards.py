@@ -2,6 +2,7 @@
 
 import subprocess
 from dataclasses import dataclass, replace
+from functools import cache
 
 from verl_coder.errors import ConfigError
 
@@ -54,8 +55,9 @@ def card_for(plan_for: str | None) -> Card:
     return _here() or CARDS[plan_for or ASSUMED]
 
 
+@cache
 def _here() -> Card | None:
-    """The first GPU of this machine."""
+    """The first GPU of this machine; nvidia-smi is asked once, however many plans are tried."""
     try:
         text = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
