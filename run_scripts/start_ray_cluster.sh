@@ -68,14 +68,20 @@ end_children() {
 attend() {
   if [ -n "$dry_run" ]; then act "$@"; return; fi
   "$@" &
-  local child=$! status
+  local child=$! status=0
   children+=("$child")
-  while :; do
-    status=0
-    wait "$child" || status=$?
-    # A signal ends the waiting, too: then the child is still there, be it as a zombie.
-    kill -0 "$child" 2>/dev/null || return "$status"
-  done
+  # A signal that came before the child was in the list has not reached it.
+  [ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null || true
+  # A signal ends the waiting, too. Bash keeps the status of a child that has ended: the last `wait` asks for that.
+  while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done
+  wait "$child" || status=$?
+  return "$status"
+}
+
+# Starts a function of this script beside it. Bash forgets traps there: without its own, the command that it runs would stay.
+beside() {
+  (children=(); trap on_signal TERM; "$@") &
+  children+=("$!")
 }
 
 on_signal() {
@@ -83,6 +89,9 @@ on_signal() {
   local child
   for child in "${children[@]}"; do kill -TERM "$child" 2>/dev/null || true; done
 }
+
+# Ends the script, where a signal has asked for it, as the signal would have; fails where none has.
+stop_if_asked() { [ -n "$stopping" ] && exit 143; }
 
 own_address() {
   if [ -n "$IP" ]; then echo "$IP"; return; fi
@@ -96,7 +105,7 @@ check_node() {
   for name in $CHECKS; do flags+=(--component "$name"); done
   [ -n "$CHECKS" ] || return 0
   [ -z "$RECIPE" ] || flags+=(--recipe "$RECIPE")
-  act env -u RAY_ADDRESS "$PYTHON" -m verl_coder.cli doctor "${flags[@]}" >&2 ||
+  attend env -u RAY_ADDRESS "$PYTHON" -m verl_coder.cli doctor "${flags[@]}" >&2 || stop_if_asked ||
     fail "$(hostname) is not fit for the run" "see the lines above (CHECKS= chooses what is looked at)"
 }
 
@@ -141,7 +150,7 @@ serve_worker() {
 }
 
 wait_for_nodes() {
-  act "$PYTHON" -m verl_coder.launch.node_sandboxes --address "$RAY_ADDRESS" --nodes "$NODES" --wait-s "$WAIT_S" --only-wait
+  attend "$PYTHON" -m verl_coder.launch.node_sandboxes --address "$RAY_ADDRESS" --nodes "$NODES" --wait-s "$WAIT_S" --only-wait
 }
 
 # The command, again after a failure for which it had been running a while.
@@ -150,7 +159,7 @@ run_command() {
   export RAY_ADDRESS="${HEAD:-$(own_address)}:$PORT" PROFILE
   local attempt status began
   for ((attempt = 0; ; attempt++)); do
-    wait_for_nodes || fail "the cluster at $RAY_ADDRESS does not have $NODES machines" "start the others, or give NODES="
+    wait_for_nodes || stop_if_asked || fail "the cluster at $RAY_ADDRESS does not have $NODES machines" "start the others, or give NODES="
     began=$SECONDS status=0
     attend "$@" "trainer.nnodes=$NODES" || status=$?
     if [ "$status" -eq 0 ] || [ -n "$stopping" ]; then return "$status"; fi
@@ -168,15 +177,13 @@ over_ssh() {
   HEAD="$(own_address)" NODES="${#names[@]}"
   make_token
   check_node
-  start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 &
-  children+=($!)
+  beside start_ray --head --port "$PORT" --dashboard-host 127.0.0.1
   for host in "${names[@]:1}"; do
     # Their IP is that by which they reach the head: Ray finds it where none is given.
     remote="cd $(printf %q "$REPO_ROOT") && HEAD=$HEAD PORT=$PORT PROFILE=$PROFILE RECIPE=$RECIPE N_GPUS=$N_GPUS"
     remote+=" VENV=$(printf %q "$VENV") RAY_AUTH_MODE=$RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH=$(printf %q "$RAY_AUTH_TOKEN_PATH") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
     # shellcheck disable=SC2086  # SSH is a command with its options
-    act $SSH "$host" "$remote" </dev/null &
-    children+=($!)
+    beside attend $SSH "$host" "$remote" </dev/null
   done
   [ -z "$dry_run" ] || wait
   wait_for_head || fail "Ray's head did not start on $HEAD:$PORT" "see the lines above"

@@ -150,7 +150,7 @@ def test_slurms_sigterm_lets_the_run_save_and_its_status_is_the_jobs(
 ) -> None:
     python = Path(slurm["VENV"]) / "bin" / "python"
     on_term = f"kill $!; touch {tmp_path}/saved; exit 0"
-    trains = f"trap '{on_term}' TERM; touch {tmp_path}/up; sleep 60 & wait"
+    trains = f"trap '{on_term}' TERM; sleep 60 & touch {tmp_path}/up; wait"
     python.write_text(f'#!/bin/sh\ncase "$*" in *train*) {trains};; esac\n')
     job = subprocess.Popen(["bash", str(SBATCH)], env=slurm, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     while not (tmp_path / "up").exists():

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -120,6 +122,22 @@ def test_the_first_machine_makes_a_token_for_its_owner_and_keeps_it(venv: Path, 
     assert token.read_text() == made
     told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RAY_AUTH_TOKEN_PATH="/shared/my token")
     assert r"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/shared/my\ token" in told
+
+
+def test_over_ssh_the_head_and_the_connections_end_with_the_command(venv: Path, tmp_path: Path) -> None:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    head = f"echo $$ >>{tmp_path}/up; exec {sys.executable} -m http.server {port} --bind 127.0.0.1"
+    (venv / "bin" / "python").write_text(f'#!/bin/sh\ncase "$*" in *--head*) {head};; esac\n')
+    (ssh := tmp_path / "ssh").write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/up\nexec sleep 600\n")
+    ssh.chmod(0o755)
+    both = f"while [ $(wc -l <{tmp_path}/up) -lt 2 ]; do sleep 0.05; done"
+    variables = {"HOSTS": "a b", "SSH": str(ssh), "PORT": str(port), "RAY_AUTH_MODE": "disabled"}
+    done = start(venv, "ssh", "bash", "-c", both, **variables)
+    _, said = done.communicate(timeout=100)
+    assert done.returncode == 0, said
+    assert not [pid for pid in (tmp_path / "up").read_text().split() if Path(f"/proc/{pid}").exists()]
 
 
 def test_a_token_by_value_is_refused_over_ssh(venv: Path) -> None:
