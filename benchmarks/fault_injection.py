@@ -94,6 +94,8 @@ def inject(run: SmallRun, role: str, name: str, phase: str) -> dict[str, object]
     process = run.start(WANDB_MODE="offline")
     try:
         if not wait_for(run, process, phase):
+            if process.poll() is not None and "train.log" not in run.output:
+                raise SystemExit(f"the start itself was refused: {last_line(run.output)}")
             return result | {"outcome": "the phase did not come", "said": last_line(run.output)}
         time.sleep(0.3 if phase.startswith("starting") else 0.05)
         victims = processes_of(process.pid, role)

@@ -7,7 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
 from verl_coder.launch.plan import TrainRequest, make_plan
-from verl_coder.run.resume import check, record
+from verl_coder.paths import repository_root
+from verl_coder.run.resume import _flat, check, may_change, record
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +90,9 @@ def test_other_content_is_refused_and_another_place_is_not(
     ):
         check(recorded, config)
     check(recorded, config, allowed=[knob])
+
+
+def test_no_setting_ties_a_run_to_the_place_of_its_checkout(planned: DictConfig) -> None:
+    root = str(repository_root())
+    tied = [key for key, value in _flat(planned).items() if root in str(value) and not may_change(key)]
+    assert not tied

@@ -55,6 +55,7 @@ MAY_CHANGE = (
     "actor_rollout_ref.rollout.agent.num_workers",
     "actor_rollout_ref.rollout.checkpoint_engine.*",
     "actor_rollout_ref.rollout.engine_kwargs.*",
+    "actor_rollout_ref.rollout.prometheus.*",  # verl derives the model's name there from its path
     # Files: their content is compared, not their place (see `contents`).
     "data.train_files",
     "data.val_files",
