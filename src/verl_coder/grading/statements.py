@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from verl_coder.bare_code import bound_names
 from verl_coder.grading.programs.identities import is_digest
 
 _BUILTINS = frozenset(dir(builtins))
@@ -119,19 +120,7 @@ def first_called(tests: Sequence[str], library: Container[str] = (), given: Iter
 
 def assigned_names(source: str) -> set[str]:
     """Names that module-level code defines, its function parameters and comprehension variables included."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source.strip())):
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            names.add(node.id)
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.add(node.name)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, ast.alias):
-            names.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.ExceptHandler) and node.name:
-            names.add(node.name)
-    return names
+    return bound_names(ast.walk(ast.parse(source.strip()))) - {"", "*"}
 
 
 def passes_variables(sources: Iterable[str]) -> bool:
