@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import pyarrow as pa
 
@@ -17,6 +17,8 @@ from verl_coder.errors import DataError
 
 Style = Literal["assert", "stdio", "function", "check", "pytest"]
 Difficulty = Literal["easy", "medium", "hard", "unknown"]
+DIFFICULTIES: tuple[str, ...] = get_args(Difficulty)
+"""In the order in which they are shown."""
 Message = dict[str, str]
 
 

