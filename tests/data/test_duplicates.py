@@ -37,3 +37,13 @@ def test_problems_of_one_kind_are_not_duplicates() -> None:
 
 def test_the_first_of_several_is_the_one_that_stays() -> None:
     assert pairs(LONG, LONG, LONG + "!") == [("1", "0", "exact"), ("2", "0", "exact")]
+
+
+def test_what_repeats_a_held_out_problem_is_found_though_that_one_repeats_another() -> None:
+    words = [f"w{number}" for number in range(40)]
+    second = [*words[:36], "b1", "b2", "b3", "b4"]
+    index = DuplicateIndex()
+    for key, held_out in (("first", words), ("second", second)):
+        index.add(Statement(key=key, text=" ".join(held_out)), always=True)
+    found = index.add(Statement(key="train", text=" ".join(["t1", "t2", "t3", "t4", *second[4:]])))
+    assert found is not None and (found.other, found.kind) == ("second", "near")

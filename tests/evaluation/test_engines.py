@@ -14,7 +14,7 @@ from rich.console import Console
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.evaluate import evaluate
-from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
+from verl_coder.evaluation.request import EvaluationPlan, EvaluationRequest, plan_evaluation
 
 
 class Server(ThreadingHTTPServer):
@@ -93,3 +93,23 @@ def test_the_model_of_an_endpoint_is_found_or_must_be_named(server: Server) -> N
         served_model(server.url)
     with pytest.raises(ConfigError, match="no OpenAI-compatible server answers"):
         served_model("http://127.0.0.1:9/v1")
+
+
+def test_another_model_or_tokenizer_of_one_endpoint_is_another_evaluation(
+    problems: Path, tmp_path: Path
+) -> None:
+    (other := tmp_path / "tokenizer").mkdir()
+    (other / "tokenizer.json").write_text("{}")
+
+    def plan(served: str, tokenizer: Path) -> EvaluationPlan:
+        request = EvaluationRequest(
+            model="http://127.0.0.1:9/v1",
+            served_model=served,
+            tokenizer=str(tokenizer),
+            data=(str(problems),),
+        )
+        return plan_evaluation(request)
+
+    base, lora, elsewhere = plan("base", TINY), plan("lora", TINY), plan("base", other)
+    assert base.settings() != lora.settings() and base.settings() != elsewhere.settings()
+    assert base.out != lora.out

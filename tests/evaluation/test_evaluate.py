@@ -237,6 +237,10 @@ def test_a_window_of_dates_and_a_tag_choose_problems(evaluate_with: Any, problem
     write_rows(rows, problems)
     plan = plan_evaluation(request(problems, date_from="2024-02-01", date_to="2024-03-15"))
     assert [posed.problem.index for posed in plan.problems.problems] == [1, 2]
+    write_rows([make_problem(n, date=f"2024-0{n + 1}-15T00:00:00") for n in range(4)], problems)
+    plan = plan_evaluation(request(problems, date_from="20240201", date_to="20240315"))
+    assert [posed.problem.index for posed in plan.problems.problems] == [1, 2]
+    write_rows(rows, problems)
     assert [p.problem.index for p in plan_evaluation(request(problems, tag="t3")).problems.problems] == [3]
     by_tag = evaluate_with(alternately)()["by_tag"]
     assert by_tag["Array"]["num_tasks"] == 4 and by_tag["t0"]["pass_at_k"]["1"] == 1.0

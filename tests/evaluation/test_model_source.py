@@ -10,6 +10,7 @@ from small_model import small_model
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.evaluation.model_source import find_model
 from verl_coder.paths import repository_root
+from verl_coder.run.run_dir import RunDir
 
 TINY = repository_root() / "src/verl_coder/tiny/base"
 
@@ -56,6 +57,32 @@ def test_the_digest_tells_models_of_one_name_apart(tmp_path: Path) -> None:
     assert first == find_model(str(tmp_path)).digest()
     weights.write_bytes(b"2" * 100)
     assert first != find_model(str(tmp_path)).digest()
+
+
+def test_the_digest_sees_a_layer_in_the_middle(tmp_path: Path) -> None:
+    weights = bytearray(40 << 20)
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    first = find_model(str(tmp_path)).digest()
+    weights[15 << 20 : 16 << 20] = b"1" * (1 << 20)
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    assert first != find_model(str(tmp_path)).digest()
+
+
+def test_a_model_that_another_checkpoint_left_is_not_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(run: RunDir, target: Path, *, step: int | None) -> None:
+        target.mkdir(parents=True)
+        (target / "config.json").write_text(str(step))
+
+    monkeypatch.setattr("verl_coder.launch.export.export", export)
+    run = make_run(tmp_path / "run")
+    for step in (4, 8):
+        (run / "checkpoints" / f"global_step_{step}" / "actor" / "model.pt").write_text(str(step))
+    loaded = [find_model(f"{run}@{step}").folder_to_load(tmp_path / ".model") for step in (4, 8, 8)]
+    assert [(folder / "config.json").read_text() for folder in loaded[1:]] == ["8", "8"]
+    assert not loaded[0].exists() and loaded[1] == loaded[2]
 
 
 def test_an_adapter_is_merged_into_its_base(tmp_path: Path) -> None:

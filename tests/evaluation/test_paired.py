@@ -1,12 +1,19 @@
 """Comparison of two evaluations: differences, the exact test, and what is said of it."""
 
 import random
-from itertools import product
+from fractions import Fraction
+from itertools import combinations, product
 
 import pytest
 from scipy.stats import binomtest
 
-from verl_coder.evaluation.paired import compare_paired, holm, sign_flip_p_value
+from verl_coder.evaluation.paired import (
+    _drawn_p_value,
+    compare_paired,
+    holm,
+    redraw_p_value,
+    sign_flip_p_value,
+)
 
 
 def test_the_p_value_is_that_of_all_assignments_of_signs() -> None:
@@ -25,6 +32,31 @@ def test_with_one_sample_a_problem_it_is_mcnemars_exact_test() -> None:
     for won, lost in ((12, 3), (5, 5), (30, 10), (1, 0)):
         values = [1] * won + [-1] * lost + [0] * 40
         assert sign_flip_p_value(values) == pytest.approx(binomtest(won, won + lost).pvalue)
+
+
+def test_with_other_numbers_of_samples_it_is_that_of_all_ways_to_deal_them() -> None:
+    pairs = [((1, 1), (3, 1)), ((2, 0), (3, 2)), ((1, 0), (2, 1)), ((2, 2), (3, 3)), ((2, 1), (2, 0))]
+
+    def dealt(first: tuple[int, int], second: tuple[int, int]) -> list[Fraction]:
+        samples = [1] * (first[1] + second[1]) + [0] * (first[0] + second[0] - first[1] - second[1])
+        found = []
+        for chosen in combinations(range(len(samples)), second[0]):
+            passed = sum(samples[place] for place in chosen)
+            found.append(Fraction(passed, second[0]) - Fraction(sum(samples) - passed, first[0]))
+        return found
+
+    observed = abs(sum(Fraction(b[1], b[0]) - Fraction(a[1], a[0]) for a, b in pairs))
+    sums = [abs(sum(values)) >= observed for values in product(*(dealt(*pair) for pair in pairs))]
+    assert redraw_p_value(pairs) == pytest.approx(sum(sums) / len(sums), abs=1e-12)
+    few = [((1, 0), (20, 1))] * 19 + [((1, 0), (20, 0))] * 11
+    drawn = _drawn_p_value([(a[0], b[0], b[1]) for a, b in few if b[1]], 20, 19)
+    assert redraw_p_value(few) == pytest.approx(drawn, abs=0.01) and drawn > 0.5
+
+
+def test_a_rare_pass_among_many_samples_is_no_win_over_a_greedy_answer() -> None:
+    greedy = {str(i): (1, 0) for i in range(30)}
+    sampled = {str(i): (20, int(i < 19)) for i in range(30)}
+    assert not compare_paired("greedy", greedy, "sampled", sampled).significant
 
 
 def test_counts_of_different_sizes_are_compared_by_their_rates() -> None:

@@ -12,6 +12,7 @@ from verl_coder.report.evaluation_files import (
     samples_file,
     wilson,
 )
+from verl_coder.report.evaluation_summary import SampleCounts
 from verl_coder.report.sample_files import read_samples, sample_files
 from verl_coder.report.training_run import describe_training_run
 
@@ -152,3 +153,19 @@ def test_torn_metrics_cost_their_line_alone(tmp_path: Path) -> None:
     assert notes == ["metrics.jsonl: 3 of its lines cannot be read"]
     json.dumps(found, allow_nan=False)
     assert found["held_out"][0]["problems"] == 40 and found["settings"]["actor.lr"] == "0.001"
+
+
+def test_numbers_that_the_page_cannot_hold_are_none(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "summary.json").write_text('{"after": NaN, "steps": 2}')
+    assert describe_training_run(run, [])["summary"] == {"after": None, "steps": 2}
+    write_lines(tmp_path / "rollouts" / "1.jsonl", [rollout(0, 0, bonus=10**400)])
+    (one,) = read_samples(sample_files(tmp_path)[0], [])
+    assert "bonus" not in one.terms
+
+
+def test_the_share_of_calls_that_succeed_is_that_of_the_results(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "e", tool_calls=2, valid_tool_calls=1, tool_successes=1)
+    counts = SampleCounts()
+    list(counts.watch(read_evaluation_samples(samples_file(folder), [])))
+    assert counts.to_dict()["means"]["success_share"] == 1.0

@@ -49,8 +49,8 @@ class DuplicateIndex:
         self._keys: list[str] = []
         self._exact: dict[str, int] = {}
 
-    def add(self, statement: Statement) -> Pair | None:
-        """The most similar earlier statement, if it is similar enough; the new one is remembered if not."""
+    def add(self, statement: Statement, *, always: bool = False) -> Pair | None:
+        """The most similar earlier statement, if it is similar enough; the new one is kept if not, or `always`."""
         words = _WORD.findall(unicodedata.normalize("NFKC", statement.text).casefold())
         normalised = " ".join(words)
         if normalised in self._exact:
@@ -63,18 +63,17 @@ class DuplicateIndex:
             similarity = len(shingles & self._shingles[index]) / len(shingles | self._shingles[index])
             if similarity > best_similarity:
                 best, best_similarity = index, similarity
+        found = None
         if best_similarity >= self.similarity:
-            return Pair(
-                key=statement.key,
-                other=self._keys[best],
-                kind="near",
-                similarity=round(best_similarity, 3),
-            )
+            similarity = round(best_similarity, 3)
+            found = Pair(key=statement.key, other=self._keys[best], kind="near", similarity=similarity)
+            if not always:
+                return found
         self._exact[normalised] = len(self._keys)
         self._lsh.insert(len(self._keys), signature)
         self._keys.append(statement.key)
         self._shingles.append(shingles)
-        return None
+        return found
 
 
 def _shingles(words: list[str]) -> frozenset[int]:

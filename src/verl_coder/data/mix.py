@@ -152,7 +152,7 @@ def _find_overlaps(
     for path in held_out:
         for row in iter_rows(path, columns=_LIGHT_COLUMNS):
             statement = _statement(row)
-            index.add(statement)
+            index.add(statement, always=True)
             held_out_keys.add(statement.key)
     for split, entries in inputs.items():
         for entry in entries:

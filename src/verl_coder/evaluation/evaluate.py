@@ -14,7 +14,7 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions, VllmEngine, served_model
+from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions, VllmEngine
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
@@ -125,8 +125,10 @@ async def _session(
 
 def _engine(plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int) -> Engine:
     if plan.model.kind == "endpoint":
-        name = plan.request.served_model or served_model(plan.model.name)
-        return EndpointEngine(plan.model.name, name, load_tokenizer(folder), max_concurrency=concurrency)
+        assert plan.served_model is not None
+        return EndpointEngine(
+            plan.model.name, plan.served_model, load_tokenizer(folder), max_concurrency=concurrency
+        )
     return VllmEngine(
         folder,
         EngineOptions(

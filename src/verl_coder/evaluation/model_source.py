@@ -13,7 +13,7 @@ from verl_coder.run.run_dir import RunDir
 
 Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_MIB = 1 << 20
+_BLOCKS, _BLOCK_BYTES = 256, 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +33,9 @@ class ModelSource:
         assert self.folder is not None
         if self.kind == "folder":
             return self.folder
-        target = scratch / "model"
+        target = scratch / self.digest()  # what another checkpoint left there is none of this one
         if not (target / "config.json").is_file():
-            shutil.rmtree(target, ignore_errors=True)
+            shutil.rmtree(scratch, ignore_errors=True)
             if self.kind == "checkpoint":
                 from verl_coder.launch.export import export
 
@@ -46,19 +46,22 @@ class ModelSource:
         return target
 
     def digest(self) -> str:
-        """Of the files' names, sizes, first and last MiB: another model of the same name shows."""
-        if self.folder is None:
-            return ""
-        found = hashlib.sha256()
-        for path in sorted(self.folder.rglob("*")):
-            if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt", ".json", ".jinja"):
-                size = path.stat().st_size
-                found.update(f"{path.relative_to(self.folder)} {size}\n".encode())
-                with path.open("rb") as file:
-                    found.update(file.read(_MIB))
-                    file.seek(max(size - _MIB, 0))
-                    found.update(file.read(_MIB))
-        return found.hexdigest()[:32]
+        """`folder_digest` of its files; empty of an endpoint."""
+        return folder_digest(self.folder) if self.folder else ""
+
+
+def folder_digest(folder: Path) -> str:
+    """Of a model's files by name, size and 256 blocks each: another model of the same name shows, also other layers."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt", ".json", ".jinja"):
+            size = path.stat().st_size
+            found.update(f"{path.relative_to(folder)} {size}\n".encode())
+            with path.open("rb") as file:
+                for place in range(_BLOCKS):
+                    file.seek(max(size - _BLOCK_BYTES, 0) * place // (_BLOCKS - 1))
+                    found.update(file.read(_BLOCK_BYTES))
+    return found.hexdigest()[:32]
 
 
 def find_model(value: str) -> ModelSource:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd, lcm
+from math import comb, gcd, lcm
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from verl_coder.evaluation.intervals import Interval, bootstrap_intervals
 from verl_coder.evaluation.pass_at_k import pass_at_k
 
 SIGNIFICANCE = 0.05
+_MOST_CELLS = 2_000_000
 Counts = Mapping[str, tuple[int, int]]
 """Problem -> (samples, samples that passed)."""
 
@@ -29,7 +31,7 @@ class PairedComparison:
     """Problems that the second solves more often than the first."""
     lost: tuple[str, ...]
     p_value: float
-    """Exact, two-sided; see `sign_flip_p_value`."""
+    """Two-sided; `sign_flip_p_value` where both have as many samples of each problem, else `redraw_p_value`."""
     adjusted_p_value: float
     """After Holm's correction for the number of comparisons; `p_value` where there is one."""
     differences_at_k: Mapping[int, tuple[float, Interval | None]]
@@ -87,7 +89,8 @@ def compare_paired(
     one = np.array([b[1] / b[0] - a[1] / a[0] for a, b in pairs])
     intervals = bootstrap_intervals(np.column_stack([one, columns]), seed=seed, shares=False)
     scaled = _whole_differences(pairs)
-    p_value = sign_flip_p_value(scaled)
+    alike = all(a[0] == b[0] for a, b in pairs)
+    p_value = sign_flip_p_value(scaled) if alike else redraw_p_value(pairs)
     return PairedComparison(
         first=first,
         second=second,
@@ -133,6 +136,48 @@ def sign_flip_p_value(differences: Sequence[int]) -> float:
     observed = abs(sum(differences))
     sums = np.abs(np.arange(-reach, reach + 1))
     return min(1.0, float(chances[sums >= observed].sum()))
+
+
+def redraw_p_value(pairs: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> float:
+    """How probable a difference as large is where, of each problem, the samples were dealt to the two by chance.
+
+    Fisher's exact test of each problem's table, over all problems at once: passes are hypergeometric. It stands where
+    the numbers of samples differ: then a difference is skewed, and its signs are not equally probable.
+    """
+    unit = lcm(*(n for pair in pairs for n, _ in pair))
+    observed = abs(sum(b[1] * (unit // b[0]) - a[1] * (unit // a[0]) for a, b in pairs))
+    open_ended = [(a[0], b[0], a[1] + b[1]) for a, b in pairs if 0 < a[1] + b[1] < a[0] + b[0]]
+    divisor = (
+        gcd(observed, *(unit // n for first_n, second_n, _ in open_ended for n in (first_n, second_n))) or 1
+    )
+    unit, observed = unit // divisor, observed // divisor
+    reach = unit * len(open_ended)
+    if reach > _MOST_CELLS:
+        return _drawn_p_value(open_ended, unit, observed)
+    chances = np.zeros(2 * reach + 1)
+    chances[reach] = 1.0
+    for first_n, second_n, passed in open_ended:
+        mixed = np.zeros_like(chances)
+        for k in range(max(0, passed - first_n), min(second_n, passed) + 1):
+            chance = comb(second_n, k) * comb(first_n, passed - k) / comb(first_n + second_n, passed)
+            mixed += chance * np.roll(chances, _difference(k, passed, first_n, second_n, unit))
+        chances = mixed
+    return min(1.0, float(chances[np.abs(np.arange(-reach, reach + 1)) >= observed].sum()))
+
+
+def _difference(k: Any, passed: int, first_n: int, second_n: int, unit: int) -> Any:
+    """Second's rate less first's in units, where `k` of the passes are the second's."""
+    return k * unit // second_n - (passed - k) * unit // first_n
+
+
+def _drawn_p_value(problems: Sequence[tuple[int, int, int]], unit: int, observed: int) -> float:
+    """`redraw_p_value` from 100,000 deals: for numbers of samples with hardly a common multiple."""
+    random, deals = np.random.default_rng(0), 100_000
+    sums = np.zeros(deals, dtype=np.float64)
+    for first_n, second_n, passed in problems:
+        k = random.hypergeometric(passed, first_n + second_n - passed, second_n, size=deals)
+        sums += k * unit / second_n - (passed - k) * unit / first_n
+    return float((1 + (np.abs(sums) >= observed * (1 - 1e-9)).sum()) / (1 + deals))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -75,7 +75,7 @@ def _wanted(problem: Problem, choice: Choice) -> bool:
                 f"{problem.problem_id} has no extra_info.date, so there is no window of dates: LiveCodeBench has them "
                 "(verl-coder data prepare livecodebench)"
             )
-        return (choice.date_from or "") <= problem.date <= (choice.date_to or "9999")
+        return (choice.date_from or "") <= problem.date[:10] <= (choice.date_to or "9999")
     return True
 
 

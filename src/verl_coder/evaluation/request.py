@@ -4,7 +4,7 @@ import datetime
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError
-from verl_coder.evaluation.model_source import ModelSource, find_model
+from verl_coder.evaluation.engines import served_model
+from verl_coder.evaluation.model_source import ModelSource, find_model, folder_digest
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.protocol import EVALPLUS
@@ -70,6 +71,8 @@ class EvaluationPlan:
     draws: Draws
     ks: list[int]
     out: Path
+    served_model: str | None = None
+    """Of an endpoint."""
 
     def settings(self) -> dict[str, Any]:
         """What the samples depend on: another value of any of them belongs into another folder."""
@@ -77,6 +80,8 @@ class EvaluationPlan:
         return {
             "model": self.model.name,
             "model_digest": self.model.digest(),
+            "served_model": self.served_model,
+            "tokenizer_digest": folder_digest(Path(request.tokenizer)) if request.tokenizer else None,
             "data": [str(path) for path in self.problems.files],
             "data_digest": self.problems.digest,
             "num_tasks": len(self.problems.problems),
@@ -103,7 +108,9 @@ class EvaluationPlan:
 def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     """Check everything that can be checked without loading a model; ConfigError or DataError says what is wrong."""
     ks = reported_ks(request.k, request.n)
-    _check_dates(request)
+    request = replace(
+        request, date_from=_day("--from", request.date_from), date_to=_day("--to", request.date_to)
+    )
     draws = _draws(request)
     model = find_model(request.model)
     if model.kind == "endpoint" and not request.tokenizer:
@@ -111,6 +118,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
             f"--model {request.model} is an endpoint: name the folder of its tokenizer with --tokenizer, since the "
             "loops speak in tokens"
         )
+    served = (request.served_model or served_model(model.name)) if model.kind == "endpoint" else None
     run = _run_config(model, request.like)
     files = [resolve_content_path(path) for path in request.data] or _held_out(run)
     protocol, tools = _protocol_and_tools(request, run, files)
@@ -137,16 +145,17 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         limits=limits,
         draws=draws,
         ks=ks,
-        out=Path(request.out) if request.out else _default_out(model, files, protocol, request),
+        out=Path(request.out) if request.out else _default_out(model, served, files, protocol, request),
+        served_model=served,
     )
 
 
-def _check_dates(request: EvaluationRequest) -> None:
-    for name, value in (("--from", request.date_from), ("--to", request.date_to)):
-        try:
-            datetime.date.fromisoformat(value or "2000-01-01")
-        except ValueError as error:
-            raise ConfigError(f"{name} {value}: a day as YYYY-MM-DD, such as 2024-08-01") from error
+def _day(option: str, value: str | None) -> str | None:
+    """The day as YYYY-MM-DD, however ISO 8601 writes it: dates are compared as texts."""
+    try:
+        return datetime.date.fromisoformat(value).isoformat() if value else None
+    except ValueError as error:
+        raise ConfigError(f"{option} {value}: a day as YYYY-MM-DD, such as 2024-08-01") from error
 
 
 def _draws(request: EvaluationRequest) -> Draws:
@@ -287,13 +296,17 @@ def _context(model: ModelSource) -> int | None:
 
 
 def _default_out(
-    model: ModelSource, files: Sequence[Path], protocol: str | None, request: EvaluationRequest
+    model: ModelSource,
+    served: str | None,
+    files: Sequence[Path],
+    protocol: str | None,
+    request: EvaluationRequest,
 ) -> Path:
     name = "-".join(
         part
         for part in (
             "eval",
-            model.name.rstrip("/").rpartition("/")[2].replace("@", "-step"),
+            (served or model.name).rstrip("/").rpartition("/")[2].replace("@", "-step"),
             files[0].parent.name,
             files[0].stem,
             protocol or "",

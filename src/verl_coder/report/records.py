@@ -61,9 +61,10 @@ def outcome_of(infos: Mapping[str, Any], score: float | None) -> str:
 
 def number(value: Any) -> float | None:
     """A finite number, else None: JSON has no NaN."""
-    if isinstance(value, bool | int | float) and math.isfinite(value):
-        return float(value)
-    return None
+    try:
+        return float(value) if isinstance(value, bool | int | float) and math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond 1.8e308
+        return None
 
 
 def whole(value: Any) -> int | None:

@@ -84,7 +84,7 @@ def _held_out(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _json_file(path: Path, notes: list[str], otherwise: str) -> dict[str, Any]:
     """The JSON object in a file; empty, with a note, where there is none."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # the page's JSON has no NaN
     except FileNotFoundError:
         if otherwise:
             notes.append(f"{path.name} is missing: {otherwise}")

@@ -1,5 +1,6 @@
 """One call of the interpreter: a program in the sandbox, and the text that the model reads of it. Knows no verl."""
 
+import ast
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -63,7 +64,7 @@ async def run_program(
     """Run `code` after the row's `tools_kwargs.prelude`; SandboxUnavailableError when there is no answer."""
     if prelude:
         # One line, so that the line numbers of the model's own code shift by one only.
-        code = f"exec(compile({prelude!r}, '<given>', 'exec'))\n{code}"
+        code = after_prelude(f"exec(compile({prelude!r}, '<given>', 'exec'))", code)
     request = RunRequest(code=code, run_timeout=settings.timeout_s, memory_limit_MB=settings.memory_mb)
     result = (await sandbox.run_code(request)).run_result
     assert result is not None
@@ -74,6 +75,26 @@ async def run_program(
         max_chars=settings.max_output_chars,
     )
     return ProgramRun(result, text)
+
+
+def after_prelude(prelude: str, code: str) -> str:
+    """`prelude`, a newline, `code`; the code's `from __future__` imports go before all, which Python asks for."""
+    try:
+        body = ast.parse(code).body
+        futures = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+        names = dict.fromkeys(alias.name for node in futures for alias in node.names if alias.name != "*")
+        first = f"from __future__ import {', '.join(names)}; {prelude}" if names else prelude
+        ast.parse(first)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return f"{prelude}\n{code}"
+    lines = [line.encode() for line in code.split("\n")]
+    for node in futures:  # `0` in their place keeps every line where it is
+        last = (node.end_lineno or node.lineno) - 1
+        rest = lines[last][node.end_col_offset :]
+        lines[node.lineno - 1 : last + 1] = [lines[node.lineno - 1][: node.col_offset] + b"0" + rest] + [
+            b""
+        ] * (last + 1 - node.lineno)
+    return "\n".join([first, *(line.decode() for line in lines)])
 
 
 def read_interpreter(path: Path) -> tuple[str, InterpreterSettings]:

@@ -6,7 +6,7 @@ from verl_coder.errors import SandboxUnavailableError
 from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import SandboxSession
 from verl_coder.tools.debugger_commands import CommandMistake, read_command, show
-from verl_coder.tools.execution import DebuggerSettings
+from verl_coder.tools.execution import DebuggerSettings, after_prelude
 from verl_coder.tools.output import cut_middle
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, prelude_of
 from verl_coder.tools.workspace import Workspace, workspace_of
@@ -55,7 +55,7 @@ class PythonDebugger(SandboxTool):
         session = workspace.session(_KIND)
         if not code:
             return session, "" if session else "no program yet: give it in `code`"
-        program = f"{prelude}\n{code}" if prelude else code
+        program = after_prelude(prelude, code) if prelude else code
         if self.settings.with_visible_tests and workspace.visible_tests:
             program += f"\n{workspace.visible_tests}\n"
         if session is None:

@@ -69,7 +69,7 @@
   };
 
   const WORDS = {
-    calls: "tool calls a sample", successes: "tool calls that succeed, a sample", with_calls: "share that calls", turns: "turns",
+    calls: "tool calls a sample", valid_calls: "calls that reached the tool, a sample", successes: "tool calls that succeed, a sample", with_calls: "share that calls", turns: "turns",
     response_tokens: "tokens a sample", seconds: "seconds a sample", success_share: "share of calls that succeed",
   };
 

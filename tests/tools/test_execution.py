@@ -1,0 +1,34 @@
+"""What stands before the model's program when a row has a prelude."""
+
+import subprocess
+import sys
+
+import pytest
+
+from verl_coder.tools.execution import after_prelude
+
+PRELUDE = "given = 1"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from __future__ import annotations\ndef f(x: Missing): return given\nprint(f(1))\n1 / 0",
+        '"""Says what it is."""\nfrom __future__ import (\n    annotations,\n)\ndef f(x: Missing): pass\n1 / 0',
+        "# é\nfrom __future__ import annotations; x = given\n1 / 0",
+    ],
+)
+def test_future_imports_come_first_and_every_line_stays_where_it_is(code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", after_prelude(PRELUDE, code)], capture_output=True, text=True
+    )
+    assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
+    assert f"line {code.count(chr(10)) + 2}," in done.stderr
+
+
+@pytest.mark.parametrize(
+    "code", ["print(1)", "def f(:", "from __future__ import no_such_thing", "x = '\\x00'\n\x00"]
+)
+def test_anything_else_is_left_alone(code: str) -> None:
+    expected = f"{PRELUDE}\n{code}"
+    assert after_prelude(PRELUDE, code) in (expected, f"from __future__ import no_such_thing; {PRELUDE}\n0")
