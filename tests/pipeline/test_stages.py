@@ -154,5 +154,17 @@ def test_traces_go_to_a_recipe_that_learns_from_them(tmp_path: Path) -> None:
     assert task.inputs["traces"] == traces
 
 
+def test_traces_that_are_there_already_are_the_same_for_sft_and_training(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.parquet"
+    mine.touch()
+    text = (EXAMPLES / "tiny.yaml").read_text().replace("train:\n", "train:\n  teacher_traces: true\n")
+    plan = planned(
+        written(tmp_path, text.replace("tiny: {problems: 256}", f"file: {mine}")), tmp_path / "out"
+    )
+    assert "teacher" not in plan
+    assert plan["sft"].inputs["traces"] == plan["train"].inputs["traces"] == mine
+    assert f"verl_coder.teacher.traces={mine}" in plan["train"].command
+
+
 def test_every_stage_has_its_tasks() -> None:
     assert set(STAGES) == set(tasks_of.__globals__["_STAGES"])

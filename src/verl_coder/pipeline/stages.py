@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
-from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.paths import repository_root
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.config import PipelineEvaluate, PipelineSft, PipelineTrain
 from verl_coder.pipeline.fingerprint import flat
@@ -96,12 +96,6 @@ def _teacher(place: Workplace) -> list[PipelineTask]:
     ]
 
 
-def traces_of(place: Workplace) -> Path:
-    """The file that SFT learns from."""
-    teacher = place.config.teacher
-    return resolve_content_path(teacher.file) if teacher and teacher.file else place.traces
-
-
 def _model_input(name: str) -> dict[str, Path]:
     return {"model": Path(name)} if Path(name).is_absolute() else {}
 
@@ -109,10 +103,10 @@ def _model_input(name: str) -> dict[str, Path]:
 def _sft(place: Workplace) -> list[PipelineTask]:
     config, values = place.config, place.config.sft or {}
     lengths = {name: place.lengths[name] for name in ("max_prompt_length", "max_response_length")}
-    traces, model = traces_of(place), place.base_model
+    model = place.base_model
     given = {
         "model": model,
-        "traces": str(traces),
+        "traces": str(place.traces),
         "out": str(place.sft),
         "tools": place.tools,
         "seed": config.seed,
@@ -130,7 +124,7 @@ def _sft(place: Workplace) -> list[PipelineTask]:
             | flat(own["overrides"] or {})
             | lengths
             | {"seed": config.seed, "model": None if _model_input(model) else model},
-            inputs=path_inputs(options) | tools | _model_input(model) | {"traces": traces},
+            inputs=path_inputs(options) | tools | _model_input(model) | {"traces": place.traces},
             products=("sft/model/config.json", "sft/model", "sft/summary.json", "sft/metrics.jsonl"),
             folder=place.sft,
         )
@@ -152,7 +146,7 @@ def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) 
         if place.recipe.get(key):
             inputs[name] = Path(str(place.recipe[key]))
     if (place.config.train or {}).get("teacher_traces"):
-        inputs["traces"] = traces_of(place)
+        inputs["traces"] = place.traces
     return inputs
 
 

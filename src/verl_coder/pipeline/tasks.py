@@ -48,7 +48,9 @@ class Workplace:
         self.records = self.out / "stages"
         self.logs = self.out / "logs"
         self.data = self.out / "data"
-        self.traces = self.out / "teacher" / "traces.parquet"
+        there = config.teacher.file if config.teacher else None
+        self.traces = resolve_content_path(there) if there else self.out / "teacher" / "traces.parquet"
+        """What SFT and training learn from: the YAML's own file, else what the teacher makes."""
         self.sft = self.out / "sft"
         self.train = self.out / "train"
         self.trained_model = self.out / "model"
