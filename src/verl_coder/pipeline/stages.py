@@ -132,7 +132,8 @@ def _sft(place: Workplace) -> list[PipelineTask]:
 
 
 def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) -> dict[str, Path]:
-    """Model, rows, and the files that the composed recipe names."""
+    """Model, rows, and the files that the composed recipe and its overrides name."""
+    recipe = place.recipe
     inputs = {
         **_model_input(place.start_model),
         **numbered("train", train),
@@ -142,12 +143,14 @@ def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) 
         ("reward", "reward.custom_reward_function.path"),
         ("tools", "actor_rollout_ref.rollout.multi_turn.tool_config_path"),
         ("agent loops", "actor_rollout_ref.rollout.agent.agent_loop_config_path"),
+        ("traces", "verl_coder.teacher.traces"),
     ):
-        if place.recipe.get(key):
-            inputs[name] = Path(str(place.recipe[key]))
-    if (place.config.train or {}).get("teacher_traces"):
-        inputs["traces"] = place.traces
-    return inputs
+        if recipe.get(key):
+            inputs[name] = Path(str(recipe[key]))
+    texts = {key: value for key, value in recipe.items() if key.endswith("path") and isinstance(value, str)}
+    others = {key: path for key, value in texts.items() if (path := Path(value)).is_file()}
+    known = set(inputs.values())
+    return inputs | {key: path for key, path in others.items() if path not in known}
 
 
 def _train(place: Workplace) -> list[PipelineTask]:
@@ -163,6 +166,7 @@ def _train(place: Workplace) -> list[PipelineTask]:
         "seed": config.seed,
     }
     options = {name: value for name, value in values.items() if name not in PipelineTrain.model_fields}
+    inputs = _training_inputs(place, train, held_out)
     return [
         PipelineTask(
             stage="train",
@@ -170,7 +174,8 @@ def _train(place: Workplace) -> list[PipelineTask]:
             command=_call(TRAIN, options, given, *place.train_overrides),
             settings=results_settings(place.recipe)
             | {"model": None if _model_input(place.start_model) else config.model},
-            inputs=_training_inputs(place, train, held_out),
+            inputs=inputs,
+            may_be_absent=("traces",) if inputs.get("traces", place.traces) != place.traces else (),
             products=("train/summary.json", "train/metrics.jsonl", "train/config.yaml"),
             folder=place.train,
             stop_request=place.train / "stop_request",

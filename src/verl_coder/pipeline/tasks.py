@@ -31,6 +31,8 @@ class PipelineTask:
     """Dotted key -> value, of what changes its results."""
     inputs: dict[str, Path] = field(default_factory=dict)
     """Name -> file or folder, which count by their content."""
+    may_be_absent: tuple[str, ...] = ()
+    """Names of inputs that the command makes itself where they are not there, as a recipe's `prepare` does."""
     folder: Path | None = None
     """Set aside before the task is done anew; None where its command goes on with what an older one left."""
     begins_again: bool = False
