@@ -115,9 +115,9 @@ class Synthesis:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def replay(self, task: TeacherTask, number: int) -> Played:
-        """As much of a sample as the journal has; what this version cannot read counts as missing."""
+        """As much of a sample as the journal has, to the limit of turns; what cannot be read counts as missing."""
         played = Played(open_dialogue(task.protocol, task.problem.prompt, self.tool))
-        while entry := self.journal.find_reply(task.key, number, played.turns):
+        while self._goes_on(played) and (entry := self.journal.find_reply(task.key, number, played.turns)):
             try:
                 reply = parse_reply(entry["raw"])
             except (FailedReplyError, MalformedReplyError):
@@ -132,7 +132,7 @@ class Synthesis:
         played = self.replay(task, number)
         dropped = ""
         try:
-            while not played.ended and played.turns < self.max_turns:
+            while self._goes_on(played):
                 await self._ask(task, number, played)
         except FailedReplyError as error:
             if error.raw is not None:
@@ -161,6 +161,10 @@ class Synthesis:
             thinking=played.thinking,
             finish_reason=played.finish_reason,
         )
+
+    def _goes_on(self, played: Played) -> bool:
+        """Whether the teacher has another turn; a journal may have more of them than this start allows."""
+        return not played.ended and played.turns < self.max_turns
 
     async def _ask(self, task: TeacherTask, number: int, played: Played) -> None:
         """One more turn: the result of the last call, then the teacher's answer to it, on disk."""
