@@ -16,6 +16,7 @@ from verl_coder.teacher.journal import Journal
 from verl_coder.teacher.sampling import Sampling
 from verl_coder.teacher.synthesis import Conversed, Synthesis
 from verl_coder.teacher.tasks import TeacherTask
+from verl_coder.teacher.trace_file import write_traces
 from verl_coder.tools.execution import InterpreterSettings
 
 ANSWER = "```python\ndef double(n):\n    return 2 * n\n```"
@@ -70,3 +71,11 @@ async def test_a_journal_of_more_turns_is_read_to_the_limit_of_this_start(
 async def test_what_a_journal_has_behind_an_answer_is_not_read(tmp_path: Path) -> None:
     found = await conversed(tmp_path / "j.jsonl", [CALL, ANSWER, ANSWER], max_turns=9)
     assert (found.played.turns, found.dropped) == (2, "")
+
+
+async def test_an_old_journal_with_half_a_surrogate_pair_makes_a_trace(tmp_path: Path) -> None:
+    texts = [f"\ud83d {CALL}", f"\ude00 {ANSWER}"]
+    found = await conversed(tmp_path / "j.jsonl", texts, max_turns=4, result="\ud83d")
+    trace = found.played.dialogue.trace
+    write_traces([{"problem_id": "p", "messages": trace, "source": "s"}], tmp_path / "traces.parquet")
+    assert [message["content"][0] for message in trace[2:]] == ["?", "?", "?"]

@@ -21,6 +21,7 @@ from verl_coder.teacher.replies import (
     MalformedReplyError,
     TeacherReply,
     ThinkingField,
+    encodable,
     parse_reply,
 )
 from verl_coder.teacher.samples import normalised
@@ -192,7 +193,7 @@ class Synthesis:
         return run.text, not run.succeeded
 
     def _answer(self, dialogue: Dialogue, text: str, failed: bool) -> None:
-        dialogue.add_result(text, failed=failed, learn_failures=self.learn_failures)
+        dialogue.add_result(encodable(text), failed=failed, learn_failures=self.learn_failures)
 
     async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
         """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""
