@@ -8,8 +8,10 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
-from verl_coder.launch.supervise import own_reason_in_log, reason_in_log
+from verl_coder.launch import supervise
+from verl_coder.launch.supervise import Interrupted, own_reason_in_log, reason_in_log, run_supervised
 
 _SCRIPT = """
 import sys
@@ -119,6 +121,29 @@ def test_sigterm_to_every_process_reaches_the_launcher_alone(tmp_path: Path) -> 
     assert "status 0 beside None" in output
     assert (tmp_path / "saved").read_text() == "None"
     assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_the_same_signal_has_ended_is_interrupted_and_has_not_failed(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The process of the tests adopts nothing: it would keep the zombies of others.
+    monkeypatch.setattr(supervise, "become_subreaper", lambda: None)
+    left = ["once"]
+
+    def both_get_it() -> None:
+        if left:
+            left.clear()
+            child = max(psutil.Process().children(), key=lambda one: one.create_time())
+            child.send_signal(number)
+            while child.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.01)
+            os.kill(os.getpid(), number)
+
+    keep = [process.pid for process in psutil.Process().children()]
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with pytest.raises(Interrupted, match=signal.Signals(number).name):
+        run_supervised(sleep, environment={}, log=tmp_path / "log", on_poll=both_get_it, keep=keep)
 
 
 def test_an_echo_of_a_death_is_no_reason_of_the_runs_own(tmp_path: Path) -> None:

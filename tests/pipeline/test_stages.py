@@ -7,6 +7,7 @@ import pytest
 from command_lines import parse
 
 import verl_coder.pipeline.tasks as tasks
+from verl_coder.launch.plan import TrainRequest
 from verl_coder.paths import repository_root
 from verl_coder.pipeline.config import STAGES, read_config
 from verl_coder.pipeline.stages import tasks_of
@@ -27,6 +28,11 @@ RECIPE = {
 def composed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The composed recipe without verl."""
     monkeypatch.setattr(tasks, "recipe_settings", lambda request, cache: dict(RECIPE))
+
+
+def composed_traces(request: TrainRequest, cache: Path) -> dict[str, Any]:
+    """The same with the overrides of the pipeline."""
+    return RECIPE | dict(override.split("=", 1) for override in request.overrides)
 
 
 def planned(path: Path, out: Path) -> dict[str, PipelineTask]:
@@ -146,12 +152,50 @@ def test_a_teacher_that_runs_programs_is_given_the_tools_and_the_problems(tmp_pa
     assert options["model"] == found.settings["model"] == "Qwen/Qwen3-32B-FP8"
 
 
-def test_traces_go_to_a_recipe_that_learns_from_them(tmp_path: Path) -> None:
+def test_traces_go_to_a_recipe_that_learns_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "recipe_settings", composed_traces)
     text = (EXAMPLES / "tiny.yaml").read_text().replace("train:\n", "train:\n  teacher_traces: true\n")
     task = planned(written(tmp_path, text), tmp_path / "out")["train"]
     traces = tmp_path / "out" / "teacher" / "traces.parquet"
     assert f"verl_coder.teacher.traces={traces}" in task.command
     assert task.inputs["traces"] == traces
+
+
+def test_traces_that_are_there_already_are_the_same_for_sft_and_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "recipe_settings", composed_traces)
+    mine = tmp_path / "mine.parquet"
+    mine.touch()
+    text = (EXAMPLES / "tiny.yaml").read_text().replace("train:\n", "train:\n  teacher_traces: true\n")
+    plan = planned(
+        written(tmp_path, text.replace("tiny: {problems: 256}", f"file: {mine}")), tmp_path / "out"
+    )
+    assert "teacher" not in plan
+    assert plan["sft"].inputs["traces"] == plan["train"].inputs["traces"] == mine
+    assert f"verl_coder.teacher.traces={mine}" in plan["train"].command
+
+
+@pytest.mark.parametrize(
+    "key", ["verl_coder.teacher.traces", "data.custom_cls.path", "actor_rollout_ref.model.hf_config_path"]
+)
+def test_a_file_that_the_recipe_or_an_override_names_counts_by_its_content(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine"
+    mine.touch()
+    monkeypatch.setitem(RECIPE, key, str(mine))
+    assert mine in planned(EXAMPLES / "tiny.yaml", tmp_path / "out")["train"].inputs.values()
+
+
+def test_traces_of_the_recipes_own_may_be_made_by_its_prepare_and_those_of_the_teacher_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RECIPE, "verl_coder.teacher.traces", str(tmp_path / "none.parquet"))
+    assert planned(EXAMPLES / "tiny.yaml", tmp_path / "out")["train"].may_be_absent == ("traces",)
+    ours = tmp_path / "out" / "teacher" / "traces.parquet"
+    monkeypatch.setitem(RECIPE, "verl_coder.teacher.traces", str(ours))
+    assert not planned(EXAMPLES / "tiny.yaml", tmp_path / "out")["train"].may_be_absent
 
 
 def test_every_stage_has_its_tasks() -> None:

@@ -139,6 +139,11 @@ def test_what_the_server_refuses_for_every_request_ends_the_run() -> None:
     assert isinstance(quota, TeacherError) and "quota" in str(quota)
 
 
+def test_a_refusal_with_half_a_surrogate_pair_is_told_as_text() -> None:
+    answers = _client_of(400, r'{"error": {"message": "no \ud83d"}}')(1)
+    assert [answer.why for answer in answers] == ["refused: HTTP 400 no ?"]
+
+
 def test_a_request_that_is_refused_alone_is_its_own_failure() -> None:
     [found] = _client_of(400, '{"message": "the prompt is too long"}')(1)
     assert isinstance(found, FailedReplyError) and "too long" in found.why

@@ -88,6 +88,27 @@ def test_a_bad_call_is_answered_as_a_rollout_answers_it_and_not_learnt() -> None
         assert dialogue.trace[-2]["weight"] == 0 and dialogue.trace[-2]["content"].count("<tool_call>") == 1
 
 
+def test_half_of_a_surrogate_pair_in_the_json_of_a_call_is_a_question_mark() -> None:
+    """Escaped, it stands in an answer that is valid text."""
+    code = '{"name": "python_interpreter", "arguments": {"code": "x = 1 # \\ud83d"}}'
+    in_text = TeacherReply(content=f"<tool_call>\n{code}\n</tool_call>")
+    structured = TeacherReply(content="", calls=(call("x = 1 # \ud83d"),))
+    for reply in (in_text, structured):
+        dialogue = opened("tool")
+        assert dialogue.add_reply(reply) == Call("x = 1 # ?")
+        json.dumps([dialogue.trace, dialogue.request()], ensure_ascii=False).encode()
+    nameless = TeacherReply(content=f"<tool_call>\n{code.replace('python', chr(92) + 'ud83d')}\n</tool_call>")
+    assert "Unknown function '?_interpreter'" in str(opened("tool").add_reply(nameless))
+
+
+def test_json_that_is_nested_too_deep_is_a_bad_call() -> None:
+    deep = '{"code": ' + "[" * 100_000
+    dialogue = opened("tool")
+    bad = dialogue.add_reply(TeacherReply(content="", calls=(StructuredCall("python_interpreter", deep),)))
+    assert bad is not None and bad.code is None and "Invalid JSON" in bad.error
+    assert opened("tool").add_reply(TeacherReply(content=f"<tool_call>{deep}</tool_call>")) is None
+
+
 def test_a_turn_whose_program_failed_is_read_and_not_learnt_unless_asked_for() -> None:
     for learn in (False, True):
         dialogue = opened("tool")

@@ -19,13 +19,13 @@ from teacher.scripted_teacher import MODEL, ScriptedTeacher, serving
 from typer.testing import CliRunner
 
 from verl_coder.cli import app
-from verl_coder.errors import TeacherError, VerlCoderError
+from verl_coder.errors import DataError, TeacherError, VerlCoderError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS, find_program
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.teacher.generate import GenerateReport, Hooks, generate
-from verl_coder.teacher.generate_terminal import notes, progress_text, statistics_table
+from verl_coder.teacher.generate_terminal import notes, progress_text, show_generate, statistics_table
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.traces import read_traces
 
@@ -385,6 +385,21 @@ def test_the_same_answer_twice_is_one_trace(make: Generator) -> None:
     with serving(ScriptedTeacher(lambda body, asked: {"content": code(0, "return x")})) as server:
         report = make(server, problems=1)
     assert len(make.rows()) == 1 and report.dropped == Counter({"word for word another of its problem": 2})
+
+
+def test_without_a_trace_the_command_fails_and_older_traces_do_not_pass_for_new_ones(make: Generator) -> None:
+    with serving(ScriptedTeacher()) as server:
+        make(server, problems=1)
+        old = make.out.read_bytes()
+        server.answer = lambda body, asked: {"content": "I do not know."}
+        with pytest.raises(DataError) as caught:
+            show_generate(make.options(server.url, problems=1, temperature=0.1))
+    aside = make.out.with_suffix(".superseded-1.parquet")
+    words = str(caught.value)
+    assert words.startswith("no sample is a trace (3 no code): ") and "\n" not in words
+    assert f"{make.out} is not written, and the older one is now {aside}" in words
+    assert not make.out.exists() and aside.read_bytes() == old
+    assert json.loads(make.out.with_suffix(".statistics.json").read_text())["traces"] == 0
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(make: Generator) -> None:

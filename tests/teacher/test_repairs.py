@@ -247,6 +247,16 @@ def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(make: Maker) -
         make_repairs(RepairOptions(problems=make.folder, out=make.out, tools=make.tools))
 
 
+def test_older_traces_do_not_pass_for_those_that_could_not_be_made(make: Maker) -> None:
+    make([problem("p")])
+    with pytest.raises(DataError, match=r"is not written, and the older one is now .*superseded-1\.parquet"):
+        make([problem("p", reference=WRONG)])
+    assert not make.out.exists()
+    make([problem("p")])
+    with pytest.raises(DataError, match=r"superseded-2\.parquet"):
+        make([problem("p", reference=WRONG)])
+
+
 def test_a_yaml_without_an_interpreter_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "tools.yaml"
     for text, words in (("tools: []", "no PythonInterpreter"), ("a: 1", "no YAML of tools")):

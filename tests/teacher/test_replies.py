@@ -72,6 +72,18 @@ def test_tool_calls_are_an_answer_without_content() -> None:
     assert reply.calls == (("run", '{"code": "1"}'),) and reply.content == ""
 
 
+def test_half_of_a_surrogate_pair_which_no_file_holds_is_a_question_mark() -> None:
+    call = {"function": {"name": "r\ud83d", "arguments": '{"code": "\ude00"}'}}
+    for field in ("reasoning", "reasoning_content"):
+        reply = parse_reply(
+            raw("tool_calls\ud83d", content="a\ud83d", tool_calls=[call], **{field: "t\ud83d"})
+        )
+        assert (reply.content, reply.thinking, reply.finish_reason) == ("a?", "t?", "tool_calls?")
+        assert reply.calls == (("r?", '{"code": "?"}'),)
+    assert parse_reply(raw(content="<think>t\ud83d</think>a \U0001f600")).thinking == "t?"
+    assert parse_reply(raw(content="a \U0001f600")).content == "a \U0001f600"
+
+
 def test_usage_is_counted_and_its_absence_is_zero() -> None:
     assert usage_of(raw(content="x")) == (7, 5)
     assert usage_of({"choices": []}) == usage_of({"usage": None}) == usage_of([]) == (0, 0)

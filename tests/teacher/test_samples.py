@@ -39,6 +39,11 @@ def test_what_does_more_than_that_stays(code: str) -> None:
     assert without_demonstration(code) == code
 
 
+@pytest.mark.parametrize("code", ["x = " + "1+" * 20_000 + "1", "x = " + "-" * 20_000 + "1", "x = '\0'"])
+def test_what_the_parser_gives_up_on_is_a_sample_like_any_other(code: str) -> None:
+    assert without_demonstration(code) == code
+
+
 def test_the_samples_of_an_evaluation_are_those_of_the_same_json_lines(tmp_path: Path) -> None:
     outputs = [f"```python\n{DEFINITION}\n```<|im_end|>", "no code", f"```python\n{DEFINITION}\n```"]
     rows = [{"problem_id": name, "output": text} for name in ("a", "b", "c") for text in outputs]

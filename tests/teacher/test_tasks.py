@@ -73,6 +73,22 @@ def test_a_problem_is_named_by_its_content_and_by_the_settings(tmp_path: Path) -
     assert not set(keys.values()) & {task.key for tasks in others for task in tasks}
 
 
+@pytest.mark.parametrize(
+    "changes", [{"num_workers": 4}, {"calls_per_s": 2.5}, {"sandbox_url": "http://elsewhere:1"}]
+)
+def test_how_many_programs_run_at_a_time_asks_nothing_again(changes: dict[str, Any], tmp_path: Path) -> None:
+    path = write(tmp_path / "p.parquet", [problem(0, "tool"), problem(1, "program")])
+    before = [task.key for task in read(path)]
+    assert [task.key for task in read(path, settings=InterpreterSettings(**changes))] == before
+
+
+def test_answers_of_older_journals_are_found(tmp_path: Path) -> None:
+    """Another key asks and pays for every answer again: change it only where answers would change."""
+    prompt = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add 1."})
+    [task] = read(write(tmp_path / "p.parquet", [replace(problem(0, "tool"), prompt=prompt)]))
+    assert task.key == "187dac0f41c18ae076239894f205a5f7"
+
+
 def test_new_tests_leave_the_answers_and_change_what_they_are_graded_by(tmp_path: Path) -> None:
     [before] = read(write(tmp_path / "a.parquet", [problem(0)]))
     tests = AssertTests(tests=("assert add_0(9) == 9",), entry_point="add_0")

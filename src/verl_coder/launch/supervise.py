@@ -138,6 +138,8 @@ def run_supervised(
                         raise Interrupted(signal.Signals(received).name)
                 on_poll()
                 time.sleep(_POLL_S)
+            if stop and process.returncode and not sigterm_for_us_alone:  # it had the same signal
+                raise Interrupted(signal.Signals(stop[0]).name)
             return process.returncode
     finally:
         end_descendants(keep)

@@ -1,6 +1,6 @@
 """Whether a task is to be run, and why, in one line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verl_coder.pipeline.fingerprint import Digests, missing
@@ -30,7 +30,8 @@ def decide(task: PipelineTask, place: Workplace, digests: Digests, *, ignore_cod
 
     if record is None:
         return decision(True, "not run yet", anew=True)
-    difference = now.changes_since(record.fingerprint, ignore_code=ignore_code)
+    before = settled(record.fingerprint, now, task)
+    difference = now.changes_since(before, ignore_code=ignore_code)
     if difference:
         return decision(True, difference, anew=True)
     if not record.finished:
@@ -41,6 +42,18 @@ def decide(task: PipelineTask, place: Workplace, digests: Digests, *, ignore_cod
     return decision(False, "nothing has changed")
 
 
+def settled(before: Fingerprint, now: Fingerprint, task: PipelineTask) -> Fingerprint:
+    """`before` with the digests, as they are now, of inputs that were absent and the command makes itself."""
+    made = {
+        name: now.inputs[name]
+        for name in task.may_be_absent
+        if name in before.inputs and before.inputs[name] is None
+    }
+    return replace(before, inputs={**before.inputs, **made})
+
+
 def absent_inputs(task: PipelineTask, fingerprint: Fingerprint) -> list[Path]:
     """Inputs that are not there, so that the task cannot begin."""
-    return [task.inputs[name] for name in missing(fingerprint.inputs.items())]
+    return [
+        task.inputs[name] for name in missing(fingerprint.inputs.items()) if name not in task.may_be_absent
+    ]

@@ -61,11 +61,13 @@ def run_child(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            return _wait(process, received, on_poll, stop_request)
+            status = _wait(process, received, on_poll, stop_request)
     finally:
         end_descendants(not_ours)
         for number, handler in previous.items():
             signal.signal(number, handler)
+    _stop_if(received)  # one may have come while the descendants ended
+    return status
 
 
 def _wait(
@@ -77,8 +79,8 @@ def _wait(
     first, since, sent = 0, 0.0, False
     while process.poll() is None:
         if received and not first:
-            first, since = received.pop(0), time.monotonic()
-        elif received or (sent and _is_late(first, since, stop_request)):
+            first, since = received[0], time.monotonic()
+        elif len(received) > 1 or (sent and _is_late(first, since, stop_request)):
             raise Interrupted(signal.Signals(first).name)
         if first and not sent:
             saves = first == signal.SIGTERM and stop_request is not None
@@ -89,9 +91,14 @@ def _wait(
                     process.send_signal(signal.SIGTERM if saves else signal.SIGINT)
         on_poll()
         time.sleep(_POLL_S)
-    if first:
-        raise Interrupted(signal.Signals(first).name)
+    _stop_if(received)  # one may have come in the moment in which the child ended
     return process.returncode
+
+
+def _stop_if(received: Sequence[int]) -> None:
+    """Interrupted by the first signal, if one has come."""
+    if received:
+        raise Interrupted(signal.Signals(received[0]).name)
 
 
 def _is_late(first: int, since: float, stop_request: Path | None) -> bool:

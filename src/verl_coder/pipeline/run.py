@@ -15,10 +15,10 @@ from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import locked, write_atomically
 from verl_coder.launch.leftovers import end_leftovers
 from verl_coder.launch.supervise import Interrupted
-from verl_coder.pipeline.decide import Decision, absent_inputs, decide
+from verl_coder.pipeline.decide import Decision, absent_inputs, decide, settled
 from verl_coder.pipeline.fingerprint import Digests
 from verl_coder.pipeline.process import PIPELINE_MARKER, error_line, run_child
-from verl_coder.pipeline.records import TaskRecord, products_of, read_record, write_record
+from verl_coder.pipeline.records import TaskRecord, fingerprint_of, products_of, read_record, write_record
 from verl_coder.pipeline.stages import tasks_of
 from verl_coder.pipeline.tasks import PipelineTask, Workplace
 from verl_coder.pipeline.terminal import duration, say, say_task, scores, show_end, task_progress
@@ -142,7 +142,9 @@ class PipelineRun:
                 f"{task.name} has ended without all of {', '.join(task.products)} in {self.place.out} (see {log}); "
                 "the same command goes on"
             )
-        write_record(self.place.records, task.name, replace(record, finished=True, products=products))
+        fingerprint = settled(record.fingerprint, fingerprint_of(task, self._digests), task)
+        record = replace(record, fingerprint=fingerprint, finished=True, products=products)
+        write_record(self.place.records, task.name, record)
         say_task(self._console, task.name, "done", f"in {duration(time.monotonic() - begun)}")
 
     def _write_summary(self) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
-from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.paths import repository_root
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.config import PipelineEvaluate, PipelineSft, PipelineTrain
 from verl_coder.pipeline.fingerprint import flat
@@ -96,12 +96,6 @@ def _teacher(place: Workplace) -> list[PipelineTask]:
     ]
 
 
-def traces_of(place: Workplace) -> Path:
-    """The file that SFT learns from."""
-    teacher = place.config.teacher
-    return resolve_content_path(teacher.file) if teacher and teacher.file else place.traces
-
-
 def _model_input(name: str) -> dict[str, Path]:
     return {"model": Path(name)} if Path(name).is_absolute() else {}
 
@@ -109,10 +103,10 @@ def _model_input(name: str) -> dict[str, Path]:
 def _sft(place: Workplace) -> list[PipelineTask]:
     config, values = place.config, place.config.sft or {}
     lengths = {name: place.lengths[name] for name in ("max_prompt_length", "max_response_length")}
-    traces, model = traces_of(place), place.base_model
+    model = place.base_model
     given = {
         "model": model,
-        "traces": str(traces),
+        "traces": str(place.traces),
         "out": str(place.sft),
         "tools": place.tools,
         "seed": config.seed,
@@ -130,7 +124,7 @@ def _sft(place: Workplace) -> list[PipelineTask]:
             | flat(own["overrides"] or {})
             | lengths
             | {"seed": config.seed, "model": None if _model_input(model) else model},
-            inputs=path_inputs(options) | tools | _model_input(model) | {"traces": traces},
+            inputs=path_inputs(options) | tools | _model_input(model) | {"traces": place.traces},
             products=("sft/model/config.json", "sft/model", "sft/summary.json", "sft/metrics.jsonl"),
             folder=place.sft,
         )
@@ -138,7 +132,8 @@ def _sft(place: Workplace) -> list[PipelineTask]:
 
 
 def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) -> dict[str, Path]:
-    """Model, rows, and the files that the composed recipe names."""
+    """Model, rows, and the files that the composed recipe and its overrides name."""
+    recipe = place.recipe
     inputs = {
         **_model_input(place.start_model),
         **numbered("train", train),
@@ -148,12 +143,14 @@ def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) 
         ("reward", "reward.custom_reward_function.path"),
         ("tools", "actor_rollout_ref.rollout.multi_turn.tool_config_path"),
         ("agent loops", "actor_rollout_ref.rollout.agent.agent_loop_config_path"),
+        ("traces", "verl_coder.teacher.traces"),
     ):
-        if place.recipe.get(key):
-            inputs[name] = Path(str(place.recipe[key]))
-    if (place.config.train or {}).get("teacher_traces"):
-        inputs["traces"] = traces_of(place)
-    return inputs
+        if recipe.get(key):
+            inputs[name] = Path(str(recipe[key]))
+    texts = {key: value for key, value in recipe.items() if key.endswith("path") and isinstance(value, str)}
+    others = {key: path for key, value in texts.items() if (path := Path(value)).is_file()}
+    known = set(inputs.values())
+    return inputs | {key: path for key, path in others.items() if path not in known}
 
 
 def _train(place: Workplace) -> list[PipelineTask]:
@@ -169,6 +166,7 @@ def _train(place: Workplace) -> list[PipelineTask]:
         "seed": config.seed,
     }
     options = {name: value for name, value in values.items() if name not in PipelineTrain.model_fields}
+    inputs = _training_inputs(place, train, held_out)
     return [
         PipelineTask(
             stage="train",
@@ -176,7 +174,8 @@ def _train(place: Workplace) -> list[PipelineTask]:
             command=_call(TRAIN, options, given, *place.train_overrides),
             settings=results_settings(place.recipe)
             | {"model": None if _model_input(place.start_model) else config.model},
-            inputs=_training_inputs(place, train, held_out),
+            inputs=inputs,
+            may_be_absent=("traces",) if inputs.get("traces", place.traces) != place.traces else (),
             products=("train/summary.json", "train/metrics.jsonl", "train/config.yaml"),
             folder=place.train,
             stop_request=place.train / "stop_request",

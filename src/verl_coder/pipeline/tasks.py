@@ -31,6 +31,8 @@ class PipelineTask:
     """Dotted key -> value, of what changes its results."""
     inputs: dict[str, Path] = field(default_factory=dict)
     """Name -> file or folder, which count by their content."""
+    may_be_absent: tuple[str, ...] = ()
+    """Names of inputs that the command makes itself where they are not there, as a recipe's `prepare` does."""
     folder: Path | None = None
     """Set aside before the task is done anew; None where its command goes on with what an older one left."""
     begins_again: bool = False
@@ -48,7 +50,9 @@ class Workplace:
         self.records = self.out / "stages"
         self.logs = self.out / "logs"
         self.data = self.out / "data"
-        self.traces = self.out / "teacher" / "traces.parquet"
+        there = config.teacher.file if config.teacher else None
+        self.traces = resolve_content_path(there) if there else self.out / "teacher" / "traces.parquet"
+        """What SFT and training learn from: the YAML's own file, else what the teacher makes."""
         self.sft = self.out / "sft"
         self.train = self.out / "train"
         self.trained_model = self.out / "model"

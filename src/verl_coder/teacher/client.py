@@ -22,6 +22,7 @@ from verl_coder.teacher.replies import (
     FailedReplyError,
     MalformedReplyError,
     TeacherReply,
+    encodable,
     parse_reply,
     usage_of,
 )
@@ -320,7 +321,7 @@ def _message(response: _Response) -> str:
         text = error.get("message") or error.get("detail") or text if isinstance(error, Mapping) else error
     except ValueError:
         pass
-    return " ".join(str(text).split())[:300]
+    return encodable(" ".join(str(text).split())[:300])
 
 
 def _words(error: BaseException) -> str:

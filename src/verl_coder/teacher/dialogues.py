@@ -15,7 +15,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.problems import Message
 from verl_coder.protocols import Tags, ToolProtocol, appended_result, find_program, tool_call
 from verl_coder.teacher.conversation import decoded_response
-from verl_coder.teacher.replies import TeacherReply
+from verl_coder.teacher.replies import TeacherReply, encodable
 from verl_coder.teacher.samples import quotable
 from verl_coder.traces import control_token
 
@@ -145,12 +145,12 @@ class ToolDialogue(Dialogue):
             return Call(None, f"Unknown function '{name}'. Available tools: ['{self._tool.name}']")
         try:
             values = json.loads(arguments)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return Call(None, f"Invalid JSON in arguments for '{name}': {error}")
         code = values.get("code") if isinstance(values, Mapping) else None
         if not isinstance(code, str):
             return Call(None, 'TypeError: the argument "code" must be a string')
-        return Call(code)
+        return Call(encodable(code))
 
 
 class ProgramDialogue(Dialogue):
@@ -232,9 +232,9 @@ def find_tool_call(text: str) -> tuple[str, str, str] | None:
         try:
             call = json.loads(match.group(1))
             name, arguments = str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
-        return text[: match.start()].rstrip(), name, arguments
+        return text[: match.start()].rstrip(), encodable(name), encodable(arguments)
     return None
 
 
@@ -242,6 +242,6 @@ def _hermes(name: str, arguments: str) -> str:
     """A bad call in hermes form, its arguments as they were written."""
     try:
         json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         arguments = json.dumps(arguments, ensure_ascii=False)
     return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'

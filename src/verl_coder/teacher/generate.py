@@ -25,7 +25,7 @@ from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.selection import select
 from verl_coder.teacher.synthesis import Synthesis, TeacherSample
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
-from verl_coder.teacher.trace_file import write_traces
+from verl_coder.teacher.trace_file import set_aside, write_traces
 
 _COLUMNS = (
     ("agent_name", pa.string()),
@@ -63,6 +63,8 @@ class GenerateReport:
     """Why not every sample was asked; empty where all were."""
     interrupted: bool = False
     """By a signal: then nothing is written but the journal."""
+    set_aside: str = ""
+    """What became of older traces where no sample is one, in words."""
 
     def statistics(self) -> dict[str, Any]:
         """The numbers of the table, for a file beside the traces."""
@@ -106,7 +108,10 @@ class Hooks:
 
 
 def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateReport:
-    """Ask, grade, choose and write. ConfigError, DataError, TeacherError or SandboxUnavailableError in one line."""
+    """Ask, grade, choose and write. ConfigError, DataError, TeacherError or SandboxUnavailableError in one line.
+
+    Where no sample is a trace there is no file of traces: older ones are set aside.
+    """
     hooks = hooks or Hooks()
     tool, settings = options.interpreter()
     if options.out.is_dir():
@@ -196,6 +201,8 @@ def _write(
     try:
         if report.kept:
             write_traces(rows, options.out, further=_COLUMNS)
+        else:
+            report.set_aside = set_aside(options.out)
         write_atomically(options.out.with_suffix(".statistics.json"), numbers)
     except OSError as error:
         raise ConfigError(

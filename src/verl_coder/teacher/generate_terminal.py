@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from verl_coder.errors import DataError
 from verl_coder.teacher.connection import probe
 from verl_coder.teacher.generate import GenerateReport, Hooks, generate
 from verl_coder.teacher.journal import Journal
@@ -29,7 +30,7 @@ _LINE_EVERY_S = 15.0
 
 
 def show_generate(options: GenerateOptions) -> GenerateReport:
-    """Ask with a progress line, then say what came of it."""
+    """Ask with a progress line, then say what came of it; DataError where no sample is a trace."""
     console = Console(stderr=True)
     with _progress(console) as on_sample:
         report = generate(options, Hooks(on_plan=_plan_printer(options, console), on_sample=on_sample))
@@ -43,10 +44,13 @@ def show_generate(options: GenerateOptions) -> GenerateReport:
     console.print(statistics_table(report))
     for note in notes(report, options):
         _print(console, note)
-    if report.kept:
-        _print(console, f"{options.out}: {len(report.kept)} traces, {report.seconds:.1f} s")
-    else:
-        _print(console, f"{options.out} is not written: no sample is a trace")
+    if not report.kept:
+        reasons = ", ".join(f"{count} {name}" for name, count in report.dropped.most_common())
+        raise DataError(
+            f"no sample is a trace ({reasons or 'none was answered'}): {options.out} is not written{report.set_aside}; "
+            f"the answers are in {options.journal_path}"
+        )
+    _print(console, f"{options.out}: {len(report.kept)} traces, {report.seconds:.1f} s")
     return report
 
 

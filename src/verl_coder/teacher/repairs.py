@@ -20,7 +20,7 @@ from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, gather, try
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
 from verl_coder.teacher.conversation import AGENT_NAME, decoded_response, failure_name, write_messages
 from verl_coder.teacher.samples import Samples, quotable, read_samples
-from verl_coder.teacher.trace_file import write_traces
+from verl_coder.teacher.trace_file import set_aside, write_traces
 from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 
 SOURCE = "repairs"
@@ -107,6 +107,7 @@ def make_repairs(
         reasons = ", ".join(f"{count} {reason}" for reason, count in why.most_common())
         raise DataError(
             f"{options.problems}: no trace could be made ({reasons}); {options.out} is not written"
+            f"{set_aside(options.out)}"
         )
     write_traces([_row(*trace, report) for trace in traces], options.out, further=_COLUMNS)
     report.traces = len(traces)

@@ -57,13 +57,21 @@ def usage_of(raw: Any) -> tuple[int, int]:
     return tuple(count if isinstance(count, int) else 0 for count in counts)  # type: ignore[return-value]
 
 
+def encodable(text: str) -> str:
+    """The text with a question mark for each lone surrogate, as a rollout reads it.
+
+    JSON may hold one; no request, no file and no tokenizer can.
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 def parse_reply(raw: Any) -> TeacherReply:
-    """The answer in a response's JSON; MalformedReplyError or FailedReplyError where it is none."""
+    """The answer in a response's JSON, as encodable text; MalformedReplyError or FailedReplyError where it is none."""
     choice = _first_choice(raw)
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise MalformedReplyError("a choice without a message")
-    finish = str(choice.get("finish_reason") or "")
+    finish = encodable(str(choice.get("finish_reason") or ""))
     # Cut-off thinking is sent as content by some servers, so the reason comes before the text.
     if finish in ("length", "content_filter"):
         raise FailedReplyError(finish)
@@ -71,7 +79,7 @@ def parse_reply(raw: Any) -> TeacherReply:
     if content is not None and not isinstance(content, str):
         raise MalformedReplyError("a content that is no text")
     calls = _calls(message.get("tool_calls"))
-    thinking, where, text = _thinking(message, content or "")
+    thinking, where, text = _thinking(message, encodable(content or ""))
     if not text.strip() and not calls:
         raise MalformedReplyError("an answer without content")
     prompt_tokens, completion_tokens = usage_of(raw)
@@ -98,7 +106,7 @@ def _calls(found: Any) -> tuple[StructuredCall, ...]:
         return ()
     try:
         return tuple(
-            StructuredCall(str(call["function"]["name"]), str(call["function"]["arguments"]))
+            StructuredCall(*(encodable(str(call["function"][part])) for part in StructuredCall._fields))
             for call in found
         )
     except (KeyError, TypeError) as error:
@@ -111,7 +119,7 @@ def _thinking(message: Mapping[str, Any], content: str) -> tuple[str, ThinkingFi
     for name in fields:
         value = message.get(name)
         if isinstance(value, str) and value.strip():
-            return value.strip(), name, content.strip()
+            return encodable(value.strip()), name, content.strip()
     text = content.strip()
     before, closed, after = text.partition(_CLOSE)
     if text.startswith(_OPEN):

@@ -84,7 +84,7 @@ def without_demonstration(code: str) -> str:
     """
     try:
         body = ast.parse(code).body
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return code
     kept = list(body)
     while kept and _demonstrates(kept[-1]):

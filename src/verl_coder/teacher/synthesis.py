@@ -21,6 +21,7 @@ from verl_coder.teacher.replies import (
     MalformedReplyError,
     TeacherReply,
     ThinkingField,
+    encodable,
     parse_reply,
 )
 from verl_coder.teacher.samples import normalised
@@ -115,9 +116,9 @@ class Synthesis:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def replay(self, task: TeacherTask, number: int) -> Played:
-        """As much of a sample as the journal has; what this version cannot read counts as missing."""
+        """As much of a sample as the journal has, to the limit of turns; what cannot be read counts as missing."""
         played = Played(open_dialogue(task.protocol, task.problem.prompt, self.tool))
-        while entry := self.journal.find_reply(task.key, number, played.turns):
+        while self._goes_on(played) and (entry := self.journal.find_reply(task.key, number, played.turns)):
             try:
                 reply = parse_reply(entry["raw"])
             except (FailedReplyError, MalformedReplyError):
@@ -132,7 +133,7 @@ class Synthesis:
         played = self.replay(task, number)
         dropped = ""
         try:
-            while not played.ended and played.turns < self.max_turns:
+            while self._goes_on(played):
                 await self._ask(task, number, played)
         except FailedReplyError as error:
             if error.raw is not None:
@@ -162,6 +163,10 @@ class Synthesis:
             finish_reason=played.finish_reason,
         )
 
+    def _goes_on(self, played: Played) -> bool:
+        """Whether the teacher has another turn; a journal may have more of them than this start allows."""
+        return not played.ended and played.turns < self.max_turns
+
     async def _ask(self, task: TeacherTask, number: int, played: Played) -> None:
         """One more turn: the result of the last call, then the teacher's answer to it, on disk."""
         result = None
@@ -188,7 +193,7 @@ class Synthesis:
         return run.text, not run.succeeded
 
     def _answer(self, dialogue: Dialogue, text: str, failed: bool) -> None:
-        dialogue.add_result(text, failed=failed, learn_failures=self.learn_failures)
+        dialogue.add_result(encodable(text), failed=failed, learn_failures=self.learn_failures)
 
     async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
         """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""

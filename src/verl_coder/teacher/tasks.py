@@ -20,6 +20,8 @@ _MODES = {"plain": "none", "tool": "tool", "program": "program"}
 _LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _EXPECTED = {"hard": 0.25, "medium": 0.5, "unknown": 0.5, "easy": 0.75}
 """The pass rate that a difficulty stands for, where none was measured."""
+_NO_OUTPUT = {"num_workers": 0, "calls_per_s": 0.0}
+"""Settings of the tool that change no output, as every key has them: without them older journals would not be found."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,7 @@ def _key(
         "agent": problem.agent_name,
     }
     if protocol.tags is not None:
-        run = settings.model_dump(exclude={"sandbox_url", "type"})
+        run = settings.model_dump(exclude={"sandbox_url", "type"}) | _NO_OUTPUT
         asked["tool"] = {"settings": run, "prelude": problem.tool_prelude}
         if not protocol.in_turn:
             asked["schema"] = {"tool": dict(tool.schema), "structured": tool.structured}

@@ -1,7 +1,7 @@
 """Traces as the Parquet file that the three-source update reads (verl_coder/traces.py)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,22 @@ def write_traces(
     Only a batch of rows is in memory at a time.
     """
     schema = pa.schema([*TRACE_SCHEMA, *(pa.field(name, kind) for name, kind in further)])
-    count, left = 0, iter(rows)
+    written, left = 0, iter(rows)
     with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         while batch := list(islice(left, _BATCH_ROWS)):
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
-            count += len(batch)
-    return count
+            written += len(batch)
+    return written
+
+
+def set_aside(path: Path) -> str:
+    """Rename an older file, which would pass for the new one that there is not; what to say of it, empty without one.
+
+    OSError where it cannot be renamed.
+    """
+    if not path.exists():
+        return ""
+    names = (path.with_suffix(f".superseded-{number}{path.suffix}") for number in count(1))
+    target = next(name for name in names if not name.exists())
+    path.rename(target)
+    return f", and the older one is now {target}"

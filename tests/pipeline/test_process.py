@@ -1,0 +1,74 @@
+"""The child of a task: a signal is never lost, whenever it comes."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+import verl_coder.pipeline.process as process
+from verl_coder.launch.supervise import Interrupted
+from verl_coder.pipeline.process import run_child
+
+ENDS_WELL = """
+import os, time
+while not os.path.exists(os.environ["VERL_CODER_PIPELINE"] + "/end"): time.sleep(0.01)
+"""
+ENDS_BY_SIGTERM = f"{ENDS_WELL}\nos.kill(os.getpid(), 15)"
+
+
+@pytest.fixture(autouse=True)
+def no_subreaper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process of the tests adopts nothing: it would keep the zombies of others."""
+    monkeypatch.setattr(process, "become_subreaper", lambda: None)
+
+
+def once(work: Callable[[], None]) -> Callable[[], None]:
+    """Do it at the first call."""
+    left = [work]
+
+    def call() -> None:
+        if left:
+            left.pop()()
+
+    return call
+
+
+def end_and_send(out: Path, number: int) -> None:
+    """Have the child, the youngest of this process, end, and send this process a signal as soon as it has."""
+    (out / "end").touch()
+    child = max(psutil.Process().children(), key=lambda one: one.create_time())
+    while child.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("code", [ENDS_WELL, ENDS_BY_SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_moment_in_which_the_child_ends_stops_the_pipeline(
+    code: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "CHILD", ("-c", code))
+    with pytest.raises(Interrupted, match=signal.Signals(number).name):
+        run_child(
+            [], out=tmp_path, log=tmp_path / "log", on_poll=once(lambda: end_and_send(tmp_path, number))
+        )
+
+
+def test_a_signal_behind_the_end_of_the_child_stops_the_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "CHILD", ("-c", ENDS_WELL))
+    (tmp_path / "end").touch()
+    monkeypatch.setattr(process, "end_descendants", lambda keep: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run_child([], out=tmp_path, log=tmp_path / "log", on_poll=lambda: None)
+
+
+def test_without_a_signal_the_status_is_the_childs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "CHILD", ("-c", ENDS_BY_SIGTERM))
+    (tmp_path / "end").touch()
+    assert run_child([], out=tmp_path, log=tmp_path / "log", on_poll=lambda: None) == -signal.SIGTERM
