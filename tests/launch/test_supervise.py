@@ -1,6 +1,7 @@
 """A supervised process leaves nothing behind."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -95,6 +96,7 @@ with sigterm_blocked():
     beside = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 (folder / "beside").write_text(str(beside.pid))
 def asked():
+    print("asked", flush=True)
     (folder / "asked").touch()
     return True
 status = run_supervised(
@@ -113,10 +115,24 @@ def test_sigterm_to_every_process_reaches_the_launcher_alone(tmp_path: Path) -> 
         time.sleep(0.05)
     family = [psutil.Process(job.pid), *psutil.Process(job.pid).children(recursive=True)]
     assert len(family) == 4
-    for process in family:
+    for process in (*family, family[0]):  # and the job's script hands it on
         process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
     output, _ = job.communicate(timeout=60)
     assert "status 0 beside None" in output
+    assert (tmp_path / "saved").read_text() == "None"
+    assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
+
+
+def test_a_terminal_that_is_closed_lets_the_work_be_saved(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    command = ["setsid", "--ctty", sys.executable, "-c", _JOB, str(tmp_path)]
+    job = subprocess.Popen(command, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    while not (tmp_path / "started").exists():
+        time.sleep(0.05)
+    os.close(ours)
+    assert job.wait(60) == 0
     assert (tmp_path / "saved").read_text() == "None"
     assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
 
