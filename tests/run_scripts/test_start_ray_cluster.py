@@ -221,7 +221,7 @@ def test_over_ssh_a_head_that_ends_is_noticed_at_once(
     venv: Path, tmp_path: Path, over_ssh: dict[str, str]
 ) -> None:
     (venv / "bin" / "python").write_text('#!/bin/sh\ncase "$*" in *--head*) exit 1;; esac\n')
-    done = start(venv, "ssh", "touch", str(tmp_path / "begun"), **over_ssh, WAIT_S="3000")
+    done = start(venv, "ssh", "sh", "-c", f"touch {tmp_path}/begun", **over_ssh, WAIT_S="3000")
     _, said = done.communicate(timeout=100)
     assert done.returncode == 1 and "Ray's head did not start on 127.0.0.1:" in said
     assert not (tmp_path / "begun").exists()
@@ -232,7 +232,7 @@ def test_over_ssh_a_port_that_another_program_has_is_refused(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        done = start(venv, "ssh", "touch", str(tmp_path / "begun"), **{**over_ssh, "PORT": port})
+        done = start(venv, "ssh", "sh", "-c", f"touch {tmp_path}/begun", **{**over_ssh, "PORT": port})
         _, said = done.communicate(timeout=100)
     assert done.returncode == 1 and f"something listens on 127.0.0.1:{port} already" in said
     assert not (tmp_path / "begun").exists() and not (tmp_path / "up").exists()
