@@ -16,6 +16,7 @@ from verl_coder.launch.ablation import app, choose_arms, read_arms
 from verl_coder.launch.arm_curves import read_curves
 from verl_coder.launch.arms import (
     collect,
+    last_answers,
     markdown_table,
     mean_and_interval,
     paired_table,
@@ -70,6 +71,15 @@ def test_arms_are_compared_problem_by_problem_on_the_seeds_that_both_have(tmp_pa
     assert (comparison.first, comparison.second, len(comparison.won)) == ("grpo", "all", 4)
     assert comparison.difference == pytest.approx(4 / 6) and comparison.p_value == pytest.approx(0.125)
     assert "| all | +0.667 | " in paired_table([comparison])
+
+
+def test_a_separator_in_an_answer_is_no_end_of_a_line(tmp_path: Path) -> None:
+    """verl writes its rows without escapes."""
+    (tmp_path / "validation").mkdir()
+    row = {"problem_id": "p", "output": "one\u2028two\u2029three\u0085four\x0bfive", "acc": 1.0}
+    text = json.dumps(row, ensure_ascii=False) + "\n"
+    (tmp_path / "validation" / "1.jsonl").write_text(text, encoding="utf-8")
+    assert last_answers(tmp_path) == {"p": True}
 
 
 def test_an_arm_that_is_alone_has_no_comparison(tmp_path: Path) -> None:

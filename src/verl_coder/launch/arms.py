@@ -14,6 +14,7 @@ import yaml
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paired, holm
+from verl_coder.files import json_lines
 
 BASE_ARM = "base"
 """Not trained: the evaluation before training of all runs."""
@@ -121,10 +122,9 @@ def last_answers(run: Path) -> dict[str, bool]:
     files = sorted((run / "validation").glob("*.jsonl"), key=lambda path: int(path.stem))
     if not files:
         return {}
-    rows = (json.loads(line) for line in files[-1].read_text().splitlines())
     return {
         str(row["problem_id"]): row.get("acc") == 1
-        for row in rows
+        for row in json_lines(files[-1])
         if not row.get("sampled") and not row.get("sandbox_unavailable")
     }
 

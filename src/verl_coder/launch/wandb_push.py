@@ -1,6 +1,5 @@
 """Send a run's step files to W&B: in order, each once, as far as the server lacks them."""
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import typer
 from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError, TrackingError
+from verl_coder.files import json_lines
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, has_wandb_key
@@ -170,7 +170,7 @@ class WandbPush:
 
         if not path.is_file():
             return None
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        rows = list(json_lines(path))
         if not rows:
             return None
         columns = list(rows[0])
