@@ -41,7 +41,12 @@ if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make
 # Ray by itself asks for a token wherever its head finds one in the home folder, and only there: here both sides are told.
 export RAY_AUTH_MODE
 if [ "$RAY_AUTH_MODE" = token ] && [ -z "${RAY_AUTH_TOKEN:-}" ]; then
-  export RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-$REPO_ROOT/.ray_auth_token}"
+  case "$RAY_AUTH_TOKEN_PATH" in
+    "") RAY_AUTH_TOKEN_PATH="$REPO_ROOT/.ray_auth_token" ;;
+    /*) ;;
+    *) RAY_AUTH_TOKEN_PATH="$PWD/$RAY_AUTH_TOKEN_PATH" ;;   # over ssh it is read from another folder
+  esac
+  export RAY_AUTH_TOKEN_PATH
 fi
 
 attended=""       # the process that `attend` waits for

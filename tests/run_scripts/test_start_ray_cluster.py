@@ -129,6 +129,8 @@ def test_the_first_machine_makes_a_token_for_its_owner_and_keeps_it(venv: Path, 
     assert token.read_text() == made
     told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RAY_AUTH_TOKEN_PATH="/shared/my token")
     assert r"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/shared/my\ token" in told
+    told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RAY_AUTH_TOKEN_PATH="token", VENV="venv")
+    assert f"RAY_AUTH_TOKEN_PATH={ROOT}/token " in told and f"VENV={ROOT}/venv " in told
 
 
 COUNTS_SIGNALS = """
