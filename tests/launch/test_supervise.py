@@ -69,6 +69,43 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
+_KEPT_STARTS_LATE = """
+import subprocess, sys, time
+from pathlib import Path
+from verl_coder.launch.supervise import become_subreaper, end_descendants
+folder = Path(sys.argv[1])
+become_subreaper()
+keeps = (
+    "import pathlib, subprocess, sys, time\\n"
+    "folder = pathlib.Path(sys.argv[1])\\n"
+    "while not (folder / 'ending').exists(): time.sleep(0.02)\\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\\n"
+    "(folder / 'late').write_text(str(child.pid))\\n"
+    "input()\\n"
+    "(folder / 'told').write_text(str(child.poll()))\\n"
+    "child.communicate(b'x')\\n"
+)
+ends_late = (
+    "import pathlib, signal, sys, time\\n"
+    "folder = pathlib.Path(sys.argv[1])\\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (folder / 'ending').touch())\\n"
+    "(folder / 'ready').touch()\\n"
+    "while not (folder / 'late').exists(): time.sleep(0.02)\\n"
+    "time.sleep(1)\\n"
+)
+kept = subprocess.Popen([sys.executable, "-c", keeps, str(folder)], stdin=subprocess.PIPE)
+slow = subprocess.Popen([sys.executable, "-c", ends_late, str(folder)])
+while not (folder / "ready").exists(): time.sleep(0.02)
+end_descendants([kept.pid], grace_s=60)
+kept.communicate(b"x")
+"""
+
+
+def test_what_a_kept_process_starts_during_the_ending_is_kept(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _KEPT_STARTS_LATE, str(tmp_path)], check=True, timeout=100)
+    assert (tmp_path / "told").read_text() == "None"
+
+
 def test_the_reason_of_a_failure_is_the_last_exception_that_is_not_rays_own(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(

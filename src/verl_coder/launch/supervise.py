@@ -55,17 +55,13 @@ def _blocks_sigterm(pid: int) -> bool:
 
 def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
     """Terminate, then kill, all descendants of this process but `keep` (and theirs); returns how many."""
-    kept = set(keep)
-    for pid in keep:
-        try:
-            kept |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
-        except psutil.NoSuchProcess:
-            continue
+    kept: set[int] = set()
     ended = 0
     for deadline in (time.monotonic() + grace_s, time.monotonic() + 2 * grace_s):
         while True:
-            alive = [p for p in psutil.Process().children(recursive=True) if p.pid not in kept]
-            alive = [p for p in alive if p.is_running() and not _reap(p)]
+            below = psutil.Process().children(recursive=True)
+            kept |= _families(keep)  # after that list: what is new in it may be a kept process's new child
+            alive = [p for p in below if p.pid not in kept and p.is_running() and not _reap(p)]
             if not alive:
                 return ended
             last = time.monotonic() > deadline
@@ -80,6 +76,16 @@ def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
                 break
             time.sleep(_POLL_S)
     return ended
+
+
+def _families(pids: Sequence[int]) -> set[int]:
+    found = set(pids)
+    for pid in pids:
+        try:
+            found |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            continue
+    return found
 
 
 @contextmanager
