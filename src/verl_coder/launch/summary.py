@@ -39,7 +39,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
         raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
     # With trainer.val_before_train=false nothing is evaluated before training, with trainer.test_freq=-1 nothing after
     # it; with trainer.val_only=true nothing is trained.
-    first = next((data for step, data in evaluations if step == 0), {})
+    first: dict[str, Any] = next((data for step, data in evaluations if step == 0), {})
     last = evaluations[-1][1] if evaluations else {}
     timing = {
         name: value
