@@ -113,7 +113,7 @@ def our_steps(steps: int, out: Path, turns: int) -> dict[str, list[float]]:
         cwd=ROOT,
         stdout=sys.stderr,
     )
-    lines = [json.loads(line)["data"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line)["data"] for line in (out / "metrics.jsonl").open()]
     names = ("step", "gen", "ref", "update_actor")
     return {
         name: [line[f"timing_s/{name}"] for line in lines if f"timing_s/{name}" in line] for name in names

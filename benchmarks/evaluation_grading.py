@@ -21,6 +21,7 @@ from typing import Any
 
 from verl_coder.evaluation.grading_queue import GradingQueue
 from verl_coder.extraction import extract_code
+from verl_coder.files import json_lines
 from verl_coder.problems import FunctionCase, FunctionTests, Problem, parse_test_suite
 from verl_coder.sandbox import SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -131,7 +132,7 @@ def as_problem(number: int, tests: Any) -> Problem:
 
 def measure_answers(path: Path, busy: int, limit: int | None, url: str) -> dict[str, Any]:
     """Both scores, and which verdicts moved."""
-    rows = [json.loads(line) for line in path.read_text().splitlines()][:limit]
+    rows = list(json_lines(path))[:limit]
     answers = [
         (as_problem(number, parse_test_suite(row["gts"])), extract_code(row["output"]) or "")
         for number, row in enumerate(rows)

@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 from small_run import SmallRun
 
+from verl_coder.files import json_lines
 from verl_coder.launch.processes import ROLES, SANDBOX, role_of
 from verl_coder.run.phase import Phase
 
@@ -170,7 +171,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = arguments.out / "faults.jsonl"
-    done = [json.loads(line) for line in results.read_text().splitlines()] if results.is_file() else []
+    done = list(json_lines(results)) if results.is_file() else []
     if arguments.table:
         print(table(done))
         return

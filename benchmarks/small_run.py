@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from verl_coder.files import json_lines
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.run_dir import RunDir
 
@@ -82,8 +83,8 @@ class SmallRun:
 
     def steps(self) -> list[int]:
         """Steps in metrics.jsonl, as they stand there."""
-        lines = self.run_dir.metrics.read_text().splitlines() if self.run_dir.metrics.is_file() else []
-        return [json.loads(line)["step"] for line in lines]
+        records = json_lines(self.run_dir.metrics) if self.run_dir.metrics.is_file() else ()
+        return [record["step"] for record in records]
 
     def last_rate(self) -> float:
         """Held-out pass@1 of the last evaluation."""

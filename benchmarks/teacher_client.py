@@ -31,6 +31,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder.files import json_lines
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.prompts import build_prompt
 
@@ -118,8 +119,8 @@ def faults(folder: Path, responses: int, failures: list[str]) -> dict[str, Any]:
         found = stats(url)
     samples = Counter(
         (entry["key"], entry["sample"])
-        for line in (folder / "traces.journal.jsonl").read_text().splitlines()
-        if (entry := json.loads(line))["type"] == "reply"
+        for entry in json_lines(folder / "traces.journal.jsonl")
+        if entry["type"] == "reply"
     )
     told = json.loads((folder / "traces.statistics.json").read_text())
     lost, twice = wanted - len(samples), sum(count > 1 for count in samples.values())

@@ -9,6 +9,7 @@ ENV PIP_BREAK_SYSTEM_PACKAGES=1 \
     PIP_NO_CACHE_DIR=1 \
     PIP_ROOT_USER_ACTION=ignore \
     PROFILE=gpu \
+    OUT=outputs/run \
     VERL_CODER_ROOT=/opt/verl-coder
 WORKDIR /opt/verl-coder
 
@@ -23,5 +24,5 @@ COPY . .
 RUN . run_scripts/environment.sh && make_environment
 
 HEALTHCHECK --interval=60s --timeout=30s --start-period=30m \
-    CMD ["bash", "-c", "verl-coder status ${OUT:-outputs/run}"]
+    CMD ["bash", "-c", "verl-coder status \"$OUT\""]
 CMD ["bash", "run_scripts/run_qwen_grpo.sh"]

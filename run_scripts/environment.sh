@@ -10,6 +10,7 @@
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export VERL_CODER_ROOT="$REPO_ROOT"
 VENV="${VENV:-$REPO_ROOT/.venv}"
+case "$VENV" in /*) ;; *) VENV="$PWD/$VENV" ;; esac   # some scripts go to another folder later
 TORCH_INDEX="${TORCH_INDEX:-}"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -113,23 +114,40 @@ one_profile_only() {
     fail "$VENV was made with PROFILE=$made_for, and this is PROFILE=$PROFILE" "name another place (VENV=$VENV-$PROFILE), or remove $VENV"
 }
 
+# Runs a command while no other start does (head, run and workers of a cluster begin at once, on one environment). The
+# lock goes with the process. Where the folder takes no lock file, or flock is not there, nobody waits.
+one_at_a_time() {
+  local lock
+  if ! command -v flock >/dev/null 2>&1 || ! { exec {lock}>>"$VENV.lock"; } 2>/dev/null; then "$@"; return; fi
+  flock -n "$lock" || { say "another start makes $VENV; waiting for it"; flock "$lock"; }
+  "$@"
+  exec {lock}>&-
+}
+
+is_whole() { [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; }
+
 make_environment() {
   choose_profile
-  local pip_flags=(-q --no-deps --disable-pip-version-check)
   if in_verl_container; then
     PYTHON="$(command -v python3)"
     say "profile: $PROFILE ($PROFILE_WHY); environment: $PYTHON, which has verl; adding this package only"
-    add_package
+    one_at_a_time add_package
     return
   fi
   PYTHON="$VENV/bin/python"
   say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
-  if [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; then
+  if is_whole; then
     [ -f "$VENV/checkout" ] || echo "$REPO_ROOT" >"$VENV/checkout"
     return
   fi
   one_profile_only
   if another_checkouts; then return; fi
+  one_at_a_time install_environment
+}
+
+install_environment() {
+  if is_whole; then return; fi   # by the start that was waited for
+  local pip_flags=(-q --no-deps --disable-pip-version-check)
   local base; base="$(find_python)" || exit 1
   [ -x "$PYTHON" ] || "$base" -m venv "$VENV" || fail "making $VENV" "install the venv module of $base (python3.11-venv)"
   say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"

@@ -41,10 +41,17 @@ if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make
 # Ray by itself asks for a token wherever its head finds one in the home folder, and only there: here both sides are told.
 export RAY_AUTH_MODE
 if [ "$RAY_AUTH_MODE" = token ] && [ -z "${RAY_AUTH_TOKEN:-}" ]; then
-  export RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-$REPO_ROOT/.ray_auth_token}"
+  case "$RAY_AUTH_TOKEN_PATH" in
+    "") RAY_AUTH_TOKEN_PATH="$REPO_ROOT/.ray_auth_token" ;;
+    /*) ;;
+    *) RAY_AUTH_TOKEN_PATH="$PWD/$RAY_AUTH_TOKEN_PATH" ;;   # over ssh it is read from another folder
+  esac
+  export RAY_AUTH_TOKEN_PATH
 fi
 
-children=()
+attended=""       # the process that `attend` waits for
+companions=()     # what runs beside it: Ray's head and the ssh connections of the role ssh
+ray_head=""       # the first of these
 stopping=""
 
 # The first machine makes the token, whole or not at all, for its owner's eyes.
@@ -58,36 +65,42 @@ make_token() {
 # Runs a command, or prints it.
 act() { if [ -n "$dry_run" ]; then printf '%s\n' "$*"; else "$@"; fi; }
 
-end_children() {
-  local child
-  for child in "${children[@]}"; do kill -TERM "$child" 2>/dev/null || true; done
-  for child in "${children[@]}"; do wait "$child" 2>/dev/null || true; done
+# After the command, which is saved by now. They are asked by a signal that nobody else sends.
+end_companions() {
+  local companion
+  for companion in "${companions[@]}"; do kill -USR1 "$companion" 2>/dev/null || true; done
+  for companion in "${companions[@]}"; do
+    while kill -0 "$companion" 2>/dev/null; do wait "$companion" 2>/dev/null || true; done
+  done
 }
 
-# Runs a command and returns its status. It is a child, so that a signal is passed on to it and its end is waited for.
+# Runs a command and returns its status. It is a child, so that a signal is passed on to it and its end is waited for;
+# and in a session of its own (under the same process id), so that a signal of the terminal does not reach it, too.
 attend() {
   if [ -n "$dry_run" ]; then act "$@"; return; fi
-  "$@" &
-  local child=$! status=0
-  children+=("$child")
-  # A signal that came before the child was in the list has not reached it.
-  [ -z "$stopping" ] || kill -TERM "$child" 2>/dev/null || true
+  setsid "$@" &
+  local status=0
+  attended=$!
+  # A signal that came before the child was known has not reached it.
+  [ -z "$stopping" ] || kill -TERM "$attended" 2>/dev/null || true
   # A signal ends the waiting, too. Bash keeps the status of a child that has ended: the last `wait` asks for that.
-  while kill -0 "$child" 2>/dev/null; do wait "$child" || true; done
-  wait "$child" || status=$?
+  while kill -0 "$attended" 2>/dev/null; do wait "$attended" || true; done
+  wait "$attended" || status=$?
+  attended=""
   return "$status"
 }
 
-# Starts a function of this script beside it. Bash forgets traps there: without its own, the command that it runs would stay.
+# Starts a function of this script beside it. What is sent to the whole group of processes does not end it: the command
+# may be saving. Bash forgets traps there: without its own, the command that it runs would stay.
 beside() {
-  (children=(); trap on_signal TERM; "$@") &
-  children+=("$!")
+  (companions=(); trap : TERM HUP; trap on_signal USR1; "$@") &
+  companions+=("$!")
 }
 
+# The command alone: the rest of the cluster ends after it.
 on_signal() {
   stopping=1
-  local child
-  for child in "${children[@]}"; do kill -TERM "$child" 2>/dev/null || true; done
+  [ -z "$attended" ] || kill -TERM "$attended" 2>/dev/null || true
 }
 
 # Ends the script, where a signal has asked for it, as the signal would have; fails where none has.
@@ -126,10 +139,14 @@ start_ray() {
 
 head_listens() { (exec 3<>"/dev/tcp/$HEAD/$PORT") 2>/dev/null; }
 
+# Whether the head that this script has started, if it has, still runs.
+head_runs() { [ -z "$ray_head" ] || kill -0 "$ray_head" 2>/dev/null; }
+
 wait_for_head() {
   local until=$((SECONDS + WAIT_S))
   [ -z "$dry_run" ] || return 0
   while [ -z "$stopping" ]; do
+    head_runs || return 1
     ! head_listens || return 0
     [ "$SECONDS" -lt "$until" ] || return 1
     sleep 1
@@ -165,6 +182,7 @@ run_command() {
     if [ "$status" -eq 0 ] || [ -n "$stopping" ]; then return "$status"; fi
     [ $((SECONDS - began)) -ge "$MIN_S" ] || fail "the command failed after $((SECONDS - began)) s" "mend it, then the same again"
     [ "$attempt" -lt "$RETRIES" ] || fail "the command failed $((attempt + 1)) times" "see its last lines; the same again goes on from the last checkpoint"
+    head_runs || fail "the command failed (status $status), and Ray's head has ended" "see the lines above; the same again goes on from the last checkpoint"
     say "the command failed (status $status); again, when $NODES machines are there"
   done
 }
@@ -177,7 +195,10 @@ over_ssh() {
   HEAD="$(own_address)" NODES="${#names[@]}"
   make_token
   check_node
+  # What listens there now would be taken for the head below.
+  [ -n "$dry_run" ] || ! head_listens || fail "something listens on $HEAD:$PORT already" "end it, or name another port: PORT="
   beside start_ray --head --port "$PORT" --dashboard-host 127.0.0.1
+  ray_head="${companions[0]}"
   for host in "${names[@]:1}"; do
     # Their IP is that by which they reach the head: Ray finds it where none is given.
     remote="cd $(printf %q "$REPO_ROOT") && HEAD=$HEAD PORT=$PORT PROFILE=$PROFILE RECIPE=$RECIPE N_GPUS=$N_GPUS"
@@ -191,7 +212,7 @@ over_ssh() {
 }
 
 trap on_signal TERM INT HUP
-trap end_children EXIT
+trap end_companions EXIT
 case "$role" in
   check) check_node ;;
   head) make_token; check_node; start_ray --head --port "$PORT" --dashboard-host 127.0.0.1 ;;

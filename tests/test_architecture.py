@@ -1,8 +1,12 @@
 """The house: what may import what. Imports inside functions and under TYPE_CHECKING count, too."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -31,6 +35,12 @@ FORBIDDEN = {
     "pipeline": ("verl_coder.trainer", "verl", "ray", "torch", "vllm", "transformers"),
 }
 """Package of verl_coder -> what none of its modules imports. The arrow: launch -> trainer -> run."""
+BROUGHT = {
+    **dict.fromkeys(("annotated_types", "pydantic_core"), "pydantic"),
+    **dict.fromkeys(("hydra", "safetensors", "tokenizers"), "verl and transformers"),
+    **dict.fromkeys(("openai", "zmq"), "vllm"),
+}
+"""Imported, and brought by a dependency that is imported for itself."""
 ALLOWED = {"evaluation": ("verl_coder.launch.export",)}
 """Exceptions: a checkpoint becomes a model in one place."""
 
@@ -119,6 +129,23 @@ def test_content_folders_import_the_package_and_not_each_other() -> None:
             }
             for name in imported(path):
                 assert name.partition(".")[0] not in elsewhere - beside, f"{path} imports {name}"
+
+
+def test_every_package_of_others_that_is_imported_is_a_dependency() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    declared = {_distribution(re.split(r"[^\w.-]", name)[0]) for name in wanted}
+    found = packages_distributions()
+    tops = {name.partition(".")[0] for path in modules().values() for name in imported(path)}
+    for top in tops - sys.stdlib_module_names - {"verl_coder", *BROUGHT}:
+        assert {_distribution(name) for name in found.get(top, [top])} & declared, top
+
+
+def _distribution(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_the_package_imports_no_content_folder() -> None:

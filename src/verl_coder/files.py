@@ -1,10 +1,12 @@
 """Files written whole or not at all: a temporary file beside the target, then a rename. And locks."""
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from verl_coder.errors import ConfigError
 
@@ -18,6 +20,15 @@ def locked(path: Path, otherwise: str) -> Iterator[None]:
         except OSError as error:
             raise ConfigError(otherwise) from error
         yield
+
+
+def json_lines(path: Path) -> Iterator[Any]:
+    """The values of a file of JSON lines, one by one; json.JSONDecodeError where a line is none.
+
+    str.splitlines would cut at U+2028 and others, which stand as they are in what others have written.
+    """
+    with path.open(encoding="utf-8") as file:
+        yield from (json.loads(line) for line in file)
 
 
 @contextmanager

@@ -61,6 +61,11 @@ def test_every_service_has_a_health_check() -> None:
     )
 
 
+@pytest.mark.parametrize("name", [name for name in SERVICES if "build" in SERVICES[name]])
+def test_the_first_process_of_our_containers_is_an_init_that_hands_sigterm_on(name: str) -> None:
+    assert SERVICES[name].get("init") is True
+
+
 def test_the_sandboxes_reach_nothing_outside() -> None:
     for name in ("sandbox", "fusion"):
         assert SERVICES[name]["networks"] == ["inside"] and "ports" not in SERVICES[name]

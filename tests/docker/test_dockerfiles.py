@@ -1,5 +1,6 @@
 """The images can be built from what is here: every path, pin and command of the Dockerfiles."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from command_lines import parse
-from dockerfile import FILES, ROOT, is_ignored, of
+from dockerfile import FILES, ROOT, compose, is_ignored, of
 
 from verl_coder.sandbox.isolation import container_profile
 
@@ -62,9 +63,21 @@ def test_the_sandboxes_command_is_one_that_the_parser_takes() -> None:
 def test_the_trainers_commands_are_scripts_and_commands_that_are_there() -> None:
     shell, script = of(TRAINER, "CMD")[0].words
     assert shell == "bash" and (ROOT / script).is_file()
+
+
+def test_the_trainers_health_is_that_of_the_folder_it_writes_whatever_its_name(tmp_path: Path) -> None:
     health = of(TRAINER, "HEALTHCHECK")[0].text
-    command = re.search(r'"verl-coder (status) \$\{OUT:-([^}]+)\}"', health)
-    assert command is not None and parse(command.groups())
+    words = json.loads(health[health.index("[") :])
+    default = re.search(r"\bOUT=(\S+)", of(TRAINER, "ENV")[0].text)
+    assert (
+        default is not None
+        and compose()["services"]["trainer"]["environment"]["OUT"] == f"${{OUT:-{default[1]}}}"
+    )
+    (program := tmp_path / "verl-coder").write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "OUT": "outputs/a run"}
+    asked = subprocess.run(words, env=environment, capture_output=True, text=True, check=True).stdout
+    assert asked == "status|outputs/a run|" and parse(asked.split("|")[:-1])
 
 
 def test_the_sandbox_image_does_not_run_as_root() -> None:

@@ -16,6 +16,7 @@ from verl_coder.launch.ablation import app, choose_arms, read_arms
 from verl_coder.launch.arm_curves import read_curves
 from verl_coder.launch.arms import (
     collect,
+    last_answers,
     markdown_table,
     mean_and_interval,
     paired_table,
@@ -29,12 +30,12 @@ from verl_coder.run.settings import LossWeights
 from verl_coder.sections import read_section
 
 
-def _finish(out: Path, arm: str, seed: int, after: float | None) -> None:
+def _finish(out: Path, arm: str, seed: int, after: float | None, before: float | None = 0.7) -> None:
     folder = run_folder(out, arm, seed)
     folder.mkdir(parents=True)
     summary = {
         "seed": seed,
-        "pass_at_1": {"before": 0.7, "after": after},
+        "pass_at_1": {"before": before, "after": after},
         "tool_calls_per_problem": {"before": 0.0, "after": 1.0},
         "step_s": 4.0,
     }
@@ -51,6 +52,15 @@ def test_the_table_has_the_base_and_every_finished_arm(tmp_path: Path) -> None:
     assert "| grpo | 2 | 0.700 ± 0.000 | 0.710 ± 0.127 | 1.00 ± 0.00 | 4.0 ± 0.0 |" in text
     assert "| all | 1 | 0.700 | 0.900 | 1.00 | 4.0 |" in text
     assert "grpo_self" not in text
+
+
+def test_runs_that_were_not_evaluated_before_training_have_no_base(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, 0.70, before=None)
+    assert "| base |" not in markdown_table(table_rows(collect(tmp_path, ["grpo"])))
+    _finish(tmp_path, "all", 0, 0.9, before=0.6)
+    text = markdown_table(table_rows(collect(tmp_path, ["grpo", "all"])))
+    assert "| base | 1 | - | 0.600 | - | - |" in text
+    assert "| grpo | 1 | - | 0.700 |" in text and "| all | 1 | 0.600 | 0.900 |" in text
 
 
 def _answers(out: Path, arm: str, seed: int, passed: str) -> None:
@@ -70,6 +80,15 @@ def test_arms_are_compared_problem_by_problem_on_the_seeds_that_both_have(tmp_pa
     assert (comparison.first, comparison.second, len(comparison.won)) == ("grpo", "all", 4)
     assert comparison.difference == pytest.approx(4 / 6) and comparison.p_value == pytest.approx(0.125)
     assert "| all | +0.667 | " in paired_table([comparison])
+
+
+def test_a_separator_in_an_answer_is_no_end_of_a_line(tmp_path: Path) -> None:
+    """verl writes its rows without escapes."""
+    (tmp_path / "validation").mkdir()
+    row = {"problem_id": "p", "output": "one\u2028two\u2029three\u0085four\x0bfive", "acc": 1.0}
+    text = json.dumps(row, ensure_ascii=False) + "\n"
+    (tmp_path / "validation" / "1.jsonl").write_text(text, encoding="utf-8")
+    assert last_answers(tmp_path) == {"p": True}
 
 
 def test_an_arm_that_is_alone_has_no_comparison(tmp_path: Path) -> None:

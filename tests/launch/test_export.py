@@ -102,11 +102,30 @@ def test_the_ranks_shards_are_put_together(tmp_path: Path) -> None:
         read_actor_state(tmp_path)
 
 
+def test_of_replicas_one_is_put_together(tmp_path: Path) -> None:
+    """verl's fsdp_size=2 on four ranks: two replicas of two shards."""
+    whole = torch.arange(12.0).reshape(4, 3)
+    for rank in range(4):
+        half = rank % 2
+        shard = SimpleNamespace(
+            placements=(_Replicate(), _Shard()),
+            device_mesh=SimpleNamespace(shape=(2, 2)),
+            _local_tensor=whole[2 * half : 2 * half + 2],
+        )
+        torch.save({"w": shard}, tmp_path / f"model_world_size_4_rank_{rank}.pt")
+    torch.testing.assert_close(read_actor_state(tmp_path)["w"], whole)
+
+
 class _Shard:
     dim = 0
 
     def is_replicate(self) -> bool:
         return False
+
+
+class _Replicate:
+    def is_replicate(self) -> bool:
+        return True
 
 
 def test_what_cannot_be_exported_is_named(lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path) -> None:

@@ -89,10 +89,13 @@ class _Nothing:
         return None
 
 
-def test_sigterm_before_training_ends_with_status_0(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_sigterm_before_training_ends_with_status_0(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     def worker(on_terminate: Any) -> int:
         assert not on_terminate()
-        raise Interrupted("SIGTERM")
+        raise Interrupted(name)
 
     checkpoint(plan.run_dir, 3)
     status, shown = start_worker(plan, monkeypatch, worker)

@@ -39,6 +39,13 @@ def test_before_and_after_are_the_first_and_the_last_evaluation(tmp_path: Path) 
     assert (summary["steps"], summary["step_s"]) == (2, 5.0)
 
 
+def test_a_run_that_was_not_evaluated_before_training_has_no_before(tmp_path: Path) -> None:
+    run_dir = _run(tmp_path, [(1, _step(4) | _evaluation(0.6, 0.3)), (2, _step(6) | _evaluation(0.8, 1.1))])
+    summary = build_summary(run_dir, _SETTINGS)
+    assert summary["pass_at_1"] == {"before": None, "after": 0.8}
+    assert summary["tool_calls_per_problem"] == {"before": None, "after": 1.1}
+
+
 def test_the_phases_add_up_to_the_wall_time(tmp_path: Path) -> None:
     run_dir = _run(tmp_path, [(0, _evaluation(0.5, 0.2)), (1, _step(4) | _evaluation(0.8, 1.1))])
     summary = build_summary(run_dir, _SETTINGS)

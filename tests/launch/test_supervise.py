@@ -1,6 +1,7 @@
 """A supervised process leaves nothing behind."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -70,6 +71,43 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
+_KEPT_STARTS_LATE = """
+import subprocess, sys, time
+from pathlib import Path
+from verl_coder.launch.supervise import become_subreaper, end_descendants
+folder = Path(sys.argv[1])
+become_subreaper()
+keeps = (
+    "import pathlib, subprocess, sys, time\\n"
+    "folder = pathlib.Path(sys.argv[1])\\n"
+    "while not (folder / 'ending').exists(): time.sleep(0.02)\\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\\n"
+    "(folder / 'late').write_text(str(child.pid))\\n"
+    "input()\\n"
+    "(folder / 'told').write_text(str(child.poll()))\\n"
+    "child.communicate(b'x')\\n"
+)
+ends_late = (
+    "import pathlib, signal, sys, time\\n"
+    "folder = pathlib.Path(sys.argv[1])\\n"
+    "signal.signal(signal.SIGTERM, lambda *_: (folder / 'ending').touch())\\n"
+    "(folder / 'ready').touch()\\n"
+    "while not (folder / 'late').exists(): time.sleep(0.02)\\n"
+    "time.sleep(1)\\n"
+)
+kept = subprocess.Popen([sys.executable, "-c", keeps, str(folder)], stdin=subprocess.PIPE)
+slow = subprocess.Popen([sys.executable, "-c", ends_late, str(folder)])
+while not (folder / "ready").exists(): time.sleep(0.02)
+end_descendants([kept.pid], grace_s=60)
+kept.communicate(b"x")
+"""
+
+
+def test_what_a_kept_process_starts_during_the_ending_is_kept(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", _KEPT_STARTS_LATE, str(tmp_path)], check=True, timeout=100)
+    assert (tmp_path / "told").read_text() == "None"
+
+
 def test_the_reason_of_a_failure_is_the_last_exception_that_is_not_rays_own(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text(
@@ -97,6 +135,7 @@ with sigterm_blocked():
     beside = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
 (folder / "beside").write_text(str(beside.pid))
 def asked():
+    print("asked", flush=True)
     (folder / "asked").touch()
     return True
 status = run_supervised(
@@ -115,8 +154,9 @@ def test_sigterm_to_every_process_reaches_the_launcher_alone(tmp_path: Path) -> 
         time.sleep(0.05)
     family = [psutil.Process(job.pid), *psutil.Process(job.pid).children(recursive=True)]
     assert len(family) == 4
-    for process in family:
+    for process in (*family, family[0]):  # and the job's script hands it on
         process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
     output, _ = job.communicate(timeout=60)
     assert "status 0 beside None" in output
     assert (tmp_path / "saved").read_text() == "None"
@@ -144,6 +184,19 @@ def test_a_command_that_the_same_signal_has_ended_is_interrupted_and_has_not_fai
     sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
     with pytest.raises(Interrupted, match=signal.Signals(number).name):
         run_supervised(sleep, environment={}, log=tmp_path / "log", on_poll=both_get_it, keep=keep)
+
+
+def test_a_terminal_that_is_closed_lets_the_work_be_saved(tmp_path: Path) -> None:
+    ours, its = pty.openpty()
+    command = ["setsid", "--ctty", sys.executable, "-c", _JOB, str(tmp_path)]
+    job = subprocess.Popen(command, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    while not (tmp_path / "started").exists():
+        time.sleep(0.05)
+    os.close(ours)
+    assert job.wait(60) == 0
+    assert (tmp_path / "saved").read_text() == "None"
+    assert not psutil.pid_exists(int((tmp_path / "started").read_text()))
 
 
 def test_an_echo_of_a_death_is_no_reason_of_the_runs_own(tmp_path: Path) -> None:

@@ -1,13 +1,20 @@
 """The upload by wandb's own client to a scripted server: complete, in order, each step once; failures harm nothing."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
+import pytest
 from launch.wandb_server import WandbServer
 
+from verl_coder.launch import wandb_push
+from verl_coder.launch.wandb_push import WandbPush
 from verl_coder.launch.wandb_uploader import WandbUploader
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, begin
@@ -71,6 +78,9 @@ def test_each_step_arrives_once_in_order_whatever_is_pushed_and_trained_again(
     assert again.returncode == 0, again.stdout + again.stderr
     assert list(server.runs) == [state(run_dir).run_id]
     assert steps_of(server, state(run_dir).run_id) == list(range(8))
+    forgotten = state(run_dir)
+    forgotten.confirmed_step = forgotten.sent_step = -1
+    forgotten.save(run_dir.sync_state)
     nothing = push(run_dir, environment)
     assert "0 steps sent" in nothing.stdout, nothing.stdout + nothing.stderr
     assert steps_of(server, state(run_dir).run_id) == list(range(8))
@@ -130,6 +140,62 @@ def test_a_long_upload_learns_in_between_what_the_server_has(
     (run_dir.path / "stop").touch()
     assert process.wait(60) == 0
     assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+
+
+class WithoutServer(WandbPush):
+    """What reaches wandb's client stands in `given`."""
+
+    given: list[int]
+
+    def _open(self) -> None:
+        self._run = SimpleNamespace(
+            log=lambda data, step, commit: self.given.append(step), finish=lambda: None
+        )
+        self._remember(None)
+
+
+@pytest.fixture
+def uploader(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> WithoutServer:
+    monkeypatch.setattr(wandb_push, "RETRY_S", 0.0)
+    push = WithoutServer(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=1.0)
+    push.given = []
+    return push
+
+
+def test_a_disk_that_was_full_does_not_end_the_upload(
+    uploader: WithoutServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    save = SyncState.save
+
+    def full(sync_state: SyncState, path: Path) -> None:
+        if len(told) < 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(sync_state, path)
+
+    monkeypatch.setattr(SyncState, "save", full)
+    uploader.follow(lambda: uploader.given == [0, 1, 2, 3, 4], told.append)
+    assert len(told) == 2 and "No space left on device" in told[0]
+    assert uploader.given == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("what", ["a step", "a table"])
+def test_a_broken_file_is_told_and_waited_for(uploader: WithoutServer, run_dir: RunDir, what: str) -> None:
+    told: list[str] = []
+    broken = run_dir.backup.path(2)
+    if what == "a table":
+        broken = run_dir.path / "samples.jsonl"
+        run_dir.backup.write(2, {"loss": 1.0}, {"eval/samples": broken.name})
+    broken.write_text("{")
+
+    def mended(text: str) -> None:
+        told.append(text)
+        assert uploader.given == [0, 1]
+        broken.unlink()
+        run_dir.backup.write(2, {"loss": 1.0})
+
+    uploader.follow(lambda: uploader.given == [0, 1, 2, 3, 4], mended)
+    assert len(told) == 1 and f"{broken} is broken" in told[0]
 
 
 def test_a_linked_new_run_begins_after_the_resumed_step(

@@ -14,7 +14,7 @@ import pytest
 
 from verl_coder.launch import watchdog as watchdog_module
 from verl_coder.launch.processes import ProcessTable, RunProcess, dump, role_of
-from verl_coder.launch.watchdog import DYING_S, HALTED_S, RunStuck, Watchdog
+from verl_coder.launch.watchdog import DYING_S, HALTED_S, RunStuck, Watchdog, killed_by_kernel
 from verl_coder.run.phase import ENDING, Phase
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
@@ -51,7 +51,7 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setattr(watchdog_module, "dump", lambda path, processes, headline: path.write_text(headline))
-    monkeypatch.setattr(watchdog_module, "_killed_by_kernel", lambda: 0)
+    monkeypatch.setattr(watchdog_module, "killed_by_kernel", lambda: 0)
     return Stage(tmp_path)
 
 
@@ -86,11 +86,47 @@ def test_memory_is_named_as_the_cause_with_settings(stage: Stage, monkeypatch: p
 
 
 def test_the_kernels_kill_is_told_from_an_older_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog_module, "_killed_by_kernel", lambda: 1)
     monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
+    monkeypatch.setattr(watchdog_module, "killed_by_kernel", lambda: 1)  # anybody's, long before
+    stage.wait(100)
+    stage.processes = [ENGINE]
+    with pytest.raises(RunStuck, match=r"has died .* not for lack of memory"):
+        stage.wait(DYING_S + 5)
+
+
+def test_a_kill_is_told_that_was_counted_before_the_process_had_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
+    stage.wait(100)
+    monkeypatch.setattr(watchdog_module, "killed_by_kernel", lambda: 1)
     stage.wait(2)
     stage.processes = [ENGINE]
     with pytest.raises(RunStuck, match="killed by the kernel, for lack of memory"):
+        stage.wait(DYING_S + 5)
+
+
+def test_the_machines_kills_are_counted_where_the_control_group_has_no_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("_OWN_GROUP", "_GROUPS", "_MACHINE"):
+        monkeypatch.setattr(watchdog_module, name, tmp_path / name)
+    assert killed_by_kernel() == 0
+    (tmp_path / "_MACHINE").write_text("oom_kill_disable 8\noom_kill 7\n")
+    (tmp_path / "_OWN_GROUP").write_text("4:memory:/a\n0::/slice/job\n")
+    assert killed_by_kernel() == 7
+    (tmp_path / "_GROUPS" / "slice" / "job").mkdir(parents=True)
+    (tmp_path / "_GROUPS" / "memory.events").write_text("oom 9\noom_kill 5\n")
+    assert killed_by_kernel() == 5
+    (tmp_path / "_GROUPS" / "slice" / "job" / "memory.events").write_text("oom 0\noom_kill 0\n")
+    assert killed_by_kernel() == 0
+
+
+def test_a_process_that_was_alone_has_nothing_beside_it(stage: Stage) -> None:
+    stage.processes = [ACTOR]
+    stage.wait(2)
+    stage.processes = []
+    with pytest.raises(RunStuck, match=r"\(it had 3\.0 GiB\)"):
         stage.wait(DYING_S + 5)
 
 

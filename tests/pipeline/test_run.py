@@ -194,7 +194,9 @@ def test_kill_9_of_a_command_is_said_and_the_same_command_goes_on(out: Path) -> 
     assert run_chain(out) == 0 and starts(out) == ["data", "sft", "sft", "train"]
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_the_command_and_says_how_to_go_on(out: Path, number: int, status: int) -> None:
     hold(out, "sft")
     start = Start(out)

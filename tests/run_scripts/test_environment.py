@@ -65,6 +65,57 @@ def test_an_environment_of_a_checkout_that_requires_something_else_is_refused(tm
     assert f"VENV={other}/.venv-own" in text
 
 
+FAKE_PYTHON = """#!/bin/sh
+echo "$*" >>{folder}/asked
+case "$*" in
+  "-c import sys"*) exit 0;;
+  "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python";;
+  *torch==*) sleep 1;;
+esac
+"""
+
+
+def fake_python(folder: Path) -> Path:
+    """A Python whose `venv` and `pip` only note that they were asked; torch takes a second."""
+    python = folder / "python"
+    python.write_text(FAKE_PYTHON.format(folder=folder))
+    python.chmod(0o755)
+    return python
+
+
+def test_of_several_starts_at_once_one_installs_and_the_others_wait(tmp_path: Path) -> None:
+    script = 'source run_scripts/environment.sh; make_environment; cat "$VENV/stamp"'
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PROFILE": "cpu",
+        "VENV": str(tmp_path / "venv"),
+        "BASE_PYTHON": str(fake_python(tmp_path)),
+    }
+    command = ["bash", "-c", f"set -euo pipefail; {script}"]
+    starts = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    ended = [start.communicate(timeout=100) for start in starts]
+    assert [start.returncode for start in starts] == [0, 0, 0], ended
+    assert len({stamp for stamp, _ in ended}) == 1 and ended[0][0]
+    asked = (tmp_path / "asked").read_text()
+    assert asked.count("-m venv ") == 1 and asked.count("torch==") == 1
+
+
+def test_a_relative_place_is_one_of_the_folder_that_the_command_was_given_in(tmp_path: Path) -> None:
+    make_stub_environment(tmp_path)
+    script = f'source {ROOT}/run_scripts/environment.sh; make_environment; cd /; "$PYTHON" told; echo "$VENV"'
+    environment = {"PATH": "/usr/bin:/bin", "PROFILE": "cpu", "VENV": "venv"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == f"{tmp_path}/venv\n", done.stderr
+    assert (tmp_path / "calls").read_text() == "told\n"
+
+
 def install(tmp_path: Path, found: dict[str, str], **environment: str) -> tuple[int, str, list[str]]:
     """(exit status, stderr, what pip and uv were asked) of the choice among builds of torch.
 

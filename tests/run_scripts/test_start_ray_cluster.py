@@ -1,6 +1,7 @@
 """The cluster script: what it would run in each role, and what it does when a command fails or is stopped."""
 
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -30,22 +31,29 @@ def venv(tmp_path: Path) -> Path:
     return make_stub_environment(tmp_path)
 
 
+def environment_of(venv: Path, **variables: str) -> dict[str, str]:
+    own = {"PATH": "/usr/bin:/bin", "IP": "127.0.0.1", "PROFILE": "cpu", "VENV": str(venv), "CHECKS": ""}
+    return {**own, **variables}
+
+
 def start(venv: Path, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "IP": "127.0.0.1",
-        "PROFILE": "cpu",
-        "VENV": str(venv),
-        **variables,
-    }
+    """In a session of its own, so that a test may signal the script's whole group."""
     return subprocess.Popen(
         ["bash", SCRIPT, *arguments],
         cwd=ROOT,
-        env={"CHECKS": "", **environment},
+        env=environment_of(venv, **variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+
+
+def wait_for(path: Path, lines: int = 0) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists() or len(path.read_text().splitlines()) < lines:
+        assert time.monotonic() < deadline, f"{path} has not come"
+        time.sleep(0.02)
 
 
 def test_the_head_and_a_worker_describe_their_machine_to_ray() -> None:
@@ -106,8 +114,7 @@ def test_sigterm_is_passed_on_and_the_commands_end_is_waited_for(venv: Path, tmp
     on_term = f"kill $!; sleep 0.3; echo saved >{tmp_path}/saved; exit 0"
     command = f"trap '{on_term}' TERM; touch {tmp_path}/up; sleep 60 & wait"
     running = start(venv, "run", "sh", "-c", command)
-    while not (tmp_path / "up").exists():
-        time.sleep(0.02)
+    wait_for(tmp_path / "up")
     os.kill(running.pid, signal.SIGTERM)
     running.communicate(timeout=60)
     assert running.returncode == 0 and (tmp_path / "saved").read_text() == "saved\n"
@@ -122,9 +129,55 @@ def test_the_first_machine_makes_a_token_for_its_owner_and_keeps_it(venv: Path, 
     assert token.read_text() == made
     told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RAY_AUTH_TOKEN_PATH="/shared/my token")
     assert r"RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=/shared/my\ token" in told
+    told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RAY_AUTH_TOKEN_PATH="token", VENV="venv")
+    assert f"RAY_AUTH_TOKEN_PATH={ROOT}/token " in told and f"VENV={ROOT}/venv " in told
 
 
-def test_over_ssh_the_head_and_the_connections_end_with_the_command(venv: Path, tmp_path: Path) -> None:
+COUNTS_SIGNALS = """
+import pathlib, signal, sys, time
+told, up = map(pathlib.Path, sys.argv[1:3])
+def note(number, _):
+    with told.open("a") as file:
+        file.write(signal.Signals(number).name + "\\n")
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, note)
+up.touch()
+while not told.exists():
+    time.sleep(0.02)
+time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("what", ["Ctrl-C", "the terminal is closed"])
+def test_a_terminals_signal_reaches_the_command_once_and_as_sigterm(
+    venv: Path, tmp_path: Path, what: str
+) -> None:
+    told, up = tmp_path / "told", tmp_path / "up"
+    command = [sys.executable, "-c", COUNTS_SIGNALS, str(told), str(up)]
+    ours, its = pty.openpty()
+    running = subprocess.Popen(
+        ["setsid", "--ctty", "bash", SCRIPT, "run", *command],
+        cwd=ROOT,
+        env=environment_of(venv),
+        stdin=its,
+        stdout=its,
+        stderr=its,
+    )
+    os.close(its)
+    wait_for(up)
+    if what == "Ctrl-C":
+        os.write(ours, b"\x03")
+    else:
+        os.close(ours)
+    running.wait(60)
+    assert told.read_text() == "SIGTERM\n"
+    if what == "Ctrl-C":
+        os.close(ours)
+
+
+@pytest.fixture
+def over_ssh(venv: Path, tmp_path: Path) -> dict[str, str]:
+    """Variables of the role `ssh`: a head that listens and a connection, whose process ids come to stand in `up`."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
@@ -132,12 +185,68 @@ def test_over_ssh_the_head_and_the_connections_end_with_the_command(venv: Path, 
     (venv / "bin" / "python").write_text(f'#!/bin/sh\ncase "$*" in *--head*) {head};; esac\n')
     (ssh := tmp_path / "ssh").write_text(f"#!/bin/sh\necho $$ >>{tmp_path}/up\nexec sleep 600\n")
     ssh.chmod(0o755)
+    return {"HOSTS": "a b", "SSH": str(ssh), "PORT": str(port), "RAY_AUTH_MODE": "disabled"}
+
+
+def left_of(up: Path) -> list[str]:
+    return [pid for pid in up.read_text().split() if Path(f"/proc/{pid}").exists()]
+
+
+def test_over_ssh_the_head_and_the_connections_end_with_the_command(
+    venv: Path, tmp_path: Path, over_ssh: dict[str, str]
+) -> None:
     both = f"while [ $(wc -l <{tmp_path}/up) -lt 2 ]; do sleep 0.05; done"
-    variables = {"HOSTS": "a b", "SSH": str(ssh), "PORT": str(port), "RAY_AUTH_MODE": "disabled"}
-    done = start(venv, "ssh", "bash", "-c", both, **variables)
+    done = start(venv, "ssh", "bash", "-c", both, **over_ssh)
     _, said = done.communicate(timeout=100)
     assert done.returncode == 0, said
-    assert not [pid for pid in (tmp_path / "up").read_text().split() if Path(f"/proc/{pid}").exists()]
+    assert not left_of(tmp_path / "up")
+
+
+@pytest.mark.parametrize("to", ["the script", "its whole group"])
+def test_over_ssh_the_cluster_stays_until_the_command_has_saved(
+    venv: Path, tmp_path: Path, over_ssh: dict[str, str], to: str
+) -> None:
+    up = tmp_path / "up"
+    on_term = f"sleep 1; for pid in $(cat {up}); do kill -0 $pid && echo x >>{tmp_path}/alive; done; exit 0"
+    command = f"trap '{on_term}' TERM; touch {tmp_path}/begun; while :; do sleep 0.1; done"
+    running = start(venv, "ssh", "bash", "-c", command, **over_ssh)
+    wait_for(tmp_path / "begun")
+    wait_for(up, lines=2)
+    (os.kill if to == "the script" else os.killpg)(running.pid, signal.SIGTERM)
+    _, said = running.communicate(timeout=100)
+    assert running.returncode == 0, said
+    assert (tmp_path / "alive").read_text() == "x\n" * 2
+    assert not left_of(up)
+
+
+def test_over_ssh_a_head_that_ends_is_noticed_at_once(
+    venv: Path, tmp_path: Path, over_ssh: dict[str, str]
+) -> None:
+    (venv / "bin" / "python").write_text('#!/bin/sh\ncase "$*" in *--head*) exit 1;; esac\n')
+    done = start(venv, "ssh", "sh", "-c", f"touch {tmp_path}/begun", **over_ssh, WAIT_S="3000")
+    _, said = done.communicate(timeout=100)
+    assert done.returncode == 1 and "Ray's head did not start on 127.0.0.1:" in said
+    assert not (tmp_path / "begun").exists()
+
+
+def test_over_ssh_a_port_that_another_program_has_is_refused(
+    venv: Path, tmp_path: Path, over_ssh: dict[str, str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        done = start(venv, "ssh", "sh", "-c", f"touch {tmp_path}/begun", **{**over_ssh, "PORT": port})
+        _, said = done.communicate(timeout=100)
+    assert done.returncode == 1 and f"something listens on 127.0.0.1:{port} already" in said
+    assert not (tmp_path / "begun").exists() and not (tmp_path / "up").exists()
+
+
+def test_over_ssh_a_cluster_that_has_lost_its_head_is_not_waited_for(
+    venv: Path, tmp_path: Path, over_ssh: dict[str, str]
+) -> None:
+    command = f"kill $(head -n 1 {tmp_path}/up); sleep 1; exit 3"
+    done = start(venv, "ssh", "bash", "-c", command, **{**over_ssh, "HOSTS": "a"}, MIN_S="0", WAIT_S="3000")
+    _, said = done.communicate(timeout=100)
+    assert done.returncode == 1 and "Ray's head has ended" in said
 
 
 def test_a_token_by_value_is_refused_over_ssh(venv: Path) -> None:

@@ -132,6 +132,29 @@ def test_a_server_whose_parent_is_killed_leaves_nothing() -> None:
     assert [pid for pid in below if _alive(pid)] == []
 
 
+def test_what_a_terminal_sends_to_the_group_of_its_parent_does_not_end_a_server() -> None:
+    code = (
+        "import signal, time, urllib.request\n"
+        "from verl_coder.sandbox.embedded import EmbeddedSandbox\n"
+        "for number in (signal.SIGINT, signal.SIGHUP):\n    signal.signal(number, lambda *_: None)\n"
+        "with EmbeddedSandbox(isolation='none', extra=['--unsafe']) as server:\n"
+        "    print(server.url, flush=True)\n    input()\n"
+        "    print(urllib.request.urlopen(server.url + '/v1/ping', timeout=30).status)\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert parent.stdout is not None and parent.stdout.readline().startswith("http://")
+    for number in (signal.SIGINT, signal.SIGHUP):
+        os.killpg(parent.pid, number)
+    time.sleep(0.5)
+    assert parent.communicate("\n", timeout=60)[0] == "200\n"
+
+
 async def test_a_program_that_kills_itself_is_its_own_failure() -> None:
     with EmbeddedSandbox() as sandbox:
         async with SandboxClient(sandbox.url, max_attempts=1) as client:

@@ -14,6 +14,7 @@ import yaml
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paired, holm
+from verl_coder.files import json_lines
 
 BASE_ARM = "base"
 """Not trained: the evaluation before training of all runs."""
@@ -25,7 +26,8 @@ class ArmResult:
 
     arm: str
     seed: int
-    before: float
+    before: float | None
+    """None for a run that was not evaluated before training."""
     after: float
     tool_calls: float
     step_s: float
@@ -42,6 +44,7 @@ def collect(out: Path, arms: Sequence[str]) -> list[ArmResult]:
     for arm in arms:
         for path in sorted(out.glob(f"{arm}-seed*/summary.json")):
             summary = json.loads(path.read_text())
+            before = summary["pass_at_1"]["before"]
             if summary["pass_at_1"]["after"] is None:
                 raise ConfigError(
                     f"{path}: the run was not evaluated (trainer.test_freq): remove it, and run it again"
@@ -50,7 +53,7 @@ def collect(out: Path, arms: Sequence[str]) -> list[ArmResult]:
                 ArmResult(
                     arm=arm,
                     seed=int(summary["seed"]),
-                    before=float(summary["pass_at_1"]["before"]),
+                    before=None if before is None else float(before),
                     after=float(summary["pass_at_1"]["after"]),
                     # An arm without a tool has no such metric.
                     tool_calls=float(summary["tool_calls_per_problem"]["after"] or 0.0),
@@ -70,22 +73,27 @@ def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def table_rows(results: Sequence[ArmResult]) -> list[dict[str, Any]]:
-    """One row per arm, the base first: seeds, pass@1, tool calls per problem, seconds a step, each with interval."""
+    """One row per arm, the base first: seeds, pass@1, tool calls per problem, seconds a step, each with interval.
+
+    What no run was evaluated for before training is None; the base then has no row.
+    """
     rows: list[dict[str, Any]] = []
     # Arms with prompts of their own have a base each: what one seed's runs begin with is averaged first.
     before: dict[int, list[float]] = defaultdict(list)
     for result in results:
-        before[result.seed].append(result.before)
-    if results:
+        if result.before is not None:
+            before[result.seed].append(result.before)
+    if before:
         values = [mean(each) for each in before.values()]
         rows.append({"arm": BASE_ARM, "seeds": len(values), "pass_at_1": mean_and_interval(values)})
     for arm in dict.fromkeys(result.arm for result in results):
         mine = [result for result in results if result.arm == arm]
+        begun = [result.before for result in mine if result.before is not None]
         rows.append(
             {
                 "arm": arm,
                 "seeds": len(mine),
-                "before": mean_and_interval([r.before for r in mine]),
+                "before": mean_and_interval(begun) if begun else None,
                 "pass_at_1": mean_and_interval([r.after for r in mine]),
                 "tool_calls": mean_and_interval([r.tool_calls for r in mine]),
                 "step_s": mean_and_interval([r.step_s for r in mine]),
@@ -121,10 +129,9 @@ def last_answers(run: Path) -> dict[str, bool]:
     files = sorted((run / "validation").glob("*.jsonl"), key=lambda path: int(path.stem))
     if not files:
         return {}
-    rows = (json.loads(line) for line in files[-1].read_text().splitlines())
     return {
         str(row["problem_id"]): row.get("acc") == 1
-        for row in rows
+        for row in json_lines(files[-1])
         if not row.get("sampled") and not row.get("sandbox_unavailable")
     }
 

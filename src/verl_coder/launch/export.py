@@ -59,10 +59,15 @@ def read_actor_state(folder: Path) -> "dict[str, torch.Tensor]":
 
 
 def _join(parts: list[Any]) -> "torch.Tensor":
-    """One tensor from its shards: FSDP2 cuts along one dimension, and pads none of the stored parts."""
+    """One tensor from its shards: FSDP2 cuts along one dimension, and pads none of the stored parts.
+
+    With an fsdp_size below the number of ranks the mesh is (replicas, shards): the first ranks hold a whole replica.
+    """
     import torch
 
     placements = getattr(parts[0], "placements", None)
+    if placements is not None and len(placements) > 1 and placements[0].is_replicate():
+        parts = parts[: parts[0].device_mesh.shape[-1]]
     local = [getattr(part, "_local_tensor", part) for part in parts]
     if placements is None or placements[-1].is_replicate():
         return local[0]

@@ -14,6 +14,7 @@ from verl_coder.launch.cost import estimate
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
 from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
 from verl_coder.launch.preflight.run import check_run
+from verl_coder.launch.signals import SAVING
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
@@ -97,8 +98,9 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         step = run_dir.checkpoint_step()
         going_on = f"after step {step}" if step else "anew"
         console.print(f"stopped by {signal_name}; the same command goes on {going_on}", highlight=False)
-        # SIGTERM before training has begun: there is nothing to save. A second one finds the first one's request.
-        return 0 if str(signal_name) == "SIGTERM" and not run_dir.stop_request.is_file() else 130
+        # Before training has begun there is nothing to save. A second signal finds the first one's request.
+        saves = str(signal_name) in {number.name for number in SAVING}
+        return 0 if saves and not run_dir.stop_request.is_file() else 130
     if status:
         reason = reason_in_log(run_dir.log, log_begins)
         raise VerlCoderError(f"training failed: {reason} (all of it: {run_dir.log})")

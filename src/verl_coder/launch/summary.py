@@ -37,9 +37,10 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     steps = [r for r in records if "timing_s/step" in r["data"]]
     if not steps and not evaluations:
         raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
-    # With trainer.val_before_train=false and trainer.test_freq=-1 nothing is evaluated, with trainer.val_only=true
-    # nothing trained.
-    first, last = (evaluations[0][1], evaluations[-1][1]) if evaluations else ({}, {})
+    # With trainer.val_before_train=false nothing is evaluated before training, with trainer.test_freq=-1 nothing after
+    # it; with trainer.val_only=true nothing is trained.
+    first: dict[str, Any] = next((data for step, data in evaluations if step == 0), {})
+    last = evaluations[-1][1] if evaluations else {}
     timing = {
         name: value
         for path in (run_dir.timing, run_dir.wall)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from verl_coder.launch.signals import SAVING, EndSignals
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _POLL_S = 0.2
@@ -53,17 +55,13 @@ def _blocks_sigterm(pid: int) -> bool:
 
 def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
     """Terminate, then kill, all descendants of this process but `keep` (and theirs); returns how many."""
-    kept = set(keep)
-    for pid in keep:
-        try:
-            kept |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
-        except psutil.NoSuchProcess:
-            continue
+    kept: set[int] = set()
     ended = 0
     for deadline in (time.monotonic() + grace_s, time.monotonic() + 2 * grace_s):
         while True:
-            alive = [p for p in psutil.Process().children(recursive=True) if p.pid not in kept]
-            alive = [p for p in alive if p.is_running() and not _reap(p)]
+            below = psutil.Process().children(recursive=True)
+            kept |= _families(keep)  # after that list: what is new in it may be a kept process's new child
+            alive = [p for p in below if p.pid not in kept and p.is_running() and not _reap(p)]
             if not alive:
                 return ended
             last = time.monotonic() > deadline
@@ -80,6 +78,25 @@ def end_descendants(keep: Sequence[int] = (), grace_s: float = _GRACE_S) -> int:
     return ended
 
 
+def _families(pids: Sequence[int]) -> set[int]:
+    found = set(pids)
+    for pid in pids:
+        try:
+            found |= {child.pid for child in psutil.Process(pid).children(recursive=True)}
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+@contextmanager
+def ended_descendants(keep: Sequence[int] = ()) -> Iterator[None]:
+    """However the block ends, no descendant but `keep` (and theirs) is left."""
+    try:
+        yield
+    finally:
+        end_descendants(keep)
+
+
 def _reap(process: psutil.Process) -> bool:
     """True when the process has ended (its status is collected if it was ours)."""
     try:
@@ -92,7 +109,7 @@ def _reap(process: psutil.Process) -> bool:
 
 
 class Interrupted(Exception):
-    """The user (SIGINT) or the system (SIGTERM) asked the run to stop."""
+    """The user (SIGINT), the system (SIGTERM) or a closed terminal (SIGHUP) asked for an end; its text is that name."""
 
 
 def run_supervised(
@@ -105,20 +122,15 @@ def run_supervised(
     keep: Sequence[int] = (),
     sigterm_for_us_alone: bool = False,
 ) -> int:
-    """Run `command` with its output in `log`; returns its exit status; raises Interrupted on SIGINT/SIGTERM.
+    """Run `command` with its output in `log`; returns its exit status; Interrupted on SIGINT, SIGTERM and SIGHUP.
 
-    With `sigterm_for_us_alone` the command and all that it starts block SIGTERM. The first SIGTERM calls
+    With `sigterm_for_us_alone` the command and all that it starts block SIGTERM. The first SIGTERM or SIGHUP calls
     `on_terminate`: where that says True, the command will end by itself. Whatever happens, no descendant is left but
     those in `keep`.
     """
     become_subreaper()
-    stop: list[int] = []
     asked = False
-    previous = {
-        number: signal.signal(number, lambda received, _: stop.append(received))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
+    with EndSignals() as signals, ended_descendants(keep):
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches this process only.
             with sigterm_blocked() if sigterm_for_us_alone else nullcontext():
@@ -131,20 +143,16 @@ def run_supervised(
                     start_new_session=True,
                 )
             while process.poll() is None:
-                if stop:
-                    received = stop.pop(0)
+                if received := signals.take():
                     again, asked = asked, True
-                    if again or received != signal.SIGTERM or not on_terminate():
-                        raise Interrupted(signal.Signals(received).name)
+                    if again or received not in SAVING or not on_terminate():
+                        raise Interrupted(received.name)
                 on_poll()
                 time.sleep(_POLL_S)
-            if stop and process.returncode and not sigterm_for_us_alone:  # it had the same signal
-                raise Interrupted(signal.Signals(stop[0]).name)
+            failed = process.returncode and not sigterm_for_us_alone
+            if failed and (received := signals.take()):  # it had the same signal, and was faster
+                raise Interrupted(received.name)
             return process.returncode
-    finally:
-        end_descendants(keep)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 _OF_RAY = ("RayTaskError", "ActorDiedError", "ActorUnavailableError", "ChildFailedError", "RayActorError")

@@ -79,5 +79,8 @@ def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:
     if is_starting(Phase.read(run_dir.phase)):
         return False
     run_dir.stop_request.touch()
-    console.print("SIGTERM: saving a checkpoint, then ending (a second one ends at once)", highlight=False)
+    with suppress(OSError):  # as in `on_poll`
+        console.print(
+            "SIGTERM: saving a checkpoint, then ending (a second one ends at once)", highlight=False
+        )
     return True

@@ -1,6 +1,5 @@
 """Send a run's step files to W&B: in order, each once, as far as the server lacks them."""
 
-import json
 import os
 import time
 from collections.abc import Callable
@@ -10,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from omegaconf import OmegaConf
 
-from verl_coder.errors import ConfigError, TrackingError
+from verl_coder.errors import ConfigError, DataError, TrackingError
+from verl_coder.files import json_lines
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, has_wandb_key
@@ -20,6 +20,8 @@ POLL_S = 0.5
 RETRY_S = 30.0
 CONFIRM_S = 600.0
 """How often a long upload asks the server what it has: wandb's client tells of no failure by itself."""
+_PASSING = (TrackingError, DataError, OSError)
+"""The server, a step file that is broken, a disk that is full: what may be mended while training goes on."""
 
 
 class WandbPush:
@@ -41,13 +43,14 @@ class WandbPush:
 
         TrackingError where the server has not got everything, with the reason.
         """
-        before = len(self.state.pending(self._backup))
+        sent: set[int] = set()
         for _ in range(2):
             self._open()
             if not self.state.pending(self._backup):
                 break
             for step in self.state.pending(self._backup):
                 self._log(step)
+                sent.add(step)
                 on_step(step)
             self._close()
         else:
@@ -58,7 +61,7 @@ class WandbPush:
         if left:
             self._remember(f"the server lacks steps {left[0]} to {left[-1]}")
             raise TrackingError(f"W&B: {self.state.error}")
-        return before
+        return len(sent)
 
     def follow(
         self,
@@ -67,7 +70,7 @@ class WandbPush:
         *,
         confirm_every_s: float = CONFIRM_S,
     ) -> None:
-        """Send steps as they appear until `stopped()`; a server that fails is tried again later."""
+        """Send steps as they appear until `stopped()`; what fails is told to `on_error`, and tried again later."""
         next_try = 0.0
         while True:
             last_round = stopped()
@@ -76,8 +79,8 @@ class WandbPush:
                     self._send_new()
                     if not last_round:
                         self._confirm(confirm_every_s)
-                except TrackingError as error:
-                    on_error(str(error))
+                except _PASSING as error:
+                    on_error(_told(error))
                     next_try = time.monotonic() + RETRY_S
             if last_round:
                 break
@@ -87,8 +90,8 @@ class WandbPush:
             if self.state.pending(self._backup):
                 self._open()
                 self._close()
-        except TrackingError as error:
-            on_error(str(error))
+        except _PASSING as error:
+            on_error(_told(error))
 
     def _send_new(self) -> None:
         floor = max(self.state.sent_step, self.state.confirmed_step, self.state.first_step - 1)
@@ -160,8 +163,8 @@ class WandbPush:
             # Without `commit` wandb keeps a step back until the next one begins.
             self._run.log(payload, step=step, commit=True)
         except Exception as error:
-            self._remember(_one_line(error))
             self._run = None
+            self._remember(_one_line(error))
             raise TrackingError(f"W&B's client failed ({self.state.error})") from error
         self.state.sent_step = step
 
@@ -170,11 +173,13 @@ class WandbPush:
 
         if not path.is_file():
             return None
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        if not rows:
-            return None
-        columns = list(rows[0])
-        return wandb.Table(columns=columns, data=[[row.get(column) for column in columns] for row in rows])
+        try:
+            rows = list(json_lines(path))
+            columns = list(rows[0]) if rows else []
+            data = [[row.get(column) for column in columns] for row in rows]
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{path} is broken ({type(error).__name__}: {error}): remove it") from error
+        return wandb.Table(columns=columns, data=data) if rows else None
 
     def _close(self) -> None:
         """Wait, up to the limit, until the client has delivered what it was given."""
@@ -190,6 +195,10 @@ class WandbPush:
     def _remember(self, error: str | None) -> None:
         self.state.error = error
         self.state.save(self._path)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, TrackingError) else f"W&B's uploader: {error}"
 
 
 def _one_line(error: BaseException) -> str:

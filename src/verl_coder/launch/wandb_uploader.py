@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -75,7 +76,8 @@ def main(folder: str, finish_timeout_s: str) -> None:
     notices = Notices(run_dir.notices)
 
     def failed(text: str) -> None:
-        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+        with suppress(OSError):  # the log may be on a full disk
+            print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
         notices.say(
             "wandb", f"{text}; training goes on, `verl-coder wandb push {folder}` sends the rest later"
         )

@@ -7,6 +7,7 @@ multiple of the longest that it took so far, in this folder's earlier starts, to
 import json
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,9 @@ HALTED_S = 20.0
 DYING_S = 10.0
 """What the run has to end by itself, with the reason in its log, after one of its processes has died."""
 _EVERY_S = 1.0
+_LOOKS_OF_A_KILL = 5
+"""The kernel counts a kill before the process has gone: what it has counted in so many looks is of a death seen now."""
+_OWN_GROUP, _GROUPS, _MACHINE = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"), Path("/proc/vmstat")
 _WAITS_FOR_OTHERS = ("generating", "answering")
 """Parts in which the agent loops have their own clock for a lost rollout (trainer/rollout_faults.py)."""
 _PRESSURE = re.compile(r"low on memory|memory pressure|OutOfMemoryError|\bOOM\b", re.I)
@@ -53,7 +57,7 @@ class Watchdog:
         self._halted: dict[int, float] = {}
         self._died: tuple[float, RunProcess, str] | None = None
         self._next = self._last_poll = now()
-        self._killed_before = _killed_by_kernel()
+        self._killed = deque([killed_by_kernel()], maxlen=_LOOKS_OF_A_KILL)
         self._phase: Phase | None = None
         self._first_step: int | None = None
         self.log_mark = 0
@@ -77,8 +81,11 @@ class Watchdog:
         self._next, self._last_poll = now + _EVERY_S, now
         if self._phase and self._phase.phase == ENDING:
             return
+        killed = killed_by_kernel()
         processes = self._see()
         self._look_for_dead(now, processes)
+        if self._died is None:
+            self._killed.append(killed)
         self._look_for_halted(now, processes)
         self._look_for_stuck(now, processes)
         self._seen.update({process.pid: process for process in processes})
@@ -165,7 +172,8 @@ class Watchdog:
     def _death_words(self, process: RunProcess) -> str:
         """One line: who, when, of what, what to change."""
         others = [other for other in self._seen.values() if other.pid != process.pid]
-        had = f"it had {process.rss_bytes / 2**30:.1f} GiB, beside it {memory_words(others)}"
+        beside = f", beside it {memory_words(others)}" if others else ""
+        had = f"it had {process.rss_bytes / 2**30:.1f} GiB{beside}"
         by = self._memory_words()
         if by:
             return (
@@ -184,7 +192,7 @@ class Watchdog:
             with suppress(OSError):
                 if _PRESSURE.search(_tail(path)):
                     return "by Ray's memory monitor"
-        if _killed_by_kernel() > self._killed_before:
+        if killed_by_kernel() > self._killed[0]:
             return "by the kernel, for lack of memory"
         return ""
 
@@ -215,15 +223,21 @@ def _tail(path: Path, most: int = 200_000) -> str:
         return file.read().decode(errors="replace")
 
 
-def _killed_by_kernel() -> int:
-    """How many processes the kernel has killed for memory, here or in this control group."""
-    counts = [0]
-    for path in (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat")):
-        with suppress(OSError, ValueError, IndexError):
-            for line in path.read_text().splitlines():
-                if line.split()[0] == "oom_kill":
-                    counts.append(int(line.split()[1]))
-    return max(counts)
+def killed_by_kernel() -> int:
+    """How many processes the kernel has killed for memory: in this control group, else on the whole machine."""
+    for path in (*(folder / "memory.events" for folder in _own_groups()), _MACHINE):
+        with suppress(OSError):
+            found = re.search(r"^oom_kill (\d+)$", path.read_text(), re.M)
+            return int(found[1]) if found else 0
+    return 0
+
+
+def _own_groups() -> list[Path]:
+    """Folders of this process's control group: by its own name, and by that of a container, whose root it is."""
+    with suppress(OSError):
+        if found := re.search(r"^0::/(.*)$", _OWN_GROUP.read_text(), re.M):
+            return [_GROUPS / found[1], _GROUPS]
+    return [_GROUPS]
 
 
 def is_starting(phase: Phase | None) -> bool:

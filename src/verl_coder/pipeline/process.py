@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from verl_coder.launch.supervise import Interrupted, become_subreaper, end_descendants
+from verl_coder.launch.signals import SAVING, EndSignals
+from verl_coder.launch.supervise import Interrupted, become_subreaper, end_descendants, ended_descendants
 
 PIPELINE_MARKER = "VERL_CODER_PIPELINE"
 """Environment variable, set to the pipeline's folder in every process of its tasks."""
@@ -34,23 +35,19 @@ def run_child(
 ) -> int:
     """Run `verl-coder COMMAND` with its output behind what `log` holds; its exit status.
 
-    Interrupted where SIGINT or SIGTERM came, when the child has ended: it is sent SIGINT, and has a minute; one with a
-    `stop_request` is sent SIGTERM in place of SIGTERM, and saves as long as it takes. A second signal ends it at once.
+    Interrupted where SIGINT, SIGTERM or SIGHUP came, when the child has ended: it is sent SIGINT, and has a minute; one
+    with a `stop_request` is sent SIGTERM in place of the last two, and saves as long as it takes. A second signal ends
+    it at once.
     """
     become_subreaper()
     not_ours = [process.pid for process in psutil.Process().children()]
-    received: list[int] = []
-    previous = {
-        number: signal.signal(number, lambda got, _: received.append(got))
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
     environment = {
         **os.environ,
         PIPELINE_MARKER: str(out),
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": os.environ.get("COLUMNS", "160"),
     }
-    try:
+    with EndSignals() as signals, ended_descendants(not_ours):
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches this process only, which hands it on.
             process = subprocess.Popen(
@@ -61,29 +58,29 @@ def run_child(
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-            status = _wait(process, received, on_poll, stop_request)
-    finally:
+            status = _wait(process, signals, on_poll, stop_request)
         end_descendants(not_ours)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    _stop_if(received)  # one may have come while the descendants ended
-    return status
+        if late := signals.take():  # one may have come while the descendants ended
+            raise Interrupted(late.name)
+        return status
 
 
 def _wait(
     process: "subprocess.Popen[bytes]",
-    received: list[int],
+    signals: EndSignals,
     on_poll: Callable[[], None],
     stop_request: Path | None,
 ) -> int:
-    first, since, sent = 0, 0.0, False
+    first: signal.Signals | None = None
+    since, sent = 0.0, False
     while process.poll() is None:
-        if received and not first:
-            first, since = received[0], time.monotonic()
-        elif len(received) > 1 or (sent and _is_late(first, since, stop_request)):
-            raise Interrupted(signal.Signals(first).name)
+        received = signals.take()
+        if first is None:
+            first, since = received, time.monotonic()
+        elif received or (sent and _is_late(first, since, stop_request)):
+            raise Interrupted(first.name)
         if first and not sent:
-            saves = first == signal.SIGTERM and stop_request is not None
+            saves = first in SAVING and stop_request is not None
             knows = saves and stop_request is not None and stop_request.is_file()
             if knows or not saves or time.monotonic() - since > _SIGTERM_BY_ITSELF_S:
                 sent = True
@@ -91,18 +88,13 @@ def _wait(
                     process.send_signal(signal.SIGTERM if saves else signal.SIGINT)
         on_poll()
         time.sleep(_POLL_S)
-    _stop_if(received)  # one may have come in the moment in which the child ended
+    if first := first or signals.take():
+        raise Interrupted(first.name)
     return process.returncode
 
 
-def _stop_if(received: Sequence[int]) -> None:
-    """Interrupted by the first signal, if one has come."""
-    if received:
-        raise Interrupted(signal.Signals(received[0]).name)
-
-
-def _is_late(first: int, since: float, stop_request: Path | None) -> bool:
-    saves = first == signal.SIGTERM and stop_request is not None
+def _is_late(first: signal.Signals, since: float, stop_request: Path | None) -> bool:
+    saves = first in SAVING and stop_request is not None
     return not saves and time.monotonic() - since > _INTERRUPT_GRACE_S
 
 

@@ -23,7 +23,7 @@ from verl_coder.pipeline.stages import tasks_of
 from verl_coder.pipeline.tasks import PipelineTask, Workplace
 from verl_coder.pipeline.terminal import duration, say, say_task, scores, show_end, task_progress
 
-_STATUS = {"SIGINT": 130, "SIGTERM": 143}
+_STATUS = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
 
 class PipelineRun:

@@ -27,7 +27,7 @@ def _result(run: Mapping[str, Any]) -> ArmResult | None:
         values.append(number(column.get(key)) if isinstance(column, Mapping) else None)
     before, after, calls = values
     step_s = number(summary.get("step_s"))
-    if before is None or after is None or step_s is None:
+    if after is None or step_s is None:
         return None
     return ArmResult(
         arm=name.group(1),

@@ -123,7 +123,7 @@ class RunDir:
         if not self.metrics.is_file():
             return
         kept = []
-        for line in self.metrics.read_text().splitlines():
+        for line in self.metrics.read_text(encoding="utf-8").split("\n"):
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line + "\n")
@@ -135,7 +135,7 @@ class RunDir:
         """All whole lines of the metrics file."""
         records: dict[int, dict[str, Any]] = {}
         if self.metrics.is_file():
-            for line in self.metrics.read_text().splitlines():
+            for line in self.metrics.read_text(encoding="utf-8").split("\n"):
                 try:
                     record = json.loads(line)
                 except json.JSONDecodeError:

@@ -56,6 +56,7 @@ class EmbeddedSandbox:
                 stderr=subprocess.STDOUT,
                 pass_fds=(read,),
                 env=_environment(),
+                start_new_session=True,  # a terminal's Ctrl-C and its end reach the parent, which may be saving
             )
         finally:
             os.close(read)
