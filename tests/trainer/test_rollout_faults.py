@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from verl_coder.errors import RewardError
 from verl_coder.run.notices import parse_notices
+from verl_coder.trainer.evaluation import workers
 from verl_coder.trainer.evaluation.evaluate import complete
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics
 from verl_coder.trainer.evaluation.workers import SampleGuard
@@ -30,7 +31,7 @@ def test_a_score_that_is_no_finite_number_is_a_fault(score: Any) -> None:
 class _VerlsWorker:
     """verl's part, as a test scripts it."""
 
-    def __init__(self, out: Path, *, score: Any = None, rollouts: Any = ()) -> None:
+    def __init__(self, out: Path, *, score: Any = None, rollouts: Any = (), mode: str = "sync") -> None:
         self.config = OmegaConf.create(
             {
                 "verl_coder": {
@@ -41,6 +42,7 @@ class _VerlsWorker:
                     "watchdog_first_s": 0.1,
                 },
                 "data": {"max_response_length": 8, "max_prompt_length": 4},
+                "trainer": {"v1": {"trainer_mode": mode}},
                 "actor_rollout_ref": {"rollout": {"calculate_log_probs": True}},
             }
         )
@@ -118,8 +120,13 @@ async def raises() -> None:
     raise ValueError("of an agent loop")
 
 
-def rollout(made: Worker) -> None:
-    asyncio.run(made._run_agent_loop({}, {"step": 4, "validate": False}, agent_name="tool_agent", **KWARGS))
+async def rests() -> None:
+    await asyncio.sleep(0.4)  # four times what is allowed: the replicas sleep while the trainer trains
+
+
+def rollout(made: Worker, validate: bool = False) -> None:
+    trajectory = {"step": 4, "validate": validate}
+    asyncio.run(made._run_agent_loop({}, trajectory, agent_name="tool_agent", **KWARGS))
 
 
 def test_a_rollout_that_does_not_end_is_asked_again_by_name(tmp_path: Path) -> None:
@@ -127,6 +134,23 @@ def test_a_rollout_that_does_not_end_is_asked_again_by_name(tmp_path: Path) -> N
     rollout(made)
     assert made.rollouts == [] and made.put == []
     assert "u_2, problem mbpp/7, sample 2" in said(tmp_path)[0] and "asked once more" in said(tmp_path)[0]
+
+
+def test_a_rollout_that_rests_while_the_trainer_trains_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_EVERY_S", 0.02)
+    made = worker(tmp_path, rollouts=[rests], mode="colocate_async")
+    rollout(made)
+    assert made.put == [] and said(tmp_path) == []
+
+
+def test_evaluation_never_rests_so_its_hung_rollouts_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_EVERY_S", 0.02)
+    rollout(worker(tmp_path, rollouts=[never, at_once], mode="colocate_async"), validate=True)
+    assert "asked once more" in said(tmp_path)[0]
 
 
 @pytest.mark.parametrize("rollouts", [[never, never], [raises]])

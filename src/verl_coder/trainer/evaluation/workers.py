@@ -53,6 +53,13 @@ class SampleGuard:
             least_s=settings.watchdog_least_s,
             first_s=settings.watchdog_first_s,
         )
+        # There the replicas sleep while the trainer trains, and nothing tells this process how long: a training
+        # rollout's seconds say nothing, and the launcher's watchdog is what ends a run whose rollouts hang.
+        self.training_pauses = self.config.trainer.v1.trainer_mode == "colocate_async"
+
+    def _is_timed(self, validate: bool) -> bool:
+        """Whether the seconds of a rollout are its own."""
+        return validate or not self.training_pauses
 
     async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
         for output in outputs:
@@ -89,7 +96,7 @@ class SampleGuard:
     async def _run_agent_loop(
         self, sampling_params: dict[str, Any], trajectory: dict[str, Any], **kwargs: Any
     ) -> None:
-        what = ""
+        what, timed = "", self._is_timed(trajectory["validate"])
         for attempt in range(ATTEMPTS):
             started = time.monotonic()
             task = asyncio.ensure_future(
@@ -97,7 +104,7 @@ class SampleGuard:
             )
             while not task.done():
                 await asyncio.wait([task], timeout=_LOOK_EVERY_S)
-                if not task.done() and self.clock.is_over(started):
+                if timed and not task.done() and self.clock.is_over(started):
                     break
             if not task.done():
                 task.cancel()
@@ -143,7 +150,7 @@ class SampleGuard:
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
         await super()._agent_loop_postprocess(output, validate, **kwargs)  # type: ignore[misc]
         final = output[-1] if isinstance(output, list) else output
-        if not final.extra_fields.get(FAULT):
+        if self._is_timed(validate) and not final.extra_fields.get(FAULT):
             seconds = float(final.metrics.generate_sequences) + float(final.metrics.tool_calls)
             self.clock.ended(seconds=seconds, tokens=len(final.response_ids))
 
