@@ -37,8 +37,8 @@ def unavailable_rows(extra_fields: Sequence[Mapping[str, Any]]) -> np.ndarray:
 def neutral_scores(scores: torch.Tensor, uids: Sequence[str], unavailable: np.ndarray) -> torch.Tensor:
     """(B,) scores in which a row without a verdict has the mean of its group's other rows.
 
-    So it moves neither the group's mean nor gets an advantage of its own (GRPO's baseline is that mean).
-    A group in which no row has a verdict becomes constant, hence has zero advantage throughout.
+    So it moves no mean score. A group in which no row has a verdict, or one alone, becomes constant, hence has zero
+    advantage throughout; in others these rows leave the group (`advantage_groups`).
     """
     result = scores.clone()
     groups = np.array([str(uid) for uid in uids])
@@ -50,6 +50,20 @@ def neutral_scores(scores: torch.Tensor, uids: Sequence[str], unavailable: np.nd
         if not known.any():
             result[torch.from_numpy(members)] = 0.0
     return result
+
+
+def advantage_groups(uids: Sequence[str], unavailable: np.ndarray) -> list[str]:
+    """The group of each row in GRPO's baseline: a row without a verdict leaves one in which two or more have one.
+
+    In it even a neutral score would make the standard deviation smaller, and all other advantages larger. The row is
+    masked, so its own advantage is 0 wherever it stands.
+    """
+    groups = np.array([str(uid) for uid in uids])
+    known = {uid: int((groups[~unavailable] == uid).sum()) for uid in np.unique(groups[unavailable])}
+    return [
+        f"{uid}/without a verdict/{row}" if lacks and known[uid] > 1 else str(uid)
+        for row, (uid, lacks) in enumerate(zip(groups, unavailable, strict=True))
+    ]
 
 
 def turn_ends(eos_token_id: int, generation_config: Any) -> set[int]:
@@ -114,6 +128,9 @@ class SampleMasksMixin(RecipeTrainer):
             _mask(batch, no_score, real)
         elif masked.any():
             _mask(batch, masked, no_score)
+            # pass@k's advantage refuses a row that is alone.
+            if no_score.any() and self.config.algorithm.adv_estimator != "grpo_passk":
+                _take_out(batch, no_score)
         result = super()._compute_advantage(batch, metrics)
         if failed.any():
             _score_zero(batch, failed)
@@ -211,3 +228,9 @@ def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> No
             row[-1] = score
         columns["rm_scores"] = per_token
     write_columns(batch, columns)
+
+
+def _take_out(batch: KVBatchMeta, no_score: np.ndarray) -> None:
+    """Write `advantage_groups` in the place of the prompts' names; after the advantages nothing reads those."""
+    uids = read_plain(read_columns(batch, "uid")["uid"])
+    write_columns(batch, {"uid": advantage_groups(uids, no_score)})
