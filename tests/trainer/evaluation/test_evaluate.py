@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from omegaconf import open_dict
 from trainer.fake_trainer import FakeTrainer
 
 from verl_coder.run.notices import parse_notices
+from verl_coder.trainer.curriculum.training import CurriculumMixin
 from verl_coder.trainer.evaluation.evaluate import EvaluationMixin, last_outputs
 from verl_coder.trainer.evaluation.report import Answer
 from verl_coder.trainer.evaluation.workers import SAMPLED
@@ -35,6 +37,7 @@ class Trainer(EvaluationMixin, FakeTrainer):
             }
         ]
         self.failing: set[str] = set()
+        self.failure: dict[str, Any] = {"acc": 0.0, "sandbox_unavailable": True}
         self.asked: dict[str, Any] = {}
         self.expected: dict[tuple[str, str], int] = {}
 
@@ -52,7 +55,7 @@ class Trainer(EvaluationMixin, FakeTrainer):
                 score=1.0,
                 infos={"acc": 1.0}
                 if rows["extra_info"][i]["problem_id"] not in self.failing
-                else {"acc": 0.0, "sandbox_unavailable": True},
+                else dict(self.failure),
                 turns=2,
                 tool_calls=0,
                 tool_successes=0,
@@ -67,6 +70,18 @@ class Trainer(EvaluationMixin, FakeTrainer):
     ) -> Any:
         self.expected = expected
         return {"val-core/sample/acc/mean@1": float(np.mean(infos["acc"]))}
+
+
+class Staged(CurriculumMixin, Trainer):
+    """With a curriculum that only notes what it is told."""
+
+    def __init__(self, out: Path, **settings: Any) -> None:
+        super().__init__(out, **settings)
+        self.observed: list[int] = []
+        stage = SimpleNamespace(stage_of=lambda _: 0, names=("one",))
+        self.curriculum = SimpleNamespace(  # type: ignore[assignment]
+            settings=stage, observe=lambda step, rates: self.observed.append(step)
+        )
 
 
 @pytest.fixture
@@ -114,6 +129,23 @@ def test_an_evaluation_without_verdicts_warns_and_makes_no_checkpoint_the_best(o
     assert trainer._evaluated is None
     [said] = parse_notices((out / "warnings.jsonl").read_bytes().splitlines())
     assert "100% of its answers have no verdict" in said
+
+
+@pytest.mark.parametrize("setting", ["max_sandbox_unavailable_share", "max_failed_share"])
+@pytest.mark.parametrize("most", [0.5, 0.75])
+def test_an_evaluation_that_says_little_makes_no_checkpoint_the_best_and_ends_no_stage(
+    out: Path, setting: str, most: float
+) -> None:
+    trainer = Staged(out, **{setting: most})
+    trainer.global_steps = 8
+    trainer.failing = {"a", "b"}
+    if setting == "max_failed_share":
+        trainer.failure = {"acc": 0.0, "reward_raised": 1.0}
+    trainer._validate()
+    says_little = most < 2 / 3
+    assert (trainer._evaluated is None) is says_little
+    assert trainer.observed == ([] if says_little else [8])
+    assert (out / "warnings.jsonl").exists() is says_little
 
 
 def test_the_last_output_of_each_session_counts() -> None:

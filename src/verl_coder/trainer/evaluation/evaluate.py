@@ -47,11 +47,17 @@ class EvaluationMixin(CheckpointMixin):
             )
         metrics |= evaluation_metrics(answers)
         metrics |= self._write_table(answers)
-        self.evaluated(greedy, metrics)
+        if self._says_enough(metrics):
+            self.evaluated(greedy, metrics)
         return metrics
 
     def evaluated(self, greedy: Sequence[Answer], metrics: dict[str, Any]) -> None:
-        """What follows from an evaluation; other mixins add to it."""
+        """What follows from an evaluation that says enough; other mixins add to it."""
+        if "eval/greedy/pass_at_1" in metrics:
+            self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
+
+    def _says_enough(self, metrics: Mapping[str, Any]) -> bool:
+        """False, with a warning, where too many answers have no verdict, or failed, for anything to follow from it."""
         lost = metrics["eval/unavailable_share"]
         if lost > self.settings.max_sandbox_unavailable_share:
             self.notices.say(
@@ -66,8 +72,7 @@ class EvaluationMixin(CheckpointMixin):
                 f"the evaluation after step {self.global_steps} counts {failed:.0%} of its answers as failed, because "
                 "their reward raised or gave no finite score, or their rollout was lost",
             )
-        if "eval/greedy/pass_at_1" in metrics:
-            self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
+        return lost <= self.settings.max_sandbox_unavailable_share and failed <= self.settings.max_failed_share
 
     def _with_sampled_rows(self, batch_dict: Mapping[str, Any]) -> dict[str, Any]:
         """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled."""
