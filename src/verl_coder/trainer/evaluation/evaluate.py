@@ -72,7 +72,9 @@ class EvaluationMixin(CheckpointMixin):
                 f"the evaluation after step {self.global_steps} counts {failed:.0%} of its answers as failed, because "
                 "their reward raised or gave no finite score, or their rollout was lost",
             )
-        return lost <= self.settings.max_sandbox_unavailable_share and failed <= self.settings.max_failed_share
+        return (
+            lost <= self.settings.max_sandbox_unavailable_share and failed <= self.settings.max_failed_share
+        )
 
     def _with_sampled_rows(self, batch_dict: Mapping[str, Any]) -> dict[str, Any]:
         """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled."""
