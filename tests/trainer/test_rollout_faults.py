@@ -43,6 +43,7 @@ class _VerlsWorker:
                 },
                 "data": {"max_response_length": 8, "max_prompt_length": 4},
                 "trainer": {"v1": {"trainer_mode": mode}},
+                "algorithm": {"filter_groups": {"enable": False, "metric": "reward"}},
                 "actor_rollout_ref": {"rollout": {"calculate_log_probs": True}},
             }
         )
@@ -174,6 +175,19 @@ def test_a_long_rollout_is_told_from_a_hung_one() -> None:
     assert not clock.is_over(1500.0) and clock.is_over(1300.0)
     clock.ended(seconds=1, tokens=100)
     assert not clock.is_over(1300.0)
+
+
+@pytest.mark.parametrize("failing", ["lost", "reward_raised"])
+def test_a_failed_sample_has_the_number_that_groups_are_filtered_by(tmp_path: Path, failing: str) -> None:
+    made = worker(tmp_path, rollouts=[raises], score=KeyError("x"))
+    made.config.algorithm = {"filter_groups": {"enable": True, "metric": "pass_rate"}}
+    if failing == "lost":
+        rollout(made)
+        (output,) = made.put
+    else:
+        output = SimpleNamespace(reward_score=None, extra_fields=dict[str, Any]())
+        asyncio.run(made._compute_score([output], KWARGS))  # type: ignore[list-item]
+    assert output.extra_fields["reward_extra_info"]["pass_rate"] == 0.0
 
 
 class Masks(SampleMasksMixin):

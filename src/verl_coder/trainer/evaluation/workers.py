@@ -13,6 +13,7 @@ from typing import Any
 import ray
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
 from verl_coder.run.notices import Notices
@@ -82,7 +83,11 @@ class SampleGuard:
 
     def _fail(self, output: AgentLoopOutput, fault: SampleFault) -> None:
         output.reward_score = 0.0
-        output.extra_fields["reward_extra_info"] = fault.infos()
+        infos = fault.infos()
+        groups = self.config.algorithm.filter_groups
+        if groups.enable and groups.metric != FILTER_GROUPS_REWARD_METRIC:
+            infos.setdefault(groups.metric, 0.0)  # verl ends the run where a sample lacks it
+        output.extra_fields["reward_extra_info"] = infos
         output.extra_fields[FAULT] = dataclasses.asdict(fault)
         told = {
             "reward_raised": f"the reward raised {fault.what} for {fault.where}: the sample counts as failed and is "
