@@ -90,6 +90,27 @@ def test_a_response_is_overlong_at_the_limit_or_without_an_end_of_turn() -> None
     assert judge(5, 6, 7, 2)
 
 
+@pytest.mark.parametrize(
+    ("end_reason", "last_token", "overlong"),
+    [
+        ("length", 2, True),  # what a tool returned did not fit: the turn before it has its end
+        ("turns", 9, False),  # a program of the last turn ends at its tag
+        ("answer", 2, False),
+        (None, 9, True),  # of a loop that does not say
+        (None, 2, False),
+    ],
+)
+def test_the_agent_loop_knows_best_what_was_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end_reason: str | None, last_token: int, overlong: bool
+) -> None:
+    said = {"end_reason": end_reason} if end_reason else {}
+    held = queue([1.0, 0.0], [said, {"end_reason": "answer"}], last_token)
+    metrics: dict[str, float] = {}
+    Masks(tmp_path, mask_overlong=True)._compute_advantage(held.stand_in(monkeypatch), metrics)
+    assert metrics["masked/overlong_share"] == (0.5 if overlong else 0.0)
+    assert bool(held.columns["loss_mask"][0].any()) is not overlong
+
+
 @pytest.mark.parametrize(("given", "ends"), [(None, {2}), (3, {2, 3}), ([2, 4], {2, 4})])
 def test_generation_also_ends_where_the_models_settings_say(given: object, ends: set[int]) -> None:
     assert turn_ends(2, SimpleNamespace(eos_token_id=given)) == ends

@@ -72,8 +72,15 @@ def turn_ends(eos_token_id: int, generation_config: Any) -> set[int]:
     return {eos_token_id, *(given if isinstance(given, list | tuple) else [] if given is None else [given])}
 
 
-def is_overlong(response_ids: torch.Tensor, *, end_of_turn: set[int], max_tokens: int) -> bool:
-    """A response, (T,) tokens, that was cut off: at the response length, or before the turn's end (DAPO)."""
+def is_overlong(
+    response_ids: torch.Tensor, *, end_of_turn: set[int], max_tokens: int, end_reason: str = ""
+) -> bool:
+    """A response, (T,) tokens, that was cut off (DAPO): as its agent loop says, see agent_loops/end_reason.py.
+
+    Where the loop says nothing: at the response length, or before the turn's end.
+    """
+    if end_reason:
+        return end_reason == "length"
     return len(response_ids) >= max_tokens or int(response_ids[-1]) not in end_of_turn
 
 
@@ -116,7 +123,7 @@ class SampleMasksMixin(RecipeTrainer):
             ("void_turn", self.settings.mask_void_turns, self._is_void),
         ):
             if wanted:
-                found = _judge_rows(batch, judge) & real
+                found = _judge_rows(batch, extra_fields, judge) & real
                 metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
                 masked |= found
         if masked.any() and masked[real].all():
@@ -167,16 +174,16 @@ class SampleMasksMixin(RecipeTrainer):
             )
         return failed
 
-    def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
+    def _is_overlong(self, response_ids: torch.Tensor, _: torch.Tensor, end_reason: str) -> bool:
         most = self.config.data.max_response_length
-        return is_overlong(response_ids, end_of_turn=self._turn_ends, max_tokens=most)
+        return is_overlong(response_ids, end_of_turn=self._turn_ends, max_tokens=most, end_reason=end_reason)
 
     @cached_property
     def _turn_ends(self) -> set[int]:
         model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
         return turn_ends(self.tokenizer.eos_token_id, model.generation_config)
 
-    def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
+    def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor, _: str) -> bool:
         return is_void_turn(self.tokenizer.decode(last_turn(response_ids, response_mask).tolist()))
 
 
@@ -187,13 +194,16 @@ def _score_zero(batch: KVBatchMeta, failed: np.ndarray) -> None:
     write_columns(batch, {"rm_scores": columns})
 
 
-def _judge_rows(batch: KVBatchMeta, judge: Callable[[torch.Tensor, torch.Tensor], bool]) -> np.ndarray:
-    """(B,) bool: what `judge` says of each row's response and its mask."""
+def _judge_rows(
+    batch: KVBatchMeta,
+    extra_fields: Sequence[Mapping[str, Any]],
+    judge: Callable[[torch.Tensor, torch.Tensor, str], bool],
+) -> np.ndarray:
+    """(B,) bool: what `judge` says of each row's response, its mask, and why it ended."""
     data = read_columns(batch, "responses", "response_mask")
-    return np.array(
-        [judge(*row) for row in zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)],
-        dtype=bool,
-    )
+    reasons = [str(fields.get("end_reason") or "") for fields in extra_fields]
+    rows = zip(data["responses"].unbind(), data["response_mask"].unbind(), reasons, strict=True)
+    return np.array([judge(*row) for row in rows], dtype=bool)
 
 
 def _count_kept_tokens(batch: KVBatchMeta) -> None:
