@@ -12,6 +12,7 @@ from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
 from verl_coder.errors import RolloutsLostError
+from verl_coder.evaluation.statistics import tool_statistics
 from verl_coder.files import write_atomically
 from verl_coder.trainer.checkpointing import CheckpointMixin
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics, sample_table
@@ -45,6 +46,8 @@ class EvaluationMixin(CheckpointMixin):
                 [answer.turns for answer in greedy],
                 {key: count for key, count in expected.items() if count > 0},
             )
+            calls = tool_statistics([a.tool_calls for a in greedy], [a.tool_successes for a in greedy])
+            metrics |= {f"val-aux/tool_calls/{name}": calls[name] for name in ("mean", "rate")}
         metrics |= evaluation_metrics(answers)
         metrics |= self._write_table(answers)
         if self._says_enough(metrics):
@@ -134,6 +137,9 @@ class EvaluationMixin(CheckpointMixin):
             row, extra = place[uid], dict(extras[i] or {})
             info = dict(rows["extra_info"][row]) if "extra_info" in rows else {}
             truth = rows["reward_model"][row] if "reward_model" in rows else {}
+            infos = dict(extra.get("reward_extra_info") or {})
+            if extra.get("tool_sandbox_unavailable"):
+                infos["sandbox_unavailable"] = 1.0  # what the reward says of the rest is no verdict
             answers.append(
                 Answer(
                     uid=uid,
@@ -144,7 +150,7 @@ class EvaluationMixin(CheckpointMixin):
                     prompt=prompts[i],
                     text=texts[i],
                     score=scores[i],
-                    infos=dict(extra.get("reward_extra_info") or {}),
+                    infos=infos,
                     turns=int(turns[i]),
                     tool_calls=int(extra.get("tool_calls", 0)),
                     tool_successes=int(extra.get("tool_successes", 0)),
