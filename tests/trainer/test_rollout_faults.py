@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from verl_coder.errors import RewardError
@@ -21,11 +22,24 @@ from verl_coder.trainer.rollout_faults import FAULT, RolloutClock, SampleFault, 
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf, None, "1.0", [1.0]])
+@pytest.mark.parametrize(
+    "score", [math.nan, math.inf, None, "1.0", [1.0], torch.ones(2), torch.tensor(math.nan)]
+)
 def test_a_score_that_is_no_finite_number_is_a_fault(score: Any) -> None:
     assert "score is" in score_fault(score, {"acc": 1.0})
     assert "acc is" in score_fault(1.0, {"acc": score})
     assert score_fault(0.5, {"acc": True}) == score_fault(np.float32(1), None) == ""
+
+
+@pytest.mark.parametrize("score", [torch.tensor(0.5), torch.tensor([0.5]), np.array([0.5]), np.float32(0.5)])
+def test_a_score_of_one_element_is_a_number_from_here_on(tmp_path: Path, score: Any) -> None:
+    output = SimpleNamespace(reward_score=None, extra_fields=dict[str, Any]())
+    made = worker(tmp_path, score=score)
+    made.infos = {"acc": score, "names": ["a"]}
+    asyncio.run(made._compute_score([output], KWARGS))  # type: ignore[list-item]
+    assert FAULT not in output.extra_fields and type(output.reward_score) is float
+    infos = output.extra_fields["reward_extra_info"]
+    assert type(infos["acc"]) is float and infos == {"acc": 0.5, "names": ["a"]}
 
 
 class _VerlsWorker:
@@ -51,13 +65,14 @@ class _VerlsWorker:
         self.tokenizer = SimpleNamespace(
             eos_token_id=2, apply_chat_template=lambda *_, **__: [1, 1, 1, 1, 1, 1]
         )
+        self.infos: dict[str, Any] = {"acc": 1.0}
         self.score, self.rollouts, self.put = score, list(rollouts), list[Any]()
 
     async def _compute_score(self, outputs: Any, kwargs: Any) -> None:
         if isinstance(self.score, Exception):
             raise self.score
         outputs[-1].reward_score = self.score
-        outputs[-1].extra_fields["reward_extra_info"] = {"acc": 1.0}
+        outputs[-1].extra_fields["reward_extra_info"] = dict(self.infos)
 
     async def _run_agent_loop(self, sampling_params: Any, trajectory: Any, **kwargs: Any) -> None:
         await self.rollouts.pop(0)()

@@ -16,6 +16,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
+from verl_coder.run.backup import number
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import parse_settings
@@ -78,7 +79,12 @@ class SampleGuard:
             raise  # the reward worker is dead: the run ends (launch/watchdog.py)
         except Exception as error:  # of the user's function, which may raise anything
             kind, what = "reward_raised", error_words(error)
-        if what:
+        if not what:
+            # verl keeps what the reward returned, and nothing after it can write or average a tensor.
+            infos = final.extra_fields.get("reward_extra_info") or {}
+            final.reward_score = number(final.reward_score)
+            final.extra_fields["reward_extra_info"] = {name: number(value) for name, value in infos.items()}
+        else:
             self._fail(final, SampleFault(kind=kind, what=what, where=sample_place(kwargs)))
 
     def _fail(self, output: AgentLoopOutput, fault: SampleFault) -> None:
