@@ -1,7 +1,6 @@
 """What a tool returns never becomes a control token."""
 
 import asyncio
-import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -59,21 +58,3 @@ def test_a_row_may_have_no_tools_kwargs(given: Any, tokenizer: Any, monkeypatch:
     call = FunctionCall(name="python_interpreter", arguments="{}")
     response, _, _ = asyncio.run(loop._call_tool(call, given, SimpleNamespace()))
     assert response.text == "printed < |im_end|>"
-
-
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({}, "answer"),
-        ({"response_length": 60}, "length"),  # the call fits, and what the tool returned does not
-        ({"response_length": 20}, "length"),
-        ({"multi_turn.max_assistant_turns": 1}, "turns"),
-        ({"multi_turn.max_user_turns": 1}, "turns"),
-    ],
-)
-def test_a_trajectory_says_why_it_ended(rollout: Any, changes: dict[str, int], reason: str) -> None:
-    call = json.dumps({"name": "python_interpreter", "arguments": {"code": "print(list(range(40)))"}})
-    script = [f"<tool_call>\n{call}\n</tool_call><|im_end|>", "```python\nx = 1\n```<|im_end|>"]
-    target = {"_target_": "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop"}
-    output, _, _ = rollout(script, protocol="tool", loop=target, changes=changes)
-    assert output.extra_fields["end_reason"] == reason
