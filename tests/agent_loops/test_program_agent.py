@@ -31,7 +31,7 @@ def test_a_program_runs_and_its_output_stands_between_the_turns(rollout: Rollout
     )
     assert extract_code(text) == "def double(n):\n    return 2 * n\n"
     assert output.extra_fields["tool_calls"] == output.extra_fields["tool_successes"] == 1
-    assert output.num_turns == 4
+    assert output.num_turns == 4 and output.extra_fields["end_reason"] == "answer"
 
 
 def test_only_what_the_model_wrote_is_trained_on(rollout: Rollout) -> None:
@@ -64,6 +64,7 @@ def test_a_program_of_the_last_turn_is_not_run(rollout: Rollout) -> None:
     output, model, tokenizer = rollout([PROGRAM] * 5, changes={"multi_turn.max_assistant_turns": 2})
     assert len(model.prompts) == 2 and output.extra_fields["tool_calls"] == 1
     assert tokenizer.decode(output.response_ids).endswith("</program>")
+    assert output.extra_fields["end_reason"] == "turns"
     assert extract_code(tokenizer.decode(output.response_ids)) is None
 
 
@@ -71,6 +72,7 @@ def test_an_output_that_does_not_fit_ends_the_trajectory(rollout: Rollout) -> No
     output, model, tokenizer = rollout([PROGRAM, ANSWER], changes={"response_length": 40})
     assert len(model.prompts) == 1 and len(output.response_ids) == len(output.response_mask) <= 40
     assert "<output>" not in tokenizer.decode(output.response_ids)
+    assert output.extra_fields["end_reason"] == "length"
 
 
 def test_a_printed_end_of_turn_is_text_and_no_token(rollout: Rollout) -> None:

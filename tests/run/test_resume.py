@@ -1,5 +1,6 @@
 """A resume may change what is on the list; anything else is refused with both values."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def config(planned: DictConfig, tmp_path: Path) -> DictConfig:
         config.data[f"{name}_files"] = [str(tmp_path / f"{name}.parquet")]
     (tmp_path / "reward.py").write_text("one")
     config.reward.custom_reward_function.path = str(tmp_path / "reward.py")
+    config.verl_coder.losses.gamma = {"schedule": "linear", "start": 1.0, "end": 0.1, "steps": 20}
     return config
 
 
@@ -46,6 +48,7 @@ def test_the_same_start_goes_on(config: DictConfig, recorded: Path) -> None:
         "actor_rollout_ref.actor.ppo_micro_batch_size_per_gpu=8",
         "actor_rollout_ref.rollout.gpu_memory_utilization=0.5",
         "verl_coder.watchdog_least_s=90",
+        "verl_coder.plan_for=H100",
         "ray_kwargs.ray_init.object_store_memory=700000000",
     ],
 )
@@ -60,6 +63,9 @@ def test_what_changes_no_number_may_change(config: DictConfig, recorded: Path, o
         ("actor_rollout_ref.actor.optim.lr=0.5", "lr=0.0003, this start gives 0.5"),
         ("data.seed=9", "data.seed=1, this start gives 9"),
         ("actor_rollout_ref.rollout.n=4", "rollout.n=8, this start gives 4"),
+        ("verl_coder.teacher.max_group_pass_rate=0", "max_group_pass_rate=null, this start gives 0"),
+        ("verl_coder.losses.gamma.warmup_steps=10", "gamma.warmup_steps=0, this start gives 10"),
+        ("verl_coder.losses.alpha=0.5", r"losses.alpha.start=1.0, this start gives 0.5"),
     ],
 )
 def test_what_changes_the_run_is_refused_with_both_values(
@@ -70,6 +76,58 @@ def test_what_changes_the_run_is_refused_with_both_values(
     with pytest.raises(CheckpointError, match=both):
         check(recorded, changed)
     check(recorded, changed, allowed=[override.partition("=")[0]])
+
+
+def as_before(recorded: Path, config: DictConfig) -> None:
+    """Make the record one of the time when only what the recipe says was written, without nulls."""
+    record_of_then = json.loads(recorded.read_text())
+    record_of_then["settings"] = _flat(config)
+    recorded.write_text(json.dumps(record_of_then))
+
+
+def test_an_old_record_goes_on_where_nothing_changed(config: DictConfig, recorded: Path) -> None:
+    del config.verl_coder.losses.alpha
+    as_before(recorded, config)
+    check(recorded, config)
+    config.verl_coder.losses.alpha = 1.0  # said now, and what it was by default
+    check(recorded, config)
+
+
+@pytest.mark.parametrize(
+    ("override", "both"),
+    [
+        ("verl_coder.teacher.max_group_pass_rate=0.5", "max_group_pass_rate=null, this start gives 0.5"),
+        ("verl_coder.losses.gamma.warmup_steps=10", "gamma.warmup_steps=0, this start gives 10"),
+    ],
+)
+def test_what_an_old_record_lacks_was_the_default(
+    config: DictConfig, recorded: Path, override: str, both: str
+) -> None:
+    as_before(recorded, config)
+    changed = OmegaConf.merge(config, OmegaConf.from_dotlist([override]))
+    assert isinstance(changed, DictConfig)
+    with pytest.raises(CheckpointError, match=both):
+        check(recorded, changed)
+
+
+def test_a_curriculum_that_is_begun_or_changed_is_refused(config: DictConfig, recorded: Path) -> None:
+    stages = [{"values": ["easy"], "threshold": 0.5}, {"values": ["hard"]}]
+    config.verl_coder.curriculum = {"by": "difficulty", "stages": stages}
+    with pytest.raises(CheckpointError, match=r"verl_coder.curriculum.by=null, this start gives difficulty"):
+        check(recorded, config)
+    check(recorded, config, allowed=["verl_coder.curriculum"])
+    as_before(recorded, config)
+    check(recorded, config)
+    config.verl_coder.curriculum.mix_in = 0.5
+    with pytest.raises(CheckpointError, match=r"curriculum.mix_in=0.0, this start gives 0.5"):
+        check(recorded, config)
+
+
+def test_a_setting_that_is_gone_is_told(config: DictConfig, recorded: Path) -> None:
+    as_before(recorded, OmegaConf.merge(config, {"verl_coder": {"mask_all": True}}))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"verl_coder.mask_all=True, this start gives null"):
+        check(recorded, config)
+    check(recorded, config, allowed=["verl_coder.mask_all"])
 
 
 @pytest.mark.parametrize(("knob", "name"), [("TRAIN", "train.parquet"), ("REWARD", "reward.py")])

@@ -76,6 +76,14 @@ def test_a_line_holds_verdict_tools_and_advantage_and_samples_stand_in_order(
     assert (second["score"], second["turns"], second["advantage"], second["bonus"]) == (1.0, 1, 2.0, None)
 
 
+def test_a_line_whose_tool_call_the_sandbox_failed_has_no_verdict(
+    tmp_path: Path, columns: dict[str, Any]
+) -> None:
+    columns["extra_fields"][0]["tool_sandbox_unavailable"] = 1
+    columns["extra_fields"][0]["reward_extra_info"]["sandbox_unavailable"] = 0.0
+    assert dumped(tmp_path)[1]["sandbox_unavailable"] == 1.0
+
+
 def test_tokens_are_written_where_the_recipe_asks_for_them(tmp_path: Path, columns: dict[str, Any]) -> None:
     columns["rollout_log_probs"] = torch.nested.as_nested_tensor(
         [torch.tensor([-0.12345, 0.0, 0.0, -1.0]), torch.tensor([-0.5, -0.25])], layout=torch.jagged

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from verl_coder.errors import RewardError
 from verl_coder.run.notices import parse_notices
+from verl_coder.trainer.evaluation import workers
 from verl_coder.trainer.evaluation.evaluate import complete
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics
 from verl_coder.trainer.evaluation.workers import SampleGuard
@@ -20,17 +22,30 @@ from verl_coder.trainer.rollout_faults import FAULT, RolloutClock, SampleFault, 
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf, None, "1.0", [1.0]])
+@pytest.mark.parametrize(
+    "score", [math.nan, math.inf, None, "1.0", [1.0], torch.ones(2), torch.tensor(math.nan)]
+)
 def test_a_score_that_is_no_finite_number_is_a_fault(score: Any) -> None:
     assert "score is" in score_fault(score, {"acc": 1.0})
     assert "acc is" in score_fault(1.0, {"acc": score})
     assert score_fault(0.5, {"acc": True}) == score_fault(np.float32(1), None) == ""
 
 
+@pytest.mark.parametrize("score", [torch.tensor(0.5), torch.tensor([0.5]), np.array([0.5]), np.float32(0.5)])
+def test_a_score_of_one_element_is_a_number_from_here_on(tmp_path: Path, score: Any) -> None:
+    output = SimpleNamespace(reward_score=None, extra_fields=dict[str, Any]())
+    made = worker(tmp_path, score=score)
+    made.infos = {"acc": score, "names": ["a"]}
+    asyncio.run(made._compute_score([output], KWARGS))  # type: ignore[list-item]
+    assert FAULT not in output.extra_fields and type(output.reward_score) is float
+    infos = output.extra_fields["reward_extra_info"]
+    assert type(infos["acc"]) is float and infos == {"acc": 0.5, "names": ["a"]}
+
+
 class _VerlsWorker:
     """verl's part, as a test scripts it."""
 
-    def __init__(self, out: Path, *, score: Any = None, rollouts: Any = ()) -> None:
+    def __init__(self, out: Path, *, score: Any = None, rollouts: Any = (), mode: str = "sync") -> None:
         self.config = OmegaConf.create(
             {
                 "verl_coder": {
@@ -41,6 +56,8 @@ class _VerlsWorker:
                     "watchdog_first_s": 0.1,
                 },
                 "data": {"max_response_length": 8, "max_prompt_length": 4},
+                "trainer": {"v1": {"trainer_mode": mode}},
+                "algorithm": {"filter_groups": {"enable": False, "metric": "reward"}},
                 "actor_rollout_ref": {"rollout": {"calculate_log_probs": True}},
             }
         )
@@ -48,13 +65,14 @@ class _VerlsWorker:
         self.tokenizer = SimpleNamespace(
             eos_token_id=2, apply_chat_template=lambda *_, **__: [1, 1, 1, 1, 1, 1]
         )
+        self.infos: dict[str, Any] = {"acc": 1.0}
         self.score, self.rollouts, self.put = score, list(rollouts), list[Any]()
 
     async def _compute_score(self, outputs: Any, kwargs: Any) -> None:
         if isinstance(self.score, Exception):
             raise self.score
         outputs[-1].reward_score = self.score
-        outputs[-1].extra_fields["reward_extra_info"] = {"acc": 1.0}
+        outputs[-1].extra_fields["reward_extra_info"] = dict(self.infos)
 
     async def _run_agent_loop(self, sampling_params: Any, trajectory: Any, **kwargs: Any) -> None:
         await self.rollouts.pop(0)()
@@ -118,8 +136,13 @@ async def raises() -> None:
     raise ValueError("of an agent loop")
 
 
-def rollout(made: Worker) -> None:
-    asyncio.run(made._run_agent_loop({}, {"step": 4, "validate": False}, agent_name="tool_agent", **KWARGS))
+async def rests() -> None:
+    await asyncio.sleep(0.4)  # four times what is allowed: the replicas sleep while the trainer trains
+
+
+def rollout(made: Worker, validate: bool = False) -> None:
+    trajectory = {"step": 4, "validate": validate}
+    asyncio.run(made._run_agent_loop({}, trajectory, agent_name="tool_agent", **KWARGS))
 
 
 def test_a_rollout_that_does_not_end_is_asked_again_by_name(tmp_path: Path) -> None:
@@ -127,6 +150,23 @@ def test_a_rollout_that_does_not_end_is_asked_again_by_name(tmp_path: Path) -> N
     rollout(made)
     assert made.rollouts == [] and made.put == []
     assert "u_2, problem mbpp/7, sample 2" in said(tmp_path)[0] and "asked once more" in said(tmp_path)[0]
+
+
+def test_a_rollout_that_rests_while_the_trainer_trains_is_not_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_EVERY_S", 0.02)
+    made = worker(tmp_path, rollouts=[rests], mode="colocate_async")
+    rollout(made)
+    assert made.put == [] and said(tmp_path) == []
+
+
+def test_evaluation_never_rests_so_its_hung_rollouts_are_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_LOOK_EVERY_S", 0.02)
+    rollout(worker(tmp_path, rollouts=[never, at_once], mode="colocate_async"), validate=True)
+    assert "asked once more" in said(tmp_path)[0]
 
 
 @pytest.mark.parametrize("rollouts", [[never, never], [raises]])
@@ -150,6 +190,19 @@ def test_a_long_rollout_is_told_from_a_hung_one() -> None:
     assert not clock.is_over(1500.0) and clock.is_over(1300.0)
     clock.ended(seconds=1, tokens=100)
     assert not clock.is_over(1300.0)
+
+
+@pytest.mark.parametrize("failing", ["lost", "reward_raised"])
+def test_a_failed_sample_has_the_number_that_groups_are_filtered_by(tmp_path: Path, failing: str) -> None:
+    made = worker(tmp_path, rollouts=[raises], score=KeyError("x"))
+    made.config.algorithm = {"filter_groups": {"enable": True, "metric": "pass_rate"}}
+    if failing == "lost":
+        rollout(made)
+        (output,) = made.put
+    else:
+        output = SimpleNamespace(reward_score=None, extra_fields=dict[str, Any]())
+        asyncio.run(made._compute_score([output], KWARGS))  # type: ignore[list-item]
+    assert output.extra_fields["reward_extra_info"]["pass_rate"] == 0.0
 
 
 class Masks(SampleMasksMixin):

@@ -75,11 +75,14 @@ def test_an_undisturbed_run_is_not_called_stopped(run_dir: RunDir, fit: Any) -> 
     assert not run_dir.stopped.exists()
 
 
-def test_an_asynchronous_run_finishes_its_step(
-    run_dir: RunDir, fit: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = FakeTrainer(run_dir.path, mode="colocate_async")
+@pytest.fixture
+def asynchronous(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> FakeTrainer:
     monkeypatch.setattr(PPOTrainer, "step", lambda *_: None)
+    return FakeTrainer(run_dir.path, mode="colocate_async")
+
+
+def test_an_asynchronous_run_finishes_its_step(run_dir: RunDir, fit: Any, asynchronous: FakeTrainer) -> None:
+    trainer = asynchronous
 
     def in_step(step: int) -> None:
         if step == 3:
@@ -91,3 +94,46 @@ def test_an_asynchronous_run_finishes_its_step(
     fit(trainer, in_step)
     assert run_dir.checkpoint_step() == 3 and saved_place(run_dir, 3) == 24
     assert json.loads(run_dir.stopped.read_text()) == {"step": 3}
+
+
+def test_a_request_after_the_place_for_a_save_costs_an_asynchronous_run_a_step_and_no_trained_one(
+    run_dir: RunDir, fit: Any, asynchronous: FakeTrainer
+) -> None:
+    def in_step(step: int) -> None:
+        asynchronous.step({}, {})
+        if step == 3:
+            run_dir.stop_request.touch()  # in the weight sync, the evaluation or the metrics of step 3
+
+    fit(asynchronous, in_step)
+    assert run_dir.checkpoint_step() == 4 and saved_place(run_dir, 4) == 32
+    assert json.loads(run_dir.stopped.read_text()) == {"step": 4}
+
+
+def test_a_request_where_the_step_is_saved_ends_an_asynchronous_run_at_once(
+    run_dir: RunDir, fit: Any, asynchronous: FakeTrainer
+) -> None:
+    def in_step(step: int) -> None:
+        asynchronous.step({}, {})
+        if step == 3:
+            asynchronous._save_checkpoint()
+            run_dir.stop_request.touch()
+
+    fit(asynchronous, in_step)
+    assert json.loads(run_dir.stopped.read_text()) == {"step": 3} and asynchronous.global_steps == 4
+
+
+def test_an_asynchronous_run_ends_though_its_last_save_fails(
+    run_dir: RunDir, fit: Any, asynchronous: FakeTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(asynchronous, "_check_space", no_room)
+
+    def in_step(step: int) -> None:
+        if step == 3:
+            run_dir.stop_request.touch()
+        asynchronous.step({}, {})
+
+    fit(asynchronous, in_step)
+    assert json.loads(run_dir.stopped.read_text()) == {"step": 0} and asynchronous.global_steps == 4

@@ -43,9 +43,26 @@ def test_a_step_is_in_all_three_places(run_dir: RunDir) -> None:
     assert scalars(run_dir, "loss") == [(3, 0.5)]
 
 
-@pytest.mark.parametrize("value", [2.0, np.float64(2), np.array(2.0), torch.tensor(2.0), np.int64(2), 2])
+@pytest.mark.parametrize(
+    "value",
+    [
+        2.0,
+        np.float64(2),
+        np.array(2.0),
+        np.array([2.0]),
+        torch.tensor(2.0),
+        torch.tensor([[2.0]]),
+        np.int64(2),
+        2,
+    ],
+)
 def test_a_number_stays_a_number(value: Any) -> None:
     assert backup.plain(value) == 2 and not isinstance(backup.plain(value), str)
+
+
+@pytest.mark.parametrize("value", [np.array([1.0, 2.0]), torch.ones(2), [2.0], np.array([])])
+def test_several_numbers_are_a_text(value: Any) -> None:
+    assert backup.plain(value) == str(value)
 
 
 def test_a_table_is_named_by_its_file_and_is_no_metric(run_dir: RunDir) -> None:

@@ -1,8 +1,8 @@
 """`CodeAgentLoop`: verl's tool loop for tools that keep their state, with calls read and answered as models write them.
 
 What it adds: a workspace for the trajectory, whose sessions end however the trajectory ends; calls of a turn in order;
-an exact answer to a call that cannot be done; limits of calls, of invalid calls in a row, and of time; why the
-trajectory ended, in `extra_fields["end_reason"]`.
+an exact answer to a call that cannot be done; limits of calls, of invalid calls in a row, and of time, which are
+reasons to end, too (`extra_fields["end_reason"]`: invalid_calls, hung_call, deadline).
 """
 
 import asyncio
@@ -74,7 +74,6 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         self._workspace = Workspace()
         self._in_order = asyncio.Lock()
         self._calls = self._invalid_calls = self._invalid_in_a_row = 0
-        self._end_reason = ""
         self._began = time.monotonic()
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
@@ -87,35 +86,23 @@ class CodeAgentLoop(GuardedToolAgentLoop):
             # Also where the trajectory is aborted; what cannot be closed now ends by its idle time.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await asyncio.shield(asyncio.wait_for(self._workspace.close(), _CLOSE_S))
-        output.extra_fields |= {"end_reason": self._end_reason, "tool_invalid": self._invalid_calls}
+        output.extra_fields["tool_invalid"] = self._invalid_calls
         return output
 
     async def _handle_generating_state(
         self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
     ) -> AgentState:
         agent_data.workspace = self._workspace  # type: ignore[attr-defined]
-        state = await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
-        if state == AgentState.TERMINATED:
-            if len(agent_data.response_mask) >= self.response_length:
-                self._end_reason = "length"
-            elif agent_data.assistant_turns >= (self.max_assistant_turns or float("inf")):
-                self._end_reason = "turns"
-            else:
-                self._end_reason = "answer"
-        return state
+        return await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
         if time.monotonic() - self._began > self.trajectory_deadline_s:
             self._mask(agent_data, "deadline")
             return AgentState.TERMINATED
         state = await super()._handle_processing_tools_state(agent_data)
-        if self._end_reason:
-            return AgentState.TERMINATED
-        if self._invalid_in_a_row >= self.max_invalid_calls:
-            state, self._end_reason = AgentState.TERMINATED, "invalid_calls"
-        elif state == AgentState.TERMINATED:
-            self._end_reason = "length"
-        return state
+        if self._end_reason in ("", "length") and self._invalid_in_a_row >= self.max_invalid_calls:
+            self._end_reason = "invalid_calls"
+        return AgentState.TERMINATED if self._end_reason else state
 
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData

@@ -11,15 +11,16 @@ import json
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, ToolListWrap
-from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState, ToolAgentLoop
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState
 from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.utils.profiler import simple_timer
 
+from verl_coder.agent_loops.end_reason import EndReasonToolLoop
 from verl_coder.errors import ConfigError
 from verl_coder.protocols import Tags, agent_tags, appended_result, find_program
 
 
-class ProgramAgentLoop(ToolAgentLoop):
+class ProgramAgentLoop(EndReasonToolLoop):
     """verl's tool loop with tags in the place of function calls; ends as that one does.
 
     So a program in the last allowed turn (`multi_turn.max_assistant_turns`) is not run, and a trajectory ends
@@ -61,6 +62,7 @@ class ProgramAgentLoop(ToolAgentLoop):
             split_special_tokens=True,
         )
         if len(agent_data.response_mask) + len(output_ids) >= self.response_length:
+            self._end_reason = "length"
             return AgentState.TERMINATED
         agent_data.prompt_ids = [*agent_data.prompt_ids, *output_ids]
         agent_data.response_mask = [*agent_data.response_mask, *(0 for _ in output_ids)]

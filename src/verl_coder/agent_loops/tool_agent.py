@@ -9,12 +9,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import register
-from verl.experimental.agent_loop.tool_agent_loop import AgentData, FunctionCall, ToolAgentLoop
+from verl.experimental.agent_loop.tool_agent_loop import AgentData, FunctionCall
 from verl.tools.schemas import ToolResponse
+
+from verl_coder.agent_loops.end_reason import EndReasonToolLoop
 
 
 @register("tool_agent")
-class GuardedToolAgentLoop(ToolAgentLoop):
+class GuardedToolAgentLoop(EndReasonToolLoop):
     """verl's `tool_agent`; a row's `tools_kwargs` may be null, and so may that of a tool."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

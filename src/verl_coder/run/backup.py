@@ -5,12 +5,11 @@ trainer only ever writes a small local file, and nothing is lost while the serve
 """
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from verl_coder.errors import DataError
 from verl_coder.files import write_durably
@@ -64,6 +63,11 @@ class StepBackup:
 
 def plain(value: Any) -> Any:
     """A metric as a JSON value; arrays and tensors of one element are numbers."""
-    if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0:
-        return value.item()
+    value = number(value)
     return value if isinstance(value, int | float | str | bool) or value is None else str(value)
+
+
+def number(value: Any) -> Any:
+    """The Python value of an array or tensor of one element; anything else as it is."""
+    shape = getattr(value, "shape", None)
+    return value.item() if shape is not None and math.prod(shape) == 1 else value

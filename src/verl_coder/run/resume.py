@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import ValidationError
 
 from verl_coder.errors import CheckpointError
 from verl_coder.files import write_atomically
+from verl_coder.run.settings import PLACE, Settings
 
 MAY_CHANGE = (
     # How long, how often, what is told.
@@ -71,6 +73,8 @@ MAY_CHANGE = (
     "verl_coder.out",
     "verl_coder.run_name",
     "verl_coder.prepare",
+    "verl_coder.plan_for",
+    "verl_coder.rollout_tokens",
     "verl_coder.sandbox_*",
     "verl_coder.poll_interval_s",
     "verl_coder.max_*",
@@ -86,8 +90,9 @@ MAY_CHANGE = (
 
 
 def may_change(key: str, allowed: Iterable[str] = ()) -> bool:
-    """Whether a resume may change a key; `allowed` are further patterns."""
-    return any(fnmatchcase(key, pattern) for pattern in (*MAY_CHANGE, *allowed))
+    """Whether a resume may change a key; `allowed` are further patterns, each with all that is below it."""
+    below = [f"{pattern}.*" for pattern in allowed]
+    return any(fnmatchcase(key, pattern) for pattern in (*MAY_CHANGE, *allowed, *below))
 
 
 def contents(config: DictConfig) -> dict[str, dict[str, str]]:
@@ -120,7 +125,7 @@ def _digest(paths: Iterable[Path]) -> str:
 def record(path: Path, config: DictConfig) -> None:
     """Write down how this start is set, for the next one."""
     write_atomically(
-        path, json.dumps({"settings": _flat(config), "files": contents(config)}, indent=1) + "\n"
+        path, json.dumps({"settings": _settings(config), "files": contents(config)}, indent=1) + "\n"
     )
 
 
@@ -141,10 +146,8 @@ def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
             continue
         was, given = f"{old['path']} ({old['sha256'][:8]})", f"{new['path']} ({new['sha256'][:8]})"
         raise CheckpointError(_sentence(path, knob, was, given))
-    old_settings, settings = before["settings"], _flat(config)
+    old_settings, settings = _understood(before["settings"]), _settings(config)
     for key in sorted(old_settings.keys() | settings.keys()):
-        if key.startswith("verl_coder.") and key not in old_settings:
-            continue  # a setting that this version brought
         before_value, value = old_settings.get(key), settings.get(key)
         if before_value != value and not may_change(key, allowed):
             raise CheckpointError(_sentence(path, key, _shown(before_value), _shown(value)))
@@ -161,17 +164,63 @@ def _shown(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
+def _settings(config: DictConfig) -> dict[str, Any]:
+    """How a start is set, by dotted key: verl's part without nulls, our section as it was understood."""
+    return _understood(_flat(config))
+
+
+def _understood(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`settings`, with the defaults and the nulls of our section: what a record of before does not say.
+
+    What is no setting any more, or has a value that is none any more, stays as it stands.
+    """
+    section: dict[str, Any] = {}
+    for key, value in settings.items():
+        first, *path = key.split(".")
+        if first == PLACE:
+            place = section
+            for name in path[:-1]:
+                place = place.setdefault(name, {})
+            place[path[-1]] = value
+    foreign: dict[str, Any] = {}
+    parsed = None
+    while parsed is None:
+        try:
+            parsed = Settings.model_validate(section).model_dump(mode="json")
+        except ValidationError as error:
+            taken = [_take_out(section, detail["loc"]) for detail in error.errors()]
+            if not any(taken):
+                return dict(settings)
+            foreign |= {f"{PLACE}.{key}": value for each in taken for key, value in each.items()}
+    verls = {key: value for key, value in settings.items() if not key.startswith(f"{PLACE}.")}
+    return verls | _dotted(parsed, f"{PLACE}.", nulls=True) | foreign
+
+
+def _take_out(section: dict[str, Any], place: Sequence[str | int]) -> dict[str, Any]:
+    """{dotted key: value} of what stands at `place` of a section, or nearest above it, which loses it."""
+    path: list[str] = []
+    holder, value = section, section
+    for key in place:
+        if not isinstance(value, dict) or key not in value:
+            break
+        holder, value = value, value[key]
+        path.append(str(key))
+    if not path:
+        return {}
+    del holder[path[-1]]
+    return {".".join(path): value}
+
+
 def _flat(config: DictConfig) -> dict[str, Any]:
-    """Dotted key -> value; lists whole."""
+    """Dotted key -> value; lists whole, nulls left out."""
+    return _dotted(json.loads(json.dumps(OmegaConf.to_container(config, resolve=True), default=str)), "")
+
+
+def _dotted(node: Mapping[Any, Any], prefix: str, *, nulls: bool = False) -> dict[str, Any]:
     flat: dict[str, Any] = {}
-
-    def walk(node: Mapping[Any, Any], prefix: str) -> None:
-        for key, value in node.items():
-            place = f"{prefix}{key}"
-            if isinstance(value, Mapping):
-                walk(value, f"{place}.")
-            elif value is not None:
-                flat[place] = value
-
-    walk(json.loads(json.dumps(OmegaConf.to_container(config, resolve=True), default=str)), "")
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            flat |= _dotted(value, f"{prefix}{key}.", nulls=nulls)
+        elif nulls or value is not None:
+            flat[f"{prefix}{key}"] = value
     return flat

@@ -241,12 +241,14 @@ class Settings(CompositeSettings):
     poll_interval_s: Annotated[float, Field(gt=0, le=10), NUMERIC] = 0.1
     """How often the trainer asks whether the rollouts are there (verl's own: 2 s)."""
     max_sandbox_unavailable_share: Share = 0.25
-    """Share of a step's samples without a verdict (sandbox down) above which the run stops."""
+    """Share of a step's samples without a verdict (sandbox down) above which the run stops; above it an evaluation has
+    no effect."""
     on_bad_score: Literal["stop", "mask"] = "stop"
     """A reward that returns a score that is no finite number: stop the run, or mask the sample, which then counts
     as failed."""
     max_failed_share: Share = 0.25
-    """Share of a step's samples whose reward raised, or whose rollout was lost, above which the run stops."""
+    """Share of a step's samples whose reward raised, or whose rollout was lost, above which the run stops; above it an
+    evaluation has no effect."""
     watchdog: bool = True
     """End the run when one of its processes dies or stands still, or a phase makes no progress."""
     watchdog_least_s: Positive = 60.0

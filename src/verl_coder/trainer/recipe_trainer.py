@@ -1,12 +1,13 @@
 """What the trainer's parts share: the recipe's own settings, and reading a batch out of TransferQueue."""
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 import transfer_queue as tq
-from tensordict import TensorDict
+from tensordict import NonTensorStack, TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
@@ -57,9 +58,12 @@ def jagged(rows: list[torch.Tensor]) -> torch.Tensor:
     return torch.nested.as_nested_tensor(rows, layout=torch.jagged)
 
 
-def write_columns(batch: KVBatchMeta, columns: dict[str, list[torch.Tensor]]) -> None:
-    """Put per-token columns of all rows of the batch into TransferQueue, replacing those of the same name."""
-    fields = {name: jagged(rows) for name, rows in columns.items()}
+def write_columns(batch: KVBatchMeta, columns: Mapping[str, Sequence[Any]]) -> None:
+    """Put columns of all rows, per token or of texts, into TransferQueue, replacing those of the same name."""
+    fields = {
+        name: jagged(list(rows)) if torch.is_tensor(rows[0]) else NonTensorStack(*rows)
+        for name, rows in columns.items()
+    }
     tq.kv_batch_put(
         keys=batch.keys,
         partition_id=batch.partition_id,

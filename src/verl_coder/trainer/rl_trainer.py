@@ -83,23 +83,6 @@ class CoderTrainerMixin(
                 timing_raw.get("gen", 0.0) / timing_raw["step"]
             )
 
-    def _val_metrics_update(
-        self,
-        data_sources: list[str],
-        sample_uids: list[str],
-        reward_extra_infos_dict: dict[str, list[Any]],
-        sample_turns: list[int],
-        expected_acc_counts: dict[tuple[str, str], int] | None = None,
-    ) -> dict[str, float]:
-        metrics = super()._val_metrics_update(
-            data_sources, sample_uids, reward_extra_infos_dict, sample_turns, expected_acc_counts
-        )
-        # user + assistant turns + 1: a trajectory of k executed calls has 2k + 2 turns.
-        calls = (np.asarray(sample_turns) - 2) // 2
-        metrics["val-aux/tool_calls/mean"] = float(calls.mean())
-        metrics["val-aux/tool_calls/rate"] = float((calls > 0).mean())
-        return metrics
-
 
 def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:
     """Means over a step's samples of what the reward function and the tools reported."""

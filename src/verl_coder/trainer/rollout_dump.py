@@ -58,6 +58,8 @@ class RolloutDumpMixin(RecipeTrainer):
                 if name != "score"
             },
         }
+        if extra.get("tool_sandbox_unavailable"):
+            line["sandbox_unavailable"] = 1.0  # what the reward says of the rest is no verdict
         if row["advantages"] is not None and row["response_mask"] is not None:
             line["advantage"] = sequence_advantage(row["advantages"], row["response_mask"])
         if self.settings.rollout_tokens:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from verl_coder.run.backup import number
+
 FAULT = "fault"
 """Key in a sample's `extra_fields`: a SampleFault as a dict."""
 Kind = Literal["reward_raised", "bad_score", "lost"]
@@ -42,7 +44,7 @@ def score_fault(score: Any, infos: Any) -> str:
     if isinstance(infos, Mapping) and "acc" in infos:
         values["acc"] = infos["acc"]
     for name, value in values.items():
-        value = value.item() if hasattr(value, "item") and getattr(value, "size", 1) == 1 else value
+        value = number(value)
         if not isinstance(value, int | float) or not math.isfinite(value):
             return (
                 f"{name} is {str(value)[:80]!r}" if isinstance(value, str) else f"{name} is {str(value)[:80]}"

@@ -37,8 +37,8 @@ def unavailable_rows(extra_fields: Sequence[Mapping[str, Any]]) -> np.ndarray:
 def neutral_scores(scores: torch.Tensor, uids: Sequence[str], unavailable: np.ndarray) -> torch.Tensor:
     """(B,) scores in which a row without a verdict has the mean of its group's other rows.
 
-    So it moves neither the group's mean nor gets an advantage of its own (GRPO's baseline is that mean).
-    A group in which no row has a verdict becomes constant, hence has zero advantage throughout.
+    So it moves no mean score. A group in which no row has a verdict, or one alone, becomes constant, hence has zero
+    advantage throughout; in others these rows leave the group (`advantage_groups`).
     """
     result = scores.clone()
     groups = np.array([str(uid) for uid in uids])
@@ -52,14 +52,35 @@ def neutral_scores(scores: torch.Tensor, uids: Sequence[str], unavailable: np.nd
     return result
 
 
+def advantage_groups(uids: Sequence[str], unavailable: np.ndarray) -> list[str]:
+    """The group of each row in GRPO's baseline: a row without a verdict leaves one in which two or more have one.
+
+    In it even a neutral score would make the standard deviation smaller, and all other advantages larger. The row is
+    masked, so its own advantage is 0 wherever it stands.
+    """
+    groups = np.array([str(uid) for uid in uids])
+    known = {uid: int((groups[~unavailable] == uid).sum()) for uid in np.unique(groups[unavailable])}
+    return [
+        f"{uid}/without a verdict/{row}" if lacks and known[uid] > 1 else str(uid)
+        for row, (uid, lacks) in enumerate(zip(groups, unavailable, strict=True))
+    ]
+
+
 def turn_ends(eos_token_id: int, generation_config: Any) -> set[int]:
     """Tokens at which generation ends by itself: the tokenizer's, and those of the model's generation settings."""
     given = getattr(generation_config, "eos_token_id", None)
     return {eos_token_id, *(given if isinstance(given, list | tuple) else [] if given is None else [given])}
 
 
-def is_overlong(response_ids: torch.Tensor, *, end_of_turn: set[int], max_tokens: int) -> bool:
-    """A response, (T,) tokens, that was cut off: at the response length, or before the turn's end (DAPO)."""
+def is_overlong(
+    response_ids: torch.Tensor, *, end_of_turn: set[int], max_tokens: int, end_reason: str = ""
+) -> bool:
+    """A response, (T,) tokens, that was cut off (DAPO): as its agent loop says, see agent_loops/end_reason.py.
+
+    Where the loop says nothing: at the response length, or before the turn's end.
+    """
+    if end_reason:
+        return end_reason == "length"
     return len(response_ids) >= max_tokens or int(response_ids[-1]) not in end_of_turn
 
 
@@ -102,7 +123,7 @@ class SampleMasksMixin(RecipeTrainer):
             ("void_turn", self.settings.mask_void_turns, self._is_void),
         ):
             if wanted:
-                found = _judge_rows(batch, judge) & real
+                found = _judge_rows(batch, extra_fields, judge) & real
                 metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
                 masked |= found
         if masked.any() and masked[real].all():
@@ -114,6 +135,9 @@ class SampleMasksMixin(RecipeTrainer):
             _mask(batch, no_score, real)
         elif masked.any():
             _mask(batch, masked, no_score)
+            # pass@k's advantage refuses a row that is alone.
+            if no_score.any() and self.config.algorithm.adv_estimator != "grpo_passk":
+                _take_out(batch, no_score)
         result = super()._compute_advantage(batch, metrics)
         if failed.any():
             _score_zero(batch, failed)
@@ -150,16 +174,16 @@ class SampleMasksMixin(RecipeTrainer):
             )
         return failed
 
-    def _is_overlong(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
+    def _is_overlong(self, response_ids: torch.Tensor, _: torch.Tensor, end_reason: str) -> bool:
         most = self.config.data.max_response_length
-        return is_overlong(response_ids, end_of_turn=self._turn_ends, max_tokens=most)
+        return is_overlong(response_ids, end_of_turn=self._turn_ends, max_tokens=most, end_reason=end_reason)
 
     @cached_property
     def _turn_ends(self) -> set[int]:
         model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
         return turn_ends(self.tokenizer.eos_token_id, model.generation_config)
 
-    def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor) -> bool:
+    def _is_void(self, response_ids: torch.Tensor, response_mask: torch.Tensor, _: str) -> bool:
         return is_void_turn(self.tokenizer.decode(last_turn(response_ids, response_mask).tolist()))
 
 
@@ -170,13 +194,16 @@ def _score_zero(batch: KVBatchMeta, failed: np.ndarray) -> None:
     write_columns(batch, {"rm_scores": columns})
 
 
-def _judge_rows(batch: KVBatchMeta, judge: Callable[[torch.Tensor, torch.Tensor], bool]) -> np.ndarray:
-    """(B,) bool: what `judge` says of each row's response and its mask."""
+def _judge_rows(
+    batch: KVBatchMeta,
+    extra_fields: Sequence[Mapping[str, Any]],
+    judge: Callable[[torch.Tensor, torch.Tensor, str], bool],
+) -> np.ndarray:
+    """(B,) bool: what `judge` says of each row's response, its mask, and why it ended."""
     data = read_columns(batch, "responses", "response_mask")
-    return np.array(
-        [judge(*row) for row in zip(data["responses"].unbind(), data["response_mask"].unbind(), strict=True)],
-        dtype=bool,
-    )
+    reasons = [str(fields.get("end_reason") or "") for fields in extra_fields]
+    rows = zip(data["responses"].unbind(), data["response_mask"].unbind(), reasons, strict=True)
+    return np.array([judge(*row) for row in rows], dtype=bool)
 
 
 def _count_kept_tokens(batch: KVBatchMeta) -> None:
@@ -211,3 +238,9 @@ def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> No
             row[-1] = score
         columns["rm_scores"] = per_token
     write_columns(batch, columns)
+
+
+def _take_out(batch: KVBatchMeta, no_score: np.ndarray) -> None:
+    """Write `advantage_groups` in the place of the prompts' names; after the advantages nothing reads those."""
+    uids = read_plain(read_columns(batch, "uid")["uid"])
+    write_columns(batch, {"uid": advantage_groups(uids, no_score)})

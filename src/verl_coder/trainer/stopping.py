@@ -20,11 +20,14 @@ class StopMixin(CheckpointMixin):
     """Ends when `stop_request` appears in the run's folder.
 
     While it waits for rollouts, the synchronous trainer gives the step up: the weights are those of the last
-    finished step, and the data order is put back to where it was before this step. In any other phase, and in
-    the asynchronous modes, the step (and the evaluation after it) is finished first.
+    finished step, and the data order is put back to where it was before this step. In any other phase the step
+    (and the evaluation after it) is finished first. The asynchronous trainers can write a checkpoint only within a
+    step, where generation rests: a request that comes after that place is met by the step that follows.
     """
 
     _order_before_step: dict[str, Any] | None = None
+    _last_step: int = -1
+    """Step whose checkpoint was written, or tried, because of a request."""
 
     def _stop_requested(self) -> bool:
         return self.run_dir.stop_request.is_file()
@@ -48,14 +51,19 @@ class StopMixin(CheckpointMixin):
             self.save_if_due(self.global_steps - 1)
         if self.trainer_mode == "sync":
             self._order_before_step = self.train_dataloader.state_dict()
-        if self._stop_requested():
+        if self._stop_requested() and self._can_stop_after(self.global_steps - 1):
             raise StopRequested
         self._enter_phase("training")
+
+    def _can_stop_after(self, step: int) -> bool:
+        """Whether to end here keeps all that was trained, or nothing more can be done for it."""
+        return self.trainer_mode == "sync" or step in (self._saved_step, self._last_step)
 
     def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> KVBatchMeta:
         """A step; in the asynchronous modes a request is met by a checkpoint at verl's own place for one."""
         batch = super().step(metrics, timing_raw)
         if self.trainer_mode != "sync" and self._stop_requested():
+            self._last_step = self.global_steps
             self.write_now()
         return batch
 

@@ -9,7 +9,7 @@ from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPActorConfig
 from verl.workers.utils.losses import ppo_loss
 
-from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss
+from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss, rollout_loss
 
 PROMPTS, RESPONSES = (2, 3, 1, 2), (4, 2, 3, 5)
 TEACHER = 2
@@ -65,6 +65,30 @@ def _gradients(rows: list[int], **options: Any) -> tuple[float, dict[int, torch.
     loss, metrics = actor_loss(_config(), {"log_probs": log_probs}, _batch(rows, **options))
     loss.backward()
     return loss.item(), {row: leaf.grad for row, leaf in zip(rows, leaves, strict=True)}, metrics
+
+
+@pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
+def test_a_mini_batch_in_which_every_row_is_masked_has_a_loss_of_0(mode: str) -> None:
+    config = FSDPActorConfig(
+        strategy="fsdp2", rollout_n=3, ppo_micro_batch_size_per_gpu=1, loss_agg_mode=mode, use_kl_loss=True
+    )
+    log_probs, leaves = _log_probs([TEACHER])
+    data = _batch([TEACHER], supervised=0.0, alpha=1.0)
+    tu.assign_non_tensor(data, batch_num_tokens=0)
+    loss, metrics = rollout_loss(config, {"log_probs": log_probs}, data)
+    loss.backward()
+    assert loss.item() == 0.0 and not leaves[0].grad.any()  # type: ignore[union-attr]
+    assert all(metrics[name].aggregate() == 0.0 for name in ("actor/pg_loss", "kl_loss"))
+
+
+def test_with_a_token_to_learn_the_rollouts_loss_is_verls() -> None:
+    found = []
+    for loss in (rollout_loss, ppo_loss):
+        log_probs, _ = _log_probs([0, 1, 3])
+        found.append(
+            loss(_config(), {"log_probs": log_probs}, _batch([0, 1, 3], supervised=0.0, alpha=1.0))[0].item()
+        )
+    assert found[0] == found[1] != 0.0
 
 
 def test_without_supervised_weights_it_is_verls_loss() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
+from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
@@ -48,6 +50,38 @@ def _trainer(step: int = 1, **sections: Any) -> Any:
 
 def _teach(trainer: Any) -> tuple[list[list[TraceRow]], list[list[torch.Tensor]], Any]:
     return TeacherGuidedMixin._weigh_teacher(trainer, _rollouts(), LAYOUT, random.Random(0))
+
+
+class Trainer(TeacherGuidedMixin):
+    """The mixin without verl."""
+
+    def on_sample_end(self) -> None:
+        """Abstract in verl's trainer."""
+
+    def on_step_end(self) -> None:
+        """Abstract in verl's trainer."""
+
+
+@pytest.mark.parametrize(
+    ("losses", "distils", "expected"),
+    [({}, False, "rollout_loss"), ({"gamma": 0.1}, False, "actor_loss"), ({}, True, None)],
+)
+def test_the_actor_gets_a_loss_that_stands_a_mini_batch_without_a_token(
+    monkeypatch: pytest.MonkeyPatch, losses: dict[str, Any], distils: bool, expected: str | None
+) -> None:
+    given: list[Any] = []
+    trainer: Any = object.__new__(Trainer)
+    trainer.config = OmegaConf.create(
+        {
+            "verl_coder": {"run_name": "r", "out": "o", "recipe": "x", "losses": losses},
+            "actor_rollout_ref": {"actor": {"_target_": "builtins.dict"}},
+            "distillation": {"enabled": distils},
+        }
+    )
+    trainer.actor_rollout_wg = SimpleNamespace(set_loss_fn=given.append)
+    monkeypatch.setattr(PPOTrainer, "_setup", lambda _: None)
+    trainer._setup()
+    assert [loss.func.__name__ for loss in given] == ([expected] if expected else [])
 
 
 def test_the_traces_of_each_mini_batch_weigh_beta_together() -> None:

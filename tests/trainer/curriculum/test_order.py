@@ -37,13 +37,31 @@ def test_a_batch_across_two_passes_has_no_row_twice() -> None:
         assert len(set(batch)) == 5
 
 
+@pytest.mark.parametrize(("rows", "size"), [(10, 8), (10, 3), (7, 7), (3, 5), (1, 4)])
+def test_a_row_that_was_skipped_at_the_border_of_two_passes_is_drawn_next(rows: int, size: int) -> None:
+    o = CurriculumOrder([0] * rows, seed=1, mix_in=0.0)
+    drawn = dict.fromkeys(range(rows), 0)
+    for _ in range(200):
+        for row in o.batch(size, 0):
+            drawn[row] += 1
+        assert max(drawn.values()) - min(drawn.values()) <= 1
+
+
+def test_a_checkpoint_of_before_knows_no_skipped_rows() -> None:
+    state = order().state()
+    del state["skipped"]
+    o = order()
+    o.restore(state)
+    assert o.batch(4, 0) == order().batch(4, 0)
+
+
 def test_passes_and_seeds_have_orders_of_their_own() -> None:
     o = order(mix_in=0.0)
     assert o.batch(8, 1) != o.batch(8, 1)
     assert order(mix_in=0.0, seed=2).batch(8, 1) != order(mix_in=0.0).batch(8, 1)
 
 
-@pytest.mark.parametrize("done", [0, 1, 5, 13])
+@pytest.mark.parametrize("done", [0, 1, 2, 5, 13])
 def test_a_restored_order_goes_on_exactly(done: int) -> None:
     stages = [0] * 3 + [1] * 6 + [2] * 9
     straight = order(mix_in=0.3)

@@ -2,15 +2,19 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import open_dict
+from trainer.fake_queue import FakeQueue
 from trainer.fake_trainer import FakeTrainer
 
 from verl_coder.run.notices import parse_notices
+from verl_coder.trainer.curriculum.training import CurriculumMixin
+from verl_coder.trainer.evaluation import evaluate
 from verl_coder.trainer.evaluation.evaluate import EvaluationMixin, last_outputs
 from verl_coder.trainer.evaluation.report import Answer
 from verl_coder.trainer.evaluation.workers import SAMPLED
@@ -35,6 +39,8 @@ class Trainer(EvaluationMixin, FakeTrainer):
             }
         ]
         self.failing: set[str] = set()
+        self.calls = {"a": 0, "b": 3, "c": 2}
+        self.failure: dict[str, Any] = {"acc": 0.0, "sandbox_unavailable": True}
         self.asked: dict[str, Any] = {}
         self.expected: dict[tuple[str, str], int] = {}
 
@@ -52,9 +58,9 @@ class Trainer(EvaluationMixin, FakeTrainer):
                 score=1.0,
                 infos={"acc": 1.0}
                 if rows["extra_info"][i]["problem_id"] not in self.failing
-                else {"acc": 0.0, "sandbox_unavailable": True},
+                else dict(self.failure),
                 turns=2,
-                tool_calls=0,
+                tool_calls=self.calls[rows["extra_info"][i]["problem_id"]],
                 tool_successes=0,
                 ground_truth="{}",
                 extra_info={},
@@ -67,6 +73,26 @@ class Trainer(EvaluationMixin, FakeTrainer):
     ) -> Any:
         self.expected = expected
         return {"val-core/sample/acc/mean@1": float(np.mean(infos["acc"]))}
+
+
+class Reading(EvaluationMixin, FakeTrainer):
+    """Answers come out of the queue; only what reading them needs is there."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(out)
+        self.tokenizer = SimpleNamespace(decode=lambda ids, **_: "text")
+
+
+class Staged(CurriculumMixin, Trainer):
+    """With a curriculum that only notes what it is told."""
+
+    def __init__(self, out: Path, **settings: Any) -> None:
+        super().__init__(out, **settings)
+        self.observed: list[int] = []
+        stage = SimpleNamespace(stage_of=lambda _: 0, names=("one",))
+        self.curriculum = SimpleNamespace(  # type: ignore[assignment]
+            settings=stage, observe=lambda step, rates: self.observed.append(step)
+        )
 
 
 @pytest.fixture
@@ -114,6 +140,52 @@ def test_an_evaluation_without_verdicts_warns_and_makes_no_checkpoint_the_best(o
     assert trainer._evaluated is None
     [said] = parse_notices((out / "warnings.jsonl").read_bytes().splitlines())
     assert "100% of its answers have no verdict" in said
+
+
+def test_the_tool_calls_of_the_held_out_answers_are_counted_and_not_worked_out_of_their_turns(
+    out: Path,
+) -> None:
+    metrics = Trainer(out)._validate()  # each answer of two turns
+    assert metrics["val-aux/tool_calls/mean"] == pytest.approx(5 / 3)
+    assert metrics["val-aux/tool_calls/rate"] == pytest.approx(2 / 3)
+
+
+def test_an_answer_whose_tool_call_the_sandbox_failed_has_no_verdict(
+    out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extra = [
+        {"reward_extra_info": {"acc": 0.0, "sandbox_unavailable": 0.0}, "tool_sandbox_unavailable": 1},
+        {"reward_extra_info": {"acc": 0.0, "sandbox_unavailable": 0.0}},
+    ]
+    queue = FakeQueue(
+        uid=["u", "v"],
+        prompts=[torch.tensor([1])] * 2,
+        responses=[torch.tensor([1])] * 2,
+        rm_scores=[torch.tensor([0.0])] * 2,
+        num_turns=[2, 2],
+        extra_fields=extra,
+    )
+    monkeypatch.setattr(evaluate, "tq", queue)
+    rows = {SAMPLED: [False] * 2, "data_source": ["s"] * 2}
+    answers = Reading(out)._read_answers(queue.stand_in(monkeypatch), {"u": 0, "v": 1}, rows)
+    assert [answer.graded for answer in answers] == [False, True]
+
+
+@pytest.mark.parametrize("setting", ["max_sandbox_unavailable_share", "max_failed_share"])
+@pytest.mark.parametrize("most", [0.5, 0.75])
+def test_an_evaluation_that_says_little_makes_no_checkpoint_the_best_and_ends_no_stage(
+    out: Path, setting: str, most: float
+) -> None:
+    trainer = Staged(out, **{setting: most})
+    trainer.global_steps = 8
+    trainer.failing = {"a", "b"}
+    if setting == "max_failed_share":
+        trainer.failure = {"acc": 0.0, "reward_raised": 1.0}
+    trainer._validate()
+    says_little = most < 2 / 3
+    assert (trainer._evaluated is None) is says_little
+    assert trainer.observed == ([] if says_little else [8])
+    assert (out / "warnings.jsonl").exists() is says_little
 
 
 def test_the_last_output_of_each_session_counts() -> None:

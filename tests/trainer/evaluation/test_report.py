@@ -43,6 +43,18 @@ def test_the_average_test_pass_rate_gives_part_marks_and_pass_at_1_does_not() ->
     assert metrics["eval_avg_test_pass_rate"] == 0.75 and metrics["eval/greedy/pass_at_1"] == 0.5
 
 
+def test_without_a_reported_share_of_tests_none_is_claimed() -> None:
+    answers = [answer("a", infos={"acc": 0.0}), answer("b", infos={"acc": 1.0})]
+    assert not any("test_pass_rate" in name for name in evaluation_metrics(answers))
+    assert all("test_pass_rate" not in row for row in sample_table(answers, 2))
+
+
+def test_an_answer_that_failed_has_passed_none_of_its_tests() -> None:
+    failed = answer("a", infos={"acc": 0.0, "lost": 1.0})
+    assert evaluation_metrics([failed, answer("b")])["eval_avg_test_pass_rate"] == 0.5
+    assert {row["test_pass_rate"] for row in sample_table([failed, answer("b")], 2)} == {0.0, 1.0}
+
+
 def test_an_answer_without_a_verdict_is_neither_right_nor_wrong() -> None:
     lost = answer("a", acc=0.0, infos={"acc": 0.0, "sandbox_unavailable": True})
     metrics = evaluation_metrics([lost, answer("b")])

@@ -78,6 +78,15 @@ WEIGHT_FIELDS = ("sft_teacher_weights", "sft_self_weights")
 ALPHA_FIELD = "policy_loss_weight"
 
 
+def rollout_loss(
+    config: Any, model_output: dict[str, Any], data: TensorDict, dp_group: Any = None
+) -> tuple[torch.Tensor, dict[str, Any]]:
+    """verl's `ppo_loss`, which is nan where no rollout of the mini-batch is trained on: here it is 0."""
+    if not data["batch_num_tokens"]:
+        tu.assign_non_tensor(data, batch_num_tokens=1)
+    return ppo_loss(config, model_output, data, dp_group)
+
+
 def actor_loss(
     config: Any, model_output: dict[str, Any], data: TensorDict, dp_group: Any = None
 ) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -86,14 +95,11 @@ def actor_loss(
     Metrics, each a sum over micro-batches and ranks: `term/<source>`, the weighted term itself, and
     `pull/<source>`, its `logit_gradient_mass`.
     """
-    if not data["batch_num_tokens"]:
-        # No rollout of the mini-batch is trained on: a mean over no token would make the other terms nan, too.
-        tu.assign_non_tensor(data, batch_num_tokens=1)
     log_probs = model_output["log_probs"]  # jagged, (B, prompt + response)
     values = log_probs.values()
     # A view of `values`, so that the policy term's gradient at the log-probabilities can be asked for.
     rebuilt = torch.nested.nested_tensor_from_jagged(values, offsets=log_probs.offsets())
-    policy_loss, metrics = ppo_loss(config, {**model_output, "log_probs": rebuilt}, data, dp_group)
+    policy_loss, metrics = rollout_loss(config, {**model_output, "log_probs": rebuilt}, data, dp_group)
     log_prob = no_padding_2_padding(rebuilt, data)  # (B, response)
     weights = [data[name].to_padded_tensor(0.0) for name in WEIGHT_FIELDS]
     alpha, dp_size = float(tu.get_non_tensor_data(data, ALPHA_FIELD, 1.0)), int(data["dp_size"])

@@ -26,7 +26,13 @@ from verl.utils.py_functional import rename_dict
 from verl_coder.traces import TraceRow, read_traces, rollout_tokenizer
 from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool, choose_rollouts, read_rollouts
 from verl_coder.trainer.composite.layout import Layout
-from verl_coder.trainer.composite.loss import ALPHA_FIELD, WEIGHT_FIELDS, actor_loss, token_weights
+from verl_coder.trainer.composite.loss import (
+    ALPHA_FIELD,
+    WEIGHT_FIELDS,
+    actor_loss,
+    rollout_loss,
+    token_weights,
+)
 from verl_coder.trainer.composite.source_metrics import SourceCounts, source_metrics
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, jagged, write_columns
 
@@ -59,10 +65,11 @@ class TeacherGuidedMixin(RecipeTrainer):
     def _setup(self) -> None:
         super()._setup()
         settings = self.settings
-        if not settings.is_composite:
-            return
+        if (self.config.get("distillation") or {}).get("enabled", False):
+            return  # a loss of verl's own; not beside ours (launch/preflight/composite.py)
         actor = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
-        self.actor_rollout_wg.set_loss_fn(partial(actor_loss, config=actor))
+        loss = actor_loss if settings.is_composite else rollout_loss
+        self.actor_rollout_wg.set_loss_fn(partial(loss, config=actor))
         if settings.uses_teacher:
             assert settings.teacher.traces is not None
             model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)

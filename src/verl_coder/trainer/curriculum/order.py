@@ -16,6 +16,8 @@ class CurriculumOrder:
     mix_in: float
     drawn: list[int] = field(default_factory=list)
     """Rows drawn so far, per stage."""
+    skipped: list[list[int]] = field(default_factory=list)
+    """Rows, per stage, that a batch had already when their turn came: they are drawn before any other."""
     owed: float = 0.0
     """Fraction of a row that earlier stages are owed, carried to the next batch."""
     turn: int = 0
@@ -24,6 +26,7 @@ class CurriculumOrder:
     def __post_init__(self) -> None:
         count = max((stage for stage in self.stage_of_row if stage is not None), default=-1) + 1
         self.drawn = self.drawn or [0] * count
+        self.skipped = self.skipped or [[] for _ in range(count)]
         self._rows = [[i for i, s in enumerate(self.stage_of_row) if s == stage] for stage in range(count)]
         self._shuffled: dict[int, tuple[int, list[int]]] = {}
 
@@ -41,13 +44,17 @@ class CurriculumOrder:
         return chosen
 
     def _draw(self, stage: int, taken: list[int]) -> int:
-        rows = self._rows[stage]
-        for _ in range(2 * len(rows)):
+        skipped, rows = self.skipped[stage], self._rows[stage]
+        all_taken = len(rows) <= len(taken) and set(rows) <= set(taken)
+        for place, row in enumerate(skipped):
+            if all_taken or row not in taken:
+                return skipped.pop(place)
+        while True:
             row = self._row(stage, self.drawn[stage])
             self.drawn[stage] += 1
-            if row not in taken:
-                break
-        return row
+            if all_taken or row not in taken:
+                return row
+            skipped.append(row)
 
     def _row(self, stage: int, position: int) -> int:
         """The `position`-th row of a stage, over all its passes; each pass has its own order."""
@@ -62,6 +69,7 @@ class CurriculumOrder:
         """What a checkpoint keeps."""
         return {
             "drawn": list(self.drawn),
+            "skipped": [list(rows) for rows in self.skipped],
             "owed": self.owed,
             "turn": self.turn,
             "rows": len(self.stage_of_row),
@@ -74,6 +82,8 @@ class CurriculumOrder:
                 f"the checkpoint was of {state['rows']} rows, the data has {len(self.stage_of_row)}"
             )
         self.drawn, self.owed, self.turn = list(state["drawn"]), state["owed"], state["turn"]
+        # A checkpoint of before has none.
+        self.skipped = [list(rows) for rows in state.get("skipped", [[] for _ in self.drawn])]
 
 
 class CurriculumLoader:

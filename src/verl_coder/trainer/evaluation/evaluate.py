@@ -12,6 +12,7 @@ from transfer_queue import KVBatchMeta
 from verl.utils import tensordict_utils as tu
 
 from verl_coder.errors import RolloutsLostError
+from verl_coder.evaluation.statistics import tool_statistics
 from verl_coder.files import write_atomically
 from verl_coder.trainer.checkpointing import CheckpointMixin
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics, sample_table
@@ -45,13 +46,21 @@ class EvaluationMixin(CheckpointMixin):
                 [answer.turns for answer in greedy],
                 {key: count for key, count in expected.items() if count > 0},
             )
+            calls = tool_statistics([a.tool_calls for a in greedy], [a.tool_successes for a in greedy])
+            metrics |= {f"val-aux/tool_calls/{name}": calls[name] for name in ("mean", "rate")}
         metrics |= evaluation_metrics(answers)
         metrics |= self._write_table(answers)
-        self.evaluated(greedy, metrics)
+        if self._says_enough(metrics):
+            self.evaluated(greedy, metrics)
         return metrics
 
     def evaluated(self, greedy: Sequence[Answer], metrics: dict[str, Any]) -> None:
-        """What follows from an evaluation; other mixins add to it."""
+        """What follows from an evaluation that says enough; other mixins add to it."""
+        if "eval/greedy/pass_at_1" in metrics:
+            self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
+
+    def _says_enough(self, metrics: Mapping[str, Any]) -> bool:
+        """False, with a warning, where too many answers have no verdict, or failed, for anything to follow from it."""
         lost = metrics["eval/unavailable_share"]
         if lost > self.settings.max_sandbox_unavailable_share:
             self.notices.say(
@@ -66,8 +75,9 @@ class EvaluationMixin(CheckpointMixin):
                 f"the evaluation after step {self.global_steps} counts {failed:.0%} of its answers as failed, because "
                 "their reward raised or gave no finite score, or their rollout was lost",
             )
-        if "eval/greedy/pass_at_1" in metrics:
-            self.note_pass_rate(metrics["eval/greedy/pass_at_1"])
+        return (
+            lost <= self.settings.max_sandbox_unavailable_share and failed <= self.settings.max_failed_share
+        )
 
     def _with_sampled_rows(self, batch_dict: Mapping[str, Any]) -> dict[str, Any]:
         """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled."""
@@ -127,6 +137,9 @@ class EvaluationMixin(CheckpointMixin):
             row, extra = place[uid], dict(extras[i] or {})
             info = dict(rows["extra_info"][row]) if "extra_info" in rows else {}
             truth = rows["reward_model"][row] if "reward_model" in rows else {}
+            infos = dict(extra.get("reward_extra_info") or {})
+            if extra.get("tool_sandbox_unavailable"):
+                infos["sandbox_unavailable"] = 1.0  # what the reward says of the rest is no verdict
             answers.append(
                 Answer(
                     uid=uid,
@@ -137,7 +150,7 @@ class EvaluationMixin(CheckpointMixin):
                     prompt=prompts[i],
                     text=texts[i],
                     score=scores[i],
-                    infos=dict(extra.get("reward_extra_info") or {}),
+                    infos=infos,
                     turns=int(turns[i]),
                     tool_calls=int(extra.get("tool_calls", 0)),
                     tool_successes=int(extra.get("tool_successes", 0)),

@@ -48,12 +48,17 @@ class Answer:
 
     @property
     def test_pass_rate(self) -> float:
-        """Share of the hidden tests that pass."""
+        """Share of the hidden tests that pass, where the reward reports one (`report_tests`)."""
         return float(self.infos.get("pass_rate", self.passed))
 
 
+def report_tests(answers: Sequence[Answer]) -> bool:
+    """Whether the reward reports `pass_rate`; an answer that failed lacks it and has passed none."""
+    return any("pass_rate" in answer.infos for answer in answers)
+
+
 def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
-    """`eval_avg_test_pass_rate` (greedy), `..._sampled`, and `eval/{greedy,sampled}/*`."""
+    """`eval/{greedy,sampled}/*`, and of a reward that reports it `eval_avg_test_pass_rate` (greedy), `..._sampled`."""
     metrics = {
         "eval/problems": float(len({answer.problem_id for answer in answers})),
         "eval/unavailable_share": mean([not answer.graded for answer in answers]),
@@ -64,8 +69,9 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
         if not graded:
             continue
         tools = tool_statistics([a.tool_calls for a in graded], [a.tool_successes for a in graded])
+        if report_tests(graded):
+            metrics[f"eval_avg_test_pass_rate{suffix}"] = mean([answer.test_pass_rate for answer in graded])
         metrics |= {
-            f"eval_avg_test_pass_rate{suffix}": mean([answer.test_pass_rate for answer in graded]),
             f"eval/{kind}/pass_at_1": mean([answer.passed for answer in graded]),
             **{f"eval/{kind}/tool_calls/{name}": value for name, value in tools.items()},
             f"eval/{kind}/turns/mean": mean([answer.turns for answer in graded]),
@@ -95,13 +101,14 @@ def sample_table(answers: Sequence[Answer], rows: int) -> list[dict[str, Any]]:
     random.Random(0).shuffle(problems)
     order = {problem: place for place, problem in enumerate(problems)}
     chosen = sorted(answers, key=lambda answer: (order[answer.problem_id], answer.sampled))[:rows]
+    tests = report_tests(answers)
     return [
         {
             "problem": answer.problem_id,
             "difficulty": answer.difficulty,
             "sampled": answer.sampled,
             "passed": bool(answer.passed == 1),
-            "test_pass_rate": answer.test_pass_rate,
+            **({"test_pass_rate": answer.test_pass_rate} if tests else {}),
             "tool_calls": answer.tool_calls,
             "prompt": answer.prompt,
             "answer": answer.text,

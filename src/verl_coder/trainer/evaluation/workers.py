@@ -13,8 +13,10 @@ from typing import Any
 import ray
 from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopOutput
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
+from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
+from verl_coder.run.backup import number
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import parse_settings
@@ -53,6 +55,13 @@ class SampleGuard:
             least_s=settings.watchdog_least_s,
             first_s=settings.watchdog_first_s,
         )
+        # There the replicas sleep while the trainer trains, and nothing tells this process how long: a training
+        # rollout's seconds say nothing, and the launcher's watchdog is what ends a run whose rollouts hang.
+        self.training_pauses = self.config.trainer.v1.trainer_mode == "colocate_async"
+
+    def _is_timed(self, validate: bool) -> bool:
+        """Whether the seconds of a rollout are its own."""
+        return validate or not self.training_pauses
 
     async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
         for output in outputs:
@@ -70,12 +79,21 @@ class SampleGuard:
             raise  # the reward worker is dead: the run ends (launch/watchdog.py)
         except Exception as error:  # of the user's function, which may raise anything
             kind, what = "reward_raised", error_words(error)
-        if what:
+        if not what:
+            # verl keeps what the reward returned, and nothing after it can write or average a tensor.
+            infos = final.extra_fields.get("reward_extra_info") or {}
+            final.reward_score = number(final.reward_score)
+            final.extra_fields["reward_extra_info"] = {name: number(value) for name, value in infos.items()}
+        else:
             self._fail(final, SampleFault(kind=kind, what=what, where=sample_place(kwargs)))
 
     def _fail(self, output: AgentLoopOutput, fault: SampleFault) -> None:
         output.reward_score = 0.0
-        output.extra_fields["reward_extra_info"] = fault.infos()
+        infos = fault.infos()
+        groups = self.config.algorithm.filter_groups
+        if groups.enable and groups.metric != FILTER_GROUPS_REWARD_METRIC:
+            infos.setdefault(groups.metric, 0.0)  # verl ends the run where a sample lacks it
+        output.extra_fields["reward_extra_info"] = infos
         output.extra_fields[FAULT] = dataclasses.asdict(fault)
         told = {
             "reward_raised": f"the reward raised {fault.what} for {fault.where}: the sample counts as failed and is "
@@ -89,7 +107,7 @@ class SampleGuard:
     async def _run_agent_loop(
         self, sampling_params: dict[str, Any], trajectory: dict[str, Any], **kwargs: Any
     ) -> None:
-        what = ""
+        what, timed = "", self._is_timed(trajectory["validate"])
         for attempt in range(ATTEMPTS):
             started = time.monotonic()
             task = asyncio.ensure_future(
@@ -97,7 +115,7 @@ class SampleGuard:
             )
             while not task.done():
                 await asyncio.wait([task], timeout=_LOOK_EVERY_S)
-                if not task.done() and self.clock.is_over(started):
+                if timed and not task.done() and self.clock.is_over(started):
                     break
             if not task.done():
                 task.cancel()
@@ -143,7 +161,7 @@ class SampleGuard:
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
         await super()._agent_loop_postprocess(output, validate, **kwargs)  # type: ignore[misc]
         final = output[-1] if isinstance(output, list) else output
-        if not final.extra_fields.get(FAULT):
+        if self._is_timed(validate) and not final.extra_fields.get(FAULT):
             seconds = float(final.metrics.generate_sequences) + float(final.metrics.tool_calls)
             self.clock.ended(seconds=seconds, tokens=len(final.response_ids))
 
