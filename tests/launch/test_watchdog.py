@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from verl_coder.launch import watchdog as watchdog_module
-from verl_coder.launch.processes import ProcessTable, RunProcess, dump, role_of
+from verl_coder.launch.processes import WORKER, ProcessTable, RunProcess, dump, role_of
 from verl_coder.launch.watchdog import DYING_S, HALTED_S, RunStuck, Watchdog, killed_by_kernel
 from verl_coder.run.phase import ENDING, Phase
 from verl_coder.run.run_dir import RunDir
@@ -72,6 +72,16 @@ def test_a_run_that_ends_by_itself_after_a_death_tells_its_own_reason(stage: Sta
     stage.processes = [ENGINE]
     stage.wait(DYING_S - 2)
     assert "FSDP actor" in stage.watchdog.told_death
+
+
+def test_the_worker_that_a_signal_has_ended_is_named_though_no_look_has_missed_it(stage: Stage) -> None:
+    assert stage.watchdog.told_death_of_worker == ""
+    stage.processes = [ACTOR, RunProcess(pid=9, role=WORKER, status="sleeping", rss_bytes=2**30)]
+    stage.phase("syncing weights")
+    stage.wait(2)
+    assert stage.watchdog.told_death_of_worker.startswith(
+        "the worker that drives Ray (process 9) has died while training, step 1 of 9, syncing weights"
+    )
 
 
 def test_memory_is_named_as_the_cause_with_settings(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 
+WORKER = "worker that drives Ray"
 ROLES = (
-    ("verl_coder.launch.worker", "worker that drives Ray"),
+    ("verl_coder.launch.worker", WORKER),
     ("gcs_server", "Ray's GCS"),
     ("raylet/raylet", "Ray's raylet"),
     ("ray::CoderTaskRunner", "trainer"),

@@ -54,8 +54,10 @@ def train(plan: Plan, console: Console, scratch: Path) -> int:
                 sigterm_for_us_alone=True,
             )
             progress.poll()
-            if status and watchdog.told_death and not own_reason_in_log(run_dir.log, watchdog.log_mark):
-                raise RunStuck(watchdog.told_death)
+            # Below 0: a signal has ended the worker.
+            told = watchdog.told_death or (watchdog.told_death_of_worker if status < 0 else "")
+            if status and told and not own_reason_in_log(run_dir.log, watchdog.log_mark):
+                raise RunStuck(told)
     finally:
         wall.write()
         memory.clear()

@@ -16,7 +16,7 @@ import psutil
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
-from verl_coder.launch.processes import ProcessTable, RunProcess, dump, memory_words
+from verl_coder.launch.processes import WORKER, ProcessTable, RunProcess, dump, memory_words
 from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
@@ -69,6 +69,12 @@ class Watchdog:
     def told_death(self) -> str:
         """The line for a process that has died, empty where none has: for a run that has ended by itself since."""
         return self._and_on(self._died[2]) if self._died else ""
+
+    @property
+    def told_death_of_worker(self) -> str:
+        """The line for the worker that drives Ray, whose end a poll comes too late to see; empty where none was seen."""
+        workers = [process for process in self._seen.values() if process.role == WORKER]
+        return self._and_on(self._death_words(workers[0])) if workers else ""
 
     def poll(self) -> None:
         """Look, if the last look is old enough; RunStuck where the run cannot go on."""
