@@ -72,7 +72,7 @@ class Watchdog:
 
     @property
     def told_death_of_worker(self) -> str:
-        """The line for the worker that drives Ray, whose end a poll comes too late to see; empty where none was seen."""
+        """The line for the worker that drives Ray, whose end comes before the next look; empty where none was seen."""
         workers = [process for process in self._seen.values() if process.role == WORKER]
         return self._and_on(self._death_words(workers[0])) if workers else ""
 
