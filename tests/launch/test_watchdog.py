@@ -74,6 +74,35 @@ def test_a_run_that_ends_by_itself_after_a_death_tells_its_own_reason(stage: Sta
     assert "FSDP actor" in stage.watchdog.told_death
 
 
+def test_a_worker_that_dies_before_its_role_is_seen_is_known_by_rays_own_log(stage: Stage) -> None:
+    stage.phase("generating")
+    stage.wait(2)
+    died = (
+        "(raylet) A worker died or was killed while executing a task by an error. Worker ID: a Worker PID: "
+    )
+    lines = [
+        "\x1b[36m(CoderAgentLoopWorker pid=23, ip=10.0.0.1)\x1b[0m Using dataset class",
+        f"{died}23 Worker exit",
+    ]
+    with stage.run_dir.log.open("a") as log:
+        log.write("\n".join(lines))
+        log.flush()
+        stage.wait(2)  # the last line is not whole yet
+        log.write(" type: SYSTEM_ERROR\n")
+    with pytest.raises(
+        RunStuck, match=r"the agent-loop worker \(process 23\) has died while training, step 1"
+    ):
+        stage.wait(DYING_S + 5)
+
+
+def test_what_another_start_has_left_in_the_log_is_no_death(stage: Stage) -> None:
+    stage.run_dir.log.write_text(
+        "A worker died or was killed while executing a task. Worker PID: 23 Worker\n"
+    )
+    stage.watchdog = stage.start()
+    stage.wait(DYING_S + 5)
+
+
 def test_the_worker_that_a_signal_has_ended_is_named_though_no_look_has_missed_it(stage: Stage) -> None:
     assert stage.watchdog.told_death_of_worker == ""
     stage.processes = [ACTOR, RunProcess(pid=9, role=WORKER, status="sleeping", rss_bytes=2**30)]

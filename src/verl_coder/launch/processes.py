@@ -1,5 +1,6 @@
 """The processes of a run: which is which, how each stands, and where it stood when the run was ended."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,9 @@ ROLES = (
 )
 """(part of the command line, what it is): processes without which a run cannot go on."""
 SANDBOX = "sandbox server"
+_NAMED = re.compile(r"\((\w+) pid=(\d+)[,)]")
+"""How Ray begins each line that a worker has written."""
+_DIED = re.compile(r"A worker died or was killed while executing a task .*?Worker PID: (\d+)")
 _STACK_TIMEOUT_S = 10.0
 
 
@@ -94,6 +98,34 @@ class ProcessTable:
             return role_of(" ".join(process.cmdline()))
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             return ""
+
+
+class DeathsInLog:
+    """Workers that Ray itself says have died in the middle of a task: one may die before a look has seen its role."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._read = log.stat().st_size if log.is_file() else 0
+        self._torn = b""
+        self._names: dict[int, str] = {}
+
+    def look(self) -> list[RunProcess]:
+        """Those of which the log's new lines tell; their memory is not known."""
+        try:
+            with self._log.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+        except FileNotFoundError:
+            return []
+        self._read += len(new)
+        whole, newline, self._torn = (self._torn + new).rpartition(b"\n")
+        text = (whole + newline).decode(errors="replace")
+        self._names |= {int(pid): name for name, pid in _NAMED.findall(text)}
+        return [self._dead(int(pid)) for pid in _DIED.findall(text)]
+
+    def _dead(self, pid: int) -> RunProcess:
+        role = role_of(f"ray::{self._names.get(pid, '')}") or "worker of Ray"
+        return RunProcess(pid=pid, role=role, status=psutil.STATUS_DEAD, rss_bytes=0)
 
 
 def role_of(command: str) -> str:

@@ -16,7 +16,7 @@ import psutil
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
-from verl_coder.launch.processes import WORKER, ProcessTable, RunProcess, dump, memory_words
+from verl_coder.launch.processes import WORKER, DeathsInLog, ProcessTable, RunProcess, dump, memory_words
 from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
@@ -55,6 +55,7 @@ class Watchdog:
         self._see = see or ProcessTable(sandbox_pids).look
         self._seen: dict[int, RunProcess] = {}
         self._halted: dict[int, float] = {}
+        self._deaths = DeathsInLog(run_dir.log)
         self._died: tuple[float, RunProcess, str] | None = None
         self._next = self._last_poll = now()
         self._killed = deque([killed_by_kernel()], maxlen=_LOOKS_OF_A_KILL)
@@ -137,11 +138,11 @@ class Watchdog:
 
     def _look_for_dead(self, now: float, processes: Sequence[RunProcess]) -> None:
         alive = {process.pid for process in processes}
+        told = [self._seen.get(process.pid, process) for process in self._deaths.look()]
         if self._died is None:
-            for pid, process in self._seen.items():
-                if pid not in alive:
-                    self._died = (now, process, self._death_words(process))
-                    break
+            dead = [*told, *(process for pid, process in self._seen.items() if pid not in alive)]
+            if dead:
+                self._died = (now, dead[0], self._death_words(dead[0]))
         elif now - self._died[0] > DYING_S:
             self._end(self._died[2], processes)
 
@@ -179,7 +180,8 @@ class Watchdog:
         """One line: who, when, of what, what to change."""
         others = [other for other in self._seen.values() if other.pid != process.pid]
         beside = f", beside it {memory_words(others)}" if others else ""
-        had = f"it had {process.rss_bytes / 2**30:.1f} GiB{beside}"
+        own = f"{process.rss_bytes / 2**30:.1f} GiB" if process.rss_bytes else "nobody knows how much memory"
+        had = f"it had {own}{beside}"
         by = self._memory_words()
         if by:
             return (
