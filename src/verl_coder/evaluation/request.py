@@ -25,7 +25,7 @@ from verl_coder.paths import repository_root, resolve_content_path
 from verl_coder.protocols import PROTOCOLS
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
-_DEFAULT_LIMITS = Limits(prompt_tokens=2048, response_tokens=4096, turns=10)
+_DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
 _NO_TOOLS = "none"
 _UNBOUNDED = 1 << 40
 
