@@ -38,7 +38,9 @@ _Temperature = Annotated[float | None, _option("Default: 0 with --n 1, else 1.")
 _TopP = Annotated[float, _option("Nucleus of the draws.", min=0, max=1)]
 _TopK = Annotated[int, _option("Tokens to draw from; -1 is all.")]
 _Seed = Annotated[int, _option("Seed of the draws.")]
-_MaxPrompt = Annotated[int | None, _option("Default 4096 (the longest of MBPP's has 3,761), or the run's.", min=1)]
+_MaxPrompt = Annotated[
+    int | None, _option("Default 4096 (the longest of MBPP's has 3,761), or the run's.", min=1)
+]
 _MaxResponse = Annotated[
     int | None, _option("Of all turns and tool outputs. Default 4096, or the run's.", min=1)
 ]
