@@ -24,6 +24,9 @@ from verl_coder.grading.programs.wire import SHARED_MODULES
 _PYTEST_OPTIONS = (
     "-pno:cacheprovider", "-pno:faulthandler", "-q", "--no-header", "--tb=short", "-c/dev/null", "--rootdir=.",
     "--noconftest", "--assert=plain",
+    # What only warns, or only matters for a report: it costs at every test.
+    "-pno:threadexception", "-pno:unraisableexception", "-pno:pastebin", "-pno:stepwise", "-pno:setuponly",
+    "-pno:setupplan",
 )  # fmt: skip
 
 
