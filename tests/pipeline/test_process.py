@@ -63,7 +63,9 @@ def test_a_signal_behind_the_end_of_the_child_stops_the_pipeline(
 ) -> None:
     monkeypatch.setattr(process, "CHILD", ("-c", ENDS_WELL))
     (tmp_path / "end").touch()
-    monkeypatch.setattr(process, "end_descendants", lambda keep: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(
+        "verl_coder.launch.supervise.end_descendants", lambda keep: os.kill(os.getpid(), signal.SIGTERM)
+    )
     with pytest.raises(Interrupted, match="SIGTERM"):
         run_child([], out=tmp_path, log=tmp_path / "log", on_poll=lambda: None)
 

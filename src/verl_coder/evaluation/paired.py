@@ -144,13 +144,11 @@ def redraw_p_value(pairs: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> 
     Fisher's exact test of each problem's table, over all problems at once: passes are hypergeometric. It stands where
     the numbers of samples differ: then a difference is skewed, and its signs are not equally probable.
     """
+    # A problem that all samples pass, or none, has but one way to be dealt, and no difference.
+    pairs = [(a, b) for a, b in pairs if 0 < a[1] + b[1] < a[0] + b[0]]
     unit = lcm(*(n for pair in pairs for n, _ in pair))
     observed = abs(sum(b[1] * (unit // b[0]) - a[1] * (unit // a[0]) for a, b in pairs))
-    open_ended = [(a[0], b[0], a[1] + b[1]) for a, b in pairs if 0 < a[1] + b[1] < a[0] + b[0]]
-    divisor = (
-        gcd(observed, *(unit // n for first_n, second_n, _ in open_ended for n in (first_n, second_n))) or 1
-    )
-    unit, observed = unit // divisor, observed // divisor
+    open_ended = [(a[0], b[0], a[1] + b[1]) for a, b in pairs]
     reach = unit * len(open_ended)
     if reach > _MOST_CELLS:
         return _drawn_p_value(open_ended, unit, observed)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from verl_coder.launch.signals import SAVING, EndSignals
-from verl_coder.launch.supervise import Interrupted, become_subreaper, end_descendants, ended_descendants
+from verl_coder.launch.supervise import Interrupted, become_subreaper, ended_descendants
 
 PIPELINE_MARKER = "VERL_CODER_PIPELINE"
 """Environment variable, set to the pipeline's folder in every process of its tasks."""
@@ -47,8 +47,8 @@ def run_child(
         "PYTHONUNBUFFERED": "1",
         "COLUMNS": os.environ.get("COLUMNS", "160"),
     }
-    with EndSignals() as signals, ended_descendants(not_ours):
-        with log.open("ab") as output:
+    with EndSignals() as signals:
+        with ended_descendants(not_ours), log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal reaches this process only, which hands it on.
             process = subprocess.Popen(
                 [sys.executable, *CHILD, str(os.getpid()), *command],
@@ -59,7 +59,6 @@ def run_child(
                 start_new_session=True,
             )
             status = _wait(process, signals, on_poll, stop_request)
-        end_descendants(not_ours)
         if late := signals.take():  # one may have come while the descendants ended
             raise Interrupted(late.name)
         return status

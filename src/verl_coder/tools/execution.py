@@ -79,6 +79,8 @@ async def run_program(
 
 def after_prelude(prelude: str, code: str) -> str:
     """`prelude`, a newline, `code`; the code's `from __future__` imports go before all, which Python asks for."""
+    if "__future__" not in code:
+        return f"{prelude}\n{code}"
     try:
         body = ast.parse(code).body
         futures = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
