@@ -6,7 +6,7 @@
 `--answers` grades the answers of a validation dump (`output`, `gts`) once as the machine is, and once with `--busy`
 processes that compute without end, each with second tries; it prints both scores and the answers whose verdict moved.
 `--hostile` grades so many hostile answers and counts verdicts, what passed without solving, and what hung. One JSON
-line each.
+line each; progress goes to the error stream.
 """
 
 import argparse
@@ -14,8 +14,10 @@ import asyncio
 import json
 import multiprocessing
 import random
+import sys
 import time
 from collections import Counter
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,11 @@ ENDS = (
 )
 
 
-def hostile_answers(count: int) -> list[tuple[str, bool]]:
+def hostile_answers(total: int) -> list[tuple[str, bool]]:
     """(program, whether it also holds a solution), the same at every call."""
     rng = random.Random(0)
     found = []
-    for number in range(count):
+    for number in range(total):
         text = ENDS[number % len(ENDS)]
         for name, value in (
             ("n", rng.randrange(1, 200)),
@@ -87,7 +89,15 @@ async def grade_all(url: str, answers: list[tuple[Problem, str]]) -> tuple[list[
     async with SandboxClient(url) as client:
         queue = GradingQueue(client, concurrency=8)
         started = time.monotonic()
-        first = await asyncio.gather(*(queue.verdict(problem, code) for problem, code in answers))
+        done = count(1)
+
+        async def one(problem: Problem, code: str) -> Any:
+            graded = await queue.verdict(problem, code)
+            if (number := next(done)) % 500 == 0:
+                print(f"{number} of {len(answers)}, {time.monotonic() - started:.0f} s", file=sys.stderr)
+            return graded
+
+        first = await asyncio.gather(*(one(problem, code) for problem, code in answers))
         reports, again = [], 0
         for (problem, code), graded in zip(answers, first, strict=True):
             longest = max(longest, graded.seconds)
@@ -147,15 +157,15 @@ def measure_answers(path: Path, busy: int, limit: int | None, url: str) -> dict[
     return {"answers": len(answers), "alone": alone, "beside": beside, "moved": moved}
 
 
-def measure_hostile(count: int, url: str) -> dict[str, Any]:
+def measure_hostile(total: int, url: str) -> dict[str, Any]:
     """Verdicts of hostile answers; `wrong` are those that passed without a solution."""
     cases = tuple(FunctionCase(args=([n, 2],), expected=n + 2) for n in (1, 5))
     tests = FunctionTests(entry_point="f", tests=cases, timeout_s=1.0)
-    programs = hostile_answers(count)
+    programs = hostile_answers(total)
     answers = [(as_problem(number, tests), code) for number, (code, _) in enumerate(programs)]
     reports, seconds, again, longest = asyncio.run(grade_all(url, answers))
     return {
-        "hostile": count,
+        "hostile": total,
         "seconds": round(seconds, 1),
         "second_tries": again,
         "longest_s": round(longest, 1),
