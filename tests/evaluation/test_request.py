@@ -1,8 +1,14 @@
 """What the command's options come to."""
 
-import pytest
+import json
+from pathlib import Path
 
-from verl_coder.evaluation.request import protocol_for
+import pytest
+from evaluation.conftest import TINY
+
+from verl_coder.errors import ConfigError
+from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
+from verl_coder.evaluation.tool_choice import protocol_for
 from verl_coder.paths import repository_root
 
 
@@ -17,3 +23,31 @@ from verl_coder.paths import repository_root
 )
 def test_tools_that_keep_their_state_come_with_their_protocol(tools, protocol):
     assert protocol_for(repository_root() / "tool_config" / f"{tools}.yaml") == protocol
+
+
+RUN = {
+    "data": {
+        "apply_chat_template_kwargs": {"enable_thinking": False},
+        "max_prompt_length": 64,
+        "max_response_length": 64,
+    }
+}
+
+
+def options_of(problems: Path, **more: str) -> dict[str, object]:
+    request = EvaluationRequest(model=str(TINY), data=(str(problems),), tools="none", **more)  # type: ignore[arg-type]
+    return plan_evaluation(request).template_options
+
+
+def test_the_chat_template_gets_the_options_of_the_run_or_those_given(problems: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(json.dumps(RUN))
+    assert options_of(problems) == {}
+    assert options_of(problems, like=str(tmp_path)) == {"enable_thinking": False}
+    given = '{"enable_thinking": true}'
+    assert options_of(problems, like=str(tmp_path), chat_template_kwargs=given) == {"enable_thinking": True}
+
+
+@pytest.mark.parametrize("text", ["enable_thinking=false", "[1]", "{'enable_thinking': False}"])
+def test_options_of_the_chat_template_that_are_no_json_object_are_one_line(text: str, problems: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--chat-template-kwargs .*: a JSON object"):
+        options_of(problems, chat_template_kwargs=text)

@@ -200,3 +200,14 @@ def test_traces_of_the_recipes_own_may_be_made_by_its_prepare_and_those_of_the_t
 
 def test_every_stage_has_its_tasks() -> None:
     assert set(STAGES) == set(tasks_of.__globals__["_STAGES"])
+
+
+def test_sft_and_evaluation_have_the_chat_template_of_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RECIPE | {"data.apply_chat_template_kwargs.enable_thinking": False}
+    monkeypatch.setattr(tasks, "recipe_settings", lambda request, cache: dict(settings))
+    found = planned(EXAMPLES / "tiny.yaml", tmp_path / "out")
+    for name in ("sft", "evaluate/base", "evaluate/trained"):
+        assert parse(found[name].command)["chat_template_kwargs"] == '{"enable_thinking": false}', name
+        assert '{"enable_thinking": false}' in found[name].settings.values(), name

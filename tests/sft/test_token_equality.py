@@ -23,6 +23,7 @@ from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS, tool_call
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.sft.rows import tokenise
+from verl_coder.sft.student import student_tokenizer
 from verl_coder.tiny.build import BASE
 from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
 
@@ -160,3 +161,30 @@ def test_a_trace_has_the_tokens_and_the_mask_of_its_rollout(
     assert list(row.prompt_ids) == output.prompt_ids
     assert list(row.response_ids) == output.response_ids
     assert list(row.loss_mask) == output.response_mask
+
+
+def test_a_template_without_thinking_begins_the_answer_as_its_rollout_does(
+    recipe: DictConfig, sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    tokenizer.chat_template = (TEMPLATES / "qwen3.jinja").read_text()
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
+    config = copy.deepcopy(recipe)
+    OmegaConf.update(config, "data.apply_chat_template_kwargs", {"enable_thinking": False}, force_add=True)
+    prompt = [{"role": "user", "content": "Double a number."}]
+    output = asyncio.run(rollout(config, (tokenizer, "qwen3"), prompt, [ANSWER], "tool_agent"))
+    trace = Trace(problem_id="p", messages=(*prompt, {"role": "assistant", "content": ANSWER}))
+    _, tokenise_trace = student_tokenizer(
+        tmp_path,
+        config.actor_rollout_ref.rollout.multi_turn.tool_config_path,
+        [trace],
+        max_prompt_tokens=4096,
+        max_response_tokens=4096,
+        chat_template_kwargs='{"enable_thinking": false}',
+    )
+    [(_, row)] = tokenise([trace], tokenise_trace, place="x").rows
+    assert tokenizer.decode(output.prompt_ids).endswith("<think>\n\n</think>\n\n")
+    assert list(row.prompt_ids) == output.prompt_ids
+    assert list(row.response_ids) == output.response_ids

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
 from verl_coder.errors import ConfigError
 
 app = typer.Typer(add_completion=False)
@@ -57,6 +58,7 @@ _Dtype = Annotated[
 _TensorParallel = Annotated[int, _option("GPUs for one model.", min=1)]
 _Served = Annotated[str | None, _option("Name of the model at an endpoint.")]
 _Tokenizer = Annotated[str | None, _option("Folder of the tokenizer of an endpoint's model.")]
+_Template = Annotated[str | None, _option(f"{CHAT_TEMPLATE_HELP} Default: the run's.")]
 _Sandbox = Annotated[str | None, _option("Default: SANDBOX_URL, else one of its own.")]
 _Export = Annotated[list[str] | None, _option("evalplus, livecodebench: also write its format.")]
 
@@ -89,6 +91,7 @@ def run(
     tensor_parallel: _TensorParallel = 1,
     served_model: _Served = None,
     tokenizer: _Tokenizer = None,
+    chat_template_kwargs: _Template = None,
     sandbox_url: _Sandbox = None,
     export: _Export = None,
 ) -> None:

@@ -77,7 +77,12 @@ def _draw(
         if plan.model.kind == "endpoint"
         else plan.model.folder_to_load(folder)
     )
-    loops = AgentLoops(model_folder=model_folder, limits=plan.limits, tools=plan.tools)
+    loops = AgentLoops(
+        model_folder=model_folder,
+        limits=plan.limits,
+        tools=plan.tools,
+        template_options=plan.template_options,
+    )
     loops.check_prompts(plan.problems.problems)
     loops.engine = engine = _engine(plan, model_folder, concurrency, tensor_parallel)
     loaded = time.monotonic()

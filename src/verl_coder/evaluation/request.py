@@ -8,25 +8,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.agent_loops.entries import read_entries
-from verl_coder.data.prepared import iter_rows, resolve_prepared
+from verl_coder.chat_template import template_options
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.model_source import ModelSource, find_model, folder_digest
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
-from verl_coder.evaluation.protocol import EVALPLUS
 from verl_coder.evaluation.session import Draws
+from verl_coder.evaluation.tool_choice import protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
-from verl_coder.paths import repository_root, resolve_content_path
-from verl_coder.protocols import PROTOCOLS
+from verl_coder.paths import resolve_content_path
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
 _DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
-_NO_TOOLS = "none"
 _UNBOUNDED = 1 << 40
 
 
@@ -56,6 +52,7 @@ class EvaluationRequest:
     date_to: str | None = None
     served_model: str | None = None
     tokenizer: str | None = None
+    chat_template_kwargs: str | None = None
     dtype: str = "auto"
 
 
@@ -71,6 +68,8 @@ class EvaluationPlan:
     draws: Draws
     ks: list[int]
     out: Path
+    template_options: dict[str, Any]
+    """Of the chat template, as the run had them (`data.apply_chat_template_kwargs`) where none are given."""
     served_model: str | None = None
     """Of an endpoint."""
 
@@ -85,6 +84,7 @@ class EvaluationPlan:
             "data": [str(path) for path in self.problems.files],
             "data_digest": self.problems.digest,
             "num_tasks": len(self.problems.problems),
+            "chat_template_kwargs": self.template_options or None,
             "protocol": request.protocol or "as the rows say",
             "tools": str(self.tools) if self.tools else None,
             "tools_text": self.tools.read_text(encoding="utf-8") if self.tools else None,
@@ -121,7 +121,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     served = (request.served_model or served_model(model.name)) if model.kind == "endpoint" else None
     run = _run_config(model, request.like)
     files = [resolve_content_path(path) for path in request.data] or _held_out(run)
-    protocol, tools = _protocol_and_tools(request, run, files)
+    protocol, tools = protocol_and_tools(request.protocol, request.tools, run, files)
     choice = Choice(
         limit=request.limit,
         difficulty=request.difficulty,
@@ -145,6 +145,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         limits=limits,
         draws=draws,
         ks=ks,
+        template_options=_template_options(request, run),
         out=Path(request.out) if request.out else _default_out(model, served, files, protocol, request),
         served_model=served,
     )
@@ -198,59 +199,11 @@ def _held_out(run: DictConfig | None) -> list[Path]:
     return [resolve_content_path(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
 
 
-def _protocol_and_tools(
-    request: EvaluationRequest, run: DictConfig | None, files: Sequence[Path]
-) -> tuple[str | None, Path | None]:
-    """The protocol to pose the problems by (None: as their rows say), and the YAML of tools."""
-    protocol = request.protocol
-    if request.tools == _NO_TOOLS:
-        if protocol not in (None, "none", EVALPLUS):
-            raise ConfigError(
-                f"--tools none with --protocol {protocol}: that protocol runs programs; leave one out"
-            )
-        return protocol or "none", None
-    if protocol in ("none", EVALPLUS):
-        if request.tools:
-            raise ConfigError(
-                f"--protocol {protocol} with --tools {request.tools}: that protocol calls no tools"
-            )
-        return protocol, None
-    given = request.tools
-    if given is None and run is not None:
-        given = OmegaConf.select(run, "actor_rollout_ref.rollout.multi_turn.tool_config_path")
-        if given and not Path(given).is_file():
-            given = str(repository_root() / "tool_config" / Path(given).name)  # of a run on another machine
-    tools = resolve_content_path(given) if given else None
-    if tools is not None and not tools.is_file():
-        raise ConfigError(
-            f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
-        )
-    if request.tools and tools is not None and protocol is None:
-        protocol = protocol_for(tools) or ("tool" if _first_agent(files) == "single_turn_agent" else None)
-    return protocol, tools
-
-
-def protocol_for(tools: Path) -> str | None:
-    """The protocol whose agent loop needs tools of this YAML (config/agent_loops.yaml); None where any will do."""
-    try:
-        names = {
-            tool["tool_schema"]["function"]["name"] for tool in yaml.safe_load(tools.read_text())["tools"]
-        }
-    except (yaml.YAMLError, KeyError, TypeError):
-        return None  # who loads the tools says what is wrong
-    loops = read_entries(repository_root() / "config" / "agent_loops.yaml")
-    needs = {name: loop["needs"] for name, loop in loops.items() if loop.get("needs")}
-    for protocol in PROTOCOLS.values():
-        if protocol.agent_name in needs and names.issuperset(needs[protocol.agent_name]):
-            return protocol.name
-    return None
-
-
-def _first_agent(files: Sequence[Path]) -> str:
-    """The agent loop of the first row, which speaks for the others."""
-    columns = ["agent_name"]
-    rows = (row for path in files for file in resolve_prepared(path) for row in iter_rows(file, columns))
-    return str(next(rows, {}).get("agent_name"))
+def _template_options(request: EvaluationRequest, run: DictConfig | None) -> dict[str, Any]:
+    if request.chat_template_kwargs is not None or run is None:
+        return template_options(request.chat_template_kwargs)
+    found = OmegaConf.select(run, "data.apply_chat_template_kwargs")
+    return {str(name): value for name, value in (found or {}).items()}
 
 
 def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSource) -> Limits:

@@ -7,7 +7,7 @@ limits and the tokens of tool results are the loop's own, so a problem is answer
 import contextlib
 import io
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -70,13 +70,24 @@ class AgentLoops:
     engine: Engine
     """Set before the first run; what can be wrong without it is said before a model is loaded."""
 
-    def __init__(self, *, model_folder: Path, limits: Limits, tools: Path | None) -> None:
-        """ConfigError where the model has no chat template or the YAML of tools cannot be loaded."""
+    def __init__(
+        self,
+        *,
+        model_folder: Path,
+        limits: Limits,
+        tools: Path | None,
+        template_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`template_options` go to the model's chat template.
+
+        ConfigError where the model has no chat template or the YAML of tools cannot be loaded.
+        """
         self.tokenizer = load_tokenizer(model_folder)
         self._limits = limits
         self._model_type = _model_type(model_folder)
         self._tools = _load_tools(tools)
-        self._config = _loop_config(limits)
+        self._template_options = dict(template_options or {})
+        self._config = _loop_config(limits, self._template_options)
         self._registry = _registry()
 
     def check_prompts(self, problems: Iterable[Posed]) -> None:
@@ -94,6 +105,7 @@ class AgentLoops:
                 tools=schemas if problem.agent_name == "tool_agent" and schemas else None,
                 add_generation_prompt=True,
                 return_dict=False,
+                **self._template_options,
             )
             if len(ids) > self._limits.prompt_tokens:
                 raise DataError(
@@ -253,7 +265,7 @@ def _load_tools(path: Path | None) -> list[Any]:
         raise ConfigError(f"--tools {path}: its tools cannot be loaded ({error!r})") from error
 
 
-def _loop_config(limits: Limits) -> Any:
+def _loop_config(limits: Limits, template_options: Mapping[str, Any]) -> Any:
     """What the loops read of a trainer's configuration: verl's defaults, config/base.yaml, and the limits."""
     import dataclasses
 
@@ -273,7 +285,7 @@ def _loop_config(limits: Limits) -> Any:
         "full_determinism": False,
         "multi_turn": multi_turn,
     }
-    data: dict[str, Any] = {"apply_chat_template_kwargs": {}, "mm_processor_kwargs": {}}
+    data: dict[str, Any] = {"apply_chat_template_kwargs": dict(template_options), "mm_processor_kwargs": {}}
     return OmegaConf.create({"actor_rollout_ref": {"rollout": rollout}, "data": data})
 
 

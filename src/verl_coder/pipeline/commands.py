@@ -41,12 +41,17 @@ TEACHERS = {
     "tiny": _part("tiny traces", traces, "out seed"),
 }
 """By the key of `teacher:`."""
-SFT = _part("sft", sft, "model traces out tools max_prompt_length max_response_length seed profile")
+SFT = _part(
+    "sft",
+    sft,
+    "model traces out tools max_prompt_length max_response_length chat_template_kwargs seed profile",
+)
 TRAIN = _part("train", train, "recipe model train val tools out seed dry_run new_wandb_run")
 EVALUATE = _part(
     "evaluate",
     evaluate,
-    "model data out tools like max_prompt_tokens max_response_tokens max_turns seed tokenizer served_model",
+    "model data out tools like max_prompt_tokens max_response_tokens max_turns seed tokenizer served_model "
+    "chat_template_kwargs",
 )
 
 

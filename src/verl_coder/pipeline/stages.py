@@ -111,6 +111,7 @@ def _sft(place: Workplace) -> list[PipelineTask]:
         "tools": place.tools,
         "seed": config.seed,
         **lengths,
+        **place.chat_template,
     }
     own = {name: values[name] for name in PipelineSft.model_fields}
     options = {name: value for name, value in values.items() if name not in own}
@@ -123,6 +124,7 @@ def _sft(place: Workplace) -> list[PipelineTask]:
             settings=settings_of(options)
             | flat(own["overrides"] or {})
             | lengths
+            | place.chat_template
             | {"seed": config.seed, "model": None if _model_input(model) else model},
             inputs=path_inputs(options) | tools | _model_input(model) | {"traces": place.traces},
             products=("sft/model/config.json", "sft/model", "sft/summary.json", "sft/metrics.jsonl"),
@@ -223,6 +225,7 @@ def _evaluate(place: Workplace) -> list[PipelineTask]:
         "max_response_tokens": lengths["max_response_length"],
         "max_turns": lengths["max_turns"],
         "seed": config.seed,
+        **place.chat_template,
     }
     tools = {"tools": Path(place.tools)} if place.tools not in (None, "none") else {}
     tasks = [

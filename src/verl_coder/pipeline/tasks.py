@@ -1,5 +1,6 @@
 """A task: one command of a stage, what it depends on, and what it makes; and the folders of a pipeline."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -130,6 +131,13 @@ class Workplace:
         """YAML of the tools for SFT and evaluation, `none`, or None where nothing says anything."""
         given = self.config.tools or self.recipe.get("actor_rollout_ref.rollout.multi_turn.tool_config_path")
         return given if given in (None, "none") else str(resolve_content_path(str(given)))
+
+    @property
+    def chat_template(self) -> dict[str, str]:
+        """The recipe's `data.apply_chat_template_kwargs` as the option of SFT and evaluation; empty without any."""
+        prefix = "data.apply_chat_template_kwargs."
+        found = {key.removeprefix(prefix): v for key, v in self.recipe.items() if key.startswith(prefix)}
+        return {"chat_template_kwargs": json.dumps(found, sort_keys=True)} if found else {}
 
     @property
     def lengths(self) -> dict[str, int | None]:

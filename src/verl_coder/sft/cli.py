@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
 from verl_coder.platform.environment import choose_profile
 from verl_coder.sft.settings import SftRequest
 
@@ -32,6 +33,7 @@ def sft(
     learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-5,
     max_prompt_length: Annotated[int, typer.Option(help="Longer prompts are left out, in tokens.")] = 1024,
     max_response_length: Annotated[int, typer.Option(help="Longer responses are left out.")] = 2048,
+    chat_template_kwargs: Annotated[str | None, typer.Option(help=CHAT_TEMPLATE_HELP)] = None,
     seed: Annotated[int, typer.Option(help="Seed of the held-out share and the data order.")] = 0,
     profile: Annotated[
         str | None, typer.Option(help="cpu or gpu; default $PROFILE, else what is here.")
@@ -51,6 +53,7 @@ def sft(
         learning_rate=learning_rate,
         max_prompt_length=max_prompt_length,
         max_response_length=max_response_length,
+        chat_template_kwargs=chat_template_kwargs,
         seed=seed,
         profile=choose_profile(profile),
         overrides=tuple(context.args),

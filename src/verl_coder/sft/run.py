@@ -113,6 +113,7 @@ def _prepare(request: SftRequest, source: Path) -> _Data:
         [*traces, *held_out],
         max_prompt_tokens=request.max_prompt_length,
         max_response_tokens=request.max_response_length,
+        chat_template_kwargs=request.chat_template_kwargs,
     )
     found = _rows(request, traces, tokenizer, f"--traces: {request.traces}")
     if request.validation:

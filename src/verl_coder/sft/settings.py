@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from verl_coder.chat_template import template_options
 from verl_coder.errors import ConfigError
 from verl_coder.sft.process import merge
 
@@ -44,6 +45,7 @@ class SftRequest:
     learning_rate: float = 1e-5
     max_prompt_length: int = 1024
     max_response_length: int = 2048
+    chat_template_kwargs: str | None = None
     seed: int = 0
     profile: str = "gpu"
     overrides: tuple[str, ...] = ()
@@ -63,6 +65,7 @@ class SftRequest:
             raise ConfigError(f"--val-share is {self.val_share}: use a share in [0, 1); 0 holds nothing out")
         if self.profile not in PROFILES:
             raise ConfigError(f"the profile is {self.profile!r}: use --profile cpu or --profile gpu")
+        template_options(self.chat_template_kwargs)
         parse_overrides(self.overrides)
 
     def as_json(self) -> dict[str, Any]:

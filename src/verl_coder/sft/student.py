@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from verl_coder.chat_template import template_options
 from verl_coder.errors import ConfigError
 from verl_coder.paths import resolve_content_path
 from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
@@ -16,6 +17,7 @@ def student_tokenizer(
     *,
     max_prompt_tokens: int,
     max_response_tokens: int,
+    chat_template_kwargs: str | None = None,
 ) -> tuple[Any, TraceTokenizer]:
     """(tokenizer of a model folder, that of its traces); `tools` is a YAML, or none where a prompt describes none.
 
@@ -38,6 +40,7 @@ def student_tokenizer(
         tokenizer,
         model_type=AutoConfig.from_pretrained(model).model_type,
         tool_schemas=load_tool_schemas(str(path) if path else None),
+        template_options=template_options(chat_template_kwargs),
         max_prompt_tokens=max_prompt_tokens,
         max_response_tokens=max_response_tokens,
     )

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
 from verl_coder.teacher import generate_cli
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ def show(
     problem: Annotated[str | None, typer.Option(help="Only traces of this problem_id.")] = None,
     max_prompt_length: Annotated[int, typer.Option(help="Longer prompts are left out, in tokens.")] = 1024,
     max_response_length: Annotated[int, typer.Option(help="Longer responses are left out.")] = 2048,
+    chat_template_kwargs: Annotated[str | None, typer.Option(help=CHAT_TEMPLATE_HELP)] = None,
 ) -> None:
     """Show the tokens of traces as the student will be given them, and colour what is learnt."""
     from verl_coder.teacher.show import ShowOptions, show_traces
@@ -48,6 +50,7 @@ def show(
             problem=problem,
             max_prompt_length=max_prompt_length,
             max_response_length=max_response_length,
+            chat_template_kwargs=chat_template_kwargs,
         )
     )
 

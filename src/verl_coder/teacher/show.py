@@ -31,6 +31,7 @@ class ShowOptions:
     problem: str | None = None
     max_prompt_length: int = 1024
     max_response_length: int = 2048
+    chat_template_kwargs: str | None = None
 
 
 def show_traces(options: ShowOptions, console: Console | None = None) -> int:
@@ -45,6 +46,7 @@ def show_traces(options: ShowOptions, console: Console | None = None) -> int:
         [trace for _, trace in found],
         max_prompt_tokens=options.max_prompt_length,
         max_response_tokens=options.max_response_length,
+        chat_template_kwargs=options.chat_template_kwargs,
     )
     for number, trace in found:
         try:

@@ -1,0 +1,74 @@
+"""By which protocol and with which tools an evaluation poses its problems."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.agent_loops.entries import read_entries
+from verl_coder.data.prepared import iter_rows, resolve_prepared
+from verl_coder.errors import ConfigError
+from verl_coder.evaluation.protocol import EVALPLUS
+from verl_coder.paths import repository_root, resolve_content_path
+from verl_coder.protocols import PROTOCOLS
+
+_NO_TOOLS = "none"
+
+
+def protocol_and_tools(
+    protocol: str | None, tools_given: str | None, run: DictConfig | None, files: Sequence[Path]
+) -> tuple[str | None, Path | None]:
+    """The protocol to pose the problems by (None: as their rows say), and the YAML of tools.
+
+    `protocol` and `tools_given` are the command's options, `run` the configuration of the run that the rest is taken
+    from. ConfigError where the two contradict each other, or there is no such YAML.
+    """
+    if tools_given == _NO_TOOLS:
+        if protocol not in (None, "none", EVALPLUS):
+            raise ConfigError(
+                f"--tools none with --protocol {protocol}: that protocol runs programs; leave one out"
+            )
+        return protocol or "none", None
+    if protocol in ("none", EVALPLUS):
+        if tools_given:
+            raise ConfigError(
+                f"--protocol {protocol} with --tools {tools_given}: that protocol calls no tools"
+            )
+        return protocol, None
+    given = tools_given
+    if given is None and run is not None:
+        given = OmegaConf.select(run, "actor_rollout_ref.rollout.multi_turn.tool_config_path")
+        if given and not Path(given).is_file():
+            given = str(repository_root() / "tool_config" / Path(given).name)  # of a run on another machine
+    tools = resolve_content_path(given) if given else None
+    if tools is not None and not tools.is_file():
+        raise ConfigError(
+            f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
+        )
+    if tools_given and tools is not None and protocol is None:
+        protocol = protocol_for(tools) or ("tool" if _first_agent(files) == "single_turn_agent" else None)
+    return protocol, tools
+
+
+def protocol_for(tools: Path) -> str | None:
+    """The protocol whose agent loop needs tools of this YAML (config/agent_loops.yaml); None where any will do."""
+    try:
+        names = {
+            tool["tool_schema"]["function"]["name"] for tool in yaml.safe_load(tools.read_text())["tools"]
+        }
+    except (yaml.YAMLError, KeyError, TypeError):
+        return None  # who loads the tools says what is wrong
+    loops = read_entries(repository_root() / "config" / "agent_loops.yaml")
+    needs = {name: loop["needs"] for name, loop in loops.items() if loop.get("needs")}
+    for protocol in PROTOCOLS.values():
+        if protocol.agent_name in needs and names.issuperset(needs[protocol.agent_name]):
+            return protocol.name
+    return None
+
+
+def _first_agent(files: Sequence[Path]) -> str:
+    """The agent loop of the first row, which speaks for the others."""
+    columns = ["agent_name"]
+    rows = (row for path in files for file in resolve_prepared(path) for row in iter_rows(file, columns))
+    return str(next(rows, {}).get("agent_name"))
