@@ -6,6 +6,7 @@ python data_prep/humaneval.py --source HumanEval.jsonl.gz --out outputs/data/hum
 import ast
 
 from verl_coder.data import (
+    Code,
     Dataset,
     Draft,
     HubSource,
@@ -13,6 +14,7 @@ from verl_coder.data import (
     RawRecord,
     Record,
     RowError,
+    can_fail,
     parse_python,
     parse_record,
     run_script,
@@ -29,14 +31,14 @@ class HumanEvalRecord(Record):
     task_id: str
     prompt: str
     canonical_solution: str
-    test: str
+    test: Code
     entry_point: str
 
 
 def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     """The docstring is the statement and the prompt the starter code; the reference is the two joined."""
     record = parse_record(HumanEvalRecord, raw)
-    if "assert" not in record.test:
+    if not can_fail(record.test):
         raise RowError("column 'test' asserts nothing", code="no_tests")
     name, timeout_s = ("humanevalplus", PLUS_TIMEOUT_S) if options.variant == "plus" else ("humaneval", None)
     tests = CheckTests(

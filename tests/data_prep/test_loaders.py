@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from verl_coder.data.dataset import Draft, LoadOptions, RowError, load_dataset_file
+from verl_coder.data import RowError
+from verl_coder.data.dataset import Draft, LoadOptions, load_dataset_file
 from verl_coder.problems import AssertTests, CheckTests, FunctionTests, PytestTests, StdioTests
 
 
@@ -50,7 +51,7 @@ def test_mbpp_plus_script_runs_on_the_candidate_it_is_given() -> None:
 
 def evalplus(**changes: Any) -> Draft:
     record = {
-        "task_id": "Mbpp/2",
+        "task_id": "Mbpp/3",
         "prompt": '"""\nWrite a function to halve a number.\n"""',
         "entry_point": "halve",
         "canonical_solution": "def halve(n):\n    return n / 2",
