@@ -3,6 +3,7 @@
 python data_prep/apps.py --source train.jsonl --difficulty interview --out outputs/data/apps
 """
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from itertools import islice
@@ -117,11 +118,11 @@ def _references(column: Any) -> tuple[str, ...]:
     try:
         solutions = parse_json("solutions", column) or []
     except RowError:
+        with contextlib.suppress(ValueError):
+            column = parse_value(column)  # a text in quotation marks
         if parse_python(without_fence(column)) is None:
             raise
         solutions = [column]
-    if isinstance(solutions, str):
-        solutions = [solutions]
     if not isinstance(solutions, list):
         raise RowError("column 'solutions' must hold a list")
     codes = [without_fence(str(code)) for code in islice(solutions, 1)]

@@ -56,11 +56,11 @@ class Record(BaseModel):
         for name, about in cls.model_fields.items():
             alias = about.validation_alias
             columns = list(map(str, alias.choices)) if isinstance(alias, AliasChoices) else [name]
-            filled = any(values.get(column) not in (None, "") for column in columns)
+            has_another = any(values.get(column) not in (None, "") for column in columns)
             for column in columns:
                 value = values.get(column, "")
                 is_empty = value is None or (value == "" and about.annotation is not str)
-                if is_empty and (filled or not about.is_required()):
+                if (has_another and value in (None, "")) or (is_empty and not about.is_required()):
                     values.pop(column, None)
                 elif about.annotation is not str and column in values:
                     values[column] = _value_of(value, about)
@@ -164,7 +164,7 @@ def _labels(value: Any) -> Any:
         value = re.split(r"[,;\n]", value)
     if not isinstance(value, list):
         return []
-    return [text for text in (str(part).strip() for part in value if part is not None) if text]
+    return [text for text in (str(part).strip() for part in value if isinstance(part, (str, int))) if text]
 
 
 def _optional(kind: Callable[[Any], bool], default: Any) -> Callable[[Any], Any]:
