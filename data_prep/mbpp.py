@@ -18,6 +18,7 @@ from verl_coder.data import (
     Record,
     RowError,
     Statements,
+    can_fail,
     parse_record,
     run_script,
     tested_name,
@@ -92,6 +93,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
 
 
 def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
+    if not can_fail(record.test):
+        raise RowError("column 'test' asserts nothing", code="no_tests")
     entry_point = tested_name(record.code, "\n".join(record.test_list))
     # The script calls the function by its name; it is a string so that its own indentation stays.
     check = (

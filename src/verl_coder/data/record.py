@@ -5,7 +5,7 @@ import contextlib
 import datetime
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import (
@@ -167,8 +167,8 @@ def _labels(value: Any) -> Any:
     return [text for text in (str(part).strip() for part in value if isinstance(part, (str, int))) if text]
 
 
-def _optional(kind: Callable[[Any], bool], default: Any) -> Callable[[Any], Any]:
-    return lambda value: value if kind(value) else default
+def _label(value: Any) -> Any:
+    return str(value) if isinstance(value, (str, int, float)) else ""
 
 
 Number = Annotated[int, BeforeValidator(_number)]
@@ -179,7 +179,5 @@ Statements = Annotated[list[str], BeforeValidator(_statements)]
 """Tests in a list, or one below the other in a text."""
 Labels = Annotated[list[str], BeforeValidator(_labels)]
 """Words that describe a problem; what cannot be read is left out, and never costs the record."""
-Label = Annotated[
-    str, BeforeValidator(_optional(lambda value: isinstance(value, (str, int, float)), "unknown"))
-]
-"""A word that describes a problem; `unknown` where it cannot be read."""
+Label = Annotated[str, BeforeValidator(_label)]
+"""A word that describes a problem; empty where it cannot be read."""
