@@ -176,9 +176,11 @@ def same(got, expected):
             return set(got) == set(expected)
         except TypeError:
             return False
+    if got == expected:
+        return True
     if isinstance(expected, (list, tuple)) and type(got) is type(expected):
         return len(got) == len(expected) and all(map(same, got, expected))
-    return got == expected or ((isinstance(expected, float) or ATOL) and same_number(got, expected))
+    return bool(isinstance(expected, float) or ATOL) and same_number(got, expected)
 
 
 def read(value, form):
