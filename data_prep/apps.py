@@ -54,7 +54,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     references = _references(record.solutions)
     if not isinstance(spec, dict):
         raise RowError("column 'input_output' must hold an object")
-    inputs, outputs = spec.get("inputs") or [], spec.get("outputs") or []
+    inputs, outputs = (spec.get(name) or [] for name in ("inputs", "outputs"))
+    inputs, outputs = (list(part) if isinstance(part, tuple) else part for part in (inputs, outputs))
     if not isinstance(inputs, list) or not isinstance(outputs, list) or len(inputs) != len(outputs):
         raise RowError("column 'input_output': 'inputs' and 'outputs' must be lists of one length")
     if not inputs:
@@ -125,9 +126,8 @@ def _references(column: Any) -> tuple[str, ...]:
         solutions = [column]
     if not isinstance(solutions, list):
         raise RowError("column 'solutions' must hold a list")
-    codes = [without_fence(str(code)) for code in islice(solutions, 1)]
-    parsing = (code for code in map(without_fence, map(str, solutions)) if parse_python(code) is not None)
-    return tuple(islice(parsing, MAX_REFERENCES)) or tuple(codes)
+    codes = [without_fence(code) for code in solutions if isinstance(code, str) and code.strip()]
+    return tuple(islice(filter(parse_python, codes), MAX_REFERENCES)) or tuple(codes[:1])
 
 
 def _identifier(record: AppsRecord) -> str:

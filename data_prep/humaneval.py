@@ -15,6 +15,7 @@ from verl_coder.data import (
     Record,
     RowError,
     can_fail,
+    defined_names,
     parse_python,
     parse_record,
     run_script,
@@ -30,7 +31,7 @@ class HumanEvalRecord(Record):
 
     task_id: str
     prompt: str
-    canonical_solution: str
+    canonical_solution: Code
     test: Code
     entry_point: str
 
@@ -48,7 +49,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         problem_id=f"{name}/{record.task_id.removeprefix('HumanEval/')}",
         statement=_docstring(record) or record.prompt,
         tests=(tests,),
-        references=(record.prompt + record.canonical_solution,),
+        references=(_program(record),),
         split="test",
         entry_point=record.entry_point,
         starter_code=record.prompt,
@@ -66,8 +67,15 @@ def _preamble(record: HumanEvalRecord) -> str:
     return "\n".join(before)
 
 
+def _program(record: HumanEvalRecord) -> str:
+    """The reference: the prompt and the body, or, in some copies, the whole function."""
+    if record.entry_point in defined_names(record.canonical_solution):
+        return f"{_preamble(record)}\n{record.canonical_solution}"
+    return record.prompt + record.canonical_solution
+
+
 def _docstring(record: HumanEvalRecord) -> str:
-    tree = parse_python(record.prompt + record.canonical_solution)
+    tree = parse_python(f"{record.prompt}    pass\n") or parse_python(_program(record))
     for node in tree.body if tree else []:
         if isinstance(node, ast.FunctionDef) and node.name == record.entry_point:
             return ast.get_docstring(node) or ""

@@ -3,14 +3,13 @@
 python data_prep/kodcode.py --source KodCode-Light-RL-10K --out outputs/data/kodcode
 """
 
-from typing import Any
-
 from pydantic import AliasChoices, Field
 
 from verl_coder.data import (
     Code,
     Dataset,
     Draft,
+    Entries,
     HubSource,
     Label,
     LoadOptions,
@@ -34,7 +33,7 @@ class KodCodeRecord(Record):
     question: str
     solution: Code
     test: Code = Field(validation_alias=AliasChoices("test", "test_code"))
-    test_info: list[dict[str, Any]] | None = None
+    test_info: Entries = Field(default_factory=list)
     gpt_difficulty: Label = "unknown"
 
 
@@ -45,7 +44,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         raise RowError("column 'test' asserts nothing", code="no_tests")
     defined = defined_names(record.solution)
     # An entry may name a method of the solution's class, or what the solution does not have.
-    info = [entry for entry in record.test_info or [] if entry.get("function_name") in defined]
+    info = [entry for entry in record.test_info if entry.get("function_name") in defined]
     declarations = [str(entry.get("function_declaration") or "").rstrip() for entry in info]
     starter_code = "\n\n".join(f"{line}\n    ..." for line in declarations if line.startswith("def "))
     names = [str(entry["function_name"]) for entry in info]

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 
 from verl_coder.data import (
     Code,
+    Entries,
     Label,
     Labels,
     Number,
@@ -31,7 +32,7 @@ class Row(Record):
     tests: Statements = Field(default_factory=list)
     tags: Labels = Field(default_factory=list)
     level: Label = "unknown"
-    infos: list[dict[str, Any]] | None = None
+    infos: Entries = Field(default_factory=list)
     meta: dict[str, Any] = Field(default_factory=dict)
     text: str = Field(default="", validation_alias=AliasChoices("text", "prompt"))
 
@@ -97,7 +98,10 @@ def test_a_label_that_cannot_be_read_never_costs_the_record(stored: Any) -> None
         ("{'a': 1}", [{"a": 1}]),
         ('[{"a": 1}]', [{"a": 1}]),
         ({}, []),
-        (None, None),
+        (None, []),
+        ("f", []),
+        (7, []),
+        ([None, {"a": 1}], [{"a": 1}]),
     ],
 )
 def test_a_list_of_objects_may_be_its_only_object(stored: Any, infos: Any) -> None:
@@ -120,6 +124,7 @@ def test_of_two_names_of_a_column_the_filled_one_is_read(empty: Any) -> None:
         ("Here it is:\n\n```\nx = 1\n```\nThat was it.", "x = 1\n"),
         ('x = """\n```python\ny = 1\n```\n"""', 'x = """\n```python\ny = 1\n```\n"""'),
         ("print 1 # ``", "print 1 # ``"),
+        ("    x = '```'\n    return x\n", "    x = '```'\n    return x\n"),
     ],
 )
 def test_code_may_stand_in_a_fenced_block(stored: str, code: str) -> None:

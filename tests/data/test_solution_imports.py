@@ -57,6 +57,11 @@ def test_a_module_that_only_the_solution_imports_is_imported_as_there() -> None:
     ]
 
 
+def test_a_module_that_the_tests_take_something_of_is_imported_by_its_name() -> None:
+    test = "def test_it():\n    with pytest.raises(E):\n        helper(re.compile('a'), string)\n"
+    assert first_lines(test) == ["from solution import helper", "import pytest", "import re"]
+
+
 def test_everything_is_imported_where_nothing_is_known() -> None:
     assert first_lines("def test_it(:\n") == ["from solution import *"]
     assert first_lines("def test_it():\n    assert other()\n") == ["from solution import *"]

@@ -152,6 +152,7 @@ def test_apps_solutions_of_another_python_are_passed_over() -> None:
     others = [f"print {number}" for number in range(20)]
     assert draft("apps", "all", solutions=[*others, "print(1)"]).references == ("print(1)",)
     assert draft("apps", "all", solutions=others).references == ("print 0",)
+    assert draft("apps", "all", solutions=["", None, "print(1)"]).references == ("print(1)",)
 
 
 def test_mbpp_without_tests_is_left_out() -> None:
@@ -171,6 +172,13 @@ def test_kodcode_entry_that_names_a_method_is_passed_over() -> None:
     )
     assert made.tests[0].test.startswith("from solution import Stack\n")  # type: ignore[attr-defined]
     assert (made.entry_point, made.starter_code) == ("Stack", "")
+
+
+def test_humaneval_solution_may_be_the_whole_function_in_a_fence() -> None:
+    prompt = 'import math\ndef f(x):\n    """Do it."""\n'
+    code = f"```python\n{prompt}    return math.pi\n```"
+    made = draft("humaneval", "all", prompt=prompt, entry_point="f", canonical_solution=code)
+    assert made.references == (f"import math\n{prompt}    return math.pi\n",) and made.statement == "Do it."
 
 
 def test_humaneval_check_may_raise_without_assert() -> None:

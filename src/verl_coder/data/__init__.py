@@ -8,6 +8,7 @@ from verl_coder.data.python_code import can_fail, defined_names, tested_name, wi
 from verl_coder.data.python_code import parse as parse_python
 from verl_coder.data.record import (
     Code,
+    Entries,
     Label,
     Labels,
     Number,
@@ -27,6 +28,7 @@ __all__ = [
     "Code",
     "Dataset",
     "Draft",
+    "Entries",
     "HubSource",
     "Label",
     "Labels",

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import textwrap
 import warnings
 
 from verl_coder.extraction import extract_code
@@ -41,7 +42,9 @@ def defined_names(code: str) -> list[str]:
 
 def without_fence(text: str) -> str:
     """The code of a text that is no Python but Markdown with a code block; any other text as it is."""
-    if ("```" not in text and "~~~" not in text) or parse(text) is not None:
+    if "```" not in text and "~~~" not in text:
+        return text
+    if parse(text) is not None or parse(textwrap.dedent(text)) is not None:  # a program, or a function's body
         return text
     return extract_code(text) or text
 

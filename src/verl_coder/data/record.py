@@ -171,6 +171,10 @@ def _label(value: Any) -> Any:
     return str(value) if isinstance(value, (str, int, float)) else ""
 
 
+def _entries(value: Any) -> Any:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
 Number = Annotated[int, BeforeValidator(_number)]
 """An id that is a number, alone or behind the name of its dataset."""
 Code = Annotated[str, AfterValidator(without_fence)]
@@ -181,3 +185,5 @@ Labels = Annotated[list[str], BeforeValidator(_labels)]
 """Words that describe a problem; what cannot be read is left out, and never costs the record."""
 Label = Annotated[str, BeforeValidator(_label)]
 """A word that describes a problem; empty where it cannot be read."""
+Entries = Annotated[list[dict[str, Any]], BeforeValidator(_entries)]
+"""Objects that describe a problem, in a list or the only one; what is none is left out, and never costs the record."""

@@ -15,7 +15,7 @@ def import_from_solution(test: str, solution: str, listed: Iterable[str] = ()) -
     """The test module with every name of the solution that it uses imported from `solution`.
 
     An import from a module that does not exist, of names that the solution defines, is one from `solution`. A module
-    that only the solution imports, and the tests use as well, is imported as there. `listed` are names that the
+    that the tests use and do not import is imported as in the solution, or by its name. `listed` are names that the
     dataset gives; they count where one of the two texts does not parse. `*` where nothing is known.
     """
     defined = set(defined_names(solution))
@@ -31,8 +31,9 @@ def import_from_solution(test: str, solution: str, listed: Iterable[str] = ()) -
     lines = [f"from {_MODULE} import {', '.join(names)}"] if names else []
     if not names and not imported:
         lines = [f"from {_MODULE} import *"]
-    lines += _imports_of(solution, set(used or ()) - defined)
-    return _inserted(test, lines)
+    return _inserted(
+        test, lines + _modules(test, solution, [name for name in used or () if name not in defined])
+    )
 
 
 def _unbound_names(test: str) -> list[str] | None:
@@ -63,16 +64,22 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
         yield from _tables(child)
 
 
-def _imports_of(solution: str, wanted: set[str]) -> list[str]:
-    """The import statements of the solution that bind a wanted name, each with that name alone."""
+def _modules(test: str, solution: str, wanted: list[str]) -> list[str]:
+    """Imports that bind the wanted names: as the solution has them, or of a module that the test takes something of."""
     tree = parse(solution)
-    found = []
+    found, bound = [], set()
     for node in tree.body if tree else []:
         if isinstance(node, ast.Import | ast.ImportFrom):
             aliases = [a for a in node.names if (a.asname or a.name.partition(".")[0]) in wanted]
+            bound |= {a.asname or a.name.partition(".")[0] for a in aliases}
             if aliases:
                 node.names = aliases
                 found.append(ast.unparse(node))
+    own = parse(test)
+    for name in wanted if own else []:
+        is_module = name == "pytest" or name in sys.stdlib_module_names
+        if is_module and name not in bound and own and _attributes(own, name):
+            found.append(f"import {name}")
     return found
 
 
