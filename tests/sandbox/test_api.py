@@ -5,9 +5,11 @@ import json
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import RunRequest, SandboxClient
+from verl_coder.sandbox.cli import app
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 GOOD = {"code": "print(1)", "language": "python"}
@@ -138,3 +140,11 @@ async def test_overload_is_429_at_once_and_a_burst_below_it_queues() -> None:
                 *(client.run_code(RunRequest(code="print(1)")) for _ in range(16))
             )
             assert {response.status for response in responses} == {"Success"}
+
+
+@pytest.mark.parametrize(
+    "option", ["--workers=-3", "--memory-mb=0", "--output-mb=0", "--tmpfs-mb=0", "--processes=0", "--max-queue=-1"]
+)
+def test_an_option_that_no_program_could_run_with_is_refused(option: str) -> None:
+    answer = CliRunner().invoke(app, ["serve", option])
+    assert answer.exit_code == 2 and option.split("=")[0] in answer.output

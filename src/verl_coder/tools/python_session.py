@@ -32,7 +32,7 @@ class PythonSession(SandboxTool):
             answer = await self._run(session, part, workspace)
             if answer["status"] != "Success":
                 note_failure(agent_data)
-                if part is prelude or not answer["alive"]:
+                if (prelude and part is prelude) or not answer["alive"]:
                     await workspace.lose(_KIND)
                 return ToolAnswer(self._text(answer), succeeded=False)
         return ToolAnswer(self._text(answer), succeeded=True)
