@@ -143,7 +143,8 @@ async def test_overload_is_429_at_once_and_a_burst_below_it_queues() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", ["--workers=-3", "--memory-mb=0", "--output-mb=0", "--tmpfs-mb=0", "--processes=0", "--max-queue=-1"]
+    "option",
+    ["--workers=-3", "--memory-mb=0", "--output-mb=0", "--tmpfs-mb=0", "--processes=0", "--max-queue=-1"],
 )
 def test_an_option_that_no_program_could_run_with_is_refused(option: str) -> None:
     answer = CliRunner().invoke(app, ["serve", option])
