@@ -5,9 +5,11 @@ import json
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import RunRequest, SandboxClient
+from verl_coder.sandbox.cli import app
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 GOOD = {"code": "print(1)", "language": "python"}
@@ -21,7 +23,10 @@ GOOD = {"code": "print(1)", "language": "python"}
         ({"code": 5}, "code"),
         ({"run_timeout": "soon"}, "run_timeout"),
         ({"run_timeout": -1}, "run_timeout"),
+        ({"run_timeout": 7200}, "run_timeout"),
+        ({"run_timeout": 10**400}, "run_timeout"),
         ({"memory_limit_MB": 1.5}, "memory_limit_MB"),
+        ({"memory_limit_MB": 10**13}, "memory_limit_MB"),
         ({"stdin": 3}, "stdin"),
         ({"files": {"/etc/x": "aA=="}}, "files"),
         ({"files": {"a/../../x": "aA=="}}, "files"),
@@ -51,6 +56,8 @@ async def test_a_bad_field_is_422_with_its_name(http: httpx.AsyncClient, change:
         ("/run_jupyter", {"cells": ["1"], "fetch_files": ["/etc/passwd"]}, ["fetch_files"]),
         ("/sessions", {"kind": "shell"}, ["kind"]),
         ("/sessions", {"kind": "debugger"}, ["code"]),
+        ("/sessions", {"memory_limit_MB": 10**13}, ["memory_limit_MB"]),
+        ("/sessions", {"idle_timeout": 7200}, ["idle_timeout"]),
         ("/sessions", {"files": {"/x": "aA=="}}, ["files"]),
     ],
 )
@@ -133,3 +140,12 @@ async def test_overload_is_429_at_once_and_a_burst_below_it_queues() -> None:
                 *(client.run_code(RunRequest(code="print(1)")) for _ in range(16))
             )
             assert {response.status for response in responses} == {"Success"}
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--workers=-3", "--memory-mb=0", "--output-mb=0", "--tmpfs-mb=0", "--processes=0", "--max-queue=-1"],
+)
+def test_an_option_that_no_program_could_run_with_is_refused(option: str) -> None:
+    answer = CliRunner().invoke(app, ["serve", option])
+    assert answer.exit_code == 2 and option.split("=")[0] in answer.output

@@ -90,6 +90,10 @@ SHARED_MEMORY = {
         "import os, time\nfor n in range(4):\n    os.posix_fallocate(os.memfd_create('x'), 0, 100 << 20)\n"
         "time.sleep(5)"
     ),
+    "maps_of_each_child": (
+        "import mmap, os, time\nfor n in range(7):\n    if os.fork() == 0:\n        m = mmap.mmap(-1, 40 << 20)\n"
+        "        m.write(b'x' * (40 << 20))\n        time.sleep(5)\n        os._exit(0)\ntime.sleep(5)"
+    ),
     "maps_shared_with_children": (
         "import mmap, os, time\nfor n in range(4):\n    m = mmap.mmap(-1, 60 << 20)\n    m.write(b'x' * (60 << 20))\n"
         "    if os.fork(): break\ntime.sleep(5)"
@@ -103,6 +107,17 @@ async def test_memory_that_is_shared_counts(protected_server: EmbeddedSandbox, n
         request = RunRequest(code=SHARED_MEMORY[name], run_timeout=8, memory_limit_MB=128)
         result = (await client.run_code(request)).run_result
         assert result is not None and "memory limit" in (result.stderr or ""), result
+
+
+async def test_memory_that_many_processes_share_counts_once(protected_server: EmbeddedSandbox) -> None:
+    code = (
+        "import mmap, os, time\nm = mmap.mmap(-1, 50 << 20)\nm.write(b'x' * (50 << 20))\nfor n in range(6):\n"
+        "    if os.fork() == 0:\n        sum(m[::4096])\n        time.sleep(0.5)\n        os._exit(0)\n"
+        "for n in range(6): os.wait()\nprint('whole')"
+    )
+    async with SandboxClient(protected_server.url, max_attempts=1) as client:
+        response = await client.run_code(RunRequest(code=code, run_timeout=20, memory_limit_MB=256))
+        assert response.run_result is not None and response.run_result.stdout == "whole\n", response
 
 
 @pytest.mark.parametrize("name", DENIED)

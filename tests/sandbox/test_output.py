@@ -82,6 +82,13 @@ async def test_a_program_over_its_output_limit_is_ended_and_one_below_is_kept_wh
     assert result is not None and result.stdout == "y" * 5_000_000 + "\n"
 
 
+async def test_a_program_that_prints_just_its_limit_is_kept_whole(client: SandboxClient) -> None:
+    for limit in (7, 8, 1001):
+        request = RunRequest(code=f"print('y' * {limit - 1})", output_limit_bytes=limit)
+        result = (await client.run_code(request)).run_result
+        assert result is not None and (result.return_code, len(result.stdout or "")) == (0, limit)
+
+
 async def test_outputs_can_be_opened_by_their_paths(client: SandboxClient) -> None:
     request = RunRequest(code="echo out > /dev/stdout; echo err > /dev/stderr", language="bash")
     result = (await client.run_code(request)).run_result

@@ -68,3 +68,9 @@ def test_functions_are_no_locals_worth_showing():
 
 def test_a_program_that_ended_says_so():
     assert show("run", answer(event="exited", line=None, return_code=0), window=1) == "the program ended"
+
+
+@pytest.mark.parametrize("command", ["break", "until", "clear"])
+def test_a_line_number_of_any_length_is_a_mistake_at_most(command: str) -> None:
+    with pytest.raises(CommandMistake, match="digits"):
+        read_command(f"{command} {'9' * 5000}")

@@ -26,6 +26,7 @@ class Capture:
         self._loop = loop
         self._descriptor = descriptor
         self._half = cap_bytes // 2
+        self._tail_bytes = cap_bytes - self._half
         self._head: bytearray = bytearray()
         self._tail: bytearray = bytearray()
         self._dropped = 0
@@ -63,7 +64,7 @@ class Capture:
             data = data[room:]
         if data:
             self._tail += data
-            excess = len(self._tail) - self._half
+            excess = len(self._tail) - self._tail_bytes
             if excess > 0 and self._on_cut is not None:
                 on_cut, self._on_cut = self._on_cut, None
                 on_cut()
@@ -103,7 +104,7 @@ class Capture:
             self._keep(data)
 
     def _result(self) -> bytes:
-        excess = len(self._tail) - self._half
+        excess = len(self._tail) - self._tail_bytes
         if excess > 0:
             del self._tail[:excess]
             self._dropped += excess

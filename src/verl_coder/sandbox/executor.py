@@ -124,15 +124,18 @@ class Executor:
                     return [await self._run_one(slots[0], jobs[0], believe=believe)]
                 return await self._run_joined(slots, jobs, believe=believe)
             except SlotLost:
+                _spoil(slots)
                 lost += 1
                 if lost == _ATTEMPTS:
                     raise
             except Unexplained as error:
-                for slot in slots:
-                    slot.stale = True
+                _spoil(slots)
                 if self.oom.killed_since(started):
                     raise SlotLost("the machine ran out of memory") from error
                 unexplained += 1
+            except BaseException:
+                _spoil(slots)
+                raise
             finally:
                 self.pool.release(slots)
             if unexplained:
@@ -144,7 +147,7 @@ class Executor:
         try:
             for slot, job, end in zip(slots, jobs, ends, strict=True):
                 running.append(self._begin(slot, job, end.fileno()))
-        except SlotLost:
+        except BaseException:
             for begun in running:
                 begun.abandon()
             raise
@@ -190,33 +193,31 @@ class Executor:
             "address_space": self.pool.address_space(slot) + (memory_mb << 20),
             "cpu_s": cpu_s,
         }
-        stdin = self._open_stdin(job.stdin)
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
-        for descriptor in (out_write, err_write):
-            # /dev/stdout and /dev/stderr are for the program's user, too.
-            os.fchmod(descriptor, 0o666)
-        with contextlib.suppress(OSError):
-            # A larger pipe means fewer switches for long output; the kernel refuses it beyond a user's share.
-            fcntl.fcntl(out_read, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         limited = job.output_limit > 0
-        stdout = Capture(
-            slot.loop, out_read, job.output_limit if limited else cap, on_cut=slot.stop if limited else None
-        )
-        stderr = Capture(slot.loop, err_read, cap)
-        running = _Running(slot=slot, job=job, stdout=stdout, stderr=stderr, cpu_s=cpu_s)
-        if job.fetch:
-            slot.order(b"H")
-        try:
-            descriptors = [stdin, out_write, err_write] + ([extra] if extra >= 0 else [])
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            descriptors = [self._open_stdin(job.stdin)]
+            theirs.callback(os.close, descriptors[0])
+            captures = []
+            for limit, on_cut in (
+                (job.output_limit if limited else cap, slot.stop if limited else None),
+                (cap, None),
+            ):
+                read, write = _output_pipe()
+                theirs.callback(os.close, write)
+                captures.append(Capture(slot.loop, read, limit, on_cut=on_cut))
+                ours.callback(captures[-1].close)
+                descriptors.append(write)
+            with contextlib.suppress(OSError):
+                # A larger pipe means fewer switches for long output; the kernel refuses it beyond a user's share.
+                fcntl.fcntl(descriptors[1], fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+            if job.fetch:
+                slot.order(b"H")
+            descriptors += [extra] if extra >= 0 else []
+            ours.callback(slot.kill)
             slot.begin(spec, descriptors, timeout_s=job.timeout_s, memory_bytes=memory_mb << 20)
-        except SlotLost:
-            running.abandon()
-            raise
-        finally:
-            for descriptor in (stdin, out_write, err_write):
-                os.close(descriptor)
-        return running
+            # Begun: what is ours stays open until its end.
+            ours.pop_all()
+        return _Running(slot=slot, job=job, stdout=captures[0], stderr=captures[1], cpu_s=cpu_s)
 
     async def _end(self, running: "_Running", *, believe: bool) -> Outcome:
         """Wait for the program; Unexplained when neither the server nor a limit sent its SIGKILL."""
@@ -292,6 +293,19 @@ class Executor:
         """Close what is held."""
         with contextlib.suppress(OSError):
             os.close(self.null)
+
+
+def _output_pipe() -> tuple[int, int]:
+    """A pipe whose end for writing is for the program's user, too: /dev/stdout and /dev/stderr open it again."""
+    read, write = os.pipe()
+    os.fchmod(write, 0o666)
+    return read, write
+
+
+def _spoil(slots: list[Slot]) -> None:
+    """Slots after a failure may run a program or hold its files: the pool replaces them."""
+    for slot in slots:
+        slot.stale = True
 
 
 def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]:

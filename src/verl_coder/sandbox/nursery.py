@@ -78,6 +78,11 @@ class Nursery:
                 if isinstance(error, TimeoutError)
                 else str(error)
             )
+        except BaseException:
+            ours.close()
+            self._process.kill()
+            self.reap()
+            raise
         if trouble:
             ours.close()
             self.reap()
@@ -104,6 +109,20 @@ class Nursery:
         message = marshal.dumps(config._asdict())
         descriptors = [slot.keeper_status.fileno(), slot.keeper_control.fileno()]
         try:
+            await self._hand_over(slot, message, descriptors)
+            await asyncio.wait_for(asyncio.shield(slot.ready), _START_TIMEOUT_S)
+        except TimeoutError as error:
+            _abandon(slot)
+            raise SlotLost("its keeper is not ready in time") from error
+        except BaseException:
+            # Also where the client is gone that it was to be for.
+            _abandon(slot)
+            raise
+        return slot
+
+    async def _hand_over(self, slot: Slot, message: bytes, descriptors: list[int]) -> None:
+        """Send the zygote the order for a slot; another zygote is started where there is none."""
+        try:
             for attempt in range(3):
                 try:
                     if self._socket is None:
@@ -118,13 +137,6 @@ class Nursery:
                     await self._revive()
         finally:
             slot.handed_over()
-        try:
-            await asyncio.wait_for(asyncio.shield(slot.ready), _START_TIMEOUT_S)
-        except (TimeoutError, SlotLost) as error:
-            slot.close()
-            slot.force()
-            raise SlotLost(str(error) or "its keeper is not ready in time") from error
-        return slot
 
     async def _revive(self) -> None:
         async with self._lock:
@@ -151,6 +163,11 @@ class Nursery:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait()
+
+
+def _abandon(slot: Slot) -> None:
+    slot.close()
+    slot.force()
 
 
 def _program_environment() -> dict[str, str]:

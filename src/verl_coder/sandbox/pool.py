@@ -212,6 +212,9 @@ class Pool:
         except asyncio.CancelledError:
             if future.done() and not future.cancelled():
                 self.release(future.result())
+            else:
+                # Those behind it may find enough slots.
+                self._serve_queue()
             raise
 
     def _available(self, flavours: list[str]) -> bool:
@@ -231,10 +234,10 @@ class Pool:
         return self._nurseries[slot.flavour].address_space
 
     def release(self, slots: list[Slot]) -> None:
-        """Give slots back; one that is dead or stale is replaced."""
+        """Give slots back; one that is dead or stale, or still runs a program, is replaced."""
         for slot in slots:
             self.busy -= 1
-            if slot.dead or slot.stale:
+            if slot.dead or slot.stale or slot.running:
                 self._replace(slot)
             else:
                 self._free[slot.flavour].append(slot)
@@ -266,7 +269,7 @@ class Pool:
         while not self._closed:
             try:
                 self._free[flavour].append(await self.new_slot(flavour))
-            except (SlotLost, TimeoutError, ConfigError) as error:
+            except (SlotLost, TimeoutError, OSError, ConfigError) as error:
                 print(f"sandbox: cannot replace a slot: {error}", file=sys.stderr, flush=True)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, 5.0)

@@ -106,7 +106,7 @@ class Api:
             operation=language,
             code=code,
             timeout_s=validate.seconds(body, "run_timeout", 10.0),
-            memory_mb=validate.whole(body, "memory_limit_MB", -1),
+            memory_mb=validate.memory_mb(body),
             stdin=validate.text(body, "stdin", None),
             fetch=validate.paths(body, "fetch_files"),
             files=validate.files(body),
@@ -125,7 +125,7 @@ class Api:
     async def run_pair(self, body: Body) -> Body:
         """POST /run_pair: two programs joined by a socket; the judge's end ends both."""
         timeout_s = validate.seconds(body, "run_timeout", 10.0)
-        memory_mb = validate.whole(body, "memory_limit_MB", -1)
+        memory_mb = validate.memory_mb(body)
         jobs = []
         for name, cap in (("judge", self.executor.judge_cap), ("candidate", self.executor.output_cap)):
             part = body.get(name)
@@ -179,6 +179,9 @@ class Api:
             if ended is None:
                 raise SlotLost("the kernel's slot died")
             fetched = await self.executor.fetch(slot, wanted) if wanted else {}
+        except BaseException:
+            slot.stale = True
+            raise
         finally:
             self.pool.release(slots)
         return {
@@ -197,7 +200,7 @@ class Api:
         }
 
     def _memory_mb(self, body: Body) -> int:
-        memory_mb = validate.whole(body, "memory_limit_MB", -1)
+        memory_mb = validate.memory_mb(body)
         return memory_mb if memory_mb > 0 else self.pool.settings.memory_mb
 
     async def open_session(self, body: Body) -> Body:
@@ -252,7 +255,8 @@ class Api:
             with contextlib.suppress(SlotLost, TimeoutError):
                 memory_mb = round(await session.conversation.slot.memory_in_use() / (1 << 20), 2)
         if not exchange.alive:
-            await self.sessions.close(session.session_id)
+            with contextlib.suppress(UnknownSession):
+                await self.sessions.close(session.session_id)
         return {
             "status": "Success",
             "message": "" if exchange.alive else "the session has ended",

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from dataclasses import dataclass
 
 from verl_coder.errors import ConfigError
@@ -95,9 +96,13 @@ async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no
 
 async def _tend(pool: Pool, executor: Executor, sessions: Sessions, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        pool.drop_dead_free_slots()
-        executor.oom.sample()
-        await sessions.close_idle()
+        try:
+            pool.drop_dead_free_slots()
+            executor.oom.sample()
+            await sessions.close_idle()
+        except Exception:
+            # One round that fails is no reason to end the requests of all clients.
+            traceback.print_exc()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), 0.5)
 

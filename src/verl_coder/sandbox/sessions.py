@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import json
 import os
 import secrets
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from verl_coder.errors import ConfigError
 from verl_coder.sandbox.capture import Capture
 from verl_coder.sandbox.pool import Overloaded, Pool
 from verl_coder.sandbox.slot import Slot, SlotLost
@@ -54,23 +56,36 @@ class Conversation:
         self._buffer = b""
         self._lock = asyncio.Lock()
         self._end: asyncio.Future[Any] | None = None
+        self._reader: asyncio.Future[dict[str, Any]] | None = None
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds since the end of the last command; 0 in the middle of one."""
+        return 0.0 if self._lock.locked() else time.monotonic() - self.used_at
 
     def begin(self, spec: dict[str, Any], null: int, *, memory_bytes: int) -> None:
         """Start the program; SlotLost when the slot is gone."""
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._channel.setblocking(False)
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
-        self._stdout = Capture(self.loop, out_read, self._cap)
-        self._stderr = Capture(self.loop, err_read, self._cap)
-        try:
-            descriptors = [null, out_write, err_write, theirs.fileno()]
-            self.slot.begin(spec, descriptors, timeout_s=_FOREVER_S, memory_bytes=memory_bytes)
+        with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
+            self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            theirs.callback(channel.close)
+            ours.callback(self._channel.close)
+            self._channel.setblocking(False)
+            descriptors = [null]
+            captures = []
+            for _ in range(2):
+                read, write = os.pipe()
+                theirs.callback(os.close, write)
+                captures.append(Capture(self.loop, read, self._cap))
+                ours.callback(captures[-1].close)
+                descriptors.append(write)
+            self._stdout, self._stderr = captures
+            self.slot.begin(
+                spec, [*descriptors, channel.fileno()], timeout_s=_FOREVER_S, memory_bytes=memory_bytes
+            )
             self._end = asyncio.ensure_future(self.slot.end())
-        finally:
-            theirs.close()
-            os.close(out_write)
-            os.close(err_write)
+            self._end.add_done_callback(_note_outcome)
+            # Begun: what is ours stays open until `finish`.
+            ours.pop_all()
 
     async def say(self, command: dict[str, Any], *, timeout_s: float) -> Exchange:
         """Send one command; it is interrupted at its time limit, and a program that ignores that is ended."""
@@ -79,9 +94,12 @@ class Conversation:
             started = self.loop.time()
             timed_out = False
             reply: dict[str, Any] = {}
+            reader = None
             try:
+                if not self.alive:
+                    raise EOFError("the session has ended")
                 await self.loop.sock_sendall(self._channel, json.dumps(command).encode() + b"\n")
-                reader = asyncio.ensure_future(self._read_line())
+                reader = self._reader = asyncio.ensure_future(self._read_line())
                 done, _ = await asyncio.wait((reader,), timeout=timeout_s)
                 for _ in range(2):
                     if done:
@@ -89,16 +107,23 @@ class Conversation:
                     timed_out = True
                     self.slot.order(b"I")
                     done, _ = await asyncio.wait((reader,), timeout=_INTERRUPT_GRACE_S / 2)
-                if not done:
-                    reader.cancel()
+                if not done or reader.cancelled():
                     self.alive = False
                 else:
                     reply = reader.result()
             except (OSError, ValueError, EOFError):
                 self.alive = False
+            except BaseException:
+                # The client is gone: the reply that is still to come must not be taken for that of a later command.
+                self.alive = False
+                self.slot.kill()
+                raise
+            finally:
+                if reader is not None:
+                    reader.cancel()
+                self.used_at = time.monotonic()
             if not self.alive:
                 self.slot.stop()
-            self.used_at = time.monotonic()
             return Exchange(
                 reply=reply,
                 stdout=self._stdout.take().decode("utf-8", "replace"),
@@ -127,6 +152,9 @@ class Conversation:
     async def finish(self) -> Any:
         """Close the channel and wait for the program's end; its ProgramExit, or None when the slot was lost."""
         self.alive = False
+        if self._reader is not None:
+            # A command in progress ends now; nobody may read a descriptor that is closed.
+            self._reader.cancel()
         self._channel.close()
         try:
             if self._end is None:
@@ -137,9 +165,19 @@ class Conversation:
             return await self._end
         except SlotLost:
             return None
+        except BaseException:
+            # Nobody waits for the end of its program any more, so that its slot must not run another one.
+            self.slot.kill()
+            raise
         finally:
             self._stdout.close()
             self._stderr.close()
+
+
+def _note_outcome(task: "asyncio.Future[Any]") -> None:
+    """Take the exception of a task that may be left alone, or asyncio would report it."""
+    if not task.cancelled():
+        task.exception()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +218,12 @@ class Sessions:
         finally:
             self._opening -= 1
         conversation = Conversation(slot, output_cap=self._output_cap)
-        spec = self.spec(slot, kind=kind, code=code, files=files, memory_mb=memory_mb)
-        conversation.begin(spec, self._null, memory_bytes=memory_mb << 20)
+        try:
+            spec = self.spec(slot, kind=kind, code=code, files=files, memory_mb=memory_mb)
+            conversation.begin(spec, self._null, memory_bytes=memory_mb << 20)
+        except BaseException:
+            self._pool.discard(slot)
+            raise
         session = Session(
             session_id=secrets.token_hex(16),
             kind=kind,
@@ -212,7 +254,7 @@ class Sessions:
         while len(self._spare) < min(_SPARE_SLOTS, room):
             try:
                 self._spare.append(await self._pool.new_slot("full"))
-            except (SlotLost, TimeoutError):
+            except (SlotLost, TimeoutError, OSError, ConfigError):
                 # The next session makes its own, or says why not.
                 return
 
@@ -247,16 +289,19 @@ class Sessions:
         session = self._sessions.pop(session_id, None)
         if session is None:
             raise UnknownSession(f"no session {session_id!r}")
-        await session.conversation.finish()
-        self._pool.discard(session.conversation.slot)
+        try:
+            await session.conversation.finish()
+        finally:
+            self._pool.discard(session.conversation.slot)
 
     async def close_idle(self) -> None:
         """End the sessions that nobody used for their idle time, and the dead ones."""
-        now = time.monotonic()
         for session in list(self._sessions.values()):
             conversation = session.conversation
-            if conversation.slot.dead or now - conversation.used_at > session.idle_timeout_s:
-                await self.close(session.session_id)
+            if conversation.slot.dead or conversation.idle_s > session.idle_timeout_s:
+                # Its client may have closed it while another one came to its end.
+                with contextlib.suppress(UnknownSession):
+                    await self.close(session.session_id)
 
 
 def _is_shallow(value: Any, depth: int) -> bool:

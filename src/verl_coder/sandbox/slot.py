@@ -174,6 +174,11 @@ class Slot:
         )
 
     @property
+    def running(self) -> bool:
+        """Whether something was begun whose end nobody has seen."""
+        return self._exit is not None
+
+    @property
     def timed_out(self) -> bool:
         """Whether the program that was begun last has had its time."""
         return self._timed_out
@@ -190,9 +195,10 @@ class Slot:
 
     async def memory_in_use(self) -> int:
         """Bytes of private memory and tmpfs that the running program holds."""
-        self._memory = self.loop.create_future()
-        self.order(b"M")
-        return await asyncio.wait_for(self._memory, 5.0)
+        if self._memory is None or self._memory.done():
+            self._memory = self.loop.create_future()
+            self.order(b"M")
+        return await asyncio.wait_for(asyncio.shield(self._memory), 5.0)
 
     def kill(self) -> None:
         """Kill the keeper, and with it (namespaces) everything inside."""

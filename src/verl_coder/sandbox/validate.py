@@ -9,6 +9,7 @@ from typing import Any
 LANGUAGES = ("python", "pytest", "bash")
 _REQUIRED = object()
 _MAX_TIMEOUT_S = 3600.0
+_MAX_MEMORY_MB = 1 << 22
 
 
 class InvalidRequest(Exception):
@@ -54,10 +55,13 @@ def text(value: dict[str, Any], field: str, default: Any = _REQUIRED, *, where: 
 def seconds(value: dict[str, Any], field: str, default: float, *, zero: bool = False) -> float:
     """A positive number of seconds (0 where it means no limit of its own)."""
     found = value.get(field, default)
-    good = isinstance(found, int | float) and not isinstance(found, bool) and math.isfinite(found)
+    good = isinstance(found, int) or (isinstance(found, float) and math.isfinite(found))
+    good = good and not isinstance(found, bool)
     if not good or found < 0 or (found == 0 and not zero):
         raise InvalidRequest(field, "must be a positive number of seconds", found)
-    return min(float(found), _MAX_TIMEOUT_S)
+    if found > _MAX_TIMEOUT_S:
+        raise InvalidRequest(field, f"must be at most {_MAX_TIMEOUT_S:g} seconds", found)
+    return float(found)
 
 
 def whole(value: dict[str, Any], field: str, default: int) -> int:
@@ -67,6 +71,14 @@ def whole(value: dict[str, Any], field: str, default: int) -> int:
         found = int(found)
     if not isinstance(found, int) or isinstance(found, bool):
         raise InvalidRequest(field, "must be an integer", found)
+    return found
+
+
+def memory_mb(value: dict[str, Any]) -> int:
+    """The memory limit; what is not positive means the server's own."""
+    found = whole(value, "memory_limit_MB", -1)
+    if found > _MAX_MEMORY_MB:
+        raise InvalidRequest("memory_limit_MB", f"must be at most {_MAX_MEMORY_MB}", found)
     return found
 
 

@@ -22,6 +22,7 @@ _PLACE = re.compile(
     r"(?:main\.py:)?(?:(?P<line>\d+)|(?P<function>[A-Za-z_][\w.]*))?(?:\s*(?:,|if\b)\s*(?P<when>.+))?"
 )
 _VALUE_CHARS = 200
+_LINE_DIGITS = 9
 
 
 class CommandMistake(ValueError):
@@ -57,6 +58,8 @@ def _place(name: str, rest: str) -> dict[str, Any]:
         )
     place: dict[str, Any] = {}
     if found["line"]:
+        if len(found["line"]) > _LINE_DIGITS:
+            raise CommandMistake(f"{name}: the program has no line of so many digits")
         place["line"] = int(found["line"])
     elif found["function"]:
         place["function"] = found["function"]

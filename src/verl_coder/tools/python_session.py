@@ -23,24 +23,26 @@ class PythonSession(SandboxTool):
         if not isinstance(code, str):
             return ToolAnswer('TypeError: the argument "code" must be a string', succeeded=False)
         workspace = workspace_of(agent_data, self.name)
-        session = workspace.session(_KIND) or await self._begin(workspace, prelude_of(agent_data))
+        session = workspace.session(_KIND)
+        prelude = "" if session else prelude_of(agent_data)
+        if session is None:
+            session = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb)
+        # A prelude that fails is told like any other code; the next call begins again with it.
+        for part in [prelude, code] if prelude else [code]:
+            answer = await self._run(session, part, workspace)
+            if answer["status"] != "Success":
+                note_failure(agent_data)
+                if (prelude and part is prelude) or not answer["alive"]:
+                    await workspace.lose(_KIND)
+                return ToolAnswer(self._text(answer), succeeded=False)
+        return ToolAnswer(self._text(answer), succeeded=True)
+
+    async def _run(self, session: SandboxSession, code: str, workspace: Workspace) -> dict[str, Any]:
         try:
-            answer = await session.run(code, run_timeout=self.settings.timeout_s)
+            return await session.run(code, run_timeout=self.settings.timeout_s)
         except SandboxUnavailableError:
             await workspace.lose(_KIND)
             raise
-        succeeded = answer["status"] == "Success"
-        if not succeeded:
-            note_failure(agent_data)
-        if not answer["alive"]:
-            await workspace.lose(_KIND)
-        return ToolAnswer(self._text(answer), succeeded)
-
-    async def _begin(self, workspace: Workspace, prelude: str) -> SandboxSession:
-        session = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb)
-        if prelude:
-            await session.run(prelude, run_timeout=self.settings.timeout_s)
-        return session
 
     def _text(self, answer: dict[str, Any]) -> str:
         """What was printed, the value of a last expression, the error; the end of the session where it ended."""

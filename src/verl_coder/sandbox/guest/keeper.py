@@ -105,7 +105,7 @@ class Keeper:
                 flags |= self._obey(child, ended)
             if ended:
                 break
-            if self.watching and self._memory_in_use(child) > self.memory_limit:
+            if self.watching and self._memory_in_use(child, self.memory_limit) > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
                 self._kill_all(child)
             if not events:
@@ -175,12 +175,14 @@ class Keeper:
             leftovers.kill_group(child)
         leftovers.kill_below(reap=child is None, own_namespace=self.namespaced)
 
-    def _memory_in_use(self, child: int) -> int:
-        """Bytes of private memory of all processes of the slot, and of its tmpfs."""
+    def _memory_in_use(self, child: int, limit: int = 0) -> int:
+        """Bytes of memory of all processes of the slot, and of its tmpfs; exact above `limit`."""
         if not self.namespaced:
-            return leftovers.private_memory(list(leftovers.descendants(os.getpid())) or [child])
+            pids = list(leftovers.descendants(os.getpid())) or [child]
+            return leftovers.private_memory(pids, limit=limit)
         pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-        return leftovers.bytes_in_use(root.HOME) + leftovers.private_memory(pids or [child])
+        on_disk = leftovers.bytes_in_use(root.HOME)
+        return on_disk + leftovers.private_memory(pids or [child], limit=limit - on_disk)
 
     def _reset_files(self, *, first: bool = False) -> None:
         """An empty working folder for the next program, and the current one of this process."""

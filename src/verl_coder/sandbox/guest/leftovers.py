@@ -5,12 +5,13 @@ import os
 import resource
 import signal
 import stat
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Any
 
 from verl_coder.sandbox.guest.program import has_children
 
-_MUCH_SHARED = 64 << 20
+_SHARED_MEMORY = ("/dev/zero (deleted)", "/memfd:", "/SYSV")
+"""Names of mappings whose memory belongs to no file system that a program sees."""
 
 
 def open_if_there(path: str) -> int:
@@ -59,28 +60,62 @@ def reap_orphans(pid: int, child: int) -> None:
                 os.waitpid(orphan, os.WNOHANG)
 
 
-def private_memory(pids: Iterable[int]) -> int:
-    """Bytes of memory that the processes hold, once what several share: not what belongs to files."""
-    total, shared = 0, 0
+def private_memory(pids: Iterable[int], *, limit: int = 0) -> int:
+    """Bytes of memory that the processes hold, once what several share: not what belongs to files.
+
+    Exact above `limit`; below it, it may lack what is in shared mappings.
+    """
+    page = resource.getpagesize()
+    private: dict[int, int] = {}
+    mapped = 0
     in_memory: dict[tuple[int, int], int] = {}
     for pid in pids:
         try:
             with open(f"/proc/{pid}/statm") as file:
                 numbers = file.read().split()
-            page = resource.getpagesize()
-            total += (int(numbers[1]) - int(numbers[2])) * page
-            if int(numbers[2]) * page > _MUCH_SHARED:
-                shared = max(shared, _shared_memory(pid))
+            private[pid] = (int(numbers[1]) - int(numbers[2])) * page
+            mapped += int(numbers[2]) * page
             in_memory.update(_memory_files(pid))
         except (OSError, IndexError, ValueError):
             continue
-    return total + max(shared, sum(in_memory.values()))
+    total = sum(private.values()) + sum(in_memory.values())
+    # Two bounds of what is shared, each dearer to find and closer than the one before.
+    if total + mapped <= limit:
+        return total
+    touched = {pid: _shared_memory(pid) for pid in private}
+    if total + sum(touched.values()) <= limit or not any(touched.values()):
+        return total
+    return total + sum(_share_of_mappings(pid, in_memory) for pid, size in touched.items() if size)
 
 
 def _shared_memory(pid: int) -> int:
     """Bytes of shared memory that a process has mapped and touched."""
-    with open(f"/proc/{pid}/status") as file:
-        return next((int(line.split()[1]) << 10 for line in file if line.startswith("RssShmem:")), 0)
+    try:
+        with open(f"/proc/{pid}/status") as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith("RssShmem:")), 0)
+    except OSError:
+        return 0
+
+
+def _share_of_mappings(pid: int, counted: Container[tuple[int, int]]) -> int:
+    """A process's share of the memory behind shared mappings: over all processes the shares add up to the whole.
+
+    Not that of the `counted` files (device, inode), nor of files of the tmpfs, which is counted as a whole.
+    """
+    share, in_shared = 0, False
+    try:
+        with open(f"/proc/{pid}/smaps") as file:
+            for line in file:
+                words = line.split(maxsplit=5)
+                if not words[0].endswith(":"):
+                    major, minor = (int(part, 16) for part in words[3].split(":"))
+                    key = (os.makedev(major, minor), int(words[4]))
+                    in_shared = words[-1].startswith(_SHARED_MEMORY) and key not in counted
+                elif in_shared and words[0] == "Pss:":
+                    share += int(words[1]) << 10
+    except (OSError, IndexError, ValueError):
+        pass
+    return share
 
 
 def _memory_files(pid: int) -> dict[tuple[int, int], int]:
