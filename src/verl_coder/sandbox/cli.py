@@ -6,6 +6,15 @@ from typing import Annotated
 
 import typer
 
+_Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one and prints it.")]
+_Workers = Annotated[int, typer.Option(min=0, help="Programs at a time; 0: twice the cores, at least 8.")]
+_Memory = Annotated[
+    int, typer.Option(min=1, max=1 << 22, help="Memory of a program where the request names none.")
+]
+_Hold = Annotated[
+    str, typer.Option(help="MODULE:FUNCTION that gives the programs of pairs to hold ready; empty: none.")
+]
+
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The embedded sandbox server.")
 
 
@@ -17,25 +26,17 @@ def main() -> None:
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one and prints it.")
-    ] = 8080,
-    workers: Annotated[
-        int, typer.Option(min=0, help="Programs at a time; 0: twice the cores, at least 8.")
-    ] = 0,
+    port: _Port = 8080,
+    workers: _Workers = 0,
     isolation: Annotated[str, typer.Option(help="auto, namespaces, light or none.")] = "auto",
     unsafe: Annotated[bool, typer.Option("--unsafe", help="Allow running without protection.")] = False,
     max_queue: Annotated[int, typer.Option(min=0, help="Waiting requests before 429.")] = 2048,
-    memory_mb: Annotated[
-        int, typer.Option(min=1, max=1 << 22, help="Memory of a program where the request names none.")
-    ] = 2048,
+    memory_mb: _Memory = 2048,
     processes: Annotated[int, typer.Option(min=1, help="Processes and threads of a program.")] = 64,
     tmpfs_mb: Annotated[int, typer.Option(min=1, help="Size of a program's /tmp.")] = 256,
     output_mb: Annotated[float, typer.Option(min=0.001, help="Kept of stdout and of stderr, each.")] = 2.0,
     max_sessions: Annotated[int, typer.Option(min=0, help="Sessions at a time.")] = 64,
-    hold: Annotated[
-        str, typer.Option(help="MODULE:FUNCTION that gives the programs of pairs to hold ready; empty: none.")
-    ] = "verl_coder.grading.bundle:programs_to_hold",
+    hold: _Hold = "verl_coder.grading.bundle:programs_to_hold",
     parent_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
     """Serve SandboxFusion's API until stopped."""
