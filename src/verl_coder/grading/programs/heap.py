@@ -66,7 +66,7 @@ class Heap:
         for number in range(self._settled, self.next):
             if number in self.items:
                 value = self.items[number]
-                self._weight += len(value) if hasattr(value, "__len__") else 1
+                self._weight += _size(value)
                 self._shown[number] = _content(value)
         self._settled = self.next
 
@@ -81,8 +81,8 @@ class Heap:
         for number in numbers:
             value = self.items.pop(number, None)
             self._numbers.pop(id(value), None)
-            if self._shown.pop(number, None) is not None and hasattr(value, "__len__"):
-                self._weight -= len(value)
+            if self._shown.pop(number, None) is not None:
+                self._weight -= _size(value)
         return numbers
 
     def forget_after(self, number: int) -> None:
@@ -100,6 +100,11 @@ def attributes(node: Any) -> dict[str, Any]:
             if not name.startswith("__") and hasattr(node, name):
                 found[name] = getattr(node, name)
     return found
+
+
+def _size(value: Any) -> int:
+    """How much there is to look at; an array of no dimension has no length."""
+    return len(value) if hasattr(value, "__len__") and getattr(value, "shape", None) != () else 1
 
 
 def _content(value: Any) -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from verl_coder.grading.programs.frames import WireError
+from verl_coder.grading.programs.wire import ARRAY_ITEMS, ARRAY_KINDS
 
 BY_VALUE = frozenset(["decimal", "fractions", "datetime", "pathlib", "uuid", "ipaddress"])
 """Modules whose values are hashed by what they hold."""
@@ -35,6 +36,8 @@ def written(value: Any, items: Callable[[Any], list[Any]]) -> list[Any] | None:
         return [name, value.isoformat()]
     if module == "datetime" and name == "timedelta":
         return [name, [value.days, value.seconds, value.microseconds]]
+    if module == "time" and name == "struct_time":
+        return [name, items(list(value))]
     if _TEXTS.get(name, ("", ""))[0] == module:
         return [name, str(value)]
     if module == "array" and name == "array" and value.typecode in _ARRAY_KINDS:
@@ -50,6 +53,8 @@ def read(name: Any, content: Any, whole: Callable[[Any, int], list[int]]) -> Any
             return __import__("fractions").Fraction(above, below)
     elif name == "timedelta":
         return __import__("datetime").timedelta(*whole(content, 3))
+    elif name == "struct_time":
+        return __import__("time").struct_time(whole(content, 9))
     elif name == "array":
         return _array(content)
     elif type(content) is str and isinstance(name, str):
@@ -68,6 +73,16 @@ def _from_text(name: str, content: str) -> Any:
     if module and re.fullmatch(pattern, content, re.ASCII):
         return getattr(__import__(module), name)(content)
     raise WireError(f"a value of type {name[:40]!r}")
+
+
+def numpy_scalar(kind: Any, item: Any) -> Any:
+    """A scalar of NumPy's type `kind`, of an item of the exact builtin type for it."""
+    if type(kind) is not str or not re.fullmatch(ARRAY_KINDS, kind):
+        raise WireError("a scalar of another type")
+    found = __import__("numpy").dtype(kind)
+    if type(item) not in ARRAY_ITEMS[found.kind]:
+        raise WireError(f"a scalar of {kind} with something else in it")
+    return found.type(item)
 
 
 def _array(content: Any) -> Any:
