@@ -20,7 +20,7 @@ def parse(code: str) -> ast.Module | None:
         return None
 
 
-def _defined_names(code: str) -> list[str]:
+def defined_names(code: str) -> list[str]:
     """Functions, classes and variables at the top level, in order."""
     tree = parse(code)
     if tree is None:
@@ -31,6 +31,8 @@ def _defined_names(code: str) -> list[str]:
             names.append(node.name)
         elif isinstance(node, ast.Assign):
             names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.append(node.target.id)
     return names
 
 
@@ -54,7 +56,7 @@ def class_names(code: str) -> tuple[str, ...] | None:
 
 def tested_name(solution: str, tests: str) -> str:
     """The name that the solution defines and the tests call first; empty if there is none."""
-    defined = set(_defined_names(solution))
+    defined = set(defined_names(solution))
     # A regular expression, because a test may be a fragment.
     return next((name for name in _CALL.findall(tests) if name in defined), "")
 

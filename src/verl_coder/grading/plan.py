@@ -23,7 +23,13 @@ from verl_coder.grading.statements import (
     statement_item,
     test_function_count,
 )
-from verl_coder.grading.usage import libraries, library_names, used_as_classes
+from verl_coder.grading.usage import (
+    asked_of_solution,
+    is_library_name,
+    libraries,
+    library_names,
+    used_as_classes,
+)
 from verl_coder.problems import (
     AssertTests,
     CheckTests,
@@ -174,6 +180,11 @@ def _with_whole_keys(value: Any) -> Any:
     return value
 
 
+def _own_names(tests: TestSuite, sources: Sequence[str]) -> set[str]:
+    """Names of libraries that the tests ask of the solution; where that has none, they are the library's."""
+    return asked_of_solution(sources, tests.classes or (), tests.defines or ())
+
+
 def _classes(tests: TestSuite, sources: Iterable[str], also_called: Mapping[str, str] = {}) -> Sequence[str]:
     return used_as_classes(sources, also_called) if tests.classes is None else tests.classes
 
@@ -181,10 +192,14 @@ def _classes(tests: TestSuite, sources: Iterable[str], also_called: Mapping[str,
 def _assert_plan(tests: AssertTests) -> GradingPlan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
-    entry = tests.entry_point or first_called(tests.tests, library_names(), assigned_names(tests.setup))
+    mine = _own_names(tests, sources)
+    library = library_names().keys() - mine
+    entry = tests.entry_point or first_called(tests.tests, library, assigned_names(tests.setup))
     own = libraries(sources, [name for name in names if name != entry])
     classes = _classes(tests, sources)
-    asked = [name for name in names if name not in own and (name != entry or name in classes)]
+    asked = [
+        name for name in names if (name not in own or name in mine) and (name != entry or name in classes)
+    ]
     spec = Spec(
         "calls",
         # What a class makes is an object of the tests', and no answer to be compared as data.
@@ -227,7 +242,8 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
     given = {parameter} | assigned_names(tests.prelude)
     names = [name for name in names if name not in given]
     own = libraries([tests.check], [name for name in names if name != tests.entry_point])
-    asked = [name for name in names if name not in own]
+    mine = _own_names(tests, [tests.check])
+    asked = [name for name in names if name not in own or name in mine]
     spec = Spec(
         "calls",
         items,
@@ -257,6 +273,7 @@ def _pytest_plan(tests: PytestTests) -> GradingPlan:
         needs_pytest=needs_pytest(tests.test),
         libraries=libraries([tests.test], free_names([tests.test]), may_be_tested=True) if from_star else {},
         used_as_classes=_classes(tests, [tests.test]),
+        names=[name for name in sorted(_own_names(tests, [tests.test])) if is_library_name(name)],
         live=True,
     )
     return _plan(tests, spec)

@@ -92,6 +92,7 @@ class CallRunner:
             found, value = self.candidate.describe(name)
             if found and (type(value) in _REBOUND or _is_of_numpy(value)):
                 self.names.asked_anew.add(name)
+                self.names.pop(name, None)
             elif found:
                 self.names[name] = value
         if self.spec.setup:
