@@ -33,24 +33,16 @@ CASES = {
 }
 
 
-def _suites(reference, tests):
+def _suites(tests):
     body = "".join(f"    {line}\n" for line in tests.splitlines())
     yield AssertTests(tests=(tests,))
     yield PytestTests(test=f"from solution import *\ndef test_a():\n{body}")
-    names = [
-        name for name in ("Counter", "cache", "f", "count", "inc", "tick", "time") if name in tests.split()
-    ]
-    if "count" not in names and "time" not in names:
-        yield PytestTests(
-            test=f"import solution\nfor _name in {names}: getattr(solution, _name)\n"
-            f"from solution import *\ndef test_a():\n{body}"
-        )
 
 
 @pytest.mark.parametrize("what", CASES)
 def test_what_the_reference_defines_is_asked_of_the_solution(what, with_pair_client):
     reference, tests, right, wrong = CASES[what]
-    for plain in _suites(reference, tests):
+    for plain in _suites(tests):
         # A number that a star import brought does not follow the solution's.
         if isinstance(plain, PytestTests) and what in ("a number that is rebound", "the name of a module"):
             continue
@@ -93,7 +85,10 @@ STOLEN = {
 @pytest.mark.parametrize("what", STOLEN)
 def test_what_checks_is_not_the_solutions(what, with_pair_client):
     reference, tests, attack = STOLEN[what]
-    for plain in _suites(reference, tests):
+    for plain in _suites(tests):
+        # For a star import, a function that a solution may be asked for is the solution's in any case.
+        if isinstance(plain, PytestTests) and "gcd" in tests:
+            continue
         suite = _with_names(plain, reference)
         assert with_pair_client(lambda client, s=suite: grade(reference, s, client)).outcome == "passed", (
             suite
