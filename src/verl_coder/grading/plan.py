@@ -1,5 +1,6 @@
 """A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
 
+import builtins
 import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.grading.report import TestReport
+from verl_coder.grading.skips import skipped_in_the_text
 from verl_coder.grading.statements import (
     assigned_names,
     check_body,
@@ -196,6 +198,10 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
     library = library_names().keys() - mine
     entry = tests.entry_point or first_called(tests.tests, library, assigned_names(tests.setup))
     own = libraries(sources, [name for name in names if name != entry])
+    is_given = entry in library or hasattr(builtins, entry)
+    if is_given and not tests.entry_point and any(name not in own and name != entry for name in names):
+        # What the tests are about is never called there: they look at its signature.
+        entry, own = "", libraries(sources, names)
     classes = _classes(tests, sources)
     asked = [
         name for name in names if (name not in own or name in mine) and (name != entry or name in classes)
@@ -271,6 +277,7 @@ def _pytest_plan(tests: PytestTests) -> GradingPlan:
         total=max(1, test_function_count(tests.test)),
         source=tests.test,
         needs_pytest=needs_pytest(tests.test),
+        skipped=skipped_in_the_text(tests.test),
         libraries=libraries([tests.test], free_names([tests.test]), may_be_tested=True) if from_star else {},
         used_as_classes=_classes(tests, [tests.test]),
         names=[name for name in sorted(_own_names(tests, [tests.test])) if is_library_name(name)],

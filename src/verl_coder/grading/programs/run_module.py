@@ -174,9 +174,21 @@ class _Plugin:
                     exec(compile_tests(source, str(path)), module.__dict__)
                 return module
 
-        session.items = list(session.genitems(TestsInMemory.from_parent(session, path=path)))
+        found = list(session.genitems(TestsInMemory.from_parent(session, path=path)))
+        session.items = [item for item in found if not self._is_left_out(item)]
+        if found and not session.items:
+            self.collect_error = "all tests are skipped"
         session.testscollected = self.collected = len(session.items)
         return True
+
+    def _is_left_out(self, item: Any) -> bool:
+        """Whether the tests' own text skips the test, which says nothing of the solution then."""
+        from _pytest.skipping import evaluate_skip_marks
+
+        if item.nodeid.partition("::")[2].partition("[")[0] not in self.record.spec.skipped:
+            return False
+        marked = any(getattr(part, "__unittest_skip__", False) for part in (item.obj, item.cls))
+        return marked or evaluate_skip_marks(item) is not None
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:

@@ -26,6 +26,8 @@ class Spec(NamedTuple):
     """Names of the solution that the tests use as classes: what they make by calling these is theirs."""
     source: str = ""
     needs_pytest: bool = False
+    skipped: Sequence[str] = ()
+    """Tests that their own text skips, or may by what it knows of the machine."""
     asks_types: bool = False
     """Whether the tests call `type`."""
     with_numpy: bool = False
