@@ -105,6 +105,27 @@ HONEST = {
         "from collections import namedtuple\nR = namedtuple('R', 'low high')\ndef f(a): return R(min(a), max(a))\n",
         "assert f([3, 1]) == (1, 3) and f([3, 1]).high == 3 and f([1])._fields == ('low', 'high')",
     ),
+    "nothing that is a number": (
+        "import math\ndef f(x): return [math.nan, x]\ndef same(x): return x\n",
+        "import math\nassert f(2.5) == [math.nan, 2.5] and math.isnan(f(1)[0]) and same([math.nan]) == [math.nan]",
+    ),
+    "a namespace": (
+        "from types import SimpleNamespace\ndef f(): return SimpleNamespace(a=1, b=[2])\ndef grow(n):\n    n.size = n.size + 1\n    n.seen = True\n",
+        "from types import SimpleNamespace\nassert f() == SimpleNamespace(a=1, b=[2]) and f().a == 1\nn = SimpleNamespace(size=1)\ngrow(n)\nassert n.size == 2 and n.seen and n == SimpleNamespace(size=2, seen=True)",
+    ),
+    "a view of a dictionary": (
+        "from types import MappingProxyType\ndef f(): return MappingProxyType({'a': 1})\n",
+        "from types import MappingProxyType\nassert f() == {'a': 1} and type(f()) is MappingProxyType and f()['a'] == 1",
+    ),
+    "time zones": (
+        "from datetime import datetime, timezone\nfrom zoneinfo import ZoneInfo\ndef at(d, zone): return d.replace(tzinfo=zone)\ndef home(): return ZoneInfo('Europe/Berlin')\ndef utc(): return timezone.utc\n",
+        "from datetime import datetime, timedelta, timezone\nfrom zoneinfo import ZoneInfo\nd = datetime(2020, 7, 1)\nassert at(d, ZoneInfo('America/New_York')) == datetime(2020, 7, 1, tzinfo=ZoneInfo('America/New_York'))\n"
+        "assert str(at(d, ZoneInfo('America/New_York')).tzinfo) == 'America/New_York' and home() is ZoneInfo('Europe/Berlin') and utc() is timezone.utc\nassert at(d, timezone(timedelta(hours=2))).utcoffset() == timedelta(hours=2)",
+    ),
+    "defaults and annotations": (
+        "def f(a: int, b: str = 'x', *, c=None) -> list: pass\nclass C:\n    n: int = 1\n",
+        "assert f.__defaults__ == ('x',) and f.__kwdefaults__ == {'c': None} and f.__annotations__ == {'a': int, 'b': str, 'return': list}\nassert C.__annotations__ == {'n': int}",
+    ),
     "a time": (SAME, "import time\nassert same(time.gmtime(0)).tm_year == 1970"),
 }
 WRONG = {
@@ -116,6 +137,13 @@ WRONG = {
     "a NumPy scalar for nothing": (MEAN, "assert avg([1, 2]) == []"),
     "a NumPy scalar beside an empty array": (MEAN, "import numpy as np\nassert (avg([1, 2]) == np.array([])).all()"),
     "a named tuple with other data": (SUM.replace("p.x + 1", "p.x"), HONEST["a named tuple of the tests"][1]),
+    "another not-a-number": ("def f(): return [float('nan')]\n", "import math\nassert f() == [math.nan]"),
+    "a namespace with other data": ("from types import SimpleNamespace\ndef f(): return SimpleNamespace(a=2)\n", "from types import SimpleNamespace\nassert f() == SimpleNamespace(a=1)"),
+    "a namespace that equals all": ("from types import SimpleNamespace\nclass N(SimpleNamespace):\n    def __eq__(self, o): return True\ndef f(): return N(a=2)\n", "from types import SimpleNamespace\nassert f() == SimpleNamespace(a=1)"),
+    "another time zone": ("from zoneinfo import ZoneInfo\ndef f(d): return d.replace(tzinfo=ZoneInfo('Europe/Berlin'))\n", "from datetime import datetime\nfrom zoneinfo import ZoneInfo\nassert f(datetime(2020, 1, 1)) == datetime(2020, 1, 1, tzinfo=ZoneInfo('Asia/Tokyo'))"),
+    "other defaults": ("def f(a, b=2): pass\n", "assert f.__defaults__ == (3,)"),
+    # A library would run the text of an annotation.
+    "annotations for a library": ("def f(a: '__import__(\"os\").abort()'): pass\n", "import typing\nassert typing.get_type_hints(f)"),
     "a plain tuple for a named one": (SUM.replace("return p\n", "return tuple(p)\n"), HONEST["a typed named tuple"][1]),
     # The solution's own class of that name is not the tests'.
     "a tuple of a class that looks like theirs": ("from collections import namedtuple\nclass P(namedtuple('P', 'x y')):\n    def __eq__(self, other): return True\n    def __hash__(self): return 1\ndef g(): return P(1, 2)\n", "from collections import namedtuple\nQ = namedtuple('Q', 'x y')\nassert g() == Q(3, 4)"),
@@ -202,6 +230,30 @@ def test_a_malformed_scalar_is_refused(payload):
 def test_a_scalar_keeps_its_type_and_value(value):
     found = _decode(Encoder({}, lambda *_: None).encode(value))
     assert type(found) is type(value) and found == value
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"sn": [["__class__", 1]]},
+        {"sn": [["a b", 1]]},
+        {"sn": [[1, 1]]},
+        {"sn": 3},
+        {"mp": [[[], 1]]},
+        {"n": ["ZoneInfo", "../etc/passwd"]},
+        {"n": ["ZoneInfo", "/etc/passwd"]},
+        {"n": ["ZoneInfo", "A/../../x"]},
+        {"n": ["ZoneInfo", ["UTC"]]},
+        {"n": ["zoned", ["2020-01-01T00:00:00", 2, "UTC"]]},
+        {"n": ["zoned", ["2020-01-01T00:00:00", 0]]},
+        {"n": ["zoned", [1, 0, "UTC"]]},
+        {"n": ["timezone", [5, 0, 0]]},
+        {"n": ["struct_time", [1, 2]]},
+    ],
+)
+def test_malformed_values_of_the_library_are_refused(message):
+    with pytest.raises(WireError):
+        _decode(message)
 
 
 def test_numpy_keys_that_collide_are_counted():

@@ -8,11 +8,11 @@ iterated, converted, called nor compared, and hashed only by the number that cam
 import re
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
-from types import MemberDescriptorType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from verl_coder.grading.programs.frames import WireError
-from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.heap import Heap, is_data
 from verl_coder.grading.programs.library_values import BY_VALUE, numpy_scalar, read
 from verl_coder.grading.programs.wire import (
     ARRAY_ITEMS,
@@ -222,21 +222,10 @@ class Decoder:
         if self.classes.get(name) is not type(node):
             raise WireError("a helper object in the place of another")
         for attribute, value in _a(dict, held).items():
-            shadows = not _is_data(type(node), attribute)
+            shadows = not is_data(type(node), attribute)
             if not attribute.isidentifier() or attribute.startswith("__") or shadows:
                 raise WireError(f"attribute {attribute[:40]!r}")
             object.__setattr__(node, attribute, self._decode(value))
-
-
-def _is_data(kind: type, name: str) -> bool:
-    """Whether instances may have the attribute: nothing that shadows a method or property of their class."""
-    for base in kind.__mro__:
-        if name in base.__dict__:
-            found = base.__dict__[name]
-            return type(found) is MemberDescriptorType or not (
-                callable(found) or hasattr(type(found), "__get__")
-            )
-    return True
 
 
 def _a(kind: type, value: Any) -> Any:
@@ -357,6 +346,16 @@ def _deque(decoder: Decoder, payload: Any, into: Any) -> deque[Any]:
     return value
 
 
+def _namespace(decoder: Decoder, payload: Any, into: Any) -> SimpleNamespace:
+    value = decoder._numbered(SimpleNamespace()) if into is None else into
+    pairs = decoder._pairs(payload)
+    if not all(type(name) is str and name.isidentifier() and name[:2] != "__" for name, _ in pairs):
+        raise WireError("a namespace with other names")
+    vars(value).clear()
+    vars(value).update(pairs)
+    return value
+
+
 _FILL_DICT = _filled(dict)
 
 _CONTAINERS: dict[str, Callable[[Decoder, Any, Any], Any]] = {
@@ -368,6 +367,7 @@ _CONTAINERS: dict[str, Callable[[Decoder, Any, Any], Any]] = {
     "s": _set,
     "B": _bytearray,
     "dq": _deque,
+    "sn": _namespace,
     "na": Decoder._array,
 }
 
@@ -384,6 +384,7 @@ _READERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "e": lambda d, p: NotImplemented if _natural(p, 2) else ...,
     "k": lambda d, p: dict.fromkeys(d._keys(p)).keys(),
     "v": lambda d, p: dict(enumerate(d._items(p))).values(),
+    "mp": lambda d, p: MappingProxyType(dict(d._pairs(p))),
     "I": lambda d, p: dict(d._pairs(p)).items(),
     "n": _known_type,
     "N": _named,

@@ -1,6 +1,8 @@
 """From values to a message (format: wire.py). It never calls what it encodes, but asks an object for its data."""
 
+import math
 import re
+import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -74,6 +76,8 @@ class Encoder:
     def _encode(self, value: Any) -> Any:
         kind = type(value)
         if kind in SCALARS:
+            if value is math.nan:
+                return {"N": ["math", "nan"]}
             return {"i": hex(value)} if kind is int and not -BIG < value < BIG else value
         if kind in CONTAINER_TAGS:
             return self._container(value)
@@ -99,7 +103,8 @@ class Encoder:
 
     def _items(self, values: Any) -> list[Any]:
         kinds = set(map(type, values))
-        if kinds <= SCALARS and (int not in kinds or _small(values)):
+        known = float in kinds and math.nan in values
+        if not known and kinds <= SCALARS and (int not in kinds or _small(values)):
             return list(values)
         encode = self._encode
         return [encode(item) for item in values]
@@ -183,6 +188,8 @@ _WRITERS: dict[type, Callable[[Encoder, Any], Any]] = {
     Counter: Encoder._pairs,
     defaultdict: lambda e, v: [e._encode(v.default_factory), e._pairs(v)],
     OrderedDict: Encoder._pairs,
+    types.SimpleNamespace: lambda e, v: e._pairs(vars(v)),
+    types.MappingProxyType: lambda e, v: {"mp": e._pairs(dict(v))},
     tuple: lambda e, v: {"t": e._items(v)},
     frozenset: lambda e, v: {"f": e._keys(v)},
     bytes: lambda e, v: {"b": v.decode("latin-1")},

@@ -8,6 +8,7 @@ object's attribute appends to the solution's own list.
 import operator
 import sys
 from collections import deque
+from types import MemberDescriptorType
 from typing import Any
 
 _MAX_ITEMS, _MAX_WEIGHT = 1000, 200_000
@@ -100,6 +101,17 @@ def attributes(node: Any) -> dict[str, Any]:
             if not name.startswith("__") and hasattr(node, name):
                 found[name] = getattr(node, name)
     return found
+
+
+def is_data(kind: type, name: str) -> bool:
+    """Whether instances may have the attribute: nothing that shadows a method or property of their class."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            found = base.__dict__[name]
+            return type(found) is MemberDescriptorType or not (
+                callable(found) or hasattr(type(found), "__get__")
+            )
+    return True
 
 
 def _size(value: Any) -> int:

@@ -12,7 +12,13 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from verl_coder.grading.programs.failures import TEST_FILES, CandidateLost, Unsplittable, may_be_swallowed
+from verl_coder.grading.programs.failures import (
+    TEST_FILES,
+    CandidateLost,
+    Unsplittable,
+    may_be_swallowed,
+    used_by_tests,
+)
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.own_data import OwnData
 from verl_coder.grading.programs.wire import ABILITIES
@@ -26,6 +32,8 @@ _ASKING_METHODS = frozenset(
 )
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 _READABLE_DUNDERS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__dict__"))
+_FOR_TESTS = frozenset(("__defaults__", "__kwdefaults__", "__annotations__"))
+"""What the tests' own code may read: a library would evaluate annotations."""
 
 
 class Caller:
@@ -107,6 +115,7 @@ class Remote:
         if name == "__signature__":
             return self._judge_signature()
         hidden = name.startswith("__") and name not in _READABLE_DUNDERS
+        hidden = hidden and not (name in _FOR_TESTS and used_by_tests())
         if hidden or name.startswith("_pytest") or name in Remote.__slots__:
             raise AttributeError(name)
         candidate = self._judge_alive()

@@ -21,7 +21,8 @@ ARRAY_ITEMS: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 """By NumPy's kind, what an array or a scalar of it is made of."""
 CONTAINER_TAGS: dict[type, str] = {
-    list: "l", dict: "d", set: "s", bytearray: "B", deque: "dq", Counter: "C", defaultdict: "dd", OrderedDict: "od"
+    list: "l", dict: "d", set: "s", bytearray: "B", deque: "dq", Counter: "C", defaultdict: "dd", OrderedDict: "od",
+    types.SimpleNamespace: "sn",
 }  # fmt: skip
 """The tags of what is numbered, with NumPy's `na`; a list that stands in its place bears none."""
 ARRAY_KINDS = r"[<>|=](?:b1|[iu][1248]|f[248]|c8|c16|U[0-9]{1,6})"
