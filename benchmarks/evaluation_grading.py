@@ -98,6 +98,8 @@ async def grade_all(url: str, answers: list[tuple[Problem, str]]) -> tuple[list[
             return graded
 
         first = await asyncio.gather(*(one(problem, code) for problem, code in answers))
+        owed = sum(graded.provisional for graded in first)
+        print(f"first verdicts after {time.monotonic() - started:.0f} s, second tries: {owed}", file=sys.stderr)
         reports, again = [], 0
         for (problem, code), graded in zip(answers, first, strict=True):
             longest = max(longest, graded.seconds)

@@ -6,6 +6,7 @@ python data_prep/humaneval.py --source HumanEval.jsonl.gz --out outputs/data/hum
 import ast
 
 from verl_coder.data import (
+    Code,
     Dataset,
     Draft,
     HubSource,
@@ -13,6 +14,8 @@ from verl_coder.data import (
     RawRecord,
     Record,
     RowError,
+    can_fail,
+    defined_names,
     parse_python,
     parse_record,
     run_script,
@@ -28,15 +31,15 @@ class HumanEvalRecord(Record):
 
     task_id: str
     prompt: str
-    canonical_solution: str
-    test: str
+    canonical_solution: Code
+    test: Code
     entry_point: str
 
 
 def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     """The docstring is the statement and the prompt the starter code; the reference is the two joined."""
     record = parse_record(HumanEvalRecord, raw)
-    if "assert" not in record.test:
+    if not can_fail(record.test):
         raise RowError("column 'test' asserts nothing", code="no_tests")
     name, timeout_s = ("humanevalplus", PLUS_TIMEOUT_S) if options.variant == "plus" else ("humaneval", None)
     tests = CheckTests(
@@ -46,7 +49,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         problem_id=f"{name}/{record.task_id.removeprefix('HumanEval/')}",
         statement=_docstring(record) or record.prompt,
         tests=(tests,),
-        references=(record.prompt + record.canonical_solution,),
+        references=(_program(record),),
         split="test",
         entry_point=record.entry_point,
         starter_code=record.prompt,
@@ -64,8 +67,15 @@ def _preamble(record: HumanEvalRecord) -> str:
     return "\n".join(before)
 
 
+def _program(record: HumanEvalRecord) -> str:
+    """The reference: the prompt and the body, or, in some copies, the whole function."""
+    if record.entry_point in defined_names(record.canonical_solution):
+        return f"{_preamble(record)}\n{record.canonical_solution}"
+    return record.prompt + record.canonical_solution
+
+
 def _docstring(record: HumanEvalRecord) -> str:
-    tree = parse_python(record.prompt + record.canonical_solution)
+    tree = parse_python(f"{record.prompt}    pass\n") or parse_python(_program(record))
     for node in tree.body if tree else []:
         if isinstance(node, ast.FunctionDef) and node.name == record.entry_point:
             return ast.get_docstring(node) or ""

@@ -3,19 +3,22 @@
 python data_prep/kodcode.py --source KodCode-Light-RL-10K --out outputs/data/kodcode
 """
 
-from typing import Any
-
 from pydantic import AliasChoices, Field
 
 from verl_coder.data import (
+    Code,
     Dataset,
     Draft,
+    Entries,
     HubSource,
+    Label,
     LoadOptions,
     RawRecord,
     Record,
     RowError,
-    imported_from_solution,
+    can_fail,
+    defined_names,
+    import_from_solution,
     parse_record,
     run_script,
     tested_name,
@@ -28,25 +31,25 @@ class KodCodeRecord(Record):
 
     question_id: str
     question: str
-    solution: str
-    test: str = Field(validation_alias=AliasChoices("test", "test_code"))
-    test_info: list[dict[str, Any]] | None = None
-    gpt_difficulty: str = "unknown"
+    solution: Code
+    test: Code = Field(validation_alias=AliasChoices("test", "test_code"))
+    test_info: Entries = Field(default_factory=list)
+    gpt_difficulty: Label = "unknown"
 
 
 def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     """One record; about a quarter of the tests lack the import from `solution`, which is put first."""
     record = parse_record(KodCodeRecord, raw)
-    info = [entry for entry in record.test_info or [] if entry.get("function_name")]
-    if "assert" not in record.test and "raises" not in record.test:
+    if not can_fail(record.test):
         raise RowError("column 'test' asserts nothing", code="no_tests")
-    test = record.test
-    if not imported_from_solution(test):
-        names = ", ".join(dict.fromkeys(entry["function_name"] for entry in info)) or "*"
-        test = f"from solution import {names}\n{test}"
+    defined = defined_names(record.solution)
+    # An entry may name a method of the solution's class, or what the solution does not have.
+    info = [entry for entry in record.test_info if entry.get("function_name") in defined]
     declarations = [str(entry.get("function_declaration") or "").rstrip() for entry in info]
     starter_code = "\n\n".join(f"{line}\n    ..." for line in declarations if line.startswith("def "))
-    entry_point = str(info[0]["function_name"]) if info else tested_name(record.solution, record.test)
+    names = [str(entry["function_name"]) for entry in info]
+    entry_point = names[0] if names else tested_name(record.solution, record.test)
+    test = import_from_solution(record.test, record.solution, names)
     return Draft(
         problem_id=f"kodcode/{record.question_id}",
         statement=record.question,

@@ -6,13 +6,17 @@ python data_prep/leetcode.py --source LeetCodeDataset-v0.3.1-test.jsonl.gz --out
 from pydantic import Field
 
 from verl_coder.data import (
+    Code,
     Dataset,
     Draft,
     HubSource,
+    Label,
+    Labels,
     LoadOptions,
     RawRecord,
     Record,
     RowError,
+    can_fail,
     parse_record,
     run_script,
 )
@@ -28,7 +32,7 @@ _OLD_QUERY_MARK = "Please complete the following python code precisely:"
 class Meta(Record):
     """What v0.3.1 has in columns: `lang_code` is the starter code. `query` and `split` are v1's and v2's."""
 
-    difficulty: str = "unknown"
+    difficulty: Label = "unknown"
     lang_code: str = ""
     query: str = ""
     split: str = ""
@@ -39,15 +43,15 @@ class LeetCodeRecord(Record):
 
     task_id: str
     prompt: str
-    completion: str
+    completion: Code
     entry_point: str
-    test: str
+    test: Code
     query: str = ""
     problem_description: str = ""
     starter_code: str = ""
-    difficulty: str = ""
-    tags: list[str] = Field(default_factory=list)
-    estimated_date: str = ""
+    difficulty: Label = ""
+    tags: Labels = Field(default_factory=list)
+    estimated_date: Label = ""
     meta: Meta = Field(default_factory=Meta)
 
 
@@ -66,7 +70,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         starter_code = rest.strip().removeprefix("```python").removesuffix("```").strip("\n")
     if statement.startswith(_NOT_TRANSLATED):
         raise RowError(f"the statement is {statement.strip()!r}", code="no_statement")
-    if "assert" not in record.test:
+    if not can_fail(record.test):
         raise RowError("column 'test' asserts nothing", code="no_tests")
     return Draft(
         problem_id=f"leetcode/{record.task_id}",

@@ -6,20 +6,22 @@ python data_prep/livecodebench.py --source test6.jsonl --out outputs/data/liveco
 import base64
 import io
 import pickle
+import re
 import zlib
 from typing import Any
 
-from verl_coder import json_text
 from verl_coder.data import (
     Dataset,
     Draft,
     HubSource,
+    Label,
     LoadOptions,
     RawRecord,
     Record,
     RowError,
     parse_json,
     parse_record,
+    parse_value,
     run_script,
 )
 from verl_coder.problems import FunctionCase, FunctionTests, StdioCase, StdioTests, TestSuite
@@ -31,12 +33,15 @@ class LiveCodeBenchRecord(Record):
     question_id: str
     question_content: str
     starter_code: str = ""
-    difficulty: str = "unknown"
-    platform: str = ""
-    contest_date: str = ""
+    difficulty: Label = "unknown"
+    platform: Label = ""
+    contest_date: Label = ""
     public_test_cases: Any = None
     private_test_cases: Any = None
     metadata: Any = None
+
+
+_METHOD = re.compile(r"^class Solution\b.*?^\s+def\s+([a-zA-Z]\w*)\s*\(\s*self\b", re.MULTILINE | re.DOTALL)
 
 
 class _NoClasses(pickle.Unpickler):
@@ -52,8 +57,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     cases = [*_cases("public_test_cases", record), *_cases("private_test_cases", record)]
     if not cases:
         raise RowError("columns 'public_test_cases' and 'private_test_cases' hold no tests", code="no_tests")
-    metadata = parse_json("metadata", record.metadata)
-    name = str(metadata.get("func_name") or "") if isinstance(metadata, dict) else ""
+    name = _function_name(record, cases)
     try:
         if any(case["input"] is None or case["output"] is None for case in cases):
             raise ValueError("null")
@@ -73,6 +77,16 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     )
 
 
+def _function_name(record: LiveCodeBenchRecord, cases: list[dict[str, Any]]) -> str:
+    """The function that the cases call: of `metadata`, else the method of the starter code; empty for programs."""
+    metadata = parse_json("metadata", record.metadata)
+    name = str(metadata.get("func_name") or "") if isinstance(metadata, dict) else ""
+    if name or any(case.get("testtype") == "stdin" for case in cases):
+        return name
+    method = _METHOD.search(record.starter_code)
+    return method[1] if method else ""
+
+
 def _stdio_tests(cases: list[dict[str, Any]]) -> TestSuite:
     return StdioTests(
         tests=tuple(StdioCase(input=str(case["input"]), output=str(case["output"])) for case in cases)
@@ -80,15 +94,15 @@ def _stdio_tests(cases: list[dict[str, Any]]) -> TestSuite:
 
 
 def _function_tests(name: str, record: LiveCodeBenchRecord, cases: list[dict[str, str]]) -> TestSuite:
-    """Arguments are JSON values, one a line."""
+    """Arguments are values in JSON, one a line; some copies write them as Python does."""
     return FunctionTests(
         entry_point=name,
         class_name="Solution" if "class Solution" in record.starter_code else None,
         tests=tuple(
             FunctionCase(
                 # Only "\n" ends a line: a JSON string may hold other line ends of Unicode as they are.
-                args=tuple(json_text.loads(line) for line in case["input"].split("\n") if line.strip()),
-                expected=json_text.loads(case["output"]),
+                args=tuple(parse_value(line) for line in case["input"].split("\n") if line.strip()),
+                expected=parse_value(case["output"]),
             )
             for case in cases
         ),

@@ -8,12 +8,17 @@ import json
 from pydantic import AliasChoices, Field
 
 from verl_coder.data import (
+    Code,
     Dataset,
     Draft,
     HubSource,
     LoadOptions,
+    Number,
     RawRecord,
     Record,
+    RowError,
+    Statements,
+    can_fail,
     parse_record,
     run_script,
     tested_name,
@@ -30,31 +35,31 @@ PLUS_TIMEOUT_S = 30.0
 class MbppRecord(Record):
     """`full` and `sanitized`: the statement is `text` in one and `prompt` in the other."""
 
-    task_id: int
+    task_id: Number
     statement: str = Field(validation_alias=AliasChoices("text", "prompt"))
-    code: str
-    test_list: list[str]
+    code: Code
+    test_list: Statements
     test_setup_code: str = ""
-    test_imports: list[str] = Field(default_factory=list)
+    test_imports: Statements = Field(default_factory=list)
 
 
 class MbppPlusRecord(Record):
     """evalplus/mbppplus: `test` is a self-contained script."""
 
-    task_id: int
+    task_id: Number
     prompt: str
-    code: str
-    test_list: list[str]
-    test: str
+    code: Code
+    test_list: Statements
+    test: Code
 
 
 class EvalPlusRecord(Record):
     """EvalPlus's own release file: inputs only, the expected results come from the canonical solution."""
 
-    task_id: str
+    task_id: Number
     prompt: str
     entry_point: str
-    canonical_solution: str
+    canonical_solution: Code
     base_input: list[list[object]]
     plus_input: list[list[object]]
     atol: float = 0
@@ -72,6 +77,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     # The set-up uses the solution's class, so it runs after the solution.
     setup = "\n".join([*record.test_imports, record.test_setup_code]).strip().replace("\r\n", "\n")
     tests = tuple(test.strip() for test in record.test_list)
+    if not tests:
+        raise RowError("column 'test_list' holds no tests", code="no_tests")
     entry_point = tested_name(code, "\n".join(tests))
     return Draft(
         problem_id=f"mbpp/{record.task_id}",
@@ -86,6 +93,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
 
 
 def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
+    if not can_fail(record.test):
+        raise RowError("column 'test' asserts nothing", code="no_tests")
     entry_point = tested_name(record.code, "\n".join(record.test_list))
     # The script calls the function by its name; it is a string so that its own indentation stays.
     check = (
@@ -104,51 +113,132 @@ def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
     )
 
 
+_FORMS: dict[tuple[str, ...], tuple[int, ...]] = {
+    ("t",): (
+        *(2, 116, 132, 143, 222, 261, 273, 394, 399, 421, 424, 429),
+        *(470, 560, 579, 596, 616, 630, 726, 740, 744, 809),
+    ),
+    ("lt",): (63, 64, 70, 94, 120, 237, 272, 299, 400, 409, 417, 438, 473, 614, 780),
+    ("lt", ""): (75, 413, 444, 753),
+    ("", "t"): (106, 750),
+    ("ls",): (115,),
+    ("f", "c"): (124,),
+    ("t", ""): (250, 307, 405, 446, 617, 720, 763, 808),
+    ("c",): (252,),
+    ("tt",): (259, 278, 401, 445),
+    ("T",): (580, 615, 791),
+    ("dt", ""): (722,),
+}
+"""What JSON has made lists or texts of, argument by argument; the last goes for all that follow.
+
+A letter a level: `l` list, `d` dict of, `t` tuple, `s` set (an empty one is a dict), `T` tuple with all that is below,
+`f` float, `c` complex. What is no list stays as it is below `l`, `d`, `t`, `s` and `T`.
+"""
+
+_UNORDERED = {2, 7, 111, 140, 232, 249, 579, 769}
+"""Results are compared as sets."""
+_FOUND_OR_NOT = {737, 787, 794}
+"""The canonical solution returns a match or None: only which of the two counts, and an answer may be a bool."""
+_ALSO_RIGHT = {
+    558: "def digit_distance_nums(a, b):\n"
+    "    width = max(len(str(a)), len(str(b)))\n"
+    "    return sum(abs(int(x) - int(y)) for x, y in zip(str(a).zfill(width), str(b).zfill(width)))\n",
+    581: "def surface_Area(b, h):\n    return round(b * b + 2 * b * ((b / 2) ** 2 + h * h) ** 0.5)\n",
+}
+"""A second reading of the statement that EvalPlus accepts: digits that are aligned, the height of the pyramid."""
+
 _EVALPLUS_CHECK = """
 import json
 import math
 
 INPUTS = json.loads({inputs!r})
+FORM = {form!r}
+RULE = {rule!r}
 ATOL = {atol!r}
-NAMESPACE = {{}}
-exec(compile({solution!r}, "canonical", "exec"), NAMESPACE)
+CANONICAL = {{"math": math}}
+exec(compile({solution!r}, "canonical", "exec"), CANONICAL)
+ALSO = {{}}
+exec(compile({also!r}, "also", "exec"), ALSO)
+
+
+def same_number(got, expected):
+    try:
+        return abs(got - expected) <= (ATOL or 1e-6) + 1e-7 * abs(expected)
+    except (TypeError, OverflowError):
+        return False
 
 
 def same(got, expected):
-    if isinstance(expected, float) or ATOL:
+    if RULE == "found or not":
+        return (got if isinstance(got, bool) else got is not None) == (expected is not None)
+    if RULE == "unordered":
         try:
-            return math.isclose(got, expected, rel_tol=1e-7, abs_tol=ATOL or 1e-6) or got == expected
+            return set(got) == set(expected)
         except TypeError:
-            pass
-    if isinstance(expected, (list, tuple)) and isinstance(got, (list, tuple)):
+            return False
+    if got == expected:
+        return True
+    if isinstance(expected, (list, tuple)) and type(got) is type(expected):
         return len(got) == len(expected) and all(map(same, got, expected))
-    return got == expected
+    return bool(isinstance(expected, float) or ATOL) and same_number(got, expected)
 
 
-def fresh(value):
+def read(value, form):
     # A copy as a literal builds it: a list that JSON has read takes more memory, and one solution asks how much.
-    if isinstance(value, list):
-        return [fresh(item) for item in value][:]
-    return {{key: fresh(item) for key, item in value.items()}} if isinstance(value, dict) else value
+    kind, below = form[:1], form[1:]
+    if kind in ("f", "c"):
+        return float(value) if kind == "f" else complex(value)
+    if isinstance(value, dict):
+        return {{key: read(item, below) for key, item in value.items()}}
+    if not isinstance(value, list):
+        return value
+    items = [read(item, form if kind == "T" else below) for item in value][:]
+    if kind == "s":
+        return set(items) if items else {{}}
+    return tuple(items) if kind in ("t", "T") else items
+
+
+def arguments(values):
+    return [read(value, FORM[min(place, len(FORM) - 1)]) for place, value in enumerate(values)]
 
 
 def check(candidate):
-    for args in INPUTS:
+    try:
+        exec({assertion!r}, dict(CANONICAL))
+    except AssertionError:
+        raise ValueError("the canonical solution fails the record's own asserts")
+    except Exception:
+        pass
+    compared, reason = 0, None
+    for values in INPUTS:
         try:
-            expected = NAMESPACE[{entry_point!r}](*fresh(args))
-        except Exception:
-            continue  # JSON has lost a tuple or a set that this input needs
-        got = candidate(*fresh(args))
-        assert same(got, expected), f"{entry_point}(*{{args!r}}) is {{got!r}}, expected {{expected!r}}"
+            expected = CANONICAL[{entry_point!r}](*arguments(values))
+        except Exception as error:
+            reason = error
+            continue
+        compared += 1
+        got = candidate(*arguments(values))
+        if {entry_point!r} in ALSO and not same(got, expected):
+            expected = ALSO[{entry_point!r}](*arguments(values))
+        assert same(got, expected), f"{entry_point}(*{{values!r}}) is {{got!r}}, expected {{expected!r}}"
+    if compared * 2 < len(INPUTS):
+        raise ValueError(f"the canonical solution has results for {{compared}} of {{len(INPUTS)}} inputs: {{reason!r}}")
 """
 
 
 def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
-    number = int(record.task_id.removeprefix("Mbpp/"))
+    number = record.task_id
+    inputs = record.base_input + record.plus_input
+    if not inputs:
+        raise RowError("columns 'base_input' and 'plus_input' hold no inputs", code="no_tests")
     check = _EVALPLUS_CHECK.format(
-        inputs=json.dumps(record.base_input + record.plus_input),
+        inputs=json.dumps(inputs),
+        form=next((form for form, numbers in _FORMS.items() if number in numbers), ("",)),
+        rule="unordered" if number in _UNORDERED else "found or not" if number in _FOUND_OR_NOT else "equal",
         atol=record.atol,
         solution=record.canonical_solution,
+        also=_ALSO_RIGHT.get(number, ""),
+        assertion=record.assertion,
         entry_point=record.entry_point,
     )
     examples = tuple(line for line in record.assertion.strip().splitlines() if line.startswith("assert"))

@@ -37,7 +37,7 @@ FORBIDDEN = {
 """Package of verl_coder -> what none of its modules imports. The arrow: launch -> trainer -> run."""
 BROUGHT = {
     **dict.fromkeys(("annotated_types", "pydantic_core"), "pydantic"),
-    **dict.fromkeys(("hydra", "safetensors", "tokenizers"), "verl and transformers"),
+    **dict.fromkeys(("hydra", "safetensors", "tokenizers", "jinja2"), "verl and transformers"),
     **dict.fromkeys(("openai", "zmq"), "vllm"),
 }
 """Imported, and brought by a dependency that is imported for itself."""

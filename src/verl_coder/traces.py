@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from jinja2 import TemplateError
 
+from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.errors import DataError
 from verl_coder.protocols import Tags, appended_result, appended_tags
 
@@ -99,10 +101,13 @@ def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> lis
 
 
 def _trace(row: Mapping[str, Any]) -> Trace:
-    messages = [
-        {key: value for key, value in message.items() if value is not None}
-        for message in row["messages"] or []
-    ]
+    given = row["messages"] or []
+    if not isinstance(given, list):
+        raise TraceError(f"messages is of type {type(given).__name__}: give a list of {{role, content}}")
+    strange = next((message for message in given if not isinstance(message, Mapping)), None)
+    if strange is not None or None in given:
+        raise TraceError(f"a message is of type {type(strange).__name__}: give {{role, content}}")
+    messages = [{key: value for key, value in message.items() if value is not None} for message in given]
     for message in messages:
         if message.get("role") not in _ROLES:
             raise TraceError(f"a message of role {message.get('role')!r}")
@@ -112,7 +117,9 @@ def _trace(row: Mapping[str, Any]) -> Trace:
         raise TraceError(f"the conversation ends with a message of role {messages[-1]['role']!r}")
     weights = {message.get("weight", 1) for message in messages if message["role"] == "assistant"}
     if not weights <= {0, 1}:
-        raise TraceError(f"a message of weight {max(weights - {0, 1})}: use 1 (learnt) or 0 (only read)")
+        raise TraceError(
+            f"a message of weight {min(weights - {0, 1}, key=str)}: use 1 (learnt) or 0 (only read)"
+        )
     if weights == {0}:
         raise TraceError("every assistant message has weight 0: nothing of it is learnt")
     return Trace(
@@ -153,6 +160,7 @@ class TraceTokenizer:
         from verl.utils.tokenizer.continuous_token_wiring import create_continuous_token_builder
 
         self._tokenizer = tokenizer
+        self._control = control_tokens(tokenizer)
         self._options = dict(template_options or {})
         self._tools = [dict(schema) for schema in tool_schemas] or None
         self._builder = create_continuous_token_builder(
@@ -161,8 +169,14 @@ class TraceTokenizer:
         self._max_prompt_tokens, self._max_response_tokens = max_prompt_tokens, max_response_tokens
 
     def row(self, trace: Trace) -> TraceRow | None:
-        """The trace's tokens, or None where prompt or response is longer than a rollout's may be."""
-        messages, at = list(trace.messages), trace.prompt_length
+        """The trace's tokens, or None where prompt or response is longer than a rollout's may be; TraceError."""
+        try:
+            return self._row(trace)
+        except TemplateError as error:
+            raise TraceError(f"the chat template refuses the conversation: {error}") from error
+
+    def _row(self, trace: Trace) -> TraceRow | None:
+        messages, at = [self._as_rolled_out(message) for message in trace.messages], trace.prompt_length
         tags = appended_tags(trace.agent_name)
         prompt = self._builder.build_initial_tokens(messages[:at], tools=None if tags else self._tools)
         tokens: list[int] = list(prompt)
@@ -170,7 +184,7 @@ class TraceTokenizer:
         if len(prompt) > self._max_prompt_tokens:
             return None
         if tags:
-            response, mask = self._one_turn(messages[at:], tags)
+            response, mask = self._one_turn(trace.messages[at:], tags)
             if len(mask) > self._max_response_tokens:
                 return None
             return TraceRow(prompt_ids=tuple(prompt), response_ids=tuple(response), loss_mask=tuple(mask))
@@ -194,6 +208,12 @@ class TraceTokenizer:
         return TraceRow(
             prompt_ids=tuple(prompt), response_ids=tuple(tokens[len(prompt) :]), loss_mask=tuple(mask)
         )
+
+    def _as_rolled_out(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message; a tool's with its control tokens broken, as `tool_agent` gives it to the model."""
+        if message["role"] != "tool" or not isinstance(message.get("content"), str):
+            return message
+        return {**message, "content": break_control_tokens(message["content"], self._control)}
 
     def _one_turn(self, messages: Sequence[Mapping[str, Any]], tags: Tags) -> tuple[list[int], list[int]]:
         """(tokens, mask) where results stand in the assistant's own turn, as `ProgramAgentLoop` appends them."""
@@ -232,8 +252,13 @@ class TraceTokenizer:
         prompt = [{"role": "user", "content": "-"}]
         options = {**self._options, "tools": self._tools, "tokenize": False}
         call = {**message, "tool_calls": [_with_object_arguments(c) for c in message["tool_calls"]]}
-        before = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **options)
-        after = self._tokenizer.apply_chat_template([*prompt, call], add_generation_prompt=False, **options)
+        try:
+            before = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **options)
+            after = self._tokenizer.apply_chat_template(
+                [*prompt, call], add_generation_prompt=False, **options
+            )
+        except TemplateError as error:
+            raise TraceError(f"the chat template refuses a turn with tool_calls: {error}") from error
         if not after.startswith(before):
             raise TraceError("the chat template does not append a turn with tool_calls to its prompt")
         return str(after[len(before) :].partition(self._tokenizer.eos_token)[0])
@@ -262,9 +287,17 @@ def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: st
 
 def _with_object_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
     """An OpenAI tool call whose arguments are an object: the API sends them as JSON text."""
-    function = dict(call["function"])
-    if isinstance(function.get("arguments"), str):
-        function["arguments"] = json.loads(function["arguments"])
+    function = call.get("function") if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not function.get("name"):
+        raise TraceError("one of the tool_calls has no function with a name")
+    function = dict(function)
+    if isinstance(arguments := function.get("arguments"), str):
+        try:
+            function["arguments"] = json.loads(arguments)
+        except json.JSONDecodeError as error:
+            raise TraceError(
+                f"tool_calls: the arguments of {function['name']} are no JSON ({error}): {arguments[:60]!r}"
+            ) from error
     return {**call, "function": function}
 
 

@@ -20,15 +20,28 @@ def test_verdicts_come_back_and_a_half_written_line_is_skipped(tmp_path: Path) -
     path = tmp_path / "new" / "verdicts.jsonl"
     with VerdictCache(path) as cache:
         cache.put(Verdict(key="a", status="passed", passed=3, total=3))
-        cache.put(Verdict(key="b", status="flaky", message="zwei Läufe"))
+        cache.put(Verdict(key="b", status="failed", message="zwei Läufe"))
     with path.open("a") as stream:
         stream.write('{"key": "c", "sta')
     with VerdictCache(path) as cache:
-        assert cache.get("b") == Verdict(key="b", status="flaky", message="zwei Läufe")
+        assert cache.get("b") == Verdict(key="b", status="failed", message="zwei Läufe")
         assert cache.get("c") is None and cache.hits == 1
         cache.put(Verdict(key="c", status="failed"))
     with VerdictCache(path) as cache:
         assert cache.get("a") is not None and cache.get("c") is not None
+
+
+def test_a_verdict_of_a_busy_machine_is_not_kept_for_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    with VerdictCache(path) as cache:
+        for status in ("timeout", "flaky"):
+            cache.put(Verdict(key=status, status=status))  # type: ignore[arg-type]
+            assert cache.get(status) is not None
+    with VerdictCache(path) as cache:
+        assert cache.get("timeout") is None and cache.get("flaky") is None
+        cache.put(Verdict(key="timeout", status="passed"))
+    with VerdictCache(path) as cache:
+        assert cache.get("timeout") == Verdict(key="timeout", status="passed")
 
 
 def test_the_key_changes_with_tests_limits_and_reference_and_with_nothing_else() -> None:

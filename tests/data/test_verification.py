@@ -13,7 +13,7 @@ from verl_coder.data.dataset import Dataset, LoadOptions, dataset_files, load_da
 from verl_coder.data.prepared import resolve_prepared
 from verl_coder.data.recheck import recheck
 from verl_coder.data.verification import VerifyOptions, verify_problem
-from verl_coder.errors import SandboxUnavailableError
+from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.problems import PytestTests
 from verl_coder.sandbox import SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -129,6 +129,36 @@ def test_written_files_can_be_verified_again(prepare_toy, tmp_path: Path, sandbo
     assert sum(file.rows for file in result.files) == 8
     kept = [path.name for path in resolve_prepared(tmp_path / "b")]
     assert kept == [path.name for path in resolve_prepared(tmp_path / "a")]
+
+
+def test_files_of_one_name_are_not_verified_into_one(prepare_toy, tmp_path: Path, sandbox_url: str) -> None:
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(6)])
+    for name in ("a", "b"):
+        prepare_toy(source, tmp_path / name)
+    paths = [path for name in ("a", "b") for path in resolve_prepared(tmp_path / name)]
+    with pytest.raises(DataError, match=r"/a/.*parquet and .*/b/.*parquet have one name"):
+        recheck(paths, tmp_path / "out", VerifyOptions(sandbox_url=sandbox_url))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_which_no_row_passes_any_more_does_not_stay(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    good, bad = toy_record(0), {**toy_record(1), "code": "def f(x):\n    return 0\n"}
+    options, out = VerifyOptions(sandbox_url=sandbox_url), tmp_path / "out"
+    for name, records in (("one", [good]), ("two", [toy_record(1)])):
+        prepare_toy(write_jsonl(tmp_path / f"{name}.jsonl", records), tmp_path / name)
+    files = []
+    for name in ("one", "two"):
+        (found,) = resolve_prepared(tmp_path / name)
+        files.append(found.rename(tmp_path / f"{name}.parquet"))
+    recheck(files, out, options)
+    assert (out / "two.parquet").is_file()
+    prepare_toy(write_jsonl(tmp_path / "two.jsonl", [bad]), tmp_path / "two")
+    (found,) = resolve_prepared(tmp_path / "two")
+    found.replace(files[1])
+    recheck(files, out, options)
+    assert (out / "one.parquet").is_file() and not (out / "two.parquet").exists()
 
 
 EXAMPLES = [

@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from verl_coder.data import RowError
 from verl_coder.data.cli import app
-from verl_coder.data.dataset import Dataset, LoadOptions, RowError, dataset_files, load_dataset_file
+from verl_coder.data.dataset import Dataset, LoadOptions, dataset_files, load_dataset_file
 from verl_coder.errors import DataError
 from verl_coder.problems import ROW_SCHEMA, Problem
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from verl_coder.data.dataset import Draft, LoadOptions, RowError, load_dataset_file
+from verl_coder.data import RowError
+from verl_coder.data.dataset import Draft, LoadOptions, load_dataset_file
 from verl_coder.problems import AssertTests, CheckTests, FunctionTests, PytestTests, StdioTests
 
 
@@ -50,7 +51,7 @@ def test_mbpp_plus_script_runs_on_the_candidate_it_is_given() -> None:
 
 def evalplus(**changes: Any) -> Draft:
     record = {
-        "task_id": "Mbpp/2",
+        "task_id": "Mbpp/3",
         "prompt": '"""\nWrite a function to halve a number.\n"""',
         "entry_point": "halve",
         "canonical_solution": "def halve(n):\n    return n / 2",
@@ -105,6 +106,88 @@ def test_apps_bad_columns_are_named(changes: dict[str, str], code: str, message:
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem_id"),
+    [
+        ({"problem_id": "0012"}, "apps/train/0012"),
+        ({"problem_id": 12.0}, "apps/train/0012"),
+        ({"problem_id": None, "id": 12}, "apps/train/0012"),
+        ({"id": 7}, "apps/train/0012"),
+    ],
+)
+def test_apps_number_is_in_one_of_two_columns(changes: dict[str, Any], problem_id: str) -> None:
+    assert draft("apps", "all", **changes).problem_id == problem_id
+
+
+def test_apps_without_a_number_has_an_id_by_its_question() -> None:
+    first, again = draft("apps", "all", problem_id=None), draft("apps", "all", problem_id=None)
+    other = draft("apps", "all", problem_id=None, question="Another.")
+    assert first.problem_id == again.problem_id != other.problem_id
+
+
+def test_apps_arguments_may_be_lines_of_json_or_one_text() -> None:
+    spec = {"fn_name": "f", "inputs": ["[1, 2]\n3"], "outputs": ["6"]}
+    readings = draft("apps", "all", input_output=spec).tests
+    cases = [reading.tests[0] for reading in readings]  # type: ignore[attr-defined]
+    assert [(case.args, case.expected) for case in cases] == [(([1, 2], 3), 6), (("[1, 2]\n3",), "6")]
+    [only] = draft("apps", "all", input_output={**spec, "inputs": ["a b"]}).tests
+    assert only.tests[0].args == ("a b",)  # type: ignore[attr-defined]
+
+
+def test_apps_columns_may_be_pythons_repr() -> None:
+    spec = {"inputs": ["5\n"], "outputs": ["10\n"]}
+    made = draft("apps", "all", input_output=repr(spec), solutions=repr(["print(10)"]))
+    assert made.references == ("print(10)",) and len(made.tests[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "stored", ["x = 1\nprint(x)", "```python\nx = 1\nprint(x)\n```", '"x = 1\\nprint(x)"']
+)
+def test_apps_only_solution_may_be_a_text(stored: str) -> None:
+    [code] = draft("apps", "all", solutions=stored).references
+    assert code.strip() == "x = 1\nprint(x)"
+
+
+def test_apps_solutions_of_another_python_are_passed_over() -> None:
+    others = [f"print {number}" for number in range(20)]
+    assert draft("apps", "all", solutions=[*others, "print(1)"]).references == ("print(1)",)
+    assert draft("apps", "all", solutions=others).references == ("print 0",)
+    assert draft("apps", "all", solutions=["", None, "print(1)"]).references == ("print(1)",)
+
+
+def test_mbpp_without_tests_is_left_out() -> None:
+    for stored in ([], "", "[]", ["# nothing"]):
+        with pytest.raises(RowError) as caught:
+            draft("mbpp", "full", test_list=stored)
+        assert caught.value.code == "no_tests"
+
+
+def test_kodcode_entry_that_names_a_method_is_passed_over() -> None:
+    made = draft(
+        "kodcode",
+        "light-rl-10k",
+        solution="class Stack:\n    def push(self, x): ...\n",
+        test="def test_it():\n    assert Stack().push(1) is None",
+        test_info={"function_name": "push", "function_declaration": "def push(self, x):"},
+    )
+    assert made.tests[0].test.startswith("from solution import Stack\n")  # type: ignore[attr-defined]
+    assert (made.entry_point, made.starter_code) == ("Stack", "")
+
+
+def test_humaneval_solution_may_be_the_whole_function_in_a_fence() -> None:
+    prompt = 'import math\ndef f(x):\n    """Do it."""\n'
+    code = f"```python\n{prompt}    return math.pi\n```"
+    made = draft("humaneval", "all", prompt=prompt, entry_point="f", canonical_solution=code)
+    assert made.references == (f"import math\n{prompt}    return math.pi\n",) and made.statement == "Do it."
+
+
+def test_humaneval_check_may_raise_without_assert() -> None:
+    test = "def check(candidate):\n    if candidate(2) != 4:\n        raise Exception"
+    assert draft("humaneval", "all", test=test).tests
+    with pytest.raises(RowError, match="asserts nothing"):
+        draft("humaneval", "all", test="def check(candidate):\n    candidate(2)")
+
+
 def test_apps_without_solutions_still_loads_for_evaluation() -> None:
     assert draft("apps", "all", solutions="").references == ()
 
@@ -141,9 +224,9 @@ def test_kodcode_tests_get_the_import_that_they_lack_and_only_then() -> None:
     assert isinstance(tests, PytestTests) and tests.test == own
 
 
-def test_kodcode_without_test_info_imports_everything() -> None:
+def test_kodcode_without_test_info_imports_what_the_tests_use() -> None:
     made = draft("kodcode", "light-rl-10k", test_info=None)
-    assert made.tests[0].test.startswith("from solution import *\n")  # type: ignore[attr-defined]
+    assert made.tests[0].test.startswith("from solution import double\n")  # type: ignore[attr-defined]
     assert made.entry_point == "double"
 
 
@@ -181,6 +264,23 @@ def test_livecodebench_functions_take_one_json_value_a_line() -> None:
     ).tests
     assert isinstance(tests, FunctionTests) and tests.tests[0].args == ([1, 2], 3)
     assert tests.tests[0].expected is True and tests.class_name == "Solution"
+
+
+@pytest.mark.parametrize(
+    ("testtype", "style"), [("functional", "function"), (None, "function"), ("stdin", "stdio")]
+)
+def test_livecodebench_method_of_the_starter_code_is_called(testtype: str | None, style: str) -> None:
+    case = {"input": "1", "output": "True"} | ({"testtype": testtype} if testtype else {})
+    made = draft(
+        "livecodebench",
+        "all",
+        public_test_cases=[case],
+        private_test_cases=[],
+        starter_code="class Solution:\n    def _own(self): ...\n    def g(self, n: int) -> bool:\n        ",
+    )
+    assert made.tests[0].style == style
+    if style == "function":
+        assert made.entry_point == "g" and made.tests[0].tests[0].expected is True  # type: ignore[attr-defined]
 
 
 def test_livecodebench_pickle_that_asks_for_code_is_refused() -> None:

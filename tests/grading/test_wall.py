@@ -262,7 +262,7 @@ def test_a_solution_that_ends_itself_is_not_graded_again(with_pair_client):
 
 
 def test_a_program_s_answer_is_taken_once(with_pair_client):
-    """In the shared process only test 3 is wrong, alone only test 1: alone counts, for all."""
+    """In the shared process only test 3 is wrong, alone only test 1: what ended well there counts."""
     code = (
         "import os, stat\nshared = stat.S_ISREG(os.fstat(1).st_mode)\nn = int(input())\n"
         "print(0 if n == (3 if shared else 1) else n)\n"
@@ -271,7 +271,8 @@ def test_a_program_s_answer_is_taken_once(with_pair_client):
         tests=tuple(StdioCase(input=f"{n}\n", output=f"{n}\n") for n in range(1, 7)), timeout_s=5
     )
     report = with_pair_client(lambda client: grade(code, tests, client))
-    assert [test.status for test in report.tests] == ["failed", *["passed"] * 5], report.explain()
+    wanted = ["passed", "passed", "failed", "passed", "passed", "passed"]
+    assert [test.status for test in report.tests] == wanted, report.explain()
 
 
 def test_what_the_reference_says_is_a_class_is_one_and_nothing_else(with_pair_client):

@@ -12,7 +12,7 @@ from rich.console import Console
 from verl_coder.errors import ConfigError, DataError, VerlCoderError
 from verl_coder.platform.environment import choose_profile
 from verl_coder.sft.process import merge, train
-from verl_coder.sft.run import run, summary
+from verl_coder.sft.run import _digests, _is_finished, run, summary
 from verl_coder.sft.settings import (
     SftRequest,
     parse_overrides,
@@ -155,3 +155,51 @@ def test_a_trainer_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("verl_coder.sft.process.run_supervised", fails)
     with pytest.raises(VerlCoderError, match=r"CUDA out of memory\. .*--micro-tokens"):
         train({}, workdir=tmp_path, steps=1, profile="cpu", name="x", description="SFT")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (["a", "b"], "row 0: a message is of type str"),
+        ("hello", "row 0: messages is of type str"),
+        ([{"role": "user", "content": "x"}, None], "row 0: a message is of type NoneType"),
+    ],
+)
+def test_a_column_of_other_things_than_messages_is_named(tmp_path: Path, column: Any, message: str) -> None:
+    table = pa.table({"problem_id": ["p"], "messages": [column]})
+    pq.write_table(table, tmp_path / "traces.parquet")
+    with pytest.raises(DataError, match=message):
+        run(_request(tmp_path, batch_size=1), Console())
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            {"function": {"name": "f", "arguments": "{no"}},
+            "row 0: tool_calls: the arguments of f are no JSON",
+        ),
+        ({"id": "3"}, "row 0: one of the tool_calls has no function"),
+    ],
+)
+def test_a_broken_tool_call_is_named(tmp_path: Path, call: dict[str, Any], message: str) -> None:
+    answer = {"role": "assistant", "tool_calls": [call]}
+    talk = [TALK[0], answer, {"role": "tool", "content": "1"}, TALK[1]]
+    pq.write_table(pa.table({"problem_id": ["p"], "messages": [talk]}), tmp_path / "traces.parquet")
+    with pytest.raises(DataError, match=message):
+        run(_request(tmp_path, batch_size=1, tools="none", val_share=0.0), Console())
+
+
+def test_changed_traces_are_another_run_and_a_summary_without_digests_is_accepted(tmp_path: Path) -> None:
+    request = _request(tmp_path)
+    _traces(tmp_path, TALK)
+    request.out.mkdir()
+    summary_path = request.out / "summary.json"
+    summary_path.write_text(json.dumps({"settings": request.as_json()}))
+    assert _is_finished(request)
+    digests = _digests(request)
+    summary_path.write_text(json.dumps({"settings": request.as_json(), "digests": digests}))
+    assert _is_finished(request)
+    _traces(tmp_path, TALK, TALK)
+    with pytest.raises(ConfigError, match="the content of --traces is another one"):
+        _is_finished(request)

@@ -1,5 +1,6 @@
 """A trace's row is token for token what a rollout would have produced; the loss is on what the assistant says."""
 
+import copy
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -94,6 +95,21 @@ def test_no_problem_stands_on_both_sides_of_the_split() -> None:
     assert len(held_out) == 8 and len(training) == 32
     assert (training, held_out) == split_by_problem(rows, 0.2, seed=3)
     assert split_by_problem(rows, 0.0, seed=3)[1] == []
+
+
+def test_the_only_problem_is_trained_on() -> None:
+    training, held_out = split_by_problem([("p", _row(i)) for i in range(40)], 0.05, seed=0)
+    assert (len(training), len(held_out)) == (40, 0)
+
+
+def test_a_tools_text_is_read_with_its_tags_broken_as_in_the_rollout(tokenizer: Any) -> None:
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["<mark>"])
+    messages = ("user", "x"), ("assistant", "y"), ("tool", "a <mark> b"), ("assistant", "z")
+    trace = Trace(problem_id="p", messages=tuple({"role": r, "content": c} for r, c in messages))
+    row = _rollout(tokenizer).row(trace)
+    assert row is not None and tokenizer.convert_tokens_to_ids("<mark>") not in row.response_ids
+    assert "< mark>" in tokenizer.decode(row.response_ids)
 
 
 def test_traces_without_a_problem_are_split_one_by_one() -> None:

@@ -5,7 +5,6 @@ verl renders a tool's answer with the chat template and tokenises the whole text
 character before it is rendered: the model reads `< |im_end|>`.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import register
@@ -13,6 +12,7 @@ from verl.experimental.agent_loop.tool_agent_loop import AgentData, FunctionCall
 from verl.tools.schemas import ToolResponse
 
 from verl_coder.agent_loops.end_reason import EndReasonToolLoop
+from verl_coder.control_tokens import break_control_tokens, control_tokens
 
 
 @register("tool_agent")
@@ -30,26 +30,3 @@ class GuardedToolAgentLoop(EndReasonToolLoop):
         response, reward, metrics = await super()._call_tool(tool_call, given, agent_data)
         text = response.text and break_control_tokens(response.text, self._control)
         return response.model_copy(update={"text": text}), reward, metrics
-
-
-def control_tokens(tokenizer: Any) -> tuple[str, ...]:
-    """Texts that the tokenizer reads as one special token, and added ones in the form of a tag, longest first."""
-    added = {str(token) for token in tokenizer.added_tokens_decoder.values()}
-    tags = {text for text in added if text[:1] in "<[" and text[-1:] in ">]"}
-    found = {text for text in {*tokenizer.all_special_tokens, *tags} if len(text) > 1 and not text.isspace()}
-    return tuple(sorted(found, key=len, reverse=True))
-
-
-def break_control_tokens(text: str, control: Iterable[str]) -> str:
-    """`text` with a space after the first character of each control token, until none is left.
-
-    Lone surrogates, which no tokenizer takes, become question marks.
-    """
-    text = text.encode("utf-8", "replace").decode()
-    found = True
-    while found:
-        found = False
-        for token in control:
-            if token in text:
-                text, found = text.replace(token, f"{token[0]} {token[1:]}"), True
-    return text

@@ -1,19 +1,15 @@
 """What a `data_prep/<dataset>.py` defines: where the raw records are and how one becomes a problem."""
 
-import contextlib
-import datetime
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, ValidationError, model_validator
-
-from verl_coder import json_text
 from verl_coder.data.difficulty import normalise_difficulty
 from verl_coder.data.python_code import class_names, defined_names
+from verl_coder.data.record import RawRecord
 from verl_coder.errors import DataError
 from verl_coder.grading.usage import is_library_name
 from verl_coder.paths import repository_root
@@ -21,56 +17,8 @@ from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, T
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import Language, find_protocol
 
-RawRecord = Mapping[str, Any]
 Main = Callable[..., None]
 """The command of a data_prep/ file that makes its problems itself."""
-RecordModel = TypeVar("RecordModel", bound="Record")
-
-
-class RowError(DataError):
-    """One raw record cannot become a problem; `code` is the reason in `rejected.parquet`."""
-
-    def __init__(self, message: str, *, code: str = "bad_row") -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class Record(BaseModel):
-    """Base of a dataset's raw columns: unknown columns are ignored, known ones must have their type.
-
-    Copies of a dataset differ in how they store a column: an empty one as null or NaN, text as bytes, a number as
-    text or the other way round, a list or an object as JSON in a string.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True, coerce_numbers_to_str=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_copies_store_it(cls, raw: Any) -> Any:
-        if not isinstance(raw, Mapping):
-            return raw
-        values = {name: _text_of(value) for name, value in raw.items()}
-        for name, about in cls.model_fields.items():
-            alias = about.validation_alias
-            for column in alias.choices if isinstance(alias, AliasChoices) else [name]:
-                value = values.get(str(column), "")
-                is_text = about.annotation is str
-                if not about.is_required() and (value is None or (value == "" and not is_text)):
-                    values.pop(str(column), None)
-                elif isinstance(value, str) and not is_text and value.lstrip()[:1] in ("[", "{"):
-                    with contextlib.suppress(ValueError, RecursionError):
-                        values[str(column)] = json_text.loads(value)
-        return values
-
-
-def _text_of(value: Any) -> Any:
-    """A column without its disguise: bytes and dates are text, NaN is nothing."""
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        with contextlib.suppress(UnicodeDecodeError):
-            return value.decode()
-    return None if isinstance(value, float) and value != value else value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,37 +149,6 @@ class Dataset:
                 f"{self.name}: variant is {variant!r}; it must be one of {', '.join(self.sources)}"
             )
         return self.sources[variant]
-
-
-def parse_record(model: type[RecordModel], raw: RawRecord) -> RecordModel:
-    """Validate a raw record; RowError names the first column that is missing or of the wrong type."""
-    try:
-        return model.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        column = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "missing":
-            columns = ", ".join(sorted(raw))
-            raise RowError(f"column {column!r} is missing; the columns are {columns}") from error
-        value = repr(first.get("input"))[:60]
-        raise RowError(f"column {column!r}: {first['msg'].lower()}, got {value}") from error
-
-
-def parse_json(column: str, value: Any) -> Any:
-    """The value of a column that holds JSON in a string, None where it is empty; RowError names the column.
-
-    Where a copy of the dataset holds the value itself, or JSON of a string that is JSON, it is that value.
-    """
-    for _ in range(2):
-        if not isinstance(value, str):
-            break
-        if not value.strip():
-            return None
-        try:
-            value = json_text.loads(value)
-        except (ValueError, RecursionError) as error:
-            raise RowError(f"column {column!r} is not JSON ({error}): {value[:60]!r}") from error
-    return value
 
 
 def dataset_files() -> dict[str, Path]:

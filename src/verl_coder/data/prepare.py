@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from verl_coder.data.dataset import Dataset, LoadOptions, RowError
+from verl_coder.data.dataset import Dataset, LoadOptions
 from verl_coder.data.parallel_verification import Candidate, verify_all
 from verl_coder.data.provenance import (
     Rejection,
@@ -19,6 +19,7 @@ from verl_coder.data.provenance import (
     write_card,
     write_rejected,
 )
+from verl_coder.data.record import RowError
 from verl_coder.data.shuffle import unit_hash
 from verl_coder.data.sources import RawRow, SourceFile, find_files, read_rows
 from verl_coder.data.verdicts import Verdict, VerdictCache

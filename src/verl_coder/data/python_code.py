@@ -2,9 +2,13 @@
 
 import ast
 import re
+import textwrap
 import warnings
 
+from verl_coder.extraction import extract_code
+
 _CLASS_MAKERS = ("namedtuple", "NamedTuple", "Enum", "IntEnum", "Flag", "make_dataclass", "type")
+_FAILING_WORDS = ("assert", "raise")
 _DEFINITION = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
 _CALL = re.compile(r"\b(\w+)\s*\(")
 _IMPORT = re.compile(r"^\s*from\s+solution\s+import\s+([\w ,*]+)", re.MULTILINE)
@@ -31,9 +35,46 @@ def defined_names(code: str) -> list[str]:
             names.append(node.name)
         elif isinstance(node, ast.Assign):
             names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
             names.append(node.target.id)
     return names
+
+
+def without_fence(text: str) -> str:
+    """The code of a text that is no Python but Markdown with a code block; any other text as it is."""
+    if "```" not in text and "~~~" not in text:
+        return text
+    if parse(text) is not None or parse(textwrap.dedent(text)) is not None:  # a program, or a function's body
+        return text
+    return extract_code(text) or text
+
+
+def statement_groups(code: str) -> list[str]:
+    """The tests in a text: each ends with an `assert` at the top level, and what follows the last is one, too."""
+    tree = parse(code)
+    if tree is None:
+        return code.splitlines()
+    lines = code.replace("\r\n", "\n").split("\n")
+    ends = [node.end_lineno or 0 for node in tree.body if isinstance(node, ast.Assert)]
+    starts = [0, *ends]
+    return [
+        "\n".join(lines[start:end]).strip() for start, end in zip(starts, [*ends, len(lines)], strict=True)
+    ]
+
+
+def can_fail(test: str) -> bool:
+    """Whether tests assert, raise, or call what does (`assertEqual`, `pytest.raises`, `self.fail`)."""
+    tree = parse(test)
+    if tree is None:
+        return any(word in test for word in _FAILING_WORDS)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert | ast.Raise):
+            return True
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func).rpartition(".")[2].lower()
+            if any(word in name for word in _FAILING_WORDS) or name == "fail":
+                return True
+    return False
 
 
 def class_names(code: str) -> tuple[str, ...] | None:

@@ -12,7 +12,7 @@ from verl_coder.data.prepared import iter_rows
 from verl_coder.data.provenance import Rejection, write_rejected
 from verl_coder.data.verdicts import VerdictCache
 from verl_coder.data.verification import VerifyOptions
-from verl_coder.data.writer import RowWriter, WrittenFile
+from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
 from verl_coder.problems import Problem
 
@@ -35,7 +35,11 @@ def recheck(
     *,
     on_row: Callable[[str], None] = lambda status: None,
 ) -> RecheckResult:
-    """Write the rows of `paths` whose reference passes to files of the same names in `out`; all or none."""
+    """Write the rows of `paths` whose reference passes to files of the same names in `out`; all or none.
+
+    DataError where two of `paths` have one name. A file of an earlier run of which no row passes now is removed.
+    """
+    _refuse_one_name(paths)
     return asyncio.run(_recheck(paths, out, options, on_row))
 
 
@@ -69,6 +73,9 @@ async def _recheck(
         if not any(writer.rows for writer in writers.values()):
             raise DataError(f"no reference solution passes its tests (see {out}/rejected.parquet)")
         files = [file for writer in writers.values() if writer.rows for file in writer.commit()]
+        for writer in writers.values():
+            for stale in [] if writer.rows else shards_of(writer.path):
+                stale.unlink()
     return RecheckResult(
         files=files,
         rejections=rejections,
@@ -76,6 +83,16 @@ async def _recheck(
         rows_read=rows_read,
         wall_s=time.perf_counter() - started,
     )
+
+
+def _refuse_one_name(paths: Sequence[Path]) -> None:
+    named: dict[str, Path] = {}
+    for path in paths:
+        before = named.setdefault(path.name, path)
+        if before is not path:
+            raise DataError(
+                f"{before} and {path} have one name, so one would overwrite the other: verify them apart"
+            )
 
 
 def _candidates(paths: Sequence[Path]) -> Iterator[Candidate]:

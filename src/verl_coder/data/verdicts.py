@@ -14,6 +14,8 @@ VERIFIER_VERSION = 1
 """Raise it when verification asks other questions than before: older verdicts then no longer count."""
 
 Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference", "bad_tests"]
+_OF_ITS_MOMENT = frozenset({"timeout", "flaky"})
+"""A busy machine may have caused these: another run verifies such a problem again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,7 @@ def _read(path: Path) -> dict[str, Verdict]:
                     continue  # the line that a killed run was writing
                 if isinstance(values, dict) and set(values) == names:
                     verdicts[values["key"]] = Verdict(**values)
-    return verdicts
+    return {key: verdict for key, verdict in verdicts.items() if verdict.status not in _OF_ITS_MOMENT}
 
 
 def _open_for_append(path: Path) -> IO[str]:

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.errors import VerlCoderError
+from verl_coder.sandbox.client import split_urls
 
 CheckStatus = Literal["PASS", "WARN", "FAIL", "SKIP"]
+_BADNESS: tuple[CheckStatus, ...] = ("PASS", "SKIP", "WARN", "FAIL")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +80,18 @@ def look(check: DoctorCheck, situation: Situation) -> CheckedLine:
     return CheckedLine(
         name=check.name, component=check.component, result=result, seconds=time.monotonic() - began
     )
+
+
+def of_each_server(look: Callable[[Situation, str], CheckResult]) -> Callable[[Situation], CheckResult]:
+    """A check of every server that the run is given: the worst finding, which names its server."""
+
+    def look_at_all(situation: Situation) -> CheckResult:
+        urls = split_urls(situation.sandbox_url)
+        found = [(url, look(situation, url)) for url in urls]
+        url, worst = max(found, key=lambda pair: _BADNESS.index(pair[1].status))
+        if len(urls) == 1:
+            return worst
+        name = f"each of {len(urls)} servers" if worst.status == "PASS" else url
+        return worst if worst.text.startswith(url) else replace(worst, text=f"{name}: {worst.text}")
+
+    return look_at_all

@@ -3,7 +3,7 @@
 import asyncio
 from typing import NamedTuple
 
-from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, warned
+from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, of_each_server, passed, warned
 from verl_coder.doctor.situation import Situation
 from verl_coder.grading import TestReport, grade
 from verl_coder.problems import (
@@ -64,8 +64,8 @@ async def _grade_all(client: SandboxClient) -> list[tuple[str, str, TestReport]]
     return [(style, wanted, report) for (style, wanted, _), report in zip(answers, reports, strict=True)]
 
 
-def _verdicts(situation: Situation) -> CheckResult:
-    found = situation.ask_sandbox(_grade_all)
+def _verdicts(situation: Situation, url: str) -> CheckResult:
+    found = situation.ask_sandbox(url, _grade_all)
     for style, wanted, report in found:
         if report.outcome != wanted:
             which = "right" if wanted == "passed" else "wrong"
@@ -74,8 +74,8 @@ def _verdicts(situation: Situation) -> CheckResult:
     return passed(f"a right and a wrong answer of each style: {', '.join(KNOWN)}")
 
 
-def _strength(situation: Situation) -> CheckResult:
-    if situation.ask_sandbox(lambda client: client.supports_pairs()):
+def _strength(situation: Situation, url: str) -> CheckResult:
+    if situation.ask_sandbox(url, lambda client: client.supports_pairs()):
         return passed("tests and solution run in two isolations (/run_pair)")
     return warned(
         "the server has no /run_pair: tests and solution run as two processes of one request",
@@ -84,6 +84,8 @@ def _strength(situation: Situation) -> CheckResult:
 
 
 CHECKS = (
-    DoctorCheck(name="grader-verdicts", component="grader", look=_verdicts, fix=_LIES),
-    DoctorCheck(name="grader-pairs", component="grader", look=_strength, fix="start the sandbox"),
+    DoctorCheck(name="grader-verdicts", component="grader", look=of_each_server(_verdicts), fix=_LIES),
+    DoctorCheck(
+        name="grader-pairs", component="grader", look=of_each_server(_strength), fix="start the sandbox"
+    ),
 )

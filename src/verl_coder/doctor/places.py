@@ -122,14 +122,17 @@ def _open_files(_: Situation) -> CheckResult:
 
 
 def _hub_cache(_: Situation) -> CheckResult:
-    folder = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    folder = Path(named or home).expanduser()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=".verl-coder-", dir=existing):
             pass
     except OSError:
         return warned(
-            f"{folder} cannot be written: nothing of the hub is kept", "HF_HOME=<a folder of yours>"
+            f"{folder} cannot be written: nothing of the hub is kept",
+            f"{'HF_HUB_CACHE' if named else 'HF_HOME'}=<a folder of yours>",
         )
     return passed(f"{folder}, {shutil.disk_usage(existing).free / GIB:.1f} GiB free")
 

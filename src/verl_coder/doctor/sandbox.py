@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, warned
+from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, of_each_server, passed, warned
 from verl_coder.doctor.situation import SECRET, Situation
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import SandboxClient
@@ -24,17 +24,16 @@ _START = "start it (verl-coder sandbox serve), or leave verl_coder.sandbox_url a
 _LIES = "the server does not do what it says: restart it, or take the embedded one (no sandbox_url)"
 
 
-def _reachable(situation: Situation) -> CheckResult:
-    url = situation.sandbox_url
+def _reachable(situation: Situation, url: str) -> CheckResult:
     began = time.monotonic()
-    response = situation.ask_sandbox(lambda client: client.run_code(RunRequest(code="print(6 * 7)")))
+    response = situation.ask_sandbox(url, lambda client: client.run_code(RunRequest(code="print(6 * 7)")))
     printed = _run(response).stdout or ""
     if printed != "42\n":
         return failed(f"{url}: print(6 * 7) gave {printed[:40]!r}", _LIES)
     return passed(f"{url}: the first answer in {(time.monotonic() - began) * 1000:.0f} ms")
 
 
-def _latency(situation: Situation) -> CheckResult:
+def _latency(situation: Situation, url: str) -> CheckResult:
     async def measure(client: SandboxClient) -> list[float]:
         times = []
         for number in range(9):
@@ -43,21 +42,21 @@ def _latency(situation: Situation) -> CheckResult:
             times.append(time.monotonic() - began)
         return times[1:]
 
-    times = situation.ask_sandbox(measure)
+    times = situation.ask_sandbox(url, measure)
     words = f"median {statistics.median(times) * 1000:.0f} ms, slowest {max(times) * 1000:.0f} ms of {len(times)} calls"
     if statistics.median(times) > SLOW_S:
         return warned(words, "a sandbox on this machine or nearer, or fewer other programs on its cores")
     return passed(words)
 
 
-def _many(situation: Situation) -> CheckResult:
+def _many(situation: Situation, url: str) -> CheckResult:
     async def ask(client: SandboxClient) -> tuple[list[RunResponse], float]:
         requests = [RunRequest(code=f"import time; time.sleep(0.1); print({n} ** 2)") for n in range(AT_ONCE)]
         began = time.monotonic()
         responses = await asyncio.gather(*(client.run_code(request) for request in requests))
         return responses, time.monotonic() - began
 
-    responses, seconds = situation.ask_sandbox(ask)
+    responses, seconds = situation.ask_sandbox(url, ask)
     wrong = [n for n, response in enumerate(responses) if (_run(response).stdout or "") != f"{n * n}\n"]
     if wrong:
         printed = (_run(responses[wrong[0]]).stdout or "")[:40]
@@ -68,11 +67,11 @@ def _many(situation: Situation) -> CheckResult:
     return passed(words)
 
 
-def _output(situation: Situation) -> CheckResult:
+def _output(situation: Situation, url: str) -> CheckResult:
     request = RunRequest(
         code=f"import sys; sys.stdout.write('ab' * {OUTPUT_CHARS // 2}); sys.stderr.write('end')"
     )
-    result = _run(situation.ask_sandbox(lambda client: client.run_code(request)))
+    result = _run(situation.ask_sandbox(url, lambda client: client.run_code(request)))
     got = result.stdout or ""
     if got != "ab" * (OUTPUT_CHARS // 2) or (result.stderr or "") != "end":
         return warned(
@@ -108,7 +107,7 @@ def wrong_outcome(what: str, response: RunResponse) -> str:
     return "" if good else shown
 
 
-def _outcomes(situation: Situation) -> CheckResult:
+def _outcomes(situation: Situation, url: str) -> CheckResult:
     async def ask(client: SandboxClient) -> list[RunResponse]:
         requests = (
             RunRequest(code=code, run_timeout=timeout, memory_limit_MB=512)
@@ -116,13 +115,13 @@ def _outcomes(situation: Situation) -> CheckResult:
         )
         return list(await asyncio.gather(*map(client.run_code, requests)))
 
-    for what, response in zip(_PROGRAMS, situation.ask_sandbox(ask), strict=True):
+    for what, response in zip(_PROGRAMS, situation.ask_sandbox(url, ask), strict=True):
         if fault := wrong_outcome(what, response):
             return failed(f"{what} came back as {fault}", _LIES)
     return passed(f"{', '.join(_PROGRAMS)}: each told as what it is")
 
 
-def _files(situation: Situation) -> CheckResult:
+def _files(situation: Situation, url: str) -> CheckResult:
     async def twice(client: SandboxClient) -> list[CommandResult]:
         write = RunRequest(
             code="open('mine', 'w').write('x'); print(open('given').read())", files={"given": "aGk="}
@@ -130,7 +129,7 @@ def _files(situation: Situation) -> CheckResult:
         read = RunRequest(code="import os; print(os.path.exists('mine'))")
         return [_run(await client.run_code(request)) for request in (write, read)]
 
-    written, looked = situation.ask_sandbox(twice)
+    written, looked = situation.ask_sandbox(url, twice)
     if written.stdout != "hi\n":
         return failed(f"a file of the request was read as {(written.stdout or '')[:40]!r}", _LIES)
     if looked.stdout != "False\n":
@@ -138,10 +137,9 @@ def _files(situation: Situation) -> CheckResult:
     return passed("files of a request are there, and gone for the next")
 
 
-def _mode(situation: Situation) -> CheckResult:
+def _mode(situation: Situation, url: str) -> CheckResult:
     import httpx
 
-    url = situation.sandbox_url.split(",")[0].strip()
     mode = httpx.get(f"{url}/v1/ping", timeout=5, trust_env=False).headers.get(ISOLATION_HEADER)
     if mode is None:
         return warned(
@@ -185,7 +183,7 @@ print(json.dumps(got_out))
 """
 
 
-def _hostile(situation: Situation) -> CheckResult:
+def _hostile(situation: Situation, url: str) -> CheckResult:
     with tempfile.TemporaryDirectory(prefix="vc-doctor-") as folder, socket.socket() as listening:
         Path(folder).chmod(0o777)
         (Path(folder) / "secret").write_text("secret")
@@ -194,7 +192,7 @@ def _hostile(situation: Situation) -> CheckResult:
         code = _HOSTILE.format(
             port=listening.getsockname()[1], folder=folder, variable=SECRET, pid=os.getpid()
         )
-        response = situation.ask_sandbox(lambda client: client.run_code(RunRequest(code=code)))
+        response = situation.ask_sandbox(url, lambda client: client.run_code(RunRequest(code=code)))
         written = (Path(folder) / "written").exists()
     result = _run(response)
     try:
@@ -217,14 +215,17 @@ def _run(response: RunResponse) -> CommandResult:
 
 
 CHECKS = (
-    DoctorCheck(name="sandbox", component="sandbox", look=_reachable, fix=_START),
-    DoctorCheck(name="sandbox-latency", component="sandbox", look=_latency, fix=_START),
-    DoctorCheck(name="sandbox-many", component="sandbox", look=_many, fix=_LIES),
-    DoctorCheck(name="sandbox-output", component="sandbox", look=_output, fix=_LIES),
-    DoctorCheck(name="sandbox-outcomes", component="sandbox", look=_outcomes, fix=_LIES),
-    DoctorCheck(name="sandbox-files", component="sandbox", look=_files, fix=_LIES),
-    DoctorCheck(name="sandbox-mode", component="sandbox", look=_mode, fix=_START),
+    DoctorCheck(name="sandbox", component="sandbox", look=of_each_server(_reachable), fix=_START),
+    DoctorCheck(name="sandbox-latency", component="sandbox", look=of_each_server(_latency), fix=_START),
+    DoctorCheck(name="sandbox-many", component="sandbox", look=of_each_server(_many), fix=_LIES),
+    DoctorCheck(name="sandbox-output", component="sandbox", look=of_each_server(_output), fix=_LIES),
+    DoctorCheck(name="sandbox-outcomes", component="sandbox", look=of_each_server(_outcomes), fix=_LIES),
+    DoctorCheck(name="sandbox-files", component="sandbox", look=of_each_server(_files), fix=_LIES),
+    DoctorCheck(name="sandbox-mode", component="sandbox", look=of_each_server(_mode), fix=_START),
     DoctorCheck(
-        name="sandbox-hostile", component="sandbox", look=_hostile, fix="verl_coder.sandbox_isolation=auto"
+        name="sandbox-hostile",
+        component="sandbox",
+        look=of_each_server(_hostile),
+        fix="verl_coder.sandbox_isolation=auto",
     ),
 )

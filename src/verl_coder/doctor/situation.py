@@ -120,16 +120,14 @@ class Situation:
             EmbeddedSandbox(isolation=settings.sandbox_isolation, extra=extra)
         ).url
 
-    def ask_sandbox(self, question: "Callable[[SandboxClient], Coroutine[Any, Any, Made]]") -> Made:
-        """Run `question` with a client that tries twice; SandboxUnavailableError."""
+    def ask_sandbox(self, url: str, question: "Callable[[SandboxClient], Coroutine[Any, Any, Made]]") -> Made:
+        """Run `question` with a client of the server at `url` that tries twice; SandboxUnavailableError."""
         import asyncio
 
         from verl_coder.sandbox import SandboxClient
 
-        url = self.sandbox_url
-
         async def ask() -> Made:
-            async with SandboxClient(url.split(","), max_attempts=2) as client:
+            async with SandboxClient([url], max_attempts=2) as client:
                 return await question(client)
 
         try:

@@ -25,7 +25,7 @@ _PROCESS = "verl_coder.sandbox.guest.program"
 _COMMON = ("frames", "wire", "heap", "library_values", "encode", "decode", "entry")
 _CANDIDATE = ("objects", "observe", "borrowed", _PROCESS, "program", "candidate")
 _RUNNERS = ("run_calls", "run_module", "run_programs")
-_CHANNEL = ("guards", "own_data", "proxies", "kinds", "looks", "execution", "lent", "remote")
+_CHANNEL = ("guards", "own_data", "faces", "proxies", "kinds", "looks", "execution", "lent", "remote")
 _JUDGE = (
     "observe",
     "spec",

@@ -47,6 +47,7 @@ def split_by_problem(
 ) -> tuple[list[tuple[str, TraceRow]], list[tuple[str, TraceRow]]]:
     """(training, held out): whole problems are held out, about `share` of the rows, the same for the same seed.
 
+    The last problem is never held out, so that something is left to train on.
     A trace without a problem_id is a problem of its own.
     """
     groups: dict[str, list[tuple[str, TraceRow]]] = {}
@@ -57,8 +58,10 @@ def split_by_problem(
     wanted = round(share * len(rows))
     training: list[tuple[str, TraceRow]] = []
     held_out: list[tuple[str, TraceRow]] = []
-    for name in names:
+    for name in names[:-1]:
         (held_out if len(held_out) < wanted else training).extend(groups[name])
+    for name in names[-1:]:
+        training.extend(groups[name])
     return training, held_out
 
 

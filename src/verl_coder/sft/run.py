@@ -3,6 +3,7 @@
 A run that was stopped starts again from its model: nothing of it is kept but its log, until the next start.
 """
 
+import hashlib
 import json
 import shutil
 import time
@@ -48,6 +49,7 @@ def run(request: SftRequest, console: Console) -> Path:
         console.print(f"finished: {folder} (another run: another --out)", highlight=False, soft_wrap=True)
         return folder
     source = resolve_model(request.model)
+    digests = _digests(request)
     data = _prepare(request, source)
     steps = total_steps(request, len(data.training))
     _tell(console, request, data, steps)
@@ -79,6 +81,7 @@ def run(request: SftRequest, console: Console) -> Path:
     for path in files.values():
         path.unlink()
     result = summary(request, data.counts, steps, seconds, read_metrics(request.out / METRICS))
+    result["digests"] = digests
     write_atomically(summary_path, json.dumps(result, indent=2) + "\n")
     _tell_result(console, result, folder)
     return folder
@@ -91,17 +94,34 @@ def _is_finished(request: SftRequest) -> bool:
         if (request.out / "model").exists() and not (request.out / METRICS).is_file():
             raise ConfigError(f"--out {request.out} holds a model that is not of this command: name another")
         return False
-    before, now = json.loads(path.read_text()).get("settings", {}), request.as_json()
+    written = json.loads(path.read_text())
+    before, now = written.get("settings", {}), request.as_json()
     changed = [
         f"{name} was {before.get(name)}, is {value}"
         for name, value in now.items()
         if before.get(name) != value
+    ]
+    digests = written.get("digests", {})  # absent in the summaries of older versions
+    changed += [
+        f"the content of {option} is another one"
+        for option, digest in _digests(request).items()
+        if digests.get(option, digest) != digest
     ]
     if changed:
         raise ConfigError(
             f"--out {request.out} holds a finished run with other settings ({'; '.join(changed)}): name another"
         )
     return True
+
+
+def _digests(request: SftRequest) -> dict[str, str]:
+    """SHA-256 of the files that the request names, by option; a file that is gone has none."""
+    files = {"--traces": request.traces, "--validation": request.validation, "--tools": request.tools}
+    return {
+        option: hashlib.sha256(Path(file).read_bytes()).hexdigest()
+        for option, file in files.items()
+        if file and Path(file).is_file()
+    }
 
 
 def _prepare(request: SftRequest, source: Path) -> _Data:

@@ -126,8 +126,10 @@ def trainer_keys(
 def total_steps(request: SftRequest, rows: int) -> int:
     """Steps of the run: whole batches of every epoch, or fewer where `trainer.total_training_steps` says so."""
     if rows < request.batch_size:
+        held_out = request.validation is None and request.val_share > 0
         raise ConfigError(
-            f"{rows} traces are left to train on, --batch-size is {request.batch_size}: lower it"
+            f"{rows} traces are left to train on, --batch-size is {request.batch_size}: lower it (--batch-size {rows})"
+            + (f", or hold out fewer (--val-share is {request.val_share})" if held_out else "")
         )
     steps = rows // request.batch_size * request.epochs
     given = {key.lstrip("+"): value for key, value in parse_overrides(request.overrides).items()}

@@ -50,6 +50,7 @@ class Decoder:
         array: Callable[[Any], Any] = lambda value: value,
         any_name: bool = False,
         heap: Heap | None = None,
+        may_change: str = "anything",
     ) -> None:
         self.classes = classes
         self.resolve = resolve
@@ -60,6 +61,7 @@ class Decoder:
         self.array = array
         self.any_name = any_name
         self.heap = Heap() if heap is None else heap
+        self.may_change = may_change
         self._rows: dict[int, str] = {}
         self._large_keys = 0
         self._array_bytes = 0
@@ -84,6 +86,8 @@ class Decoder:
             return value
         root, rows, updates = _sized(_only(message)[1], 3)
         known = self.heap.next
+        if self.may_change == "nothing" and (updates or any(_a(int, row[0]) < known for row in rows)):
+            raise WireError("a question whose answer changes what the tests hold")
         for row in _a(list, rows):
             number, name, held = _sized(row, 3)
             self._rows[_a(int, number)] = _a(str, name)
@@ -176,7 +180,10 @@ class Decoder:
         wanted = CONTAINER_TAGS.get(type(old), "na")
         if tag != wanted:
             raise WireError(f"{tag[:20]!r} in the place of {wanted!r}")
+        size = len(old) if self.may_change == "growth" else 0
         _CONTAINERS[tag](self, content, old)
+        if size and len(old) < size:
+            raise WireError("a question whose answer takes away what the tests hold")
         return int(number)
 
     def _array(self, payload: Any, into: Any) -> Any:
@@ -282,11 +289,6 @@ def _named(decoder: Decoder, payload: Any) -> Any:
     return find_named(home, name)
 
 
-def _scalar(decoder: Decoder, payload: Any) -> Any:
-    kind, item = _sized(payload, 2)
-    return numpy_scalar(kind, decoder._decode(item))
-
-
 def _named_tuple(decoder: Decoder, payload: Any) -> Any:
     if decoder.resolve_tuple is None:
         raise WireError("a named tuple")
@@ -389,7 +391,7 @@ _READERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "n": _known_type,
     "N": _named,
     "nt": _named_tuple,
-    "ns": _scalar,
+    "ns": lambda d, p: numpy_scalar(_sized(p, 2)[0], d._decode(p[1])),
     "p": _own,
     "h": lambda d, p: d.resolve(p),
 }

@@ -5,6 +5,7 @@ program of its own (`grading/alone.py`).
 """
 
 import _thread
+import builtins
 import gc
 import os
 import socket
@@ -33,7 +34,10 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     # What was here before the first program is no garbage of its.
     gc.freeze()
     cap = message["cap"]
+    names, as_they_were = vars(builtins), dict(vars(builtins))
     for text in message["inputs"]:
+        names.clear()
+        names.update(as_they_were)
         streams = (_input_file(text), _memory_file("stdout"), _memory_file("stderr"))
         for number, stream in enumerate(streams):
             os.dup2(stream, number)

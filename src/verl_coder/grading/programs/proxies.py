@@ -12,6 +12,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from verl_coder.grading.programs.faces import Caller
 from verl_coder.grading.programs.failures import (
     TEST_FILES,
     CandidateLost,
@@ -34,22 +35,6 @@ _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 _READABLE_DUNDERS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__dict__"))
 _FOR_TESTS = frozenset(("__defaults__", "__kwdefaults__", "__annotations__"))
 """What the tests' own code may read: a library would evaluate annotations."""
-
-
-class Caller:
-    """What a stand-in uses of the channel to the candidate (remote.py)."""
-
-    generation: int
-    unsplittable: int
-    decoding: bool
-    muted: bool
-    raised: list[BaseException]
-    refused: Callable[[str], BaseException]
-    rebind: Callable[[Any], None]
-    value: Callable[..., Any]
-    ask: Callable[..., dict[str, Any]]
-    call: Callable[..., Any]
-    class_of: Callable[[int, str], Any]
 
 
 _DOC = property(lambda self: self.__getattr__("__doc__"))
@@ -96,7 +81,10 @@ class Remote:
     def _judge_do(self, operation: str, *args: Any, swap: bool = False, make: bool = False) -> Any:
         candidate = self._judge_alive()
         message = {"op": operation, "of": self._judge_number, "make": make, "swap": swap}
-        return candidate.value(candidate.ask(message, args=args), made=make)
+        found = candidate.value(candidate.ask(message, args=args), made=make)
+        if not self._judge_made:
+            candidate.faces.check(self._judge_number, self._judge_name, operation, args, found)
+        return found
 
     def _judge_alive(self) -> Caller:
         candidate = self._judge_candidate
@@ -207,7 +195,10 @@ class RemoteObject(Remote):
         iterator = self._judge_do("iter")
         if isinstance(iterator, RemoteObject) and iterator._judge_number == self._judge_number:
             return self
-        return _items_of(iterator)
+        items = _items_of(iterator)
+        if self._judge_made:
+            return items
+        return self._judge_candidate.faces.watched(self._judge_number, self._judge_name, items)
 
     def _judge_enter(self) -> Any:
         entered = self._judge_do("enter")
@@ -384,6 +375,7 @@ def proxy_of(candidate: Caller, payload: list[Any], *, made: bool) -> RemoteObje
     hashed = payload[6]
     if tuple(map(type, parts)) != types_of_parts or type(hashed) not in (int, type(None)) or len(can) > 1000:
         raise WireError("malformed handle")
+    base = base if made else ""  # what the tests did not make is no data, whatever it says
     key = (kind, name, can, base)
     proxy_class = _KINDS.get(key)
     if proxy_class is None:

@@ -188,12 +188,20 @@ class GradingRecord:
         if isinstance(error, CandidateLost):
             return "e", "the solution's process ended before it answered"
         if isinstance(error, AssertionError):
-            return "f", str(error)[:400]
+            return "f", _text_of(error)
         if isinstance(error, Unsplittable):
             return "e", f"{error} (cannot be graded apart from it)"
         if isinstance(error, Refused):
             return "e", str(error)
-        return "e", f"{type(error).__name__}: {error}"[:400]
+        return "e", f"{type(error).__name__}: {_text_of(error)}"[:400]
+
+
+def _text_of(error: BaseException) -> str:
+    """A short text of an exception whose message may hold anything, a number of 10,000 digits too."""
+    try:
+        return str(error)[:400]
+    except Exception:
+        return show(error.args)
 
 
 def show(value: Any, limit: int = 400) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
+from verl_coder.grading.programs.faces import Caller, Faces, allowed_changes
 from verl_coder.grading.programs.failures import (
     CandidateLost,
     Refused,
@@ -25,7 +26,6 @@ from verl_coder.grading.programs.libraries import known_exception, public_part, 
 from verl_coder.grading.programs.observe import replay
 from verl_coder.grading.programs.own_data import OwnData, own_data
 from verl_coder.grading.programs.proxies import (
-    Caller,
     Remote,
     RemoteClass,
     RemoteObject,
@@ -68,6 +68,8 @@ class CandidateChannel(Caller):
         self.refusal = ""
         self._lock = _thread.RLock()
         self.raised: list[BaseException] = []
+        self.faces = Faces(self.refused)
+        self._allowed = "anything"
 
     def part_with_all(self) -> None:
         """What has been passed around is passed on as a copy from now on."""
@@ -82,8 +84,11 @@ class CandidateChannel(Caller):
         handle = handle_of(value)
         return self.tuples.written(value, encode) if handle is None else {"h": handle}
 
-    def decode(self, message: Any, *, alone: bool = False) -> Any:
-        """The value of a message of the solution's, `alone` in a batch; Refused for anything malformed."""
+    def decode(self, message: Any, *, alone: bool = False, may_change: str = "anything") -> Any:
+        """The value of a message of the solution's, `alone` in a batch; Refused for anything malformed.
+
+        `may_change`: what of that which both sides hold (faces.py).
+        """
         self.decoding = True
         try:
             return Decoder(
@@ -94,6 +99,7 @@ class CandidateChannel(Caller):
                 has_hash=lambda value: isinstance(value, (OwnData, RemoteObject)),
                 array=guarded_array,
                 heap=None if alone else self.heap,
+                may_change=may_change,
             ).decode(message)
         except WireError as error:
             self.broken = True
@@ -145,6 +151,7 @@ class CandidateChannel(Caller):
             except OSError:
                 raise CandidateLost from None
         self.generation += 1
+        self.faces.forget()
         self.broken = True
         self.part_with_all()
         with time_limit(load_timeout_s):
@@ -155,7 +162,12 @@ class CandidateChannel(Caller):
     def ask(self, message: dict[str, Any], **values: Any) -> dict[str, Any]:
         """The answer to a message with `values`; CandidateLost, or the exception that the solution raised."""
         with self._lock:
-            return self._ask(message, values)
+            self.faces.note(message["op"])
+            before, self._allowed = self._allowed, allowed_changes(message["op"])
+            try:
+                return self._ask(message, values)
+            finally:
+                self._allowed = before
 
     def _ask(self, message: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
         if self._lost or (self.heap is not None and self.heap.is_full):
@@ -198,6 +210,7 @@ class CandidateChannel(Caller):
             # An answer cut short leaves the stream in the middle of a frame.
             self.broken = self.broken or not finished
         self._lost = bool(reply.get("lost"))
+        reply["allowed"] = self._allowed
         replay(reply, self._exception_class)
         return self._unwrap(reply)
 
@@ -217,7 +230,7 @@ class CandidateChannel(Caller):
 
     def value(self, reply: dict[str, Any], *, made: bool = False) -> Any:
         """The value of an answer; where the tests made it, they may use it as their own."""
-        value = self.decode(reply["r"])
+        value = self.decode(reply["r"], may_change=reply.get("allowed", "anything"))
         if not made or not isinstance(value, RemoteObject):
             return value
         return self._object(self._payloads[value._judge_number], made=True)
@@ -294,7 +307,7 @@ class CandidateChannel(Caller):
             # An ExceptionGroup is made of exceptions.
             error = RemoteError.__new__(RemoteError)
         with contextlib.suppress(Exception):
-            args, held = self.decode(reply["r"])
+            args, held = self.decode(reply["r"], may_change=reply.get("allowed", "anything"))
             if issubclass(kind, OSError):
                 error = kind(*args)
             error.args = tuple(args)
@@ -321,7 +334,7 @@ class CandidateChannel(Caller):
         """Run a function of the tests on plain data; never anything but what was passed as an argument."""
         try:
             value = self.functions[max(int(reply["cb"]), 0)]
-            args, kwargs = self.decode(reply["args"])
+            args, kwargs = self.decode(reply["args"], may_change=self._allowed)
             return {"r": self.encode(use(value, args, dict(kwargs)))}
         except Exception as error:
             if isinstance(error, AssertionError):

@@ -24,10 +24,12 @@ from verl_coder.grading.programs.wire import SHARED_MODULES
 _PYTEST_OPTIONS = (
     "-pno:cacheprovider", "-pno:faulthandler", "-q", "--no-header", "--tb=short", "-c/dev/null", "--rootdir=.",
     "--noconftest", "--assert=plain",
-    # What only warns, or only matters for a report: it costs at every test.
-    "-pno:threadexception", "-pno:unraisableexception", "-pno:pastebin", "-pno:stepwise", "-pno:setuponly",
-    "-pno:setupplan",
+    # What only matters for a report: it costs at every test.
+    "-pno:pastebin", "-pno:stepwise", "-pno:setuponly", "-pno:setupplan",
 )  # fmt: skip
+_WARNING_OPTIONS = ("-pno:threadexception", "-pno:unraisableexception")
+"""Without the plugins that warn of what a thread or a `__del__` raised: they cost at every test."""
+_WARNED_OF = ("filterwarnings", "thread", "Thread", "__del__")
 
 
 _MISSING = object()
@@ -118,6 +120,8 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
 
     record.start(candidate, load)
     tests = [n for n, v in names.items() if n.startswith("test") and isinstance(v, types.FunctionType)]
+    # Of two functions with one name the module has the second.
+    record.total = len(tests) or record.total
     for test in tests:
         if record.skip_settled():
             continue
@@ -135,7 +139,8 @@ def _run_under_pytest(record: GradingRecord, candidate: CandidateChannel) -> Non
         record.fail_sandbox("the tests need pytest, which the sandbox's Python lacks")
     guard_approx(type(pytest.approx(1.0)))
     plugin = _Plugin(record, candidate)
-    pytest.main(list(_PYTEST_OPTIONS), plugins=[plugin])
+    quiet = not any(word in record.spec.source for word in _WARNED_OF)
+    pytest.main([*_PYTEST_OPTIONS, *(_WARNING_OPTIONS if quiet else ())], plugins=[plugin])
     record.total = plugin.collected or record.total
     if not record.status:
         record.fail_load("e", plugin.collect_error or "no test was collected")

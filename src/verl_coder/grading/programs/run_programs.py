@@ -5,7 +5,7 @@ import socket
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
-from verl_coder.grading.programs.record import GradingRecord
+from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import CandidateChannel
 
 
@@ -22,7 +22,10 @@ def run_programs(record: GradingRecord, candidate: CandidateChannel) -> None:
 
 
 def _run_together(record: GradingRecord, control: socket.socket) -> None:
-    """A pass counts; anything else is open, and a fresh process will tell."""
+    """A pass counts, and so does another output; what ended badly or lacks the end is open: a fresh process will tell.
+
+    So a program that makes out where it runs has one answer to give: here, or nothing here and all of it there.
+    """
     items, timeout_s = record.spec.items, record.spec.timeout_s
     # More bytes than a passing answer could need, and the same for all: it must not tell how long an answer is.
     longest = max(len(item["expected"]) for item in items)
@@ -42,6 +45,10 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
             break
         if passed:
             record.add("p")
+            continue
+        # A process that goes on holds back what one that ends would print last: it may lack the end, no more.
+        if ended == 0 and not item["expected"].startswith(got.rstrip()):
+            record.add("f", item["stdin"], "", show(item["expected"]), show(got))
             continue
         record.leave_open("f" if ended == 0 else "e")
         if record.spec.stop_early:
