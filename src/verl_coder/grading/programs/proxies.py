@@ -9,7 +9,7 @@ a class (`_judge_made`), where they are what is tested. No other stand-in ever e
 
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from verl_coder.grading.programs.faces import Caller
