@@ -34,6 +34,7 @@ from verl_coder.grading.programs.spec import Spec
 SLOW_S, HUNG_S = 2.0, 30.0
 MEMORY_BYTES = 4 << 30
 HANDLE = ["mine", 1, "A", 2, "iter next len getitem", "", None]
+Pair = collections.namedtuple("Pair", "x y")
 # fmt: off
 VALUES: list[Any] = [
     [1, 2.5, "x", True, None], [[1], {"#": 20}, {"#": 0}], {"d": [["a", 1], [2, [3]]]}, {"s": [1, {"t": [1, 2]}]},
@@ -51,6 +52,11 @@ VALUES: list[Any] = [
     {"g": [{"o": 10}, [[10, "Node", {"val": 1, "next": {"o": 11}}], [11, "Node", {"val": [1], "next": None}]], []]},
     {"g": [{"o": 10}, [[10, "Node", {"total": 1}]], []]}, {"g": [{"o": 10}, [[10, "Node", {"__class__": 1}]], []]},
     {"g": [None, [], [[7, {"na": ["<f8", [3], [3.0, 4.0, 5.0]]}]]]}, {"g": [1, [[8, "Other", {}]], []]},
+    {"ns": ["<f8", 1.5]}, {"ns": ["<i8", 3]}, {"ns": ["|b1", True]}, {"ns": ["<U2", "ab"]}, {"s": [{"ns": ["<u8", 5]}]},
+    {"nt": [0, [1, [2]]]}, {"sn": [["a", [1]], ["b", {"#": 0}]]}, {"mp": [["a", 1]]}, {"N": ["math", "nan"]},
+    {"N": ["collections.abc", "Iterable"]}, {"N": ["types", "NoneType"]}, {"n": ["ZoneInfo", "UTC"]},
+    {"n": ["zoned", ["2020-01-01T00:00:00", 0, "UTC"]]}, {"n": ["timezone", [0, 3600, 0]]},
+    {"n": ["struct_time", [1970, 1, 1, 0, 0, 0, 3, 1, 0]]},
     {"s": [2**61 + n for n in range(1001)]}, {"s": [{"o": 8}]},
     {"g": [None, [], [[0, [5, 6]], [1, {"d": [["a", 2]]}], [2, {"s": [3]}], [7, {"na": ["<f8", [2], [3.0, 4.0]]}]]]},
     {"g": [1, [[8, "Node", {"val": 2, "next": None}]], [[3, {"B": "y"}], [4, {"dq": [[2], None]}], [5, {"C": []}]]]},
@@ -156,7 +162,14 @@ class Fuzzer:
         channel.classes["Node"] = Node
         channel.functions.append(lambda *args, **kwargs: args)
         kinds = [[1, 2], {"a": 1}, {1, 2}, bytearray(b"x"), collections.deque([1]), collections.Counter("ab")]
-        for thing in (*kinds, collections.OrderedDict(a=1), numpy.array([1.0, 2.0]), Node(1), Node(2)):
+        for thing in (
+            *kinds,
+            collections.OrderedDict(a=1),
+            numpy.array([1.0, 2.0]),
+            Node(1),
+            Node(2),
+            Pair(1, 2),
+        ):
             channel.encode(thing)
         return channel
 

@@ -32,6 +32,8 @@ class TestSuite:
     memory_mb: int | None = None
     classes: tuple[str, ...] | None = None
     """Names that are classes in the reference solution; None: there is none, and how the tests use a name tells."""
+    defines: tuple[str, ...] | None = None
+    """Names that a library has, too, of functions and variables of the reference solution (`cache`, `count`)."""
 
     def __len__(self) -> int:
         """Number of tests that a report counts."""
@@ -150,8 +152,9 @@ def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
             )
         elif cls is AssertTests:
             spec["tests"] = tuple(spec["tests"])
-        if spec.get("classes") is not None:
-            spec["classes"] = tuple(map(str, spec["classes"]))
+        for field_name in ("classes", "defines"):
+            if spec.get(field_name) is not None:
+                spec[field_name] = tuple(map(str, spec[field_name]))
         suite = cls(**spec)
     except (KeyError, TypeError) as error:
         raise DataError(f"ground_truth of style {cls.style!r} lacks or has a wrong field: {error}") from error

@@ -20,6 +20,13 @@ from verl_coder.problems import PytestTests
             "async def go():\n    async with a() as b: return [x async for x in g()]",
             ["async with", "async for"],
         ),
+        ("async def go(): return await asyncio.gather(f(1), f(2))", ["asyncio.gather()"]),
+        ("async def go(): await asyncio.wait_for(f(9), 1)", ["asyncio.wait_for()"]),
+        (
+            "async def go():\n    async with asyncio.timeout(1): await f()",
+            ["async with", "asyncio.timeout()"],
+        ),
+        ("asyncio.run(f(1))\nprocess.wait()\nsocket.timeout()", []),
         ("assert f(1) == 2 and tmp_path != mkdtemp", []),
         ("no Python", []),
     ],

@@ -7,7 +7,6 @@ import math
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from fractions import Fraction
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -114,7 +113,7 @@ def test_linked_objects_of_known_classes_long_and_cyclic():
 
 def test_other_objects_stay_where_they_are():
     with pytest.raises(WireError, match="stays here"):
-        encode(SimpleNamespace())
+        encode(object())
 
 
 def test_too_deep_nesting_is_an_error_and_not_a_crash():
@@ -254,7 +253,7 @@ def test_a_message_that_fails_leaves_no_number_behind():
     kept = [1]
     candidate.decode(judge.encode(kept))
     with pytest.raises(WireError):
-        judge.encode([[2], SimpleNamespace()])
+        judge.encode([[2], object()])
     new = [3]
     assert candidate.decode(judge.encode([kept, new])) == [[1], [3]]
     candidate.heap.items[1].append(4)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.data.difficulty import normalise_difficulty
-from verl_coder.data.python_code import class_names
+from verl_coder.data.python_code import class_names, defined_names
 from verl_coder.data.record import RawRecord
 from verl_coder.errors import DataError
+from verl_coder.grading.usage import is_library_name
 from verl_coder.paths import repository_root
 from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
 from verl_coder.prompts import build_prompt
@@ -84,7 +85,7 @@ class Draft:
                 data_source=data_source,
                 problem_id=self.problem_id,
                 prompt=prompt,
-                tests=_with_classes(tests, reference),
+                tests=_with_names(tests, reference),
                 split=split,
                 difficulty=normalise_difficulty(self.difficulty),
                 entry_point=self.entry_point,
@@ -108,11 +109,15 @@ def _encodable(value: Any) -> Any:
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _with_classes(tests: TestSuite, reference: str) -> TestSuite:
-    """What is a class in the reference is one in a solution, too: the grader need not guess from the tests."""
+def _with_names(tests: TestSuite, reference: str) -> TestSuite:
+    """What is a class in the reference is one in a solution, too, and what it calls as a library does is its own."""
     if not reference or not isinstance(tests, (AssertTests, CheckTests, PytestTests)):
         return tests
-    return replace(tests, classes=class_names(reference))
+    classes = class_names(reference)
+    others = [
+        name for name in defined_names(reference) if is_library_name(name) and name not in (classes or ())
+    ]
+    return replace(tests, classes=classes, defines=tuple(others) or None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,8 @@ _FIXTURES = frozenset(("tmp_path", "tmpdir", "tmp_path_factory", "monkeypatch", 
 _CALLS = frozenset(
     ("patch", "getsource", "getmembers", "NamedTemporaryFile", "TemporaryDirectory", "mkdtemp", "mkstemp")
 )
+_AT_ONCE = frozenset(("gather", "wait_for", "create_task", "ensure_future", "as_completed", "TaskGroup"))
+"""Of `asyncio`: a coroutine of the solution has run to its end before the tests await it."""
 _ATTRIBUTES = frozenset(("__members__", "__code__", "__closure__", "__wrapped__"))
 
 
@@ -31,6 +33,8 @@ def _name(node: ast.AST) -> str:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if called in _CALLS:
             return f"{called}()"
+        if called in _AT_ONCE or _is_asyncio(node.func, ("wait", "timeout")):
+            return f"asyncio.{called}()"
         # patch.object, mock.patch.dict
         if isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "patch":
             return "patch()"
@@ -43,3 +47,10 @@ def _name(node: ast.AST) -> str:
     if isinstance(node, ast.comprehension) and node.is_async:
         return "async for"
     return ""
+
+
+def _is_asyncio(function: ast.AST, names: tuple[str, ...]) -> bool:
+    """`asyncio.wait`, whose name alone says little."""
+    if not isinstance(function, ast.Attribute) or function.attr not in names:
+        return False
+    return isinstance(function.value, ast.Name) and function.value.id == "asyncio"

@@ -1,5 +1,6 @@
 """A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
 
+import builtins
 import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.grading.report import TestReport
+from verl_coder.grading.skips import skipped_in_the_text
 from verl_coder.grading.statements import (
     assigned_names,
     check_body,
@@ -23,7 +25,13 @@ from verl_coder.grading.statements import (
     statement_item,
     test_function_count,
 )
-from verl_coder.grading.usage import libraries, library_names, used_as_classes
+from verl_coder.grading.usage import (
+    asked_of_solution,
+    is_library_name,
+    libraries,
+    library_names,
+    used_as_classes,
+)
 from verl_coder.problems import (
     AssertTests,
     CheckTests,
@@ -174,6 +182,11 @@ def _with_whole_keys(value: Any) -> Any:
     return value
 
 
+def _own_names(tests: TestSuite, sources: Sequence[str]) -> set[str]:
+    """Names of libraries that the tests ask of the solution; where that has none, they are the library's."""
+    return asked_of_solution(sources, tests.classes or (), tests.defines or ())
+
+
 def _classes(tests: TestSuite, sources: Iterable[str], also_called: Mapping[str, str] = {}) -> Sequence[str]:
     return used_as_classes(sources, also_called) if tests.classes is None else tests.classes
 
@@ -181,10 +194,18 @@ def _classes(tests: TestSuite, sources: Iterable[str], also_called: Mapping[str,
 def _assert_plan(tests: AssertTests) -> GradingPlan:
     sources = [*([tests.setup] if tests.setup.strip() else []), *tests.tests]
     names = free_names(sources)
-    entry = tests.entry_point or first_called(tests.tests, library_names(), assigned_names(tests.setup))
+    mine = _own_names(tests, sources)
+    library = library_names().keys() - mine
+    entry = tests.entry_point or first_called(tests.tests, library, assigned_names(tests.setup))
     own = libraries(sources, [name for name in names if name != entry])
+    is_given = entry in library or hasattr(builtins, entry)
+    if is_given and not tests.entry_point and any(name not in own and name != entry for name in names):
+        # What the tests are about is never called there: they look at its signature.
+        entry, own = "", libraries(sources, names)
     classes = _classes(tests, sources)
-    asked = [name for name in names if name not in own and (name != entry or name in classes)]
+    asked = [
+        name for name in names if (name not in own or name in mine) and (name != entry or name in classes)
+    ]
     spec = Spec(
         "calls",
         # What a class makes is an object of the tests', and no answer to be compared as data.
@@ -227,7 +248,8 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
     given = {parameter} | assigned_names(tests.prelude)
     names = [name for name in names if name not in given]
     own = libraries([tests.check], [name for name in names if name != tests.entry_point])
-    asked = [name for name in names if name not in own]
+    mine = _own_names(tests, [tests.check])
+    asked = [name for name in names if name not in own or name in mine]
     spec = Spec(
         "calls",
         items,
@@ -255,8 +277,10 @@ def _pytest_plan(tests: PytestTests) -> GradingPlan:
         total=max(1, test_function_count(tests.test)),
         source=tests.test,
         needs_pytest=needs_pytest(tests.test),
+        skipped=skipped_in_the_text(tests.test),
         libraries=libraries([tests.test], free_names([tests.test]), may_be_tested=True) if from_star else {},
         used_as_classes=_classes(tests, [tests.test]),
+        names=[name for name in sorted(_own_names(tests, [tests.test])) if is_library_name(name)],
         live=True,
     )
     return _plan(tests, spec)

@@ -1,6 +1,7 @@
 """How tests use the names that they do not define: as a library's, as a class of the solution, as a function of it."""
 
 import ast
+import builtins
 import importlib
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,6 +46,10 @@ _NEVER_TESTED = frozenset(
 )
 
 
+_CHECKERS = frozenset(("isclose", "deepcopy", "namedtuple"))
+_BUILTINS = frozenset(dir(builtins))
+
+
 def public_names(module: str) -> list[str]:
     """What `from module import *` brings."""
     content = importlib.import_module(module)
@@ -59,6 +64,40 @@ def library_names() -> dict[str, str]:
         for name in public_names(module):
             homes.setdefault(name, f"{module}:{name}")
     return homes
+
+
+def is_library_name(name: str) -> bool:
+    """Whether tests that read the name may mean a library's."""
+    return name in library_names() or name in sys.stdlib_module_names
+
+
+def asked_of_solution(sources: Iterable[str], classes: Iterable[str], others: Iterable[str]) -> set[str]:
+    """Names of the reference solution that the tests ask the solution for, although a library has them.
+
+    Classes are. `others` are functions and variables, which could be what answers are checked with: so not those that
+    stand beside a call of something else of the solution, nor functions of anything but literals.
+    """
+    found = set(others) - _CHECKERS
+    for source in sources if found else ():
+        for node in ast.walk(ast.parse(source.strip())):
+            if not isinstance(node, (ast.Call, ast.Compare)):
+                continue
+            parts = list(ast.walk(node))
+            called = {next(_names(part.func), "") for part in parts if isinstance(part, ast.Call)} - _BUILTINS
+            read = {name for part in parts for name in _names(part)}
+            found -= {name for name in found & read if called - {name, ""}}
+            if isinstance(node, ast.Call):
+                arguments = (*node.args, *(keyword.value for keyword in node.keywords))
+                found -= set() if all(map(_is_literal, arguments)) else set(_names(node.func))
+    return found | set(classes)
+
+
+def _is_literal(node: ast.AST) -> bool:
+    try:
+        ast.literal_eval(node)  # type: ignore[arg-type]
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return True
 
 
 def libraries(sources: Iterable[str], names: Iterable[str], *, may_be_tested: bool = False) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import builtins
 import io
 import sys
+from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,25 @@ class JudgeIterator(JudgeFunction):
 
     def __next__(self) -> Any:
         return self()
+
+
+class BorrowedTuples:
+    """Named tuples of the tests: for each of their classes one of the same name and fields."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[int, type] = {}
+
+    def made(self, about: list[Any], items: list[Any]) -> Any:
+        """The tuple of a message of the tests'."""
+        number, name, fields = about
+        if number not in self.kinds:
+            self.kinds[number] = namedtuple(name, fields)
+        return self.kinds[number](*items)
+
+    def written(self, value: Any, encode: Callable[[Any], Any]) -> Any:
+        """The message of a tuple of such a class; None for any other value."""
+        number = next((number for number, kind in self.kinds.items() if kind is type(value)), None)
+        return None if number is None else {"nt": [number, [encode(item) for item in value]]}
 
 
 def borrowed(

@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from verl_coder.grading.programs.borrowed import JudgeFunction, borrow_input, borrowed
+from verl_coder.grading.programs.borrowed import BorrowedTuples, JudgeFunction, borrow_input, borrowed
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
@@ -129,6 +129,7 @@ class Worker:
         self.classes: dict[str, type] = {}
         self.numbers: dict[int, int] = {}
         self.functions: dict[int, JudgeFunction] = {}
+        self.tuples = BorrowedTuples()
         self.heap: Heap | None = None
         self.lost = False
         self.with_own = False
@@ -247,7 +248,10 @@ class Worker:
         return _deeply(Encoder(self.classes, self._export, heap=self.heap, own=self._own).encode, value)
 
     def _decode(self, message: Any) -> Any:
-        decoder = Decoder(self.classes, self._resolve, heap=self.heap, blank=blank, any_name=True)
+        make = self.tuples.made
+        decoder = Decoder(
+            self.classes, self._resolve, resolve_tuple=make, heap=self.heap, blank=blank, any_name=True
+        )
         try:
             return _deeply(decoder.decode, message)
         except WireError:
@@ -293,6 +297,8 @@ class Worker:
 
     def _own(self, value: Any, encode: Callable[[Any], Any]) -> Any:
         """Plain data with a handle behind it, where the tests may ask for more than the data."""
+        if (lent := self.tuples.written(value, encode)) is not None:
+            return lent
         if self.with_own and type(value).__module__ == "pathlib":
             return {"p": [{"n": ["PosixPath", str(value)]}, self._export(value)]}
         if not self.with_own or not base_name(value) or not only_adds_to_its_data(value):

@@ -49,6 +49,7 @@ def _same(got: Any, expected: Any) -> bool:
 
 
 def _key(key: Any) -> Any:
+    key = key.item() if type(key).__module__ == "numpy" else key
     return str(key) if type(key) in (int, float) else key
 
 

@@ -8,13 +8,21 @@ iterated, converted, called nor compared, and hashed only by the number that cam
 import re
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
-from types import MemberDescriptorType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from verl_coder.grading.programs.frames import WireError
-from verl_coder.grading.programs.heap import Heap
-from verl_coder.grading.programs.library_values import BY_VALUE, read
-from verl_coder.grading.programs.wire import ARRAY_KINDS, CONTAINER_TAGS, NAMED_MODULES, SCALARS, may_name
+from verl_coder.grading.programs.heap import Heap, is_data
+from verl_coder.grading.programs.library_values import BY_VALUE, numpy_scalar, read
+from verl_coder.grading.programs.wire import (
+    ARRAY_ITEMS,
+    ARRAY_KINDS,
+    CONTAINER_TAGS,
+    NAMED_MODULES,
+    SCALARS,
+    find_named,
+    may_name,
+)
 
 MAX_ARRAY_BYTES = 256 << 20
 MAX_LARGE_KEYS = 1000
@@ -25,9 +33,9 @@ _LARGE = 1 << 61
 class Decoder:
     """Decodes one message; afterwards `containers` and `nodes` are what it mentions, by number.
 
-    `resolve(payload)` is what a handle means here and `resolve_own(plain, payload)` data with one behind it (None:
-    refused); `has_hash(value)` whether such a value may be a key. What the message changes of the shared `heap` is
-    changed in place, as a call changes its arguments.
+    `resolve(payload)` is what a handle means here, `resolve_own(plain, payload)` data with one behind it (None:
+    refused), `resolve_tuple(about, items)` a named tuple of the tests; `has_hash(value)` whether such a value may be a
+    key. What the message changes of the shared `heap` is changed in place, as a call changes its arguments.
     """
 
     def __init__(
@@ -36,6 +44,7 @@ class Decoder:
         resolve: Callable[[Any], Any],
         *,
         resolve_own: Callable[[Any, Any], Any] | None = None,
+        resolve_tuple: Callable[[Any, list[Any]], Any] | None = None,
         has_hash: Callable[[Any], bool] = lambda value: True,
         blank: Callable[[type], Any] = object.__new__,
         array: Callable[[Any], Any] = lambda value: value,
@@ -46,6 +55,7 @@ class Decoder:
         self.classes = classes
         self.resolve = resolve
         self.resolve_own = resolve_own
+        self.resolve_tuple = resolve_tuple
         self.has_hash = has_hash
         self.blank = blank
         self.array = array
@@ -112,7 +122,8 @@ class Decoder:
     def _keys(self, payload: Any) -> list[Any]:
         keys = self._items(payload)
         for key in keys:
-            if type(key) in SCALARS and not (type(key) is int and abs(key) >= _LARGE):
+            plain = key.item() if type(key).__module__ == "numpy" else key
+            if type(plain) in SCALARS and not (type(plain) is int and abs(plain) >= _LARGE):
                 continue
             if not self._may_be_key(key):
                 raise WireError(f"a key of type {type(key).__name__}")
@@ -123,18 +134,16 @@ class Decoder:
 
     def _may_be_key(self, key: Any) -> bool:
         kind = type(key)
-        if (
-            kind in SCALARS
-            or kind in (bytes, complex, range, frozenset)
-            or kind in map(type, (..., NotImplemented))
-        ):
+        if kind in SCALARS or kind in (bytes, complex, range, frozenset):
+            return True
+        if key is ... or key is NotImplemented:
             return True
         if isinstance(key, tuple):
             return all(map(self._may_be_key, tuple.__iter__(key)))
         if kind in self.classes.values():
             return kind.__hash__ is object.__hash__ and kind.__eq__ is object.__eq__
-        by_value = kind.__module__ in BY_VALUE
-        return by_value or kind is type(len) or self.has_hash(key)
+        by_value = kind.__module__ in BY_VALUE or kind.__module__ == "numpy"
+        return by_value or kind is type(len) or issubclass(kind, type) or self.has_hash(key)
 
     def _pairs(self, payload: Any) -> list[tuple[Any, Any]]:
         pairs = [_sized(pair, 2) for pair in _a(list, payload)]
@@ -188,7 +197,7 @@ class Decoder:
         count = 1
         for size in sizes:
             count *= size
-        kinds = _ARRAY_ITEMS[dtype.kind]
+        kinds = ARRAY_ITEMS[dtype.kind]
         self._array_bytes += count * dtype.itemsize
         if count != len(items) or len(sizes) > 32 or self._array_bytes > MAX_ARRAY_BYTES:
             raise WireError(f"{len(items)} items in an array of shape {sizes}")
@@ -220,21 +229,10 @@ class Decoder:
         if self.classes.get(name) is not type(node):
             raise WireError("a helper object in the place of another")
         for attribute, value in _a(dict, held).items():
-            shadows = not _is_data(type(node), attribute)
+            shadows = not is_data(type(node), attribute)
             if not attribute.isidentifier() or attribute.startswith("__") or shadows:
                 raise WireError(f"attribute {attribute[:40]!r}")
             object.__setattr__(node, attribute, self._decode(value))
-
-
-def _is_data(kind: type, name: str) -> bool:
-    """Whether instances may have the attribute: nothing that shadows a method or property of their class."""
-    for base in kind.__mro__:
-        if name in base.__dict__:
-            found = base.__dict__[name]
-            return type(found) is MemberDescriptorType or not (
-                callable(found) or hasattr(type(found), "__get__")
-            )
-    return True
 
 
 def _a(kind: type, value: Any) -> Any:
@@ -288,7 +286,14 @@ def _named(decoder: Decoder, payload: Any) -> Any:
     home, name = (_a(str, part) for part in _sized(payload, 2))
     if home not in NAMED_MODULES or not (decoder.any_name or may_name(home, name)):
         raise WireError(f"name {home[:40]}.{name[:40]}")
-    return getattr(__import__(home), name)
+    return find_named(home, name)
+
+
+def _named_tuple(decoder: Decoder, payload: Any) -> Any:
+    if decoder.resolve_tuple is None:
+        raise WireError("a named tuple")
+    about, items = _sized(payload, 2)
+    return decoder.resolve_tuple(about, decoder._items(items))
 
 
 def _own(decoder: Decoder, payload: Any) -> Any:
@@ -343,8 +348,17 @@ def _deque(decoder: Decoder, payload: Any, into: Any) -> deque[Any]:
     return value
 
 
+def _namespace(decoder: Decoder, payload: Any, into: Any) -> SimpleNamespace:
+    value = decoder._numbered(SimpleNamespace()) if into is None else into
+    pairs = decoder._pairs(payload)
+    if not all(type(name) is str and name.isidentifier() and name[:2] != "__" for name, _ in pairs):
+        raise WireError("a namespace with other names")
+    vars(value).clear()
+    vars(value).update(pairs)
+    return value
+
+
 _FILL_DICT = _filled(dict)
-_ARRAY_ITEMS = {"b": (bool,), "i": (int,), "u": (int,), "f": (float,), "c": (complex,), "U": (str,)}
 
 _CONTAINERS: dict[str, Callable[[Decoder, Any, Any], Any]] = {
     "l": Decoder._list,
@@ -355,6 +369,7 @@ _CONTAINERS: dict[str, Callable[[Decoder, Any, Any], Any]] = {
     "s": _set,
     "B": _bytearray,
     "dq": _deque,
+    "sn": _namespace,
     "na": Decoder._array,
 }
 
@@ -371,9 +386,12 @@ _READERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "e": lambda d, p: NotImplemented if _natural(p, 2) else ...,
     "k": lambda d, p: dict.fromkeys(d._keys(p)).keys(),
     "v": lambda d, p: dict(enumerate(d._items(p))).values(),
+    "mp": lambda d, p: MappingProxyType(dict(d._pairs(p))),
     "I": lambda d, p: dict(d._pairs(p)).items(),
     "n": _known_type,
     "N": _named,
+    "nt": _named_tuple,
+    "ns": lambda d, p: numpy_scalar(_sized(p, 2)[0], d._decode(p[1])),
     "p": _own,
     "h": lambda d, p: d.resolve(p),
 }

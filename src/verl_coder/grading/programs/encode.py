@@ -1,6 +1,8 @@
 """From values to a message (format: wire.py). It never calls what it encodes, but asks an object for its data."""
 
+import math
 import re
+import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,8 +14,8 @@ from verl_coder.grading.programs.wire import (
     ARRAY_KINDS,
     BIG,
     CONTAINER_TAGS,
-    NAMED_MODULES,
     SCALARS,
+    global_name,
     may_name,
     plain_data,
 )
@@ -74,6 +76,8 @@ class Encoder:
     def _encode(self, value: Any) -> Any:
         kind = type(value)
         if kind in SCALARS:
+            if value is math.nan:
+                return {"N": ["math", "nan"]}
             return {"i": hex(value)} if kind is int and not -BIG < value < BIG else value
         if kind in CONTAINER_TAGS:
             return self._container(value)
@@ -99,7 +103,8 @@ class Encoder:
 
     def _items(self, values: Any) -> list[Any]:
         kinds = set(map(type, values))
-        if kinds <= SCALARS and (int not in kinds or _small(values)):
+        known = float in kinds and math.nan in values
+        if not known and kinds <= SCALARS and (int not in kinds or _small(values)):
             return list(values)
         encode = self._encode
         return [encode(item) for item in values]
@@ -142,21 +147,26 @@ class Encoder:
         content = written(value, self._items)
         if content is not None:
             return {"n": content}
-        module, name = type(value).__module__, type(value).__name__
-        if module == "numpy" and hasattr(value, "item") and getattr(value, "shape", None) == ():
-            return self._encode(value.item())
-        if module == "numpy" and name == "ndarray" and re.fullmatch(ARRAY_KINDS, value.dtype.str):
-            return self._container(value)
+        if type(value).__module__ == "numpy" and (found := self._of_numpy(value)) is not None:
+            return found
         if isinstance(value, type) or callable(value):
-            home, called = getattr(value, "__module__", None), getattr(value, "__name__", None)
-            if home in NAMED_MODULES and isinstance(called, str) and self._is_named(home, called, value):
-                return {"N": [home, called]}
+            name = global_name(value)
+            if name is not None and (self.any_name or may_name(*name)):
+                return {"N": list(name)}
             return {"h": self.export(value, self._in_key)}
         plain = plain_data(value)
         return {"h": self.export(value, self._in_key)} if plain is None else self._encode(plain)
 
-    def _is_named(self, home: str, name: str, value: Any) -> bool:
-        return (self.any_name or may_name(home, name)) and getattr(__import__(home), name, None) is value
+    def _of_numpy(self, value: Any) -> Any:
+        """An array, or a scalar with its type; a scalar of a type that does not travel as what it holds."""
+        if re.fullmatch(ARRAY_KINDS, getattr(getattr(value, "dtype", None), "str", "")):
+            if type(value).__name__ == "ndarray":
+                return self._container(value)
+            if value.shape == ():
+                return {"ns": [value.dtype.str, self._encode(value.item())]}
+        elif getattr(value, "shape", None) == () and type(item := value.item()) is not type(value):
+            return self._encode(item)
+        return None
 
 
 def _small(values: Any) -> bool:
@@ -178,6 +188,8 @@ _WRITERS: dict[type, Callable[[Encoder, Any], Any]] = {
     Counter: Encoder._pairs,
     defaultdict: lambda e, v: [e._encode(v.default_factory), e._pairs(v)],
     OrderedDict: Encoder._pairs,
+    types.SimpleNamespace: lambda e, v: e._pairs(vars(v)),
+    types.MappingProxyType: lambda e, v: {"mp": e._pairs(dict(v))},
     tuple: lambda e, v: {"t": e._items(v)},
     frozenset: lambda e, v: {"f": e._keys(v)},
     bytes: lambda e, v: {"b": v.decode("latin-1")},

@@ -84,3 +84,20 @@ def _same(before: Any, now: Any) -> bool:
     if type(before) not in _DATA or type(now) not in _DATA:
         return True
     return type(before) is type(now) and (before == now or before != before)
+
+
+class Caller:
+    """What a stand-in uses of the channel to the candidate (remote.py)."""
+
+    generation: int
+    faces: Faces
+    unsplittable: int
+    decoding: bool
+    muted: bool
+    raised: list[BaseException]
+    refused: Callable[[str], BaseException]
+    rebind: Callable[[Any], None]
+    value: Callable[..., Any]
+    ask: Callable[..., dict[str, Any]]
+    call: Callable[..., Any]
+    class_of: Callable[[int, str], Any]

@@ -6,6 +6,7 @@ import contextlib
 import linecache
 import opcode
 import signal
+import sys
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any
@@ -78,6 +79,15 @@ def compile_tests(source: str, name: str, mode: str = "exec") -> CodeType:
     TEST_FILES.add(name)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     return compile(parse_tests(source, name, mode), name, mode, dont_inherit=True)
+
+
+def used_by_tests() -> bool:
+    """Whether the tests' own code, and no library, uses the module that calls this."""
+    frame: Any = sys._getframe(1)
+    module = frame.f_globals
+    while frame is not None and frame.f_globals is module:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename in TEST_FILES
 
 
 def may_be_swallowed(error: BaseException, trace: Any) -> bool:

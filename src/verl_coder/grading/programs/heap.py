@@ -8,6 +8,7 @@ object's attribute appends to the solution's own list.
 import operator
 import sys
 from collections import deque
+from types import MemberDescriptorType
 from typing import Any
 
 _MAX_ITEMS, _MAX_WEIGHT = 1000, 200_000
@@ -66,7 +67,7 @@ class Heap:
         for number in range(self._settled, self.next):
             if number in self.items:
                 value = self.items[number]
-                self._weight += len(value) if hasattr(value, "__len__") else 1
+                self._weight += _size(value)
                 self._shown[number] = _content(value)
         self._settled = self.next
 
@@ -81,8 +82,8 @@ class Heap:
         for number in numbers:
             value = self.items.pop(number, None)
             self._numbers.pop(id(value), None)
-            if self._shown.pop(number, None) is not None and hasattr(value, "__len__"):
-                self._weight -= len(value)
+            if self._shown.pop(number, None) is not None:
+                self._weight -= _size(value)
         return numbers
 
     def forget_after(self, number: int) -> None:
@@ -100,6 +101,22 @@ def attributes(node: Any) -> dict[str, Any]:
             if not name.startswith("__") and hasattr(node, name):
                 found[name] = getattr(node, name)
     return found
+
+
+def is_data(kind: type, name: str) -> bool:
+    """Whether instances may have the attribute: nothing that shadows a method or property of their class."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            found = base.__dict__[name]
+            return type(found) is MemberDescriptorType or not (
+                callable(found) or hasattr(type(found), "__get__")
+            )
+    return True
+
+
+def _size(value: Any) -> int:
+    """How much there is to look at; an array of no dimension has no length."""
+    return len(value) if hasattr(value, "__len__") and getattr(value, "shape", None) != () else 1
 
 
 def _content(value: Any) -> Any:

@@ -6,12 +6,15 @@ The solution can call it with plain data and nothing else: it has no attributes 
 import builtins
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from verl_coder.grading.programs.frames import WireError
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _HOMES = frozenset(("builtins", "itertools"))
 _CALLABLE_HOMES = frozenset(("functools", "operator", "unittest.mock"))
+_MAX_FIELDS = 250
 TEST_MODULES = frozenset(("tests", "test_solution"))
 
 
@@ -26,6 +29,40 @@ def may_be_lent(value: Any) -> bool:
         return True
     home = type(value).__module__
     return not isinstance(value, type) and callable(value) and home in _CALLABLE_HOMES | TEST_MODULES
+
+
+class LentTuples:
+    """Classes of the tests' named tuples: the solution gets tuples with the same fields, and what it returns is theirs.
+
+    Such a tuple that comes back is made of its items, by `tuple` alone.
+    """
+
+    def __init__(self) -> None:
+        self.kinds: list[type] = []
+
+    def written(self, value: Any, encode: Callable[[Any], Any]) -> Any:
+        """The message of a named tuple that is compared as tuples are; None for any other value."""
+        kind = type(value)
+        fields = getattr(kind, "_fields", None) if isinstance(value, tuple) else None
+        if type(fields) is not tuple or len(fields) != len(value) or len(fields) > _MAX_FIELDS:
+            return None
+        if kind.__eq__ is not tuple.__eq__ or kind.__hash__ is not tuple.__hash__:
+            return None
+        if not all(type(name) is str and name.isidentifier() for name in (kind.__name__, *fields)):
+            return None
+        if kind not in self.kinds:
+            self.kinds.append(kind)
+        about = [self.kinds.index(kind), kind.__name__, list(fields)]
+        return {"nt": [about, [encode(item) for item in tuple.__iter__(value)]]}
+
+    def made(self, number: Any, items: list[Any]) -> Any:
+        """A tuple of a class that was lent; WireError for any other number or for other fields."""
+        if type(number) is not int or not 0 <= number < len(self.kinds):
+            raise WireError("a named tuple of no class that was passed")
+        kind: Any = self.kinds[number]
+        if len(items) != len(kind._fields):
+            raise WireError(f"{len(items)} items in a named tuple of {len(kind._fields)}")
+        return tuple.__new__(kind, items)
 
 
 def described(value: Any) -> list[Any]:

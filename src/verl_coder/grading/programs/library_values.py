@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from verl_coder.grading.programs.frames import WireError
+from verl_coder.grading.programs.wire import ARRAY_ITEMS, ARRAY_KINDS
 
 BY_VALUE = frozenset(["decimal", "fractions", "datetime", "pathlib", "uuid", "ipaddress"])
 """Modules whose values are hashed by what they hold."""
@@ -12,6 +13,7 @@ _DECIMAL = r"-?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,6})?|-?(?:Infinity|s?NaN\
 _FRACTION_BITS = 1 << 20
 _DATES = {"date": r"[0-9-]{10}", "datetime": r"[0-9T:.+-]{19,40}", "time": r"[0-9:.+-]{5,24}"}
 _TEXTS = {
+    "ZoneInfo": ("zoneinfo", r"[A-Z][A-Za-z0-9_+-]{0,40}(?:/[A-Za-z0-9_+-]{1,40}){0,2}"),
     "UUID": ("uuid", r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"),
     "IPv4Address": ("ipaddress", r"[0-9.]{7,15}"),
     "IPv6Address": ("ipaddress", r"[0-9a-fA-F:.]{2,45}"),
@@ -31,10 +33,22 @@ def written(value: Any, items: Callable[[Any], list[Any]]) -> list[Any] | None:
         return [name, items([value.numerator, value.denominator])]
     if module == "pathlib":
         return ["PosixPath", str(value)]
+    if module == "datetime" and name == "timezone":
+        away = value.utcoffset(None)
+        return [name, [away.days, away.seconds, away.microseconds]]
+    if (
+        name == "datetime"
+        and module == name
+        and (zone := written(value.tzinfo, items))
+        and zone[0] == "ZoneInfo"
+    ):
+        return ["zoned", [value.replace(tzinfo=None).isoformat(), value.fold, zone[1]]]
     if module == "datetime" and name in _DATES:
         return [name, value.isoformat()]
     if module == "datetime" and name == "timedelta":
         return [name, [value.days, value.seconds, value.microseconds]]
+    if module == "time" and name == "struct_time":
+        return [name, items(list(value))]
     if _TEXTS.get(name, ("", ""))[0] == module:
         return [name, str(value)]
     if module == "array" and name == "array" and value.typecode in _ARRAY_KINDS:
@@ -48,8 +62,16 @@ def read(name: Any, content: Any, whole: Callable[[Any, int], list[int]]) -> Any
         above, below = whole(content, 2)
         if below > 0 and max(above.bit_length(), below.bit_length()) <= _FRACTION_BITS:
             return __import__("fractions").Fraction(above, below)
-    elif name == "timedelta":
-        return __import__("datetime").timedelta(*whole(content, 3))
+    elif name in ("timedelta", "timezone"):
+        found = __import__("datetime").timedelta(*whole(content, 3))
+        return found if name == "timedelta" else __import__("datetime").timezone(found)
+    elif name == "zoned" and type(content) is list and len(content) == 3:
+        moment, fold, zone = content
+        (is_second,) = whole([fold], 1)
+        zone, moment = _from_text("ZoneInfo", zone), _from_text("datetime", moment)
+        return moment.replace(tzinfo=zone, fold=is_second)
+    elif name == "struct_time":
+        return __import__("time").struct_time(whole(content, 9))
     elif name == "array":
         return _array(content)
     elif type(content) is str and isinstance(name, str):
@@ -58,6 +80,8 @@ def read(name: Any, content: Any, whole: Callable[[Any, int], list[int]]) -> Any
 
 
 def _from_text(name: str, content: str) -> Any:
+    if type(content) is not str:
+        raise WireError(f"a {name} of something else")
     if name == "Decimal" and re.fullmatch(_DECIMAL, content, re.ASCII):
         return __import__("decimal").Decimal(content)
     if name == "PosixPath":
@@ -68,6 +92,16 @@ def _from_text(name: str, content: str) -> Any:
     if module and re.fullmatch(pattern, content, re.ASCII):
         return getattr(__import__(module), name)(content)
     raise WireError(f"a value of type {name[:40]!r}")
+
+
+def numpy_scalar(kind: Any, item: Any) -> Any:
+    """A scalar of NumPy's type `kind`, of an item of the exact builtin type for it."""
+    if type(kind) is not str or not re.fullmatch(ARRAY_KINDS, kind):
+        raise WireError("a scalar of another type")
+    found = __import__("numpy").dtype(kind)
+    if type(item) not in ARRAY_ITEMS[found.kind]:
+        raise WireError(f"a scalar of {kind} with something else in it")
+    return found.type(item)
 
 
 def _array(content: Any) -> Any:

@@ -9,11 +9,17 @@ a class (`_judge_made`), where they are what is tested. No other stand-in ever e
 
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from verl_coder.grading.programs.faces import Faces
-from verl_coder.grading.programs.failures import TEST_FILES, CandidateLost, Unsplittable, may_be_swallowed
+from verl_coder.grading.programs.faces import Caller
+from verl_coder.grading.programs.failures import (
+    TEST_FILES,
+    CandidateLost,
+    Unsplittable,
+    may_be_swallowed,
+    used_by_tests,
+)
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.own_data import OwnData
 from verl_coder.grading.programs.wire import ABILITIES
@@ -27,23 +33,8 @@ _ASKING_METHODS = frozenset(
 )
 _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 _READABLE_DUNDERS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__dict__"))
-
-
-class Caller:
-    """What a stand-in uses of the channel to the candidate (remote.py)."""
-
-    generation: int
-    faces: Faces
-    unsplittable: int
-    decoding: bool
-    muted: bool
-    raised: list[BaseException]
-    refused: Callable[[str], BaseException]
-    rebind: Callable[[Any], None]
-    value: Callable[..., Any]
-    ask: Callable[..., dict[str, Any]]
-    call: Callable[..., Any]
-    class_of: Callable[[int, str], Any]
+_FOR_TESTS = frozenset(("__defaults__", "__kwdefaults__", "__annotations__"))
+"""What the tests' own code may read: a library would evaluate annotations."""
 
 
 _DOC = property(lambda self: self.__getattr__("__doc__"))
@@ -112,6 +103,7 @@ class Remote:
         if name == "__signature__":
             return self._judge_signature()
         hidden = name.startswith("__") and name not in _READABLE_DUNDERS
+        hidden = hidden and not (name in _FOR_TESTS and used_by_tests())
         if hidden or name.startswith("_pytest") or name in Remote.__slots__:
             raise AttributeError(name)
         candidate = self._judge_alive()

@@ -8,7 +8,7 @@ from typing import Any
 
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
-from verl_coder.grading.programs.faces import Faces, allowed_changes
+from verl_coder.grading.programs.faces import Caller, Faces, allowed_changes
 from verl_coder.grading.programs.failures import (
     CandidateLost,
     Refused,
@@ -21,12 +21,11 @@ from verl_coder.grading.programs.failures import (
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.guards import guarded_array
 from verl_coder.grading.programs.heap import Heap
-from verl_coder.grading.programs.lent import described, input_functions, is_same, may_be_lent, use
+from verl_coder.grading.programs.lent import LentTuples, described, input_functions, is_same, may_be_lent, use
 from verl_coder.grading.programs.libraries import known_exception, public_part, shared_library
 from verl_coder.grading.programs.observe import replay
 from verl_coder.grading.programs.own_data import OwnData, own_data
 from verl_coder.grading.programs.proxies import (
-    Caller,
     Remote,
     RemoteClass,
     RemoteObject,
@@ -47,6 +46,7 @@ class CandidateChannel(Caller):
         self.control = control
         self.sock: socket.socket | None = None
         self.functions: list[Any] = input_functions()
+        self.tuples = LentTuples()
         self.exceptions: dict[str, type] = {}
         self.proxies: dict[tuple[int, int, bool], RemoteObject] = {}
         self._payloads: dict[int, list[Any]] = {}
@@ -77,9 +77,12 @@ class CandidateChannel(Caller):
 
     def encode(self, value: Any) -> Any:
         """A value of the tests as a message."""
-        return Encoder(self.classes, self._export, heap=self.heap, own=_own_handle, any_name=True).encode(
-            value
-        )
+        encoder = Encoder(self.classes, self._export, heap=self.heap, own=self._own, any_name=True)
+        return encoder.encode(value)
+
+    def _own(self, value: Any, encode: Any) -> Any:
+        handle = handle_of(value)
+        return self.tuples.written(value, encode) if handle is None else {"h": handle}
 
     def decode(self, message: Any, *, alone: bool = False, may_change: str = "anything") -> Any:
         """The value of a message of the solution's, `alone` in a batch; Refused for anything malformed.
@@ -91,6 +94,7 @@ class CandidateChannel(Caller):
             return Decoder(
                 self.classes,
                 self._resolve,
+                resolve_tuple=self.tuples.made,
                 resolve_own=lambda plain, handle: own_data(plain, self._object(handle)),
                 has_hash=lambda value: isinstance(value, (OwnData, RemoteObject)),
                 array=guarded_array,
@@ -391,8 +395,3 @@ def take_socket(control: socket.socket) -> socket.socket:
 async def _finished(value: Any) -> Any:
     """The solution's coroutine, which has run to its end where it lives."""
     return value
-
-
-def _own_handle(value: Any, encode: Any) -> Any:
-    handle = handle_of(value)
-    return None if handle is None else {"h": handle}

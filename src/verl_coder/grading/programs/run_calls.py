@@ -39,6 +39,10 @@ class _Names(dict[str, Any]):
         raise KeyError(name)
 
 
+def _is_of_numpy(value: Any) -> bool:
+    return type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
+
+
 class CallRunner:
     """The names of the tests, and their items one after the other."""
 
@@ -86,8 +90,9 @@ class CallRunner:
             if name in self.own_names:
                 continue
             found, value = self.candidate.describe(name)
-            if found and type(value) in _REBOUND:
+            if found and (type(value) in _REBOUND or _is_of_numpy(value)):
                 self.names.asked_anew.add(name)
+                self.names.pop(name, None)
             elif found:
                 self.names[name] = value
         if self.spec.setup:

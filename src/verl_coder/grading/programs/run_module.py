@@ -3,7 +3,7 @@
 import builtins
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from verl_coder.grading.programs.execution import guard_text_runners
@@ -33,14 +33,20 @@ _WARNED_OF = ("filterwarnings", "thread", "Thread", "__del__")
 
 
 _MISSING = object()
-_OWN_ATTRIBUTES = ("_candidate", "_libraries", "_replaced")
+_OWN_ATTRIBUTES = ("_asked", "_candidate", "_libraries", "_replaced")
 
 
 class SolutionModule(types.ModuleType):
-    """`solution`: each name is asked for once a worker, when the tests first use it."""
+    """`solution`: each name is asked for once a worker, when the tests first use it.
 
-    def __init__(self, candidate: CandidateChannel, libraries: Mapping[str, str]) -> None:
+    `libraries` are names that are the judge's own, unless they are `asked` of the solution and it has them.
+    """
+
+    def __init__(
+        self, candidate: CandidateChannel, libraries: Mapping[str, str], asked: Sequence[str] = ()
+    ) -> None:
         super().__init__("solution")
+        self._asked = frozenset(asked)
         self._candidate = candidate
         self._libraries = libraries
         self._replaced: dict[str, Any] = {}
@@ -51,14 +57,24 @@ class SolutionModule(types.ModuleType):
         if name == "__all__":
             reply = self._candidate.ask({"op": "public"})
             taken = sys._getframe(1).f_globals
-            names = [str(name) for name in reply["r"] if _may_be_exported(str(name), taken)]
+            names = [str(name) for name in reply["r"]]
+            names = [name for name in names if self._may_export(name, taken)]
             return [*self._libraries, *(name for name in names if name not in self._libraries)]
-        if home := self._libraries.get(name, name if name in SHARED_MODULES else ""):
+        home = self._libraries.get(name, name if name in SHARED_MODULES else "")
+        found, value = self._candidate.describe(name) if not home or name in self._asked else (False, None)
+        if not found and home:
             return find_library(home)
-        found, value = self._candidate.describe(name)
         if not found:
             raise AttributeError(f"the solution defines no {name!r}")
         return value
+
+    def _may_export(self, name: str, taken: dict[str, Any]) -> bool:
+        """What `import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
+        if name in taken or hasattr(builtins, name):
+            return False
+        if name in sys.stdlib_module_names and name not in self._asked:
+            return False
+        return not name.lower().startswith(("test", "pytest", "setup", "teardown", "numpy", "np"))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("__") or name in _OWN_ATTRIBUTES:
@@ -75,17 +91,10 @@ class SolutionModule(types.ModuleType):
         self._candidate.ask(message, **({} if before is _MISSING else {"value": before}))
 
 
-def _may_be_exported(name: str, taken: dict[str, Any]) -> bool:
-    """What `from solution import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
-    if name in taken or name in sys.stdlib_module_names or hasattr(builtins, name):
-        return False
-    return not name.lower().startswith(("test", "pytest", "setup", "teardown", "numpy", "np"))
-
-
 def run_module(record: GradingRecord, candidate: CandidateChannel) -> None:
     """Run the tests of the spec's `source`: plain functions directly, anything that needs pytest under it."""
     candidate.read_tests(record.spec.source)
-    sys.modules["solution"] = SolutionModule(candidate, record.spec.libraries)
+    sys.modules["solution"] = SolutionModule(candidate, record.spec.libraries, record.spec.names)
     if record.spec.needs_pytest:
         _run_under_pytest(record, candidate)
     else:
@@ -170,9 +179,21 @@ class _Plugin:
                     exec(compile_tests(source, str(path)), module.__dict__)
                 return module
 
-        session.items = list(session.genitems(TestsInMemory.from_parent(session, path=path)))
+        found = list(session.genitems(TestsInMemory.from_parent(session, path=path)))
+        session.items = [item for item in found if not self._is_left_out(item)]
+        if found and not session.items:
+            self.collect_error = "all tests are skipped"
         session.testscollected = self.collected = len(session.items)
         return True
+
+    def _is_left_out(self, item: Any) -> bool:
+        """Whether the tests' own text skips the test, which says nothing of the solution then."""
+        from _pytest.skipping import evaluate_skip_marks
+
+        if item.nodeid.partition("::")[2].partition("[")[0] not in self.record.spec.skipped:
+            return False
+        marked = any(getattr(part, "__unittest_skip__", False) for part in (item.obj, item.cls))
+        return marked or evaluate_skip_marks(item) is not None
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:

@@ -19,13 +19,15 @@ class Spec(NamedTuple):
     entry_name: str = ""
     """What the tests call the function under test; empty where it has no name of its own."""
     names: Sequence[str] = ()
-    """Global names of the solution that the tests use."""
+    """Global names of the solution that the tests use; in style `module` those that a library has, too."""
     libraries: Mapping[str, str] = {}
     """Names of the judge's own that the tests use: `np` -> `numpy`, `isclose` -> `math.isclose`."""
     used_as_classes: Sequence[str] = ()
     """Names of the solution that the tests use as classes: what they make by calling these is theirs."""
     source: str = ""
     needs_pytest: bool = False
+    skipped: Sequence[str] = ()
+    """Tests that their own text skips, or may by what it knows of the machine."""
     asks_types: bool = False
     """Whether the tests call `type`."""
     with_numpy: bool = False

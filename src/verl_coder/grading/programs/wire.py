@@ -7,6 +7,8 @@ helper objects, whose rows are [number, class, attributes], or with [number, val
 """
 
 import builtins
+import importlib
+import types
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +16,21 @@ from typing import Any
 SCALARS = frozenset((int, float, str, bool, type(None)))
 BIG = 1 << 64
 """Integers beyond it travel as hexadecimal text: parsing their digits would take quadratic time."""
+ARRAY_ITEMS: dict[str, tuple[type, ...]] = {
+    "b": (bool,), "i": (int,), "u": (int,), "f": (float,), "c": (complex,), "U": (str,)
+}  # fmt: skip
+"""By NumPy's kind, what an array or a scalar of it is made of."""
 CONTAINER_TAGS: dict[type, str] = {
-    list: "l", dict: "d", set: "s", bytearray: "B", deque: "dq", Counter: "C", defaultdict: "dd", OrderedDict: "od"
+    list: "l", dict: "d", set: "s", bytearray: "B", deque: "dq", Counter: "C", defaultdict: "dd", OrderedDict: "od",
+    types.SimpleNamespace: "sn",
 }  # fmt: skip
 """The tags of what is numbered, with NumPy's `na`; a list that stands in its place bears none."""
 ARRAY_KINDS = r"[<>|=](?:b1|[iu][1248]|f[248]|c8|c16|U[0-9]{1,6})"
-NAMED_MODULES = ("builtins", "math", "operator")
+NAMED_MODULES = (
+    "builtins", "math", "operator", "collections", "collections.abc", "datetime", "decimal", "enum", "fractions",
+    "numbers", "numpy", "pathlib", "types", "typing", "uuid",
+)  # fmt: skip
+"""What the tests may name to the solution; `may_name` says what the judge takes by its name."""
 NAMED_BUILTINS = frozenset(
     "abs all any ascii bin bool bytearray bytes callable chr complex dict divmod enumerate filter float format "  # noqa: SIM905
     "frozenset hash hex int isinstance issubclass iter len list map max min next object oct ord pow range repr "
@@ -45,6 +56,17 @@ PURE_NAMES = frozenset(
     "datetime:time datetime:timedelta copy:copy copy:deepcopy".split()
 )
 """What a name of the solution may stand for in the judge: nothing here evaluates text or hooks into the interpreter."""
+
+_PURE_TYPES = {
+    "collections": "ChainMap Counter OrderedDict defaultdict deque",
+    "collections.abc": "Callable Collection Container Hashable Iterable Iterator Mapping MutableMapping "
+    "MutableSequence MutableSet Reversible Sequence Set Sized",
+    "datetime": "date datetime time timedelta",
+    "decimal": "Decimal",
+    "fractions": "Fraction",
+    "numbers": "Complex Integral Number Rational Real",
+    "types": "NoneType",
+}
 
 _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (int, lambda v: int.__add__(v, 0)),
@@ -94,4 +116,27 @@ def may_name(home: str, name: str) -> bool:
     """Whether the judge takes a function or class by its name."""
     if home == "builtins":
         return name in NAMED_BUILTINS or builtin_exception(name) is not None
-    return home in NAMED_MODULES and not name.startswith("_") and name not in ("attrgetter", "methodcaller")
+    if home in ("math", "operator"):
+        return not name.startswith("_") and name not in ("attrgetter", "methodcaller")
+    return name in _PURE_TYPES.get(home, "").split()
+
+
+def global_name(value: Any) -> tuple[str, str] | None:
+    """(module, name) of a function, a type or a builtin type's method (`str.upper`); None where it has none."""
+    if isinstance(value, (types.MethodDescriptorType, types.WrapperDescriptorType)):
+        owner = global_name(value.__objclass__)
+        return (owner[0], f"{owner[1]}.{value.__name__}") if owner else None
+    home, name = getattr(value, "__module__", None), getattr(value, "__name__", None)
+    if value is types.NoneType:
+        home = "types"
+    if home not in NAMED_MODULES or not isinstance(name, str):
+        return None
+    return (home, name) if getattr(importlib.import_module(home), name, None) is value else None
+
+
+def find_named(home: str, name: str) -> Any:
+    """What a global name stands for."""
+    found: Any = importlib.import_module(home)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
