@@ -145,7 +145,7 @@ def test_a_label_may_say_more_than_python(label: str) -> None:
     assert extract_code(f"```{label}\n{DOUBLE}```") == DOUBLE
 
 
-@pytest.mark.parametrize("label", ["pycon", "python-repl", "python2", "pytb"])
+@pytest.mark.parametrize("label", ["python2", "pytb"])
 def test_a_label_that_begins_like_python_is_another_language(label: str) -> None:
     assert extract_code(f"```{label}\n{DOUBLE}```") is None
 

@@ -15,6 +15,11 @@ _STATEMENT = re.compile(
     r"(?:for|while|if|with|try|async|match|assert|global|del)\b|[\w.]+\s*[(:]|[\w.,\[\] *()\"']+="
     r"|#|\"{3}|'{3}|[(\[{]"
 )
+_TAGS = "answer|final_answer|solution|code|python|response|result"
+_TAG_BEFORE = re.compile(rf"^[ \t]*<(?:{_TAGS})>(?={CODE_LINE.pattern})", re.I | re.M)
+_TAG_BEHIND = re.compile(rf"(?<=\S)[ \t]*</(?:{_TAGS})>[ \t]*$", re.I | re.M)
+_ONE_LINE = re.compile(r"^[ \t]*`{3,}(?:(?:python3?|py)[ \t]+)?([^`\n]+)`{3,}[ \t]*$", re.M)
+_PROMPT = re.compile(r"(?:>>>|\.\.\.)(?: |$)")
 _LABEL_LINE = re.compile(r"\s*(?:python3?|py)[ \t]*\n", re.I)
 _IO_CALLS = frozenset({"print", "input", "open", "write", "writelines"})
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
@@ -71,8 +76,35 @@ def bare_code(text: str, budget: ParseBudget) -> str | None:
     whole = budget.parse(text)
     if isinstance(whole, ast.Module):
         return _without_words(text, whole) + "\n" if _does_something(whole) else None
-    lines = text.split("\n")
+    lines = _untagged(text).split("\n")
     return _longest_program(lines, budget) or _longest_program(_indented(lines), budget)
+
+
+def _untagged(text: str) -> str:
+    """The text less the tags that stand before or behind code on its line."""
+    return _TAG_BEFORE.sub("", _TAG_BEHIND.sub("", text))
+
+
+def one_line_code(text: str, budget: ParseBudget) -> str | None:
+    """The last code with both its fences on one line (```python f = lambda x: x```) that defines something."""
+    for line in reversed(_ONE_LINE.findall(text)[-_MAX_SHRINKS:]):
+        tree = budget.parse(line)
+        if isinstance(tree, ast.Module) and any(map(_is_definition, tree.body)):
+            return f"{line}\n"
+    return None
+
+
+def _is_definition(node: ast.stmt) -> bool:
+    is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
+    return is_lambda or isinstance(node, _DEFINITIONS)
+
+
+def typed_in(text: str) -> str | None:
+    """What was typed in a transcript of the interpreter, without its prompts and outputs; None where it is none."""
+    lines = text.strip().split("\n")
+    if not _PROMPT.match(lines[0]):
+        return None
+    return "".join(f"{line[4:]}\n" for line in lines if _PROMPT.match(line))
 
 
 def _indented(lines: list[str]) -> list[str]:
@@ -156,6 +188,12 @@ def is_program(text: str, budget: ParseBudget) -> bool:
     return isinstance(tree, ast.Module) and _does_something(tree)
 
 
+def prints_or_defines(text: str, budget: ParseBudget) -> bool:
+    """Whether the text is Python that is more than data."""
+    tree = budget.parse(text)
+    return isinstance(tree, ast.Module) and _is_answer(tree)
+
+
 def _does_something(tree: ast.Module) -> bool:
     """Whether a module is more than words that happen to parse: `yes`, `Answer: x`."""
     return any(
@@ -168,7 +206,7 @@ def _does_something(tree: ast.Module) -> bool:
 
 def _is_answer(tree: ast.Module) -> bool:
     """Whether a module between prose is the answer: it defines or imports something, reads or prints."""
-    if any(isinstance(node, _DEFINITIONS) for node in tree.body):
+    if any(map(_is_definition, tree.body)):
         return True
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     return any(getattr(call, "id", getattr(call, "attr", "")) in _IO_CALLS for call in calls)

@@ -1,160 +1,213 @@
-"""Which of several code blocks of an answer is the answer: the last one that can stand for it.
+"""Which of several code blocks of an answer is the answer, and what of the others belongs to it.
 
-Models show more than their answer: how to call it, tests, the one line that matters, a stub of the signature. Such a
-block needs what another one defines, or does nothing by itself. A helper in a block of its own belongs to the block
-that needs it.
+Models show more than their answer: how to call it, tests, the one line that matters, a stub of the signature, another
+way that is slower. Where the names are known that the tests ask for, the answer is the last block that defines one of
+them. Else it is the last whole program, which reads and prints; else the last block that can stand for an answer: one
+that needs what another one defines, or does nothing by itself, cannot. Helpers in blocks of their own, earlier or
+later, belong to the block that needs them.
 """
 
 import ast
-import builtins
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from verl_coder.bare_code import ParseBudget, bound_names
+from verl_coder.block_shape import (
+    Shape,
+    Shapes,
+    demonstrations,
+    future_imports,
+    only_codes,
+    parameters,
+    without,
+)
 from verl_coder.code_blocks import Block
 
-_BUILTINS = frozenset(dir(builtins)) | {"__name__", "__file__", "__builtins__", "__doc__"}
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_READERS = frozenset({"input", "stdin", "fileinput", "fdopen"})
+Asked = Sequence[frozenset[str]]
+"""What the tests ask of an answer: of each set, one name."""
+NOTHING, STANDS, PROGRAM = range(3)
+_MAX_BLOCKS = 200
+"""Of an answer that are looked at, the last ones."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Shape:
-    """What the statements of a block say of its part in the answer."""
+class BlockChoice(NamedTuple):
+    """The code of an answer, and how well it can stand for one."""
 
-    works: bool
-    """It does more than import, name values or declare stubs."""
-    defines: frozenset[str]
-    """Names of functions, classes, imports and values at its top level."""
-    needs: frozenset[str]
-    """Names that it reads and does not bind."""
-    adds: bool
-    """It defines a function or a class that is no test."""
-    only_defines: bool
-    reads: bool
-    """It mentions the standard input."""
+    code: str
+    rank: int
+    block: Block
+    """The one that the answer is told by."""
 
 
-def choose_block(blocks: Sequence[Block], budget: ParseBudget) -> str:
-    """The code of the one of complete blocks that is the answer, behind the definitions of others that it needs."""
-    parsed = [block for block in blocks if block.parses] or list(blocks)
-    if len(parsed) == 1 or not parsed[-1].parses:
-        return parsed[-1].code
-    shapes = [_shape(block.code, budget) for block in parsed]
+def choose_block(blocks: Sequence[Block], shapes: Shapes) -> BlockChoice:
+    """Of complete blocks the one that is the answer, with what it needs of others, where nobody knows the tests."""
+    parsed = [block for block in blocks if block.parses][-_MAX_BLOCKS:] or list(blocks)
+    if not parsed[-1].parses:
+        return BlockChoice(parsed[-1].code, NOTHING, parsed[-1])
+    parts = _Parts(parsed, shapes)
+    found = None
     for index in range(len(parsed) - 1, -1, -1):
-        shape = shapes[index]
+        choice = parts.standing(index)
+        if choice is not None and choice.rank == PROGRAM:
+            return choice
+        found = found or choice
+    return found or BlockChoice(parsed[-1].code, NOTHING, parsed[-1])
+
+
+def choose_asked(blocks: Sequence[Block], shapes: Shapes, asked: Asked) -> BlockChoice | None:
+    """The last block that defines what the tests ask for, with what it needs of others; None without such a block."""
+    parsed = [block for block in blocks if block.parses][-_MAX_BLOCKS:]
+    return _Parts(parsed, shapes).asked(asked) if asked else None
+
+
+class _Parts:
+    """Blocks that parse, in order."""
+
+    def __init__(self, blocks: Sequence[Block], shapes: Shapes) -> None:
+        self.blocks = blocks
+        self.shapes = [shapes.of(block.code) for block in blocks]
+        self.givers: dict[str, list[int]] = {}
+        imported: dict[str, list[int]] = {}
+        for index, shape in enumerate(self.shapes):
+            for name in shape.defines if shape else ():
+                # `from solution import f` may be from another block, or from a library.
+                which = imported if shape and name in shape.needs else self.givers
+                which.setdefault(name, []).append(index)
+        self.givers = imported | self.givers
+
+    def standing(self, index: int) -> BlockChoice | None:
+        """The block as an answer, if it can be one."""
+        shape, block = self.shapes[index], self.blocks[index]
         if shape is None:
-            return parsed[index].code
+            return BlockChoice(block.code, STANDS, block)
         if not shape.works:
-            continue
-        givers = _givers(shape, shapes[:index])
+            return None
+        joined = _Joined(self, [index])
+        givers = joined.others()
         if not givers:
-            return parsed[index].code
-        if not shape.adds and not (shape.reads and all(_gives_only(shapes[i]) for i in givers)):
-            continue
-        if all(_gives_only(shapes[i]) for i in givers):
-            return "\n".join(parsed[i].code for i in (*givers, index))
-        return parsed[index].code
-    return parsed[-1].code
+            if not shape.adds and shape.at_load:
+                return None
+            return BlockChoice(block.code, PROGRAM if _is_program(shape) else STANDS, block)
+        given = [given for i in givers if (given := self.shapes[i]) is not None]
+        reads = shape.reads or any(one.reads for one in given)
+        writes = shape.writes or any(one.writes for one in given)
+        # The part of a program that reads its input, or calls what does, needs the functions; so does no remark.
+        is_main = shape.reads or (reads and writes and all(one.only_defines for one in given))
+        if not shape.adds and not is_main:
+            return None
+        is_program = reads and writes and not shape.only_defines
+        return BlockChoice(joined.code(()), PROGRAM if is_program else STANDS, block)
+
+    def asked(self, asked: Asked) -> BlockChoice | None:
+        """The last definitions of all that is asked for, with what they need."""
+        roots = {root for names in asked if (root := self._last_that_defines(names)) is not None}
+        if not roots:
+            return None
+        joined = _Joined(self, sorted(roots))
+        joined.add_corrections()
+        return BlockChoice(joined.code(frozenset().union(*asked)), STANDS, self.blocks[max(roots)])
+
+    def _last_that_defines(self, names: frozenset[str]) -> int | None:
+        """The last block with code for one of the names; else with a value, else with a stub or an import."""
+        there = [(i, shape) for i, shape in enumerate(self.shapes) if shape is not None and shape.works]
+        for defines in (_codes, _values):
+            found = [i for i, shape in there if not names.isdisjoint(defines(shape))]
+            if found:
+                return found[-1]
+        found = [i for name in sorted(names) for i in self.givers.get(name, ())]
+        return max(found, default=None)
+
+    def giver(self, name: str, place: int) -> int | None:
+        """The block that a name comes from: the last one before the place, else one behind it, best without more."""
+        there = [i for i in self.givers.get(name, ()) if i != place]
+        earlier = [i for i in there if i < place]
+        if earlier:
+            return earlier[-1]
+        plain = [i for i in there if (shape := self.shapes[i]) is not None and shape.only_defines]
+        return max(plain or there, default=None)
 
 
-def _gives_only(shape: _Shape | None) -> bool:
-    return shape is not None and shape.only_defines
+def _is_program(shape: Shape) -> bool:
+    return shape.reads and shape.writes and not shape.only_defines
 
 
-def _givers(shape: _Shape, earlier: Sequence[_Shape | None]) -> list[int]:
-    """The latest earlier blocks that define what a block needs, and what these need, in order."""
-    found: set[int] = set()
-    wanted = [(name, len(earlier)) for name in shape.needs]
-    while wanted:
-        name, before = wanted.pop()
-        for index in range(before - 1, -1, -1):
-            giver = earlier[index]
-            if giver is None or name not in giver.defines:
+def _codes(shape: Shape) -> frozenset[str]:
+    """Functions and classes; in a block with some of them a value may be a function, too (`f = cache(g)`)."""
+    return shape.codes | (shape.values if shape.adds else frozenset())
+
+
+def _values(shape: Shape) -> frozenset[str]:
+    return shape.values
+
+
+class _Joined:
+    """Blocks that are the answer, and what they need of others."""
+
+    def __init__(self, parts: _Parts, roots: Sequence[int]) -> None:
+        self.parts, self.roots = parts, roots
+        self.wanted: dict[int, set[str]] = {root: set() for root in roots}
+        """Block -> the names that are wanted of it."""
+        self.at_load: dict[int, list[int]] = {}
+        """Block -> the blocks without which it does not load."""
+        todo = list(roots)
+        while todo:
+            index = todo.pop()
+            shape = parts.shapes[index]
+            for name in sorted(shape.needs) if shape is not None else ():
+                giver = parts.giver(name, index)
+                if giver is None:
+                    continue
+                if shape is not None and name in shape.at_load:
+                    self.at_load.setdefault(index, []).append(giver)
+                if giver not in self.wanted:
+                    self.wanted[giver] = set()
+                    todo.append(giver)
+                self.wanted[giver].add(name)
+
+    def others(self) -> list[int]:
+        """The blocks beside the answer's own."""
+        return sorted(set(self.wanted) - set(self.roots))
+
+    def add_corrections(self) -> None:
+        """A later block of nothing but functions and classes that the answer has, with the same parameters."""
+        for index in range(max(self.roots) + 1, len(self.parts.blocks)):
+            later = self.parts.shapes[index]
+            if index in self.wanted or later is None or not only_codes(later):
                 continue
-            if index not in found:
-                found.add(index)
-                wanted += [(other, index) for other in giver.needs]
-            break
-    return sorted(found)
+            if all(self._has(later, name) for name in later.codes):
+                self.wanted[index] = set(later.codes)
 
-
-def _shape(code: str, budget: ParseBudget) -> _Shape | None:
-    tree = budget.parse(code)
-    if not isinstance(tree, ast.Module):
-        return None
-    nodes = list(ast.walk(tree))
-    bound = bound_names(nodes)
-    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
-    from_star = any(isinstance(node, ast.alias) and node.name == "*" for node in nodes)
-    needs = set() if from_star else read - bound - _BUILTINS
-    words = read | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
-    return _Shape(
-        works=any(map(_works, tree.body)),
-        defines=frozenset(name for node in tree.body for name in _defined(node)),
-        needs=frozenset(needs | set(_from_the_answer(tree))),
-        adds=any(_is_definition(node) and not _is_test(node) for node in tree.body),
-        only_defines=all(map(_only_defines, tree.body)),
-        reads=not words.isdisjoint(_READERS) or "open(0" in code,
-    )
-
-
-def _works(node: ast.stmt) -> bool:
-    """Whether a statement is part of a program rather than a remark about one."""
-    if isinstance(node, ast.Import | ast.ImportFrom | ast.Pass | ast.Return):
+    def _has(self, later: Shape, name: str) -> bool:
+        for index in self.wanted:
+            shape = self.parts.shapes[index]
+            if shape is not None and name in shape.codes:
+                return parameters(shape, name) == parameters(later, name)
         return False
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Call | ast.Await)
-    if isinstance(node, ast.AnnAssign):
-        return node.value is not None
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-        return any(map(_fills, node.body))
-    return True
 
+    def code(self, asked: Iterable[str]) -> str:
+        """The blocks one after the other, those that are needed in loading before those that need them."""
+        order: list[int] = []
 
-def _fills(node: ast.stmt) -> bool:
-    """Whether a statement of a function's or class's body makes it more than a stub."""
-    if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-        return False
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-        return any(map(_fills, node.body))
-    return True
+        def put(index: int, above: tuple[int, ...]) -> None:
+            if index in order or index in above:
+                return
+            for needed in sorted(self.at_load.get(index, ())):
+                put(needed, (*above, index))
+            order.append(index)
 
-
-def _defined(node: ast.stmt) -> Iterator[str]:
-    if isinstance(node, (*_FUNCTIONS, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, ast.Import | ast.ImportFrom):
-        for alias in node.names:
-            yield (alias.asname or alias.name).partition(".")[0]
-    elif isinstance(node, ast.Assign | ast.AnnAssign):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        for target in targets:
-            yield from (part.id for part in ast.walk(target) if isinstance(part, ast.Name))
-
-
-def _from_the_answer(tree: ast.Module) -> Iterator[str]:
-    """Names imported from a module that is none of Python's, as `from solution import f`: maybe another block's."""
-    for node in tree.body:
-        if not isinstance(node, ast.ImportFrom) or node.level:
-            continue
-        if (node.module or "").partition(".")[0] not in sys.stdlib_module_names:
-            yield from (alias.name for alias in node.names)
-
-
-def _is_definition(node: ast.stmt) -> bool:
-    is_lambda = isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda)
-    return isinstance(node, (*_FUNCTIONS, ast.ClassDef)) or is_lambda
-
-
-def _is_test(node: ast.stmt) -> bool:
-    return getattr(node, "name", "").lower().startswith("test")
-
-
-def _only_defines(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Assign | ast.AnnAssign):
-        return not any(isinstance(part, ast.Call) for part in ast.walk(node))
-    if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant)
-    return isinstance(node, (*_FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom))
+        for index in sorted(self.wanted):
+            put(index, ())
+        if len(order) == 1:
+            return self.parts.blocks[order[0]].code
+        names = frozenset(asked)
+        texts, future = [], dict[str, None]()
+        for place, index in enumerate(order):
+            shape, code = self.parts.shapes[index], self.parts.blocks[index].code
+            if shape is not None:
+                dropped = [] if index in self.roots else demonstrations(shape, self.wanted[index], names)
+                if place:
+                    first = future_imports(shape)
+                    future.update((ast.unparse(node), None) for node in first)
+                    dropped = [*dropped, *first]
+                code = without(code, shape.body, dropped) if dropped else code
+            texts.append(code)
+        return "\n".join([*future, *texts])

@@ -17,7 +17,7 @@ from markdown_it.token import Token
 
 from verl_coder.bare_code import CODE_LINE, ParseBudget
 
-Kind = Literal["python", "plain", "markdown", "other"]
+Kind = Literal["python", "plain", "markdown", "unsure", "other"]
 
 _PYTHON_LABEL = re.compile(
     r"[{.\s]*(?:code(?:-block|-cell)?\}?\s+)?(?:lang(?:uage)?-)?i?(?:python|pypy|py)(?:-?3(?:\.\d+)*)?(?![\w+-])"
@@ -25,7 +25,12 @@ _PYTHON_LABEL = re.compile(
     re.I,
 )
 _MARKDOWN_LABEL = re.compile(r"(?:markdown|md|mdx)\b", re.I)
-_NO_CODE = ("markdown", "other")
+_UNSURE_LABEL = re.compile(
+    r"(?:code|solution|answer|snippet|text|txt|plain|plaintext|none|p(?:yh|hy|y)ton|pycon|python-repl)(?![\w+-])",
+    re.I,
+)
+"""Labels that say nothing of the language, misspell it, or name its transcripts."""
+_NO_CODE = ("markdown", "unsure", "other")
 _WORD = re.compile(r"\s*[\w.+#{}:/-]*\s*\Z")
 MAX_CHARS = 100_000
 """Of a text in which blocks are looked for: more than the answer of any run."""
@@ -39,7 +44,7 @@ class Block:
     """A fenced block of a text."""
 
     kind: Kind
-    """Labelled as Python, not labelled, labelled as a text with blocks of its own, or as something else."""
+    """Labelled as Python, not labelled, as a text with blocks of its own, as what may be Python, as something else."""
     code: str
     closed: bool
     """It has a closing fence."""
@@ -105,6 +110,8 @@ def _label(info: str) -> tuple[Kind, str]:
         return "plain", info
     label = _PYTHON_LABEL.match(info)
     if label is None:
+        if _UNSURE_LABEL.match(info):
+            return "unsure", ""
         return "markdown" if _MARKDOWN_LABEL.match(info) else "other", ""
     behind = info[label.end() :].strip()
     return "python", behind if CODE_LINE.match(behind) else ""

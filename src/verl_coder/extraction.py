@@ -2,10 +2,18 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from verl_coder.bare_code import ParseBudget, bare_code, is_program
-from verl_coder.block_choice import choose_block
+from verl_coder.bare_code import (
+    ParseBudget,
+    bare_code,
+    is_program,
+    one_line_code,
+    prints_or_defines,
+    typed_in,
+)
+from verl_coder.block_choice import PROGRAM, Asked, choose_asked, choose_block
+from verl_coder.block_shape import Shapes
 from verl_coder.code_blocks import MAX_CHARS, Block, code_blocks
 from verl_coder.protocols import PROTOCOLS, Tags, agent_tags
 from verl_coder.turns import final_turn
@@ -32,17 +40,18 @@ class Extraction:
     """The final turn after its thinking."""
 
 
-def extract_code(completion: str, *, agent_name: str | None = None) -> str | None:
+def extract_code(completion: str, *, agent_name: str | None = None, asked: Asked = ()) -> str | None:
     """The code of the final answer, as `extract` finds it."""
-    return extract(completion, agent_name=agent_name).code
+    return extract(completion, agent_name=agent_name, asked=asked).code
 
 
-def extract(completion: str, *, agent_name: str | None = None) -> Extraction:
+def extract(completion: str, *, agent_name: str | None = None, asked: Asked = ()) -> Extraction:
     """Take a completion apart: all turns of a rollout as decoded text, or one answer.
 
     Text of tool calls and tool results never counts, nor does what stands in an unclosed <think>, nor what
     stands in an earlier turn. Only the tags of the row's agent loop count, where `agent_name` says which that is;
-    ConfigError if no protocol has it.
+    ConfigError if no protocol has it. `asked` are the names that the tests ask for: of several blocks it decides which
+    one is the answer, never whether there is one. What is graded is found by `grading.answer_code`, which knows them.
     """
     text = completion.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     text = _UNSEEN_BEFORE_FENCE.sub("", text)
@@ -52,59 +61,130 @@ def extract(completion: str, *, agent_name: str | None = None) -> Extraction:
         tags = agent_tags(agent_name)
         protocols = (tags,) if tags else ()
     turn = final_turn(text, protocols, budget, certain=agent_name is not None)
-    answer = turn.answer[-MAX_CHARS:]
-    blocks = code_blocks(answer, budget)
-    candidates = _candidates(blocks, protocols)
-    code, fenced = _choose(candidates, budget)
-    if code is None and (inner := _inner_blocks(blocks, budget)):
-        candidates = _candidates(inner, protocols)
-        code, fenced = _choose(candidates, budget)
-    if code is None:
-        # A lone closing fence opens a block in the eyes of Markdown: the code stands before it.
-        before = answer[: blocks[0].start] if blocks else answer
-        code = bare_code(before, budget) or (bare_code(_prose(answer, blocks), budget) if blocks else None)
-    if code is None:
-        code, fenced = _choose_text([block for block in candidates if block.kind == "plain"], budget)
+    search = _Search(turn.answer[-MAX_CHARS:], protocols, budget, asked)
+    code, fenced = search.find()
     return Extraction(
         thinking=turn.thinking,
         think_closed=turn.think_closed,
         code=code,
-        code_blocks=len(_closed(candidates)),
+        code_blocks=len(_closed(search.candidates)),
         fenced=fenced,
         answer=turn.answer,
     )
 
 
+_Found = tuple[str, bool] | None
+"""(code, whether a complete block holds it)."""
+
+
+class _Search:
+    """The code of one answer: first among complete blocks of Python, last among what may be some."""
+
+    def __init__(self, answer: str, protocols: Sequence[Tags], budget: ParseBudget, asked: Asked) -> None:
+        self.answer, self.protocols, self.budget, self.asked = answer, protocols, budget, asked
+        self.shapes = Shapes(budget)
+        self.blocks = code_blocks(answer, budget)
+        self.candidates = _candidates(self.blocks, protocols)
+
+    def find(self) -> tuple[str | None, bool]:
+        """(code, whether a complete block holds it)."""
+        found = self._among(self.blocks)
+        if found is None and (inner := self._inner_blocks()):
+            self.candidates = _candidates(inner, self.protocols)
+            found = self._among(inner)
+        if found is None and (bare := self._bare()) is not None:
+            found = bare, False
+        return found or self._text() or self._last_resort() or (None, False)
+
+    def _among(self, blocks: list[Block]) -> _Found:
+        return self._by_names(blocks) or self._by_form(blocks)
+
+    def _by_names(self, blocks: list[Block]) -> _Found:
+        """By what the tests ask for; blocks that are no sure code count where no sure one has that."""
+        if not self.asked:
+            return None
+        candidates = self.candidates
+        closed = [block for block in _closed(candidates) if block.parses]
+        mended = (self._mended(block) for block in candidates if not block.closed)
+        unsure = [*closed, *(block for block in mended if block.parses)]
+        for some in (closed, unsure, [*unsure, *self._may_be_code(blocks)]):
+            ordered = sorted(some, key=lambda block: block.start)
+            if choice := choose_asked(ordered, self.shapes, self.asked):
+                return choice.code, choice.block.closed
+        return None
+
+    def _by_form(self, blocks: list[Block]) -> _Found:
+        """By what the blocks look like. Of blocks as good as each other, the last one counts."""
+        python = [block for block in self.candidates if block.kind == "python" and block.code.strip()]
+        plain = [
+            b for b in self.candidates if b.kind == "plain" and b.parses and is_program(b.code, self.budget)
+        ]
+        labelled, programs = _closed(python), _closed(plain)
+        choices = [choose_block(some, self.shapes) for some in (labelled, programs) if some]
+        if choices and labelled and programs and choices[0].rank < PROGRAM:
+            # The block with a label may only show what the one without is good for.
+            both = choose_block(sorted([*labelled, *programs], key=lambda block: block.start), self.shapes)
+            if both.rank > choices[0].rank:
+                return both.code, True
+        if choices and (choices[0].block.parses or not (found := self._transcript(blocks))):
+            return choices[0].code, True
+        if choices:
+            return found
+        for unclosed in (python, plain):
+            if unclosed:
+                return self._mended(unclosed[-1]).code, False
+        return None
+
+    def _mended(self, block: Block) -> Block:
+        """A block that is not closed, less the prose behind its code."""
+        code = bare_code(block.code, self.budget)
+        return block if code is None else replace(block, code=code, parses=True)
+
+    def _may_be_code(self, blocks: list[Block]) -> list[Block]:
+        """What parses in blocks whose label does not say it, and what was typed in transcripts of the interpreter."""
+        found = []
+        for block in _closed(blocks):
+            if block.kind == "other" or block.parses or _is_call(block, self.protocols):
+                continue
+            code = typed_in(block.code) or (block.code if block.kind == "unsure" else None)
+            if code is not None and prints_or_defines(code, self.budget):
+                found.append(replace(block, code=code, parses=True))
+        return found
+
+    def _transcript(self, blocks: list[Block]) -> _Found:
+        found = [block for block in self._may_be_code(blocks) if block.kind == "python"]
+        return (choose_block(found, self.shapes).code, True) if found else None
+
+    def _last_resort(self) -> _Found:
+        if found := self._may_be_code(self.blocks):
+            return choose_block(found, self.shapes).code, True
+        code = one_line_code(self.answer, self.budget)
+        return None if code is None else (code, False)
+
+    def _inner_blocks(self) -> list[Block]:
+        """Blocks in the last block that is a text itself: a whole answer may stand in a fence."""
+        texts = [b.code for b in self.blocks if b.kind == "markdown" or (b.kind == "plain" and not b.parses)]
+        return code_blocks(texts[-1], self.budget) if texts else []
+
+    def _bare(self) -> str | None:
+        # A lone closing fence opens a block in the eyes of Markdown: the code stands before it.
+        if not self.blocks:
+            return bare_code(self.answer, self.budget)
+        before = self.answer[: self.blocks[0].start]
+        return bare_code(before, self.budget) or bare_code(_prose(self.answer, self.blocks), self.budget)
+
+    def _text(self) -> _Found:
+        """In blocks without a label that are no programs."""
+        filled = [block for block in self.candidates if block.kind == "plain" and block.code.strip()]
+        if found := _closed(filled):
+            typed = typed_in(found[-1].code)
+            return typed or found[-1].code, True
+        code = bare_code(filled[-1].code, self.budget) if filled else None
+        return None if code is None else (code, False)
+
+
 def _candidates(blocks: list[Block], protocols: Sequence[Tags]) -> list[Block]:
     return [block for block in blocks if block.kind in ("python", "plain") and not _is_call(block, protocols)]
-
-
-def _inner_blocks(blocks: list[Block], budget: ParseBudget) -> list[Block]:
-    """Blocks in the last block that is a text itself: a whole answer may stand in a fence."""
-    texts = [b.code for b in blocks if b.kind == "markdown" or (b.kind == "plain" and not b.parses)]
-    return code_blocks(texts[-1], budget) if texts else []
-
-
-def _choose(blocks: list[Block], budget: ParseBudget) -> tuple[str | None, bool]:
-    """(code, whether a complete block holds it). Of blocks as good as each other, the last one counts."""
-    python = [block for block in blocks if block.kind == "python" and block.code.strip()]
-    programs = [b for b in blocks if b.kind == "plain" and b.parses and is_program(b.code, budget)]
-    for complete in (_closed(python), _closed(programs)):
-        if complete:
-            return choose_block(complete, budget), True
-    for unclosed in (python, programs):
-        if unclosed:
-            last = unclosed[-1]
-            return bare_code(last.code, budget) or last.code, False
-    return None, False
-
-
-def _choose_text(plain: list[Block], budget: ParseBudget) -> tuple[str | None, bool]:
-    """The same of blocks without a label that are no programs."""
-    filled = [block for block in plain if block.code.strip()]
-    if _closed(filled):
-        return _closed(filled)[-1].code, True
-    return (bare_code(filled[-1].code, budget) if filled else None), False
 
 
 def _is_call(block: Block, protocols: Sequence[Tags]) -> bool:

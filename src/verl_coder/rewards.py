@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from verl_coder.errors import ConfigError
-from verl_coder.extraction import extract_code
-from verl_coder.grading import TestReport, grade
+from verl_coder.grading import TestReport, answer_code, grade
 from verl_coder.problems import TestSuite, parse_test_suite
 from verl_coder.sandbox import shared_client
 
@@ -27,7 +26,8 @@ async def grade_answer(
             "SANDBOX_URL is not set: rewards need it (start one with `verl-coder sandbox serve`)"
         )
     suite = _suite(ground_truth if isinstance(ground_truth, str) else json.dumps(ground_truth))
-    return await grade(extract_code(solution_str) or "", suite, shared_client(urls), stop_early=stop_early)
+    code = answer_code(solution_str, suite) or ""
+    return await grade(code, suite, shared_client(urls), stop_early=stop_early)
 
 
 @lru_cache(maxsize=256)

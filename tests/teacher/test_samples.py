@@ -8,7 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from verl_coder.errors import DataError
+from verl_coder.problems import AssertTests, Problem
 from verl_coder.teacher.samples import read_samples, without_demonstration
+
+
+def problems(*names: str) -> dict[str, Problem]:
+    tests = AssertTests(tests=("assert f(4) == 2",))
+    return {
+        name: Problem(data_source="d", problem_id=name, prompt=(), tests=tests, split="train")
+        for name in names
+    }
+
 
 DEFINITION = "import math\n\n\ndef f(x):\n    return math.sqrt(x)"
 
@@ -49,7 +59,9 @@ def test_the_samples_of_an_evaluation_are_those_of_the_same_json_lines(tmp_path:
     rows = [{"problem_id": name, "output": text} for name in ("a", "b", "c") for text in outputs]
     (tmp_path / "s.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     pq.write_table(pa.Table.from_pylist([{**row, "sample": 0} for row in rows]), tmp_path / "s.parquet")
-    of_lines, of_parquet = (read_samples([tmp_path / name], {"a", "b"}) for name in ("s.jsonl", "s.parquet"))
+    of_lines, of_parquet = (
+        read_samples([tmp_path / name], problems("a", "b")) for name in ("s.jsonl", "s.parquet")
+    )
     assert of_parquet == of_lines
     assert of_lines.codes == {"a": [DEFINITION], "b": [DEFINITION]}
     assert dict(of_lines.counts) == {"read": 6, "without_code": 2, "repeated": 2, "unknown_problem": 3}
@@ -58,4 +70,4 @@ def test_the_samples_of_an_evaluation_are_those_of_the_same_json_lines(tmp_path:
 def test_a_parquet_file_without_outputs_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"problem_id": ["a"]}), tmp_path / "s.parquet")
     with pytest.raises(DataError, match=r"s\.parquet cannot be read: .*output"):
-        read_samples([tmp_path / "s.parquet"], {"a"})
+        read_samples([tmp_path / "s.parquet"], problems("a"))

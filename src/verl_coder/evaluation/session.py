@@ -14,7 +14,7 @@ from verl_coder.evaluation.problem_set import ProblemSet
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.evaluation.samples import EvaluationSample, SampleJournal
 from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Trajectory
-from verl_coder.extraction import extract_code
+from verl_coder.grading import answer_code
 from verl_coder.sandbox import SandboxClient
 
 _GRADINGS = 8
@@ -122,7 +122,7 @@ class EvaluationSession:
 
     async def _finish(self, posed: Posed, number: int, trajectory: Trajectory) -> None:
         problem = posed.problem
-        code = extract_code(trajectory.answer) or ""  # as rewards.grade_answer does
+        code = answer_code(trajectory.answer, problem.tests) or ""  # as rewards.grade_answer does
         graded = await self.grading.verdict(problem, code)
         sample = EvaluationSample(
             problem_id=problem.problem_id,

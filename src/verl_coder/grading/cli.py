@@ -27,13 +27,13 @@ def grade(
     """Grade a completion; the report goes to stdout as JSON. Exit status 1 only where there is no verdict."""
     import asyncio
 
-    from verl_coder.extraction import extract_code
+    from verl_coder.grading import answer_code
     from verl_coder.problems import parse_test_suite
     from verl_coder.sandbox.embedded import EmbeddedSandbox
 
     row = _row(problem)
     suite = parse_test_suite(row["reward_model"]["ground_truth"])
-    code = extract_code(_read(completion), agent_name=row.get("agent_name")) or ""
+    code = answer_code(_read(completion), suite) or ""  # as rewards.grade_answer does
     sandbox: AbstractContextManager[Any] = nullcontext() if url else EmbeddedSandbox()
     with sandbox as embedded:
         report = asyncio.run(_grade(code, suite, url or embedded.url))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.extraction import extract_code
+from verl_coder.grading import answer_code
 from verl_coder.problems import Message, Problem
 from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, gather, try_problem
@@ -186,7 +186,7 @@ def reason_to_drop(sketch: Sketch, messages: Sequence[Message]) -> str:
     """
     if not all(quotable(message["content"]) for message in messages if message["role"] == "tool"):
         return "an output holds marks of a conversation"
-    answer = extract_code(decoded_response(messages))
+    answer = answer_code(decoded_response(messages), sketch.problem.tests)
     if answer is None or answer.strip("\n").rstrip() != sketch.attempts[-1].code:
         return "the grader finds another code in it"
     return ""

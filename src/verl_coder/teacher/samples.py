@@ -3,7 +3,7 @@
 import ast
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.extraction import extract_code
+from verl_coder.grading import answer_code
+from verl_coder.problems import Problem
 from verl_coder.protocols import PROTOCOLS
 
 _MARKS = ("<think>", "</think>", "<|", *(mark for p in PROTOCOLS.values() if p.tags for mark in p.tags))
@@ -28,17 +29,17 @@ class Samples:
     """`read` (of known problems), `unknown_problem`, `without_code`, `repeated`."""
 
 
-def read_samples(paths: Sequence[Path], problem_ids: Collection[str]) -> Samples:
+def read_samples(paths: Sequence[Path], problems: Mapping[str, Problem]) -> Samples:
     """Samples of the problems asked for; DataError names the file, the line and what is wrong with it."""
     samples = Samples()
     seen: set[tuple[str, str]] = set()
     for path in paths:
         for problem_id, output in _from_parquet(path) if path.suffix == ".parquet" else _from_lines(path):
-            if problem_id not in problem_ids:
+            if problem_id not in problems:
                 samples.counts["unknown_problem"] += 1
                 continue
             samples.counts["read"] += 1
-            code = without_demonstration(usable_code(extract_code(output) or ""))
+            code = without_demonstration(usable_code(answer_code(output, problems[problem_id].tests) or ""))
             if not code:
                 samples.counts["without_code"] += 1
             elif (key := (problem_id, normalised(code))) in seen:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from verl_coder.errors import DataError, SandboxUnavailableError
-from verl_coder.extraction import extract
-from verl_coder.grading import grade
+from verl_coder.grading import answer_code, grade
 from verl_coder.sandbox import SandboxClient
 from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
@@ -197,7 +196,7 @@ class Synthesis:
 
     async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
         """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""
-        code = extract(dialogue.response()).code
+        code = answer_code(dialogue.response(), task.problem.tests)
         if code is None or not code.strip():
             return "no code", None, ""
         if not _is_python(code):

@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from typing import TypeAlias, TypeVar
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.extraction import extract_code
-from verl_coder.grading import grade
+from verl_coder.grading import answer_code, grade
 from verl_coder.problems import Problem
 from verl_coder.sandbox import RunRequest, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -68,7 +67,7 @@ class Environment:
 
     @staticmethod
     async def _grade(client: SandboxClient, completion: str, problem: Problem) -> bool:
-        code = extract_code(completion)
+        code = answer_code(completion, problem.tests)
         if code is None:
             return False
         report = await grade(code, problem.tests, client, stop_early=True)
