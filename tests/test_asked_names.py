@@ -151,6 +151,30 @@ def test_of_two_names_for_one_thing_the_last_one_counts() -> None:
     assert run(wrapped)["cube"](3) == 3
 
 
+METHOD = (frozenset({"Solution.cube", "cube"}),)
+CLASS = "class Solution:\n    def cube(self, x):\n        return x * self.square(x)\n\n    def square(self, x):\n        return x * x\n"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "class Solution:\n    def square(self, x):\n        return x ** 2",
+        "class Solution:\n    def cube(self, x: int) -> int:\n        pass",
+        "class Solution:\n    def cube(self, x: int) -> int:\n        raise NotImplementedError",
+        "s = Solution()\ncube = s.cube\nprint(cube(3))",
+        "class Solution:\n    pass",
+    ],
+)
+def test_a_part_of_the_class_is_not_the_answer(shown: str) -> None:
+    assert extract_code(fenced(CLASS, shown), asked=METHOD) == CLASS
+
+
+def test_a_class_may_have_its_method_from_another_one() -> None:
+    base = "class Base:\n    def cube(self, x):\n        return x ** 3"
+    for codes in ((base, "class Solution(Base):\n    pass"), ("class Solution(Base):\n    pass", base)):
+        assert run(extract_code(fenced(*codes), asked=METHOD))["Solution"]().cube(3) == 27
+
+
 def test_where_no_block_defines_the_name_the_choice_is_the_one_without_names() -> None:
     text = fenced("def other(x):\n    return x", "print(other(2))")
     assert extract_code(text, asked=ASKED) == extract_code(text) == "def other(x):\n    return x\n"

@@ -89,3 +89,128 @@ def test_a_whole_answer_may_stand_in_a_fence(fence: str) -> None:
 @pytest.mark.parametrize("label", ["pypy", "pypy3", "PyPy 3"])
 def test_another_interpreter_of_the_same_language_is_python(label: str) -> None:
     assert extract_code(f"```{label}\n{CUBE}```") == CUBE
+
+
+WHOLE = "n = int(input())\nprint(n ** 3)\n"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "n = int(input())",
+        "import sys\ninput = sys.stdin.readline",
+        "print(n ** 3)",
+        "n ** 3",
+        "for i in range(10):\n    total += i",
+        "n = 2\nreturn n ** 3",
+        "def brute(n):\n    return sum([n * n] * n)",
+        "import random\nprint(random.randint(1, 9))",
+        "class Cuber:\n    def __init__(self, n):\n        self.n = n",
+        'input = "3"\nprint(len(input))',
+        "def main():\n    n = int(input())\n    print(n)",
+    ],
+)
+@pytest.mark.parametrize("label", ["python", ""])
+def test_a_whole_program_wins_over_what_does_not_both_read_and_print(shown: str, label: str) -> None:
+    assert extract_code(f"```{label}\n{WHOLE}```\nOf it:\n```python\n{shown}\n```") == WHOLE
+    assert extract_code(f"```{label}\n{WHOLE}```\nOf it:\n```\n{shown}\n```") == WHOLE
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        "import sys\nsys.stdout.write(str(int(sys.stdin.read()) ** 3))\n",
+        "print(sum(map(int, open(0))))\n",
+        "def main():\n    print(int(input()) ** 3)\n\nmain()\n",
+    ],
+)
+def test_of_two_whole_programs_the_second_counts(second: str) -> None:
+    assert extract_code(f"```python\n{WHOLE}```\nCorrected:\n```python\n{second}```") == second
+
+
+@pytest.mark.parametrize("call", ["main()", 'if __name__ == "__main__":\n    main()'])
+def test_a_call_in_a_block_of_its_own_runs_the_program(call: str) -> None:
+    main = "def main():\n    print(int(input()) ** 3)\n"
+    assert extract_code(f"```python\n{main}```\nand\n```python\n{call}\n```") == f"{main}\n{call}\n"
+
+
+def test_a_part_that_reads_is_the_answer_where_it_is_all_there_is() -> None:
+    assert extract_code("```python\nn = int(input())\n```") == "n = int(input())\n"
+
+
+@pytest.mark.parametrize(
+    "shown", ["print(cube(2))", "assert cube(2) == 8", "for i in range(3):\n    print(cube(i))"]
+)
+def test_a_label_makes_no_answer_of_a_block_that_shows_how_one_without_is_used(shown: str) -> None:
+    assert extract_code(f"```\n{CUBE}```\nUse:\n```python\n{shown}\n```") == CUBE
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "code",
+        "solution",
+        "answer",
+        "Answer",
+        "snippet",
+        "text",
+        "txt",
+        "plaintext",
+        "none",
+        "pyhton",
+        "pycon",
+    ],
+)
+def test_a_block_whose_label_says_nothing_is_the_answer_where_there_is_no_other(label: str) -> None:
+    found = extract(f"So:\n```{label}\n{CUBE}```\nDone.")
+    assert (found.code, found.fenced) == (CUBE, True)
+    assert extract_code(f"```{label}\n1\n8\n```\n```python\n{CUBE}```") == CUBE
+    assert extract_code(f"```python\n{CUBE}```\n```{label}\n{WHOLE}```") == CUBE
+
+
+@pytest.mark.parametrize(
+    "data", ["8", "x = 1", "[1, 2]", "Yes", "3 5\n1 2", "cube(2) = 8", "for the rest: see above"]
+)
+@pytest.mark.parametrize("label", ["text", "code", "answer"])
+def test_data_in_such_a_block_is_no_answer(data: str, label: str) -> None:
+    assert extract_code(f"```{label}\n{data}\n```") is None
+
+
+@pytest.mark.parametrize("label", ["cpp", "java", "bash", "json", "js"])
+def test_a_block_of_another_language_is_never_the_answer(label: str) -> None:
+    assert extract_code(f"```{label}\n{CUBE}```") is None
+
+
+@pytest.mark.parametrize("tag", ["answer", "code", "solution", "final_answer"])
+@pytest.mark.parametrize("head", ["", "import math\n\n\n"])
+def test_code_may_follow_a_tag_on_its_line(tag: str, head: str) -> None:
+    for closing in (f"</{tag}>", f"\n</{tag}>"):
+        assert extract_code(f"So:\n<{tag}>{head}{CUBE.rstrip()}{closing}\nDone.") == head + CUBE
+
+
+def test_a_tag_in_a_string_of_bare_code_stays() -> None:
+    code = 'def mark(s):\n    return "<answer>" + s + "</answer>"\n'
+    assert extract_code(f"So:\n{code}\nThat is all.") == code
+
+
+@pytest.mark.parametrize("label", ["python ", "py ", ""])
+def test_code_and_both_fences_may_stand_on_one_line(label: str) -> None:
+    assert extract_code(f"So:\n```{label}cube = lambda x: x ** 3```\nDone.") == "cube = lambda x: x ** 3\n"
+
+
+@pytest.mark.parametrize("line", ["```x = 1```", "```cube```", "```print(cube(2))```", "```bash ls```"])
+def test_a_line_in_fences_that_defines_nothing_is_no_code(line: str) -> None:
+    assert extract_code(f"So:\n{line}\nDone.") is None
+
+
+TYPED = ">>> def cube(x):\n...     return x ** 3\n...\n>>> cube(2)\n8\n"
+
+
+@pytest.mark.parametrize("label", ["python", "", "pycon", "python-repl", "text"])
+def test_a_transcript_of_the_interpreter_is_what_was_typed(label: str) -> None:
+    assert extract_code(f"```{label}\n{TYPED}```") == f"{CUBE}\ncube(2)\n"
+
+
+def test_a_transcript_loses_to_code() -> None:
+    for order in ((CUBE, TYPED), (TYPED, CUBE)):
+        assert extract_code("".join(f"Look:\n```python\n{code}```\n" for code in order)) == CUBE

@@ -3,6 +3,7 @@
 `python tests/test_extraction_fuzz.py 10000` runs more of them than the test does.
 """
 
+import ast
 import random
 import sys
 from collections.abc import Callable
@@ -137,14 +138,42 @@ TURNS = [
 ]
 
 
+BESIDE_A_FUNCTION = [
+    "def brute(x):\n    return sum([x, x])",
+    "a = [1]\nb = a\nprint(b)",
+    'print("hello")',
+    "import logging\nlogging.basicConfig(level=logging.INFO)",
+    "def timed(fn):\n    def inner(*args):\n        return fn(*args)\n    return inner",
+    "x = 2\nresult = x * 2  # 4",
+    "x = 2\nreturn x * 2",
+    "for i in range(10):\n    total += i",
+    "n = int(input())\nprint(n)",
+]
+BESIDE_A_PROGRAM = [
+    "n = int(input())",
+    "import sys\ninput = sys.stdin.readline",
+    "print(2 * n)",
+    "def brute(n):\n    return n + n",
+    "for i in range(10):\n    total += i",
+    "return 2 * n",
+    "import random\nprint(random.randint(1, 9))",
+]
+"""Blocks behind the answer that are none."""
+HELPER, MAIN = "def twin(x):\n    return x + x\n", "def {}(x):\n    return twin(x)\n"
+
+
 @dataclass(frozen=True)
 class Case:
     completion: str
     code: str
+    asked: tuple[frozenset[str], ...] = ()
+
+    def found(self) -> str | None:
+        return extract_code(self.completion, asked=self.asked)
 
 
 def make_case(seed: int) -> Case:
-    """A completion: turns, then thinking, prose, a block (or none), prose."""
+    """A completion: turns, then thinking, prose, a block (or none, or with others beside it), prose."""
     pick = random.Random(seed)
     code = pick.choice(CODES)(pick)
     around = pick.choice(TURNS) * pick.choice([0, 0, 1, 2]) + pick.choice(THOUGHTS)
@@ -154,9 +183,25 @@ def make_case(seed: int) -> Case:
         )
     before, after = pick.choice(BEFORE), pick.choice(AFTER)
     label = pick.choice(LABELS)
-    if not label and DRAFT in before:
-        label = "python"  # an unlabelled block is no rival of a labelled one
-    return Case(_ending(around + before + _block(pick, code, label) + after, pick), code)
+    names = [node.name for node in ast.parse(code).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    form = pick.choice(["alone", "alone", "beside", "beside", "helper"])
+    if form == "alone":
+        if not label and DRAFT in before:
+            label = "python"  # an unlabelled block is no rival of a labelled one where nobody knows the names
+        return Case(_ending(around + before + _block(pick, code, label) + after, pick), code)
+    if form == "helper":
+        name = pick.choice(NAMES)
+        parts = [HELPER, MAIN.format(name)]
+        pick.shuffle(parts)
+        code, names = "\n".join(parts), [name]
+        blocks = "\n\nAnd:\n".join(_block(pick, part, label) for part in parts)
+    else:
+        blocks = _block(pick, code, label)
+    for _ in range(pick.choice([0, 1, 1, 2]) if form == "helper" else pick.choice([1, 1, 2, 3])):
+        beside = pick.choice(BESIDE_A_FUNCTION if names else BESIDE_A_PROGRAM)
+        blocks += f"\n\nBy the way:\n```{pick.choice(['python', ''])}\n{beside}\n```\n"
+    asked = tuple(frozenset({name}) for name in names)
+    return Case(_ending(around + before + blocks + after, pick), code, asked)
 
 
 def _block(pick: random.Random, code: str, label: str) -> str:
@@ -193,13 +238,13 @@ def _ending(text: str, pick: random.Random) -> str:
 def test_the_code_that_was_put_in_comes_out(start: int) -> None:
     for seed in range(start, start + 100):
         case = make_case(seed)
-        assert extract_code(case.completion) == case.code, f"seed {seed}:\n{case.completion}"
+        assert case.found() == case.code, f"seed {seed}:\n{case.completion}"
 
 
 if __name__ == "__main__":
     wrong = []
     for number in range(int(sys.argv[1])):
         made = make_case(number)
-        if extract_code(made.completion) != made.code:
+        if made.found() != made.code:
             wrong.append(number)
     print(f"{len(wrong)} wrong of {sys.argv[1]}: {wrong[:20]}")

@@ -23,7 +23,7 @@ from verl_coder.block_shape import (
 from verl_coder.code_blocks import Block
 
 Asked = Sequence[frozenset[str]]
-"""What the tests ask of an answer: of each set, one name."""
+"""What the tests ask of an answer: of each set, one name, or one `Class.method`."""
 NOTHING, STANDS, PROGRAM = range(3)
 _MAX_BLOCKS = 200
 """Of an answer that are looked at, the last ones."""
@@ -104,16 +104,17 @@ class _Parts:
             return None
         joined = _Joined(self, sorted(roots))
         joined.add_corrections()
-        return BlockChoice(joined.code(frozenset().union(*asked)), STANDS, self.blocks[max(roots)])
+        return BlockChoice(joined.code(_owners(frozenset().union(*asked))), STANDS, self.blocks[max(roots)])
 
     def _last_that_defines(self, names: frozenset[str]) -> int | None:
-        """The last block with code for one of the names; else with a value, else with a stub or an import."""
+        """The last block with code for one of the names; else for its class, with a value, with a stub or an import."""
         there = [(i, shape) for i, shape in enumerate(self.shapes) if shape is not None and shape.works]
-        for defines in (_codes, _values):
-            found = [i for i, shape in there if not names.isdisjoint(defines(shape))]
+        owners = _owners(names)
+        for wanted, defines in ((names, _codes), (owners, _codes), (owners, _values)):
+            found = [i for i, shape in there if not wanted.isdisjoint(defines(shape))]
             if found:
                 return found[-1]
-        found = [i for name in sorted(names) for i in self.givers.get(name, ())]
+        found = [i for name in sorted(owners) for i in self.givers.get(name, ())]
         return max(found, default=None)
 
     def giver(self, name: str, place: int) -> int | None:
@@ -124,6 +125,11 @@ class _Parts:
             return earlier[-1]
         plain = [i for i in there if (shape := self.shapes[i]) is not None and shape.only_defines]
         return max(plain or there, default=None)
+
+
+def _owners(names: frozenset[str]) -> frozenset[str]:
+    """Names of the top level: a method's is its class's."""
+    return frozenset(name.partition(".")[0] for name in names)
 
 
 def _is_program(shape: Shape) -> bool:

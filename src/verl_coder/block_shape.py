@@ -27,7 +27,7 @@ class Shape:
     defines: frozenset[str]
     """Names of functions, classes, imports and values at its top level."""
     codes: frozenset[str]
-    """Of these, functions and classes that are no stubs."""
+    """Of these, functions and classes that are no stubs; `Class.method` of its methods."""
     values: frozenset[str]
     """Of these, what an assignment names."""
     needs: frozenset[str]
@@ -67,6 +67,8 @@ def _shape(tree: ast.Module, code: str) -> Shape:
     needs = (set() if "*" in bound else read - bound - _BUILTINS) | set(_from_the_answer(tree))
     words = read | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
     words |= {alias.name for node in nodes if isinstance(node, ast.ImportFrom) for alias in node.names}
+    if "input" in bound:
+        words.discard("input")  # a name of the block's own
     own = {node.name for node in tree.body if isinstance(node, _DEFINITIONS)}
     at_once = set(_read_at_load(tree.body))
     # What its own functions need is needed at once if one of them may be called at once.
@@ -151,6 +153,10 @@ def _coded(node: ast.stmt) -> Iterator[str]:
     if isinstance(node, _DEFINITIONS):
         if any(_fills(part) and not _is_not_implemented(part) for part in _parts(node)):
             yield node.name
+        if isinstance(node, ast.ClassDef):
+            yield from (
+                f"{node.name}.{name}" for part in node.body for name in _coded(part) if "." not in name
+            )
     elif _is_definition(node):
         yield from _named(node)
     else:

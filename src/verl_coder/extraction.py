@@ -111,6 +111,10 @@ class _Search:
             ordered = sorted(some, key=lambda block: block.start)
             if choice := choose_asked(ordered, self.shapes, self.asked):
                 return choice.code, choice.block.closed
+        if (bare := self._bare()) is not None:
+            block = Block(kind="plain", code=bare, closed=False, parses=True, start=0, end=0)
+            if choice := choose_asked([block, *closed], self.shapes, self.asked):
+                return choice.code, False
         return None
 
     def _by_form(self, blocks: list[Block]) -> _Found:

@@ -44,7 +44,7 @@ TEXT = f"```python\n{CUBE}```\nSlower:\n```python\ndef brute(x):\n    return x *
             CheckTests(
                 entry_point="Solution().cube", check="def check(candidate):\n    assert candidate(x=2) == 8\n"
             ),
-            {"Solution"},
+            {"Solution.cube"},
         ),
         (
             PytestTests(test="from solution import cube\n\ndef test_it():\n    assert cube(2) == 8\n"),
@@ -69,7 +69,7 @@ def test_the_names_that_tests_ask_for(tests: TestSuite, asked: set[str]) -> None
 
 @pytest.mark.parametrize(
     ("class_name", "asked"),
-    [(None, {"cube", "Solution"}), ("Solution", {"cube", "Solution"}), ("A", {"cube", "A"})],
+    [(None, {"cube", "Solution.cube"}), ("A", {"cube", "A.cube"})],
 )
 def test_a_function_may_be_a_method_and_the_other_way_round(class_name: str | None, asked: set[str]) -> None:
     tests = FunctionTests(entry_point="cube", class_name=class_name, tests=(CASE,))
