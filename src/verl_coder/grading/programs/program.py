@@ -7,6 +7,7 @@ program of its own (`grading/alone.py`).
 import _thread
 import builtins
 import gc
+import operator
 import os
 import socket
 import sys
@@ -36,8 +37,11 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     cap = message["cap"]
     names, as_they_were = vars(builtins), dict(vars(builtins))
     for text in message["inputs"]:
-        names.clear()
-        names.update(as_they_were)
+        if len(names) != len(as_they_were) or not all(
+            map(operator.is_, names.values(), as_they_were.values())
+        ):
+            names.clear()
+            names.update(as_they_were)
         streams = (_input_file(text), _memory_file("stdout"), _memory_file("stderr"))
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
