@@ -1,6 +1,7 @@
 """Where the tests' names are known, the answer is the last block that defines one, with what it needs of others."""
 # ruff: noqa: E501 - tables of answers
 
+import time
 from typing import Any
 
 import pytest
@@ -204,13 +205,33 @@ def test_nothing_of_an_answer_is_run() -> None:
     assert "def cube" in (extract_code(text, asked=ASKED) or "")
 
 
-def test_thousands_of_blocks_take_time_in_proportion() -> None:
-    import time
+@pytest.mark.parametrize("name", ["f0", "cube", "nowhere"])
+@pytest.mark.parametrize("count", [200, 2000])
+def test_many_blocks_that_need_each_other_hold_up_nothing(name: str, count: int) -> None:
+    body = "    y = [x + 1 for x in range(3)]\n" * (2000 // count)
+    text = "".join(
+        f"```python\ndef f{i}(x):\n{body}    return f{i + 1}(x)\n\nprint(f{i})\n```\n" for i in range(count)
+    )
+    start = time.process_time()
+    extract(f"{text}```python\n{CUBE}```", asked=(frozenset({name}),))
+    assert time.process_time() - start < 3
 
-    def seconds(count: int) -> float:
-        text = "".join(f"```python\ndef f{i}(x):\n    return f{i + 1}(x)\n```\n" for i in range(count))
-        start = time.process_time()
-        extract(text + f"```python\n{CUBE}```", asked=ASKED)
-        return time.process_time() - start
 
-    assert seconds(2000) < 2
+CHAIN = "".join(f"elif n == {i}:\n    m = {i}\n" for i in range(1, 2500))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"n = 1\nif n == 0:\n    m = 0\n{CHAIN}\n\n{CUBE}",
+        f"n = 1\nif n == 0:\n    m = 0\n{CHAIN}else:\n    {CUBE.replace(chr(10), chr(10) + '    ').rstrip()}\n",
+        "".join("    " * i + f"class A{i}:\n" for i in range(90)) + "    " * 90 + f"pass\n\n\n{CUBE}",
+        f"n = {'1+' * 5000}1\n{CUBE}",
+    ],
+    ids=["before", "inside", "classes", "sum"],
+)
+@pytest.mark.parametrize("asked", [(), ASKED])
+def test_deep_code_is_code_like_any_other(code: str, asked: Any) -> None:
+    assert extract_code(fenced(code), asked=asked) is not None
+    assert extract_code(fenced(code, "print(cube(2))"), asked=asked) is not None
+    assert extract_code(fenced("def helper():\n    return 1", code), asked=asked) is not None

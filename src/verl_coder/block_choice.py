@@ -44,13 +44,14 @@ def choose_block(blocks: Sequence[Block], shapes: Shapes) -> BlockChoice:
     if not parsed[-1].parses:
         return BlockChoice(parsed[-1].code, NOTHING, parsed[-1])
     parts = _Parts(parsed, shapes)
-    found = None
+    best, rank = len(parsed) - 1, NOTHING
     for index in range(len(parsed) - 1, -1, -1):
-        choice = parts.standing(index)
-        if choice is not None and choice.rank == PROGRAM:
-            return choice
-        found = found or choice
-    return found or BlockChoice(parsed[-1].code, NOTHING, parsed[-1])
+        if (here := parts.rank(index)) > rank:
+            best, rank = index, here
+        if rank == PROGRAM:
+            break
+    code = _Joined(parts, [best]).code(()) if rank != NOTHING else parsed[best].code
+    return BlockChoice(code, rank, parsed[best])
 
 
 def choose_asked(blocks: Sequence[Block], shapes: Shapes, asked: Asked) -> BlockChoice | None:
@@ -74,28 +75,26 @@ class _Parts:
                 which.setdefault(name, []).append(index)
         self.givers = imported | self.givers
 
-    def standing(self, index: int) -> BlockChoice | None:
-        """The block as an answer, if it can be one."""
-        shape, block = self.shapes[index], self.blocks[index]
+    def rank(self, index: int) -> int:
+        """How well the block can stand for an answer, with what it needs of others."""
+        shape = self.shapes[index]
         if shape is None:
-            return BlockChoice(block.code, STANDS, block)
+            return STANDS
         if not shape.works:
-            return None
-        joined = _Joined(self, [index])
-        givers = joined.others()
+            return NOTHING
+        givers = _Joined(self, [index]).others()
         if not givers:
             if not shape.adds and shape.at_load:
-                return None
-            return BlockChoice(block.code, PROGRAM if _is_program(shape) else STANDS, block)
+                return NOTHING
+            return PROGRAM if _is_program(shape) else STANDS
         given = [given for i in givers if (given := self.shapes[i]) is not None]
         reads = shape.reads or any(one.reads for one in given)
         writes = shape.writes or any(one.writes for one in given)
         # The part of a program that reads its input, or calls what does, needs the functions; so does no remark.
         is_main = shape.reads or (reads and writes and all(one.only_defines for one in given))
         if not shape.adds and not is_main:
-            return None
-        is_program = reads and writes and not shape.only_defines
-        return BlockChoice(joined.code(()), PROGRAM if is_program else STANDS, block)
+            return NOTHING
+        return PROGRAM if reads and writes and not shape.only_defines else STANDS
 
     def asked(self, asked: Asked) -> BlockChoice | None:
         """The last definitions of all that is asked for, with what they need."""

@@ -76,8 +76,8 @@ def _shape(tree: ast.Module, code: str) -> Shape:
     return Shape(
         body=tree.body,
         works=any(map(_works, tree.body)) and not _breaks_out(tree.body),
-        defines=frozenset(name for node in tree.body for name in defined(node)),
-        codes=frozenset(name for node in tree.body for name in _coded(node)),
+        defines=frozenset(name for node in _flat(tree.body) for name in _bound(node)),
+        codes=frozenset(name for node in _flat(tree.body) for name in _coded(node)),
         values=frozenset(name for node in tree.body if not _is_definition(node) for name in _named(node)),
         needs=frozenset(needs),
         at_load=frozenset(at_load),
@@ -149,7 +149,7 @@ def _fills(node: ast.stmt) -> bool:
 
 
 def _coded(node: ast.stmt) -> Iterator[str]:
-    """Names of functions and classes that a statement of the top level defines in full."""
+    """Names of functions and classes that a statement of the top level itself defines in full."""
     if isinstance(node, _DEFINITIONS):
         if any(_fills(part) and not _is_not_implemented(part) for part in _parts(node)):
             yield node.name
@@ -159,9 +159,6 @@ def _coded(node: ast.stmt) -> Iterator[str]:
             )
     elif _is_definition(node):
         yield from _named(node)
-    else:
-        for inner in _blocks_of(node):
-            yield from _coded(inner)
 
 
 def _parts(node: ast.stmt) -> Iterator[ast.stmt]:
@@ -180,19 +177,19 @@ def _is_not_implemented(node: ast.stmt) -> bool:
     return isinstance(error, ast.Name) and error.id == "NotImplementedError"
 
 
-def _blocks_of(node: ast.stmt) -> Iterator[ast.stmt]:
-    """Statements in the blocks of `if`, `try`, `with` and loops, which are of the same scope."""
-    if isinstance(node, _DEFINITIONS):
-        return
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.stmt):
-            yield child
-        elif isinstance(child, (ast.ExceptHandler, ast.match_case)):
-            yield from child.body
+def _flat(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements with those in their `if`, `try`, `with` and loops, which are of the same scope."""
+    todo: list[ast.AST] = list(body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, (*_DEFINITIONS, ast.expr)):
+            todo += ast.iter_child_nodes(node)
 
 
-def defined(node: ast.stmt) -> Iterator[str]:
-    """Names that a statement of the top level binds."""
+def _bound(node: ast.stmt) -> Iterator[str]:
+    """Names that a statement of the top level binds, less those in its blocks."""
     if isinstance(node, _DEFINITIONS):
         yield node.name
     elif isinstance(node, _IMPORTS):
@@ -200,8 +197,6 @@ def defined(node: ast.stmt) -> Iterator[str]:
             yield (alias.asname or alias.name).partition(".")[0]
     else:
         yield from _named(node)
-        for inner in _blocks_of(node):
-            yield from defined(inner)
 
 
 def _named(node: ast.stmt) -> Iterator[str]:
@@ -273,7 +268,7 @@ def demonstrations(shape: Shape, wanted: Iterable[str], asked: Iterable[str]) ->
     talking = {node.name for node in shape.body if isinstance(node, _FUNCTIONS) and _is_talk(node)}
     found: list[ast.stmt] = []
     for node in shape.body:
-        names = set(defined(node))
+        names = {name for part in _flat([node]) for name in _bound(part)}
         if names & kept or isinstance(node, _IMPORTS):
             continue
         if isinstance(node, _DEFINITIONS):

@@ -58,6 +58,13 @@ TEXT = f"```python\n{CUBE}```\nSlower:\n```python\ndef brute(x):\n    return x *
             ),
             {"cube"},
         ),
+        (
+            PytestTests(
+                test="from solution import *\n\ndef test_it():\n    assert Counter().n == 0\n",
+                classes=("Counter",),
+            ),
+            {"Counter"},
+        ),
         (StdioTests(tests=(StdioCase(input="1", output="1"),)), set()),
         (AssertTests(tests=("assert (",)), set()),
         (PytestTests(test="def test_it(:"), set()),

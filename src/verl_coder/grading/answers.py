@@ -55,5 +55,5 @@ def _asked_of_module(tests: PytestTests) -> Iterator[str]:
 
 
 def _free_names(tests: PytestTests) -> Iterator[str]:
-    libraries = make_plan(tests).spec.libraries
-    return (name for name in free_names([tests.test]) if name not in libraries)
+    spec = make_plan(tests).spec
+    return (name for name in free_names([tests.test]) if name not in spec.libraries or name in spec.names)
