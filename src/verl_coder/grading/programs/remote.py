@@ -317,7 +317,8 @@ class CandidateChannel(Caller):
                 if name.isidentifier() and not name.startswith("_"):
                     error.__dict__[name] = value
         if type(reply.get("cause")) is dict:
-            error.__cause__ = self._error(reply["cause"])
+            # What it may change is said by this side, in its own words.
+            error.__cause__ = self._error({**reply["cause"], "allowed": reply.get("allowed", "anything")})
         shown = None
         with contextlib.suppress(Exception):
             shown = str(error)
