@@ -85,7 +85,6 @@ def hostile_answers(total: int) -> list[tuple[str, bool]]:
 
 async def grade_all(url: str, answers: list[tuple[Problem, str]]) -> tuple[list[Any], float, int, float]:
     """(reports, seconds, second tries, longest time of one verdict from its start)."""
-    longest = 0.0
     async with SandboxClient(url) as client:
         queue = GradingQueue(client, concurrency=8)
         started = time.monotonic()
@@ -102,15 +101,21 @@ async def grade_all(url: str, answers: list[tuple[Problem, str]]) -> tuple[list[
         print(
             f"first verdicts after {time.monotonic() - started:.0f} s, second tries: {owed}", file=sys.stderr
         )
-        reports, again = [], 0
-        for (problem, code), graded in zip(answers, first, strict=True):
-            longest = max(longest, graded.seconds)
-            if graded.provisional:
-                again += 1
-                graded = await queue.second_try(problem, code)
-                longest = max(longest, graded.seconds)
-            reports.append(graded.report)
-        return reports, time.monotonic() - started, again, longest
+        tried = count(1)
+
+        async def again(problem: Problem, code: str, graded: Any) -> Any:
+            if not graded.provisional:
+                return graded
+            graded = await queue.second_try(problem, code)
+            if (number := next(tried)) % 100 == 0:
+                print(f"second try {number} of {owed}, {time.monotonic() - started:.0f} s", file=sys.stderr)
+            return graded
+
+        last = await asyncio.gather(
+            *(again(problem, code, graded) for (problem, code), graded in zip(answers, first, strict=True))
+        )
+        longest = max(graded.seconds for graded in (*first, *last))
+        return [graded.report for graded in last], time.monotonic() - started, owed, longest
 
 
 def compute_without_end() -> None:

@@ -9,6 +9,7 @@ from evaluation.conftest import make_problem
 from verl_coder.evaluation import grading_queue
 from verl_coder.evaluation.clock import WorkClock
 from verl_coder.evaluation.grading_queue import GradingQueue, machine_load, met_limit
+from verl_coder.grading.report import empty_report
 from verl_coder.sandbox import SandboxClient
 
 HOSTILE = [
@@ -68,6 +69,32 @@ def test_hostile_answers_get_a_verdict_and_none_holds_up_the_others(sandbox_url:
     right = [place for place, outcome in enumerate(outcomes) if outcome == "passed"]
     assert set(right) <= {3, 7, 8}  # the three that also solve the problem
     assert "sandbox_unavailable" not in outcomes
+
+
+@pytest.mark.parametrize(("processors", "at_a_time"), [(1, 1), (2, 1), (8, 4)])
+def test_as_many_second_tries_run_at_a_time_as_have_processors(
+    processors: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, most = 0, 0
+
+    async def met_its_limit(*args: Any, **options: Any) -> Any:
+        nonlocal running, most
+        if "stretch" in options:
+            running += 1
+            most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= "stretch" in options
+        return empty_report("timeout", 1, "")
+
+    monkeypatch.setattr(grading_queue, "grade", met_its_limit)
+    monkeypatch.setattr(grading_queue, "machine_load", lambda: 1.0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(processors)))
+
+    async def work(queue: GradingQueue) -> Any:
+        return await asyncio.gather(*(queue.second_try(make_problem(number), "x") for number in range(9)))
+
+    assert not any(graded.provisional for graded in with_queue("http://127.0.0.1:1", work))
+    assert most == at_a_time
 
 
 def test_a_thread_that_gets_the_processor_shows_no_load() -> None:

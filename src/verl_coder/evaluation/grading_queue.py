@@ -1,11 +1,13 @@
 """Grading beside generation: many samples at a time, equal programs once, and a second try where a limit was met.
 
 A limit of seconds is fair only where the program has the processor to itself. A verdict that met one is taken again
-when nothing else of this evaluation runs, and each limit is stretched by what the machine's other load takes: the
-wall time of a loop that is known to compute, divided by the CPU time it got. So a limit is one of CPU time in effect.
+when nothing else of this evaluation runs but as many second tries as the processors hold, and each limit is stretched
+by what the machine's other load takes: the wall time of a loop that is known to compute, divided by the CPU time it
+got. So a limit is one of CPU time in effect.
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from verl_coder.sandbox import SandboxClient
 
 MAX_STRETCH = 16.0
 _CALIBRATION_CPU_S = 0.04
+_CORES_OF_A_GRADING = 2
+"""The judge's and the solution's."""
 _BUSY = 1.15
 """A wall time so many times the CPU time is no other load, but the clock's grain."""
 _OWN_CPU_SHARE = 0.9
@@ -45,7 +49,7 @@ class GradingQueue:
     ) -> None:
         self._sandbox = sandbox
         self._slots = asyncio.Semaphore(concurrency)
-        self._alone = asyncio.Lock()
+        self._alone = asyncio.Semaphore(max(1, len(os.sched_getaffinity(0)) // _CORES_OF_A_GRADING))
         self._on_change = on_change
         self._verdicts: dict[tuple[str, str], asyncio.Task[GradedCode]] = {}
         self._second: dict[tuple[str, str], asyncio.Task[GradedCode]] = {}
@@ -75,7 +79,7 @@ class GradingQueue:
             self._on_change(-1)
 
     async def second_try(self, problem: Problem, code: str) -> GradedCode:
-        """The verdict on `code` with nothing else in work, limits stretched by the load of the machine.
+        """The verdict on `code` with a processor to itself, limits stretched by the load of the machine.
 
         Where a limit is met again, the first verdict stands; equal programs are tried once.
         """

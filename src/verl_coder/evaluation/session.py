@@ -82,8 +82,8 @@ class EvaluationSession:
     async def run(self) -> None:
         """Draw all that is owed; SandboxUnavailableError once a sample got no verdict or its tool no answer."""
         await _all_or_first_error(self._worker(iterator) for iterator in self._workers())
-        for key in sorted(self.journal.provisional):
-            await self._second_try(self.journal.samples[key])
+        owed_tries = [self.journal.samples[key] for key in sorted(self.journal.provisional)]
+        await _all_or_first_error(self._second_try(sample) for sample in owed_tries)
 
     def _workers(self) -> Iterable["_Shared"]:
         work = _Shared(owed(self.problems, self.journal, self.draws))
