@@ -11,6 +11,16 @@ HELP = (
 )
 
 
+def options_of_run(config: Any) -> dict[str, Any]:
+    """`data.apply_chat_template_kwargs` of a run's configuration as plain values, empty without any."""
+    from omegaconf import OmegaConf
+
+    found: Any = OmegaConf.select(config, "data.apply_chat_template_kwargs") or {}
+    if OmegaConf.is_config(found):
+        found = OmegaConf.to_container(found, resolve=True)
+    return {str(name): value for name, value in found.items()}
+
+
 def template_options(text: str | None) -> dict[str, Any]:
     """`--chat-template-kwargs` as a mapping, empty without one; ConfigError where it is no JSON object."""
     if text is None:

@@ -20,6 +20,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
+from verl_coder.chat_template import options_of_run
 from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.errors import DataError
 from verl_coder.protocols import Tags, appended_result, appended_tags
@@ -303,17 +304,12 @@ def _with_object_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
 
 def rollout_tokenizer(config: Any, tokenizer: Any, model_type: str | None) -> TraceTokenizer:
     """The TraceTokenizer of a recipe: its tools, its template options, its lengths."""
-    from omegaconf import OmegaConf
-
     turns = config.actor_rollout_ref.rollout.multi_turn
-    options: Any = config.data.get("apply_chat_template_kwargs") or {}
-    if OmegaConf.is_config(options):
-        options = OmegaConf.to_container(options)
     return TraceTokenizer(
         tokenizer,
         model_type=model_type,
         tool_schemas=load_tool_schemas(turns.tool_config_path, turns.get("function_tool_path")),
-        template_options=options,
+        template_options=options_of_run(config),
         max_prompt_tokens=config.data.max_prompt_length,
         max_response_tokens=config.data.max_response_length,
     )

@@ -12,6 +12,7 @@ from verl_coder.paths import repository_root
 pytest.importorskip("verl.utils.dataset.rl_dataset", reason="verl is not installed")
 
 TEMPLATE = (
+    "{{ preface | default('') }}"
     "{% for t in tools or [] %}{{ t.function.name }}: {{ t.function.description }}\n{% endfor %}"
     "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -37,8 +38,9 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("options", [{}, {"preface": "p" * 1400}])
 def test_verl_loads_a_mix_and_counts_over_long_prompts_as_inspect_does(
-    prepare_toy, tmp_path: Path, tokenizer_folder: Path
+    prepare_toy, tmp_path: Path, tokenizer_folder: Path, options: dict[str, str]
 ) -> None:
     from omegaconf import OmegaConf
     from transformers import AutoTokenizer
@@ -58,13 +60,17 @@ def test_verl_loads_a_mix_and_counts_over_long_prompts_as_inspect_does(
             "filter_overlong_prompts_workers": 1,
             "return_raw_chat": True,
             "tool_config_path": str(TOOLS),
+            "apply_chat_template_kwargs": options,
         }
     )
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder)
     dataset = RLHFDataset([str(file) for file in files], tokenizer, config)
-    assert len(dataset) == 38
-    count = token_counter(str(tokenizer_folder), TOOLS)
-    assert collect(files, count_tokens=count, max_prompt_tokens=1500).over_long == 2
+    count = token_counter(str(tokenizer_folder), TOOLS, options)
+    over_long = collect(files, count_tokens=count, max_prompt_tokens=1500).over_long
+    assert over_long == (40 if options else 2)
+    assert len(dataset) == 40 - over_long
+    if options:
+        return
     row = dataset[0]
     assert row["agent_name"] == "tool_agent" and row["data_source"] == "toy"
     assert row["raw_prompt"][1]["role"] == "user"

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -110,6 +112,7 @@ def inspect(
     tools: Annotated[
         Path | None, typer.Option(help="YAML of the tools, whose schemas are in the prompt.")
     ] = None,
+    chat_template_kwargs: Annotated[str | None, typer.Option(help=CHAT_TEMPLATE_HELP)] = None,
     max_prompt_tokens: Annotated[int | None, typer.Option(help="Count the prompts longer than this.")] = None,
     rows: Annotated[int, typer.Option(min=0, help="Number of rows to show.")] = 3,
     html: Annotated[Path | None, typer.Option(help="Also write a page with the distributions.")] = None,
@@ -117,18 +120,22 @@ def inspect(
     """Show counts, lengths, difficulty, tests per problem and a few rows as the model sees them."""
     from rich.console import Console
 
+    from verl_coder.chat_template import template_options
     from verl_coder.data.inspect_html import write_html
     from verl_coder.data.inspect_terminal import show_statistics
     from verl_coder.data.prepared import resolve_prepared
     from verl_coder.data.statistics import collect, token_counter
     from verl_coder.errors import ConfigError
 
-    if tokenizer is None and (tools or max_prompt_tokens):
-        raise ConfigError("--tools and --max-prompt-tokens count tokens: give --tokenizer too")
+    if tokenizer is None and (tools or max_prompt_tokens or chat_template_kwargs):
+        raise ConfigError(
+            "--tools, --chat-template-kwargs and --max-prompt-tokens count tokens: give --tokenizer too"
+        )
+    options = template_options(chat_template_kwargs)
     paths = [file for path in files for file in resolve_prepared(path)]
     statistics = collect(
         paths,
-        count_tokens=token_counter(tokenizer, tools) if tokenizer else None,
+        count_tokens=token_counter(tokenizer, tools, options) if tokenizer else None,
         max_prompt_tokens=max_prompt_tokens,
         examples=rows,
     )

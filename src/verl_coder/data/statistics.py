@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,9 @@ def count_tests(tests: TestSuite) -> int:
     return len(tests)
 
 
-def token_counter(tokenizer: str, tools: Path | None) -> CountTokens:
+def token_counter(
+    tokenizer: str, tools: Path | None, template_options: Mapping[str, Any] | None = None
+) -> CountTokens:
     """Prompt tokens as the trainer counts them: chat template, tool schemas, generation prompt."""
     from transformers import AutoTokenizer
 
@@ -116,6 +118,7 @@ def token_counter(tokenizer: str, tools: Path | None) -> CountTokens:
             add_generation_prompt=True,
             tokenize=True,
             return_dict=False,
+            **(template_options or {}),
         )
         return len(ids)
 

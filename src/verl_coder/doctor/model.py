@@ -29,22 +29,21 @@ def _weights(situation: Situation) -> CheckResult:
 def _template(situation: Situation) -> CheckResult:
     tokenizer = situation.tokenizer
     answer = {"role": "assistant", "content": "The answer."}
-    before = _render(tokenizer, [QUESTION], add_generation_prompt=True)
-    after = _render(tokenizer, [QUESTION, answer])
+    before = _render(situation, [QUESTION], add_generation_prompt=True)
+    after = _render(situation, [QUESTION, answer])
     if QUESTION["content"] not in before:
         return failed("the chat template leaves the user's message out of the prompt", _INSTRUCT)
     if not after.startswith(before) or "The answer." not in after[len(before) :]:
         return failed("the chat template does not append the assistant's turn to its prompt", _INSTRUCT)
-    ids = tokenizer.apply_chat_template(
-        [QUESTION], add_generation_prompt=True, tokenize=True, return_dict=False
-    )
+    ids = tokenizer.encode(before, add_special_tokens=False)
     return passed(
         f"a turn is appended to its prompt; a question of {len(QUESTION['content'])} characters is {len(ids)} tokens"
     )
 
 
-def _render(tokenizer: Any, messages: list[dict[str, str]], **options: Any) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+def _render(situation: Situation, messages: list[dict[str, str]], **arguments: Any) -> str:
+    options = {**situation.template_options, **arguments}
+    return str(situation.tokenizer.apply_chat_template(messages, **{**options, "tokenize": False}))
 
 
 def _tool_format(situation: Situation) -> CheckResult:
@@ -69,7 +68,7 @@ def _tool_format(situation: Situation) -> CheckResult:
     from verl_coder.traces import load_tool_schemas
 
     schemas = load_tool_schemas(situation.config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
-    told = name in _render(tokenizer, [QUESTION], tools=schemas, add_generation_prompt=True)
+    told = name in _render(situation, [QUESTION], tools=schemas, add_generation_prompt=True)
     words = "" if told else "; the template does not describe tools, so the prompt's text must"
     return passed(f"a call of {name} is read as it was written ({format_name}){words}")
 
@@ -101,7 +100,7 @@ def stop_tokens(folder: Path, tokenizer: Any) -> set[int]:
 def _stop_tokens(situation: Situation) -> CheckResult:
     tokenizer = situation.tokenizer
     messages = [QUESTION, {"role": "assistant", "content": "The answer."}]
-    after = _render(tokenizer, messages).rpartition("The answer.")[2]
+    after = _render(situation, messages).rpartition("The answer.")[2]
     ids = tokenizer.encode(after, add_special_tokens=False)
     stops = stop_tokens(situation.model_folder, tokenizer)
     names = ", ".join(tokenizer.convert_ids_to_tokens(token) or "?" for token in sorted(stops))
@@ -141,6 +140,7 @@ def _generation(situation: Situation) -> CheckResult:
         tokenize=True,
         return_dict=False,
         return_tensors="pt",
+        **situation.template_options,
     )
     with torch.inference_mode():
         logits = model(ids).logits

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from verl_coder.chat_template import options_of_run
 from verl_coder.errors import SandboxUnavailableError, VerlCoderError
 from verl_coder.platform.environment import choose_profile
 
@@ -98,6 +99,11 @@ class Situation:
     def config(self) -> Any:
         """The resolved configuration."""
         return self.plan.config
+
+    @property
+    def template_options(self) -> dict[str, Any]:
+        """Of the model's chat template, as in rollouts."""
+        return options_of_run(self.config)
 
     @property
     def sandbox_url(self) -> str:

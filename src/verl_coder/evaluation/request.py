@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.chat_template import template_options
+from verl_coder.chat_template import options_of_run, template_options
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.model_source import ModelSource, find_model, folder_digest
@@ -202,8 +202,7 @@ def _held_out(run: DictConfig | None) -> list[Path]:
 def _template_options(request: EvaluationRequest, run: DictConfig | None) -> dict[str, Any]:
     if request.chat_template_kwargs is not None or run is None:
         return template_options(request.chat_template_kwargs)
-    found = OmegaConf.select(run, "data.apply_chat_template_kwargs")
-    return {str(name): value for name, value in (found or {}).items()}
+    return options_of_run(run)
 
 
 def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSource) -> Limits:

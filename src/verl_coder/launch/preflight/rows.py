@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.chat_template import options_of_run
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
@@ -174,7 +175,7 @@ def _prompt_counter(config: DictConfig, tokenizer: Any) -> Any:
     from verl.utils.tokenizer import normalize_token_ids
 
     tokenizer.model_max_length = 10**9  # what is too long is said here, not warned of there
-    options: dict[str, Any] = dict(config.data.get("apply_chat_template_kwargs") or {})
+    options = options_of_run(config)
     for name in ("tokenize", "return_dict", "return_tensors"):
         options.pop(name, None)
     schemas = _tool_schemas(config.data.get("tool_config_path"))

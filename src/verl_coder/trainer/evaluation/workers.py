@@ -16,6 +16,7 @@ from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorke
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
+from verl_coder.chat_template import options_of_run
 from verl_coder.run.backup import number
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
@@ -138,7 +139,11 @@ class SampleGuard:
         """One token, not trained on, in the place of a trajectory."""
         kwargs = {key: value for key, value in kwargs.items() if key not in ("agent_name", "trace")}
         prompt = self.tokenizer.apply_chat_template(
-            list(kwargs["raw_prompt"]), add_generation_prompt=True, tokenize=True, return_dict=False
+            list(kwargs["raw_prompt"]),
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+            **options_of_run(self.config),
         )
         output = AgentLoopOutput(
             prompt_ids=list(prompt)[-int(self.config.data.max_prompt_length) :],
