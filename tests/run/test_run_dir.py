@@ -64,14 +64,17 @@ def test_a_checkpoint_of_another_shape_is_refused(
         run_dir.check_shape(_config(_model(tmp_path / "other", hidden), lora_rank))
 
 
-def test_a_checkpoint_of_another_model_of_the_same_architecture_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [b"", bytes(3 << 20)])
+def test_a_checkpoint_of_another_model_of_the_same_architecture_is_refused(
+    tmp_path: Path, before: bytes
+) -> None:
     run_dir, model = RunDir(tmp_path / "run"), _model(tmp_path / "model", 32)
     run_dir.path.mkdir()
-    (model / "model.safetensors").write_bytes(b"base")
+    (model / "model.safetensors").write_bytes(before + b"base")
     run_dir.record_shape(_config(model))
     _checkpoint(run_dir, 5)
     run_dir.check_shape(_config(model))
-    (model / "model.safetensors").write_bytes(b"chat")
+    (model / "model.safetensors").write_bytes(before + b"chat")
     with pytest.raises(CheckpointError, match="weights differ") as caught:
         run_dir.check_shape(_config(model))
     assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """What is wrong with a request is one line that names the option and the fix, before anything is trained."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -202,4 +203,19 @@ def test_changed_traces_are_another_run_and_a_summary_without_digests_is_accepte
     assert _is_finished(request)
     _traces(tmp_path, TALK, TALK)
     with pytest.raises(ConfigError, match="the content of --traces is another one"):
+        _is_finished(request)
+
+
+def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None:
+    model = tmp_path / "student"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes(b"base")
+    request = replace(_request(tmp_path), model=str(model))
+    _traces(tmp_path, TALK)
+    request.out.mkdir()
+    text = json.dumps({"settings": request.as_json(), "digests": _digests(request)})
+    (request.out / "summary.json").write_text(text)
+    assert _is_finished(request)
+    (model / "model.safetensors").write_bytes(b"next")
+    with pytest.raises(ConfigError, match="the content of --model is another one"):
         _is_finished(request)

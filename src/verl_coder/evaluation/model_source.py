@@ -1,6 +1,5 @@
 """What `--model` names: a model folder, a run and its step, an adapter, a hub name, or an endpoint."""
 
-import hashlib
 import json
 import re
 import shutil
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.model_digest import folder_digest
 from verl_coder.run.run_dir import RunDir
 
 Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_BLOCKS, _BLOCK_BYTES = 256, 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,20 +47,6 @@ class ModelSource:
     def digest(self) -> str:
         """`folder_digest` of its files; empty of an endpoint."""
         return folder_digest(self.folder) if self.folder else ""
-
-
-def folder_digest(folder: Path) -> str:
-    """Of a model's files by name, size and 256 blocks each: another model of the same name shows, also other layers."""
-    found = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix in (".safetensors", ".bin", ".pt", ".json", ".jinja"):
-            size = path.stat().st_size
-            found.update(f"{path.relative_to(folder)} {size}\n".encode())
-            with path.open("rb") as file:
-                for place in range(_BLOCKS):
-                    file.seek(max(size - _BLOCK_BYTES, 0) * place // (_BLOCKS - 1))
-                    found.update(file.read(_BLOCK_BYTES))
-    return found.hexdigest()[:32]
 
 
 def find_model(value: str) -> ModelSource:

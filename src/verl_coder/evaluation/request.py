@@ -13,12 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.chat_template import options_of_run, template_options
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
-from verl_coder.evaluation.model_source import ModelSource, find_model, folder_digest
+from verl_coder.evaluation.model_source import ModelSource, find_model
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
+from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
 from verl_coder.files import write_atomically
+from verl_coder.model_digest import weights_digest
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.checkpoint_files import TRACKER, is_whole, step_folder
 
@@ -100,7 +101,7 @@ class RunDir:
         if self.checkpoint_step() and self.shape.is_file():
             before = json.loads(self.shape.read_text())
             for key, value in shape.items():
-                if key == "model_weights_sha256" and None in (value, before.get(key)):
+                if key == "model_weights_blocks_sha256" and None in (value, before.get(key)):
                     continue  # a name of the hub has no folder to compare
                 if before.get(key) != value:
                     difference = (
@@ -144,7 +145,7 @@ class RunDir:
         return [{"step": step, "data": data} for step, data in sorted(records.items())]
 
 
-_HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_sha256": "weights"}
+_HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_blocks_sha256": "weights"}
 
 
 def model_shape(config: DictConfig) -> dict[str, Any]:
@@ -159,20 +160,9 @@ def model_shape(config: DictConfig) -> dict[str, Any]:
     targets = model.get("target_modules")
     return {
         "model_config_sha256": digest,
-        "model_weights_sha256": weights_digest(Path(str(model.path))),
+        "model_weights_blocks_sha256": weights_digest(Path(str(model.path))),
         "lora_rank": int(model.get("lora_rank") or 0),
         "lora_target_modules": OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets,
         "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
         "strategy": str(config.actor_rollout_ref.actor.strategy),
     }
-
-
-def weights_digest(folder: Path) -> str | None:
-    """Tells models of one architecture apart: sizes and first mebibytes of the weight files. None if not local."""
-    digest = hashlib.sha256()
-    files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-    for path in files:
-        digest.update(f"{path.name} {path.stat().st_size} ".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(2**20))
-    return digest.hexdigest()[:12] if files else None

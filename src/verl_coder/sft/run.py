@@ -16,6 +16,7 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import write_atomically
+from verl_coder.model_digest import folder_digest
 from verl_coder.sft.model_folder import finish_model, resolve_model
 from verl_coder.sft.process import CHECKPOINT, METRICS, read_metrics, train
 from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise, write_rows
@@ -115,9 +116,10 @@ def _is_finished(request: SftRequest) -> bool:
 
 
 def _digests(request: SftRequest) -> dict[str, str]:
-    """SHA-256 of the files that the request names, by option; a file that is gone has none."""
+    """SHA-256 of the files that the request names, by option, `folder_digest` of the model; what is gone has none."""
+    model = {"--model": folder_digest(Path(request.model))} if Path(request.model).is_dir() else {}
     files = {"--traces": request.traces, "--validation": request.validation, "--tools": request.tools}
-    return {
+    return model | {
         option: hashlib.sha256(Path(file).read_bytes()).hexdigest()
         for option, file in files.items()
         if file and Path(file).is_file()
