@@ -1,17 +1,20 @@
 """Sessions of the embedded sandbox: how long they take to begin, how long a call takes, how much memory many hold.
 
-    python benchmarks/sessions.py --many 500
+    python benchmarks/sessions.py --many 500 [--jupyter PYTHON]
 
-Beside it the same calls by replay, as tools without a live process have it: every call runs all the code before it.
-One JSON line: milliseconds (medians), MB of proportional set size of the server and all below it.
+Beside it the same calls by replay, as tools without a live process have it: every call runs all the code before it;
+with --jupyter, the interpreter of an environment with ipykernel, also by a Jupyter kernel (jupyter_kernel.py).
+JSON lines: milliseconds (medians), MB of proportional set size of the server and all below it.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+import subprocess
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import psutil
 
@@ -20,6 +23,8 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 CALLS = 20
 PAUSE_S = 0.05
+KERNELS = 10
+"""Of a Jupyter kernel, held at once; each is a process of its own that shares nothing."""
 
 
 async def _ms(work: Callable[[], Awaitable[object]]) -> float:
@@ -55,8 +60,9 @@ async def latencies(client: SandboxClient, rounds: int) -> dict[str, float]:
         await session.run("x = 0")
         code = "x = 0\n"
         for _ in range(CALLS):
-            code += "x += 1\n"
             call.append(await _ms(lambda: session.run("x += 1")))  # noqa: B023
+        for _ in range(CALLS):
+            code += "x += 1\n"
             replay.append(await _ms(lambda: client.run_code(RunRequest(code=code))))  # noqa: B023
         end.append(await _ms(session.close))
     return {
@@ -102,9 +108,14 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--many", type=int, default=0)
+    parser.add_argument("--jupyter", type=Path, help="Python of an environment with ipykernel.")
     options = parser.parse_args()
     with EmbeddedSandbox(extra=["--max-sessions", str(max(options.many, 64))]) as sandbox:
         print(json.dumps(asyncio.run(measure(sandbox.url, sandbox.pid, options.rounds, options.many))))
+    if options.jupyter:
+        script = Path(__file__).with_name("jupyter_kernel.py")
+        peer = [options.jupyter, script, "--rounds", options.rounds, "--calls", CALLS, "--many", KERNELS]
+        subprocess.run([str(word) for word in peer], check=True, stderr=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
