@@ -1,6 +1,8 @@
 """The client of a teacher against a scripted server: what is tried again, what ends the run, what it may cost."""
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -190,3 +192,64 @@ def test_an_address_is_checked_before_anything_is_sent() -> None:
     for url in ("127.0.0.1:8129/v1", "ftp://x/v1", "http://", "http://x:port/v1"):
         with pytest.raises(ConfigError, match="--base-url"):
             TeacherClient([url])
+
+
+class RefusesLong(ScriptedTeacher):
+    """Refuses the questions about adding less than `limit` at once, and takes a while for the others."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(latency_s=0.3)
+        self.limit = limit
+
+    async def _completion(self, request: dict[str, Any], content: bytes) -> bytes | None:
+        number = int(request["messages"][0]["content"].split("add_")[1].split(" ")[0])
+        if number < self.limit:
+            text = b'{"message": "the prompt is too long"}'
+            return b"HTTP/1.1 400 X\r\ncontent-length: %d\r\n\r\n%s" % (len(text), text)
+        return await super()._completion(request, content)
+
+
+def test_many_refusals_of_one_problem_do_not_speak_for_the_others() -> None:
+    async def run(url: str) -> list[Any]:
+        async with TeacherClient([url], in_flight=4) as client:
+            work = [client.complete(body(0), problem="long") for _ in range(20)]
+            return list(await asyncio.gather(*work, client.complete(body(1)), return_exceptions=True))
+
+    with serving(RefusesLong(1)) as server:
+        *refused, answered = asyncio.run(run(server.url))
+    assert {type(one) for one in refused} == {FailedReplyError} and isinstance(answered, Completion)
+
+
+def test_refusals_that_come_before_slower_answers_do_not_end_the_run() -> None:
+    with serving(RefusesLong(12)) as server:
+        found = asyncio.run(ask(server.url, 20))
+    assert [type(one) for one in found] == [FailedReplyError] * 12 + [Completion] * 8
+
+
+@pytest.mark.parametrize("header", ["0", "-3", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_retry_after_without_a_wait_leaves_the_backoff(header: str) -> None:
+    class Busy(ScriptedTeacher):
+        async def _completion(self, request: dict[str, Any], content: bytes) -> bytes | None:
+            self.asked["all"] += 1
+            return f"HTTP/1.1 429 X\r\nretry-after: {header}\r\ncontent-length: 2\r\n\r\n{{}}".encode()
+
+    async def run(url: str) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ask(url, 8, max_attempts=99, max_backoff_s=30.0), 1.5)
+
+    with serving(Busy()) as server:
+        asyncio.run(run(server.url))
+    assert 8 <= server.asked["all"] <= 60
+
+
+def test_a_port_that_is_silent_about_its_models_is_named_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verl_coder.teacher.client._MODELS_TIMEOUT_S", 0.2)
+
+    async def run(url: str) -> None:
+        async with TeacherClient([url]) as client:
+            await client.models(url)
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        with pytest.raises(TeacherError, match="no answer within 0"):
+            asyncio.run(run(url))

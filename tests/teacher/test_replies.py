@@ -75,10 +75,8 @@ def test_tool_calls_are_an_answer_without_content() -> None:
 def test_half_of_a_surrogate_pair_which_no_file_holds_is_a_question_mark() -> None:
     call = {"function": {"name": "r\ud83d", "arguments": '{"code": "\ude00"}'}}
     for field in ("reasoning", "reasoning_content"):
-        reply = parse_reply(
-            raw("tool_calls\ud83d", content="a\ud83d", tool_calls=[call], **{field: "t\ud83d"})
-        )
-        assert (reply.content, reply.thinking, reply.finish_reason) == ("a?", "t?", "tool_calls?")
+        reply = parse_reply(raw("tool_calls", content="a\ud83d", tool_calls=[call], **{field: "t\ud83d"}))
+        assert (reply.content, reply.thinking, reply.finish_reason) == ("a?", "t?", "tool_calls")
         assert reply.calls == (("r?", '{"code": "?"}'),)
     assert parse_reply(raw(content="<think>t\ud83d</think>a \U0001f600")).thinking == "t?"
     assert parse_reply(raw(content="a \U0001f600")).content == "a \U0001f600"
@@ -88,3 +86,10 @@ def test_usage_is_counted_and_its_absence_is_zero() -> None:
     assert usage_of(raw(content="x")) == (7, 5)
     assert usage_of({"choices": []}) == usage_of({"usage": None}) == usage_of([]) == (0, 0)
     assert usage_of({"usage": {"prompt_tokens": 3}}) == (3, 0)
+
+
+@pytest.mark.parametrize("reason", ["abort", "error", "insufficient_system_resource"])
+def test_an_answer_that_was_broken_off_is_asked_again(reason: str) -> None:
+    raw = {"choices": [{"finish_reason": reason, "message": {"content": "half an ans"}}]}
+    with pytest.raises(MalformedReplyError, match=reason):
+        parse_reply(raw)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from tenacity import AsyncRetrying, RetryCallState, RetryError, retry_if_exception_type, stop_after_attempt
+from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
 from verl_coder.errors import ConfigError, TeacherError
@@ -32,8 +32,10 @@ _REST_AFTER_FAULT_S = 2.0
 _LONGEST_PAUSE_S = 900.0
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _RETRIED = (408, 409, 425, 429)
+_MODELS_TIMEOUT_S = 10.0
+"""For the list of models, which costs a server nothing."""
 _SYSTEMATIC = 4
-"""Requests that failed one after another, none answered in between: the server fails for all."""
+"""Requests that failed one after another, or problems that were refused, none answered: the server fails for all."""
 
 
 class _Response(NamedTuple):
@@ -51,9 +53,9 @@ class StoppedError(Exception):
 class FaultError(Exception):
     """The service failed: worth another attempt. `connection`: there was no server to talk to."""
 
-    def __init__(self, text: str, *, connection: bool = False, paused: bool = False) -> None:
+    def __init__(self, text: str, *, connection: bool = False) -> None:
         super().__init__(text)
-        self.connection, self.paused = connection, paused
+        self.connection = connection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +105,12 @@ class TeacherClient:
         self._busy = dict.fromkeys(self.urls, 0)
         self._paused_until = 0.0
         self._stopping = asyncio.Event()
-        self._answers = self._refusals = self._given_up = 0
+        self._answers = self._given_up = 0
+        self._refused: set[str] = set()
+        """Problems of which a request was refused."""
+        self._under_way: set[object] = set()
+        self._undecided: set[object] | None = None
+        """What was under way when enough problems were refused to doubt the server, and has not come back."""
         self.faults: dict[str, int] = {}
         """Attempts that failed, by what was wrong."""
 
@@ -129,8 +136,8 @@ class TeacherClient:
         """Send nothing more; what is in flight goes on."""
         self._stopping.set()
 
-    async def complete(self, body: Mapping[str, Any]) -> Completion:
-        """One whole answer.
+    async def complete(self, body: Mapping[str, Any], *, problem: str = "") -> Completion:
+        """One whole answer; requests of one `problem` count as one where the server refuses them.
 
         FailedReplyError where this request has none, TeacherError where the server has none for any;
         BudgetSpentError and StoppedError where it was not to be sent.
@@ -139,12 +146,12 @@ class TeacherClient:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(FaultError),
             stop=stop_after_attempt(self._max_attempts),
-            wait=self._next_wait,
+            wait=self._wait,
         )
         try:
             async for attempt in retrying:
                 with attempt:
-                    return await self._attempt(content, str(body.get("model")))
+                    return await self._attempt(content, str(body.get("model")), problem)
         except RetryError as error:
             fault = error.last_attempt.exception()
             if isinstance(fault, FaultError) and fault.connection:
@@ -162,9 +169,16 @@ class TeacherClient:
 
     async def models(self, url: str) -> list[str] | None:
         """The names that a server offers, None where it keeps no list; TeacherError where none is there."""
+        limit_s = min(_MODELS_TIMEOUT_S, self._timeout_s)
         try:
-            response = await self._send("GET", f"{url}/models")
-        except (aiohttp.ClientError, TimeoutError) as error:
+            async with asyncio.timeout(limit_s):
+                response = await self._send("GET", f"{url}/models")
+        except TimeoutError as error:
+            raise TeacherError(
+                f"--base-url {url}: no answer within {limit_s:g} s, asked for its models: wait until the server has "
+                "started, or give the address of another"
+            ) from error
+        except aiohttp.ClientError as error:
             raise TeacherError(
                 f"--base-url {url}: no server answers there ({_words(error)}); start one with "
                 "`bash run_scripts/start_teacher.sh`, or give the address of another"
@@ -179,12 +193,7 @@ class TeacherClient:
                 f"--base-url {url}: what answers there is no OpenAI-compatible server; its address ends in /v1"
             ) from error
 
-    def _next_wait(self, state: RetryCallState) -> float:
-        fault = state.outcome.exception() if state.outcome else None
-        # Where the server has said when, the gate waits for all.
-        return 0.0 if isinstance(fault, FaultError) and fault.paused else self._wait(state)
-
-    async def _attempt(self, content: bytes, model: str) -> Completion:
+    async def _attempt(self, content: bytes, model: str, problem: str) -> Completion:
         async with self._places:
             await self._wait_for_pause()
             if self._stopping.is_set():
@@ -192,6 +201,8 @@ class TeacherClient:
             self.budget.begin_request()
             url = self._choose()
             self._busy[url] += 1
+            request = object()
+            self._under_way.add(request)
             started = time.perf_counter()
             try:
                 response = await self._send("POST", f"{url}/chat/completions", content)
@@ -201,7 +212,12 @@ class TeacherClient:
                 raise self._fault(f"{url}: {_words(error)}", type(error).__name__, connection) from error
             finally:
                 self._busy[url] -= 1
-            return self._answer(response, url, model, time.perf_counter() - started)
+                self._under_way.discard(request)
+                if self._undecided is not None:
+                    self._undecided.discard(request)
+            return self._answer(
+                response, url, model, problem or str(hash(content)), time.perf_counter() - started
+            )
 
     async def _send(self, method: str, url: str, content: bytes | None = None) -> _Response:
         assert self._http is not None, "the client is not open"
@@ -214,17 +230,13 @@ class TeacherClient:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), left + random.uniform(0, 0.05))
 
-    def _answer(self, response: _Response, url: str, model: str, seconds: float) -> Completion:
+    def _answer(self, response: _Response, url: str, model: str, problem: str, seconds: float) -> Completion:
         status = response.status
         self._refuse_stranger(response, url, model)
         if status in _RETRIED or status >= 500:
             self._rest(response, url)
         elif status != 200:
-            self._refusals += 1
-            words = f"HTTP {status} {_message(response)}"
-            if not self._answers and self._refusals >= _SYSTEMATIC:
-                raise TeacherError(f"{url} refuses every request: {words}")
-            raise FailedReplyError(f"refused: {words}")
+            raise self._refusal(url, f"HTTP {status} {_message(response)}", problem)
         try:
             raw = json.loads(response.content)
         except ValueError as error:
@@ -246,13 +258,25 @@ class TeacherClient:
         wait_s = retry_after_s(response.headers.get("retry-after", ""))
         if status == 429 and b"insufficient_quota" in response.content:
             raise TeacherError(f"{url}: the account's quota is used up: {_message(response)}")
-        if wait_s is not None:
+        # No attempt is made before that time; each request waits for its own backoff as well.
+        if wait_s:
             self._paused_until = max(self._paused_until, time.monotonic() + wait_s)
         elif status != 429:
             self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
-        raise self._fault(
-            f"{url}: HTTP {status} {_message(response)}", f"HTTP {status}", paused=wait_s is not None
-        )
+        raise self._fault(f"{url}: HTTP {status} {_message(response)}", f"HTTP {status}")
+
+    def _refusal(self, url: str, words: str, problem: str) -> Exception:
+        """TeacherError once the server refuses everything, else FailedReplyError.
+
+        A refusal comes sooner than an answer: what was under way when enough problems were refused is awaited first.
+        """
+        self._refused.add(problem)
+        if not self._answers and len(self._refused) >= _SYSTEMATIC:
+            if self._undecided is None:
+                self._undecided = set(self._under_way)
+            if not self._undecided:
+                return TeacherError(f"{url} refuses every request: {words}")
+        return FailedReplyError(f"refused: {words}")
 
     def _refuse_stranger(self, response: _Response, url: str, model: str) -> None:
         """TeacherError for the statuses that every further request would have, too."""
@@ -271,9 +295,9 @@ class TeacherClient:
         if 300 <= status < 400:
             raise TeacherError(f"{url} points to {response.headers.get('location')}: give that as --base-url")
 
-    def _fault(self, text: str, name: str, connection: bool = False, *, paused: bool = False) -> FaultError:
+    def _fault(self, text: str, name: str, connection: bool = False) -> FaultError:
         self.faults[name] = self.faults.get(name, 0) + 1
-        return FaultError(text, connection=connection, paused=paused)
+        return FaultError(text, connection=connection)
 
     def _choose(self) -> str:
         """The least busy server that is not resting; if all rest, the one whose rest ends first."""

@@ -173,7 +173,7 @@ class Synthesis:
             result = await self._run(played.call, task)
             self._answer(played.dialogue, *result)
         body = self.sampling.body(**played.dialogue.request(), sample=number)
-        completion = await self.client.complete(body)
+        completion = await self.client.complete(body, problem=task.key)
         entry = {
             "raw": completion.raw,
             "seconds": round(completion.seconds, 3),
