@@ -3,7 +3,7 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,28 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def keep_apart(written: Mapping[str, Path], read: Mapping[str, Iterable[Path]]) -> None:
+    """ConfigError where a file that will be written is one that is read, or two that are written are one.
+
+    Both by the names of the options that give them. Links and other spellings of one file are that file.
+    """
+    known: list[tuple[str, Path]] = [(name, path) for name, paths in read.items() for path in paths]
+    for name, path in written.items():
+        other = next((other for other, found in known if _is_one_file(path, found)), None)
+        if other is not None:
+            raise ConfigError(f"{name} {path} is the file of {other}, too: give it a place of its own")
+        known.append((name, path))
+
+
+def _is_one_file(first: Path, second: Path) -> bool:
+    if os.path.realpath(first) == os.path.realpath(second):
+        return True
+    try:
+        return first.samefile(second)
+    except OSError:
+        return False  # one of them is not there yet
 
 
 def write_atomically(path: Path, text: str) -> None:

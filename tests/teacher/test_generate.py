@@ -19,7 +19,7 @@ from teacher.scripted_teacher import MODEL, ScriptedTeacher, serving
 from typer.testing import CliRunner
 
 from verl_coder.cli import app
-from verl_coder.errors import DataError, TeacherError, VerlCoderError
+from verl_coder.errors import ConfigError, DataError, TeacherError, VerlCoderError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS, find_program
@@ -515,3 +515,27 @@ def test_a_sandbox_that_does_not_answer_ends_the_run_and_the_answers_stay(make: 
             answers(server)
     lines = make.out.with_suffix(".journal.jsonl").read_text().splitlines()
     assert {json.loads(line)["type"] for line in lines} == {"reply"}
+
+
+@pytest.mark.parametrize(
+    "name", ["problems.parquet", "traces.parquet", "traces.statistics.json", "notes.txt"]
+)
+def test_a_journal_in_the_place_of_another_file_is_refused_and_nothing_is_written(
+    make: Generator, name: str
+) -> None:
+    (make.folder / "notes.txt").write_text("one line without an end")
+    with serving(ScriptedTeacher()) as server:
+        options = make.options(server.url, journal=make.folder / name)
+        before = {path.name: path.read_bytes() for path in make.folder.iterdir()}
+        with pytest.raises(ConfigError, match="--journal"):
+            generate(options)
+    assert {path.name: path.read_bytes() for path in make.folder.iterdir()} == before and not server.asked
+
+
+def test_traces_are_not_written_over_the_problems(make: Generator) -> None:
+    with serving(ScriptedTeacher()) as server:
+        options = make.options(server.url, out=make.folder / "problems.parquet")
+        before = options.out.read_bytes()
+        with pytest.raises(ConfigError, match=r"--out .* is the file of --problems"):
+            generate(options)
+    assert options.out.read_bytes() == before and os.listdir(make.folder) == ["problems.parquet"]

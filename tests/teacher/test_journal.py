@@ -171,3 +171,34 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"journal .* cannot be opened"):
         Journal(tmp_path / "file" / "a.jsonl")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PAR1 and no end",
+        b"one line without an end",
+        b"a line\nand another\n",
+        b'{"type": "reply"}\n',
+        b"\0\0\0",
+        b"7",
+    ],
+)
+def test_another_file_is_no_journal_and_stays_as_it_is(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(content)
+    for _ in range(2):  # the refused file is not held either
+        with pytest.raises(ConfigError, match="no journal"):
+            Journal(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "begin", [b"", b'{"ty', b'{"type":"reply","key":"00ff', b'{"type":"verdict","key":"0']
+)
+def test_the_torn_first_line_of_a_journal_is_cut_off(tmp_path: Path, begin: bytes) -> None:
+    path = tmp_path / "journal.jsonl"
+    path.write_bytes(begin)
+    write(path, "zero")
+    with Journal(path) as journal:
+        assert content(journal, 0) == "zero"

@@ -274,3 +274,18 @@ def test_the_command_shows_what_it_made(tmp_path: Path, sandbox_url: str) -> Non
     )
     assert done.exit_code == 0, done.output
     assert "2 traces" in done.output and "of 2 attempts" in done.output
+
+
+@pytest.mark.parametrize("name", ["problems.parquet", "samples.parquet", "tools.yaml"])
+def test_traces_are_not_written_over_what_they_are_made_from(tmp_path: Path, name: str) -> None:
+    for file in ("problems.parquet", "samples.parquet", "tools.yaml"):
+        (tmp_path / file).write_bytes(b"as it was")
+    options = RepairOptions(
+        problems=tmp_path / "problems.parquet",
+        samples=(tmp_path / "samples.parquet",),
+        tools=tmp_path / "tools.yaml",
+        out=tmp_path / name,
+    )
+    with pytest.raises(ConfigError, match=r"--out .* is the file of --"):
+        make_repairs(options)
+    assert (tmp_path / name).read_bytes() == b"as it was"

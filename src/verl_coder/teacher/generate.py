@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from verl_coder.data.prepared import resolve_prepared
 from verl_coder.errors import ConfigError
-from verl_coder.files import write_atomically
+from verl_coder.files import keep_apart, write_atomically
 from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.asking import Asking
 from verl_coder.teacher.budget import Budget
@@ -118,6 +120,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
         )
+    _keep_files(options)
     tasks = read_tasks(
         options.problems,
         options.mode,
@@ -135,6 +138,22 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         if not report.interrupted:
             _write(options, tasks, synthesis, report)
     return report
+
+
+def _keep_files(options: GenerateOptions) -> None:
+    """ConfigError where the command would write over what it reads, or over its own files."""
+    written = {
+        "--out": options.out,
+        "--journal": options.journal_path,
+        "the statistics' file": statistics_path(options.out),
+    }
+    problems = [file for path in options.problems if not path.is_dir() for file in resolve_prepared(path)]
+    keep_apart(written, {"--problems": problems, "--tools": [options.tools]})
+
+
+def statistics_path(out: Path) -> Path:
+    """The file of the numbers beside the traces."""
+    return out.with_suffix(".statistics.json")
 
 
 def _budget(options: GenerateOptions, journal: Journal) -> Budget:
@@ -203,7 +222,7 @@ def _write(
             write_traces(rows, options.out, further=_COLUMNS)
         else:
             report.set_aside = set_aside(options.out)
-        write_atomically(options.out.with_suffix(".statistics.json"), numbers)
+        write_atomically(statistics_path(options.out), numbers)
     except OSError as error:
         raise ConfigError(
             f"--out {options.out} cannot be written ({error.strerror}): the answers are in {options.journal_path}; "

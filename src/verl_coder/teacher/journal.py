@@ -18,6 +18,9 @@ from typing import Any, NamedTuple, Self
 from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.teacher.replies import usage_of
 
+_HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict"))
+"""What a line begins with."""
+
 
 class StoredVerdict(NamedTuple):
     """What the grader said of a code."""
@@ -65,7 +68,11 @@ class Journal:
         self.usage = [0, 0]
         """Tokens of prompts and of answers in all lines."""
         self._end = 0
-        self._read()
+        try:
+            self._read()
+        except BaseException:
+            os.close(self._file)
+            raise
         self._waiting: list[tuple[bytes, asyncio.Future[int]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -154,15 +161,21 @@ class Journal:
         )
 
     def _read(self) -> None:
+        entries, torn = 0, b""
         for offset, line in _lines(self._file):
             if not line.endswith(b"\n"):
-                self.torn = 1
+                self.torn, torn = 1, line
                 break
             self._end = offset + len(line)
             try:
                 self._index(json.loads(line), offset, len(line))
+                entries += 1
             except (ValueError, KeyError, TypeError):
                 self.unreadable += 1
+        if not entries and (self.unreadable or not _may_begin_a_journal(torn)):
+            raise ConfigError(
+                f"{self.path} is another file and no journal of a teacher: it is left as it is; give --journal"
+            )
         os.ftruncate(self._file, self._end)
 
     def _index(self, entry: Any, offset: int, length: int) -> None:
@@ -171,6 +184,8 @@ class Journal:
                 entry["outcome"], int(entry["passed"]), int(entry["total"])
             )
             return
+        if entry["type"] not in ("reply", "failure"):
+            raise ValueError(f"an entry of type {entry['type']}")
         for index, count in enumerate(usage_of(entry["raw"])):
             self.usage[index] += count
         if entry["type"] == "reply":
@@ -178,6 +193,11 @@ class Journal:
             self._places[_place_key(entry["key"], entry["sample"], entry["turn"])] = (offset, length)
         else:
             self.failures += 1
+
+
+def _may_begin_a_journal(torn: bytes) -> bool:
+    """Whether a first line without an end is what a killed process leaves of an entry; nothing at all is, too."""
+    return any(torn[: len(head)] == head[: len(torn)] for head in _HEADS)
 
 
 def _place_key(key: str, sample: int, turn: int) -> bytes:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.files import keep_apart
 from verl_coder.grading import answer_code
 from verl_coder.problems import Message, Problem
 from verl_coder.sandbox.opening import open_sandbox
@@ -88,6 +89,9 @@ def make_repairs(
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
         )
+    problem_files = [] if options.problems.is_dir() else resolve_prepared(options.problems)
+    read = {"--problems": problem_files, "--samples": options.samples, "--tools": [options.tools]}
+    keep_apart({"--out": options.out}, read)
     tool_name, settings = read_interpreter(options.tools)
     problems = read_problems(options.problems)
     samples = read_samples(options.samples, problems)
