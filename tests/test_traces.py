@@ -152,3 +152,14 @@ def test_a_file_that_holds_no_traces_is_named(tmp_path: Path, columns: dict[str,
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
         read_traces(tmp_path / "nowhere.parquet")
+
+
+def test_damaged_pages_of_a_file_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "traces.parquet"
+    rows = [{"problem_id": str(n), "messages": [{"role": "user", "content": f"{n}" * 50}]} for n in range(99)]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    content = bytearray(path.read_bytes())
+    content[10:600] = b"\xff" * 590
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"traces\.parquet is damaged"):
+        read_traces(path)

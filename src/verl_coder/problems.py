@@ -235,6 +235,8 @@ class Problem:
             )
         except KeyError as error:
             raise DataError(f"row lacks {error}; its columns are {', '.join(row)}") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"a column has another type than `data prepare` writes ({error})") from error
 
 
 ROW_SCHEMA = pa.schema(

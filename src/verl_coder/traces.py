@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
@@ -74,6 +75,8 @@ class TraceRow:
 def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> list[Trace]:
     """All traces of a file. DataError names the `option` that gave it, the row and what is wrong with it."""
     place = f"{option}: {path}"
+    if path.is_dir():
+        raise DataError(f"{place} is a folder: name a file, such as {path / 'traces.parquet'}")
     if not path.is_file():
         raise DataError(
             f"{place}: no such file (make the tiny ones with `verl-coder tiny traces --out {path}`)"
@@ -91,7 +94,13 @@ def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> lis
         raise DataError(f"{place} lacks the column {missing[0]!r}; it has {', '.join(names)}")
     traces = []
     columns = [*COLUMNS, *(name for name in names if name == _AGENT_NAME)]
-    for index, row in enumerate(pq.read_table(path, columns=columns).to_pylist()):
+    try:
+        rows = pq.read_table(path, columns=columns).to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{place} is damaged ({str(error).splitlines()[0][:200]}): make the file again"
+        ) from error
+    for index, row in enumerate(rows):
         try:
             traces.append(_trace(row))
         except TraceError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from verl_coder.data.prepared import iter_rows
 from verl_coder.data.writer import shards_of, write_rows
 from verl_coder.errors import DataError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
@@ -68,3 +69,13 @@ def test_no_rows_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"empty\.parquet: no rows"):
         write_rows([], tmp_path / "empty.parquet")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_pages_are_named_and_no_traceback(tmp_path: Path) -> None:
+    [written] = write_rows(problems(500), tmp_path / "train.parquet")
+    content = bytearray(written.path.read_bytes())
+    content[100 : len(content) // 2] = b"\xff" * (len(content) // 2 - 100)
+    written.path.write_bytes(content)
+    with pytest.raises(DataError, match=r"train\.parquet is damaged") as error:
+        list(iter_rows(written.path))
+    assert "\n" not in str(error.value)

@@ -334,3 +334,10 @@ def test_a_second_evaluation_into_one_folder_at_a_time_is_refused(evaluate_with:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another evaluation is writing"):
             evaluate_with(alternately)()
+
+
+def test_tools_that_are_no_text_are_one_line(problems: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "tools.yaml"
+    tools.write_bytes(b"tools: \xaa")
+    with pytest.raises(ConfigError, match=r"--tools .* is no text in UTF-8"):
+        plan_evaluation(request(problems, tools=str(tools)))

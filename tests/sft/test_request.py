@@ -219,3 +219,16 @@ def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None
     (model / "model.safetensors").write_bytes(b"next")
     with pytest.raises(ConfigError, match="the content of --model is another one"):
         _is_finished(request)
+
+
+def test_tools_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    _traces(tmp_path, TALK)
+    (tmp_path / "tools.yaml").write_bytes(b"tools: \xaa")
+    with pytest.raises(ConfigError, match=r"--tools .* is no text in UTF-8"):
+        run(_request(tmp_path, tools=str(tmp_path / "tools.yaml")), Console(quiet=True))
+
+
+def test_a_folder_of_traces_is_told_from_a_file_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "traces.parquet").mkdir()
+    with pytest.raises(DataError, match=r"--traces: .* is a folder: name a file"):
+        run(_request(tmp_path), Console(quiet=True))

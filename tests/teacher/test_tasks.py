@@ -126,3 +126,14 @@ def test_a_problem_without_tests_is_named_with_its_file_and_row(tmp_path: Path) 
 def test_the_same_question_is_asked_once(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", [problem(0), problem(0)])
     assert len(read(path)) == 1
+
+
+@pytest.mark.parametrize(
+    "prompt", ["a text", 7, None, [], ["a text"], [{"role": "user"}], [{"role": "user", "content": 1}]]
+)
+def test_a_prompt_of_another_type_is_named_with_its_file_and_row(tmp_path: Path, prompt: Any) -> None:
+    path = tmp_path / "problems.parquet"
+    pq.write_table(pa.Table.from_pylist([{**problem(0).to_row(), "prompt": prompt}]), path)
+    for mode in ("row", "program"):
+        with pytest.raises(DataError, match=r"problems\.parquet, row 0.*: (a column has|its prompt is)"):
+            read(path, mode)

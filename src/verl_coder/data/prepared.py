@@ -47,8 +47,20 @@ def open_prepared(path: Path) -> pq.ParquetFile:
 def iter_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Rows in order, a batch in memory at a time; `columns` may name nested ones (`extra_info.problem_id`)."""
     file = open_prepared(path)
-    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns) if columns else None):
-        yield from batch.to_pylist()
+    batches = file.iter_batches(batch_size=_BATCH_ROWS, columns=list(columns) if columns else None)
+    while (rows := _next_rows(batches, path)) is not None:
+        yield from rows
+
+
+def _next_rows(batches: Iterator[pa.RecordBatch], path: Path) -> list[dict[str, Any]] | None:
+    """The rows of the next batch, None at the end; DataError where the file's pages are damaged."""
+    try:
+        batch = next(batches, None)
+        return None if batch is None else list(batch.to_pylist())
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is damaged ({str(error).splitlines()[0][:200]}): make the file again"
+        ) from error
 
 
 def _holds_rows(path: Path) -> bool:

@@ -12,6 +12,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.evaluation.protocol import EVALPLUS
 from verl_coder.paths import repository_root, resolve_content_path
 from verl_coder.protocols import PROTOCOLS
+from verl_coder.tools.execution import read_tools_text
 
 _NO_TOOLS = "none"
 
@@ -46,6 +47,8 @@ def protocol_and_tools(
         raise ConfigError(
             f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
         )
+    if tools is not None:
+        read_tools_text(tools)  # ConfigError where it is no text
     if tools_given and tools is not None and protocol is None:
         protocol = protocol_for(tools) or ("tool" if _first_agent(files) == "single_turn_agent" else None)
     return protocol, tools
@@ -55,7 +58,8 @@ def protocol_for(tools: Path) -> str | None:
     """The protocol whose agent loop needs tools of this YAML (config/agent_loops.yaml); None where any will do."""
     try:
         names = {
-            tool["tool_schema"]["function"]["name"] for tool in yaml.safe_load(tools.read_text())["tools"]
+            tool["tool_schema"]["function"]["name"]
+            for tool in yaml.safe_load(read_tools_text(tools))["tools"]
         }
     except (yaml.YAMLError, KeyError, TypeError):
         return None  # who loads the tools says what is wrong

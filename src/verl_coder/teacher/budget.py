@@ -24,6 +24,13 @@ class Budget:
     requests: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    without_usage: int = 0
+    """Answers of this start whose server did not say their tokens: they are in no sum."""
+
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether a limit needs to know the tokens of every answer."""
+        return self.max_tokens is not None or self.max_cost is not None
 
     @property
     def cost(self) -> float:

@@ -5,7 +5,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -19,11 +19,13 @@ from tenacity.wait import wait_random_exponential
 from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.teacher.budget import Budget
 from verl_coder.teacher.replies import (
+    REFUSED,
     FailedReplyError,
     MalformedReplyError,
     TeacherReply,
     encodable,
     parse_reply,
+    tells_usage,
     usage_of,
 )
 
@@ -53,9 +55,9 @@ class StoppedError(Exception):
 class FaultError(Exception):
     """The service failed: worth another attempt. `connection`: there was no server to talk to."""
 
-    def __init__(self, text: str, *, connection: bool = False) -> None:
+    def __init__(self, text: str, *, connection: bool = False, usage: tuple[int, int] = (0, 0)) -> None:
         super().__init__(text)
-        self.connection = connection
+        self.connection, self.usage = connection, usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +89,16 @@ class TeacherClient:
         max_attempts: int = 10,
         max_backoff_s: float = 30.0,
         budget: Budget | None = None,
+        on_failed: Callable[[tuple[int, int]], Awaitable[None]] | None = None,
     ) -> None:
+        """`on_failed` is told of every request that came to no answer, with the tokens that it took."""
         self.urls = [check_url(url) for url in urls]
         if not self.urls:
             raise ConfigError(
                 "--base-url is missing: give the address of a server, such as http://127.0.0.1:8129/v1"
             )
         self.budget = budget or Budget()
+        self._on_failed = on_failed
         self._key_name, self._timeout_s, self._max_attempts = key_name, timeout_s, max_attempts
         self._wait = wait_random_exponential(multiplier=0.5, max=max_backoff_s)
         self._places = asyncio.Semaphore(in_flight)
@@ -199,25 +204,43 @@ class TeacherClient:
             if self._stopping.is_set():
                 raise StoppedError
             self.budget.begin_request()
-            url = self._choose()
-            self._busy[url] += 1
-            request = object()
-            self._under_way.add(request)
-            started = time.perf_counter()
             try:
-                response = await self._send("POST", f"{url}/chat/completions", content)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
-                connection = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-                raise self._fault(f"{url}: {_words(error)}", type(error).__name__, connection) from error
-            finally:
-                self._busy[url] -= 1
-                self._under_way.discard(request)
-                if self._undecided is not None:
-                    self._undecided.discard(request)
-            return self._answer(
-                response, url, model, problem or str(hash(content)), time.perf_counter() - started
-            )
+                return await self._request(content, model, problem)
+            except FaultError as error:
+                await self._tell_failed(error.usage)
+                raise
+            except TeacherError:
+                await self._tell_failed((0, 0))
+                raise
+            except FailedReplyError as error:
+                if error.raw is None:
+                    await self._tell_failed((0, 0))
+                raise
+
+    async def _tell_failed(self, usage: tuple[int, int]) -> None:
+        if self._on_failed is not None:
+            await self._on_failed(usage)
+
+    async def _request(self, content: bytes, model: str, problem: str) -> Completion:
+        url = self._choose()
+        self._busy[url] += 1
+        request = object()
+        self._under_way.add(request)
+        started = time.perf_counter()
+        try:
+            response = await self._send("POST", f"{url}/chat/completions", content)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            self._resting_until[url] = time.monotonic() + _REST_AFTER_FAULT_S
+            connection = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+            raise self._fault(f"{url}: {_words(error)}", type(error).__name__, connection) from error
+        finally:
+            self._busy[url] -= 1
+            self._under_way.discard(request)
+            if self._undecided is not None:
+                self._undecided.discard(request)
+        return self._answer(
+            response, url, model, problem or str(hash(content)), time.perf_counter() - started
+        )
 
     async def _send(self, method: str, url: str, content: bytes | None = None) -> _Response:
         assert self._http is not None, "the client is not open"
@@ -245,13 +268,25 @@ class TeacherClient:
         try:
             completion = Completion(raw=raw, reply=parse_reply(raw), seconds=seconds)
         except MalformedReplyError as error:
-            raise self._fault(f"{url}: {error}", str(error)) from error
+            raise self._fault(f"{url}: {error}", str(error), usage=usage_of(raw)) from error
         except FailedReplyError as error:
-            self._answers, self._given_up = self._answers + 1, 0
             error.raw = raw
+            self._count_answer(raw, url)
             raise
-        self._answers, self._given_up = self._answers + 1, 0
+        self._count_answer(raw, url)
         return completion
+
+    def _count_answer(self, raw: Any, url: str) -> None:
+        """TeacherError where a limit counts tokens and the server does not say them."""
+        self._answers, self._given_up = self._answers + 1, 0
+        if tells_usage(raw):
+            return
+        self.budget.without_usage += 1
+        if self.budget.limits_tokens:
+            raise TeacherError(
+                f"{url} does not say how many tokens an answer takes (it has no `usage`): --max-total-tokens and "
+                "--max-cost cannot be kept; leave them out and give --max-requests"
+            )
 
     def _rest(self, response: _Response, url: str) -> None:
         status = response.status
@@ -276,7 +311,7 @@ class TeacherClient:
                 self._undecided = set(self._under_way)
             if not self._undecided:
                 return TeacherError(f"{url} refuses every request: {words}")
-        return FailedReplyError(f"refused: {words}")
+        return FailedReplyError(f"{REFUSED}{words}")
 
     def _refuse_stranger(self, response: _Response, url: str, model: str) -> None:
         """TeacherError for the statuses that every further request would have, too."""
@@ -295,9 +330,11 @@ class TeacherClient:
         if 300 <= status < 400:
             raise TeacherError(f"{url} points to {response.headers.get('location')}: give that as --base-url")
 
-    def _fault(self, text: str, name: str, connection: bool = False) -> FaultError:
+    def _fault(
+        self, text: str, name: str, connection: bool = False, usage: tuple[int, int] = (0, 0)
+    ) -> FaultError:
         self.faults[name] = self.faults.get(name, 0) + 1
-        return FaultError(text, connection=connection)
+        return FaultError(text, connection=connection, usage=usage)
 
     def _choose(self) -> str:
         """The least busy server that is not resting; if all rest, the one whose rest ends first."""

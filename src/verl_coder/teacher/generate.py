@@ -4,6 +4,7 @@ A command that was stopped, killed or refused goes on when it is given again: wh
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -15,9 +16,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from verl_coder.data.prepared import resolve_prepared
-from verl_coder.errors import ConfigError
-from verl_coder.files import keep_apart, write_atomically
+from verl_coder.errors import ConfigError, TeacherError
+from verl_coder.files import write_atomically
 from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.asking import Asking
 from verl_coder.teacher.budget import Budget
@@ -27,7 +27,7 @@ from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.selection import select
 from verl_coder.teacher.synthesis import Synthesis, TeacherSample
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
-from verl_coder.teacher.trace_file import set_aside, write_traces
+from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
 
 _COLUMNS = (
     ("agent_name", pa.string()),
@@ -48,6 +48,10 @@ class GenerateReport:
     problems: int = 0
     wanted: int = 0
     """Samples: problems times --num-samples."""
+    repeated: int = 0
+    """Problems left out because they ask word for word the same as one before."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Problems that a server refuses, by problem_id, and its words."""
     samples: list[TeacherSample] = field(default_factory=list)
     kept: list[TeacherSample] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
@@ -75,6 +79,8 @@ class GenerateReport:
         passing = [sample for sample in samples if sample.passed]
         return {
             "problems": self.problems,
+            "problems_repeated": self.repeated,
+            "problems_refused": self.refused,
             "samples_wanted": self.wanted,
             "samples": len(samples),
             "with_thinking": sum(bool(sample.thinking) for sample in samples),
@@ -83,8 +89,8 @@ class GenerateReport:
             "passing": len(passing),
             "problems_passed": len({sample.task for sample in passing}),
             "parse_failures": sum(s.dropped in ("no code", "invalid Python") for s in samples),
-            "calls": sum(max(sample.turns - 1, 0) for sample in samples),
-            "with_calls": sum(sample.turns > 1 for sample in samples),
+            "calls": sum(sample.calls for sample in samples),
+            "with_calls": sum(sample.calls > 0 for sample in samples),
             "traces": len(self.kept),
             "dropped": dict(self.dropped.most_common()),
             "answers_of_earlier_starts": self.known_answers,
@@ -93,6 +99,7 @@ class GenerateReport:
             "faults": self.faults,
             "prompt_tokens": self.budget.prompt_tokens,
             "completion_tokens": self.budget.completion_tokens,
+            "answers_without_usage": self.budget.without_usage,
             "cost": round(self.budget.cost, 4),
             "seconds": round(self.seconds, 2),
             "requests_per_s": round(self.answers / self.seconds, 2) if self.seconds else None,
@@ -121,6 +128,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
         )
     _keep_files(options)
+    repeated: list[str] = []
     tasks = read_tasks(
         options.problems,
         options.mode,
@@ -128,8 +136,11 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         tool=tool,
         settings=settings,
         max_tasks=options.max_tasks,
+        on_repeated=repeated.append,
     )
-    report = GenerateReport(problems=len(tasks), wanted=len(tasks) * options.num_samples)
+    report = GenerateReport(
+        problems=len(tasks), wanted=len(tasks) * options.num_samples, repeated=len(repeated)
+    )
     with Journal(options.journal_path) as journal:
         report.budget = _budget(options, journal)
         report.known_answers, report.torn = journal.replies, journal.torn
@@ -147,8 +158,7 @@ def _keep_files(options: GenerateOptions) -> None:
         "--journal": options.journal_path,
         "the statistics' file": statistics_path(options.out),
     }
-    problems = [file for path in options.problems if not path.is_dir() for file in resolve_prepared(path)]
-    keep_apart(written, {"--problems": problems, "--tools": [options.tools]})
+    keep_inputs(written, options.problems, {"--tools": [options.tools]})
 
 
 def statistics_path(out: Path) -> Path:
@@ -159,7 +169,7 @@ def statistics_path(out: Path) -> Path:
 def _budget(options: GenerateOptions, journal: Journal) -> Budget:
     return replace(
         options.budget,
-        requests=journal.replies + journal.failures,
+        requests=journal.requests,
         prompt_tokens=journal.usage[0],
         completion_tokens=journal.usage[1],
     )
@@ -175,7 +185,7 @@ async def _run(
     tool, settings = options.interpreter()
     concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
     async with (
-        options.client(report.budget) as client,
+        options.client(report.budget, lambda usage: journal.add_spent(1, usage)) as client,
         open_sandbox(options.sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _),
     ):
         await check_servers(client, options.model)
@@ -194,6 +204,8 @@ async def _run(
 
         def done(sample: TeacherSample) -> None:
             report.samples.append(sample)
+            if sample.refusal:
+                report.refused[tasks[sample.task].problem.problem_id] = sample.refusal
             report.seconds = time.perf_counter() - started
             report.answers = len(journal) - known
             hooks.on_sample(sample, report)
@@ -206,7 +218,16 @@ async def _run(
             report.faults = client.faults
             report.seconds = time.perf_counter() - started
             report.answers = len(journal) - known
+            with contextlib.suppress(TeacherError):  # a full disk has been told already
+                await _write_unanswered(report.budget, journal)
     return synthesis
+
+
+async def _write_unanswered(budget: Budget, journal: Journal) -> None:
+    """Note the requests that were dropped while they were in flight: a later start's budgets count them."""
+    tokens = (budget.prompt_tokens - journal.usage[0], budget.completion_tokens - journal.usage[1])
+    if budget.requests > journal.requests:
+        await journal.add_spent(budget.requests - journal.requests, tokens)
 
 
 def _write(

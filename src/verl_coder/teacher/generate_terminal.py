@@ -27,6 +27,8 @@ from verl_coder.teacher.synthesis import TeacherSample
 from verl_coder.teacher.tasks import TeacherTask
 
 _LINE_EVERY_S = 15.0
+_NAMED = 5
+"""Refused problems that are named; the file of statistics has all."""
 
 
 def show_generate(options: GenerateOptions) -> GenerateReport:
@@ -112,6 +114,18 @@ def notes(report: GenerateReport, options: GenerateOptions) -> list[str]:
     if options.thinking == "on" and report.samples and not fields:
         found.append(
             "no answer has thinking: the model does not think (--thinking off says so), or does not say it"
+        )
+    if report.repeated:
+        found.append(
+            f"{report.repeated} problems ask word for word the same as one before: they were left out"
+        )
+    if report.refused:
+        named = [f"{name} ({why})" for name, why in list(report.refused.items())[:_NAMED]]
+        more = f", and {len(report.refused) - _NAMED} more" if len(report.refused) > _NAMED else ""
+        found.append(f"the server refuses {len(report.refused)} problems: {', '.join(named)}{more}")
+    if unknown := report.budget.without_usage:
+        found.append(
+            f"{unknown} answers did not say their tokens (no `usage`): tokens and cost are without them"
         )
     cut = sum(sample.dropped == "length" for sample in report.samples)
     if cut:

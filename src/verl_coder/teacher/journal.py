@@ -2,7 +2,8 @@
 
 Entries are found by what was asked, not by position: `key` is a hash of the problem's prompt, the request's settings
 and the tool's, `sample` and `turn` say which answer of it this is. Failures stand there for the reader and are never
-found. A last line that a killed process has torn is cut off, and asked again.
+found. `spent` lines are requests without an answer, for the budgets. A last line that a killed process has torn is cut
+off, and asked again.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, Self
 from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.teacher.replies import usage_of
 
-_HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict"))
+_HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict", "spent"))
 """What a line begins with."""
 
 
@@ -67,6 +68,8 @@ class Journal:
         """Lines of earlier starts: answers, failures, those that are no JSON, 1 where the last one was torn."""
         self.usage = [0, 0]
         """Tokens of prompts and of answers in all lines."""
+        self.requests = 0
+        """Requests of all lines, those without an answer among them."""
         self._end = 0
         try:
             self._read()
@@ -105,12 +108,23 @@ class Journal:
         """Write an answer; when this returns it is on the disk. TeacherError where it cannot be."""
         line = {"type": "reply", "key": key, "sample": sample, "turn": turn, **entry}
         text = _line(line)
+        self._count(1, usage_of(entry.get("raw")))
         self._places[_place_key(key, sample, turn)] = (await self._append(text), len(text))
 
     async def add_failure(self, key: str, sample: int, turn: int, why: str, raw: Any) -> None:
         """Write an answer that must not be found again, with what is wrong with it."""
         line = {"type": "failure", "key": key, "sample": sample, "turn": turn, "why": why, "raw": raw}
+        self._count(1, usage_of(raw))
         await self._append(_line(line))
+
+    async def add_spent(self, requests: int, usage: tuple[int, int]) -> None:
+        """Write that requests came to no answer, and the tokens that they took: budgets count them."""
+        self._count(requests, usage)
+        await self._append(_line({"type": "spent", "key": "", "requests": requests, "usage": list(usage)}))
+
+    def _count(self, requests: int, usage: Iterable[int]) -> None:
+        self.requests += requests
+        self.usage = [before + count for before, count in zip(self.usage, usage, strict=True)]
 
     async def add_verdict(self, graded: str, verdict: StoredVerdict) -> None:
         """Write a verdict."""
@@ -184,10 +198,12 @@ class Journal:
                 entry["outcome"], int(entry["passed"]), int(entry["total"])
             )
             return
+        if entry["type"] == "spent":
+            self._count(int(entry["requests"]), map(int, entry["usage"]))
+            return
         if entry["type"] not in ("reply", "failure"):
             raise ValueError(f"an entry of type {entry['type']}")
-        for index, count in enumerate(usage_of(entry["raw"])):
-            self.usage[index] += count
+        self._count(1, usage_of(entry["raw"]))
         if entry["type"] == "reply":
             self.replies += 1
             self._places[_place_key(entry["key"], entry["sample"], entry["turn"])] = (offset, length)

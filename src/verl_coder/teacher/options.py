@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from verl_coder.teacher.dialogues import ToolUse, open_dialogue
 from verl_coder.teacher.sampling import Sampling, Thinking
 from verl_coder.teacher.selection import Keep
 from verl_coder.teacher.tasks import Mode, TeacherTask
-from verl_coder.tools.execution import InterpreterSettings, read_interpreter
+from verl_coder.tools.execution import InterpreterSettings, read_interpreter, read_tools_text
 
 KEY_NAMES = ("TEACHER_API_KEY", "OPENAI_API_KEY")
 """Environment variables that the key is taken from, the first that is set."""
@@ -91,15 +92,25 @@ class GenerateOptions:
             price_out=self.price_out,
         )
 
-    def client(self, budget: Budget | None = None) -> TeacherClient:
+    def client(
+        self,
+        budget: Budget | None = None,
+        on_failed: Callable[[tuple[int, int]], Awaitable[None]] | None = None,
+    ) -> TeacherClient:
         """A client of the servers, to be opened in an event loop."""
-        return self._client(self.base_url, budget, self.max_attempts)
+        return self._client(self.base_url, budget, self.max_attempts, on_failed)
 
     def probe_client(self, url: str) -> TeacherClient:
         """A client of one server that soon says what is wrong with it."""
         return self._client((url,), None, min(self.max_attempts, 3))
 
-    def _client(self, urls: tuple[str, ...], budget: Budget | None, max_attempts: int) -> TeacherClient:
+    def _client(
+        self,
+        urls: tuple[str, ...],
+        budget: Budget | None,
+        max_attempts: int,
+        on_failed: Callable[[tuple[int, int]], Awaitable[None]] | None = None,
+    ) -> TeacherClient:
         name = next((name for name in KEY_NAMES if os.environ.get(name)), KEY_NAMES[0])
         return TeacherClient(
             urls,
@@ -109,12 +120,13 @@ class GenerateOptions:
             timeout_s=self.timeout_s,
             max_attempts=max_attempts,
             budget=budget,
+            on_failed=on_failed,
         )
 
     def interpreter(self) -> tuple[ToolUse, InterpreterSettings]:
         """The interpreter of the YAML, as requests describe it and as it runs; ConfigError without one."""
         name, settings = read_interpreter(self.tools)
-        for tool in yaml.safe_load(self.tools.read_text(encoding="utf-8"))["tools"]:
+        for tool in yaml.safe_load(read_tools_text(self.tools))["tools"]:
             if tool["tool_schema"]["function"]["name"] == name:
                 use = ToolUse(name=name, schema=tool["tool_schema"], structured=self.structured_calls)
                 return use, settings

@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.files import keep_apart
 from verl_coder.grading import answer_code
 from verl_coder.problems import Message, Problem
 from verl_coder.sandbox.opening import open_sandbox
@@ -21,7 +20,8 @@ from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, gather, try
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
 from verl_coder.teacher.conversation import AGENT_NAME, decoded_response, failure_name, write_messages
 from verl_coder.teacher.samples import Samples, quotable, read_samples
-from verl_coder.teacher.trace_file import set_aside, write_traces
+from verl_coder.teacher.tasks import read_problem
+from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
 from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 
 SOURCE = "repairs"
@@ -89,9 +89,8 @@ def make_repairs(
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
         )
-    problem_files = [] if options.problems.is_dir() else resolve_prepared(options.problems)
-    read = {"--problems": problem_files, "--samples": options.samples, "--tools": [options.tools]}
-    keep_apart({"--out": options.out}, read)
+    read = {"--samples": options.samples, "--tools": [options.tools]}
+    keep_inputs({"--out": options.out}, [options.problems], read)
     tool_name, settings = read_interpreter(options.tools)
     problems = read_problems(options.problems)
     samples = read_samples(options.samples, problems)
@@ -129,7 +128,7 @@ def read_problems(path: Path) -> dict[str, Problem]:
     problems: dict[str, Problem] = {}
     for file in resolve_prepared(path):
         for number, row in enumerate(iter_rows(file)):
-            problem = Problem.from_row(row)
+            problem = read_problem(row, f"{file}, row {number}")
             if problem.agent_name != AGENT_NAME:
                 raise DataError(
                     f"{file}, row {number} has agent_name {problem.agent_name!r}: its prompt offers no tool; make "

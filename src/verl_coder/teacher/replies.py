@@ -15,6 +15,10 @@ _WHOLE = ("", "stop", "tool_calls", "function_call", "eos", "eos_token", "stop_s
 """Reasons to finish of a whole answer; empty where a server gives none. Any other one says that it was broken off."""
 
 
+REFUSED = "refused: "
+"""What `FailedReplyError.why` begins with where the server refused the request."""
+
+
 class MalformedReplyError(Exception):
     """The server sent what is no answer: worth another attempt."""
 
@@ -48,6 +52,12 @@ class TeacherReply:
     finish_reason: str = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0
+
+
+def tells_usage(raw: Any) -> bool:
+    """Whether an answer says how many tokens it took."""
+    usage = raw.get("usage") if isinstance(raw, Mapping) else None
+    return isinstance(usage, Mapping) and isinstance(usage.get("completion_tokens"), int)
 
 
 def usage_of(raw: Any) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
 from verl_coder.teacher.journal import Journal, StoredVerdict, digest
 from verl_coder.teacher.replies import (
+    REFUSED,
     FailedReplyError,
     MalformedReplyError,
     TeacherReply,
@@ -45,6 +46,8 @@ class TeacherSample:
     text_key: str = ""
     """Hash of all that the student would say in it."""
     turns: int = 0
+    calls: int = 0
+    """Turns that call the tool, answered or not."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
     thinking: ThinkingField = ""
@@ -55,13 +58,18 @@ class TeacherSample:
         """Every hidden test passed."""
         return self.verdict is not None and self.verdict.outcome == "passed"
 
+    @property
+    def refusal(self) -> str:
+        """The server's words where it refused a request of it, else empty."""
+        return self.dropped.removeprefix(REFUSED) if self.dropped.startswith(REFUSED) else ""
+
 
 class Played:
     """A conversation so far, and what its turns came to."""
 
     def __init__(self, dialogue: Dialogue) -> None:
         self.dialogue = dialogue
-        self.turns = self.prompt_tokens = self.completion_tokens = 0
+        self.turns = self.calls = self.prompt_tokens = self.completion_tokens = 0
         self.call: Call | None = None
         self.thinking: ThinkingField = ""
         self.finish_reason = ""
@@ -75,6 +83,7 @@ class Played:
         """The teacher's next turn."""
         self.call = self.dialogue.add_reply(reply)
         self.turns += 1
+        self.calls += self.call is not None
         self.prompt_tokens += reply.prompt_tokens
         self.completion_tokens += reply.completion_tokens
         self.thinking = self.thinking or reply.thinking_field
@@ -156,6 +165,7 @@ class Synthesis:
             code_key=code_key,
             text_key="" if dropped else digest(played.dialogue.response()),
             turns=played.turns,
+            calls=played.calls,
             prompt_tokens=played.prompt_tokens,
             completion_tokens=played.completion_tokens,
             thinking=played.thinking,

@@ -1,6 +1,6 @@
 """The problems that a teacher is asked: read, put into a protocol, ordered, and named by their content."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -46,10 +46,11 @@ def read_tasks(
     tool: ToolUse,
     settings: InterpreterSettings,
     max_tasks: int | None = None,
+    on_repeated: Callable[[str], object] = lambda problem_id: None,
 ) -> list[TeacherTask]:
     """The problems of files, hard ones first, at most `max_tasks`. DataError names the file and row of a bad one.
 
-    A problem that asks word for word the same as one before is left out.
+    A problem that asks word for word the same as one before is left out, and `on_repeated` is told its problem_id.
     """
     tasks: list[TeacherTask] = []
     seen: set[str] = set()
@@ -61,10 +62,11 @@ def read_tasks(
         for file in resolve_prepared(path):
             for number, row in enumerate(iter_rows(file)):
                 place = f"{file}, row {number}"
-                problem = _problem(row, place)
+                problem = read_problem(row, place)
                 protocol, problem = _in_protocol(problem, mode, place)
                 key = _key(problem, protocol, sampling, tool, settings)
                 if key in seen:
+                    on_repeated(problem.problem_id)
                     continue
                 seen.add(key)
                 tests = digest(problem.tests.to_json())
@@ -79,12 +81,21 @@ def read_tasks(
     return tasks[:max_tasks]
 
 
-def _problem(row: dict[str, Any], place: str) -> Problem:
+def read_problem(row: dict[str, Any], place: str) -> Problem:
+    """The problem in a row of a file; DataError names the row and what is wrong with it."""
     try:
-        return Problem.from_row(row)
+        problem = Problem.from_row(row)
     except DataError as error:
-        name = (row.get("extra_info") or {}).get("problem_id") or "no problem_id"
+        info = row.get("extra_info")
+        name = (info.get("problem_id") if isinstance(info, dict) else None) or "no problem_id"
         raise DataError(f"{place} ({name}): {error}") from error
+    if not problem.prompt or not all(
+        isinstance(m.get(f), str) for m in problem.prompt for f in ("role", "content")
+    ):
+        raise DataError(
+            f"{place} ({problem.problem_id}): its prompt is no list of messages with role and content"
+        )
+    return problem
 
 
 def _ease(task: TeacherTask) -> float:

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verl_coder.files import whole_file
+from verl_coder.data.prepared import resolve_prepared
+from verl_coder.files import keep_apart, whole_file
 
 _BATCH_ROWS = 512
 TRACE_SCHEMA = pa.schema(
@@ -38,6 +39,14 @@ def write_traces(
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
             written += len(batch)
     return written
+
+
+def keep_inputs(
+    written: Mapping[str, Path], problems: Iterable[Path], read: Mapping[str, Iterable[Path]]
+) -> None:
+    """ConfigError where a file that will be written is one of the problems, one that is read, or another written one."""
+    files = [file for path in problems if not path.is_dir() for file in resolve_prepared(path)]
+    keep_apart(written, {"--problems": files, **read})
 
 
 def set_aside(path: Path) -> str:

@@ -99,15 +99,25 @@ def after_prelude(prelude: str, code: str) -> str:
     return "\n".join([first, *(line.decode() for line in lines)])
 
 
+def read_tools_text(path: Path) -> str:
+    """The text of a YAML of tools; ConfigError where it cannot be read or is none."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--tools {path} is no text in UTF-8 ({error.reason}); see tool_config/") from error
+    except OSError as error:
+        raise ConfigError(f"--tools {path} cannot be read ({error.strerror}); see tool_config/") from error
+
+
 def read_interpreter(path: Path) -> tuple[str, InterpreterSettings]:
     """(name that the model calls it by, settings) of the interpreter in a YAML of tools; ConfigError without one."""
     try:
-        tools = yaml.safe_load(path.read_text(encoding="utf-8"))["tools"]
+        tools = yaml.safe_load(read_tools_text(path))["tools"]
         found = [tool for tool in tools if str(tool["class_name"]).endswith(".PythonInterpreter")]
         name, config = (
             (str(found[0]["tool_schema"]["function"]["name"]), found[0]["config"]) if found else ("", {})
         )
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no YAML of tools ({error!r}); see tool_config/") from error
     if not found:
         raise ConfigError(f"{path} has no PythonInterpreter; take tool_config/python_interpreter.yaml")
