@@ -44,7 +44,7 @@ def write_traces(
 def keep_inputs(
     written: Mapping[str, Path], problems: Iterable[Path], read: Mapping[str, Iterable[Path]]
 ) -> None:
-    """ConfigError where a file that will be written is one of the problems, one that is read, or another written one."""
+    """ConfigError where a file that will be written is one of the problems, one that is read, or written twice."""
     files = [file for path in problems if not path.is_dir() for file in resolve_prepared(path)]
     keep_apart(written, {"--problems": files, **read})
 
