@@ -334,3 +334,11 @@ def test_a_second_evaluation_into_one_folder_at_a_time_is_refused(evaluate_with:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(ConfigError, match="another evaluation is writing"):
             evaluate_with(alternately)()
+
+
+def test_an_engine_that_resumes_has_another_seed_than_the_starts_before_it() -> None:
+    from verl_coder.evaluation.evaluate import engine_seed
+
+    assert engine_seed(7, 0) == 7
+    assert len({engine_seed(7, here) for here in range(100)}) == 100
+    assert engine_seed(7, 24) == engine_seed(7, 24)
