@@ -341,3 +341,11 @@ def test_tools_that_are_no_text_are_one_line(problems: Path, tmp_path: Path) -> 
     tools.write_bytes(b"tools: \xaa")
     with pytest.raises(ConfigError, match=r"--tools .* is no text in UTF-8"):
         plan_evaluation(request(problems, tools=str(tools)))
+
+
+def test_an_engine_that_resumes_has_another_seed_than_the_starts_before_it() -> None:
+    from verl_coder.evaluation.evaluate import engine_seed
+
+    assert engine_seed(7, 0) == 7
+    assert len({engine_seed(7, here) for here in range(100)}) == 100
+    assert engine_seed(7, 24) == engine_seed(7, 24)

@@ -65,3 +65,18 @@ def test_a_file_that_holds_no_samples_is_named(tmp_path: Path) -> None:
     path.write_text("not Parquet")
     with pytest.raises(DataError, match=r"samples\.parquet is no samples\.parquet"):
         read_samples(path)
+
+
+@pytest.mark.parametrize("byte", [b"\r", b"\x0b", b"\x0c", b"\x1c", b"\x85", b"\0"])
+def test_a_damaged_byte_costs_its_own_line_and_is_named(tmp_path: Path, byte: bytes) -> None:
+    path = tmp_path / "samples.jsonl"
+    with SampleJournal(path) as journal:
+        for number in range(4):
+            journal.add(make_sample(number=number))
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1] = lines[1][:20] + byte + lines[1][21:]
+    path.write_bytes(b"".join(lines))
+    with SampleJournal(path) as journal:
+        assert [number for _, number in journal.samples] == [0, 2, 3]
+        assert journal.broken_lines == [2]
+    assert path.read_bytes() == b"".join(lines)

@@ -1,6 +1,7 @@
 """Carry out an evaluation: lock its folder, go on from the samples that are there, and write what they come to."""
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -45,6 +46,12 @@ def evaluate(
         begun = journal_path.is_file() and journal_path.stat().st_size > 0
         keep_settings(out / "settings.json", plan.settings(), begun=begun)
         with SampleJournal(journal_path) as journal:
+            if lines := journal.broken_lines:
+                console.print(
+                    f"{journal_path}: {len(lines)} damaged lines, the first is line {lines[0]}: their samples are owed",
+                    highlight=False,
+                    soft_wrap=True,
+                )
             if owed(plan.problems, journal, plan.draws) or journal.provisional:
                 with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL"), concurrency) as url:
                     _draw(plan, journal, console, url, concurrency, tensor_parallel)
@@ -84,7 +91,9 @@ def _draw(
         template_options=plan.template_options,
     )
     loops.check_prompts(plan.problems.problems)
-    loops.engine = engine = _engine(plan, model_folder, concurrency, tensor_parallel)
+    loops.engine = engine = _engine(
+        plan, model_folder, concurrency, tensor_parallel, before + len(journal.broken_lines)
+    )
     loaded = time.monotonic()
     clock = WorkClock()
     try:
@@ -128,7 +137,9 @@ async def _session(
     return clock
 
 
-def _engine(plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int) -> Engine:
+def _engine(
+    plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int, samples_here: int
+) -> Engine:
     if plan.model.kind == "endpoint":
         assert plan.served_model is not None
         return EndpointEngine(
@@ -140,10 +151,20 @@ def _engine(plan: EvaluationPlan, folder: Path, concurrency: int, tensor_paralle
             max_model_len=plan.limits.prompt_tokens + plan.limits.response_tokens,
             max_num_seqs=concurrency,
             dtype=plan.request.dtype,
-            seed=plan.draws.seed,
+            seed=engine_seed(plan.draws.seed, samples_here),
             tensor_parallel=tensor_parallel,
         ),
     )
+
+
+def engine_seed(seed: int, samples_here: int) -> int:
+    """The seed of an engine that starts with so many samples in the journal; of a first start it is `seed` itself.
+
+    Where requests have no seed of their own, an engine of the same seed draws the samples again that are there.
+    """
+    if not samples_here:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed} {samples_here}".encode()).digest()[:4]) >> 1
 
 
 @contextmanager

@@ -110,6 +110,8 @@ class SampleJournal:
         self.samples: dict[tuple[str, int], EvaluationSample] = {}
         self.provisional: set[tuple[str, int]] = set()
         """Samples that met a time limit under load and wait for their second try."""
+        self.broken_lines: list[int] = []
+        """Numbers, from 1, of whole lines that hold no sample: they stay, and so do those behind them."""
         self._synced = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -127,15 +129,14 @@ class SampleJournal:
     def _read(self) -> None:
         self._file.seek(0)
         whole = 0
-        for line in self._file.read().splitlines(keepends=True):
-            if not line.endswith(b"\n"):
-                break
-            whole += len(line)
+        # Lines end with \n alone: a damaged byte may be any other end of line that splitlines() knows.
+        for number, line in enumerate(self._file.read().split(b"\n")[:-1], start=1):
+            whole += len(line) + 1
             try:
                 record = json.loads(line)
                 self._keep(EvaluationSample(**record["sample"]), bool(record["provisional"]))
             except (ValueError, KeyError, TypeError):
-                continue  # a line torn by a crash of the machine: its sample is owed again
+                self.broken_lines.append(number)  # damaged: its sample is owed again, the line stays
         self._file.truncate(whole)
         self._file.seek(0, os.SEEK_END)
 
