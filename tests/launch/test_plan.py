@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from verl_coder.launch.plan import LOGICAL_CPUS, TrainRequest, make_plan
+from verl_coder.launch.plan import LOGICAL_CPUS, TrainRequest, make_plan, preparation
 
 
 def _cpus(tmp_path: Path, recipe: str, *overrides: str) -> int | None:
@@ -50,3 +50,13 @@ def test_a_weight_sync_has_room_for_the_models_largest_weight(tmp_path: Path) ->
     assert engine.update_weights_bucket_megabytes * 2**20 >= 151936 * 896 * 4
     small = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "out"))).config
     assert small.actor_rollout_ref.rollout.checkpoint_engine.update_weights_bucket_megabytes == 64
+
+
+def test_a_recipe_makes_its_own_data_and_no_file_that_the_user_names(tmp_path: Path) -> None:
+    own = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "out")))
+    named = make_plan(
+        TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "out"), train=str(tmp_path / "x.parquet"))
+    )
+    if not all(Path(file).is_file() for file in own.config.data.train_files):
+        assert preparation(own) == own.settings.prepare
+    assert preparation(named) is None

@@ -141,12 +141,17 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
 
 
 def preparation(plan: Plan) -> str | None:
-    """The recipe's command that makes its data, if a data file or the teacher's traces are missing."""
+    """The recipe's command that makes its data, if of the data files and the teacher's traces those are missing that
+    it makes: what lies elsewhere was named by the user, and a check says that it is not there.
+    """
     data, settings = plan.config.data, plan.settings
     files = [path for name in ("train_files", "val_files") for path in file_list(data[name])]
     files += file_list(settings.teacher.traces if settings.uses_teacher else None)
     missing = [path for path in files if not path.is_file()]
-    return plan.settings.prepare if missing else None
+    words = shlex.split(plan.settings.prepare or "")
+    made_in = work_root() / words[words.index("--out") + 1] if "--out" in words[:-1] else Path("/")
+    makes_all = all(path.absolute().is_relative_to(made_in) for path in missing)
+    return plan.settings.prepare if missing and makes_all else None
 
 
 def prepare_data(command: str) -> None:

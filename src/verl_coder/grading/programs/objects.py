@@ -17,6 +17,8 @@ from verl_coder.grading.programs.wire import ABILITIES, builtin_exception, plain
 
 _IMMUTABLE = (int, float, str, bytes, tuple, frozenset)
 _MUTABLE = (dict, list, set)
+_FAKES = 6
+"""Beside a plain value: one who answers yes to the first question is right once in eight."""
 _WITH_DATA = frozenset(
     "__add__ __radd__ __sub__ __rsub__ __mul__ __rmul__ __truediv__ __floordiv__ __mod__ __pow__ __neg__ __abs__ "  # noqa: SIM905
     "__eq__ __lt__ __le__ __gt__ __ge__ __len__ __iter__ __getitem__ __contains__ __call__ __bool__ __enter__".split()
@@ -60,22 +62,31 @@ def blank(kind: type) -> Any:
 
 def equality(target: Any, other: Any) -> bool | None:
     """Whether the two are equal; None where `target` says so of anything, or of any data of `other`'s class."""
-    if not target == other:  # noqa: SIM201 - that would ask `__ne__`
-        return False
-    fake = _changed(other, 3, {})
-    questions = [(other, True)] * 2 + [(f"nothing equals {random.random()}", False)] * 2
-    if fake is not other:
-        questions += [(fake, False)] * 2
-    # In any order, so that counting them does not help.
+    questions = [(other, True), (f"nothing equals {random.random()}", False)]
+    questions += [(fake, False) for fake in _fakes(other)]
+    # In any order and each once, so that neither the first question nor the most frequent one is the real one.
     random.shuffle(questions)
-    return True if all(_equals(target, one) is wanted for one, wanted in questions) else None
+    answers = [(_answer(target, one), wanted) for one, wanted in questions]
+    real = next(answer for answer, wanted in answers if wanted)
+    if isinstance(real, Exception):
+        raise real
+    if not real:
+        return False
+    return True if all((answer is True) is wanted for answer, wanted in answers) else None
 
 
-def _equals(target: Any, other: Any) -> bool:
+def _answer(target: Any, other: Any) -> bool | Exception:
     try:
         return bool(target == other)
-    except Exception:
-        return False
+    except Exception as error:
+        return error
+
+
+def _fakes(other: Any) -> list[Any]:
+    """Things like `other` that it is not; none where there is nothing to change."""
+    many = _FAKES if type(other) in (int, float, complex, str, bytes) or other is None else 2
+    made = [_changed(other, 3, {}) for _ in range(many)]
+    return [fake for fake in made if fake is not other]
 
 
 def _changed(value: Any, depth: int, seen: dict[int, Any]) -> Any:
@@ -85,7 +96,7 @@ def _changed(value: Any, depth: int, seen: dict[int, Any]) -> Any:
     seen[id(value)] = value
     kind = type(value)
     if value is None or kind in (int, float, complex):
-        return (value or 0) + random.randint(17, 97)
+        return (value or 0) + random.choice((-1, 1)) * random.randint(17, 97)
     if kind is bool:
         return not value
     if kind in (str, bytes):
@@ -94,7 +105,24 @@ def _changed(value: Any, depth: int, seen: dict[int, Any]) -> Any:
         return {**{key: _changed(item, depth - 1, seen) for key, item in value.items()}, random.random(): 0}
     if kind in (list, tuple, set, frozenset):
         return kind([*(_changed(item, depth - 1, seen) for item in value), random.randint(17, 97)])
+    if isinstance(value, _IMMUTABLE) and not isinstance(value, type):
+        return _changed_data(value, depth, seen)
     return _changed_object(value, depth, seen)
+
+
+def _changed_data(value: Any, depth: int, seen: dict[int, Any]) -> Any:
+    """Of a named tuple, a member of an enumeration and their like: their class with other data, past its `__new__`."""
+    base: Any = next(base for base in _IMMUTABLE if isinstance(value, base))
+    if base is tuple:
+        data = [_changed(item, depth - 1, seen) for item in tuple.__iter__(value)]
+    else:
+        data = _changed(
+            frozenset(value) if base is frozenset else base.__getnewargs__(value)[0], depth - 1, seen
+        )
+    try:
+        return base.__new__(type(value), data)
+    except Exception:
+        return value
 
 
 def _changed_object(value: Any, depth: int, seen: dict[int, Any]) -> Any:

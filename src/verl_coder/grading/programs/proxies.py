@@ -22,7 +22,7 @@ from verl_coder.grading.programs.failures import (
 )
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.own_data import OwnData
-from verl_coder.grading.programs.wire import ABILITIES
+from verl_coder.grading.programs.wire import ABILITIES, IN_PLACE
 
 _BUILTIN_TYPES = (str, bytes, list, tuple, dict, set, frozenset, int, float)
 _ASKING_METHODS = frozenset(
@@ -95,9 +95,10 @@ class Remote:
         return candidate
 
     def _judge_call(self, *args: Any, **kwargs: Any) -> Any:
-        # What tests make with what they use as a class is theirs. A function that was replaced by a class must not
-        # have its results asked about the right answer.
-        return self._judge_alive().call(self._judge_number, args, kwargs, make=self._judge_made)
+        # What tests make with what they use as a class is theirs. What a function replaced by a class, or an object
+        # that is called, answers must not be asked about the right answer.
+        makes = self._judge_made and isinstance(self, RemoteClass)
+        return self._judge_alive().call(self._judge_number, args, kwargs, make=makes)
 
     def __getattr__(self, name: str) -> Any:
         if name == "__signature__":
@@ -223,7 +224,13 @@ class RemoteObject(Remote):
             raise self._judge_candidate.refused(
                 f"{operation} on the {name!r} object that the solution returned"
             )
-        return self._judge_do(operation, *args, swap=swap, make=self._judge_made)
+        found = self._judge_do(operation, *args, swap=swap, make=self._judge_made)
+        if not isinstance(found, RemoteObject) or (found is self and operation in IN_PLACE):
+            return found
+        # As data where it is data, but nothing that the tests made.
+        name, hashed = found._judge_name, found._judge_hash
+        alike: Any = {"kind": found._judge_kind, "hashed": hashed, "class_name": name}
+        return type(found)(found._judge_candidate, found._judge_number, name, **alike)
 
 
 _UNARY = frozenset("next len getitem bool int float index round neg pos abs invert reversed".split())  # noqa: SIM905
@@ -387,6 +394,5 @@ def proxy_of(candidate: Caller, payload: list[Any], *, made: bool) -> RemoteObje
         if of_data:
             body["_judge_base"] = _BASES[base]
         proxy_class = _KINDS[key] = type(name[:60], (parent,), {"__slots__": (), **body})
-    return proxy_class(
-        candidate, number, name[:200], kind=kind, made=made, hashed=hashed, class_name=name[:200]
-    )
+    alike: Any = {"kind": kind, "made": made, "hashed": hashed, "class_name": name[:200]}
+    return proxy_class(candidate, number, name[:200], **alike)

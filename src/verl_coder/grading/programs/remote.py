@@ -302,13 +302,14 @@ class CandidateChannel(Caller):
         if self.knows_system_exit and names[0] == "SystemExit":
             kind = SystemExit
         try:
-            error = kind.__new__(kind)
+            # `yield from` takes a StopIteration's value, which only its `__init__` sets: without one it crashes.
+            error = kind() if issubclass(kind, (StopIteration, StopAsyncIteration)) else kind.__new__(kind)
         except Exception:
             # An ExceptionGroup is made of exceptions.
             error = RemoteError.__new__(RemoteError)
         with contextlib.suppress(Exception):
             args, held = self.decode(reply["r"], may_change=reply.get("allowed", "anything"))
-            if issubclass(kind, OSError):
+            if kind is StopIteration or issubclass(kind, OSError):
                 error = kind(*args)
             error.args = tuple(args)
             if kind is SystemExit:
@@ -360,8 +361,8 @@ class CandidateChannel(Caller):
         return self._object(payload)
 
     def class_of(self, number: int, name: str, *, asked: str = "") -> RemoteClass:
-        """The stand-in of a class of the solution: always the same one, but for whether the tests use it as a class."""
-        made = (asked or name) in self.used_as_classes
+        """The stand-in of a class, always the same one but for whether the tests `asked` for it by a class's name."""
+        made = asked in self.used_as_classes
         key = (self.generation, number, made)
         if key not in self._class_proxies:
             self._class_proxies[key] = RemoteClass(self, number, name, made=made)

@@ -43,6 +43,8 @@ ABILITIES = tuple(
     "radd rsub rmul rtruediv rfloordiv rmod rpow rand ror rxor rlshift rrshift rmatmul iadd isub imul".split()
 )
 """What a stand-in of an object can do if the object's type does: the closed list of operations."""
+IN_PLACE = frozenset(("iadd", "isub", "imul"))
+"""Of them, those that give the object itself as a rule."""
 SHARED_MODULES = frozenset(
     "math cmath collections functools itertools heapq bisect typing dataclasses re decimal fractions datetime "  # noqa: SIM905
     "string random statistics copy numbers abc sys time".split()

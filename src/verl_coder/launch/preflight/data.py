@@ -67,7 +67,9 @@ def check_parquet(place: str, paths: list[Path]) -> None:
         raise ConfigError(f"{place} is empty: name a Parquet file (TRAIN=, VAL=)")
     for path in paths:
         if not path.is_file():
-            raise DataError(f"{place}: no file {path}")
+            raise DataError(
+                f"{place}: no file {path} (`verl-coder data prepare` makes one; a path: TRAIN=, VAL=)"
+            )
         try:
             columns = pq.read_schema(path)
         except Exception as error:
