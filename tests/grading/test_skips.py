@@ -69,3 +69,41 @@ def test_tests_after_a_lost_worker_are_counted_as_before(with_pair_client):
     test = LEFT_OUT[0] + "def test_c(): assert f(7) == 7\n" + OTHER
     report = _grade(with_pair_client, "import os\ndef f(x): return os._exit(1) if x == 7 else x\n", test)
     assert [one.status for one in report.tests] == ["error", "passed"]
+
+
+FAIL = "def test_a(): assert f(1) == 1\n"
+XFAILED = [
+    "def test_a():\n    if f(1) != 1: pytest.xfail('no')\n    assert f(1) == 1\n",
+    "def test_a():\n    try: r = f(1)\n    except Exception as e: pytest.xfail(str(e))\n    assert r == 1\n",
+    "@pytest.fixture\ndef r(request):\n    request.applymarker(pytest.mark.xfail)\n    return f(1)\ndef test_a(r): assert r == 1\n",
+    "@pytest.mark.xfail(f(1) != 1, reason='x')\n" + FAIL,
+    "@pytest.mark.xfail('f(1) != 1', reason='x')\n" + FAIL,
+    "@pytest.mark.xfail(strict=f(1) == 0)\n" + FAIL,
+    "@pytest.mark.xfail(raises=ZeroDivisionError)\ndef test_a():\n    if f(1) != 1: pytest.xfail('no')\n    assert f(1) == 1\n",
+    "class TestA(unittest.TestCase):\n    def test_x(self):\n        if f(1) != 1: pytest.xfail('no')\n",
+]
+EXPECTED_TO_FAIL = [
+    "@pytest.mark.xfail(reason='known')\ndef test_a(): assert f(1) == 7\n",
+    "@pytest.mark.xfail(raises=ZeroDivisionError)\ndef test_a(): f(2) // 0\n",
+    "@pytest.mark.xfail(sys.version_info >= (3, 0), reason='x', strict=True)\ndef test_a(): assert f(1) == 7\n",
+    "class TestA(unittest.TestCase):\n    @unittest.expectedFailure\n    def test_x(self): self.assertEqual(f(1), 7)\n",
+]
+
+
+@pytest.mark.parametrize("test", XFAILED)
+def test_a_test_that_is_let_fail_by_what_runs_does_not_pass(test, with_pair_client):
+    wrong = "def f(x):\n    if x == 1: raise KeyError\n    return x\n"
+    for code in (wrong, "def f(x): return 0 if x == 1 else x\n"):
+        assert _grade(with_pair_client, code, test + OTHER).outcome != "passed"
+
+
+@pytest.mark.parametrize("test", [XFAILED[number] for number in (0, 1, 3, 7)])
+def test_what_lets_a_test_fail_does_not_fail_it(test, with_pair_client):
+    assert _grade(with_pair_client, "def f(x): return x\n", test + OTHER).outcome == "passed"
+
+
+@pytest.mark.parametrize("test", EXPECTED_TO_FAIL)
+def test_a_test_that_its_decorator_lets_fail_does_not_decide(test, with_pair_client):
+    assert _grade(with_pair_client, "def f(x): return x\n", test + OTHER).outcome == "passed"
+    assert _grade(with_pair_client, "def f(x): return 0\n", test + OTHER).outcome == "failed"
+    assert _grade(with_pair_client, "def f(x): return x\n", test).outcome != "passed"

@@ -8,6 +8,7 @@ from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading.plan import GradingPlan
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.record import GradingRecord, Stop, show
+from verl_coder.grading.programs.run_programs import output_cap
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 
@@ -101,7 +102,7 @@ class _Alone:
 
     async def _run_once(self, index: int) -> _Verdict:
         item = self.record.spec.items[index]
-        cap = output_cap(item)
+        cap = output_cap(self.record.spec.items)
         response = await self.sandbox.run_code(
             RunRequest(
                 code=self.code,
@@ -137,11 +138,6 @@ async def _same(got: str, expected: str) -> bool:
         return same_text(got, expected)
     # Long texts would hold up everything else that this event loop serves.
     return await asyncio.to_thread(same_text, got, expected)
-
-
-def output_cap(item: dict[str, Any]) -> int:
-    """Bytes, more than a passing answer could need."""
-    return 4 * len(item["expected"]) + (1 << 16)
 
 
 def answered(result: CommandResult | None, message: str) -> CommandResult:

@@ -1,9 +1,9 @@
-"""Tests that their own text says not to run: nothing that the solution does decides about it."""
+"""Tests that their own text says not to run, or to fail: nothing that the solution does decides about it."""
 
 import ast
 from collections.abc import Iterator, Sequence
 
-_SKIPS = ("skip", "skipif", "skipIf", "skipUnless")
+_SKIPS = ("skip", "skipif", "skipIf", "skipUnless", "xfail", "expectedFailure")
 _FACTS = frozenset(("sys", "os", "platform"))
 """Modules that tell of the machine: `sys.version_info < (3, 8)`."""
 _MARKERS = frozenset(("pytest", "unittest", "mock", "patch", "parameterized"))
@@ -14,7 +14,7 @@ _FACT = (
 
 
 def skipped_in_the_text(source: str) -> list[str]:
-    """Tests (`test_a`, `TestB::test_a`) whose decorators skip them or may, and say so without the solution."""
+    """Tests (`test_a`, `TestB::test_a`) whose decorators skip them or let them fail, or may, without the solution."""
     tree = ast.parse(source)
     known, others = {"patch"}, set()
     for node in ast.walk(tree):
@@ -67,7 +67,9 @@ def _decides_alone(node: ast.AST, known: set[str]) -> bool:
     ):
         return True
     conditions = [*node.args, *(one.value for one in node.keywords if one.arg == "condition")]
-    if node.func.attr == "skipif":
+    if any(one.arg in ("run", "strict") and not isinstance(one.value, ast.Constant) for one in node.keywords):
+        return False
+    if node.func.attr in ("skipif", "xfail"):
         return all(_is_truth(one, known) for one in conditions)
     return all(_is_fact(one, known) for one in conditions)
 

@@ -146,12 +146,6 @@ def _run_under_pytest(record: GradingRecord, candidate: CandidateChannel) -> Non
         record.fail_load("e", plugin.collect_error or "no test was collected")
 
 
-def _announces_failure(item: Any) -> bool:
-    """Whether the tests' text says, without a condition, that a test is to fail; not what is said while it runs."""
-    marked = any(not mark.args and "condition" not in mark.kwargs for mark in item.iter_markers("xfail"))
-    return marked or bool(getattr(getattr(item, "obj", None), "__unittest_expecting_failure__", False))
-
-
 class _Plugin:
     """Records each test's verdict as pytest reports it; time-outs by the judge's alarm."""
 
@@ -161,6 +155,8 @@ class _Plugin:
         self.collected = 0
         self.collect_error = ""
         self.failed_parts: list[Any] = []
+        self.gave_up = False
+        """Whether the test called `pytest.xfail()`."""
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Of the parts of a test (`subTest`) alone: the test goes on after one fails, and its own report is a pass."""
@@ -187,19 +183,46 @@ class _Plugin:
 
         found = list(session.genitems(TestsInMemory.from_parent(session, path=path)))
         session.items = [item for item in found if not self._is_left_out(item)]
-        if found and not session.items:
-            self.collect_error = "all tests are skipped"
+        if found and all(map(self._may_fail, session.items)):
+            self.collect_error = "all tests are skipped, or expected to fail"
+            session.items = []
         session.testscollected = self.collected = len(session.items)
         return True
 
     def _is_left_out(self, item: Any) -> bool:
-        """Whether the tests' own text skips the test, which says nothing of the solution then."""
-        from _pytest.skipping import evaluate_skip_marks
+        """Whether the tests' own text skips the test or lets it fail, which says nothing of the solution then."""
+        from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 
-        if item.nodeid.partition("::")[2].partition("[")[0] not in self.record.spec.skipped:
+        if not self._is_marked(item):
             return False
         marked = any(getattr(part, "__unittest_skip__", False) for part in (item.obj, item.cls))
-        return marked or evaluate_skip_marks(item) is not None
+        if marked or evaluate_skip_marks(item) is not None:
+            return True
+        fails = evaluate_xfail_marks(item)
+        return fails is not None and (not fails.run or (fails.raises is None and not fails.strict))
+
+    def _is_marked(self, item: Any) -> bool:
+        return item.nodeid.partition("::")[2].partition("[")[0] in self.record.spec.skipped
+
+    def _may_fail(self, item: Any) -> bool:
+        """Whether the tests' own text says that the test is to fail: a solution that fails as it wants passes it."""
+        from _pytest.skipping import evaluate_xfail_marks
+
+        if not self._is_marked(item):
+            return False
+        return _is_expected_by_unittest(item) or evaluate_xfail_marks(item) is not None
+
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
+        import pytest
+
+        if call.excinfo is not None and isinstance(call.excinfo.value, pytest.xfail.Exception):
+            self.gave_up = True
+
+    def _is_as_the_text_says(self, item: Any, report: Any) -> bool:
+        """Whether a test that failed was to fail, by its decorator and not by what it called in running."""
+        if not hasattr(report, "wasxfail") or not self._may_fail(item):
+            return False
+        return not self.gave_up or _is_expected_by_unittest(item)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
@@ -221,8 +244,7 @@ class _Plugin:
             # What the tests imported finds the fresh worker by its name.
             record.start(candidate)
         candidate.refusal = ""
-        self.failed_parts = []
-        announced = _announces_failure(item)
+        self.failed_parts, self.gave_up = [], False
         try:
             with time_limit(record.limit_s) as limit:
                 reports = runtestprotocol(item, nextitem=nextitem, log=False)
@@ -240,8 +262,21 @@ class _Plugin:
             lines = str(bad[0].longrepr).strip().splitlines()
             text = next((line[1:].strip() for line in reversed(lines) if line.startswith("E")), "")
             record.add("f" if "assert" in text.lower() else "e", item.name, text or "failed")
-        elif any(report.skipped and not (announced and hasattr(report, "wasxfail")) for report in reports):
-            record.add("e", item.name, "the test was skipped")
+        elif skipped := [report for report in reports if report.skipped]:
+            if all(
+                hasattr(report, "wasxfail") and self._is_as_the_text_says(item, report) for report in skipped
+            ):
+                record.add("p")
+            else:
+                words = "was expected to fail" if hasattr(skipped[0], "wasxfail") else "was skipped"
+                record.add("e", item.name, f"the test {words}")
         else:
             record.add("p")
         return True
+
+
+def _is_expected_by_unittest(item: Any) -> bool:
+    return any(
+        getattr(part, "__unittest_expecting_failure__", False) is True
+        for part in (item.obj, getattr(item, "cls", None))
+    )

@@ -1,6 +1,8 @@
 """Style `stdio` in the judge: inputs go out, what the programs print comes back and is compared here."""
 
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
@@ -27,10 +29,7 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
     So a program that makes out where it runs has one answer to give: here, or nothing here and all of it there.
     """
     items, timeout_s = record.spec.items, record.spec.timeout_s
-    # More bytes than a passing answer could need, and the same for all: it must not tell how long an answer is.
-    longest = max(len(item["expected"]) for item in items)
-    cap = 1 << max(20, (4 * longest).bit_length() + 1)
-    send_frame(control, {"inputs": [item["stdin"] for item in items], "cap": cap})
+    send_frame(control, {"inputs": [item["stdin"] for item in items], "cap": output_cap(items)})
     for index, item in enumerate(items):
         try:
             with time_limit(record.limit_s):
@@ -55,3 +54,9 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
             break
     while len(record.status) < len(items):
         record.leave_open()
+
+
+def output_cap(items: Sequence[dict[str, Any]]) -> int:
+    """More bytes than a passing answer could need, and the same for all: it must not tell how long an answer is."""
+    longest = max(len(item["expected"]) for item in items)
+    return 1 << max(20, (4 * longest).bit_length() + 1)

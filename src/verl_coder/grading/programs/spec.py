@@ -27,7 +27,7 @@ class Spec(NamedTuple):
     source: str = ""
     needs_pytest: bool = False
     skipped: Sequence[str] = ()
-    """Tests that their own text skips, or may by what it knows of the machine."""
+    """Tests that their own text skips or expects to fail, or may by what it knows of the machine."""
     asks_types: bool = False
     """Whether the tests call `type`."""
     with_numpy: bool = False
