@@ -1,6 +1,6 @@
 """Whole programs (style `stdio`) one after the other in one process: no fork, and each finds a fresh `__main__`.
 
-Only a pass counts here: what does not pass, or comes after a program that used the process up, runs as a plain
+What ends badly here, or comes after a program that used the process up or leaves state in it, runs as a plain
 program of its own (`grading/alone.py`).
 """
 
@@ -15,6 +15,7 @@ import threading
 from typing import Any
 
 from verl_coder.grading.programs.frames import receive_frame, send_frame
+from verl_coder.grading.programs.kept_state import ProcessState, leaves_state, parsed
 from verl_coder.sandbox.guest.program import has_children, open_streams, run_main, wind_up
 
 
@@ -36,12 +37,14 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     gc.freeze()
     cap = message["cap"]
     names, as_they_were = vars(builtins), dict(vars(builtins))
+    process, once = ProcessState(), leaves_state(parsed(source))
     for text in message["inputs"]:
         if len(names) != len(as_they_were) or not all(
             map(operator.is_, names.values(), as_they_were.values())
         ):
             names.clear()
             names.update(as_they_were)
+        process.restore()
         streams = (_input_file(text), _memory_file("stdout"), _memory_file("stderr"))
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
@@ -60,7 +63,7 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         for stream in streams:
             os.close(stream)
         send_frame(control, {"out": printed, "ended": status})
-        if used_up or _thread._count():
+        if used_up or once or _thread._count():
             return
 
 
