@@ -6,8 +6,17 @@ import sys
 from typing import Any
 
 _SET_BY = frozenset(
-    "getcontext setcontext set_printoptions setlocale signal chdir simplefilter filterwarnings".split()
-)  # noqa: SIM905
+    [
+        "getcontext",
+        "setcontext",
+        "set_printoptions",
+        "setlocale",
+        "signal",
+        "chdir",
+        "simplefilter",
+        "filterwarnings",
+    ]
+)
 _RENEWED = frozenset(("stdin", "stdout", "stderr", "argv"))
 """Of `sys`, made anew for each test."""
 
