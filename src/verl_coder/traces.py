@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
 
 from verl_coder.chat_template import options_of_run
 from verl_coder.control_tokens import break_control_tokens, control_tokens
+from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
 from verl_coder.protocols import Tags, appended_result, appended_tags
 
@@ -94,12 +94,8 @@ def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> lis
         raise DataError(f"{place} lacks the column {missing[0]!r}; it has {', '.join(names)}")
     traces = []
     columns = [*COLUMNS, *(name for name in names if name == _AGENT_NAME)]
-    try:
+    with whole_pages(place):
         rows = pq.read_table(path, columns=columns).to_pylist()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"{place} is damaged ({str(error).splitlines()[0][:200]}): make the file again"
-        ) from error
     for index, row in enumerate(rows):
         try:
             traces.append(_trace(row))

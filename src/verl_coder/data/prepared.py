@@ -1,6 +1,7 @@
 """Reading back what `prepare` and `mix` wrote: rows in batches, or only the columns that are asked for."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,19 @@ def iter_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict
 
 def _next_rows(batches: Iterator[pa.RecordBatch], path: Path) -> list[dict[str, Any]] | None:
     """The rows of the next batch, None at the end; DataError where the file's pages are damaged."""
-    try:
+    with whole_pages(str(path)):
         batch = next(batches, None)
         return None if batch is None else list(batch.to_pylist())
+
+
+@contextmanager
+def whole_pages(place: str) -> Iterator[None]:
+    """DataError, with the `place` of the file, where what is read in the block is damaged."""
+    try:
+        yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(
-            f"{path} is damaged ({str(error).splitlines()[0][:200]}): make the file again"
+            f"{place} is damaged ({str(error).splitlines()[0][:200]}): make the file again"
         ) from error
 
 

@@ -42,8 +42,8 @@ def _template(situation: Situation) -> CheckResult:
 
 
 def _render(situation: Situation, messages: list[dict[str, str]], **arguments: Any) -> str:
-    options = {**situation.template_options, **arguments}
-    return str(situation.tokenizer.apply_chat_template(messages, **{**options, "tokenize": False}))
+    options = {**situation.template_options, **arguments, "tokenize": False}
+    return str(situation.tokenizer.apply_chat_template(messages, **options))
 
 
 def _tool_format(situation: Situation) -> CheckResult:

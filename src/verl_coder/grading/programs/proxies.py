@@ -225,7 +225,8 @@ class RemoteObject(Remote):
                 f"{operation} on the {name!r} object that the solution returned"
             )
         found = self._judge_do(operation, *args, swap=swap, make=self._judge_made)
-        if not isinstance(found, RemoteObject) or (found is self and operation in IN_PLACE):
+        made = isinstance(found, RemoteObject) and found._judge_made
+        if not made or (found is self and operation in IN_PLACE):
             return found
         # As data where it is data, but nothing that the tests made.
         name, hashed = found._judge_name, found._judge_hash
