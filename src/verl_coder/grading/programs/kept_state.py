@@ -17,7 +17,7 @@ _SETS = re.compile(
 _FILLS = frozenset("add append clear extend insert pop popitem remove setdefault sort update".split())  # noqa: SIM905
 _RENEWED = frozenset(("stdin", "stdout", "stderr", "argv"))
 """Of `sys`, made anew for each test."""
-_RESTORED = frozenset(("environ", "modules"))
+_RESTORED = frozenset(("environ",))
 _IMPORTERS = frozenset(("__import__", "import_module"))
 
 
