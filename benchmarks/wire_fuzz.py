@@ -64,7 +64,11 @@ VALUES: list[Any] = [
 # fmt: on
 # fmt: off
 REPLIES: list[dict[str, Any]] = [
-    {"r": None}, {"r": [1], "co": True, "lost": True}, {"x": [["ValueError", "Exception"], "no", 3], "r": [["no"], {"code": 1}]},
+    {"r": None}, {"r": [1], "co": True, "lost": True}, {"x": [["ValueError", "Exception"], "no", 3], "r": {"t": [{"t": ["no"]}] * 2}},
+    {
+        "x": [["OSError", "Exception"], "no", 3], "quiet": True, "context": "cause",
+        "r": {"t": [{"t": [2, "no"]}, {"t": [{"t": ["code", 1]}]}, {"t": [{"t": ["errno", 2]}]}, {"t": []}]},
+    },
     {"x": [["Odd", "ValueError", "Exception"], "no", 0], "r": [[], {}], "cause": {"x": [["KeyError"], "k", 1], "r": [[], {}]}},
     {"cb": 0, "args": [[1], {"d": []}]}, {"x": [["queue:Empty"], "", 0], "again": 0}, {"r": 1, "out": "a", "err": "b"},
     {"r": 1, "warn": [[["UserWarning"], "old"]], "log": [["shop", 20, "sold"]]}, {"k": "value", "r": 1},
