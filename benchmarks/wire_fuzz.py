@@ -41,7 +41,7 @@ VALUES: list[Any] = [
     {"f": [1, {"f": []}]}, {"B": "abc"}, {"dq": [[1, 2], 3]}, {"C": [["a", 2]]}, {"dd": [None, [["a", []]]]},
     {"dd": [{"N": ["builtins", "int"]}, []]}, {"od": [["a", 1]]}, {"na": ["<f8", [2, 2], [1.0, 2.0, 3.0, 4.0]]},
     {"na": ["<U3", [1], ["abc"]]}, {"na": ["<c16", [1], [{"c": [1.0, 2.0]}]]}, {"na": ["<f8", [0], []]}, {"t": [1, [2]]},
-    {"i": "0xffffffffffffffffffff"}, {"b": "abc"}, {"c": [1.0, 2.0]}, {"r": [0, 10, 2]}, {"sl": [None, 1, [2]]}, {"e": 0},
+    {"i": "0xffffffffffffffffffff"}, {"b": "abc"}, {"mv": "abc"}, {"c": [1.0, 2.0]}, {"r": [0, 10, 2]}, {"sl": [None, 1, [2]]}, {"e": 0},
     {"k": [1, 2]}, {"v": [1, [2]]}, {"I": [[1, 2]]}, {"n": ["Decimal", "1.5"]}, {"n": ["Fraction", [1, 2]]},
     {"n": ["date", "2020-01-01"]}, {"n": ["datetime", "2020-01-01T00:00:00"]}, {"n": ["time", "01:02:03"]},
     {"n": ["UUID", "00000000-0000-0000-0000-000000000007"]}, {"n": ["IPv4Network", "10.0.0.0/8"]},
@@ -64,7 +64,11 @@ VALUES: list[Any] = [
 # fmt: on
 # fmt: off
 REPLIES: list[dict[str, Any]] = [
-    {"r": None}, {"r": [1], "co": True, "lost": True}, {"x": [["ValueError", "Exception"], "no", 3], "r": [["no"], {"code": 1}]},
+    {"r": None}, {"r": [1], "co": True, "lost": True}, {"x": [["ValueError", "Exception"], "no", 3], "r": {"t": [{"t": ["no"]}] * 2}},
+    {
+        "x": [["OSError", "Exception"], "no", 3], "quiet": True, "context": "cause",
+        "r": {"t": [{"t": [2, "no"]}, {"t": [{"t": ["code", 1]}]}, {"t": [{"t": ["errno", 2]}]}, {"t": []}]},
+    },
     {"x": [["Odd", "ValueError", "Exception"], "no", 0], "r": [[], {}], "cause": {"x": [["KeyError"], "k", 1], "r": [[], {}]}},
     {"cb": 0, "args": [[1], {"d": []}]}, {"x": [["queue:Empty"], "", 0], "again": 0}, {"r": 1, "out": "a", "err": "b"},
     {"r": 1, "warn": [[["UserWarning"], "old"]], "log": [["shop", 20, "sold"]]}, {"k": "value", "r": 1},

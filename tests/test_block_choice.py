@@ -134,6 +134,37 @@ def test_a_call_in_a_block_of_its_own_runs_the_program(call: str) -> None:
     assert extract_code(f"```python\n{main}```\nand\n```python\n{call}\n```") == f"{main}\n{call}\n"
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["n = int(input())", "print(n * 2)"],
+        ["import sys", "data = sys.stdin.read().split()", "n = int(data[0])", "print(n)"],
+        ["n = int(input())\na = list(map(int, input().split()))", "a.sort()", "print(a[0])"],
+        ["n = int(input())", "n = n + 1\nprint(n)"],
+        ["n = int(input())", "def double(n):\n    return 2 * n", "print(double(n))"],
+    ],
+)
+def test_blocks_of_which_only_the_last_prints_are_one_program(parts: list[str]) -> None:
+    answer = "\nThen\n".join(f"```python\n{part}\n```" for part in parts)
+    assert extract_code(answer) == "\n".join(f"{part}\n" for part in parts)
+
+
+@pytest.mark.parametrize(
+    "blocks, answer",
+    [
+        (["n = int(input())\nprint(n)", "print(n * 2)"], 0),
+        (["print(int(input()) ** 3)", "n = int(input())", "print(n ** 3)"], 0),
+        (["n = int(input())", "n = int(input())\nprint(n)"], 1),
+        (["n = 5", "print(n)"], 0),
+    ],
+)
+def test_a_block_that_prints_behind_another_one_is_no_part_of_a_program(
+    blocks: list[str], answer: int
+) -> None:
+    text = "\nThen\n".join(f"```python\n{block}\n```" for block in blocks)
+    assert extract_code(text) == f"{blocks[answer]}\n"
+
+
 def test_a_part_that_reads_is_the_answer_where_it_is_all_there_is() -> None:
     assert extract_code("```python\nn = int(input())\n```") == "n = int(input())\n"
 

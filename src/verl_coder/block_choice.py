@@ -24,7 +24,7 @@ from verl_coder.code_blocks import Block
 
 Asked = Sequence[frozenset[str]]
 """What the tests ask of an answer: of each set, one name, or one `Class.method`."""
-NOTHING, STANDS, PROGRAM = range(3)
+NOTHING, STANDS, PARTS, PROGRAM = range(4)
 _MAX_BLOCKS = 200
 """Of an answer that are looked at, the last ones."""
 
@@ -50,7 +50,10 @@ def choose_block(blocks: Sequence[Block], shapes: Shapes) -> BlockChoice:
             best, rank = index, here
         if rank == PROGRAM:
             break
-    code = _Joined(parts, [best]).code(()) if rank != NOTHING else parsed[best].code
+    if rank == PARTS:
+        code = "\n".join(block.code for block in parsed[: best + 1])
+    else:
+        code = _Joined(parts, [best]).code(()) if rank != NOTHING else parsed[best].code
     return BlockChoice(code, rank, parsed[best])
 
 
@@ -86,6 +89,8 @@ class _Parts:
         if not givers:
             if not shape.adds and shape.at_load:
                 return NOTHING
+            if not shape.reads and self._goes_on(shape, index):
+                return PARTS
             return PROGRAM if _is_program(shape) else STANDS
         given = [given for i in givers if (given := self.shapes[i]) is not None]
         reads = shape.reads or any(one.reads for one in given)
@@ -93,8 +98,20 @@ class _Parts:
         # The part of a program that reads its input, or calls what does, needs the functions; so does no remark.
         is_main = shape.reads or (reads and writes and all(one.only_defines for one in given))
         if not shape.adds and not is_main:
-            return NOTHING
+            return PARTS if self._ends_a_program(shape, index) else NOTHING
         return PROGRAM if reads and writes and not shape.only_defines else STANDS
+
+    def _ends_a_program(self, shape: Shape, index: int) -> bool:
+        """Whether a block prints what the earlier ones have read and worked out: none of them prints anything."""
+        earlier = [shape for shape in self.shapes[:index] if shape is not None]
+        silent = all((one.works or one.only_defines) and not one.writes for one in earlier)
+        reads = any(one.reads for one in earlier)
+        return reads and silent and len(earlier) == index and shape.writes and not shape.only_defines
+
+    def _goes_on(self, shape: Shape, index: int) -> bool:
+        """The same of a block that sets an earlier block's name anew: `n = n + 1`."""
+        before = {name for one in self.shapes[:index] if one is not None for name in one.values}
+        return not before.isdisjoint(shape.values) and self._ends_a_program(shape, index)
 
     def asked(self, asked: Asked) -> BlockChoice | None:
         """The last definitions of all that is asked for, with what they need."""

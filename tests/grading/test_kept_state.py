@@ -14,6 +14,14 @@ from verl_coder.problems import StdioCase, StdioTests
 
 INPUTS = [f"{n}\n" for n in (40, 5, 30, 6, 7)]
 PROGRAMS = {
+    "a context by another name": "from decimal import Decimal, getcontext as context\nn = int(input())\nif n > 28: context().prec = n\nprint(Decimal(1) / 3)",
+    "traps and flags of a context": "import decimal\nn = int(input())\nc = decimal.getcontext()\nprint(c.flags[decimal.Inexact], c.traps[decimal.Inexact])\nif n > 28: c.traps[decimal.Overflow] = False\ndecimal.Decimal(1) / 3",
+    "a module by another name": "import math\nn = int(input())\nm = math\nif n > 28: m.sqrt = lambda x: 0\nprint(math.sqrt(n))",
+    "a module that is passed along": "import math\nn = int(input())\ndef change(module): module.sqrt = lambda x: 0\nif n > 28: change(math)\nprint(math.sqrt(n))",
+    "a class that is registered": "from collections.abc import Sized\nn = int(input())\nprint(issubclass(complex, Sized))\nif n > 28: Sized.register(complex)",
+    "the first day of a week": "import calendar\nn = int(input())\nif n > 28: calendar.setfirstweekday(6)\nprint(calendar.firstweekday())",
+    "what NumPy prints": "import numpy as np\nn = int(input())\nif n > 28: np.set_printoptions(precision=2)\nprint(np.array([1.23456]))",
+    "a list of a library": "import keyword\nn = int(input())\nprint(len(keyword.kwlist))\nif n > 28: keyword.kwlist.append('x')",
     "a decimal context": "from decimal import *\nn = int(input())\nif n > 28: getcontext().prec = n\nprint(Decimal(1) / 3)",
     "a recursion limit": "import sys\nn = int(input())\nif n > 28: sys.setrecursionlimit(5000)\nprint(sys.getrecursionlimit())",
     "digits of integers": "import sys\nn = int(input())\nif n > 28: sys.set_int_max_str_digits(0)\nprint(sys.get_int_max_str_digits())",
@@ -44,10 +52,44 @@ def test_a_deep_recursion_that_fails_alone_fails_behind_a_test_that_raised_the_l
     assert report.passed == sum(int(text) > 28 for text in INPUTS), report.explain()
 
 
+def test_numbers_after_a_seed_of_another_test_are_not_foretold(with_pair_client):
+    code = "import random\nn = int(input())\nif n > 28: random.seed(1)\nprint(random.getrandbits(64))"
+    import random
+
+    state, cases = random.Random(1), []
+    for text in INPUTS:
+        state = random.Random(1) if int(text) > 28 else state
+        cases.append(StdioCase(input=text, output=f"{state.getrandbits(64)}\n"))
+    report = with_pair_client(lambda client: grade(code, StdioTests(tests=tuple(cases)), client))
+    assert report.passed == sum(int(text) > 28 for text in INPUTS), report.explain()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import decimal as d\nc = d.getcontext\nd.setcontext(d.Context(prec=3))",
+        "__import__('math').sqrt = abs",
+        "from importlib import import_module\nm = import_module('math')\nm.sqrt = abs",
+        "import math\nvars(math)['sqrt'] = abs",
+        "import math\nmath.__dict__.update(sqrt=abs)",
+        "import resource\nresource.setrlimit(resource.RLIMIT_STACK, (-1, -1))",
+        "from signal import signal as on\non(2, print)",
+        "exec('import math; math.sqrt = abs')",
+    ],
+)
+def test_a_program_that_may_leave_something_is_known(code):
+    assert leaves_state(ast.parse(code))
+
+
 @pytest.mark.parametrize(
     "code",
     [
         "import sys\ninput = sys.stdin.readline\nsys.setrecursionlimit(10**6)\nx = [0]\nx[0] = 1",
+        "from decimal import getcontext, Decimal\ngetcontext().prec = 50\nprint(Decimal(2).sqrt())",
+        "import os, random, math\nos.environ['OMP_NUM_THREADS'] = '1'\nrandom.seed(7)\nx = [math.inf]\nx.append(math.pi)",
+        "import numpy as np, itertools, threading\na = np.setdiff1d([1], [2])\ne = threading.Event()\ne.set()\na.sort()",
+        "from collections import Counter, deque\nq = deque()\nq.append(1)\nc = Counter()\nc.update('ab')\nc['a'] += 1",
+        "import heapq as h\nq = []\nh.heappush(q, 1)\nq[0] = 2\nclass Node: n = 0\nNode.n += 1",
         "import sys, io\nsys.stdin = io.StringIO('1')\nsys.stdout = io.StringIO()",
         "from collections import defaultdict\nd = defaultdict(list)\nd[1].append(2)\nclass A: pass\na = A()\na.x = 1",
     ],

@@ -83,6 +83,14 @@ PYTEST = {
         "class Bus:\n    def __init__(self): self.on = []\n    def add(self, f): self.on.append(f)\n    def off(self, f): self.on.remove(f)\n    def send(self, x): return [f(x) for f in self.on]\n    def names(self): return [f.__name__ for f in self.on]\n",
         "from solution import Bus\nclass Own:\n    def half(self, x): return x / 2\ndef test_a():\n    def double(x): return 2 * x\n    b = Bus()\n    b.add(double)\n    b.add(abs)\n    own = Own()\n    b.add(own.half)\n    assert b.names() == ['double', 'abs', 'half'] and b.send(-4) == [-8, 4, -2]\n    b.off(double)\n    b.off(own.half)\n    assert b.send(-1) == [1]\n",
     ),
+    "what is written by descriptors and other programs": (
+        "import os, subprocess, sys\ndef f():\n    print('one')\n    os.write(1, b'two\\n')\n    subprocess.run(['echo', 'three'])\n    print('four')\n    os.write(2, b'err\\n')\n",
+        "from solution import f\ndef test_a(capfd):\n    f()\n    assert capfd.readouterr() == ('one\\ntwo\\nthree\\nfour\\n', 'err\\n')\n    f()\n    assert capfd.readouterr().out.count('one') == 1\n",
+    ),
+    "a view of bytes": (
+        "def f(b): return memoryview(b)[1:]\ndef g(v): return type(v).__name__, v.tolist()\n",
+        "from solution import f, g\ndef test_a():\n    v = f(b'abc')\n    assert isinstance(v, memoryview) and v == b'bc' and v[0] == 98 and len(v) == 2 and bytes(v) == b'bc' and g(memoryview(b'a')) == ('memoryview', [97])\n",
+    ),
     "many things that go round": (
         "class Bus:\n    def __init__(self, log): self.log = log\n    def send(self, x): self.log.append(x)\nclass It:\n    def __init__(self): self.n = 0\n    def __iter__(self): return self\n    def __next__(self):\n        self.n += 1\n        if self.n > 3: raise StopIteration\n        return self.n\n",
         "from solution import Bus, It\ndef test_a():\n    log = []\n    b = Bus(log)\n    for i in range(500): b.send({'i': i})\n    assert len(log) == 500 and log[-1] == {'i': 499}\ndef test_b():\n    x = It()\n    assert iter(x) is x and list(x) == [1, 2, 3] and x.n == 4\n",
@@ -145,6 +153,19 @@ def test_pytest_tests_see(what, with_client):
 def call(entry, *cases, class_name=None):
     tests = tuple(FunctionCase(args=tuple(args), expected=expected) for args, expected in cases)
     return FunctionTests(entry_point=entry, class_name=class_name, tests=tests, timeout_s=5)
+
+
+WRONG = {
+    "what is written by descriptors and other programs": "import os, sys\ndef f():\n    print('one')\n    os.write(1, b'two\\n')\n    print('four')\n    os.write(2, b'err\\n')\n",
+    "a view of bytes": "def f(b): return memoryview(b)\ndef g(v): return type(v).__name__, v.tolist()\n",
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_another_answer_does_not_pass(what, with_pair_client):
+    tests = PytestTests(test=PYTEST[what][1], timeout_s=5)
+    report = with_pair_client(lambda client: grade(WRONG[what], tests, client))
+    assert report.outcome == "failed", report.explain()
 
 
 FUNCTIONS = {

@@ -45,7 +45,7 @@ def test_generated_programs_pass_where_plain_python_ends_well(count, seeded, wit
 def test_many_tests_take_one_request_and_what_used_the_process_up_the_rest(with_pair_client):
     tests = suite(*((f"{n}\n", f"{2 * n}\n") for n in range(FEW_TESTS + 3)))
     plain = "import atexit\nclass A:\n    def __del__(self): print(2 * int(input()))\na = A()"
-    threads = "import threading\nn = int(input())\nthreading.Timer(0.01, lambda: print(2 * n)).start()"
+    threads = "import threading\nn = int(input())\nthreading.Timer(0.2, lambda: print(2 * n)).start()"
 
     async def work(client):
         asked = []

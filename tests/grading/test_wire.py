@@ -146,7 +146,9 @@ def test_malformed_and_dangerous_messages_are_refused(message):
         lambda x: (
             st.lists(x)
             | st.dictionaries(
-                st.sampled_from([*"tsfdibBcrovnNhekIC#=gp", "na", "dq", "dd", "od", "sl"]), x, max_size=1
+                st.sampled_from([*"tsfdibBcrovnNhekIC#=gp", "na", "dq", "dd", "od", "sl", "mv"]),
+                x,
+                max_size=1,
             )
         ),
     )

@@ -133,7 +133,7 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
     )
 
 
-_WATCHED = {"warnings": ("warn",), "logging": ("caplog", "logging", "assertLogs")}
+_WATCHED = {"capfd": ("capfd",), "warnings": ("warn",), "logging": ("caplog", "logging", "assertLogs")}
 
 
 def _texts(tests: TestSuite) -> list[str]:

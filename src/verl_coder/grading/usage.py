@@ -190,6 +190,8 @@ class _Usage:
                     yield from sorted(set.union(*made))
             elif isinstance(node, ast.withitem):
                 yield from self._makers_of(node.context_expr)
+            elif isinstance(node, ast.Raise) and node.exc is not None:
+                yield from self._makers_of(node.exc)
             elif isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
                 yield from self._makers_of(node.value)
 

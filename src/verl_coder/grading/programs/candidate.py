@@ -34,7 +34,8 @@ from verl_coder.grading.programs.objects import (
 )
 from verl_coder.grading.programs.observe import observed
 from verl_coder.grading.programs.program import serve_together
-from verl_coder.grading.programs.wire import EXCEPTION_MODULES, SHARED_MODULES, builtin_exception, plain_data
+from verl_coder.grading.programs.raised import class_values, exception_name, fields, raised_by_tests
+from verl_coder.grading.programs.wire import SHARED_MODULES, plain_data
 
 _MAX_TEXT = 2000
 _DEPTH = 5000
@@ -130,6 +131,7 @@ class Worker:
         self.numbers: dict[int, int] = {}
         self.functions: dict[int, JudgeFunction] = {}
         self.tuples = BorrowedTuples()
+        self.exceptions_of_tests: dict[tuple[str, type], type] = {}
         self.heap: Heap | None = None
         self.lost = False
         self.with_own = False
@@ -272,7 +274,8 @@ class Worker:
             if getattr(value, "__module__", "") in SHARED_MODULES:
                 return {"k": "library", "module": value.__module__, "name": value.__name__}
             if issubclass(value, BaseException):
-                return {"k": "exception", "bases": [_exception_name(base) for base in value.__mro__]}
+                bases = [exception_name(base) for base in value.__mro__]
+                return {"k": "exception", "bases": bases, "r": self.encode(((), class_values(value)))}
             return {"k": "value", "r": self.encode(value)}
         home, called = getattr(value, "__module__", None), getattr(value, "__name__", "")
         if callable(value) and home in SHARED_MODULES and getattr(sys.modules[home], called, None) is value:
@@ -322,8 +325,10 @@ class Worker:
             self._answer(reply)
             reply = receive_frame(self.sock)
         if "x" in reply:
-            name, text, number = reply["x"]
-            error = (builtin_exception(name) or type(name, (RuntimeError,), {}))(text)
+            names, _, number = reply["x"]
+            error = raised_by_tests(
+                names, self._decode(reply["r"]), self.module.__dict__, self.exceptions_of_tests
+            )
             error.of_the_tests = number  # type: ignore[attr-defined]
             raise error
         return self._decode(reply["r"])
@@ -337,16 +342,25 @@ class Worker:
         line = [0, *(n for frame, n in trace if frame.f_code.co_filename == "<solution>")][-1]
         if hasattr(error, "of_the_tests"):
             return {"x": [["Exception"], text, line], "again": error.of_the_tests}
-        failure: dict[str, Any] = {"x": [[_exception_name(kind) for kind in type(error).__mro__], text, line]}
+        failure: dict[str, Any] = {"x": [[exception_name(kind) for kind in type(error).__mro__], text, line]}
         if self.with_own:
+            values = class_values(type(error))
             try:
-                failure["r"] = self.encode((error.args, tuple(vars(error).items())))
+                failure["r"] = self.encode((error.args, tuple(vars(error).items()), fields(error), values))
             except Exception:
-                failure["r"] = self.encode(((), ()))
-            cause = error.__cause__
-            if cause is not None and deep:
-                failure["cause"] = self._failure(cause, deep - 1)
+                failure["r"] = self.encode(((), (), fields(error), values))
+            failure.update(self._chain(error, deep) if deep else {})
         return failure
+
+    def _chain(self, error: BaseException, deep: int) -> dict[str, Any]:
+        """What an exception came of."""
+        cause, context = error.__cause__, error.__context__
+        chain: dict[str, Any] = {"quiet": error.__suppress_context__}
+        if cause is not None:
+            chain["cause"] = self._failure(cause, deep - 1)
+        if context is not None:
+            chain["context"] = "cause" if context is cause else self._failure(context, deep - 1)
+        return chain
 
     def _send(self, message: dict[str, Any]) -> None:
         try:
@@ -354,10 +368,6 @@ class Worker:
         except (WireError, ValueError, TypeError, RecursionError) as error:
             words = f"cannot return this value: {error}"
             send_frame(self.sock, {"x": [["WireError", "Exception"], words, 0]})
-
-
-def _exception_name(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__name__}" if kind.__module__ in EXCEPTION_MODULES else kind.__name__
 
 
 def _result(result: Any, message: dict[str, Any]) -> Any:

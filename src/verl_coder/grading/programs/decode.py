@@ -380,6 +380,7 @@ _READERS: dict[str, Callable[[Decoder, Any], Any]] = {
     "f": lambda d, p: frozenset(d._keys(p)),
     "i": _integer,
     "b": lambda d, p: _a(str, p).encode("latin-1"),
+    "mv": lambda d, p: memoryview(_a(str, p).encode("latin-1")),
     "c": _complex,
     "r": lambda d, p: range(*_whole(d, p, 3)),
     "sl": lambda d, p: slice(*d._items(_sized(p, 3))),

@@ -149,6 +149,8 @@ class Encoder:
             return {"n": content}
         if type(value).__module__ == "numpy" and (found := self._of_numpy(value)) is not None:
             return found
+        if type(value) is memoryview and value.readonly and value.format == "B" and value.ndim == 1:
+            return {"mv": value.tobytes().decode("latin-1")}
         if isinstance(value, type) or callable(value):
             name = global_name(value)
             if name is not None and (self.any_name or may_name(*name)):

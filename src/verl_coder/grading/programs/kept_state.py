@@ -1,63 +1,104 @@
 """What a program leaves behind in its process, so that the next test of it would run otherwise than in a fresh one."""
 
 import ast
+import contextlib
 import os
+import re
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-_SET_BY = frozenset(
-    [
-        "getcontext",
-        "setcontext",
-        "set_printoptions",
-        "setlocale",
-        "signal",
-        "chdir",
-        "simplefilter",
-        "filterwarnings",
-    ]
+_SETS = re.compile(
+    r"set(?!diff1d$|xor1d$|default$|item$|recursionlimit$|_int_max_str_digits$|switchinterval$)[a-z_]+|signal|alarm"
+    r"|chdir|umask|simplefilter|filterwarnings|resetwarnings|catch_warnings|(un)?register\w*|reload|field_size_limit"
+    r"|init_printing|basicConfig|install|__dict__|__setattr__"
 )
+"""Of a library: what it keeps for the process."""
+_FILLS = frozenset("add append clear extend insert pop popitem remove setdefault sort update".split())  # noqa: SIM905
 _RENEWED = frozenset(("stdin", "stdout", "stderr", "argv"))
 """Of `sys`, made anew for each test."""
+_RESTORED = frozenset(("environ",))
+_IMPORTERS = frozenset(("__import__", "import_module"))
 
 
 def leaves_state(tree: ast.AST) -> bool:
     """Whether the text of a program changes what it imported, or what a library keeps for the process."""
-    imported = {
-        (alias.asname or alias.name).partition(".")[0]
-        for node in ast.walk(tree)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-        for alias in node.names
-    }
-    return any(_changes(node, imported) for node in ast.walk(tree))
+    nodes = list(ast.walk(tree))
+    modules: set[str] = set()
+    imported: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            modules.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if any(_SETS.fullmatch(alias.name) for alias in node.names):
+                return True
+            imported.update(alias.asname or alias.name for alias in node.names)
+    imported |= modules
+    imported |= set(_other_names(nodes, imported))
+    return any(_changes(node, imported, modules) for node in nodes)
 
 
-def _changes(node: ast.AST, imported: set[str]) -> bool:
+def _other_names(nodes: Iterable[ast.AST], imported: set[str]) -> Iterator[str]:
+    """Names that a program gives to a part of what it imported: `F = fractions.Fraction`."""
+    assigned = [
+        (target.id, node.value)
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    ]
+    known = set(imported)
+    for _ in range(2):
+        for name, value in assigned:
+            if name not in known and _root(value) in known | _IMPORTERS:
+                known.add(name)
+                yield name
+
+
+def _changes(node: ast.AST, imported: set[str], modules: set[str]) -> bool:
     if isinstance(node, ast.Call):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         on_imported = bool(node.args) and _root(node.args[0]) in imported
-        return called in _SET_BY or (called in ("setattr", "delattr") and on_imported)
-    if isinstance(node, (ast.Attribute, ast.Subscript)) and isinstance(node.ctx, (ast.Store, ast.Del)):
-        # A global list that the program imported from nowhere has no root here.
-        renewed = isinstance(node, ast.Attribute) and node.attr in _RENEWED
-        of_item = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
-        return _root(node) in imported and not renewed and not of_item
-    return False
+        if called == "exec" or (called in ("setattr", "delattr") and on_imported):
+            return True
+        # What gets a whole module may change it.
+        return any(isinstance(argument, ast.Name) and argument.id in modules for argument in node.args)
+    if not isinstance(node, (ast.Attribute, ast.Subscript)) or _root(node) not in imported | _IMPORTERS:
+        return False
+    if isinstance(node.ctx, ast.Load):
+        return isinstance(node, ast.Attribute) and _may_set(node)
+    renewed = isinstance(node, ast.Attribute) and node.attr in _RENEWED
+    # A global list that the program imported from nowhere has no root here.
+    of_item = isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name)
+    of_environment = isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "environ"
+    return not (renewed or of_item or of_environment)
+
+
+def _may_set(node: ast.Attribute) -> bool:
+    """Whether a method or function of what was imported keeps something: `decimal.setcontext`, `sys.path.append`."""
+    of_part = isinstance(node.value, ast.Attribute) and node.value.attr not in _RESTORED
+    return bool(_SETS.fullmatch(node.attr)) or (node.attr in _FILLS and of_part)
 
 
 def _root(node: ast.AST) -> str:
+    """The name that a chain of attributes and items begins with; of a module that a call imports, the call's."""
     while isinstance(node, (ast.Attribute, ast.Subscript)):
         node = node.value
+    if isinstance(node, ast.Call):
+        function = node.func
+        called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+        return called if called in _IMPORTERS else ""
     return node.id if isinstance(node, ast.Name) else ""
 
 
 class ProcessState:
     """Limits and names of the process that a program may set, as they were before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: bytes = b"") -> None:
         self._limits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
         self._environment = dict(os.environ)
         self._folder = os.getcwd()
+        self._seeds = b"seed" in source or b"setstate" in source
 
     def restore(self) -> None:
         """Set them as they were."""
@@ -68,6 +109,13 @@ class ProcessState:
             os.environ.clear()
             os.environ.update(self._environment)
         os.chdir(self._folder)
+        with contextlib.suppress(Exception):
+            if (decimal := sys.modules.get("decimal")) is not None:
+                decimal.setcontext(decimal.Context())
+        for name in ("random", "numpy.random") if self._seeds else ():
+            with contextlib.suppress(Exception):
+                if (library := sys.modules.get(name)) is not None:
+                    library.seed()
 
 
 def parsed(source: bytes) -> Any:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,7 +14,8 @@ _MAX_RECORDS = 1000
 @contextlib.contextmanager
 def observed(reply: dict[str, Any], watched: Sequence[str]) -> Iterator[None]:
     """Put what happens in the block into `reply`: `out` and `err`, and `warn` and `log` where they are `watched`."""
-    out, err = io.StringIO(), io.StringIO()
+    by_descriptor = "capfd" in watched
+    out, err = (_Written(1), _Written(2)) if by_descriptor else (io.StringIO(), io.StringIO())
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = out, err
     try:
@@ -27,8 +29,33 @@ def observed(reply: dict[str, Any], watched: Sequence[str]) -> Iterator[None]:
         sys.stdout, sys.stderr = before
         for name, stream in (("out", out), ("err", err)):
             with contextlib.suppress(ValueError):
-                if stream.tell():
-                    reply[name] = stream.getvalue()[:_MAX_TEXT]
+                if text := stream.getvalue()[:_MAX_TEXT]:
+                    reply[name] = text
+            if isinstance(stream, _Written):
+                stream.give_back()
+
+
+class _Written(io.TextIOWrapper):
+    """A standard stream with all that is written to its descriptor, by `os.write` or another program, too."""
+
+    def __init__(self, number: int) -> None:
+        self._number, self._before = number, os.dup(number)
+        memory = os.memfd_create("written")
+        os.dup2(memory, number)
+        os.close(memory)
+        raw: Any = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - the stream's own
+        super().__init__(raw, encoding="utf-8", errors="surrogateescape", newline="\n", write_through=True)
+
+    def getvalue(self) -> str:
+        """What has been written so far."""
+        with contextlib.suppress(OSError):
+            return os.pread(self._number, 4 * _MAX_TEXT, 0).decode("utf-8", "replace")
+        return ""
+
+    def give_back(self) -> None:
+        """Let the descriptor be what it was."""
+        os.dup2(self._before, self._number)
+        os.close(self._before)
 
 
 @contextlib.contextmanager

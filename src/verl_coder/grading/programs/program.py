@@ -37,7 +37,7 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     gc.freeze()
     cap = message["cap"]
     names, as_they_were = vars(builtins), dict(vars(builtins))
-    process, once = ProcessState(), leaves_state(parsed(source))
+    process, once = ProcessState(source), leaves_state(parsed(source))
     for text in message["inputs"]:
         if len(names) != len(as_they_were) or not all(
             map(operator.is_, names.values(), as_they_were.values())

@@ -6,24 +6,21 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from verl_coder.grading.programs.copies import Copies
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.faces import Caller, Faces, allowed_changes
 from verl_coder.grading.programs.failures import (
     CandidateLost,
     Refused,
-    RemoteError,
-    RemoteExit,
     Unsplittable,
     time_limit,
-    told,
 )
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.guards import guarded_array
 from verl_coder.grading.programs.heap import Heap
 from verl_coder.grading.programs.lent import LentTuples, described, input_functions, is_same, may_be_lent, use
-from verl_coder.grading.programs.libraries import known_exception, public_part, shared_library
-from verl_coder.grading.programs.observe import replay
+from verl_coder.grading.programs.libraries import public_part, shared_library
 from verl_coder.grading.programs.own_data import OwnData, own_data
 from verl_coder.grading.programs.proxies import (
     Remote,
@@ -47,7 +44,8 @@ class CandidateChannel(Caller):
         self.sock: socket.socket | None = None
         self.functions: list[Any] = input_functions()
         self.tuples = LentTuples()
-        self.exceptions: dict[str, type] = {}
+        self.copies = Copies()
+        self.raised = self.copies.raised
         self.proxies: dict[tuple[int, int, bool], RemoteObject] = {}
         self._payloads: dict[int, list[Any]] = {}
         self._class_proxies: dict[tuple[int, int, bool], RemoteClass] = {}
@@ -60,14 +58,12 @@ class CandidateChannel(Caller):
         self.classes: dict[str, type] = {}
         self.unsplittable = 0
         self.knows_stop_iteration = False
-        self.knows_system_exit = False
         self.wants_coroutines = False
         self.used_as_classes = frozenset(used_as_classes)
         self.decoding = False
         self.muted = False
         self.refusal = ""
         self._lock = _thread.RLock()
-        self.raised: list[BaseException] = []
         self.faces = Faces(self.refused)
         self._allowed = "anything"
 
@@ -124,7 +120,7 @@ class CandidateChannel(Caller):
     def read_tests(self, text: str) -> None:
         """What the source of the tests tells about how they use the solution."""
         self.knows_stop_iteration = "StopIteration" in text
-        self.knows_system_exit = "SystemExit" in text
+        self.copies.knows_system_exit = "SystemExit" in text
         for library in ("numpy", "random"):
             if f"{'np.' * (library == 'numpy')}random.seed" in text:
                 self._share_seed(library)
@@ -211,7 +207,7 @@ class CandidateChannel(Caller):
             self.broken = self.broken or not finished
         self._lost = bool(reply.get("lost"))
         reply["allowed"] = self._allowed
-        replay(reply, self._exception_class)
+        self.copies.replay(reply)
         return self._unwrap(reply)
 
     def call(self, of: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, make: bool = False) -> Any:
@@ -248,7 +244,7 @@ class CandidateChannel(Caller):
                 object.__setattr__(value, "_judge_global", name)
             return True, value
         if kind == "exception":
-            return True, self._exception_class(reply["bases"])
+            return True, self.copies.described(reply["bases"], self.decode(reply["r"]))
         if kind == "library":
             return True, public_part(shared_library(reply["module"]), str(reply["name"]))
         if kind == "module" and reply["name"] != "sys":
@@ -263,17 +259,6 @@ class CandidateChannel(Caller):
         for slot in ("_judge_generation", "_judge_number", "_judge_kind"):
             object.__setattr__(proxy, slot, getattr(fresh, slot))
 
-    def _exception_class(self, names: list[Any]) -> type:
-        """The judge's copy of an exception class, with copies of those that it is derived from."""
-        kind: type = Exception
-        for name in reversed([str(name) for name in names]):
-            known = known_exception(name)
-            if known is not None:
-                kind = known
-            elif name not in ("object", "BaseException"):
-                kind = self.exceptions.setdefault(name, type(name, (kind,), {"__str__": told}))
-        return kind
-
     def _receive(self) -> dict[str, Any]:
         assert self.sock is not None
         try:
@@ -287,50 +272,8 @@ class CandidateChannel(Caller):
 
     def _unwrap(self, reply: dict[str, Any]) -> dict[str, Any]:
         if "x" in reply:
-            raise self._error(reply)
+            raise self.copies.error(reply, self.decode)
         return reply
-
-    def _error(self, reply: dict[str, Any]) -> BaseException:
-        """What the solution raised, as an exception of the judge's own; `remote` are the words for the report."""
-        again = reply.get("again")
-        if type(again) is int and 0 <= again < len(self.raised):
-            return self.raised[again]
-        names, text, line = reply["x"]
-        text = str(text)
-        known = [self.exceptions.get(str(name)) or known_exception(name) for name in names]
-        kind: Any = next(filter(None, known), RemoteError if "Exception" in names else RemoteExit)
-        if self.knows_system_exit and names[0] == "SystemExit":
-            kind = SystemExit
-        try:
-            # `yield from` takes a StopIteration's value, which only its `__init__` sets: without one it crashes.
-            error = kind() if issubclass(kind, (StopIteration, StopAsyncIteration)) else kind.__new__(kind)
-        except Exception:
-            # An ExceptionGroup is made of exceptions.
-            error = RemoteError.__new__(RemoteError)
-        with contextlib.suppress(Exception):
-            args, held = self.decode(reply["r"], may_change=reply.get("allowed", "anything"))
-            if kind is StopIteration or issubclass(kind, OSError):
-                error = kind(*args)
-            error.args = tuple(args)
-            if kind is SystemExit:
-                error.code = args[0] if args else None
-            for name, value in held:
-                if name.isidentifier() and not name.startswith("_"):
-                    error.__dict__[name] = value
-        if type(reply.get("cause")) is dict:
-            # What it may change is said by this side, in its own words.
-            error.__cause__ = self._error({**reply["cause"], "allowed": reply.get("allowed", "anything")})
-        shown = None
-        with contextlib.suppress(Exception):
-            shown = str(error)
-        if shown != text and kind in self.exceptions.values():
-            error.__dict__["_text"] = text
-        elif shown != text:
-            error.args = (text,)
-        error.remote = f"{str(names[0]).rpartition(':')[2]}: {text}" + (
-            f" (line {int(line)})" if line else ""
-        )
-        return error
 
     def _call_back(self, reply: dict[str, Any]) -> dict[str, Any]:
         """Run a function of the tests on plain data; never anything but what was passed as an argument."""
@@ -341,8 +284,8 @@ class CandidateChannel(Caller):
         except Exception as error:
             if isinstance(error, AssertionError):
                 self.refusal = "an assertion failed in a function that the tests passed"
-            self.raised.append(error)
-            return {"x": [type(error).__name__, str(error)[:500], len(self.raised) - 1]}
+            names, told, number = self.copies.note(error)
+            return {"x": [names, str(error)[:500], number], "r": self.encode(told)}
 
     def _export(self, value: Any, in_key: bool = False) -> Any:
         if may_be_lent(value):
