@@ -209,10 +209,7 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
     spec = Spec(
         "calls",
         # What a class makes is an object of the tests', and no answer to be compared as data.
-        [
-            statement_item(source, "" if entry in classes else entry, call_item, asked)
-            for source in tests.tests
-        ],
+        [statement_item(source, "" if entry in classes else entry, call_item) for source in tests.tests],
         entry_name=entry,
         setup=tests.setup,
         names=asked,
@@ -241,9 +238,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
             items.append({"source": body.before, "setup": True})
         for source, is_test in zip(body.sources[1:], body.is_test, strict=True):
             items.append(
-                statement_item(source, compared, call_item, names)
-                if is_test
-                else {"source": source, "setup": True}
+                statement_item(source, compared, call_item) if is_test else {"source": source, "setup": True}
             )
     given = {parameter} | assigned_names(tests.prelude)
     names = [name for name in names if name not in given]
