@@ -242,26 +242,27 @@ class Expectations(ast.NodeTransformer):
         return marks, expected, [self.visit(side) for side in sides]
 
     def _is_expected(self, side: ast.expr) -> bool:
-        return not self.asked.kind_of(side) and any(isinstance(part, ast.Name) for part in ast.walk(side))
+        return _reads(side, self.asked.kind_of(side))
 
     def _operands(self, sides: list[ast.expr]) -> tuple[list[str], list[ast.expr]]:
         """(marks, the operands): where one is an answer, the others read what they are made of as it was."""
         kinds = [self.asked.kind_of(side) for side in sides]
         most = max(kinds, default=NOTHING)
-        if most == NOTHING or min(kinds) == most:
-            return [], sides
-        answers = [side for side, kind in zip(sides, kinds, strict=True) if kind]
-        marks = self.asked.variables_in(*answers)
-        if most == DIRECT:
-            self._needs_key = True
-            marks.append(self._key)
-        found = []
+        marks = self.asked.variables_in(*(side for side, kind in zip(sides, kinds, strict=True) if kind))
+        marks += [self._key] if most == DIRECT else []
+        found, is_changed = [], False
         for side, kind in zip(sides, kinds, strict=True):
-            if kind == NOTHING and not _is_plain(side):
-                side = _Before(marks).visit(side)
-            elif kind == VARIABLE and most == DIRECT and isinstance(side, ast.Call):
+            # `sorted(a)` of a list that holds objects of the solution reads what `f(a)` beside it could change.
+            digests = kind == VARIABLE and most == DIRECT and isinstance(side, ast.Call)
+            is_changed = is_changed or digests or (most != NOTHING and _reads(side, kind))
+            if digests:
                 side = _Before([self._key]).visit(side)
+            elif most != NOTHING and _reads(side, kind) and not _is_plain(side):
+                side = _Before(marks).visit(side)
             found.append(side)
+        if not is_changed:
+            return [], sides
+        self._needs_key = self._needs_key or most == DIRECT
         return marks, found
 
 
@@ -290,6 +291,11 @@ class _Before(ast.NodeTransformer):
 
     def _read(self, node: ast.expr) -> ast.AST:
         return ast.copy_location(_call(BEFORE, [node, *map(ast.Constant, self.marks)]), node)
+
+
+def _reads(node: ast.expr, kind: int) -> bool:
+    """Whether an operand that is no answer is made of what the tests hold, and not of literals."""
+    return kind == NOTHING and any(isinstance(part, ast.Name) for part in ast.walk(node))
 
 
 def _is_plain(node: ast.expr) -> bool:
