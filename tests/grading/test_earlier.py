@@ -81,6 +81,7 @@ IN_PLACE = {
     "nothing comes back": ("def f(a): a.reverse()\n", module(A + "assert f(a) is None and a == [2, 1, 3]\nassert (f(a), a) == (None, [3, 1, 2])")),
     "the change against a copy": (SORTS_IN_PLACE, module(A + "before = a[:]\nf(a)\nassert a == sorted(before)\nassert len(a) == len(before)")),
     "a length and the items up to it": ("def f(a, x):\n    a[:] = [y for y in a if y != x]\n    return len(a)\n", module("a = [3, 1, 3]\nk = f(a, 3)\nexpected = [1]\nassert k == len(expected)\nfor i in range(k):\n    assert a[i] == expected[i]\nassert a[:k] == [1]")),
+    "a length that is told": ("def f(a, x):\n    a.append(x)\n    return len(a)\n", module("a = [3]\nassert f(a, 1) == len(a)\nn = f(a, 2)\nassert n == len(a) and len(a) == n == 3")),
     "an output that is filled": ("def f(n, out):\n    out.extend(range(n))\n    return n\n", module("out = []\nassert f(3, out) == len(out) == 3\nr = f(2, out)\nassert out == [0, 1, 2, 0, 1]")),
     "a stack by functions": ("def push(s, x): s.append(x)\ndef peek(s): return s[-1]\n", module("s = [1]\npush(s, 2)\npush(s, 3)\nassert peek(s) == s[-1]\nassert s == [1, 2, 3]")),
     "what the tests change counts": (TOTAL, module("xs = [1, 2]\ns = S(xs)\nxs.append(3)\nassert s.total() == sum(xs) == 6")),

@@ -294,7 +294,12 @@ class _Before(ast.NodeTransformer):
 
 
 def _reads(node: ast.expr, kind: int) -> bool:
-    """Whether an operand that is no answer is made of what the tests hold, and not of literals."""
+    """Whether an operand that is no answer is made of what the tests hold, and not of literals.
+
+    `len(a)` alone is what a function that removes or adds in place may tell, so it is taken when it is asked for.
+    """
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
+        return False
     return kind == NOTHING and any(isinstance(part, ast.Name) for part in ast.walk(node))
 
 
