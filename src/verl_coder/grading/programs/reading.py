@@ -237,32 +237,44 @@ class Expectations(ast.NodeTransformer):
 
     def sides(self, nodes: list[ast.expr]) -> tuple[list[str], list[int], list[ast.expr]]:
         """(marks, numbers of those that are expected, the operands rewritten) of what is compared."""
+        expected = [number for number, is_one in enumerate(self._expected(nodes)) if is_one]
         marks, sides = self._operands(nodes)
-        expected = [number for number, side in enumerate(sides) if marks and self._is_expected(side)]
-        return marks, expected, [self.visit(side) for side in sides]
+        return marks, expected if marks else [], [self.visit(side) for side in sides]
 
-    def _is_expected(self, side: ast.expr) -> bool:
-        return _reads(side, self.asked.kind_of(side))
+    def _expected(self, sides: list[ast.expr]) -> list[bool]:
+        """Which operands stand beside an answer, are none, and are made of what the tests hold, not of literals.
+
+        `len(a)` alone is what a function that removes or adds in place may tell, so it is taken when it is asked for;
+        but not beside `len(f(a))`.
+        """
+        kinds = [self.asked.kind_of(side) for side in sides]
+        answers = [side for side, kind in zip(sides, kinds, strict=True) if kind]
+        is_told = not any(map(_is_length, answers))
+        return [
+            bool(answers)
+            and kind == NOTHING
+            and not (is_told and _is_length(side))
+            and any(isinstance(part, ast.Name) for part in ast.walk(side))
+            for side, kind in zip(sides, kinds, strict=True)
+        ]
 
     def _operands(self, sides: list[ast.expr]) -> tuple[list[str], list[ast.expr]]:
         """(marks, the operands): where one is an answer, the others read what they are made of as it was."""
-        kinds = [self.asked.kind_of(side) for side in sides]
-        most = max(kinds, default=NOTHING)
+        kinds, expected = [self.asked.kind_of(side) for side in sides], self._expected(sides)
+        is_direct = DIRECT in kinds
         marks = self.asked.variables_in(*(side for side, kind in zip(sides, kinds, strict=True) if kind))
-        marks += [self._key] if most == DIRECT else []
-        found, is_changed = [], False
-        for side, kind in zip(sides, kinds, strict=True):
-            # `sorted(a)` of a list that holds objects of the solution reads what `f(a)` beside it could change.
-            digests = kind == VARIABLE and most == DIRECT and isinstance(side, ast.Call)
-            is_changed = is_changed or digests or (most != NOTHING and _reads(side, kind))
-            if digests:
-                side = _Before([self._key]).visit(side)
-            elif most != NOTHING and _reads(side, kind) and not _is_plain(side):
+        marks += [self._key] if is_direct else []
+        found, is_changed = [], any(expected)
+        for side, kind, is_expected in zip(sides, kinds, expected, strict=True):
+            if is_expected and not _is_plain(side):
                 side = _Before(marks).visit(side)
+            elif kind == VARIABLE and is_direct and isinstance(side, ast.Call) and not _is_length(side):
+                # `sorted(a)` of a list that holds objects of the solution reads what `f(a)` beside it could change.
+                side, is_changed = _Before([self._key]).visit(side), True
             found.append(side)
         if not is_changed:
             return [], sides
-        self._needs_key = self._needs_key or most == DIRECT
+        self._needs_key = self._needs_key or is_direct
         return marks, found
 
 
@@ -293,14 +305,8 @@ class _Before(ast.NodeTransformer):
         return ast.copy_location(_call(BEFORE, [node, *map(ast.Constant, self.marks)]), node)
 
 
-def _reads(node: ast.expr, kind: int) -> bool:
-    """Whether an operand that is no answer is made of what the tests hold, and not of literals.
-
-    `len(a)` alone is what a function that removes or adds in place may tell, so it is taken when it is asked for.
-    """
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len":
-        return False
-    return kind == NOTHING and any(isinstance(part, ast.Name) for part in ast.walk(node))
+def _is_length(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "len"
 
 
 def _is_plain(node: ast.expr) -> bool:
