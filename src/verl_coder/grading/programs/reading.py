@@ -37,6 +37,14 @@ def watch(names: Iterable[str]) -> None:
     Heap.history = HISTORY
 
 
+def says_what_it_expects(sources: Iterable[str], names: Iterable[str]) -> bool:
+    """Whether any of the tests' sources, one after the other, has an expression that reads what stood there before."""
+    asked = Asked(names)
+    trees = [Expectations(asked).visit(ast.parse(source)) for source in sources]
+    read = (node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return not {BEFORE, SETTLE}.isdisjoint(read)
+
+
 class Expectations(ast.NodeTransformer):
     """Rewrites the tests' code; `asked` grows by the variables and functions that hold what is the solution's."""
 

@@ -58,7 +58,7 @@ class CallRunner:
     def run(self) -> None:
         """All items."""
         spec = self.spec
-        if spec.live:
+        if spec.says_what_it_expects:
             watch((spec.entry_name, *spec.names))
         sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
         given = given_names(asks_types=spec.asks_types)
