@@ -10,7 +10,9 @@ from typing import Any
 from verl_coder.errors import DataError
 from verl_coder.grading.apart import out_of_reach
 from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
+from verl_coder.grading.programs.asked import names_of_solution
 from verl_coder.grading.programs.encode import Encoder
+from verl_coder.grading.programs.reading import says_what_it_expects
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.grading.report import TestReport
 from verl_coder.grading.skips import skipped_in_the_text
@@ -121,6 +123,7 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
         spec=spec._replace(
             total=total,
             with_numpy=_mention("numpy", "np.", among=texts),
+            says_what_it_expects=spec.live and says_what_it_expects(*_to_read(spec)),
             asks_types=_mention("type(", among=texts) and not _mention("(type)", "metaclass", among=texts),
             timeout_s=timeout_s,
             load_timeout_s=LOAD_TIMEOUT_S,
@@ -131,6 +134,14 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
         out_of_reach=out_of_reach(texts),
         imports="pytest" if spec.needs_pytest else "numpy" if _mention("numpy", among=texts) else "",
     )
+
+
+def _to_read(spec: Spec) -> tuple[list[str], Iterable[str]]:
+    """Sources of the tests, and the solution's names in them."""
+    if spec.style == "module":
+        return [spec.source], names_of_solution(spec.source)
+    sources = [spec.setup, *(item["source"] for item in spec.items if "args" not in item)]
+    return sources, (spec.entry_name, *spec.names)
 
 
 _WATCHED = {"capfd": ("capfd",), "warnings": ("warn",), "logging": ("caplog", "logging", "assertLogs")}
@@ -209,10 +220,7 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
     spec = Spec(
         "calls",
         # What a class makes is an object of the tests', and no answer to be compared as data.
-        [
-            statement_item(source, "" if entry in classes else entry, call_item, asked)
-            for source in tests.tests
-        ],
+        [statement_item(source, "" if entry in classes else entry, call_item) for source in tests.tests],
         entry_name=entry,
         setup=tests.setup,
         names=asked,
@@ -241,9 +249,7 @@ def _check_plan(tests: CheckTests) -> GradingPlan:
             items.append({"source": body.before, "setup": True})
         for source, is_test in zip(body.sources[1:], body.is_test, strict=True):
             items.append(
-                statement_item(source, compared, call_item, names)
-                if is_test
-                else {"source": source, "setup": True}
+                statement_item(source, compared, call_item) if is_test else {"source": source, "setup": True}
             )
     given = {parameter} | assigned_names(tests.prelude)
     names = [name for name in names if name not in given]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.bare_code import bound_names
-from verl_coder.grading.programs.identities import is_digest
 
 _BUILTINS = frozenset(dir(builtins))
 _SHORT_CODE = 400
@@ -32,13 +31,8 @@ class CheckBody:
     is_test: list[bool]
 
 
-def statement_item(
-    source: str, entry: str, make_call: Callable[..., dict[str, Any]], asked: Iterable[str] = ()
-) -> dict[str, Any]:
-    """One test statement: a literal call where it is one, both sides of an `assert ==`, else the source.
-
-    `asked` are the solution's names beside `entry`; a right side with none of them can be known before the left one.
-    """
+def statement_item(source: str, entry: str, make_call: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """One test statement: a literal call where it is one, both sides of an `assert ==`, else the source."""
     statements = ast.parse(source.strip()).body
     item: dict[str, Any] = {"source": source.strip()}
     if len(statements) != 1 or not isinstance(statements[0], ast.Assert):
@@ -56,9 +50,6 @@ def statement_item(
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             pass
     item["left"], item["right"] = ast.unparse(left), ast.unparse(right)
-    read = {node.id for node in ast.walk(right) if isinstance(node, ast.Name)}
-    if is_digest(right) and read.isdisjoint((entry, *asked)):
-        item["right_first"] = True
     return item
 
 

@@ -172,11 +172,15 @@ class Decoder:
 
     def _change(self, number: Any, message: Any) -> int:
         """Fill a container that both sides hold anew."""
-        old = self._known(number)
+        with self.heap.changing(self._known(number)) as old:
+            self._refill(old, message)
+        return int(number)
+
+    def _refill(self, old: Any, message: Any) -> None:
         tag, content = ("l", message) if type(message) is list else _only(message)
         if tag == "l+" and type(old) is list:
             old.extend(self._items(content))
-            return int(number)
+            return
         wanted = CONTAINER_TAGS.get(type(old), "na")
         if tag != wanted:
             raise WireError(f"{tag[:20]!r} in the place of {wanted!r}")
@@ -184,7 +188,6 @@ class Decoder:
         _CONTAINERS[tag](self, content, old)
         if size and len(old) < size:
             raise WireError("a question whose answer takes away what the tests hold")
-        return int(number)
 
     def _array(self, payload: Any, into: Any) -> Any:
         kind, shape, content = _sized(payload, 3)
@@ -359,10 +362,9 @@ def _namespace(decoder: Decoder, payload: Any, into: Any) -> SimpleNamespace:
 
 
 _FILL_DICT = _filled(dict)
-
 _CONTAINERS: dict[str, Callable[[Decoder, Any, Any], Any]] = {
     "l": Decoder._list,
-    "d": _filled(dict),
+    "d": _FILL_DICT,
     "C": _filled(Counter),
     "dd": _defaultdict,
     "od": _filled(OrderedDict),

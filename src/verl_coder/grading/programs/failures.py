@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from types import CodeType
 from typing import Any
 
-from verl_coder.grading.programs.identities import parse_tests
+from verl_coder.grading.programs.identities import parse_sides, parse_tests
 
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 TEST_FILES: set[str] = set()
@@ -79,6 +79,14 @@ def compile_tests(source: str, name: str, mode: str = "exec") -> CodeType:
     TEST_FILES.add(name)
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     return compile(parse_tests(source, name, mode), name, mode, dont_inherit=True)
+
+
+def compile_sides(left: str, right: str, name: str) -> tuple[list[str], list[int], CodeType, CodeType]:
+    """Both sides of an assertion, to be compared once they are `settled` (earlier.py) with what stands before them."""
+    TEST_FILES.add(name)
+    marks, expected, sides = parse_sides(left, right, name)
+    codes = [compile(ast.Expression(side), name, "eval", dont_inherit=True) for side in sides]
+    return marks, expected, codes[0], codes[1]
 
 
 def used_by_tests() -> bool:

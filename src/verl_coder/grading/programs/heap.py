@@ -5,11 +5,13 @@ a list that is passed twice arrives as one, a solution changes its arguments in 
 object's attribute appends to the solution's own list.
 """
 
+import contextlib
 import operator
 import sys
 from collections import deque
+from collections.abc import Iterator
 from types import MemberDescriptorType
-from typing import Any
+from typing import Any, ClassVar
 
 _MAX_ITEMS, _MAX_WEIGHT = 1000, 200_000
 _OWN_REFERENCES = 2
@@ -18,6 +20,9 @@ _OWN_REFERENCES = 2
 
 class Heap:
     """One side's copies, by number. Without `track` nothing is watched: the numbers are of one message only."""
+
+    history: ClassVar[Any] = None
+    """In the judge (earlier.py): it is told what the other side changes."""
 
     def __init__(self, *, track: bool = False) -> None:
         self.track = track
@@ -48,7 +53,7 @@ class Heap:
     def changed(self) -> list[int]:
         """Numbers of what no longer holds what the other side was shown."""
         items = self.items
-        return [number for number, shown in self._shown.items() if not _is_as(shown, items[number])]
+        return [number for number, shown in self._shown.items() if not is_as(shown, items[number])]
 
     def tail(self, number: int) -> list[Any] | None:
         """What was appended to a list since; None where something else has changed."""
@@ -63,24 +68,37 @@ class Heap:
         if not self.track:
             return
         for number in updated:
-            self._shown[number] = _content(self.items[number])
+            self._shown[number] = content_of(self.items[number])
         for number in range(self._settled, self.next):
             if number in self.items:
                 value = self.items[number]
                 self._weight += _size(value)
-                self._shown[number] = _content(value)
+                self._shown[number] = content_of(value)
         self._settled = self.next
+
+    @contextlib.contextmanager
+    def changing(self, value: Any) -> Iterator[Any]:
+        """What the other side has changed is filled anew in the block."""
+        before = content_of(value) if self.history is not None else None
+        yield value
+        if self.history is not None:
+            self.history.note(value, before)
 
     def dead(self) -> list[int]:
         """Numbers of what nothing but this heap refers to any more, and whose last change has been told."""
         count, items = sys.getrefcount, self.items
         found = [number for number in self._shown if count(items[number]) <= _OWN_REFERENCES]
-        return [number for number in found if _is_as(self._shown[number], items[number])]
+        if self.history is not None:
+            known, most = self.history.knows, _OWN_REFERENCES + 1
+            found += [n for n in self._shown if count(items[n]) == most and known(items[n])]
+        return [number for number in found if is_as(self._shown[number], items[number])]
 
     def drop(self, numbers: list[int]) -> list[int]:
         """Forget things, whose numbers are given back: mentioned again by the other side, they would be new."""
         for number in numbers:
             value = self.items.pop(number, None)
+            if self.history is not None:
+                self.history.forget(value)
             self._numbers.pop(id(value), None)
             if self._shown.pop(number, None) is not None:
                 self._weight -= _size(value)
@@ -119,7 +137,7 @@ def _size(value: Any) -> int:
     return len(value) if hasattr(value, "__len__") and getattr(value, "shape", None) != () else 1
 
 
-def _content(value: Any) -> Any:
+def content_of(value: Any) -> Any:
     """What a container holds, to be compared member by member by identity; of an array or bytearray, bytes."""
     if isinstance(value, dict):
         return tuple(dict.keys(value)), tuple(dict.values(value))
@@ -133,12 +151,13 @@ def _content(value: Any) -> Any:
     return tuple(held), tuple(held.values())
 
 
-def _is_as(shown: Any, value: Any) -> bool:
+def is_as(shown: Any, value: Any) -> bool:
+    """Whether a container holds what it was shown to hold (`content_of`)."""
     # Everything is looked at for every message, so nothing is copied here that need not be.
     if isinstance(value, (list, set, deque)):
         return len(value) == len(shown) and all(map(operator.is_, value, shown))
     if not isinstance(value, dict):
-        content = _content(value)
+        content = content_of(value)
         if type(content) is bytes:
             return bool(content == shown)
         value = dict(zip(*content, strict=True))

@@ -1,35 +1,33 @@
-"""Where the tests are read otherwise than Python reads them: `a is b`, and what `assert f(a) == sorted(a)` is about."""
+"""Where the tests are read otherwise than Python reads them: `a is b`, and what they expect of an answer."""
 
 import ast
-import re
 from typing import Any
+
+from verl_coder.grading.programs.reading import ASKED, Expectations
 
 IDENTITY = "__is_the_same__"
 """The tests' name of what stands in the place of `is` (kinds.py): an object of the solution may have two stand-ins."""
-_DIGESTS = ("sorted", "sum", "max", "min", "set", "Counter")
-_TO_READ = re.compile(rf" is |==\s*(?:{'|'.join(_DIGESTS)})\(")
-_EXPECTED = "__expected__"
 
 
 def parse_tests(source: str, name: str, mode: str) -> Any:
     """The source itself where nothing is to be changed, else its tree."""
-    if not _TO_READ.search(source):
+    if not ASKED and " is " not in source:
         return source
-    return ast.fix_missing_locations(_Reader().visit(ast.parse(source, name, mode)))
+    tree = ast.parse(source, name, mode)
+    if ASKED:
+        tree = Expectations(ASKED[0]).visit(tree)
+    return ast.fix_missing_locations(_Reader().visit(tree))
 
 
-def is_digest(node: ast.expr) -> bool:
-    """`sorted(a)` and its like: a right answer to the left side that is made of what the left side is given."""
-    return (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id in _DIGESTS
-        and all(isinstance(part, ast.Name) for part in node.args)
-    )
+def parse_sides(left: str, right: str, name: str) -> tuple[list[str], list[int], list[ast.expr]]:
+    """(marks, numbers of the expected sides, both sides) of what an assertion compares (reading.py)."""
+    sides = [ast.parse(side, name, "eval").body for side in (left, right)]
+    marks, expected, sides = Expectations(ASKED[0]).sides(sides) if ASKED else ([], [], sides)
+    return marks, expected, [ast.fix_missing_locations(_Reader().visit(side)) for side in sides]
 
 
 class _Reader(ast.NodeTransformer):
-    """`a is b` asks IDENTITY; a digest of what the left side could empty is made before that runs."""
+    """`a is b` asks IDENTITY."""
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
@@ -43,27 +41,3 @@ class _Reader(ast.NodeTransformer):
         if isinstance(node.ops[0], ast.IsNot):
             asked = ast.UnaryOp(op=ast.Not(), operand=call)
         return ast.copy_location(asked, node)
-
-    def visit_Assert(self, node: ast.Assert) -> Any:
-        self.generic_visit(node)
-        test = node.test
-        if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
-            return node
-        right = test.comparators[0]
-        if not is_digest(right) or _names(right).isdisjoint(_names(test.left)):
-            return node
-        before = ast.Assign(targets=[ast.Name(id=_EXPECTED, ctx=ast.Store())], value=right)
-        test.comparators = [ast.Name(id=_EXPECTED, ctx=ast.Load())]
-        return [ast.copy_location(before, node), node]
-
-
-def _names(node: ast.AST) -> set[str]:
-    """Names that are read as arguments."""
-    return {
-        part.id
-        for call in ast.walk(node)
-        if isinstance(call, ast.Call)
-        for argument in (*call.args, *(keyword.value for keyword in call.keywords))
-        for part in ast.walk(argument)
-        if isinstance(part, ast.Name)
-    }

@@ -3,6 +3,7 @@
 import types
 from typing import Any
 
+from verl_coder.grading.programs.earlier import names_for_tests
 from verl_coder.grading.programs.identities import IDENTITY
 from verl_coder.grading.programs.proxies import Remote, RemoteClass, RemoteEntry, RemoteObject, stand_in
 
@@ -49,4 +50,4 @@ def is_the_same(left: Any, right: Any) -> bool:
 
 def given_names(*, asks_types: bool) -> dict[str, Any]:
     """Names that the tests find beside their own."""
-    return {IDENTITY: is_the_same, **({"type": TypeForTests} if asks_types else {})}
+    return {IDENTITY: is_the_same, **names_for_tests(), **({"type": TypeForTests} if asks_types else {})}

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from typing import Any
 
 from verl_coder.grading.programs.compare import same_json
+from verl_coder.grading.programs.earlier import HISTORY
 from verl_coder.grading.programs.execution import guard_text_runners
-from verl_coder.grading.programs.failures import CandidateLost, compile_tests
+from verl_coder.grading.programs.failures import CandidateLost, compile_sides, compile_tests
 from verl_coder.grading.programs.frames import WireError
 from verl_coder.grading.programs.kinds import given_names
 from verl_coder.grading.programs.libraries import find_library
 from verl_coder.grading.programs.proxies import RemoteEntry
+from verl_coder.grading.programs.reading import watch
 from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import AWAITED, CandidateChannel
 
@@ -56,6 +58,8 @@ class CallRunner:
     def run(self) -> None:
         """All items."""
         spec = self.spec
+        if spec.says_what_it_expects:
+            watch((spec.entry_name, *spec.names))
         sources = [spec.prelude, spec.setup, *(item.get("source", "") for item in spec.items)]
         given = given_names(asks_types=spec.asks_types)
         guard_text_runners(self.names, "\n".join(sources), self.candidate.refused)
@@ -141,21 +145,16 @@ class CallRunner:
             self.record.fail_load(letter, f"{item['source']}: {words['message']}")
 
     def _evaluate(self, item: dict[str, Any]) -> dict[str, str]:
-        """Run one statement; both sides of an `assert left == right` where they differ.
-
-        A right side without the solution's names is known first: the left one may change what it is made of.
-        """
+        """Run one statement; both sides of an `assert left == right` where they differ."""
         names = self.names
+        HISTORY.mark("")
         if "left" not in item:
             exec(compile_tests(item["source"], "<test>"), names)
             return {}
-        left, right = (compile_tests(item[side], "<test>", "eval") for side in ("left", "right"))
-        if item.get("right_first"):
-            expected = eval(right, names)
-            got = eval(left, names)
-        else:
-            got = eval(left, names)
-            expected = eval(right, names)
+        marks, expects, left, right = compile_sides(item["left"], item["right"], "<test>")
+        got = eval(left, names)
+        expected = eval(right, names)
+        got, expected = HISTORY.settled(marks, expects, got, expected)
         return {} if got == expected else {"expected": show(expected), "got": show(got)}
 
     def _text(self, item: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from verl_coder.grading.programs.asked import names_of_solution
+from verl_coder.grading.programs.earlier import HISTORY
 from verl_coder.grading.programs.execution import guard_text_runners
 from verl_coder.grading.programs.failures import (
     NOT_FOR_TESTS,
@@ -17,6 +19,7 @@ from verl_coder.grading.programs.failures import (
 from verl_coder.grading.programs.guards import guard_approx
 from verl_coder.grading.programs.kinds import given_names
 from verl_coder.grading.programs.libraries import find_library
+from verl_coder.grading.programs.reading import watch
 from verl_coder.grading.programs.record import GradingRecord
 from verl_coder.grading.programs.remote import CandidateChannel
 from verl_coder.grading.programs.wire import SHARED_MODULES
@@ -94,6 +97,8 @@ class SolutionModule(types.ModuleType):
 def run_module(record: GradingRecord, candidate: CandidateChannel) -> None:
     """Run the tests of the spec's `source`: plain functions directly, anything that needs pytest under it."""
     candidate.read_tests(record.spec.source)
+    if record.spec.says_what_it_expects:
+        watch(names_of_solution(record.spec.source))
     sys.modules["solution"] = SolutionModule(candidate, record.spec.libraries, record.spec.names)
     if record.spec.needs_pytest:
         _run_under_pytest(record, candidate)
@@ -114,6 +119,7 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         exec(compile_tests(record.spec.source, "<tests>"), names)
 
     def run(test: str) -> dict[str, str]:
+        HISTORY.begin_test()
         if isinstance(names[test](), types.GeneratorType):
             raise TypeError("a test that yields does not run")
         return {}
@@ -244,6 +250,7 @@ class _Plugin:
             # What the tests imported finds the fresh worker by its name.
             record.start(candidate)
         candidate.refusal = ""
+        HISTORY.begin_test()
         self.failed_parts, self.gave_up = [], False
         try:
             with time_limit(record.limit_s) as limit:

@@ -34,6 +34,8 @@ class Spec(NamedTuple):
     compare: Literal["exact", "json", "json_wrapped"] = "exact"
     live: bool = False
     """Whether the tests could see that one side changes what it got from the other."""
+    says_what_it_expects: bool = False
+    """Whether the tests compare an answer with what they make of their own data (reading.py)."""
     timeout_s: float = 0.0
     load_timeout_s: float = 0.0
     budget_s: float = 0.0
