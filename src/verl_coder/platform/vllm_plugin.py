@@ -4,7 +4,8 @@ On every platform: SIGTERM stays blocked, and a request's output is put together
 after every token: verl keeps the last and drops the others, and a process that answers hundreds of requests at a time
 spends a fifth of its work on them. On the CPU: vLLM's processes wait for each other by spinning on shared memory for
 up to a second, which suits a machine with a core for each of them; here they wait for the notification that is sent
-anyway.
+anyway. And vLLM draws a token by an exponential number for each one of the vocabulary, 50 ms for 16 sequences of
+152,000, a fifth of a step of a 0.5 B model; here it takes one uniform number a sequence.
 """
 
 from typing import Any
@@ -22,6 +23,7 @@ def register() -> None:
     _build_outputs_twice()
     if cpu_platform_selected():
         _wait_without_spinning()
+        _draw_by_one_number()
 
 
 def _build_outputs_twice() -> None:
@@ -61,3 +63,12 @@ def _wait_without_spinning() -> None:
         original(self, min(timeout_ms, _WAIT_MS) if timeout_ms is not None else _WAIT_MS)
 
     SpinCondition.wait = wait  # type: ignore[method-assign]
+
+
+def _draw_by_one_number() -> None:
+    from vllm.v1.sample.ops import topk_topp_sampler
+
+    from verl_coder.platform.cpu_sampling import draw
+
+    # Of requests without a seed of their own; verl gives none.
+    topk_topp_sampler.compiled_random_sample = draw
