@@ -14,6 +14,8 @@
   };
   VC.rate = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 
+  VC.duration = (seconds) => (typeof seconds !== "number" ? "–" : seconds > 5400 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 60).toFixed(1)} min`);
+
   VC.RunName = ({ run, place }) => html`<span class="run"><i style=${`background:${VC.colour(place)}`}></i><bdi>${VC.visible(run.name)}</bdi></span>`;
 
   // A rate with its 95 % interval as a whisker on a line from 0 to 1.
