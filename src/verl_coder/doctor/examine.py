@@ -6,7 +6,7 @@ from verl_coder.doctor.all_checks import CHECKS
 from verl_coder.doctor.check import CheckedLine, DoctorCheck, look
 from verl_coder.doctor.situation import DoctorOptions, Situation
 from verl_coder.errors import ConfigError
-from verl_coder.words import did_you_mean
+from verl_coder.words import counted, did_you_mean
 
 
 def choose(wanted: Sequence[str]) -> list[DoctorCheck]:
@@ -43,7 +43,7 @@ def summary(lines: Sequence[CheckedLine]) -> str:
         name: sum(line.result.status == name for line in lines) for name in ("PASS", "WARN", "FAIL", "SKIP")
     }
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{len(lines)} checks: {told} in {sum(line.seconds for line in lines):.1f} s"
+    return f"{counted(len(lines), 'check')}: {told} in {sum(line.seconds for line in lines):.1f} s"
 
 
 def is_ill(lines: Sequence[CheckedLine]) -> bool:

@@ -11,6 +11,7 @@ from verl_coder.installation import script
 from verl_coder.teacher.connection import CODE_QUESTION, SMALL_QUESTION, Connection, probe
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.traces import control_token
+from verl_coder.words import counted
 
 _SERVE = script("start_teacher.sh", "vllm serve MODEL")
 _START = f"{_SERVE}, or the address of one that runs (TEACHER_API_KEY holds its key)"
@@ -87,7 +88,7 @@ def _thinking(situation: Situation) -> CheckResult:
                 f"{one.url}: asked to think, and no field `reasoning` or `reasoning_content` came",
                 "`teacher generate --thinking off` for a model that does not think, else --reasoning-parser",
             )
-    return passed(f"in the field `{one.thinking_field}`, {len(one.thinking)} characters")
+    return passed(f"in the field `{one.thinking_field}`, {counted(len(one.thinking), 'character')}")
 
 
 def _format(situation: Situation) -> CheckResult:

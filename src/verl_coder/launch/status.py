@@ -12,6 +12,7 @@ from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState
+from verl_coder.words import counted
 
 
 def run_status(folder: Path) -> dict[str, str]:
@@ -63,7 +64,7 @@ def _state(run_dir: RunDir) -> str:
 
 def _sync(run_dir: RunDir) -> dict[str, str]:
     steps = run_dir.backup.steps()
-    lines = {"local metrics": f"{len(steps)} steps in {run_dir.backup.folder.name}/"}
+    lines = {"local metrics": f"{counted(len(steps), 'step')} in {run_dir.backup.folder.name}/"}
     state = SyncState.load(run_dir.sync_state)
     if state is None:
         return lines | {"W&B": "never used"}
@@ -76,7 +77,7 @@ def _sync(run_dir: RunDir) -> dict[str, str]:
     lines["W&B has"] = f"step {state.confirmed_step}" if state.confirmed_step >= 0 else "nothing confirmed"
     if pending:
         lines["W&B lacks"] = (
-            f"{len(pending)} steps or their confirmation ({pending[0]} to {pending[-1]}): "
+            f"{counted(len(pending), 'step')} or their confirmation ({pending[0]} to {pending[-1]}): "
             f"`verl-coder wandb push {run_dir.path}`"
         )
     if state.error:

@@ -46,8 +46,15 @@
     </details>`;
   };
 
-  VC.Table = ({ head, rows, className = "" }) => html`<div class="scroll" tabindex="0"><table class=${className}>
-    <thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr class=${row.className || ""}>${(row.cells || row).map((cell, place) => (place ? html`<td>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody>
-  </table></div>`;
+  // On a phone a table of many columns becomes a list: every value with the name of its column before it.
+  const FEW_COLUMNS = 3;
+
+  VC.Table = ({ head, rows, className = "" }) => {
+    const many = head.length > FEW_COLUMNS && head.every((cell) => typeof cell === "string");
+    const cells = (row) => (row.cells || row).map((cell, place) => (place ? html`<td data-name=${many ? head[place] : undefined}><span>${cell}</span></td>` : html`<th scope="row">${cell}</th>`));
+    return html`<div class="scroll" tabindex="0"><table class=${`${className} ${many ? "many" : ""}`}>
+      <thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead>
+      <tbody>${rows.map((row) => html`<tr class=${row.className || ""}>${cells(row)}</tr>`)}</tbody>
+    </table></div>`;
+  };
 })();
