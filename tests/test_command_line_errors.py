@@ -89,7 +89,7 @@ def test_without_verl_and_torch_a_command_says_in_one_line_what_to_install(
 ) -> None:
     arguments = [word.replace("OUT", f"{tmp_path}/out") for word in words.split()]
     done = subprocess.run(
-        [sys.executable, "-c", BASE_INSTALLATION, *arguments], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", BASE_INSTALLATION, *arguments], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert "is not installed: bash run_scripts/run_tests.sh installs" in done.stderr or "export" in words
@@ -103,7 +103,6 @@ def test_an_override_is_refused_before_torch_is_imported() -> None:
         "from verl_coder.launch.plan import TrainRequest, make_plan\n"
         "try: make_plan(TrainRequest(recipe='tiny_cpu', overrides=('mode=snyc',)))\n"
         "except ConfigError as error: print(error)\n"
-        "make_plan(TrainRequest(recipe='tiny_cpu'))\n"
         "print(sorted({'torch', 'ray', 'verl', 'vllm', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
