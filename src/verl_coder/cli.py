@@ -83,7 +83,7 @@ def options(
     """Options of `verl-coder` itself."""
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True})
 def train(
     context: typer.Context,
     recipe: Annotated[
@@ -136,12 +136,28 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> N
 
 
 def main() -> None:
-    """Entry point: a project error becomes one line on stderr and exit status 1."""
+    """Entry point: an error becomes one line on stderr. Its exit status is 2 for a wrong command line, else 1."""
     try:
-        app()
+        status = app(standalone_mode=False, prog_name="verl-coder")
     except VerlCoderError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except ModuleNotFoundError as error:
+        from verl_coder.installation import missing_package
+
+        if not (words := missing_package(error)):
+            raise
+        print(f"error: {words}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        from verl_coder.command_line_errors import explain
+
+        if words := explain(error, sys.argv[1:]):
+            print(f"error: {words}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

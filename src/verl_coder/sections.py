@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from verl_coder.errors import ConfigError
+from verl_coder.words import did_you_mean
 
 
 class Section(BaseModel):
@@ -55,10 +55,8 @@ def _sentence(error: Any, model: type[Section], values: Any, place: str) -> str:
             place += f"[{key}]" if isinstance(key, int) else f".{key}"
     if error["type"] == "extra_forbidden":
         known = list(siblings.get("properties", {}))
-        close = get_close_matches(str(error["loc"][-1]), known, n=1)
-        there = f"there are {', '.join(known)}" if known else "the section has none"
-        hint = f"did you mean {close[0]}?" if close else there
-        return f"{place}: no such setting; {hint}"
+        none = "" if known else "the section has none"
+        return f"{place}: no such setting; {did_you_mean(str(error['loc'][-1]), known, none)}"
     if error["type"] == "missing":
         return f"{place}.{error['loc'][-1]} is missing: give {_allowed(spec)}"
     if error["type"] == "value_error" and "properties" in spec:

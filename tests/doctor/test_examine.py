@@ -69,7 +69,7 @@ def test_json_has_every_finding(two_checks: None) -> None:
 
 
 def test_a_component_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(ConfigError, match="--component sandbx: there are machine, recipe, places"):
+    with pytest.raises(ConfigError, match="--component sandbx: did you mean sandbox"):
         choose(["sandbx"])
 
 

@@ -1,10 +1,17 @@
 """`verl-coder grade`: a row and a completion in, a JSON report out."""
 
+import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+
+from verl_coder.errors import ConfigError, DataError
+from verl_coder.grading.cli import _read, _row
 
 ROW = {
     "data_source": "sample",
@@ -76,3 +83,38 @@ def test_a_missing_file_is_one_line(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "No such file" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def parquet(tmp_path):
+    rows = [{**ROW, "extra_info": {"problem_id": f"sample/{name}"}} for name in ("first", "second")]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    return tmp_path / "rows.parquet"
+
+
+@pytest.mark.parametrize("wanted", ["1", "sample/second"])
+def test_a_row_of_a_parquet_file_is_named_by_its_number_or_its_id(parquet, wanted):
+    assert _row(Path(f"{parquet}:{wanted}"))["extra_info"]["problem_id"] == "sample/second"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (":sample/secnd", "did you mean sample/second?"),
+        (":2", "rows.parquet:0 to .*rows.parquet:1 are its rows"),
+        ("", "rows.parquet:0 to .*rows.parquet:1 are its rows"),
+    ],
+)
+def test_a_row_that_is_not_there_is_answered_with_those_that_are(parquet, wanted, words):
+    with pytest.raises(DataError, match=words):
+        _row(Path(f"{parquet}{wanted}"))
+
+
+def test_a_parquet_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none\.parquet: no such file"):
+        _row(tmp_path / "none.parquet:0")
+
+
+def test_a_completion_may_come_by_standard_input(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("def f(x): return x"))
+    assert _read(Path("-")) == "def f(x): return x"

@@ -172,7 +172,7 @@ def test_every_arm_of_the_recipe_composes() -> None:
 
 
 def test_an_unknown_arm_is_named() -> None:
-    with pytest.raises(ConfigError, match="no arm 'grpoo': there are grpo"):
+    with pytest.raises(ConfigError, match="no arm 'grpoo'; did you mean grpo"):
         choose_arms({"grpo": ()}, ["grpoo"])
 
 

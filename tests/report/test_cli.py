@@ -18,7 +18,7 @@ def test_a_report_goes_into_its_run_and_says_where_it_is(tmp_path: Path) -> None
     run = write_run(tmp_path / "run")
     done = verl_coder(str(run))
     assert done.returncode == 0, done.stderr
-    assert "27 trajectories of 1 folders" in done.stdout
+    assert "27 trajectories of 1 folder," in done.stdout
     assert (run / "report" / "index.html").as_uri() in done.stdout
 
 

@@ -66,7 +66,7 @@ def test_a_value_that_cannot_be_meant_is_named(tmp_path: Path, changes: dict[str
         (TALK, {"model": "./nowhere"}, "no such folder"),
         (TALK, {"model": "tests"}, "config.json is missing"),
         (TALK, {"tools": "tool_config/nowhere.yaml"}, "--tools tool_config/nowhere.yaml: no such file"),
-        (TALK, {"batch_size": 32}, "1 traces are left to train on, --batch-size is 32: lower it"),
+        (TALK, {"batch_size": 32}, "1 trace is left to train on, --batch-size is 32: lower it"),
         (TALK, {"max_response_length": 2}, "no trace fits into .*--max-response-length 2"),
         (
             [*TALK, {"role": "tool", "content": "1"}, TALK[1]],

@@ -4,10 +4,10 @@ import ast
 import json
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from verl_coder.protocols import Tags
+from verl_coder.words import did_you_mean
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -88,17 +88,14 @@ def _object(text: str) -> dict[str, Any]:
 def check_call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> None:
     """CallMistake unless the tool exists and its arguments are those of its schema (JSON schema of `parameters`)."""
     if name not in schemas:
-        close = get_close_matches(name, schemas, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(schemas) or 'none'}"
-        raise CallMistake(f"no tool {name!r}; {hint}")
+        raise CallMistake(f"no tool {name!r}; {did_you_mean(name, schemas)}")
     properties = schemas[name].get("properties") or {}
     for key in schemas[name].get("required") or []:
         if arguments.get(key) is None:
             raise CallMistake(f"{name} lacks the argument {key!r}")
     for key, value in arguments.items():
         if key not in properties:
-            close = get_close_matches(key, properties, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"its arguments are {', '.join(properties)}"
+            hint = did_you_mean(key, properties, f"its arguments are {', '.join(properties)}")
             raise CallMistake(f"{name} has no argument {key!r}; {hint}")
         wanted = properties[key].get("type")
         kinds = [wanted] if isinstance(wanted, str) else list(wanted or [])

@@ -16,6 +16,7 @@ from verl_coder.paths import repository_root
 from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import Language, find_protocol
+from verl_coder.words import did_you_mean
 
 Main = Callable[..., None]
 """The command of a data_prep/ file that makes its problems itself."""
@@ -164,9 +165,8 @@ def load_dataset_file(name: str) -> Dataset | Main:
     files = dataset_files()
     path = files.get(name) or (Path(name) if name.endswith(".py") else None)
     if path is None or not path.is_file():
-        raise DataError(
-            f"no dataset {name!r}: data_prep has {', '.join(files)}, or give a path to a .py file"
-        )
+        has = f"data_prep has {', '.join(files)}, or give a path to a .py file"
+        raise DataError(f"no dataset {name!r}; {did_you_mean(name, files, has)}")
     module_name = f"data_prep_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None and spec.loader is not None

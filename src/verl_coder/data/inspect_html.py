@@ -10,6 +10,7 @@ from verl_coder.data.inspect_terminal import lengths, summary
 from verl_coder.data.statistics import Statistics
 from verl_coder.files import write_atomically
 from verl_coder.problems import DIFFICULTIES, Problem
+from verl_coder.words import counted
 
 _BINS = 32
 _WIDTH, _HEIGHT = 420, 120
@@ -112,7 +113,7 @@ def _histogram(title: str, values: Sequence[float]) -> str:
     step, tallest = _WIDTH / count_of_bins, max(bins)
     bars = "".join(
         f'<rect x="{i * step:.1f}" y="{_HEIGHT - h:.1f}" width="{step - 1:.1f}" height="{h:.1f}" fill="#3b6ea8">'
-        f"<title>{count} rows</title></rect>"
+        f"<title>{counted(count, 'row')}</title></rect>"
         for i, count in enumerate(bins)
         if (h := count / tallest * (_HEIGHT - 12))
     )
@@ -134,7 +135,7 @@ def _example(problem: Problem) -> str:
         for message in problem.prompt
     )
     tests = problem.tests.to_json()
-    shown = tests if len(tests) <= 4000 else f"{tests[:4000]} … (+{len(tests) - 4000} characters)"
+    shown = tests if len(tests) <= 4000 else f"{tests[:4000]} … (+{counted(len(tests) - 4000, 'character')})"
     return (
         f"<details open><summary><b>{escape(problem.problem_id)}</b> "
         f'<span class="soft">{escape(problem.split)} · {escape(problem.difficulty)} · {escape(problem.tests.style)} · '

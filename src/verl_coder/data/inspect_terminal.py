@@ -11,13 +11,14 @@ from rich.table import Table
 
 from verl_coder.data.statistics import Statistics
 from verl_coder.problems import Problem
+from verl_coder.words import counted
 
 _MAX_MESSAGE_CHARS = 2000
 
 
 def show_statistics(statistics: Statistics, console: Console, *, max_prompt_tokens: int | None) -> None:
     """Print counts, distributions and the example rows."""
-    console.print(f"{statistics.rows} rows")
+    console.print(f"{counted(statistics.rows, 'row')}")
     for title, counter in (
         ("dataset", statistics.sources),
         ("split", statistics.splits),
@@ -32,9 +33,13 @@ def show_statistics(statistics: Statistics, console: Console, *, max_prompt_toke
             table.add_row(title, *(f"{value:.5g}" for value in summary(values)))
     console.print(table)
     if statistics.without_reference:
-        console.print(f"  {statistics.without_reference} rows have no reference solution")
+        console.print(
+            f"  {counted(statistics.without_reference, 'row has', 'rows have')} no reference solution"
+        )
     if max_prompt_tokens is not None and statistics.prompt_tokens:
-        console.print(f"  {statistics.over_long} prompts are longer than {max_prompt_tokens} tokens")
+        console.print(
+            f"  {counted(statistics.over_long, 'prompt is', 'prompts are')} longer than {max_prompt_tokens} tokens"
+        )
     for problem in statistics.examples:
         console.print(render(problem))
 
@@ -76,4 +81,4 @@ def render(problem: Problem) -> Panel:
 
 
 def _cut(text: str, limit: int = _MAX_MESSAGE_CHARS) -> str:
-    return text if len(text) <= limit else f"{text[:limit]} … (+{len(text) - limit} characters)"
+    return text if len(text) <= limit else f"{text[:limit]} … (+{counted(len(text) - limit, 'character')})"

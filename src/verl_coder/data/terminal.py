@@ -14,6 +14,7 @@ from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
 from verl_coder.data.provenance import Rejection, count_reasons
 from verl_coder.data.recheck import RecheckResult, recheck
 from verl_coder.data.verification import VerifyOptions
+from verl_coder.words import counted
 
 _SHOWN_REJECTIONS = 5
 
@@ -42,9 +43,11 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
     written = sum(file.rows for file in result.files)
     console.print(f"{dataset.name}: {written} of {result.rows_read} records, {result.wall_s:.1f} s")
     for file in result.files:
-        console.print(f"  {file.path}  {file.rows} rows", highlight=False, soft_wrap=True)
+        console.print(f"  {file.path}  {counted(file.rows, 'row')}", highlight=False, soft_wrap=True)
     if result.trivial:
-        console.print(f"  {len(result.trivial)} problems have tests that a constant passes (see card.json)")
+        console.print(
+            f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes (card.json)"
+        )
     show_rejections(result.rejections, str(options.out / "rejected.parquet"), console)
     return result
 
@@ -70,7 +73,9 @@ def show_recheck(paths: Sequence[Path], out: Path, options: VerifyOptions) -> Re
     console.print(f"verify: {kept} of {result.rows_read} references pass, {result.wall_s:.1f} s")
     if result.trivial:
         names = ", ".join(list(result.trivial)[:10])
-        console.print(f"  {len(result.trivial)} problems have tests that a constant passes: {names}")
+        console.print(
+            f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes: {names}"
+        )
     show_rejections(result.rejections, str(out / "rejected.parquet"), console)
     return result
 
@@ -80,16 +85,17 @@ def show_mix(options: MixOptions) -> MixResult:
     console = Console(stderr=True)
     result = mix(options)
     for file in result.files:
-        console.print(f"  {file.path}  {file.rows} rows", highlight=False, soft_wrap=True)
+        console.print(f"  {file.path}  {counted(file.rows, 'row')}", highlight=False, soft_wrap=True)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(result.rows.items()))
     console.print(f"mix: {counts}; {result.wall_s:.1f} s", highlight=False, soft_wrap=True)
     if options.pass_rates:
-        console.print(f"  {result.measured} rows have a measured difficulty")
+        console.print(f"  {counted(result.measured, 'row has', 'rows have')} a measured difficulty")
     if result.overlaps:
         verb = "dropped" if options.decontaminate else "kept; --decontaminate drops them"
         within = sum(overlap.against == "mix" for overlap in result.overlaps)
+        held_out = counted(len(result.overlaps) - within, "repeats", "repeat")
         console.print(
-            f"  {within} rows repeat another, {len(result.overlaps) - within} repeat a held-out problem: {verb} "
+            f"  {counted(within, 'row repeats', 'rows repeat')} another, {held_out} a held-out problem: {verb} "
             f"({options.out / 'overlaps.jsonl'})",
             highlight=False,
             soft_wrap=True,

@@ -13,6 +13,7 @@ from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import TestReport, grade
 from verl_coder.problems import Problem
 from verl_coder.sandbox import SandboxClient
+from verl_coder.words import counted
 
 Verify = Callable[[Problem], Awaitable[Verdict]]
 
@@ -94,6 +95,6 @@ def _alone(sandbox: SandboxClient) -> asyncio.Lock:
 
 
 def _describe(report: TestReport) -> str:
-    counts = f"{report.passed}/{report.total} tests passed"
+    counts = f"{report.passed}/{counted(report.total, 'test')} passed"
     text = " ".join(report.message.split())[:500]
     return f"{counts}; {text}" if text else counts

@@ -7,6 +7,7 @@ from typing import Literal
 
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.errors import VerlCoderError
+from verl_coder.installation import missing_package
 from verl_coder.sandbox.client import split_urls
 
 CheckStatus = Literal["PASS", "WARN", "FAIL", "SKIP"]
@@ -74,6 +75,8 @@ def look(check: DoctorCheck, situation: Situation) -> CheckedLine:
         result = skipped(str(reason))
     except VerlCoderError as error:
         result = failed(str(error), check.fix)
+    except ModuleNotFoundError as error:
+        result = failed(missing_package(error) or str(error), check.fix)
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
         result = failed(f"{type(error).__name__}: {lines[0][:300]}", check.fix)

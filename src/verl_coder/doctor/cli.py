@@ -16,7 +16,8 @@ def doctor(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Folder under recipes/; default: that of run_qwen_grpo.sh here.", autocompletion=recipe_names
+            help="Folder under recipes/; default: qwen_grpo with a GPU, else tiny_cpu.",
+            autocompletion=recipe_names,
         ),
     ] = None,
     component: Annotated[

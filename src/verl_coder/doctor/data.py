@@ -2,6 +2,7 @@
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, warned
 from verl_coder.doctor.situation import NotHereError, Situation
+from verl_coder.words import counted
 
 
 def _files(situation: Situation) -> CheckResult:
@@ -9,7 +10,7 @@ def _files(situation: Situation) -> CheckResult:
 
     files = situation.data_files
     check_parquet("data.train_files, data.val_files", files)
-    return passed(f"{len(files)} files have the columns of a row")
+    return passed(f"{counted(len(files), 'file has', 'files have')} the columns of a row")
 
 
 def _rows(situation: Situation) -> CheckResult:

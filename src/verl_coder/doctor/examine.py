@@ -6,6 +6,7 @@ from verl_coder.doctor.all_checks import CHECKS
 from verl_coder.doctor.check import CheckedLine, DoctorCheck, look
 from verl_coder.doctor.situation import DoctorOptions, Situation
 from verl_coder.errors import ConfigError
+from verl_coder.words import counted, did_you_mean
 
 
 def choose(wanted: Sequence[str]) -> list[DoctorCheck]:
@@ -13,9 +14,9 @@ def choose(wanted: Sequence[str]) -> list[DoctorCheck]:
     components = list(dict.fromkeys(check.component for check in CHECKS))
     for name in wanted:
         if name not in components and name not in {check.name for check in CHECKS}:
-            raise ConfigError(
-                f"--component {name}: there are {', '.join(components)}, and each check by its own name"
-            )
+            there = f"there are {', '.join(components)}, and each check by its own name"
+            known = [*components, *(check.name for check in CHECKS)]
+            raise ConfigError(f"--component {name}: {did_you_mean(name, known, there)}")
     if not wanted:
         return [check for check in CHECKS if not check.only_when_named]
     return [check for check in CHECKS if check.component in wanted or check.name in wanted]
@@ -42,7 +43,7 @@ def summary(lines: Sequence[CheckedLine]) -> str:
         name: sum(line.result.status == name for line in lines) for name in ("PASS", "WARN", "FAIL", "SKIP")
     }
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return f"{len(lines)} checks: {told} in {sum(line.seconds for line in lines):.1f} s"
+    return f"{counted(len(lines), 'check')}: {told} in {sum(line.seconds for line in lines):.1f} s"
 
 
 def is_ill(lines: Sequence[CheckedLine]) -> bool:

@@ -9,12 +9,11 @@ from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, skipped, warned
 from verl_coder.doctor.situation import Situation, has_gpu
+from verl_coder.installation import how_to_install, script
 
 _PATCHED = ("verl", "torch", "transformers", "ray", "tensordict", "TransferQueue")
 """What this package reaches into, or that verl does not start without."""
-_INSTALL = (
-    "bash run_scripts/run_tests.sh installs the pinned versions; `rm -r .venv` first makes them all anew"
-)
+_INSTALL = how_to_install()
 _SHOWN = 6
 
 
@@ -43,7 +42,8 @@ def _python(_: Situation) -> CheckResult:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info[:2] != (3, 11):
         return warned(
-            f"{version}; the pins are made and tested with 3.11", "BASE_PYTHON=python3.11 VENV=.venv-3.11"
+            f"{version}; the pins are made and tested with 3.11",
+            f"install with Python 3.11 ({script('run_tests.sh', 'python3.11 -m venv')}, BASE_PYTHON=python3.11)",
         )
     return passed(f"{version}, {sys.executable}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, warned
 from verl_coder.doctor.situation import Situation
+from verl_coder.installation import script
 
 GIB = 2**30
 _TEMPORARY_BYTES = 2 * GIB
@@ -151,7 +152,7 @@ CHECKS = (
         name="ray-address",
         component="places",
         look=_ray_address,
-        fix="run_scripts/start_ray_cluster.sh, or unset RAY_ADDRESS",
+        fix=f"{script('start_ray_cluster.sh', 'ray start --head')}, or unset RAY_ADDRESS",
     ),
     DoctorCheck(name="open-files", component="places", look=_open_files, fix="ulimit -n 65536"),
     DoctorCheck(name="hub-cache", component="places", look=_hub_cache, fix="HF_HOME=<a folder>"),

@@ -2,6 +2,7 @@
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped, warned
 from verl_coder.doctor.situation import NotHereError, Situation
+from verl_coder.words import counted
 
 
 def _composes(situation: Situation) -> CheckResult:
@@ -73,7 +74,8 @@ def _curriculum(situation: Situation) -> CheckResult:
         there = False
     check_curriculum(plan.config, plan.settings.curriculum, plan.run_dir, data_is_there=there)
     return passed(
-        f"{len(plan.settings.curriculum.names)} stages" + ("" if there else "; their rows are not made yet")
+        f"{counted(len(plan.settings.curriculum.names), 'stage')}"
+        + ("" if there else "; their rows are not made yet")
     )
 
 

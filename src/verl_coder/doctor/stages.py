@@ -9,6 +9,7 @@ from verl_coder.doctor.conversations import CODE, plain, with_tool
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.extraction import extract_code
 from verl_coder.traces import Trace, TraceRow
+from verl_coder.words import counted
 
 _TEMPLATE = "the model's chat template or tokenizer changes the text: take the model's own, unchanged"
 
@@ -78,7 +79,9 @@ def _labels(situation: Situation) -> CheckResult:
     if learnt != wanted:
         return failed(f"the loss is on {learnt[:120]!r}, and the assistant wrote {wanted[:120]!r}", _TEMPLATE)
     share = sum(mask)
-    return passed(f"the loss is on the assistant's {share} tokens, not on the other {len(mask) - share}")
+    return passed(
+        f"the loss is on the assistant's {counted(share, 'token')}, not on the other {len(mask) - share}"
+    )
 
 
 def _as_the_trainer_reads(write_rows: Any, row: TraceRow) -> tuple[list[int], list[int]]:

@@ -7,14 +7,15 @@ from pathlib import Path
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, warned
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.errors import TeacherError
+from verl_coder.installation import script
 from verl_coder.teacher.connection import CODE_QUESTION, SMALL_QUESTION, Connection, probe
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.traces import control_token
+from verl_coder.words import counted
 
-_START = "bash run_scripts/start_teacher.sh, or the address of one that runs (TEACHER_API_KEY holds its key)"
-_TEMPLATE = (
-    "serve the model with its own chat template and `--reasoning-parser` (run_scripts/start_teacher.sh)"
-)
+_SERVE = script("start_teacher.sh", "vllm serve MODEL")
+_START = f"{_SERVE}, or the address of one that runs (TEACHER_API_KEY holds its key)"
+_TEMPLATE = f"serve the model with its own chat template and `--reasoning-parser` ({_SERVE})"
 _TIMEOUT_S = 60.0
 
 
@@ -87,7 +88,7 @@ def _thinking(situation: Situation) -> CheckResult:
                 f"{one.url}: asked to think, and no field `reasoning` or `reasoning_content` came",
                 "`teacher generate --thinking off` for a model that does not think, else --reasoning-parser",
             )
-    return passed(f"in the field `{one.thinking_field}`, {len(one.thinking)} characters")
+    return passed(f"in the field `{one.thinking_field}`, {counted(len(one.thinking), 'character')}")
 
 
 def _format(situation: Situation) -> CheckResult:

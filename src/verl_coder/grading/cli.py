@@ -1,6 +1,7 @@
 """`verl-coder grade`: the verdict on one completion, for anyone who writes a reward or doubts a verdict."""
 
 import json
+import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,14 +10,21 @@ import typer
 
 from verl_coder import json_text
 from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
+from verl_coder.words import did_you_mean
 
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
 @app.command()
 def grade(
-    problem: Annotated[Path, typer.Option(help="One row of the Parquet file, as JSON.")],
-    completion: Annotated[Path, typer.Option(help="Text of the completion (prose and code, or code alone).")],
+    problem: Annotated[
+        Path,
+        typer.Option(help="A row: FILE.parquet:NUMBER, FILE.parquet:PROBLEM_ID, or a file of it as JSON."),
+    ],
+    completion: Annotated[
+        Path,
+        typer.Option(help="Text of the completion (prose and code, or code alone); - reads standard input."),
+    ],
     explain: Annotated[
         bool, typer.Option("--explain", help="Say in words which test failed, on stderr.")
     ] = False,
@@ -53,8 +61,13 @@ async def _grade(code: str, suite: Any, url: str) -> Any:
 
 
 def _row(path: Path) -> Any:
+    file, parquet, wanted = str(path).rpartition(".parquet")
     try:
-        row = json_text.loads(_read(path))
+        row = (
+            _parquet_row(Path(file + parquet), wanted.removeprefix(":"))
+            if parquet
+            else json_text.loads(_read(path))
+        )
         row["reward_model"]["ground_truth"]
         return row
     except json.JSONDecodeError as error:
@@ -63,8 +76,31 @@ def _row(path: Path) -> Any:
         raise DataError(f"{path}: not a row: it lacks reward_model.ground_truth") from error
 
 
+def _parquet_row(path: Path, wanted: str) -> Any:
+    """The row by its number, or by its problem_id; DataError says which there are."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
+    if wanted.isdigit() and int(wanted) < table.num_rows:
+        return table.slice(int(wanted), 1).to_pylist()[0]
+    rows = table.select(["extra_info"]).to_pylist() if "extra_info" in table.column_names else []
+    names = [str((row["extra_info"] or {}).get("problem_id")) for row in rows]
+    if wanted in names:
+        return table.slice(names.index(wanted), 1).to_pylist()[0]
+    numbers = f"{path}:0 to {path}:{table.num_rows - 1} are its rows"
+    raise DataError(f"{path} has no row {wanted!r}; {did_you_mean(wanted, names, numbers)}")
+
+
 def _read(path: Path) -> str:
     try:
+        if str(path) == "-":
+            return sys.stdin.read()
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error

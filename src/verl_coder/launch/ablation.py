@@ -19,6 +19,7 @@ from verl_coder.launch.arms import (
     tag_table,
 )
 from verl_coder.launch.recipe import find_recipe
+from verl_coder.words import did_you_mean
 
 
 def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
@@ -42,7 +43,7 @@ def choose_arms(arms: Mapping[str, tuple[str, ...]], wanted: Sequence[str]) -> d
     """The wanted arms, all of them where none is named."""
     for name in wanted:
         if name not in arms:
-            raise ConfigError(f"no arm {name!r}: there are {', '.join(arms)}")
+            raise ConfigError(f"no arm {name!r}; {did_you_mean(name, arms)}")
     return {name: arms[name] for name in wanted or arms}
 
 
@@ -55,7 +56,7 @@ _Against = Annotated[
 _Recipe = Annotated[str, typer.Option(help="Folder under recipes/ with recipe.yaml and arms.yaml.")]
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True})
 def run(
     context: typer.Context,
     out: _Out,

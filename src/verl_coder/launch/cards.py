@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from verl_coder.errors import ConfigError
+from verl_coder.words import did_you_mean
 
 GIB = 2**30
 
@@ -51,7 +52,8 @@ ASSUMED = "H100"
 def card_for(plan_for: str | None) -> Card:
     """The first card here, else the one named, else an H100; ConfigError for a name that is not in the table."""
     if plan_for is not None and plan_for not in CARDS:
-        raise ConfigError(f"verl_coder.plan_for={plan_for}: use one of {', '.join(CARDS)}, or null")
+        hint = did_you_mean(plan_for, CARDS, f"use one of {', '.join(CARDS)}, or null")
+        raise ConfigError(f"verl_coder.plan_for={plan_for}: {hint}")
     return _here() or CARDS[plan_for or ASSUMED]
 
 

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, open_dict
 
 from verl_coder.data.ray_verification import check_reachable
 from verl_coder.errors import ConfigError
+from verl_coder.installation import script
 
 _OF_AN_OWN_RAY = ("num_cpus", "num_gpus", "object_store_memory", "include_dashboard")
 """Keys of ray.init that describe a Ray to be started; it refuses them for one that is joined."""
@@ -34,7 +35,7 @@ def check_cluster(config: DictConfig) -> str:
         if config.trainer.nnodes > 1:
             raise ConfigError(
                 f"trainer.nnodes={config.trainer.nnodes}, and no cluster is named: start one "
-                "(run_scripts/start_ray_cluster.sh), which sets RAY_ADDRESS"
+                f"({script('start_ray_cluster.sh', 'ray start --head')}), and set RAY_ADDRESS"
             )
         return ""
     try:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from verl_coder.launch.cards import Card, card_for
 from verl_coder.launch.memory_plan import separate_devices
 from verl_coder.launch.model_shape import ModelShape, shape_of
+from verl_coder.words import counted
 
 FILL = 0.5
 """Mean length of an answer, as a share of the limit."""
@@ -66,7 +67,9 @@ class StepCost:
             f"{self.tokens / self.seconds:,.0f} tokens/s"
         ]
         if steps:
-            found.append(f"{steps} steps in about {_duration(steps * self.seconds)}, evaluations not counted")
+            found.append(
+                f"{counted(steps, 'step')} in about {_duration(steps * self.seconds)}, evaluations not counted"
+            )
         found.append(
             f"if prompts fill {PROMPT_FILL:.0%} and answers {FILL:.0%} of their limits; within a factor of two"
         )

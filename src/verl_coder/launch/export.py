@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.model_config import plain_config
 from verl_coder.run.run_dir import RunDir
+from verl_coder.words import counted
 
 if TYPE_CHECKING:
     import torch
@@ -188,4 +189,4 @@ def run(
     """Write a trained policy: with LoRA merged into the base, or with --adapter the adapter alone."""
     folder = export(RunDir(run.resolve()), out, step=step, adapter=adapter, dtype=dtype)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    typer.echo(f"{folder}: {len(list(folder.iterdir()))} files, {size / 2**20:.1f} MiB")
+    typer.echo(f"{folder}: {counted(len(list(folder.iterdir())), 'file')}, {size / 2**20:.1f} MiB")

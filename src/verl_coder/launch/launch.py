@@ -13,7 +13,6 @@ from verl_coder.files import locked, write_atomically
 from verl_coder.launch.cost import estimate
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
 from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
-from verl_coder.launch.preflight.run import check_run
 from verl_coder.launch.signals import SAVING
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
@@ -24,6 +23,9 @@ from verl_coder.run.sync_state import begin as begin_sync
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     """Run the plan to its end, or resume it; returns the exit status of the command."""
+    # Imports verl, torch and transformers: seconds, which a wrong recipe or override does not wait for.
+    from verl_coder.launch.preflight.run import check_run
+
     run_dir, config = plan.run_dir, plan.config
     command = preparation(plan)
     if dry_run:

@@ -14,6 +14,7 @@ from rich.console import Console
 from verl_coder.files import write_atomically
 from verl_coder.run.checkpoint_files import clear_saving
 from verl_coder.run.run_dir import RunDir
+from verl_coder.words import counted
 
 RUN_MARKER = "VERL_CODER_RUN"
 """Environment variable, set to the run's folder in every process of a run."""
@@ -88,7 +89,8 @@ def clear_leftovers(run_dir: RunDir, console: Console) -> None:
     ended = end_leftovers(run_dir.path)
     if ended:
         console.print(
-            f"ended {ended} processes that an earlier start of this run left behind", highlight=False
+            f"ended {counted(ended, 'process', 'processes')} that an earlier start of this run left behind",
+            highlight=False,
         )
     scratch = run_dir.path / ".scratch"
     if scratch.is_file():

@@ -20,9 +20,11 @@ from urllib.parse import urlsplit
 import psutil
 
 from verl_coder.errors import ConfigError, SandboxUnavailableError
+from verl_coder.installation import script
 from verl_coder.launch.cluster import actors_environment
 from verl_coder.launch.supervise import end_with_parent
 from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.words import counted
 
 _LINE = "sandboxes: "
 _FAILED = "error: "
@@ -134,9 +136,10 @@ def nodes_of(ray: Any, count: int, wait_s: float) -> list[dict[str, Any]]:
         if len(alive) >= count:
             return alive
         if time.monotonic() > deadline:
+            start = script("start_ray_cluster.sh worker", "ray start --address=HOST:6379")
             raise ConfigError(
-                f"trainer.nnodes={count}, and the cluster has {len(alive)} node(s) after {wait_s:g} s: start the "
-                "others (run_scripts/start_ray_cluster.sh worker), or lower trainer.nnodes"
+                f"trainer.nnodes={count}, and the cluster has {counted(len(alive), 'node')} after {wait_s:g} s: start "
+                f"the others ({start}), or lower trainer.nnodes"
             )
         time.sleep(1.0)
 

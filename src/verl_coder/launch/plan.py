@@ -20,6 +20,7 @@ from verl_coder.paths import resolve_content_path, work_root
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
 from verl_coder.run.sync_state import choose_mode, has_wandb_key
+from verl_coder.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,14 +182,14 @@ def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str
         "reward": config.reward.custom_reward_function.path,
         "tools": rollout.multi_turn.tool_config_path,
         "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
-        "batch": f"{config.data.train_batch_size} prompts x {rollout.n} samples, "
+        "batch": f"{counted(config.data.train_batch_size, 'prompt')} x {counted(rollout.n, 'sample')}, "
         f"mini-batch {actor.ppo_mini_batch_size}",
         "lengths": f"prompt {config.data.max_prompt_length}, response {config.data.max_response_length} tokens, "
-        f"{rollout.multi_turn.max_assistant_turns} turns",
+        f"{counted(rollout.multi_turn.max_assistant_turns, 'turn')}",
         "optimiser": f"lr {actor.optim.lr:g}, KL loss {actor.kl_loss_coef if actor.use_kl_loss else 0:g}, "
         f"entropy {actor.entropy_coeff:g}",
         "sources": plan.settings.describe_sources(),
-        "steps": config.trainer.total_training_steps or f"{config.trainer.total_epochs} epochs",
+        "steps": config.trainer.total_training_steps or f"{counted(config.trainer.total_epochs, 'epoch')}",
         "output": plan.settings.out,
         "resumes from step": plan.run_dir.checkpoint_step(),
     }

@@ -47,9 +47,7 @@ class PhaseTeller:
             self._key, self._began, self._told, self._first_done = phase.key, now, now, phase.done
             left = self.left_s(phase)
             known = f", about {duration(left)} left" if left is not None else ""
-            return (
-                f"start {phase.done + 1}/{phase.of}: {phase.part}{known}" if phase.phase == STARTING else ""
-            )
+            return f"{phase.describe()}{known}" if phase.phase == STARTING else ""
         if now - self._told < self._every_s:
             return ""
         self._told = now
@@ -136,7 +134,7 @@ class RunProgress:
             self._bar.reset(
                 self._part, total=phase.of or None, description=phase.part, visible=bool(phase.part)
             )
-        self._bar.update(self._part, total=phase.of or None, completed=phase.done)
+        self._bar.update(self._part, total=phase.of or None, completed=phase.place)
         line = self._teller.line(phase)
         if line and not self._bar.console.is_terminal:
             self._bar.console.print(line, highlight=False, soft_wrap=True)

@@ -3,14 +3,18 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from verl_coder.errors import ConfigError
+from verl_coder.installation import how_to_install
+from verl_coder.launch.override_errors import check_forms, closest, explain
 from verl_coder.paths import recipe_names, repository_root
+from verl_coder.words import did_you_mean
 
 OPEN_MAPPINGS = {
     "verl_coder",  # checked by settings.parse_settings
@@ -31,7 +35,8 @@ def find_recipe(name: str) -> Path:
     for folder in (repository_root() / "recipes" / name, Path(name).expanduser()):
         if (folder / "recipe.yaml").is_file():
             return folder.resolve()
-    raise ConfigError(f"no recipe {name!r}: there are {', '.join(recipe_names())} (or give a folder's path)")
+    there = f"there are {', '.join(recipe_names())} (or give a folder's path)"
+    raise ConfigError(f"no recipe {name!r}; {did_you_mean(name, recipe_names(), there)}")
 
 
 def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
@@ -42,6 +47,7 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
     """
     from hydra import initialize_config_dir
 
+    check_forms(overrides)
     verl = verl_tree()
     with initialize_config_dir(str(folder), version_base=None):
         config = _hydra_compose(
@@ -55,10 +61,18 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
 @cache
 def verl_tree() -> DictConfig:
     """verl's own configuration, in which the keys of a recipe are looked up."""
-    from hydra import initialize_config_module
+    from hydra import initialize_config_dir
 
-    with initialize_config_module("verl.trainer.config", version_base=None):
+    with initialize_config_dir(str(_verls_folder()), version_base=None):
         return _hydra_compose("ppo_trainer", (), "verl")
+
+
+def _verls_folder() -> Path:
+    """verl's YAML files, found without importing verl, which takes torch and seconds; ConfigError where it is not."""
+    spec = find_spec("verl")
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"verl is not installed: {how_to_install()}")
+    return Path(next(iter(spec.submodule_search_locations))) / "trainer" / "config"
 
 
 def file_list(value: Any) -> list[Path]:
@@ -76,19 +90,12 @@ def _hydra_compose(
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
 
-    folder = _quoted(f"file://{repository_root() / 'config'}")
-    searchpath = f"hydra.searchpath=[pkg://verl.trainer.config,{folder}]"
+    folders = (_verls_folder(), repository_root() / "config")
+    searchpath = f"hydra.searchpath=[{','.join(_quoted(f'file://{folder}') for folder in folders)}]"
     try:
         return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
-        cause = error.__cause__
-        if known is not None and isinstance(cause, ConfigKeyError | ConfigAttributeError) and cause.full_key:
-            missing, ours = cause.full_key, known()
-            close = _closest(missing, ours)
-            hint = f"did you mean {close}?" if close else f"there are {_siblings(missing, ours)}"
-            raise ConfigError(f"{place}: no setting {missing}; {hint}") from error
-        lines = str(cause or error).strip().splitlines()
-        raise ConfigError(f"{place}: {' '.join(lines[:2])}") from error
+        raise explain(error, place, overrides, known) from error
 
 
 _COMMA_SEPARATED = ("verl_coder.sandbox_url", "data.train_files", "data.val_files")
@@ -116,7 +123,7 @@ def _check_keys(config: DictConfig, verl: DictConfig, folder: Path, added: Seque
     )
     extra = [key for key in unknown if not any(f"{name}.".startswith(f"{key}.") for name in added)]
     if extra:
-        close = _closest(extra[0], verl)
+        close = closest(extra[0], verl)
         hint = f"; did you mean {close}?" if close else ""
         raise ConfigError(f"recipe {folder.name}: verl has no key {extra[0]}{hint}")
 
@@ -125,7 +132,8 @@ def _unknown_keys(ours: Any, verl: Any, prefix: str) -> list[str]:
     if not isinstance(ours, Mapping) or prefix.rstrip(".") in OPEN_MAPPINGS:
         return []
     known = set(verl) if isinstance(verl, Mapping) else set()
-    known |= _target_fields(verl)
+    if set(ours) - known:
+        known |= _target_fields(verl)
     unknown = []
     for key, value in ours.items():
         path = f"{prefix}{key}"
@@ -147,22 +155,3 @@ def _target_fields(node: Any) -> set[str]:
 
     cls = get_class(target)
     return {field.name for field in dataclasses.fields(cls)} if dataclasses.is_dataclass(cls) else set()
-
-
-def _siblings(path: str, config: DictConfig) -> str:
-    """The settings beside `path`, or beside its first part that does not exist."""
-    while path:
-        path = path.rpartition(".")[0]
-        node = OmegaConf.select(config, path) if path else config
-        if isinstance(node, DictConfig):
-            return f"{', '.join(str(key) for key in node)} under {path or 'the top level'}"
-    return "none"
-
-
-def _closest(path: str, config: DictConfig) -> str | None:
-    from difflib import get_close_matches
-
-    parent, _, key = path.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    matches = get_close_matches(key, [str(k) for k in node], n=1) if isinstance(node, DictConfig) else []
-    return f"{parent}.{matches[0]}".lstrip(".") if matches else None

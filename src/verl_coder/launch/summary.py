@@ -11,6 +11,7 @@ from verl_coder.errors import VerlCoderError
 from verl_coder.files import whole_file, write_atomically
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
+from verl_coder.words import counted
 
 PHASES = {
     "timing_s/gen": "generate (rollout, tools, reward)",
@@ -92,7 +93,7 @@ def write_summary(run_dir: RunDir, settings: Settings, console: Console) -> None
 
 def summary_table(summary: dict[str, Any]) -> Table:
     """The closing table, for rich's console."""
-    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}: {summary['steps']} steps")
+    table = Table(title=f"{summary['recipe']}, seed {summary['seed']}: {counted(summary['steps'], 'step')}")
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
     pass_at_1, calls = summary["pass_at_1"], summary["tool_calls_per_problem"]

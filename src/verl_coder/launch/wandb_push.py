@@ -14,6 +14,7 @@ from verl_coder.files import json_lines
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, has_wandb_key
+from verl_coder.words import counted
 
 INIT_TIMEOUT_S = 30.0
 POLL_S = 0.5
@@ -227,4 +228,4 @@ def push(
     run_dir = RunDir(run.expanduser().resolve())
     task = WandbPush(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=finish_timeout_s)
     sent = task.push_pending(lambda step: print(f"step {step}", flush=True))
-    print(f"{sent} steps sent; the server has step {task.state.confirmed_step} ({task.state.url})")
+    print(f"{counted(sent, 'step')} sent; the server has step {task.state.confirmed_step} ({task.state.url})")

@@ -213,7 +213,9 @@ class Watchdog:
 
     def _when(self) -> str:
         """`while training, step 3 of 12, updating`."""
-        return f"while {self._phase.describe()}" if self._phase else "at the start"
+        if self._phase is None:
+            return "at the start"
+        return f"{'at' if self._phase.phase == STARTING else 'while'} {self._phase.describe()}"
 
     def _end(self, words: str, processes: Sequence[RunProcess]) -> None:
         with suppress(OSError):

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.errors import ConfigError
+from verl_coder.words import did_you_mean
 
 app = typer.Typer(add_completion=False)
 
@@ -48,5 +49,8 @@ def choose_stages(asked: list[str], there: tuple[str, ...]) -> list[str]:
     """The stages in their order; ConfigError for one that the pipeline does not have."""
     for name in asked:
         if name != "all" and name not in there:
-            raise ConfigError(f"no stage {name!r} in this pipeline: it has {', '.join(there)} (or all)")
+            has = f"it has {', '.join(there)} (or all)"
+            raise ConfigError(
+                f"no stage {name!r} in this pipeline; {did_you_mean(name, (*there, 'all'), has)}"
+            )
     return [name for name in there if not asked or "all" in asked or name in asked]

@@ -1,7 +1,6 @@
 """The one YAML of a pipeline: what its stages share, and a section for each, checked before anything runs."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from verl_coder.paths import resolve_content_path
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
+from verl_coder.words import did_you_mean, nearest
 
 STAGES = ("data", "teacher", "sft", "train", "evaluate", "report")
 Options = dict[str, Any]
@@ -227,9 +227,8 @@ def _command_options(
             raise ConfigError(
                 f"{place}.{name}: the pipeline gives this itself; state it at the top, or leave it out"
             )
-        near = get_close_matches(name, ours, n=1)
-        if name not in section.model_fields and near:
-            raise ConfigError(f"{place}.{name}: no such setting; did you mean {near[0]}?")
+        if name not in section.model_fields and nearest(name, ours):
+            raise ConfigError(f"{place}.{name}: no such setting; {did_you_mean(name, ours)}")
     checked = given_values(read_section(section, rest, place))
     return checked | (dict(read_section(more, own, place)) if more else {})
 

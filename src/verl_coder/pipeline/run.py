@@ -22,6 +22,7 @@ from verl_coder.pipeline.records import TaskRecord, fingerprint_of, products_of,
 from verl_coder.pipeline.stages import tasks_of
 from verl_coder.pipeline.tasks import PipelineTask, Workplace
 from verl_coder.pipeline.terminal import duration, say, say_task, scores, show_end, task_progress
+from verl_coder.words import counted
 
 _STATUS = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -66,7 +67,10 @@ class PipelineRun:
         ):
             ended = end_leftovers(self.place.out, marker=PIPELINE_MARKER)
             if ended:
-                say(self._console, f"ended {ended} processes that an earlier start left behind")
+                say(
+                    self._console,
+                    f"ended {counted(ended, 'process', 'processes')} that an earlier start left behind",
+                )
             say(self._console, f"pipeline: {self.place.out} (a log of each stage: logs/)")
             for stage in self.stages:
                 for task in tasks_of(stage, self.place):

@@ -25,6 +25,7 @@ from verl_coder.report.index import build_index
 from verl_coder.report.inputs import ReportInput
 from verl_coder.report.records import TrajectoryRecord
 from verl_coder.report.sample_files import read_samples, sample_files
+from verl_coder.report.sft_run import describe_sft_run
 from verl_coder.report.tables import ablation_table
 from verl_coder.report.training_run import describe_training_run, flatten
 
@@ -54,8 +55,11 @@ class Report:
         described, parts = [], []
         for number, folder in enumerate(self.inputs):
             notes: list[str] = []
-            describe = self._evaluation if folder.is_evaluation else self._training_run
-            found, own_parts = describe(number, folder, data, notes)
+            if folder.kind == "sft":
+                found, own_parts = describe_sft_run(folder.path, notes), list[Part]()
+            else:
+                describe = self._evaluation if folder.kind == "evaluation" else self._training_run
+                found, own_parts = describe(number, folder, data, notes)
             parts += [(number, part) for part in own_parts]
             notes += [note for part in own_parts for note in part.notes]
             about = {"name": folder.name, "path": str(folder.path), "missing": notes}

@@ -30,6 +30,7 @@ def report(
 
     from verl_coder.report.build import Report, write_report
     from verl_coder.report.inputs import find_inputs
+    from verl_coder.words import counted
 
     console = Console(stderr=True)
     inputs = find_inputs(runs)
@@ -45,6 +46,5 @@ def report(
         report = Report(inputs, say=lambda text: status.update(text))
         page = write_report(report, target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
-    print(
-        f"{report.trajectories:,} trajectories of {len(inputs)} folders, {size / 1e6:.1f} MB\n{page.as_uri()}"
-    )
+    shown = counted(report.trajectories, "trajectory", "trajectories")
+    print(f"{shown} of {counted(len(inputs), 'folder')}, {size / 1e6:.1f} MB\n{page.as_uri()}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_coder.report.records import KINDS, TrajectoryRecord, number, text_of, whole
+from verl_coder.words import counted
 
 RESULTS, SAMPLES, JOURNAL = "evaluation_results.json", "samples.parquet", "samples.jsonl"
 MAX_GROUPS = 60
@@ -146,7 +147,7 @@ def _from_parquet(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
                     read += 1
     except (OSError, pyarrow.ArrowException, ValueError) as error:
         line = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        notes.append(f"{SAMPLES} cannot be read after {read} rows: {line}")
+        notes.append(f"{SAMPLES} cannot be read after {counted(read, 'row')}: {line}")
 
 
 def _from_row(row: Mapping[str, Any]) -> TrajectoryRecord:

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from verl_coder.errors import ConfigError
 from verl_coder.report.evaluation_files import JOURNAL, RESULTS, SAMPLES
+from verl_coder.report.sft_run import is_sft_run
+from verl_coder.sft.process import LOG
 
 MAX_FOLDERS = 200
-_OF_A_RUN = ("config.yaml", "metrics.jsonl", "rollouts", "validation", "eval_samples", "summary.json")
+_OF_A_RUN = (LOG, "config.yaml", "metrics.jsonl", "rollouts", "validation", "eval_samples", "summary.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +21,7 @@ class ReportInput:
     path: Path
     name: str
     """Shortest end of the path that tells it from the others."""
-    is_evaluation: bool
+    kind: Literal["training", "sft", "evaluation"]
 
 
 def is_evaluation(folder: Path) -> bool:
@@ -28,6 +31,12 @@ def is_evaluation(folder: Path) -> bool:
 
 def _is_run(folder: Path) -> bool:
     return any((folder / name).exists() for name in _OF_A_RUN)
+
+
+def _kind(folder: Path) -> Literal["training", "sft", "evaluation"]:
+    if is_evaluation(folder):
+        return "evaluation"
+    return "sft" if is_sft_run(folder) else "training"
 
 
 def find_inputs(given: Sequence[Path]) -> list[ReportInput]:
@@ -52,8 +61,7 @@ def find_inputs(given: Sequence[Path]) -> list[ReportInput]:
         raise ConfigError(f"{len(paths)} folders are more than a page shows ({MAX_FOLDERS}): name fewer")
     names = _short_names(paths)
     return [
-        ReportInput(path=path, name=name, is_evaluation=is_evaluation(path))
-        for path, name in zip(paths, names, strict=True)
+        ReportInput(path=path, name=name, kind=_kind(path)) for path, name in zip(paths, names, strict=True)
     ]
 
 

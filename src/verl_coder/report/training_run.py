@@ -1,17 +1,21 @@
 """A training run's folder without its samples: curves, settings, state, and what is missing of it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from verl_coder.errors import CheckpointError
 from verl_coder.launch.summary import PHASES, pass_rate
 from verl_coder.report.evaluation_files import wilson
 from verl_coder.report.records import number
+from verl_coder.run.checkpoint_files import is_better, read_best
 from verl_coder.run.notices import parse_notices
+from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
+from verl_coder.words import counted
 
 _LAST_WARNINGS = 20
 
@@ -19,32 +23,33 @@ _LAST_WARNINGS = 20
 def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     """What the page shows of a run beside its samples; what is missing is told in `notes`."""
     run_dir = RunDir(folder)
-    records = _metrics(run_dir, notes)
-    summary = _json_file(
+    records = read_steps(run_dir.metrics, notes)
+    summary = json_file(
         run_dir.summary, notes if not run_dir.phase.is_file() else [], "the run has not finished"
     )
-    phase = _json_file(run_dir.phase, [], "")
     steps = [record["step"] for record in records]
+    held_out = _held_out(records)
     return {
         "steps": steps,
-        "series": _series(records),
-        "held_out": _held_out(records),
+        "series": series(records),
+        "held_out": held_out,
+        "best": _best(run_dir, held_out, notes),
         "phases": {word: key for key, word in PHASES.items()},
         "settings": _settings(run_dir.config, notes),
         "summary": summary,
-        "state": _state(summary, phase, steps),
+        "state": _state(summary, Phase.read(run_dir.phase), steps),
         "warnings": _warnings(run_dir.notices),
     }
 
 
-def _metrics(run_dir: RunDir, notes: list[str]) -> list[dict[str, Any]]:
+def read_steps(metrics: Path, notes: list[str]) -> list[dict[str, Any]]:
     """Steps in order; RunDir skips torn lines, and this one every line that has no step and metrics."""
-    if not run_dir.metrics.is_file():
-        notes.append(f"{run_dir.metrics.name} is missing: no curves")
+    if not metrics.is_file():
+        notes.append(f"{metrics.name} is missing: no curves")
         return []
     records: dict[int, dict[str, float]] = {}
     bad = 0
-    for line in run_dir.metrics.read_bytes().splitlines():
+    for line in metrics.read_bytes().splitlines():
         try:
             record = json.loads(line)
             step, data = int(record["step"]), dict(record["data"])
@@ -54,11 +59,11 @@ def _metrics(run_dir: RunDir, notes: list[str]) -> list[dict[str, Any]]:
         values = {str(name): value for name, given in data.items() if (value := number(given)) is not None}
         records.setdefault(step, {}).update(values)
     if bad:
-        notes.append(f"{run_dir.metrics.name}: {bad} of its lines cannot be read")
+        notes.append(f"{metrics.name}: {bad} of its lines cannot be read")
     return [{"step": step, "data": data} for step, data in sorted(records.items())]
 
 
-def _series(records: list[dict[str, Any]]) -> dict[str, list[float | None]]:
+def series(records: list[dict[str, Any]]) -> dict[str, list[float | None]]:
     """Metric -> its value at each step, None where it has none."""
     names = dict.fromkeys(name for record in records for name in record["data"])
     return {name: [_short(record["data"].get(name)) for record in records] for name in sorted(names)}
@@ -81,7 +86,21 @@ def _held_out(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _json_file(path: Path, notes: list[str], otherwise: str) -> dict[str, Any]:
+def _best(run_dir: RunDir, held_out: Sequence[Mapping[str, Any]], notes: list[str]) -> dict[str, Any] | None:
+    """The best checkpoint, which `verl-coder status` names; where none was noted the best evaluation, by its rule."""
+    try:
+        best = read_best(run_dir.best)
+    except (CheckpointError, OSError) as error:
+        notes.append(str(error))
+        best = None
+    is_checkpoint = best is not None
+    for point in () if is_checkpoint else held_out:
+        if is_better(point["step"], point["value"], best):
+            best = (point["step"], point["value"])
+    return {"step": best[0], "value": best[1], "checkpoint": is_checkpoint} if best else None
+
+
+def json_file(path: Path, notes: list[str], otherwise: str) -> dict[str, Any]:
     """The JSON object in a file; empty, with a note, where there is none."""
     try:
         found = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # the page's JSON has no NaN
@@ -119,11 +138,14 @@ def flatten(tree: Any, place: str = "") -> dict[str, str]:
     return {place: text[:2000]} if place else {}
 
 
-def _state(summary: Mapping[str, Any], phase: Mapping[str, Any], steps: list[int]) -> str:
+def _state(summary: Mapping[str, Any], phase: Phase | None, steps: list[int]) -> str:
     last = steps[-1] if steps else 0
-    if phase:
-        return f"{phase.get('phase', 'running')}, step {phase.get('step', last)} of {phase.get('total', '?')}"
-    return f"finished, {summary.get('steps', last)} steps" if summary else f"not finished, last step {last}"
+    if phase is not None:
+        return phase.describe()
+    done = number(summary.get("steps"))
+    if summary:
+        return f"finished, {counted(last if done is None else int(done), 'step')}"
+    return f"not finished, last step {last}"
 
 
 def _warnings(path: Path) -> list[str]:

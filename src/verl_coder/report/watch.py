@@ -15,6 +15,7 @@ from typing import Any
 
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.report.build import Report, check_target, copy_page
+from verl_coder.words import counted
 
 LOOPBACK = "127.0.0.1"
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
@@ -88,7 +89,9 @@ def serve(report: Report, out: Path, *, port: int, every_s: float, say: Callable
     copy_page(out)
     report.write_data(out)
     server = start_server(out, port)
-    say(f"http://{LOOPBACK}:{server.server_address[1]}/ shows {len(report.inputs)} folders; Ctrl-C ends it")
+    say(
+        f"http://{LOOPBACK}:{server.server_address[1]}/ shows {counted(len(report.inputs), 'folder')}; Ctrl-C ends it"
+    )
     seen = _state(report)
     try:
         while True:

@@ -119,6 +119,15 @@ def folder_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
+def is_better(step: int, rate: float, best: tuple[int, float] | None) -> bool:
+    """Whether the evaluation after `step` takes the place of `best`, which is (step, pass rate).
+
+    Of equals the later one, which has learnt more that a greedy rate does not show. A best of a later step belongs to
+    steps that a resume has forgotten.
+    """
+    return best is None or best[0] >= step or rate >= best[1]
+
+
 def read_best(path: Path) -> tuple[int, float] | None:
     """(step, pass rate) of the best checkpoint, None where none was evaluated yet."""
     if not path.is_file():

@@ -48,10 +48,17 @@ class Phase:
         """Changes with every progress."""
         return (self.phase, self.part, self.step, self.done)
 
+    @property
+    def place(self) -> int:
+        """The number to show before `of`: which part of the start it is, else how many are done."""
+        return self.done + 1 if self.phase == STARTING else self.done
+
     def describe(self) -> str:
-        """`training, step 3 of 12, generating (40 of 128)`."""
+        """`start 6/8: starting vLLM`; `training, step 3 of 12, generating (40 of 128)`."""
+        if self.phase == STARTING and self.of:
+            return f"start {self.place}/{self.of}: {self.part}"
         words = [self.phase]
-        if self.total and self.phase != STARTING:
+        if self.total:
             words.append(f"step {self.step} of {self.total}")
         if self.part:
             words.append(self.part + (f" ({self.done} of {self.of})" if self.of else ""))

@@ -18,6 +18,7 @@ from verl_coder.sections import (
     Share,
     read_section,
 )
+from verl_coder.words import counted
 
 PLACE = "verl_coder"
 CURRICULUM = f"{PLACE}.curriculum"
@@ -71,7 +72,7 @@ class Schedule(Section):
         """`0.3`, or `1 -> 0.1 (cosine, 20 steps)`."""
         if self.schedule == "constant":
             return f"{self.start:g}"
-        return f"{self.start:g} -> {self.end:g} ({self.schedule}, {self.steps} steps)"
+        return f"{self.start:g} -> {self.end:g} ({self.schedule}, {counted(self.steps, 'step')})"
 
 
 class LossWeights(Section):
@@ -138,7 +139,9 @@ class CompositeSettings(Section):
         """The three terms, for a run's plan."""
         parts = [f"{self.losses.alpha.describe()} GRPO"]
         if self.uses_teacher:
-            parts.append(f"{self.losses.beta.describe()} teacher ({self.teacher.rows} rows a mini-batch)")
+            parts.append(
+                f"{self.losses.beta.describe()} teacher ({counted(self.teacher.rows, 'row')} a mini-batch)"
+            )
         if self.uses_self:
             parts.append(f"{self.losses.gamma.describe()} self (top {self.self_sft.top_k} a prompt)")
         return " + ".join(parts)

@@ -12,7 +12,7 @@ from verl_coder.sft.settings import SftRequest
 app = typer.Typer(add_completion=False, help=__doc__)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command(context_settings={"allow_extra_args": True})
 def sft(
     context: typer.Context,
     model: Annotated[str, typer.Option(help="Folder or hub name of the model.")],

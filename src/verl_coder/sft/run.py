@@ -30,6 +30,7 @@ from verl_coder.traces import (
     check_text,
     read_traces,
 )
+from verl_coder.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +206,7 @@ def _tell(console: Console, request: SftRequest, data: _Data, steps: int) -> Non
         f"{counts['training']} to train on, {counts['held_out']} held out",
         f"tokens: {counts['tokens']} an epoch, {counts['tokens_learnt']} of them learnt; the longest trace has "
         f"{data.longest}; tools in the prompt: {request.tools or 'none'}",
-        f"steps: {steps} of {request.batch_size} traces, {request.epochs} epoch(s), on the {request.profile}",
+        f"steps: {steps} of {request.batch_size} traces, {counted(request.epochs, 'epoch')}, on the {request.profile}",
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import Any
 from verl_coder.chat_template import template_options
 from verl_coder.errors import ConfigError
 from verl_coder.sft.process import merge
+from verl_coder.words import counted
 
 PROFILES = ("cpu", "gpu")
 MICRO_TOKENS = {"cpu": 2048, "gpu": 8192}
@@ -128,7 +129,8 @@ def total_steps(request: SftRequest, rows: int) -> int:
     if rows < request.batch_size:
         held_out = request.validation is None and request.val_share > 0
         raise ConfigError(
-            f"{rows} traces are left to train on, --batch-size is {request.batch_size}: lower it (--batch-size {rows})"
+            f"{counted(rows, 'trace is', 'traces are')} left to train on, --batch-size is {request.batch_size}: lower "
+            f"it (--batch-size {rows})"
             + (f", or hold out fewer (--val-share is {request.val_share})" if held_out else "")
         )
     steps = rows // request.batch_size * request.epochs
@@ -138,7 +140,7 @@ def total_steps(request: SftRequest, rows: int) -> int:
         return steps
     if not asked.isdigit() or not 1 <= int(asked) <= steps:
         raise ConfigError(
-            f"trainer.total_training_steps={asked}: --epochs {request.epochs} make {steps} steps; use 1 to {steps}, "
-            "or more epochs"
+            f"trainer.total_training_steps={asked}: --epochs {request.epochs} make {counted(steps, 'step')}; use "
+            f"1 to {steps}, or more epochs"
         )
     return int(asked)

@@ -17,6 +17,7 @@ from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_af
 from tenacity.wait import wait_random_exponential
 
 from verl_coder.errors import ConfigError, TeacherError
+from verl_coder.installation import script
 from verl_coder.teacher.budget import Budget
 from verl_coder.teacher.replies import (
     REFUSED,
@@ -186,7 +187,7 @@ class TeacherClient:
         except aiohttp.ClientError as error:
             raise TeacherError(
                 f"--base-url {url}: no server answers there ({_words(error)}); start one with "
-                "`bash run_scripts/start_teacher.sh`, or give the address of another"
+                f"`{script('start_teacher.sh', 'vllm serve MODEL')}`, or give the address of another"
             ) from error
         self._refuse_stranger(response, url, "")
         if response.status != 200:

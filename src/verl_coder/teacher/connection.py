@@ -6,6 +6,7 @@ from verl_coder.errors import TeacherError
 from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.replies import FailedReplyError
+from verl_coder.words import did_you_mean
 
 SMALL_QUESTION = "What is 17 + 25? Answer with the number alone."
 CODE_QUESTION = (
@@ -32,9 +33,8 @@ async def check_servers(client: TeacherClient, model: str) -> dict[str, list[str
     for url in client.urls:
         models = await client.models(url)
         if models is not None and model not in models:
-            raise TeacherError(
-                f"{url} has no model {model!r}: it has {', '.join(models) or 'none'} (--model)"
-            )
+            known = did_you_mean(model, models, f"it has {', '.join(models) or 'none'}")
+            raise TeacherError(f"{url} has no model {model!r}: {known} (--model)")
         found[url] = models
     return found
 

@@ -25,6 +25,7 @@ from verl_coder.teacher.journal import Journal
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.synthesis import TeacherSample
 from verl_coder.teacher.tasks import TeacherTask
+from verl_coder.words import counted
 
 _LINE_EVERY_S = 15.0
 _NAMED = 5
@@ -40,7 +41,8 @@ def show_generate(options: GenerateOptions) -> GenerateReport:
         known = report.known_answers + report.answers
         _print(
             console,
-            f"stopped by {report.stopped}: {known} answers are in {options.journal_path}; the same command goes on",
+            f"stopped by {report.stopped}: {counted(known, 'answer is', 'answers are')} in {options.journal_path}; the "
+            "same command goes on",
         )
         return report
     console.print(statistics_table(report))
@@ -52,7 +54,7 @@ def show_generate(options: GenerateOptions) -> GenerateReport:
             f"no sample is a trace ({reasons or 'none was answered'}): {options.out} is not written{report.set_aside}; "
             f"the answers are in {options.journal_path}"
         )
-    _print(console, f"{options.out}: {len(report.kept)} traces, {report.seconds:.1f} s")
+    _print(console, f"{options.out}: {counted(len(report.kept), 'trace')}, {report.seconds:.1f} s")
     return report
 
 
@@ -64,7 +66,7 @@ def show_connection(options: GenerateOptions) -> None:
         _print(console, f"{found.url}: {models}")
         _print(
             console,
-            f"  answered {found.answer[:80]!r}, {found.completion_tokens} tokens in {found.seconds:.1f} s",
+            f"  answered {found.answer[:80]!r}, {counted(found.completion_tokens, 'token')} in {found.seconds:.1f} s",
         )
         _print(console, f"  thinking: {_where(found.thinking_field, found.thinking, options)}")
 
@@ -79,7 +81,7 @@ def statistics_table(report: GenerateReport) -> Table:
         ("problems", f"{numbers['problems']}, {numbers['problems_passed']} of them passed by a sample"),
         ("samples", f"{numbers['samples']} of {numbers['samples_wanted']}"),
         ("  with thinking", numbers["with_thinking"]),
-        ("  with calls of the tool", f"{numbers['with_calls']}, {numbers['calls']} calls"),
+        ("  with calls of the tool", f"{numbers['with_calls']}, {counted(numbers['calls'], 'call')}"),
         ("  with code", numbers["with_code"]),
         ("    valid Python", numbers["valid_python"]),
         ("      passing", numbers["passing"]),
@@ -117,19 +119,23 @@ def notes(report: GenerateReport, options: GenerateOptions) -> list[str]:
         )
     if report.repeated:
         found.append(
-            f"{report.repeated} problems ask word for word the same as one before: they were left out"
+            f"{counted(report.repeated, 'problem asks', 'problems ask')} word for word the same as one before: left out"
         )
     if report.refused:
         named = [f"{name} ({why})" for name, why in list(report.refused.items())[:_NAMED]]
         more = f", and {len(report.refused) - _NAMED} more" if len(report.refused) > _NAMED else ""
-        found.append(f"the server refuses {len(report.refused)} problems: {', '.join(named)}{more}")
+        found.append(
+            f"the server refuses {counted(len(report.refused), 'problem')}: {', '.join(named)}{more}"
+        )
     if unknown := report.budget.without_usage:
         found.append(
-            f"{unknown} answers did not say their tokens (no `usage`): tokens and cost are without them"
+            f"{counted(unknown, 'answer')} did not say their tokens (no `usage`): tokens and cost are without them"
         )
     cut = sum(sample.dropped == "length" for sample in report.samples)
     if cut:
-        found.append(f"{cut} answers were cut at --max-tokens {options.max_tokens} and will be asked again")
+        found.append(
+            f"{counted(cut, 'answer was', 'answers were')} cut at --max-tokens {options.max_tokens} and are asked again"
+        )
     return found
 
 
@@ -145,8 +151,9 @@ def _plan_printer(options: GenerateOptions, console: Console) -> Any:
         samples = len(tasks) * options.num_samples
         _print(
             console,
-            f"--- {len(tasks)} problems x {options.num_samples} samples = {samples}, {options.in_flight} requests in "
-            f"flight at {', '.join(options.base_url)}; {len(journal)} answers are in {options.journal_path}",
+            f"--- {counted(len(tasks), 'problem')} x {counted(options.num_samples, 'sample')} = {samples}, "
+            f"{counted(options.in_flight, 'request')} in flight at {', '.join(options.base_url)}; "
+            f"{counted(len(journal), 'answer is', 'answers are')} in {options.journal_path}",
         )
 
     return on_plan
@@ -199,11 +206,11 @@ def _duration(seconds: float) -> str:
 def _where(field: str, thinking: str, options: GenerateOptions) -> str:
     if field == "inline":
         return (
-            f"{len(thinking)} characters in the text, up to </think>: the server has no reasoning parser "
+            f"{counted(len(thinking), 'character')} in the text, up to </think>: the server has no reasoning parser "
             "(vllm serve --reasoning-parser qwen3 separates the two); it is read all the same"
         )
     if field:
-        return f"{len(thinking)} characters in `{field}`"
+        return f"{counted(len(thinking), 'character')} in `{field}`"
     return "none" if options.thinking != "on" else "none, although it was asked for: the model does not think"
 
 

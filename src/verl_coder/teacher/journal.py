@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.teacher.replies import usage_of
+from verl_coder.words import counted
 
 _HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict", "spent"))
 """What a line begins with."""
@@ -170,8 +171,8 @@ class Journal:
 
     def _full(self, error: OSError) -> TeacherError:
         return TeacherError(
-            f"{self.path} cannot be written ({error.strerror}): {len(self)} answers are safe in it; make room, and "
-            "the same command goes on"
+            f"{self.path} cannot be written ({error.strerror}): "
+            f"{counted(len(self), 'answer is', 'answers are')} safe in it; make room, and the same command goes on"
         )
 
     def _read(self) -> None:

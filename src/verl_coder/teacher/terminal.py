@@ -8,6 +8,7 @@ from rich.table import Table
 
 from verl_coder.data.terminal import counting_progress
 from verl_coder.teacher.repairs import RepairOptions, RepairReport, make_repairs
+from verl_coder.words import counted
 
 _SHOWN_FAILURES = 8
 
@@ -19,7 +20,9 @@ def show_repairs(options: RepairOptions) -> RepairReport:
         report = make_repairs(options, on_attempt=on_attempt)
     console.print(repair_table(report))
     console.print(
-        f"{options.out}: {report.traces} traces, {report.seconds:.1f} s", soft_wrap=True, highlight=False
+        f"{options.out}: {counted(report.traces, 'trace')}, {report.seconds:.1f} s",
+        soft_wrap=True,
+        highlight=False,
     )
     return report
 

@@ -7,6 +7,7 @@ import typer
 
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
+from verl_coder.words import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _DEFAULTS = BuildSettings()
@@ -130,4 +131,4 @@ def traces(
     count = write_trace_rows(
         write_traces(draw("rl", problems, seed=seed), seed=seed, direct_share=direct_share), out
     )
-    typer.echo(f"{out}: {count} traces")
+    typer.echo(f"{out}: {counted(count, 'trace')}")

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
+
+from verl_coder.words import nearest
 
 _NAMES: Mapping[str, str] = {
     "b": "break", "break": "break", "breakpoint": "break", "cl": "clear", "clear": "clear", "delete": "clear",
@@ -38,8 +39,8 @@ def read_command(text: str) -> tuple[str, dict[str, Any]]:
     rest = rest.strip()
     name = _NAMES.get(word.lower())
     if name is None:
-        close = get_close_matches(word.lower(), _NAMES, n=1)
-        hint = f"did you mean {_NAMES[close[0]]}?" if close else f"there are {', '.join(COMMANDS)}"
+        close = nearest(word, _NAMES)
+        hint = f"did you mean {_NAMES[close]}?" if close else f"there are {', '.join(COMMANDS)}"
         raise CommandMistake(f"no command {word!r}; {hint}")
     if name == "print":
         if not rest:

@@ -18,6 +18,7 @@ from verl_coder.run.checkpoint_files import (
     clear_saving,
     commit,
     folder_bytes,
+    is_better,
     prune,
     read_best,
     step_folder,
@@ -181,10 +182,7 @@ class CheckpointMixin(RecipeTrainer):
         """Remember the best checkpoint that was evaluated, and remove those that need not be kept."""
         if self._evaluated and self._evaluated[0] == self._saved_step > 0 and self.settings.keep_best:
             step, rate = self._evaluated
-            best = read_best(self.run_dir.best)
-            # Of equals the later one, which has learnt more that a greedy rate does not show. A best of a later
-            # step belongs to steps that a resume has forgotten.
-            if best is None or best[0] >= step or rate >= best[1]:
+            if is_better(step, rate, read_best(self.run_dir.best)):
                 self._write_best(json.dumps({"step": step, "pass_rate": rate}))
         if self._saved_step:
             self._prune()

@@ -21,10 +21,11 @@ def touches(
     from verl_coder.upgrade.packages import PACKAGES, package_of
     from verl_coder.upgrade.review import Review
     from verl_coder.upgrade.touch import KINDS
+    from verl_coder.words import did_you_mean
 
     for value, known in ((package, tuple(PACKAGES)), (kind, tuple(KINDS))):
         if value is not None and value not in known:
-            raise ConfigError(f"{value}: there are {', '.join(known)}")
+            raise ConfigError(f"{value}: {did_you_mean(value, known)}")
     shown = [
         one
         for one in Review().touches()

@@ -36,9 +36,7 @@ def test_a_tool_that_keeps_its_state_needs_a_loop_that_does(tmp_path: Path) -> N
 
 def test_an_unknown_agent_loop_is_named_with_those_there_are(tmp_path: Path) -> None:
     path = rows(tmp_path, "tool_agent", "program_agnt")
-    with pytest.raises(
-        DataError, match=r"names the agent loop 'program_agnt'; there are debugger_agent, program_agent, s"
-    ):
+    with pytest.raises(DataError, match=r"names the agent loop 'program_agnt'; did you mean program_agent"):
         check_agent_loops(LOOPS, TOOLS, [path])
 
 

@@ -69,7 +69,7 @@ def test_a_missing_difficulty_column_is_named(tmp_path: Path) -> None:
 
 def test_a_stage_with_too_few_rows_is_named_with_the_values_that_are_there(tmp_path: Path) -> None:
     path = rows(tmp_path / "rows.parquet", [*both(2)[:3], {"difficulty": "odd"}])
-    with pytest.raises(DataError, match=r"1 rows for stage two .* easy \(2\), hard \(1\), odd \(1\)"):
+    with pytest.raises(DataError, match=r"1 row for stage two .* easy \(2\), hard \(1\), odd \(1\)"):
         check(tmp_path, path)
 
 
@@ -96,7 +96,7 @@ def test_a_checkpoint_of_another_curriculum_is_refused(
 
 
 def test_a_stage_that_loses_its_rows_to_the_length_limit_is_named() -> None:
-    with pytest.raises(DataError, match="1 rows are left for stage two"):
+    with pytest.raises(DataError, match="1 row is left for stage two"):
         check_left([0, 0, 1, None], SETTINGS, 2)
 
 

@@ -34,7 +34,7 @@ def _check(config: DictConfig, options: dict[str, Any], settings: CompositeSetti
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({f"{ACTOR}.loss_agg_mode": "mean"}, "loss_agg_mode=mean: choose one of token-mean"),
+        ({f"{ACTOR}.loss_agg_mode": "mean"}, "loss_agg_mode=mean: choose one of seq-mean"),
         ({f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm"}, r"needs .*loss_scale_factor"),
         ({f"{ACTOR}.clip_ratio": 0.3}, "set those two"),
         ({f"{ACTOR}.kl_loss_type": "k4"}, "kl_loss_type=k4"),

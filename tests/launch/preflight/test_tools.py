@@ -45,7 +45,7 @@ def test_every_tool_file_makes_its_tools_and_begins_with_its_command(path: Path)
             "descripton: The",
             "unknown key 'descripton' in tool_schema.function.parameters.prop",
         ),
-        ("type: string", "type: strin", "properties.code.type=strin: choose one of string"),
+        ("type: string", "type: strin", "properties.code.type=strin: did you mean string?"),
         (r"required: [code]", "required: [cod]", "required names 'cod', and properties has code"),
         (
             "verl_coder.tools.python_interpreter.PythonInterpreter",

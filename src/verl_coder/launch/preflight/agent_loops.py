@@ -12,6 +12,7 @@ from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
 from verl_coder.protocols import agent_tags
+from verl_coder.words import did_you_mean
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
 """What verl registers itself."""
@@ -28,7 +29,7 @@ def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path
         for name in _names(path):
             if name not in known:
                 raise DataError(
-                    f"{path}: a row names the agent loop {name!r}; there are {', '.join(sorted(known))} "
+                    f"{path}: a row names the agent loop {name!r}; {did_you_mean(name, sorted(known))} "
                     "(actor_rollout_ref.rollout.agent.agent_loop_config_path names a YAML with more)"
                 )
             _check_tools(path, name, own.get(name, _Loop([], has_workspace=False)), tools)

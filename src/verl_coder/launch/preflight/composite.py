@@ -17,6 +17,7 @@ from verl_coder.traces import (
     read_traces,
     rollout_tokenizer,
 )
+from verl_coder.words import counted
 
 CHECKED_TRACES = 128
 """How many traces, evenly over the file, are rendered and tokenised before a run."""
@@ -56,7 +57,7 @@ def _check_rows(config: DictConfig, rows: int) -> None:
     unit = workers * (1 if actor.use_dynamic_bsz else actor.ppo_micro_batch_size_per_gpu or 1)
     if rows % unit:
         raise ConfigError(
-            f"verl_coder.teacher.rows is {rows}: on {workers} worker(s) it must be a multiple of {unit} "
+            f"verl_coder.teacher.rows is {rows}: on {counted(workers, 'worker')} it must be a multiple of {unit} "
             "(workers times actor.ppo_micro_batch_size_per_gpu, or set actor.use_dynamic_bsz)"
         )
 

@@ -14,6 +14,7 @@ from verl_coder.run.checkpoint_files import STATE, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import CURRICULUM, CurriculumSettings
 from verl_coder.trainer.curriculum.stages import Curriculum
+from verl_coder.words import counted
 
 
 def check_curriculum(
@@ -52,7 +53,8 @@ def check_rows(settings: CurriculumSettings, place: str, files: Iterable[Path], 
         if counts[index] < least:
             there = ", ".join(f"{value} ({count})" for value, count in sorted(values.items()))
             raise DataError(
-                f"{place} has {counts[index]} rows for stage {name} of {CURRICULUM}, which takes {least} or more; "
+                f"{place} has {counted(counts[index], 'row')} for stage {name} of {CURRICULUM}, which takes "
+                f"{least} or more; "
                 f"its values of extra_info.{settings.by} are {there}"
             )
 

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.run.settings import CompositeSettings
+from verl_coder.words import choose_one
 
 AGGREGATIONS = (
     "token-mean",
@@ -30,7 +31,7 @@ def _check_loss(actor: DictConfig) -> None:
     place = "actor_rollout_ref.actor"
     if actor.loss_agg_mode not in AGGREGATIONS:
         raise ConfigError(
-            f"{place}.loss_agg_mode={actor.loss_agg_mode}: choose one of {', '.join(AGGREGATIONS)}"
+            f"{place}.loss_agg_mode={actor.loss_agg_mode}: {choose_one(actor.loss_agg_mode, AGGREGATIONS)}"
         )
     if actor.loss_agg_mode == "seq-mean-token-sum-norm" and not actor.loss_scale_factor:
         raise ConfigError(
@@ -44,7 +45,7 @@ def _check_loss(actor: DictConfig) -> None:
         )
     if actor.use_kl_loss and actor.kl_loss_type.removesuffix("+") not in KL_ESTIMATORS:
         raise ConfigError(
-            f"{place}.kl_loss_type={actor.kl_loss_type}: choose one of {', '.join(KL_ESTIMATORS)}"
+            f"{place}.kl_loss_type={actor.kl_loss_type}: {choose_one(actor.kl_loss_type, KL_ESTIMATORS)}"
         )
 
 

@@ -14,6 +14,7 @@ from verl_coder.chat_template import options_of_run
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
+from verl_coder.words import counted
 
 READ = ("data_source", "prompt", "reward_model", "extra_info")
 _BATCH = 512
@@ -245,7 +246,9 @@ def _check_lengths(lengths: Lengths, *, least: int) -> None:
     if lengths.kept >= least:
         return
     if total < least:
-        raise DataError(f"{lengths.place} has {total} rows, fewer than data.train_batch_size={least}")
+        raise DataError(
+            f"{lengths.place} has {counted(total, 'row')}, fewer than data.train_batch_size={least}"
+        )
     raise ConfigError(
         f"{lengths.place}: {lengths.kept} of {total} prompts fit data.max_prompt_length={lengths.limit} tokens, "
         f"{least} or more must: {lengths.needed(least)} keeps {least}, {lengths.cure()} (and with it "
@@ -274,7 +277,6 @@ def fit_epochs(config: DictConfig, train: Lengths) -> str:
     if steps > an_epoch * epochs:
         needed = -(-int(steps) // an_epoch)
         OmegaConf.update(config, "trainer.total_epochs", needed)
-        return (
-            f"{steps} steps take {needed} epochs of {an_epoch} steps: trainer.total_epochs={epochs} is raised"
-        )
+        take = counted(int(steps), "step takes", "steps take")
+        return f"{take} {needed} epochs of {an_epoch} steps: trainer.total_epochs={epochs} is raised"
     return ""

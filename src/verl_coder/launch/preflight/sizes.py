@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.run.run_dir import RunDir
+from verl_coder.words import counted
 
 _EXECUTOR = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
 
@@ -75,8 +76,8 @@ def check_micro_batches(config: DictConfig) -> None:
     ):
         if size and not dynamic and rows % (size * workers):
             raise ConfigError(
-                f"actor_rollout_ref.{place}={size}: the {rows} samples of a batch on {workers} worker(s) are no "
-                "multiple of it"
+                f"actor_rollout_ref.{place}={size}: the {rows} samples of a batch on {counted(workers, 'worker')} are "
+                "no multiple of it"
             )
 
 

@@ -18,6 +18,7 @@ from verl.tools.schemas import (
 
 from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
+from verl_coder.words import choose_one
 
 _TOOL_KEYS = ("class_name", "config", "tool_schema")
 _JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
@@ -102,9 +103,7 @@ def _check_parameters(parameters: Any) -> None:
         kinds = schema.get("type")
         for kind in kinds if isinstance(kinds, list) else [kinds]:
             if kind is not None and kind not in _JSON_TYPES:
-                raise ConfigError(
-                    f"{place}.properties.{name}.type={kind}: choose one of {', '.join(_JSON_TYPES)}"
-                )
+                raise ConfigError(f"{place}.properties.{name}.type={kind}: {choose_one(kind, _JSON_TYPES)}")
     for name in parameters.get("required") or []:
         if name not in properties:
             raise ConfigError(

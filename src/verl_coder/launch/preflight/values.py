@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.recipe import OPEN_MAPPINGS, verl_tree
+from verl_coder.words import choose_one
 
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
 _MICRO = (
@@ -111,13 +112,11 @@ def _check_choices(config: DictConfig) -> None:
     for place, allowed in choices.items():
         value = OmegaConf.select(config, place)
         if str(value) not in allowed:
-            raise ConfigError(f"{place}={_shown(value)}: choose one of {', '.join(sorted(allowed))}")
+            raise ConfigError(f"{place}={_shown(value)}: {choose_one(value, allowed)}")
     loggers = config.trainer.logger
     for name in [loggers] if isinstance(loggers, str) else list(loggers or []):
         if name not in Tracking.supported_backend:
-            raise ConfigError(
-                f"trainer.logger has {name!r}: choose from {', '.join(Tracking.supported_backend)}"
-            )
+            raise ConfigError(f"trainer.logger has {name!r}: {choose_one(name, Tracking.supported_backend)}")
 
 
 Kinds = tuple[type, ...]

@@ -12,6 +12,7 @@ from typing import Any
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.run.settings import CURRICULUM, CurriculumSettings, Stage
+from verl_coder.words import counted
 
 _STATE = ("stage", "entered_after", "passed", "forced", "rates")
 """What of a Curriculum a checkpoint keeps."""
@@ -114,6 +115,7 @@ def check_left(stages: Sequence[int | None], settings: CurriculumSettings, least
         left = sum(row == index for row in stages)
         if left < least:
             raise DataError(
-                f"data.train_files: {left} rows are left for stage {name} of {CURRICULUM}, which takes {least} or "
-                "more: the rest is longer than data.max_prompt_length or beyond data.train_max_samples"
+                f"data.train_files: {counted(left, 'row is', 'rows are')} left for stage {name} of {CURRICULUM}, which "
+                f"takes {least} or more: the rest is longer than data.max_prompt_length or beyond "
+                "data.train_max_samples"
             )

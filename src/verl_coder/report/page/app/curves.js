@@ -5,9 +5,10 @@
   const ALL = (name) => ({ name, metrics: [name] });
 
   const PANELS = [
-    { title: "reward", note: "training samples", metrics: ["critic/score/mean"], names: ["reward"] },
-    { title: "held-out pass@1", note: "greedy; the thin line is the base", heldOut: true },
-    { title: "tool calls", zero: true, metrics: ["tool_calls/mean", "val-aux/tool_calls/mean"], names: ["training", "held-out"] },
+    { title: "reward", overview: true, note: "training samples", metrics: ["critic/score/mean"], names: ["reward"] },
+    { title: "held-out pass@1", overview: true, note: "greedy; the thin line is the base", heldOut: true },
+    { title: "tool calls", overview: true, zero: true, metrics: ["tool_calls/mean", "val-aux/tool_calls/mean"], names: ["training", "held-out"] },
+    { title: "loss of fine-tuning", overview: true, metrics: ["train/loss", "val/loss"], names: ["traces", "held-out traces"] },
     { title: "share of tool calls that succeed", metrics: ["tool_calls/success_rate", "eval/greedy/tool_calls/success_rate"], names: ["training", "held-out"], rate: true },
     { title: "turns", note: "the model's own", scale: 0.5, metrics: ["num_turns/mean", "eval/greedy/turns/mean"], names: ["training", "held-out"] },
     { title: "response length", zero: true, note: "tokens", metrics: ["response_length/mean", "response_length/max"], names: ["mean", "longest"] },
@@ -66,14 +67,14 @@
     const [hidden, setHidden] = useState(new Set());
     const [weight, setWeight] = useState(0);
     const [wanted, setWanted] = useState("");
-    const all = site.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.kind === "training" && run.steps.length);
+    const all = site.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.kind !== "evaluation" && run.steps.length);
     const runs = all.filter(({ place }) => !hidden.has(place));
     if (!all.length) return small ? null : html`<p class="empty">No training run with metrics was given: there are no curves.</p>`;
-    const step = (panel) => (at, line) => VC.go("trajectories", {
+    const step = (panel) => (at, line) => (!line || site.runs[line.place].trajectories > 0) && VC.go("trajectories", {
       step: at, run: line ? line.place : runs.length === 1 ? runs[0].place : "",
       kind: panel.heldOut || line?.heldOut ? "held-out" : panel.metrics?.[0]?.startsWith("critic") ? "training" : "",
     });
-    const panels = (small ? PANELS.slice(0, 3) : PANELS).map((panel) => [panel, panelLines(panel, runs, weight)]).filter(([, lines]) => lines.length);
+    const panels = (small ? PANELS.filter((panel) => panel.overview) : PANELS).map((panel) => [panel, panelLines(panel, runs, weight)]).filter(([, lines]) => lines.length);
     const metrics = [...new Set(all.flatMap(({ run }) => Object.keys(run.series)))].sort();
     const toggle = (place) => { const next = new Set(hidden); if (!next.delete(place)) next.add(place); setHidden(next); };
     return html`<div>
@@ -87,7 +88,7 @@
       <div class="charts">
         ${!small && metrics.includes(wanted) && html`<${VC.Chart} key=${wanted} title=${wanted} lines=${panelLines({ ...ALL(wanted), names: [wanted.split("/").at(-1)] }, runs, weight)} onStep=${step({})} />`}
         ${panels.map(([panel, lines]) => html`<${VC.Chart} key=${panel.title} title=${panel.title} note=${panel.note} rate=${panel.rate || panel.heldOut} zero=${panel.zero} lines=${lines} onStep=${step(panel)} />`)}
-        ${!small && runs.filter(({ run }) => run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers onStep=${(at) => VC.go("trajectories", { step: at, run: place })} />`)}
+        ${!small && runs.filter(({ run }) => run.phases && run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers onStep=${(at) => VC.go("trajectories", { step: at, run: place })} />`)}
       </div>
     </div>`;
   };

@@ -7,11 +7,10 @@
     const found = run.held_out;
     if (!found.length) return ["–", "–", "–"];
     const last = found.at(-1);
-    const best = found.reduce((a, b) => (b.value > a.value ? b : a));
     return [
       found[0].step === 0 ? html`<${VC.Interval} estimate=${found[0]} />` : "–",
       html`<${VC.Interval} estimate=${last} />`,
-      html`${VC.rate(best.value)} <small>step ${best.step}</small>`,
+      run.best ? html`${VC.rate(run.best.value)} <small>step ${run.best.step}${run.best.checkpoint ? "" : ", no checkpoint"}</small>` : "–",
     ];
   }
 
@@ -28,9 +27,18 @@
         scores.length ? `${VC.rate(scores[0])} → ${VC.rate(scores.at(-1))}` : "–",
         calls.length ? `${VC.show(calls[0])} → ${VC.show(calls.at(-1))}` : "–",
         html`<a href=${VC.address("trajectories", { run: place })}>${run.trajectories.toLocaleString("en")}</a>`,
-        typeof wall === "number" ? (wall > 5400 ? `${(wall / 3600).toFixed(1)} h` : `${(wall / 60).toFixed(1)} min`) : "–",
+        VC.duration(wall),
       ];
     })} /><p class="note">Held-out: greedy pass@1 with Wilson's 95% interval over the problems of one run. It says nothing of other seeds.</p></section>`;
+
+  const FineTuning = ({ runs }) => html`<section class="card"><h2>Fine-tuning runs</h2><${VC.Table}
+    head=${["run", "state", "traces learnt", "held out", "too long", "loss, first → last", "held-out loss, before → after", "wall time"]}
+    rows=${runs.map(({ run, place }) => [
+      html`<${VC.RunName} run=${run} place=${place} />`, VC.visible(run.state),
+      ...["training", "held_out", "dropped_too_long"].map((name) => VC.show(run.rows[name])),
+      `${VC.show(run.loss.first)} → ${VC.show(run.loss.last)}`, `${VC.show(run.loss.held_out_before)} → ${VC.show(run.loss.held_out_after)}`,
+      VC.duration(run.seconds),
+    ])} /></section>`;
 
   const Phases = ({ runs }) => {
     const shown = runs.filter(({ run }) => run.summary.phases_s && typeof run.summary.phases_s === "object");
@@ -55,12 +63,14 @@
   VC.Overview = ({ site, index }) => {
     const runs = site.runs.map((run, place) => ({ run, place }));
     const training = runs.filter(({ run }) => run.kind === "training");
+    const sft = runs.filter(({ run }) => run.kind === "sft");
     return html`<div>
       <${VC.Missing} runs=${site.runs} />
+      ${sft.length > 0 && html`<${FineTuning} runs=${sft} />`}
       ${training.length > 0 && html`<${TrainingTable} runs=${training} />`}
       <${VC.Curves} site=${site} small />
       ${site.ablation.length > 0 && html`<${VC.Ablation} rows=${site.ablation} />`}
-      ${training.length < runs.length && html`<${VC.Evaluations} site=${site} small />`}
+      ${runs.some(({ run }) => run.kind === "evaluation") && html`<${VC.Evaluations} site=${site} small />`}
       <${Warnings} runs=${training} />
       <${Phases} runs=${training} />
     </div>`;

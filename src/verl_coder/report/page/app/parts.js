@@ -14,6 +14,8 @@
   };
   VC.rate = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 
+  VC.duration = (seconds) => (typeof seconds !== "number" ? "–" : seconds > 5400 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 60).toFixed(1)} min`);
+
   VC.RunName = ({ run, place }) => html`<span class="run"><i style=${`background:${VC.colour(place)}`}></i><bdi>${VC.visible(run.name)}</bdi></span>`;
 
   // A rate with its 95 % interval as a whisker on a line from 0 to 1.
@@ -44,8 +46,15 @@
     </details>`;
   };
 
-  VC.Table = ({ head, rows, className = "" }) => html`<div class="scroll" tabindex="0"><table class=${className}>
-    <thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead>
-    <tbody>${rows.map((row) => html`<tr class=${row.className || ""}>${(row.cells || row).map((cell, place) => (place ? html`<td>${cell}</td>` : html`<th scope="row">${cell}</th>`))}</tr>`)}</tbody>
-  </table></div>`;
+  // On a phone a table of many columns becomes a list: every value with the name of its column before it.
+  const FEW_COLUMNS = 3;
+
+  VC.Table = ({ head, rows, className = "" }) => {
+    const many = head.length > FEW_COLUMNS && head.every((cell) => typeof cell === "string");
+    const cells = (row) => (row.cells || row).map((cell, place) => (place ? html`<td data-name=${many ? head[place] : undefined}><span>${cell}</span></td>` : html`<th scope="row">${cell}</th>`));
+    return html`<div class="scroll" tabindex="0"><table class=${`${className} ${many ? "many" : ""}`}>
+      <thead><tr>${head.map((cell) => html`<th>${cell}</th>`)}</tr></thead>
+      <tbody>${rows.map((row) => html`<tr class=${row.className || ""}>${cells(row)}</tr>`)}</tbody>
+    </table></div>`;
+  };
 })();

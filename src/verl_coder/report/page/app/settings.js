@@ -10,7 +10,7 @@
 
   VC.Settings = ({ site }) => {
     const [wanted, setWanted] = useState("");
-    const families = ["training", "evaluation"].map((kind) => site.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.kind === kind)).filter((runs) => runs.length);
+    const families = ["sft", "training", "evaluation"].map((kind) => site.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.kind === kind)).filter((runs) => runs.length);
     return html`<div>
       <div class="bar"><label>find <input type="search" value=${wanted} placeholder="name or value" onInput=${(event) => setWanted(event.target.value.toLowerCase())} /></label></div>
       ${families.map((runs) => {
@@ -24,7 +24,7 @@
         const bare = (name, i) => own[i].reduce((text, word) => text.replaceAll(word, "*"), tables[i][name] ?? "");
         const named = runs.length > 1 ? different.filter((name) => new Set(runs.map((_, i) => bare(name, i))).size === 1) : [];
         const telling = different.filter((name) => !named.includes(name));
-        const title = runs[0].run.kind === "training" ? "Training runs" : "Evaluations";
+        const title = { sft: "Fine-tuning runs", training: "Training runs", evaluation: "Evaluations" }[runs[0].run.kind];
         return html`<section class="card"><h2>${title}</h2>
           ${runs.length > 1 && html`<h3>${VC.count(telling.length, "setting")} ${telling.length === 1 ? "differs" : "differ"}</h3>${telling.length > 0 && html`<${Rows} runs=${runs} names=${telling} />`}
             ${named.length > 0 && html`<details open=${!!wanted}><summary>${VC.count(named.length, "setting")} that ${named.length === 1 ? "repeats" : "repeat"} the run's own name or folder</summary><${Rows} runs=${runs} names=${named} /></details>`}`}
