@@ -45,5 +45,9 @@ class EngineError(VerlCoderError):
     """The engine or endpoint that writes a model's turns failed: nothing is known of the answer."""
 
 
+class BrokenAnswerError(EngineError):
+    """A server broke an answer off, or sent what is none: worth another attempt, and never a wrong answer."""
+
+
 class RolloutsLostError(VerlCoderError):
     """No trajectory came back: a process of the rollout has died, as a failed rollout comes back as a failed one."""

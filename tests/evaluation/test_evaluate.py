@@ -16,6 +16,7 @@ from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
+from verl_coder.evaluation.tables import _lines
 from verl_coder.problems import AssertTests
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import tool_call
@@ -171,6 +172,20 @@ def test_a_killed_evaluation_loses_what_was_in_work_and_no_more(evaluate_with: A
     results = evaluate_with(lambda text, turn: turns.append(turn) or alternately(text, turn))(n=5)
     assert len(turns) == 20 - kept and kept >= 6
     assert results["pass_at_k"]["1"] == 0.5 and results["num_samples_per_task"] == 5
+
+
+def test_a_rate_counts_the_samples_of_the_seconds_that_are_known(evaluate_with: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert evaluate_with(alternately)(n=5)["timing"]["drawn_samples"] == 20
+    lines = (out / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    for kept in (20, 14):  # as `kill -9` leaves them: no time of the killed start is known
+        (out / "timing.json").unlink()
+        (out / "samples.jsonl").write_bytes(b"".join(lines[:kept]))
+        results = evaluate_with(alternately)(n=5)
+        rate, seconds = results["throughput"]["samples_per_s"], results["timing"]["sampling_s"]
+        assert rate == (pytest.approx((20 - kept) / seconds) if kept < 20 else None)
+        said = _lines(results)[-1]
+        assert ("not known" in said) if kept == 20 else (f"of the {20 - kept} of 20 samples" in said)
 
 
 def test_a_finished_evaluation_is_read_without_the_model(evaluate_with: Any) -> None:
