@@ -35,7 +35,7 @@ def test_the_commented_example_has_every_setting_that_is_the_pipelines_own() -> 
 
 def test_a_key_without_a_value_is_a_section_without_settings(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("model: m\ndata: {datasets: {sample: {}}}\nevaluate:\nreport:\n")
+    path.write_text("model: owner/m\ndata: {datasets: {sample: {}}}\nevaluate:\nreport:\n")
     found = read_config(path)
     assert found.stages == ("data", "evaluate", "report")
     assert found.evaluate == {"models": ("base", "sft", "trained"), "split": "validation"}

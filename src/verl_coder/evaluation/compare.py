@@ -16,10 +16,11 @@ from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_samples
-from verl_coder.files import write_atomically
+from verl_coder.files import read_json, write_atomically
 
 app = typer.Typer(add_completion=False)
 _SHOWN = 8
+_MADE_AGAIN = "the evaluation's own command writes it again from its samples"
 
 
 def read_counts(folder: Path) -> dict[str, tuple[int, int]]:
@@ -67,7 +68,10 @@ def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
     settings = []
     for folder in folders:
         path = folder / RESULTS
-        settings.append(json.loads(path.read_text(encoding="utf-8"))["settings"] if path.is_file() else {})
+        found = read_json(path, _MADE_AGAIN).get("settings") if path.exists() else {}
+        if not isinstance(found, dict):
+            raise ConfigError(f"{path} has no settings: {_MADE_AGAIN}")
+        settings.append(found)
     names = dict.fromkeys(name for one in settings for name in one)
     values = {name: [one.get(name) for one in settings] for name in names}
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}

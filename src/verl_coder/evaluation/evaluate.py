@@ -23,7 +23,7 @@ from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.settings import keep_settings
 from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
-from verl_coder.files import locked, write_atomically
+from verl_coder.files import locked, make_folder, read_json, write_atomically
 from verl_coder.sandbox import SandboxClient
 
 RESULTS = "evaluation_results.json"
@@ -176,10 +176,7 @@ def engine_seed(seed: int, samples_here: int) -> int:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """The folder is this process's alone; ConfigError where another one writes to it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out} cannot be made ({error.strerror})") from error
+    make_folder(out)
     with locked(out / ".lock", f"another evaluation is writing to {out}: wait for it, or take another --out"):
         yield
 
@@ -224,11 +221,12 @@ def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str,
 
 
 def _times(path: Path) -> dict[str, float]:
+    """Zeros where the file is missing or broken: no sample depends on it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        found = {}
-    return {name: float(found.get(name, 0.0)) for name in _TIMES}
+        found = read_json(path, "it is made again")
+        return {name: float(found.get(name, 0.0)) for name in _TIMES}
+    except (ConfigError, ValueError, TypeError):
+        return dict.fromkeys(_TIMES, 0.0)
 
 
 def _keep_times(path: Path, **times: float) -> None:
