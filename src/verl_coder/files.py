@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -182,5 +182,6 @@ def append_whole(file: io.FileIO, data: bytes, *, sync: bool) -> None:
         if sync:
             os.fsync(file.fileno())
     except OSError:
-        file.truncate(before)
+        with suppress(OSError):  # the first error says more
+            file.truncate(before)
         raise

@@ -80,3 +80,12 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare_all([first, tmp_path])
     with pytest.raises(ConfigError, match="named twice"):
         compare_all([first, first])
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b"{}", b'{"settings": 3}'])
+def test_results_that_are_none_are_one_line(tmp_path: Path, content: bytes) -> None:
+    folders = [make_evaluation(tmp_path / name, 3) for name in "ab"]
+    (folders[1] / "evaluation_results.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"b/evaluation_results\.json .*writes it again") as error:
+        setting_differences(folders)
+    assert "\n" not in str(error.value)

@@ -211,3 +211,9 @@ def test_sft_and_evaluation_have_the_chat_template_of_the_recipe(
     for name in ("sft", "evaluate/base", "evaluate/trained"):
         assert parse(found[name].command)["chat_template_kwargs"] == '{"enable_thinking": false}', name
         assert '{"enable_thinking": false}' in found[name].settings.values(), name
+
+
+@pytest.mark.parametrize("text", ["a." * 200, "a/\0b", "./nowhere.parquet"])
+def test_a_text_that_can_be_no_path_is_a_setting(text: str) -> None:
+    assert tasks.path_inputs({"extra": text}) == {}
+    assert tasks.settings_of({"extra": text}) == {"extra": text}
