@@ -10,7 +10,7 @@ import pytest
 
 from verl_coder.extraction import extract_code
 from verl_coder.paths import repository_root
-from verl_coder.protocols import PROTOCOLS, agent_tags
+from verl_coder.protocols import PROTOCOLS, agent_tags, closed_call, find_program
 
 ENTRY = """
         ToolProtocol(
@@ -117,3 +117,12 @@ def test_what_knows_the_protocols_in_every_process_imports_neither_torch_nor_ver
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr.strip() == ""
+
+
+def test_a_call_is_closed_once_and_nothing_else_is_changed() -> None:
+    tags = PROTOCOLS["program"].tags
+    assert tags is not None
+    assert find_program(closed_call("I try.\n<program>\nprint(1)\n", tags), tags) == "print(1)\n"
+    assert closed_call("<program>\nprint(1)", tags) == "<program>\nprint(1)\n</program>"
+    for text in ("", "An answer.", "<program>\n1\n</program>", "<program>\n1\n</program> and <program>"):
+        assert closed_call(text, tags) == text

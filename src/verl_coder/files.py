@@ -1,20 +1,23 @@
-"""Files written whole or not at all: a temporary file beside the target, then a rename. And locks."""
+"""Files written whole or not at all: a temporary file beside the target, then a rename. And how files are read."""
 
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import ConfigError, DataError, FileWriteError
 
 
 @contextmanager
 def locked(path: Path, otherwise: str) -> Iterator[None]:
     """Hold the lock file `path`; it goes with the process. ConfigError(otherwise) where another process has it."""
-    with path.open("w") as file:
+    with writing(path):
+        file = path.open("w")
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -23,27 +26,97 @@ def locked(path: Path, otherwise: str) -> Iterator[None]:
 
 
 def json_lines(path: Path) -> Iterator[Any]:
-    """The values of a file of JSON lines, one by one; json.JSONDecodeError where a line is none.
+    """The values of a file of JSON lines, one by one; DataError names the first line that holds none.
 
-    str.splitlines would cut at U+2028 and others, which stand as they are in what others have written.
+    Lines end with \\n alone, as those of a binary file do: str.splitlines would cut at U+2028 and others, which stand
+    as they are in what others have written, and a damaged byte may be any other end of a line.
     """
-    with path.open(encoding="utf-8") as file:
-        yield from (json.loads(line) for line in file)
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{path} is damaged in line {number} ({error})") from error
+            yield value
+
+
+def read_text(path: Path, otherwise: str, *, place: str = "") -> str:
+    """The text of a file; ConfigError where it cannot be read, at `place` (else its path), with `otherwise` to do."""
+    place = place or str(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{place} is no text in UTF-8 ({error.reason}): {otherwise}") from error
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be read ({error.strerror or error}): {otherwise}") from error
+
+
+def read_json(path: Path, otherwise: str) -> dict[str, Any]:
+    """The JSON object in a file; ConfigError, as of `read_text`, where it holds none."""
+    try:
+        found = json.loads(read_text(path, otherwise))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not JSON ({error}): {otherwise}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path} holds no JSON object: {otherwise}")
+    return found
+
+
+def read_yaml(path: Path, otherwise: str, *, place: str = "") -> dict[str, Any]:
+    """The mapping in a YAML file; ConfigError, as of `read_text`, where it holds none."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(read_text(path, otherwise, place=place))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(
+            f"{place or path} is no YAML ({' '.join(str(error).split())}): {otherwise}"
+        ) from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{place or path} holds no mapping: {otherwise}")
+    return {str(name): value for name, value in found.items()}
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder: False, too, for what can be no name of one, as a long text."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """FileWriteError, which names `path`, where what the block writes cannot be written."""
+    try:
+        yield
+    except FileWriteError:
+        raise
+    except OSError as error:
+        raise FileWriteError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it; FileWriteError where that cannot be."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A temporary path in the folder of `path` (made if missing) that becomes `path` when the block ends well.
 
-    Where the block raises, the temporary file goes and an older `path` stays as it was.
+    Where the block raises, the temporary file goes and an older `path` stays as it was; FileWriteError where it was an
+    OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            yield temporary
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def keep_apart(written: Mapping[str, Path], read: Mapping[str, Iterable[Path]]) -> None:
@@ -84,7 +157,7 @@ def write_generated(path: Path, text: str, command: str, arguments: Sequence[str
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Write the whole file or nothing, and be sure that its bytes are on the disk before returning; OSError if not."""
+    """Write the whole file or nothing, its bytes on the disk before this returns; FileWriteError if not."""
     with whole_file(path) as temporary:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
@@ -93,15 +166,22 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line and sync it; when the disk is full the file is as before and OSError is raised."""
+    """Append a line and sync it; when the disk is full the file is as before and FileWriteError is raised."""
     # Unbuffered: what a buffer still held would be written, in part, after the file was cut back.
-    with path.open("ab", buffering=0) as file:
-        before = file.seek(0, os.SEEK_END)
-        left = memoryview(line.encode() + b"\n")
-        try:
-            while left:
-                left = left[file.write(left) :]
+    with writing(path), path.open("ab", buffering=0) as file:
+        append_whole(file, line.encode() + b"\n", sync=True)
+
+
+def append_whole(file: io.FileIO, data: bytes, *, sync: bool) -> None:
+    """Write behind the end of an unbuffered file; OSError leaves it as it was."""
+    before = file.seek(0, os.SEEK_END)
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[file.write(left) :]
+        if sync:
             os.fsync(file.fileno())
-        except OSError:
-            os.truncate(path, before)
-            raise
+    except OSError:
+        with suppress(OSError):  # the first error says more
+            file.truncate(before)
+        raise

@@ -1,14 +1,18 @@
 """Where the content folders are that users edit, and where data/ and outputs/ go."""
 
 import os
+import re
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import is_there
 
 CONTENT_FOLDERS = ("recipes", "config", "tool_config", "rewards", "data_prep", "requirements")
 """What the package reads beside its own code. setup.py puts a copy of each into a wheel."""
 CONTENT_OF_THE_WHEEL = "content"
 """Folder inside the package that holds the copies in a wheel; a checkout has none."""
+HUB_NAME = re.compile(r"(?!\.{1,2}/)[\w.-]+/[\w.-]+")
+"""`owner/name` of a model, and no path."""
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -51,10 +55,10 @@ def recipe_names() -> list[str]:
 def resolve_content_path(value: str) -> Path:
     """A path from a recipe or the command line: as given, else in the repository, the package or `work_root()`."""
     path = Path(value).expanduser()
-    if path.is_absolute() or path.exists():
+    if path.is_absolute() or is_there(path):
         return path.resolve()
     in_repository = repository_root() / path
-    if in_repository.exists():
+    if is_there(in_repository):
         return in_repository
     if path.parts[:2] == ("src", _PACKAGE.name):
         in_package = _PACKAGE.joinpath(*path.parts[2:])

@@ -208,6 +208,14 @@ def find_program(text: str, tags: Tags) -> str | None:
     return "\n".join(lines) + "\n"
 
 
+def closed_call(text: str, tags: Tags) -> str:
+    """The text with the tag that ends its call: a server that stops at the tag may leave it out of what it answers."""
+    if tags.call not in text or tags.end_call in text:
+        return text
+    line_end = "" if text.endswith("\n") else "\n"
+    return f"{text}{line_end}{tags.end_call}"
+
+
 def appended_result(turn: str, output: str, tags: Tags) -> str:
     """What an agent loop with tags appends to a model's turn: the output between the tags of a result."""
     # The token that completes the tag may bring a line end with it.

@@ -45,6 +45,23 @@ def test_the_command_says_it_in_words_and_writes_it_down(tmp_path: Path) -> None
     assert record["settings"] == {"model": ["base", "trained"]}
 
 
+def test_each_row_is_of_the_problems_that_its_two_have_in_common(tmp_path: Path) -> None:
+    a, b, c = (tmp_path / name for name in "abc")
+    make_evaluation(a, 5, problems=10, n=1)
+    make_evaluation(b, 6, problems=10, n=1)
+    c.mkdir()
+    write_samples(c / "samples.parquet", [make_sample(f"p/{problem}", 0) for problem in (8, 9, 10)])
+    result = CliRunner().invoke(app, [*map(str, (a, b, c)), "--out", str(tmp_path / "c.json")])
+    rows = {line.split()[1]: line.split("│")[2:6] for line in result.output.splitlines() if line[:1] == "│"}
+    assert [cell.split()[0] for cell in rows["b"]] == ["10", "0.500", "0.600", "+0.100"]
+    assert [cell.split()[0] for cell in rows["c"]] == ["2", "0.000", "1.000", "+1.000"]
+    assert "left out, since the other one lacks them: 8 of the 10 of a, 1 of the 3 of c" in result.output
+    assert result.output.count("left out") == 1
+    assert result.output.count("p-value: exact, over all assignments of signs") == 2
+    record = json.loads((tmp_path / "c.json").read_text())
+    assert record["comparisons"][1]["problems_of_each"] == [10, 3]
+
+
 def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
     folders = [make_evaluation(tmp_path / name / "eval", 3) for name in ("x", "y")]
     (found,) = compare_all(folders)
@@ -63,3 +80,12 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare_all([first, tmp_path])
     with pytest.raises(ConfigError, match="named twice"):
         compare_all([first, first])
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b"{}", b'{"settings": 3}'])
+def test_results_that_are_none_are_one_line(tmp_path: Path, content: bytes) -> None:
+    folders = [make_evaluation(tmp_path / name, 3) for name in "ab"]
+    (folders[1] / "evaluation_results.json").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"b/evaluation_results\.json .*writes it again") as error:
+        setting_differences(folders)
+    assert "\n" not in str(error.value)

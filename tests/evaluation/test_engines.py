@@ -2,28 +2,38 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation.conftest import RIGHT, TINY
+from evaluation.conftest import RIGHT, TINY, make_problem
 from rich.console import Console
 
-from verl_coder.errors import ConfigError
+from verl_coder.data import write_rows
+from verl_coder.errors import ConfigError, EngineError
 from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.evaluate import evaluate
 from verl_coder.evaluation.request import EvaluationPlan, EvaluationRequest, plan_evaluation
+from verl_coder.evaluation.samples import read_samples
+from verl_coder.prompts import build_prompt
+
+
+def completion(text: Any, finish_reason: str = "stop", **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "text": text, "finish_reason": finish_reason, "logprobs": None}
+    whole = {"id": "1", "object": "text_completion", "created": 0, "model": "tiny", "choices": [choice]}
+    return whole | more
 
 
 class Server(ThreadingHTTPServer):
-    """Completions with or without token ids; the first `failing` requests get a 503."""
+    """Completions without token ids; the first `failing` requests get a 503, `answers` are sent before RIGHT."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.names = ["tiny"]
         self.failing = 0
+        self.answers: list[Any] = []
         self.bodies: list[dict[str, Any]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
 
@@ -41,15 +51,12 @@ class Handler(BaseHTTPRequestHandler):
             self.server.failing -= 1
             self._answer(503, {"error": "busy"})
             return
-        choice = {"index": 0, "text": RIGHT, "finish_reason": "stop", "logprobs": None}
-        self._answer(
-            200, {"id": "1", "object": "text_completion", "created": 0, "model": "tiny", "choices": [choice]}
-        )
+        self._answer(200, self.server.answers.pop(0) if self.server.answers else completion(RIGHT))
 
-    def _answer(self, status: int, value: dict[str, Any]) -> None:
-        data = json.dumps(value).encode()
+    def _answer(self, status: int, value: dict[str, Any] | bytes) -> None:
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
-        self.send_header("content-type", "application/json")
+        self.send_header("content-type", "text/html" if data[:1] == b"<" else "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
@@ -84,6 +91,92 @@ def test_an_endpoint_is_evaluated_like_a_folder(
     assert results["pass_at_k"]["1"] == 1.0 and results["finish_reasons"] == {"stop": 8}
     assert all(isinstance(body["prompt"][0], int) and body["model"] == "tiny" for body in server.bodies)
     assert len({body["seed"] for body in server.bodies}) == 8
+
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(
+    server: Server, problems: Path, tmp_path: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """An evaluation of the server, one request at a time."""
+    monkeypatch.setattr("verl_coder.evaluation.session._PAUSE_S", 0.01)
+
+    def run(**options: Any) -> dict[str, Any]:
+        values = {"model": server.url, "tokenizer": str(TINY), "data": (str(problems),), "tools": "none"}
+        values |= {"out": str(tmp_path / "out"), "max_prompt_tokens": 700, "max_response_tokens": 300}
+        plan = plan_evaluation(EvaluationRequest(**(values | options)))
+        return evaluate(plan, Console(quiet=True), concurrency=1, sandbox_url=sandbox_url)
+
+    return run
+
+
+NO_ANSWERS = {
+    "aborted": completion("```python\ndef f(xs):\n    retu", "abort"),
+    "failed": completion("", "error"),
+    "filtered": completion("I cannot", "content_filter"),
+    "without choices": completion("", choices=[]),
+    "choices that are none": completion("", choices="none"),
+    "an error with status 200": {"error": {"message": "overloaded"}},
+    "without text": completion(None),
+    "a page": b"<html>a proxy says hello</html>",
+    "torn JSON": b'{"id": "1", "choices": [',
+}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_what_is_no_answer_is_asked_again(server: Server, run: Run, answer: Any) -> None:
+    server.answers = [answer]
+    results = run()
+    assert results["pass_at_k"]["1"] == 1.0 and results["finish_reasons"] == {"stop": 4}
+    assert len(server.bodies) == 5
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS.keys())
+def test_a_sample_that_gets_no_answer_is_owed_and_the_others_are_kept(
+    server: Server, run: Run, answer: Any, tmp_path: Path
+) -> None:
+    server.answers = [answer] * 3
+    with pytest.raises(
+        EngineError, match=r"1 samples have no answer after 3 tries each, .*sample/\d"
+    ) as error:
+        run()
+    assert "\n" not in str(error.value)
+    assert (tmp_path / "out/samples.jsonl").read_bytes().count(b"\n") == 3
+    assert not (tmp_path / "out/evaluation_results.json").exists()
+    assert run()["pass_at_k"]["1"] == 1.0 and len(server.bodies) == 7
+
+
+def test_a_server_that_answers_nothing_is_given_up(server: Server, run: Run) -> None:
+    server.answers = [completion("", "error")] * 100
+    with pytest.raises(EngineError, match="20 samples have no answer"):
+        run(n=8)
+    assert len(server.bodies) == 60
+
+
+@pytest.mark.parametrize("end", ["</program>", "</program> and more", ""])
+def test_a_program_runs_whether_or_not_the_server_sends_the_stop_string(
+    server: Server, run: Run, problems: Path, end: str
+) -> None:
+    prompt = build_prompt("Write f(xs): the sum.", style="function", protocol="none")
+    write_rows([make_problem(0, prompt=prompt, agent_name="single_turn_agent")], problems)
+    server.answers = [completion(f"I look.\n<program>\nprint(6 * 7)\n{end}")]
+    results = run(tools=None, protocol="program")
+    assert results["pass_at_k"]["1"] == 1.0 and results["tools"]["calls"] == {1: 1}
+    (sample,) = read_samples(Path(results["settings"]["data"][0]).parents[1] / "out/samples.parquet")
+    assert "<output>\n42\n</output>" in sample.output
+
+
+def test_an_answer_whose_fence_the_server_leaves_out_is_graded(
+    server: Server, run: Run, problems: Path
+) -> None:
+    row = make_problem(
+        0, data_source="humaneval", starter_code="def f(xs):\n", agent_name="single_turn_agent"
+    )
+    write_rows([row], problems)
+    server.answers = [completion("def f(xs):\n    return sum(xs)")]
+    assert run(tools=None, protocol="evalplus")["pass_at_k"]["1"] == 1.0
 
 
 def test_the_model_of_an_endpoint_is_found_or_must_be_named(server: Server) -> None:

@@ -13,9 +13,10 @@ import pytest
 from evaluation.conftest import RIGHT, TINY, WRONG, make_problem
 
 from verl_coder.data import write_rows
-from verl_coder.errors import ConfigError, DataError
+from verl_coder.errors import ConfigError, DataError, FileWriteError
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
+from verl_coder.evaluation.tables import _lines
 from verl_coder.problems import AssertTests
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import tool_call
@@ -173,6 +174,20 @@ def test_a_killed_evaluation_loses_what_was_in_work_and_no_more(evaluate_with: A
     assert results["pass_at_k"]["1"] == 0.5 and results["num_samples_per_task"] == 5
 
 
+def test_a_rate_counts_the_samples_of_the_seconds_that_are_known(evaluate_with: Any, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert evaluate_with(alternately)(n=5)["timing"]["drawn_samples"] == 20
+    lines = (out / "samples.jsonl").read_bytes().splitlines(keepends=True)
+    for kept in (20, 14):  # as `kill -9` leaves them: no time of the killed start is known
+        (out / "timing.json").unlink(missing_ok=True)
+        (out / "samples.jsonl").write_bytes(b"".join(lines[:kept]))
+        results = evaluate_with(alternately)(n=5)
+        rate, seconds = results["throughput"]["samples_per_s"], results["timing"]["sampling_s"]
+        assert rate == (pytest.approx((20 - kept) / seconds) if kept < 20 else None)
+        said = _lines(results)[-1]
+        assert ("not known" in said) if kept == 20 else (f"of the {20 - kept} of 20 samples" in said)
+
+
 def test_a_finished_evaluation_is_read_without_the_model(evaluate_with: Any) -> None:
     first = evaluate_with(alternately)()
 
@@ -302,6 +317,12 @@ def test_a_model_without_a_chat_template_is_refused(
         ({"model": "http://127.0.0.1:9/v1"}, "--tokenizer"),
         ({"max_prompt_tokens": 900, "max_response_tokens": 900}, "1024 positions"),
         ({"protocol": "evalplus"}, "is for MBPP"),
+        ({"model": "a" * 300}, "no such folder"),
+        ({"n": 2, "temperature": float("nan")}, "--temperature nan: a finite number"),
+        ({"n": 2, "temperature": float("inf")}, "--temperature inf: a finite number"),
+        ({"n": 2, "top_p": 0.0}, "--top-p 0: above 0"),
+        ({"n": 2, "top_k": -2}, "--top-k -2: a number of tokens"),
+        ({"dtype": "float13"}, "--dtype float13: there are auto, bfloat16"),
     ],
 )
 def test_what_is_wrong_with_a_command_is_one_line(
@@ -310,6 +331,71 @@ def test_what_is_wrong_with_a_command_is_one_line(
     with pytest.raises((ConfigError, DataError), match=message) as error:
         plan_evaluation(request(problems, **options))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "is no YAML"),
+        ("- a", "holds no mapping"),
+        ("a: 1", r"its data\.max_prompt_length is None"),
+        ("data: {max_prompt_length: x, max_response_length: 2}", "max_prompt_length is x"),
+        ("data: {max_prompt_length: '${nope}', max_response_length: 2}", "cannot be read"),
+    ],
+)
+def test_a_run_whose_configuration_is_none_is_one_line(
+    problems: Path, tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=rf"config\.yaml.*{message}.*name the folder of a run") as error:
+        plan_evaluation(request(problems, like=str(tmp_path)))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"base_model_name_or_path": 3}'])
+def test_an_adapter_that_names_no_model_is_found_before_anything_is_loaded(
+    problems: Path, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "adapter_config.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"adapter_config\.json .*copy the adapter anew"):
+        plan_evaluation(request(problems, model=str(tmp_path)))
+
+
+def test_samples_without_the_settings_they_were_drawn_with_are_left_alone(
+    evaluate_with: Any, tmp_path: Path
+) -> None:
+    run, out = evaluate_with(alternately), tmp_path / "out"
+    run()
+    before = (out / "samples.jsonl").read_bytes()
+    (out / "settings.json").unlink()
+    with pytest.raises(ConfigError, match=r"holds samples but no settings\.json.*another --out"):
+        run(n=1, temperature=0.7)
+    for text in ("[1]", "{"):
+        (out / "settings.json").write_text(text)
+        with pytest.raises(ConfigError, match=r"settings\.json .*put the file back"):
+            run()
+    assert (out / "samples.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["samples.jsonl", "samples.parquet", "evaluation_results.json", "settings.json"]
+)
+def test_a_folder_where_a_file_belongs_is_one_line_and_loses_nothing(
+    evaluate_with: Any, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    with pytest.raises(FileWriteError, match=f"{name} cannot be written .*a folder stands there"):
+        evaluate_with(alternately)()
+    (tmp_path / "out" / name).rmdir()
+    assert evaluate_with(alternately)()["pass_at_k"]["1"] == 0.5
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"sampling_s": "x"}', '{"sampling_s": null}'])
+def test_broken_times_cost_the_times_alone(evaluate_with: Any, tmp_path: Path, text: str) -> None:
+    evaluate_with(alternately)()
+    (tmp_path / "out" / "timing.json").write_text(text)
+    results = evaluate_with(alternately)()
+    assert results["pass_at_k"]["1"] == 0.5 and results["throughput"]["samples_per_s"] is None
 
 
 def test_tests_that_do_not_parse_are_found_before_the_model_is_loaded(problems: Path) -> None:

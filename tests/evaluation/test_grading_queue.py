@@ -8,7 +8,7 @@ from evaluation.conftest import make_problem
 
 from verl_coder.evaluation import grading_queue
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.grading_queue import GradingQueue, machine_load, met_limit
+from verl_coder.evaluation.grading_queue import GradingQueue, machine_load
 from verl_coder.grading.report import empty_report
 from verl_coder.sandbox import SandboxClient
 
@@ -101,12 +101,56 @@ def test_a_thread_that_gets_the_processor_shows_no_load() -> None:
     assert 1.0 <= machine_load() <= grading_queue.MAX_STRETCH
 
 
-def test_only_a_verdict_that_time_decided_met_a_limit(sandbox_url: str) -> None:
+NO_LIMIT_MET = {
+    "wrong": "def f(xs): return 0",
+    "right": "def f(xs): return sum(xs)",
+    "does not parse": "def f(xs:\n    return 1\n",
+    "fails on import": "boom\n",
+    "leaves on import": "import sys\nsys.exit(1)\n",
+    "dies on import": "import os\nos._exit(1)\n",
+    "defines another name": "x = 1\n",
+    "dies in the first test, and is loaded no second time": (
+        "import os, pathlib\nmark = pathlib.Path('mark')\nif mark.exists(): boom\nmark.touch()\n"
+        "def f(xs): os._exit(1)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("code", NO_LIMIT_MET.values(), ids=NO_LIMIT_MET.keys())
+def test_only_a_verdict_that_time_decided_met_a_limit(sandbox_url: str, code: str) -> None:
     async def work(queue: GradingQueue) -> Any:
-        return await queue.verdict(make_problem(0), "def f(xs): return 0")
+        return await queue.verdict(make_problem(0), code)
 
     graded = with_queue(sandbox_url, work)
-    assert not met_limit(graded.report) and not graded.provisional
+    assert not graded.report.met_limit and not graded.provisional
+
+
+LIMIT_MET = {
+    "a test": "import time\ndef f(xs): time.sleep(9)\n",
+    "loading": "import time\ntime.sleep(99)\n",
+    "all tests, after a wrong one": "import time\ndef f(xs): time.sleep(0.7)\n",
+}
+
+
+@pytest.mark.parametrize("code", LIMIT_MET.values(), ids=LIMIT_MET.keys())
+def test_a_verdict_that_time_decided_is_to_be_taken_again(
+    sandbox_url: str, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from verl_coder.grading import plan
+
+    monkeypatch.setattr(plan, "MAX_BUDGET_S", 1.5)
+    monkeypatch.setattr(plan, "LOAD_TIMEOUT_S", 1.0)
+    problem = make_problem(0)
+    cases = problem.tests.tests * 3  # type: ignore[union-attr]
+    problem = replace(problem, tests=replace(problem.tests, timeout_s=1.0, tests=cases))  # type: ignore[call-arg]
+
+    async def work(queue: GradingQueue) -> Any:
+        return await queue.verdict(problem, code)
+
+    graded = with_queue(sandbox_url, work)
+    assert graded.report.met_limit and graded.provisional
 
 
 def test_the_clock_counts_waiting_only_while_nothing_is_written() -> None:

@@ -1,16 +1,20 @@
 """Comparison of two evaluations: differences, the exact test, and what is said of it."""
 
 import random
+import time
 from fractions import Fraction
 from itertools import combinations, product
+from typing import Any
 
 import pytest
 from scipy.stats import binomtest
 
-from verl_coder.evaluation.paired import (
-    _drawn_p_value,
-    compare_paired,
-    holm,
+from verl_coder.evaluation import randomisation
+from verl_coder.evaluation.paired import compare_paired, holm
+from verl_coder.evaluation.randomisation import (
+    ALL_DEALS,
+    ALL_SIGNS,
+    drawn_deals,
     redraw_p_value,
     sign_flip_p_value,
 )
@@ -25,17 +29,17 @@ def test_the_p_value_is_that_of_all_assignments_of_signs() -> None:
             for signs in product((1, -1), repeat=len(values))
         ]
         expected = sum(value >= abs(sum(values)) for value in sums) / len(sums)
-        assert sign_flip_p_value(values) == pytest.approx(expected, abs=1e-12)
+        assert sign_flip_p_value(values) == (pytest.approx(expected, abs=1e-12), ALL_SIGNS)
 
 
 def test_with_one_sample_a_problem_it_is_mcnemars_exact_test() -> None:
     for won, lost in ((12, 3), (5, 5), (30, 10), (1, 0)):
         values = [1] * won + [-1] * lost + [0] * 40
-        assert sign_flip_p_value(values) == pytest.approx(binomtest(won, won + lost).pvalue)
+        assert sign_flip_p_value(values).value == pytest.approx(binomtest(won, won + lost).pvalue)
 
 
-def test_with_other_numbers_of_samples_it_is_that_of_all_ways_to_deal_them() -> None:
-    pairs = [((1, 1), (3, 1)), ((2, 0), (3, 2)), ((1, 0), (2, 1)), ((2, 2), (3, 3)), ((2, 1), (2, 0))]
+def all_deals(pairs: list[Any]) -> float:
+    """The p-value by counting."""
 
     def dealt(first: tuple[int, int], second: tuple[int, int]) -> list[Fraction]:
         samples = [1] * (first[1] + second[1]) + [0] * (first[0] + second[0] - first[1] - second[1])
@@ -47,10 +51,54 @@ def test_with_other_numbers_of_samples_it_is_that_of_all_ways_to_deal_them() -> 
 
     observed = abs(sum(Fraction(b[1], b[0]) - Fraction(a[1], a[0]) for a, b in pairs))
     sums = [abs(sum(values)) >= observed for values in product(*(dealt(*pair) for pair in pairs))]
-    assert redraw_p_value(pairs) == pytest.approx(sum(sums) / len(sums), abs=1e-12)
+    return sum(sums) / len(sums)
+
+
+def test_with_other_numbers_of_samples_it_is_that_of_all_ways_to_deal_them() -> None:
+    rng = random.Random(1)
+    one_kind = [((2, rng.randrange(3)), (3, rng.randrange(4))) for _ in range(4)]
+    many_kinds = [((1, 1), (3, 1)), ((2, 0), (3, 2)), ((1, 0), (2, 1)), ((2, 2), (3, 3)), ((2, 1), (2, 0))]
+    for pairs in (one_kind, many_kinds):
+        assert redraw_p_value(pairs) == (pytest.approx(all_deals(pairs), abs=1e-12), ALL_DEALS)
+
+
+def test_without_a_problem_that_tells_anything_there_is_no_difference() -> None:
+    assert redraw_p_value([((2, 2), (3, 3)), ((2, 0), (3, 0))]).value == 1.0
+
+
+def test_random_draws_come_near_to_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
     few = [((1, 0), (20, 1))] * 19 + [((1, 0), (20, 0))] * 11
-    drawn = _drawn_p_value([(a[0], b[0], b[1]) for a, b in few if b[1]], 20, 19)
-    assert redraw_p_value(few) == pytest.approx(drawn, abs=0.01) and drawn > 0.5
+    assert redraw_p_value(few).value == pytest.approx(drawn_deals(few).value, abs=0.01)
+    rng = random.Random(2)
+    signs = [rng.randrange(-9, 12) for _ in range(50)]
+    exact = sign_flip_p_value(signs).value
+    monkeypatch.setattr(randomisation, "_MOST_WORK", 100)
+    drawn = sign_flip_p_value(signs)
+    assert drawn.value == pytest.approx(exact, abs=0.01) and "100,000 random" in drawn.how
+    assert "random deals" in redraw_p_value(few).how
+
+
+@pytest.mark.parametrize(
+    ("first_n", "second_n"),
+    [
+        ([100], [64]),
+        ([20], [7]),
+        ([1], [200]),
+        ([1000], [999]),
+        ([97, 98, 99, 100], [61, 62, 63, 64]),
+        ([97, 98, 99, 100], None),
+    ],
+)
+def test_five_hundred_problems_take_seconds(first_n: list[int], second_n: list[int] | None) -> None:
+    rng = random.Random(0)
+
+    def counts(sizes: list[int]) -> dict[str, tuple[int, int]]:
+        drawn = {str(i): sizes[i % len(sizes)] for i in range(500)}
+        return {name: (n, rng.randint(0, n)) for name, n in drawn.items()}
+
+    begun = time.process_time()
+    found = compare_paired("a", counts(first_n), "b", counts(second_n or first_n))
+    assert time.process_time() - begun < 5 and 0 < found.p_value <= 1
 
 
 def test_a_rare_pass_among_many_samples_is_no_win_over_a_greedy_answer() -> None:
@@ -74,12 +122,12 @@ def test_a_clear_difference_is_more_than_noise_and_its_interval_leaves_out_nothi
     first = {str(i): (1, int(i < 40)) for i in range(100)}
     second = {str(i): (1, int(i < 70)) for i in range(100)}
     found = compare_paired("base", first, "trained", second)
-    assert found.significant and found.interval is not None and found.interval[0] > 0.2
+    assert found.significant and found.interval is not None and found.interval[0] > 0.19
     assert (
         "trained is 30.0 points better than base" in found.verdict() and "more than noise" in found.verdict()
     )
     back = compare_paired("trained", second, "base", first)
-    assert back.p_value == found.p_value and back.interval is not None and back.interval[1] < -0.2
+    assert back.p_value == found.p_value and back.interval is not None and back.interval[1] < -0.19
 
 
 def test_a_difference_that_chance_would_give_is_called_noise() -> None:

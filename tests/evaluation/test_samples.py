@@ -1,12 +1,16 @@
 """The journal: what a kill may leave, and what is read back."""
 
+import resource
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from verl_coder.errors import DataError
+from verl_coder.errors import DataError, FileWriteError
 from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, read_samples, write_samples
 
 
@@ -80,3 +84,34 @@ def test_a_damaged_byte_costs_its_own_line_and_is_named(tmp_path: Path, byte: by
         assert [number for _, number in journal.samples] == [0, 2, 3]
         assert journal.broken_lines == [2]
     assert path.read_bytes() == b"".join(lines)
+
+
+def test_a_disk_that_is_full_costs_the_sample_and_leaves_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    with SampleJournal(path) as journal:
+        journal.add(make_sample(number=0))
+        before = path.stat().st_size
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before + 10, limits[1]))
+        try:
+            with pytest.raises(FileWriteError, match=r"samples\.jsonl cannot be written"):
+                journal.add(make_sample(number=1))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert path.stat().st_size == before and len(journal.samples) == 1
+
+
+def test_a_column_of_another_kind_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "samples.parquet"
+    write_samples(path, [make_sample()])
+    whole = pq.read_table(path)
+    for values, words in (
+        (pa.array([[1]]), "cast"),
+        (pa.array([None], pa.string()), "1 rows have no outcome"),
+    ):
+        table = whole.set_column(whole.column_names.index("outcome"), "outcome", values)
+        pq.write_table(table, path)
+        with pytest.raises(DataError, match=rf"samples\.parquet is no samples\.parquet .*{words}"):
+            read_samples(path)

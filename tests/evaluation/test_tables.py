@@ -9,7 +9,7 @@ from rich.console import Console
 from verl_coder.evaluation.results import summarize
 from verl_coder.evaluation.tables import print_results
 
-TIMES = {"loading_s": 1.0, "sampling_s": 2.0}
+TIMES = {"loading_s": 1.0, "sampling_s": 2.0, "drawn_samples": 2.0}
 RATES = {"tokens_per_s": 3.0, "samples_per_s": 4.0, "waiting_for_grading_share": 0.05}
 
 

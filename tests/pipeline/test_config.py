@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from verl_coder.errors import VerlCoderError
+from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.paths import repository_root
 from verl_coder.pipeline import config as models
 from verl_coder.pipeline.config import read_config
@@ -35,7 +35,7 @@ def test_the_commented_example_has_every_setting_that_is_the_pipelines_own() -> 
 
 def test_a_key_without_a_value_is_a_section_without_settings(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text("model: m\ndata: {datasets: {sample: {}}}\nevaluate:\nreport:\n")
+    path.write_text("model: owner/m\ndata: {datasets: {sample: {}}}\nevaluate:\nreport:\n")
     found = read_config(path)
     assert found.stages == ("data", "evaluate", "report")
     assert found.evaluate == {"models": ("base", "sft", "trained"), "split": "validation"}
@@ -99,13 +99,33 @@ def test_what_is_wrong_is_one_line(key: str, value: Any, words: str, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("a: [", "is no YAML"), ("- a", "give a mapping"), ("data: {}", "model is missing")]
+    ("text", "words"),
+    [
+        ("a: [", "is no YAML"),
+        ("- a", "give a mapping"),
+        ("a: \xaa", "is no text in UTF-8"),
+        ("data: {}", "model is missing"),
+    ],
 )
 def test_a_file_that_is_no_pipeline_is_said_so(text: str, words: str, tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
-    path.write_text(text)
-    with pytest.raises(VerlCoderError, match=words):
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(VerlCoderError, match=words) as error:
         read_config(path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "model", ["src/verl_coder/tiny/nope", "./nope", "../nope", "nope", "/nope/at/all", "n" * 300]
+)
+def test_a_model_that_is_no_folder_and_no_hub_name_is_found_first(model: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(f"model: {model}\ndata: {{datasets: {{sample: {{}}}}}}\nevaluate:\n")
+    with pytest.raises(ConfigError, match=r"c\.yaml: model=.*no such folder, and it is no hub name"):
+        read_config(path)
+    for known in ("src/verl_coder/tiny/base", "owner/name"):
+        path.write_text(f"model: {known}\ndata: {{datasets: {{sample: {{}}}}}}\nevaluate:\n")
+        assert read_config(path).model == known
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

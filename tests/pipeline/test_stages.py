@@ -110,18 +110,18 @@ def test_files_that_are_there_take_the_place_of_datasets(tmp_path: Path) -> None
     for name in ("t", "v", "x"):
         (tmp_path / f"{name}.parquet").touch()
     text = (
-        f"model: m\ndata: {{train: [{tmp_path}/t.parquet], validation: [{tmp_path}/v.parquet], "
+        f"model: owner/m\ndata: {{train: [{tmp_path}/t.parquet], validation: [{tmp_path}/v.parquet], "
         f"test: [{tmp_path}/x.parquet]}}\nevaluate: {{split: test}}\n"
     )
     plan = planned(written(tmp_path, text), tmp_path / "out")
     assert list(plan) == ["evaluate/base"]
     assert plan["evaluate/base"].inputs == {"problems": tmp_path / "x.parquet"}
-    assert plan["evaluate/base"].settings["model"] == "m"
+    assert plan["evaluate/base"].settings["model"] == "owner/m"
 
 
 def test_several_datasets_are_mixed(tmp_path: Path) -> None:
     text = (
-        "model: m\nrecipe: tiny_cpu\ndata: {datasets: {mbpp: {limit: 3}, apps: {}}, shares: {apps: 0.5}, "
+        "model: owner/m\nrecipe: tiny_cpu\ndata: {datasets: {mbpp: {limit: 3}, apps: {}}, shares: {apps: 0.5}, "
         "mix: {decontaminate: true}}\ntrain:\nevaluate: {split: test, models: [base]}\n"
     )
     plan = planned(written(tmp_path, text), tmp_path / "out")
@@ -138,7 +138,7 @@ def test_several_datasets_are_mixed(tmp_path: Path) -> None:
 
 def test_where_a_sandbox_is_changes_no_result(tmp_path: Path) -> None:
     def settings(text: str) -> dict[str, Any]:
-        path = written(tmp_path, f"model: m\ndata: {{datasets: {{mbpp: {text}}}}}\n")
+        path = written(tmp_path, f"model: owner/m\ndata: {{datasets: {{mbpp: {text}}}}}\n")
         return planned(path, tmp_path / "out")["data/mbpp"].settings
 
     assert settings("{sandbox_url: 'http://a:1'}") == settings("{}") != settings("{limit: 3}")
@@ -211,3 +211,9 @@ def test_sft_and_evaluation_have_the_chat_template_of_the_recipe(
     for name in ("sft", "evaluate/base", "evaluate/trained"):
         assert parse(found[name].command)["chat_template_kwargs"] == '{"enable_thinking": false}', name
         assert '{"enable_thinking": false}' in found[name].settings.values(), name
+
+
+@pytest.mark.parametrize("text", ["a." * 200, "a/\0b", "./nowhere.parquet"])
+def test_a_text_that_can_be_no_path_is_a_setting(text: str) -> None:
+    assert tasks.path_inputs({"extra": text}) == {}
+    assert tasks.settings_of({"extra": text}) == {"extra": text}

@@ -1,11 +1,16 @@
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from report.folders import read_script, write_evaluation, write_run, write_step
 
-from verl_coder.errors import ConfigError
-from verl_coder.report.build import Report, write_report
+from verl_coder.errors import ConfigError, FileWriteError
+from verl_coder.report.build import MARKER, Report, watched, write_report
 from verl_coder.report.inputs import find_inputs
 
 
@@ -71,13 +76,90 @@ def test_a_report_is_replaced_whole_or_stays(tmp_path: Path, monkeypatch: pytest
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Report, "write_data", full)
-    with pytest.raises(ConfigError, match="No space left"):
+    with pytest.raises(
+        FileWriteError, match=r"/out cannot be written \(No space left on device\): make room"
+    ):
         write_report(report, out)
     monkeypatch.undo()
     assert site_of(out) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
     write_report(report, out)
     assert (out / "index.html").is_file()
+
+
+def is_whole(out: Path) -> bool:
+    """Whether a report has its page, its marker and each chunk that its index names, and no other."""
+    named = {f"{name}.js" for name, _ in site_of(out, "index")["chunks"]}
+    there = {str(path.relative_to(out / "data")) for path in (out / "data").glob("*/*.js")}
+    return (out / "index.html").is_file() and (out / MARKER).is_file() and named == there
+
+
+def test_a_report_that_begins_and_ends_within_another_one_damages_neither(tmp_path: Path) -> None:
+    runs, out = [write_run(tmp_path / name) for name in ("a", "b")], tmp_path / "out"
+    within: list[bool] = []
+
+    def another(text: str) -> None:
+        if text.startswith("b:") and not within:
+            write_report(Report(find_inputs(runs[:1])), out)
+            within.append(is_whole(out))
+
+    write_report(Report(find_inputs(runs), say=another), out)
+    assert within == [True] and is_whole(out) and len(site_of(out)["runs"]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "out"]
+
+
+def _write_often(runs: list[Path], out: Path) -> None:
+    report = Report(find_inputs(runs))
+    for _ in range(8):
+        write_report(report, out)
+
+
+def test_two_processes_that_write_one_report_leave_a_whole_one(tmp_path: Path) -> None:
+    runs, out = [write_run(tmp_path / name) for name in ("a", "b")], tmp_path / "out"
+    fork = multiprocessing.get_context("fork")
+    children = [fork.Process(target=_write_often, args=(chosen, out)) for chosen in (runs, runs[:1])]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0] and is_whole(out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "out"]
+
+
+def test_what_a_killed_report_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    run, out = write_run(tmp_path / "run"), tmp_path / "out"
+
+    def die(text: str) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    report = Report(find_inputs([run]), say=die)
+    child = multiprocessing.get_context("fork").Process(target=write_report, args=(report, out))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL and len(list(tmp_path.iterdir())) == 2
+    write_report(Report(find_inputs([run])), out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
+
+
+def test_a_report_that_is_watched_is_not_replaced(tmp_path: Path) -> None:
+    report, out = Report(find_inputs([write_run(tmp_path / "run")])), tmp_path / "out"
+    write_report(report, out)
+    with watched(out), pytest.raises(ConfigError, match="kept up to date by a `verl-coder report --watch`"):
+        write_report(report, out)
+    write_report(report, out)
+    assert is_whole(out)
+
+
+@pytest.mark.parametrize("column", ["tags", "finish_reason", "outcome", "tests", "tool_calls", "problem_id"])
+def test_a_column_of_another_kind_costs_what_it_would_have_shown(tmp_path: Path, column: str) -> None:
+    folder = write_evaluation(tmp_path / "evaluation")
+    table = pq.read_table(folder / "samples.parquet")
+    for number, kind in enumerate((pa.array([1] * len(table)), pa.array([{"a": 1}] * len(table)))):
+        place = table.column_names.index(column)
+        pq.write_table(table.set_column(place, column, kind), folder / "samples.parquet")
+        out = tmp_path / f"out{number}"
+        write_report(Report(find_inputs([folder])), out)
+        assert site_of(out)["runs"][0]["trajectories"] == 8
 
 
 def test_only_new_files_of_samples_are_read_again(tmp_path: Path) -> None:

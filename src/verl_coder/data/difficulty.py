@@ -65,13 +65,13 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             for number, row in enumerate(pq.read_table(path).to_pylist()):
                 yield f"{path.name}[{number}]", row
             return
-        with path.open(encoding="utf-8") as stream:
+        with path.open("rb") as stream:  # whose lines end with \n alone
             for number, line in enumerate(stream, 1):
                 if not line.strip():
                     continue
                 try:
                     row = json.loads(line)
-                except json.JSONDecodeError as error:
+                except ValueError as error:
                     raise DataError(f"{path.name}:{number}: not JSON ({error})") from error
                 if not isinstance(row, dict):
                     raise DataError(f"{path.name}:{number}: not a JSON object")

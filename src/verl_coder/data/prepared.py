@@ -24,6 +24,10 @@ def resolve_prepared(path: Path) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [p for p in sorted(path.glob("*.parquet")) if _holds_rows(p)]
+        if not found:
+            raise DataError(
+                f"{path} is a folder without a Parquet file of rows: `verl-coder data prepare` makes one"
+            )
     else:
         found = shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
     if not found:

@@ -77,12 +77,12 @@ def _read(path: Path) -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
     names = {field.name for field in fields(Verdict)}
     if path.exists():
-        with path.open(encoding="utf-8", errors="replace") as stream:
+        with path.open("rb") as stream:  # whose lines end with \n alone
             for line in stream:
                 try:
                     values = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # the line that a killed run was writing
+                except ValueError:
+                    continue  # the line that a killed run was writing, or a damaged one
                 if isinstance(values, dict) and set(values) == names:
                     verdicts[values["key"]] = Verdict(**values)
     return {key: verdict for key, verdict in verdicts.items() if verdict.status not in _OF_ITS_MOMENT}

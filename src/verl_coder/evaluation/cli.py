@@ -36,9 +36,9 @@ _Like = Annotated[str | None, _option("Run whose data, tools and limits are take
 _N = Annotated[int, _option("Samples a problem; 1 is greedy.", "--n", "-n")]
 _K = Annotated[str | None, _option("Comma-separated k of pass@k. Default: 1,5,10,25,50,100 up to n.")]
 _Temperature = Annotated[float | None, _option("Default: 0 with --n 1, else 1.")]
-_TopP = Annotated[float, _option("Nucleus of the draws.", min=0, max=1)]
+_TopP = Annotated[float, _option("Nucleus of the draws, above 0; 1 is all tokens.", min=0, max=1)]
 _TopK = Annotated[int, _option("Tokens to draw from; -1 is all.")]
-_Seed = Annotated[int, _option("Seed of the draws.")]
+_Seed = Annotated[int, _option("Seed of the draws.", min=0)]
 _MaxPrompt = Annotated[
     int | None, _option("Default 4096 (the longest of MBPP's has 3,761), or the run's.", min=1)
 ]

@@ -16,10 +16,11 @@ from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_samples
-from verl_coder.files import write_atomically
+from verl_coder.files import read_json, write_atomically
 
 app = typer.Typer(add_completion=False)
 _SHOWN = 8
+_MADE_AGAIN = "the evaluation's own command writes it again from its samples"
 
 
 def read_counts(folder: Path) -> dict[str, tuple[int, int]]:
@@ -67,7 +68,10 @@ def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
     settings = []
     for folder in folders:
         path = folder / RESULTS
-        settings.append(json.loads(path.read_text(encoding="utf-8"))["settings"] if path.is_file() else {})
+        found = read_json(path, _MADE_AGAIN).get("settings") if path.exists() else {}
+        if not isinstance(found, dict):
+            raise ConfigError(f"{path} has no settings: {_MADE_AGAIN}")
+        settings.append(found)
     names = dict.fromkeys(name for one in settings for name in one)
     values = {name: [one.get(name) for one in settings] for name in names}
     return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
@@ -100,39 +104,48 @@ def _print(
     comparisons: Sequence[PairedComparison], differences: dict[str, list[Any]], console: Console
 ) -> None:
     for name, values in differences.items():
-        shown = " | ".join(_short(value) for value in values)
-        console.print(f"{name}: {shown}", highlight=False, soft_wrap=True, markup=False)
-    table = Table()
-    for title in (
-        "",
-        "problems",
-        "pass@1",
-        "difference",
-        "won",
-        "lost",
-        "p",
-        *(["p (Holm)"] if len(comparisons) > 1 else []),
-    ):
-        table.add_column(title, justify="left" if not title else "right")
-    first = comparisons[0]
-    table.add_row(first.first, str(first.problems), f"{first.rates[0]:.3f}")
+        _say(console, f"{name}: {' | '.join(_short(value) for value in values)}")
+    console.print(_table(comparisons))
     for one in comparisons:
-        interval = f" [{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval else ""
-        cells = [one.second, str(one.problems), f"{one.rates[1]:.3f}", f"{one.difference:+.3f}{interval}"]
-        cells += [str(len(one.won)), str(len(one.lost)), f"{one.p_value:.2g}", f"{one.adjusted_p_value:.2g}"]
-        table.add_row(*cells[: len(table.columns)])
-    console.print(table)
-    for one in comparisons:
-        console.print(one.verdict(), highlight=False, soft_wrap=True, markup=False)
+        _say(console, one.verdict())
+        _say(console, f"  p-value: {one.p_value_how}")
+        if left_out := _left_out(one):
+            _say(console, f"  {left_out}")
         for word, problems in (("won", one.won), ("lost", one.lost)):
             if problems:
                 more = f" and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-                console.print(
-                    f"  {word}: {', '.join(problems[:_SHOWN])}{more}",
-                    highlight=False,
-                    soft_wrap=True,
-                    markup=False,
-                )
+                _say(console, f"  {word}: {', '.join(problems[:_SHOWN])}{more}")
+
+
+def _table(comparisons: Sequence[PairedComparison]) -> Table:
+    """A row for each comparison: both rates and all else are of the problems that its two have in common."""
+    first = comparisons[0].first
+    table = Table()
+    table.add_column("")
+    titles = ["problems", f"{first}: pass@1", "pass@1", "difference", "won", "lost", "p"]
+    for title in [*titles, *(["p (Holm)"] if len(comparisons) > 1 else [])]:
+        table.add_column(title, justify="right")
+    for one in comparisons:
+        interval = f" [{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]" if one.interval else ""
+        cells = [one.second, str(one.problems), f"{one.rates[0]:.3f}", f"{one.rates[1]:.3f}"]
+        cells += [f"{one.difference:+.3f}{interval}", str(len(one.won)), str(len(one.lost))]
+        cells += [f"{one.p_value:.2g}", f"{one.adjusted_p_value:.2g}"]
+        table.add_row(*cells[: len(table.columns)])
+    return table
+
+
+def _left_out(one: PairedComparison) -> str:
+    """Which problems count in no number of a comparison; empty where the two have the same ones."""
+    parts = [
+        f"{count - one.problems} of the {count} of {name}"
+        for name, count in zip((one.first, one.second), one.problems_of_each, strict=True)
+        if count > one.problems
+    ]
+    return f"problems left out, since the other one lacks them: {', '.join(parts)}" if parts else ""
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def _short(value: Any) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from verl_coder.errors import ConfigError, EngineError
+from verl_coder.errors import BrokenAnswerError, ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
 
 _SMALL_MODEL_BYTES = 64 << 20
@@ -32,7 +32,7 @@ class TurnRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenTurn:
-    """What the model wrote; `finish_reason` is the engine's: stop or length."""
+    """What the model wrote; `finish_reason` is the engine's: stop, length, or why it broke the turn off."""
 
     token_ids: list[int]
     finish_reason: str
@@ -225,7 +225,7 @@ class EndpointEngine:
         )
 
     async def write(self, request: TurnRequest) -> WrittenTurn:
-        """One turn; EngineError where the server gives none."""
+        """One turn; EngineError where the server gives none, BrokenAnswerError for an answer that is no completion."""
         from openai import APIError
 
         extra: dict[str, Any] = {"return_token_ids": True, "include_stop_str_in_output": bool(request.stop)}
@@ -248,17 +248,32 @@ class EndpointEngine:
                 raise EngineError(
                     f"the endpoint gives no completion: {' '.join(str(error).split())[:300]}"
                 ) from error
-        choice: Any = answer.choices[0]
-        finish_reason = choice.finish_reason or "stop"
-        ids = (choice.model_extra or {}).get("token_ids")
+            except ValueError as error:
+                raise BrokenAnswerError(f"the endpoint's answer is no JSON ({error})") from error
+        text, ids, finish_reason = _completion(answer)
         if ids is None:
-            ids = self._tokenizer.encode(choice.text, add_special_tokens=False)
+            ids = self._tokenizer.encode(text, add_special_tokens=False)
             if finish_reason == "stop" and not request.stop and self._tokenizer.eos_token_id not in ids[-1:]:
                 ids = [*ids, self._tokenizer.eos_token_id]
-        return WrittenTurn(token_ids=list(ids), finish_reason=finish_reason)
+        return WrittenTurn(token_ids=ids, finish_reason=finish_reason)
 
     def close(self) -> None:
         """Nothing is held but connections, which end with the event loop."""
+
+
+def _completion(answer: Any) -> tuple[str, list[int] | None, str]:
+    """(text, token ids where the server gives them, finish reason) of an answer; BrokenAnswerError where it is none."""
+    choices = getattr(answer, "choices", None)
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    text = getattr(choice, "text", None)
+    ids = (getattr(choice, "model_extra", None) or {}).get("token_ids")
+    if not isinstance(ids, list) or not all(isinstance(one, int) for one in ids):
+        ids = None
+    if not isinstance(text, str) and ids is None:
+        words = " ".join((answer if isinstance(answer, str) else repr(answer)).split())[:200]
+        raise BrokenAnswerError(f"the endpoint's answer is no completion: {words}")
+    finish_reason = str(getattr(choice, "finish_reason", None) or "stop")
+    return text or "", ids, finish_reason
 
 
 def served_model(url: str) -> str:

@@ -23,12 +23,16 @@ from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.settings import keep_settings
 from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
-from verl_coder.files import locked, write_atomically
+from verl_coder.files import locked, make_folder, read_json, write_atomically
 from verl_coder.sandbox import SandboxClient
 
 RESULTS = "evaluation_results.json"
 SAMPLES = "samples.parquet"
-_TIMES = ("loading_s", "sampling_s", "generating_s", "waiting_for_grading_s", "generated_tokens", "starts")
+_TIMES = (
+    *("loading_s", "sampling_s", "generating_s", "waiting_for_grading_s"),
+    *("generated_tokens", "drawn_samples", "starts"),
+)
+"""Of all starts that have ended by themselves: a start that was killed leaves samples, and no times."""
 
 
 def evaluate(
@@ -101,13 +105,15 @@ def _draw(
             clock = asyncio.run(_session(plan, journal, loops, url, concurrency, progress, clock))
     finally:
         engine.close()
+        drawn = list(journal.samples.values())[before:]
         _keep_times(
             plan.out / "timing.json",
             loading_s=loaded - started,
             sampling_s=clock.wall_s,
             generating_s=clock.generating_s,
             waiting_for_grading_s=clock.waiting_s,
-            generated_tokens=sum(s.generated_tokens for s in list(journal.samples.values())[before:]),
+            generated_tokens=sum(sample.generated_tokens for sample in drawn),
+            drawn_samples=len(drawn),
             starts=1,
         )
 
@@ -170,10 +176,7 @@ def engine_seed(seed: int, samples_here: int) -> int:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """The folder is this process's alone; ConfigError where another one writes to it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out} cannot be made ({error.strerror})") from error
+    make_folder(out)
     with locked(out / ".lock", f"another evaluation is writing to {out}: wait for it, or take another --out"):
         yield
 
@@ -200,6 +203,7 @@ def _in_order(plan: EvaluationPlan, journal: SampleJournal) -> list[EvaluationSa
 
 def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str, Any]:
     times = _times(plan.out / "timing.json")
+    sampling_s = times["sampling_s"] or None
     settings = {name: value for name, value in plan.settings().items() if name != "tools_text"}
     return {
         **summarize(samples, plan.ks),
@@ -207,19 +211,22 @@ def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str,
         "versions": versions(),
         "timing": times,
         "throughput": {
-            "tokens_per_s": times["generated_tokens"] / max(times["sampling_s"], 1e-9),
-            "samples_per_s": len(samples) / max(times["sampling_s"], 1e-9),
-            "waiting_for_grading_share": times["waiting_for_grading_s"] / max(times["sampling_s"], 1e-9),
+            "tokens_per_s": times["generated_tokens"] / sampling_s if sampling_s else None,
+            "samples_per_s": times["drawn_samples"] / sampling_s
+            if sampling_s and times["drawn_samples"]
+            else None,
+            "waiting_for_grading_share": times["waiting_for_grading_s"] / sampling_s if sampling_s else None,
         },
     }
 
 
 def _times(path: Path) -> dict[str, float]:
+    """Zeros where the file is missing or broken: no sample depends on it."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        found = {}
-    return {name: float(found.get(name, 0.0)) for name in _TIMES}
+        found = read_json(path, "it is made again")
+        return {name: float(found.get(name, 0.0)) for name in _TIMES}
+    except (ConfigError, ValueError, TypeError):
+        return dict.fromkeys(_TIMES, 0.0)
 
 
 def _keep_times(path: Path, **times: float) -> None:

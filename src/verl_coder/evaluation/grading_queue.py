@@ -73,7 +73,7 @@ class GradingQueue:
                 return GradedCode(
                     report=report,
                     seconds=time.monotonic() - started,
-                    provisional=met_limit(report) and not _used_its_time(report),
+                    provisional=report.met_limit and not _used_its_time(report),
                 )
         finally:
             self._on_change(-1)
@@ -101,18 +101,13 @@ class GradingQueue:
                 report = _answered(
                     await grade(code, problem.tests, self._sandbox, stretch=stretch, stop_early=True)
                 )
-                if any(test.status == "timeout" for test in report.tests) or report.outcome == "timeout":
+                if report.met_limit:
                     report = first.report
                 elif report.outcome != "passed":
                     report = _answered(await grade(code, problem.tests, self._sandbox, stretch=stretch))
                 return GradedCode(report=report, seconds=time.monotonic() - started, provisional=False)
         finally:
             self._on_change(-1)
-
-
-def met_limit(report: TestReport) -> bool:
-    """Whether time decided something of the verdict."""
-    return report.outcome == "timeout" or any(test.status in ("timeout", "not_run") for test in report.tests)
 
 
 def _used_its_time(report: TestReport) -> bool:

@@ -1,50 +1,72 @@
-"""Intervals of means over problems: the percentile bootstrap, problems drawn with replacement."""
+"""Intervals of means over problems, honest where there are few problems or all of them agree.
+
+The values of the problems are weighted by a flat Dirichlet draw, as in the Bayesian bootstrap, beside one value more:
+the lowest possible one for the lower end of the interval, the highest for the upper end. So a problem that nobody has
+seen may be worth anything that a problem can be worth. This is Gaffke's interval, described in
+https://arxiv.org/abs/1905.06208 (that it never covers less than it says is a conjecture there). Of shares that are 0 or
+1 it is Clopper and Pearson's interval; of differences of -1, 0 and 1 it leaves 0 out where McNemar's exact test has
+p < 0.05.
+"""
 
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy.stats import beta
 
 LEVEL = 0.95
 RESAMPLES = 10_000
 _CHUNK = 500
+_TAIL = (1 - LEVEL) / 2
 
 Interval = tuple[float, float]
+SHARES = (0.0, 1.0)
+"""Lowest and highest value of a rate."""
+DIFFERENCES = (-1.0, 1.0)
+"""Of the difference of two rates."""
 
 
-def bootstrap_intervals(
-    values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES, shares: bool = True
+def mean_intervals(
+    values: np.ndarray, *, bounds: Interval = SHARES, seed: int = 0, resamples: int = RESAMPLES
 ) -> list[Interval | None]:
     """For each column of `values` (problems, columns) the interval of its mean; None where one problem is all.
 
-    A resample of `shares` that are all 0 or all 1 cannot differ from them: there the exact binomial interval stands.
+    `bounds` are the lowest and the highest value that a problem can have. The same seed gives the same intervals.
     """
     values = np.asarray(values, dtype=float)
     problems, columns = values.shape
     if problems < 2:
         return [None] * columns
-    means = np.concatenate(
-        [weights @ values / problems for weights in resample_weights(problems, seed, resamples)]
-    )
-    tails = [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]
-    low, high = np.percentile(means, tails, axis=0)
+    lowest, highest = bounds
+    lower, upper = [], []
+    for weights in _weights(problems + 1, seed, resamples):
+        means = weights[:, :-1] @ values
+        lower.append(means + weights[:, -1:] * lowest)
+        upper.append(means + weights[:, -1:] * highest)
+    low = np.quantile(np.concatenate(lower), _TAIL, axis=0)
+    high = np.quantile(np.concatenate(upper), 1 - _TAIL, axis=0)
     return [
-        (_exact(values[:, column]) if shares else None) or (float(low[column]), float(high[column]))
+        _of_two_values(values[:, column], bounds) or (float(low[column]), float(high[column]))
         for column in range(columns)
     ]
 
 
-def resample_weights(problems: int, seed: int, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """How often each problem is drawn, (resamples, problems) in pieces; the same seed gives the same draws."""
+def _weights(number: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
+    """Flat Dirichlet draws, (resamples, number) in pieces."""
     random = np.random.default_rng(seed)
-    shares = np.full(problems, 1 / problems)
     for start in range(0, resamples, _CHUNK):
-        yield random.multinomial(problems, shares, size=min(_CHUNK, resamples - start))
+        drawn = random.standard_exponential((min(_CHUNK, resamples - start), number))
+        yield drawn / drawn.sum(axis=1, keepdims=True)
 
 
-def _exact(column: np.ndarray) -> Interval | None:
-    """Clopper and Pearson's interval where all values are 0, or all are 1."""
-    if column.min() != column.max() or column[0] not in (0.0, 1.0):
+def _of_two_values(column: np.ndarray, bounds: Interval) -> Interval | None:
+    """The same interval without draws, where all values agree or each is the lowest or the highest possible one."""
+    (lowest, highest), problems = bounds, len(column)
+    if column.min() == column.max():
+        value, unseen = float(column[0]), float(beta.ppf(1 - _TAIL, 1, problems))
+        return value - unseen * (value - lowest), value + unseen * (highest - value)
+    if not np.isin(column, bounds).all():
         return None
-    found = binomtest(int(column.sum()), len(column)).proportion_ci(LEVEL, method="exact")
-    return float(found.low), float(found.high)
+    best = int((column == highest).sum())
+    low = beta.ppf(_TAIL, best, problems - best + 1)
+    high = beta.ppf(1 - _TAIL, best + 1, problems - best)
+    return lowest + float(low) * (highest - lowest), lowest + float(high) * (highest - lowest)

@@ -1,18 +1,17 @@
 """What `--model` names: a model folder, a run and its step, an adapter, a hub name, or an endpoint."""
 
-import json
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.files import is_there, read_json
 from verl_coder.model_digest import folder_digest
+from verl_coder.paths import HUB_NAME
 from verl_coder.run.run_dir import RunDir
 
 Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +54,14 @@ def find_model(value: str) -> ModelSource:
         return ModelSource(kind="endpoint", name=value.rstrip("/"))
     path, _, step = value.partition("@")
     folder = Path(path).expanduser()
-    if folder.is_dir():
+    if is_there(folder) and folder.is_dir():
         folder = folder.resolve()
         if folder.name.startswith("global_step_") and (folder / "actor").is_dir():
             return _checkpoint(RunDir(folder.parents[1]), folder.name.removeprefix("global_step_"))
         if step or (folder / "checkpoints").is_dir():
             return _checkpoint(RunDir(folder), step)
         if (folder / "adapter_config.json").is_file():
+            adapter_base(folder)
             return ModelSource(kind="adapter", name=str(folder), folder=folder)
         if (folder / "config.json").is_file():
             return ModelSource(kind="folder", name=str(folder), folder=folder)
@@ -69,7 +69,7 @@ def find_model(value: str) -> ModelSource:
             f"--model {value}: the folder holds neither config.json (a model), adapter_config.json (an adapter) nor "
             "checkpoints/ (a run)"
         )
-    if _HUB_NAME.fullmatch(value) and not folder.exists():
+    if HUB_NAME.fullmatch(value) and not is_there(folder):
         return ModelSource(kind="folder", name=value, folder=_download(value))
     raise ConfigError(
         f"--model {value}: no such folder, and neither a hub name nor a URL (http://host:port/v1)"
@@ -83,7 +83,7 @@ def _checkpoint(run: RunDir, step: str) -> ModelSource:
     if step == "best":
         if not run.best.is_file():
             raise CheckpointError(f"{run.path} has no checkpoints/best.json: name a step (@8)")
-        step = str(json.loads(run.best.read_text())["step"])
+        step = str(read_json(run.best, "name a step (@8)").get("step"))
     if step and not step.isdigit():
         raise ConfigError(f"--model {run.path}@{step}: after @ stands the number of a step, or `best`")
     number = int(step) if step else run.checkpoint_step()
@@ -107,15 +107,22 @@ def _download(name: str) -> Path:
         ) from error
 
 
+def adapter_base(adapter: Path) -> str:
+    """The model that an adapter belongs to; ConfigError where its configuration cannot be read or names none."""
+    path = adapter / "adapter_config.json"
+    base = read_json(path, "copy the adapter anew").get("base_model_name_or_path")
+    if not base or not isinstance(base, str):
+        raise ConfigError(f"{path} names no base_model_name_or_path: copy the adapter anew")
+    return base
+
+
 def merge_adapter(adapter: Path, target: Path) -> None:
     """Write base and LoRA adapter as one model in float32; ConfigError where the base is not to be had."""
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    base = json.loads((adapter / "adapter_config.json").read_text()).get("base_model_name_or_path")
-    if not base:
-        raise ConfigError(f"{adapter / 'adapter_config.json'} names no base_model_name_or_path")
+    base = adapter_base(adapter)
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     except (OSError, ValueError) as error:

@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, gcd, lcm
-from typing import Any
+from math import gcd, lcm
 
 import numpy as np
 
-from verl_coder.evaluation.intervals import Interval, bootstrap_intervals
+from verl_coder.evaluation.intervals import DIFFERENCES, Interval, mean_intervals
 from verl_coder.evaluation.pass_at_k import pass_at_k
+from verl_coder.evaluation.randomisation import Pair, redraw_p_value, sign_flip_p_value
 
 SIGNIFICANCE = 0.05
-_MOST_CELLS = 2_000_000
 Counts = Mapping[str, tuple[int, int]]
 """Problem -> (samples, samples that passed)."""
 
@@ -23,6 +22,9 @@ class PairedComparison:
     first: str
     second: str
     problems: int
+    """In common: all numbers here are of these."""
+    problems_of_each: tuple[int, int]
+    """Of the two, those in common and those that are left out."""
     rates: tuple[float, float]
     """pass@1 of the two."""
     difference: float
@@ -32,6 +34,8 @@ class PairedComparison:
     lost: tuple[str, ...]
     p_value: float
     """Two-sided; `sign_flip_p_value` where both have as many samples of each problem, else `redraw_p_value`."""
+    p_value_how: str
+    """Exact, or from how many random draws."""
     adjusted_p_value: float
     """After Holm's correction for the number of comparisons; `p_value` where there is one."""
     differences_at_k: Mapping[int, tuple[float, Interval | None]]
@@ -87,14 +91,15 @@ def compare_paired(
     pairs = [(first_counts[problem], second_counts[problem]) for problem in problems]
     columns = np.array([[pass_at_k(*b, k) - pass_at_k(*a, k) for k in ks] for a, b in pairs])
     one = np.array([b[1] / b[0] - a[1] / a[0] for a, b in pairs])
-    intervals = bootstrap_intervals(np.column_stack([one, columns]), seed=seed, shares=False)
+    intervals = mean_intervals(np.column_stack([one, columns]), bounds=DIFFERENCES, seed=seed)
     scaled = _whole_differences(pairs)
     alike = all(a[0] == b[0] for a, b in pairs)
-    p_value = sign_flip_p_value(scaled) if alike else redraw_p_value(pairs)
+    p_value, how = sign_flip_p_value(scaled) if alike else redraw_p_value(pairs)
     return PairedComparison(
         first=first,
         second=second,
         problems=len(problems),
+        problems_of_each=(len(first_counts), len(second_counts)),
         rates=(
             sum(a[1] / a[0] for a, _ in pairs) / len(pairs),
             sum(b[1] / b[0] for _, b in pairs) / len(pairs),
@@ -104,6 +109,7 @@ def compare_paired(
         won=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value > 0),
         lost=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value < 0),
         p_value=p_value,
+        p_value_how=how,
         adjusted_p_value=p_value,
         differences_at_k={
             k: (float(columns[:, place].mean()), intervals[place + 1]) for place, k in enumerate(ks)
@@ -111,71 +117,12 @@ def compare_paired(
     )
 
 
-def _whole_differences(pairs: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> list[int]:
+def _whole_differences(pairs: Sequence[Pair]) -> list[int]:
     """Differences of the pass rates as whole numbers of one common, largest unit."""
     unit = lcm(*(n for pair in pairs for n, _ in pair))
     values = [b[1] * (unit // b[0]) - a[1] * (unit // a[0]) for a, b in pairs]
     divisor = gcd(*values) or 1
     return [value // divisor for value in values]
-
-
-def sign_flip_p_value(differences: Sequence[int]) -> float:
-    """How probable a sum as far from 0 is where each difference had either sign with probability one half.
-
-    Fisher's paired randomisation test, over all 2^m assignments of signs at once. With one sample a problem the
-    differences are -1, 0, 1, and it is McNemar's exact test.
-    """
-    sizes = [abs(value) for value in differences if value]
-    reach = sum(sizes)
-    chances = np.zeros(2 * reach + 1)
-    chances[reach] = 1.0
-    for size in sizes:
-        lower, upper = np.zeros_like(chances), np.zeros_like(chances)
-        lower[:-size], upper[size:] = chances[size:], chances[:-size]
-        chances = (lower + upper) / 2
-    observed = abs(sum(differences))
-    sums = np.abs(np.arange(-reach, reach + 1))
-    return min(1.0, float(chances[sums >= observed].sum()))
-
-
-def redraw_p_value(pairs: Sequence[tuple[tuple[int, int], tuple[int, int]]]) -> float:
-    """How probable a difference as large is where, of each problem, the samples were dealt to the two by chance.
-
-    Fisher's exact test of each problem's table, over all problems at once: passes are hypergeometric. It stands where
-    the numbers of samples differ: then a difference is skewed, and its signs are not equally probable.
-    """
-    # A problem that all samples pass, or none, has but one way to be dealt, and no difference.
-    pairs = [(a, b) for a, b in pairs if 0 < a[1] + b[1] < a[0] + b[0]]
-    unit = lcm(*(n for pair in pairs for n, _ in pair))
-    observed = abs(sum(b[1] * (unit // b[0]) - a[1] * (unit // a[0]) for a, b in pairs))
-    open_ended = [(a[0], b[0], a[1] + b[1]) for a, b in pairs]
-    reach = unit * len(open_ended)
-    if reach > _MOST_CELLS:
-        return _drawn_p_value(open_ended, unit, observed)
-    chances = np.zeros(2 * reach + 1)
-    chances[reach] = 1.0
-    for first_n, second_n, passed in open_ended:
-        mixed = np.zeros_like(chances)
-        for k in range(max(0, passed - first_n), min(second_n, passed) + 1):
-            chance = comb(second_n, k) * comb(first_n, passed - k) / comb(first_n + second_n, passed)
-            mixed += chance * np.roll(chances, _difference(k, passed, first_n, second_n, unit))
-        chances = mixed
-    return min(1.0, float(chances[np.abs(np.arange(-reach, reach + 1)) >= observed].sum()))
-
-
-def _difference(k: Any, passed: int, first_n: int, second_n: int, unit: int) -> Any:
-    """Second's rate less first's in units, where `k` of the passes are the second's."""
-    return k * unit // second_n - (passed - k) * unit // first_n
-
-
-def _drawn_p_value(problems: Sequence[tuple[int, int, int]], unit: int, observed: int) -> float:
-    """`redraw_p_value` from 100,000 deals: for numbers of samples with hardly a common multiple."""
-    random, deals = np.random.default_rng(0), 100_000
-    sums = np.zeros(deals, dtype=np.float64)
-    for first_n, second_n, passed in problems:
-        k = random.hypergeometric(passed, first_n + second_n - passed, second_n, size=deals)
-        sums += k * unit / second_n - (passed - k) * unit / first_n
-    return float((1 + (np.abs(sums) >= observed * (1 - 1e-9)).sum()) / (1 + deals))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

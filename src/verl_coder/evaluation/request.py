@@ -1,7 +1,7 @@
 """What `verl-coder evaluate` was asked for -> everything that is fixed before a model is loaded, checked."""
 
 import datetime
-import json
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from verl_coder.chat_template import options_of_run, template_options
 from verl_coder.errors import ConfigError
@@ -19,12 +20,16 @@ from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
+from verl_coder.files import read_json, read_yaml
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
+DTYPES = ("auto", "bfloat16", "float16", "float32")
 _DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
 _UNBOUNDED = 1 << 40
+_OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
+"""Whole numbers that the configuration of every run has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,8 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         request, date_from=_day("--from", request.date_from), date_to=_day("--to", request.date_to)
     )
     draws = _draws(request)
+    if request.dtype not in DTYPES:
+        raise ConfigError(f"--dtype {request.dtype}: there are {', '.join(DTYPES)}")
     model = find_model(request.model)
     if model.kind == "endpoint" and not request.tokenizer:
         raise ConfigError(
@@ -169,6 +176,12 @@ def _draws(request: EvaluationRequest) -> Draws:
             f"--temperature {temperature:g} with --n {request.n}: greedy answers are all the same, so take --n 1, or a "
             "temperature above 0"
         )
+    if not math.isfinite(temperature):
+        raise ConfigError(f"--temperature {temperature:g}: a finite number, such as 1")
+    if not 0 < request.top_p <= 1:
+        raise ConfigError(f"--top-p {request.top_p:g}: above 0, and at most 1, which is all tokens")
+    if request.top_k < -1:
+        raise ConfigError(f"--top-k {request.top_k}: a number of tokens, or -1, which is all of them")
     return Draws(
         samples=request.n,
         temperature=temperature,
@@ -186,8 +199,19 @@ def _run_config(model: ModelSource, like: str | None) -> DictConfig | None:
     path = folder if folder.suffix == ".yaml" else folder / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"--like {like}: {path} is missing; name the folder of a run")
+    otherwise = "name the folder of a run, or its config.yaml"
+    read_yaml(path, otherwise, place=f"--like {path}" if like else "")
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
+    for key in _OF_A_RUN:
+        try:
+            value = OmegaConf.select(config, key)
+        except OmegaConfBaseException as error:
+            raise ConfigError(
+                f"{path}: {key} cannot be read ({str(error).splitlines()[0]}): {otherwise}"
+            ) from error
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{path} is not the configuration of a run, its {key} is {value}: {otherwise}")
     return config
 
 
@@ -196,7 +220,11 @@ def _held_out(run: DictConfig | None) -> list[Path]:
         raise ConfigError(
             "--data is missing: name a Parquet file of problems (verl-coder data prepare --help)"
         )
-    value = run.data.val_files
+    value = OmegaConf.select(run, "data.val_files")
+    if not value:
+        raise ConfigError(
+            "--data is missing, and the run's data.val_files is empty: name a Parquet file of problems"
+        )
     return [resolve_content_path(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
 
 
@@ -241,11 +269,11 @@ def _context(model: ModelSource) -> int | None:
     path = folder / "config.json" if folder else None
     if path is None or not path.is_file():
         return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8")).get("max_position_embeddings")
-    except (json.JSONDecodeError, AttributeError) as error:
-        raise ConfigError(f"{path} is not a model's configuration ({error})") from error
-    return int(found) if found else None
+    otherwise = "it should be a model's configuration; copy the model anew"
+    found = read_json(path, otherwise).get("max_position_embeddings")
+    if found is not None and not isinstance(found, int):
+        raise ConfigError(f"{path}: max_position_embeddings is {found!r}: {otherwise}")
+    return found or None
 
 
 def _default_out(

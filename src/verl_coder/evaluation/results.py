@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from verl_coder.evaluation.intervals import LEVEL, bootstrap_intervals
+from verl_coder.evaluation.intervals import LEVEL, mean_intervals
 from verl_coder.evaluation.pass_at_k import pass_at_k
 from verl_coder.evaluation.samples import EvaluationSample
 from verl_coder.evaluation.statistics import mean, spread, tool_statistics
@@ -48,7 +48,7 @@ def scores(samples: Sequence[EvaluationSample], ks: Sequence[int]) -> dict[str, 
     columns = [[pass_at_k(n, c, k) for n, c in counts] for k in possible]
     columns.append([mean([sample.pass_rate for sample in group]) for group in problems])
     table = np.array(columns).T
-    intervals = bootstrap_intervals(table)
+    intervals = mean_intervals(table)
     return {
         "pass_at_k": {str(k): float(table[:, place].mean()) for place, k in enumerate(possible)},
         "pass_at_k_interval": {str(k): intervals[place] for place, k in enumerate(possible)},

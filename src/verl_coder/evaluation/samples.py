@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.files import whole_file
+from verl_coder.files import append_whole, make_folder, whole_file, writing
 
 _SYNC_S = 1.0
 
@@ -92,9 +92,15 @@ def write_samples(path: Path, samples: Iterable[EvaluationSample]) -> None:
 def read_samples(path: Path) -> list[EvaluationSample]:
     """The samples of a finished evaluation; DataError where the file is missing or not one."""
     try:
-        rows = pq.read_table(path).to_pylist()
-        return [EvaluationSample(**row) for row in rows]
-    except (pa.ArrowException, OSError, TypeError) as error:
+        table = pq.read_table(path)
+        for place, name in enumerate(table.column_names):
+            if name in SAMPLES_SCHEMA.names:
+                column = table.column(name).cast(SAMPLES_SCHEMA.field(name).type)
+                if column.null_count:
+                    raise TypeError(f"{column.null_count} rows have no {name}")
+                table = table.set_column(place, name, column)
+        return [EvaluationSample(**row) for row in table.to_pylist()]
+    except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         words = str(error).splitlines()[0]
         raise DataError(f"{path} is no samples.parquet of an evaluation ({words})") from error
 
@@ -115,16 +121,20 @@ class SampleJournal:
         self._synced = time.monotonic()
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self.path.open("a+b", buffering=0)
+        make_folder(self.path.parent)
+        with writing(self.path):
+            self._file = self.path.open("a+b", buffering=0)
         self._read()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.fsync(self._file.fileno())
-        self._file.close()
+        try:
+            with writing(self.path):
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
 
     def _read(self) -> None:
         self._file.seek(0)
@@ -141,13 +151,12 @@ class SampleJournal:
         self._file.seek(0, os.SEEK_END)
 
     def add(self, sample: EvaluationSample, *, provisional: bool = False) -> None:
-        """Keep a sample; OSError where the disk is full."""
+        """Keep a sample; FileWriteError where the disk is full, and the file is as before."""
         record: dict[str, Any] = {"sample": asdict(sample), "provisional": provisional}
-        left = memoryview(json.dumps(record).encode() + b"\n")
-        while left:
-            left = left[self._file.write(left) :]
-        if time.monotonic() - self._synced > _SYNC_S:
-            os.fsync(self._file.fileno())
+        sync = time.monotonic() - self._synced > _SYNC_S
+        with writing(self.path):
+            append_whole(self._file, json.dumps(record).encode() + b"\n", sync=sync)
+        if sync:
             self._synced = time.monotonic()
         self._keep(sample, provisional)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from verl_coder.errors import SandboxUnavailableError
+from verl_coder.errors import BrokenAnswerError, EngineError, SandboxUnavailableError
 from verl_coder.evaluation.clock import WorkClock
 from verl_coder.evaluation.grading_queue import GradedCode, GradingQueue
 from verl_coder.evaluation.problem_set import ProblemSet
@@ -19,7 +19,11 @@ from verl_coder.sandbox import SandboxClient
 
 _GRADINGS = 8
 _TRIES = 3
-"""Of a trajectory whose tool got no answer from its sandbox."""
+"""Of a trajectory whose tool got no answer from its sandbox, or one of whose turns was broken off."""
+_PAUSE_S = 1.0
+"""Before a second try; twice as long before a third."""
+_MOST_BROKEN = 20
+"""After so many samples without an answer no more are asked for: it is the server, not the problem."""
 _SEEDS = 1 << 31
 
 
@@ -77,13 +81,26 @@ class EvaluationSession:
         self.concurrency = concurrency
         self.on_sample = on_sample
         self.clock = clock
+        self._unanswered: list[str] = []
+        """What is wrong with the answers to each sample that has been given up."""
         self.grading = GradingQueue(sandbox, concurrency=_GRADINGS, on_change=self.clock.change_grading)
 
     async def run(self) -> None:
-        """Draw all that is owed; SandboxUnavailableError once a sample got no verdict or its tool no answer."""
+        """Draw all that is owed; SandboxUnavailableError once a sample got no verdict or its tool no answer.
+
+        EngineError, when the others are drawn, for samples whose answers were broken off at each try.
+        """
         await _all_or_first_error(self._worker(iterator) for iterator in self._workers())
         owed_tries = [self.journal.samples[key] for key in sorted(self.journal.provisional)]
         await _all_or_first_error(self._second_try(sample) for sample in owed_tries)
+        if self._unanswered:
+            raise self._no_answers()
+
+    def _no_answers(self) -> EngineError:
+        return EngineError(
+            f"{len(self._unanswered)} samples have no answer after {_TRIES} tries each, the first is "
+            f"{self._unanswered[0]}; they count as nothing, the others are kept, and the same command asks again"
+        )
 
     def _workers(self) -> Iterable["_Shared"]:
         work = _Shared(owed(self.problems, self.journal, self.draws))
@@ -98,6 +115,11 @@ class EvaluationSession:
                 self.clock.change_generating(1)
                 try:
                     trajectory = await self._draw(posed, sample)
+                except BrokenAnswerError as error:
+                    self._unanswered.append(f"{posed.problem.problem_id}, sample {sample}: {error}")
+                    if len(self._unanswered) >= _MOST_BROKEN:
+                        raise self._no_answers() from error
+                    continue
                 finally:
                     self.clock.change_generating(-1)
                 gradings.add(asyncio.create_task(self._finish(posed, sample, trajectory)))
@@ -115,9 +137,10 @@ class EvaluationSession:
         for attempt in range(_TRIES):
             try:
                 return await self.loops.run(posed, sampling)
-            except SandboxUnavailableError:
+            except (SandboxUnavailableError, BrokenAnswerError):
                 if attempt == _TRIES - 1:
                     raise
+                await asyncio.sleep(_PAUSE_S * 2**attempt)
         raise AssertionError("unreachable")
 
     async def _finish(self, posed: Posed, number: int, trajectory: Trajectory) -> None:

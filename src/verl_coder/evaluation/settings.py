@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
-from verl_coder.files import write_durably
+from verl_coder.files import read_json, write_durably
 
 _FREE = ("k",)
 """Settings that change no sample: another value goes on from the samples there are."""
@@ -16,11 +16,13 @@ def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
 
     ConfigError names the first setting that differs, and both values.
     """
-    if begun and path.is_file():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"{path} is not JSON ({error}): remove the folder {path.parent}") from error
+    if begun:
+        if not path.exists():
+            raise ConfigError(
+                f"{path.parent} holds samples but no {path.name}, so that nobody knows what they were drawn with: put "
+                "the file back, or give another --out"
+            )
+        before = read_json(path, f"put the file back as it was, or give another --out than {path.parent}")
         for name in [*settings, *(name for name in before if name not in settings)]:
             old, new = before.get(name), settings.get(name)
             if name not in _FREE and old != new:

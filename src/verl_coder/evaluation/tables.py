@@ -59,10 +59,17 @@ def _lines(results: dict[str, Any]) -> list[str]:
             f"{tools['valid_share']:.1%} of {tools['written_calls']}, ended well {tools['success_rate']:.1%}; passed "
             f"with calls {_share(with_calls)}, without {_share(without)}"
         )
+    second = f"second tries {results['second_tries']}"
+    if not times["sampling_s"]:
+        return [*lines, f"time: not known, the starts that drew the samples were killed; {second}"]
+    drawn, there = int(times["drawn_samples"]), sum(results["outcomes"].values())
+    samples = "" if throughput["samples_per_s"] is None else f" {throughput['samples_per_s']:.1f} samples/s,"
+    if samples and drawn < there:
+        samples = f"{samples[:-1]} (of the {drawn} of {there} samples whose start was not killed),"
     lines.append(
         f"time: {times['loading_s']:.0f} s loading, {times['sampling_s']:.0f} s sampling, "
-        f"{throughput['tokens_per_s']:.0f} tokens/s, {throughput['samples_per_s']:.1f} samples/s, waiting for grading "
-        f"{throughput['waiting_for_grading_share']:.1%}; second tries {results['second_tries']}"
+        f"{throughput['tokens_per_s']:.0f} tokens/s,{samples} waiting for grading "
+        f"{throughput['waiting_for_grading_share']:.1%}; {second}"
     )
     return lines
 

@@ -16,11 +16,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from verl_coder.agent_loops.entries import read_entries
-from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
-from verl_coder.evaluation.engines import Engine, TurnRequest
+from verl_coder.errors import BrokenAnswerError, ConfigError, DataError, SandboxUnavailableError
+from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.paths import repository_root
-from verl_coder.protocols import agent_tags
+from verl_coder.protocols import agent_tags, appended_tags, closed_call
+from verl_coder.server_answers import is_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,11 @@ class AgentLoops:
                 )
 
     async def run(self, posed: Posed, sampling: DrawSettings) -> Trajectory:
-        """Answer one problem; SandboxUnavailableError where a tool got no answer from its sandbox."""
+        """Answer one problem.
+
+        SandboxUnavailableError where a tool got no answer from its sandbox, BrokenAnswerError where a turn was broken
+        off.
+        """
         from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
 
         problem = posed.problem
@@ -207,9 +212,21 @@ class _LoopServer:
                 seed=None if sampling.seed is None else sampling.seed + len(self.turns),
             )
         )
-        self.turns.append(turn.token_ids)
+        if turn.finish_reason != "length" and not is_whole(turn.finish_reason):
+            raise BrokenAnswerError(f"an answer was broken off (finish_reason {turn.finish_reason[:40]!r})")
+        token_ids = self._whole(turn)
+        self.turns.append(token_ids)
         self.finish_reasons.append(turn.finish_reason)
-        return TokenOutput(token_ids=turn.token_ids, stop_reason="completed")
+        return TokenOutput(token_ids=token_ids, stop_reason="completed")
+
+    def _whole(self, turn: WrittenTurn) -> list[int]:
+        """The turn's tokens, with those of the tag that it stopped at."""
+        tags, ids = appended_tags(self.posed.problem.agent_name), turn.token_ids
+        if tags is None or turn.finish_reason == "length" or self.tokenizer.eos_token_id in ids[-1:]:
+            return ids
+        text = self.tokenizer.decode(ids)
+        missing = closed_call(text, tags)[len(text) :]
+        return [*ids, *self.tokenizer.encode(missing, add_special_tokens=False)] if missing else ids
 
     def calls_written(self, tags: Any) -> int:
         """Calls that the model began, whole or not; sets `ends_with_call`."""

@@ -72,7 +72,7 @@ class GradingPlan:
     def limits_met_s(self, report: TestReport) -> float:
         """Seconds of all limits of time that a solution with this report met; 0 where it met none."""
         met = sum(test.status == "timeout" for test in report.tests) * self.spec.timeout_s
-        if not met and report.outcome == "timeout":
+        if not met and report.met_limit:
             in_loading = any(test.status == "not_run" for test in report.tests[:1])
             return self.spec.load_timeout_s if in_loading else self.spec.budget_s
         return met

@@ -39,8 +39,15 @@ class TestReport:
     Of tests that use something out of the solution's reach: those that did not pass.
     """
     message: str = ""
+    time_up: bool = field(default=False, compare=False)
+    """Tests were not run because the time for all of them was up, and not because nothing could be loaded."""
     cpu_share: float | None = field(default=None, compare=False)
     """CPU time of the solution, of the seconds of all limits that it met; None where it met none, or nobody knows."""
+
+    @property
+    def met_limit(self) -> bool:
+        """Whether a limit of time decided something of the verdict."""
+        return self.outcome == "timeout" or self.time_up or any(t.status == "timeout" for t in self.tests)
 
     @property
     def pass_rate(self) -> float:
@@ -131,4 +138,5 @@ def report_from_judge(raw: Mapping[str, Any], *, strength: Strength) -> TestRepo
         strength=strength,
         unsplittable=int(raw["unsplittable"]),
         message=message,
+        time_up=bool(raw["time_up"]),
     )

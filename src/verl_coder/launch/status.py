@@ -32,7 +32,7 @@ def run_status(folder: Path) -> dict[str, str]:
         lines["best checkpoint"] = f"step {best[0]} (pass rate {best[1]:.3f})"
     lines |= _sync(run_dir)
     if run_dir.notices.is_file():
-        texts = parse_notices(run_dir.notices.read_bytes().splitlines())
+        texts = parse_notices(run_dir.notices.read_bytes().split(b"\n"))
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
             lines[f"said, {number}"] = text
     return lines

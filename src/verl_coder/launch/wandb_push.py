@@ -178,7 +178,7 @@ class WandbPush:
             rows = list(json_lines(path))
             columns = list(rows[0]) if rows else []
             data = [[row.get(column) for column in columns] for row in rows]
-        except (ValueError, TypeError, AttributeError) as error:
+        except (DataError, ValueError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is broken ({type(error).__name__}: {error}): remove it") from error
         return wandb.Table(columns=columns, data=data) if rows else None
 

@@ -1,15 +1,14 @@
 """The one YAML of a pipeline: what its stages share, and a section for each, checked before anything runs."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.files import is_there, read_yaml
 from verl_coder.launch.recipe import find_recipe
-from verl_coder.paths import resolve_content_path
+from verl_coder.paths import HUB_NAME, resolve_content_path
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
@@ -155,17 +154,9 @@ class PipelineConfig(Section):
 
 def read_config(path: Path, *, out: str | None = None) -> PipelineConfig:
     """The pipeline of a YAML file; ConfigError, in one line, for the first thing that is wrong with it."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"--config {path} cannot be read ({error.strerror}); see config/pipeline/ for examples"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{path}: give a mapping with model, data, ... (see config/pipeline/)")
-    values = {str(name): value for name, value in values.items()}
+    values = read_yaml(
+        path, "give a mapping with model, data, ... (see config/pipeline/)", place=f"--config {path}"
+    )
     # A key without a value is a section without settings.
     values |= {name: {} for name in STAGES if name in values and values[name] is None}
     if out:
@@ -237,6 +228,11 @@ def _check_files(config: PipelineConfig, place: str) -> None:
     """What the YAML names exists: found now, not after the stages before."""
     if config.recipe:
         find_recipe(config.recipe)
+    folder = resolve_content_path(config.model)
+    if not (is_there(folder) and folder.is_dir()) and not HUB_NAME.fullmatch(config.model):
+        raise ConfigError(
+            f"{place}.model={config.model}: there is no such folder, and it is no hub name (owner/name)"
+        )
     named = {
         "tools": config.tools if config.tools != "none" else None,
         "teacher.file": config.teacher.file if config.teacher else None,
@@ -248,7 +244,7 @@ def _check_files(config: PipelineConfig, place: str) -> None:
         },
     }
     for key, value in named.items():
-        if value and not resolve_content_path(str(value)).exists():
+        if value and not is_there(resolve_content_path(str(value))):
             raise ConfigError(f"{place}.{key}={value}: there is no such file")
     if (
         config.evaluate

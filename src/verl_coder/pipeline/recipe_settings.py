@@ -55,7 +55,6 @@ def recipe_settings(request: TrainRequest, cache: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     settings = _compose(request)
-    cache.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(cache, json.dumps({"key": key, "settings": settings}, indent=1) + "\n")
     return settings
 

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import locked, write_atomically
+from verl_coder.files import locked, make_folder, write_atomically, writing
 from verl_coder.launch.leftovers import end_leftovers
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.pipeline.decide import Decision, absent_inputs, decide, settled
@@ -59,8 +59,8 @@ class PipelineRun:
         """Run what is to be run; the exit status of the command."""
         for stage in self.stages:
             tasks_of(stage, self.place)  # what is wrong with a later stage is said before the first one runs
-        self.place.records.mkdir(parents=True, exist_ok=True)
-        self.place.logs.mkdir(exist_ok=True)
+        make_folder(self.place.records)
+        make_folder(self.place.logs)
         with locked(
             self.place.lock,
             f"another pipeline is at work in {self.place.lock.parent}: wait for it, or choose OUT=",
@@ -111,8 +111,9 @@ class PipelineRun:
         name = task.name.replace("/", "-")
         number = 1 + len(list(self.place.superseded.glob(f"{name}-*")))
         target = self.place.superseded / f"{name}-{number}"
-        target.parent.mkdir(exist_ok=True)
-        folder.rename(target)
+        make_folder(target.parent)
+        with writing(target):
+            folder.rename(target)
         say_task(self._console, task.name, "", f"the older one is now {target}")
 
     def _run(self, task: PipelineTask, decision: Decision) -> None:
@@ -174,6 +175,6 @@ def _meet(one: Path, other: Path) -> bool:
 
 
 def _head(log: Path, task: PipelineTask) -> None:
-    with log.open("a", encoding="utf-8") as file:
+    with writing(log), log.open("a", encoding="utf-8") as file:
         file.write(f"=== {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}  {task.name}\n")
         file.write(f"verl-coder {' '.join(task.command)}\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.data.writer import shards_of
+from verl_coder.files import is_there
 from verl_coder.launch.plan import TrainRequest
 from verl_coder.paths import resolve_content_path
 from verl_coder.pipeline.config import PipelineConfig
@@ -88,7 +89,7 @@ class Workplace:
     def model_path(name: str) -> str:
         """Absolute where it is a folder."""
         path = resolve_content_path(name)
-        return str(path) if path.exists() else name
+        return str(path) if is_there(path) else name
 
     @cached_property
     def recipe(self) -> dict[str, Any]:
@@ -171,7 +172,7 @@ def path_inputs(values: Mapping[str, Any]) -> dict[str, Path]:
     found = {}
     for name, value in values.items():
         for number, one in enumerate(value if isinstance(value, tuple) else [value]):
-            if isinstance(one, str) and ("/" in one or "." in one) and Path(one).expanduser().exists():
+            if isinstance(one, str) and ("/" in one or "." in one) and is_there(Path(one).expanduser()):
                 found[name if not isinstance(value, tuple) else f"{name} {number + 1}"] = Path(
                     one
                 ).expanduser()

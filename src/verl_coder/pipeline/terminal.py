@@ -1,6 +1,5 @@
 """What a pipeline shows: which task, since when, what its command says of itself, and what all of it came to."""
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,11 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from verl_coder.errors import ConfigError
+from verl_coder.files import read_json
 from verl_coder.pipeline.process import last_line
 from verl_coder.pipeline.tasks import Workplace
 
 _LINE_EVERY_S = 15.0
 _WIDTH = 18
+_REMOVE = "remove it, and the same command makes it again"
 
 
 def say(console: Console, text: str) -> None:
@@ -90,7 +92,11 @@ def scores(place: Workplace) -> dict[str, float]:
     for name in ("base", "sft", "trained"):
         path = place.evaluate / name / "evaluation_results.json"
         if path.is_file():
-            found[name] = float(json.loads(path.read_text())["pass_at_k"]["1"])
+            rates = read_json(path, _REMOVE).get("pass_at_k")
+            try:
+                found[name] = float(rates["1"])  # type: ignore[index]
+            except (KeyError, TypeError, ValueError) as error:
+                raise ConfigError(f"{path} has no pass@1: {_REMOVE}") from error
     return found
 
 
@@ -99,5 +105,6 @@ def verdicts(place: Workplace) -> list[str]:
     rates = scores(place)
     lines = ["pass@1: " + ", ".join(f"{name} {rate:.3f}" for name, rate in rates.items())] if rates else []
     if place.comparison.is_file():
-        lines += [str(one["verdict"]) for one in json.loads(place.comparison.read_text())["comparisons"]]
+        found = read_json(place.comparison, _REMOVE).get("comparisons")
+        lines += [str(one.get("verdict")) for one in found or [] if isinstance(one, dict)]
     return lines

@@ -1,17 +1,21 @@
 """The pages of a report: the front end's files, what it knows of each folder, the index, and the chunks."""
 
+import errno
+import fcntl
 import json
+import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from verl_coder.errors import ConfigError
-from verl_coder.files import write_atomically
+from verl_coder.errors import ConfigError, FileWriteError
+from verl_coder.files import is_there, locked, make_folder, write_atomically, writing
 from verl_coder.report.chunks import Part, script, write_part
 from verl_coder.report.evaluation_files import (
     pass_at_k,
@@ -32,6 +36,8 @@ from verl_coder.report.training_run import describe_training_run, flatten
 PAGE = Path(__file__).parent / "page"
 MARKER = ".verl_coder_report"
 """Stands in a folder that a report wrote, so that only such a one is ever replaced."""
+WATCHED = ".watched"
+"""The lock of a report that is kept up to date."""
 _MAX_RESULTS_CHARS = 200_000
 
 
@@ -48,6 +54,10 @@ class Report:
     def trajectories(self) -> int:
         """How many the last build has shown."""
         return sum(len(part.rows) for _, part, _ in self._parts.values())
+
+    def forget(self) -> None:
+        """Read all files of samples again: the chunks of a new folder are not there yet."""
+        self._parts.clear()
 
     def write_data(self, out: Path) -> None:
         """Write `data/` below `out`: chunks, then index, then the description that names them."""
@@ -138,41 +148,100 @@ def write_report(report: Report, out: Path) -> Path:
     check_target(out)
     with _whole_folder(out) as building:
         copy_page(building)
+        report.forget()
         report.write_data(building)
     return out / "index.html"
 
 
 def check_target(out: Path) -> None:
-    """ConfigError where `out` holds something that no report wrote."""
-    if out.exists() and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
+    """ConfigError where `out` holds something that no report wrote, or a report that is kept up to date."""
+    if is_there(out) and not (out / MARKER).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and is no report: name another folder with --out, or remove it")
+    if (out / WATCHED).exists():
+        with watched(out):
+            pass
+
+
+def watched(out: Path) -> AbstractContextManager[None]:
+    """Keep the report in the folder `out` for oneself; ConfigError where a `--watch` does so."""
+    return locked(
+        out / WATCHED,
+        f"{out} is kept up to date by a `verl-coder report --watch`: end that, or name another folder with --out",
+    )
 
 
 def copy_page(folder: Path) -> None:
     """The front end's own files."""
-    try:
-        shutil.copytree(PAGE, folder, dirs_exist_ok=True)
+    make_folder(folder)
+    with writing(folder):
+        for file in PAGE.rglob("*"):
+            if file.is_file():
+                target = folder / file.relative_to(PAGE)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, target)
         (folder / MARKER).touch()
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written ({error}): name another folder with --out") from error
 
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when the block ends well, and goes when it does not."""
-    building = out.with_name(f".{out.name}.building")
-    old = out.with_name(f".{out.name}.old")
-    for leftover in (building, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    """A folder beside `out` that takes its place when the block ends well, and goes when it does not.
+
+    Its name is this report's own: of several that are written to one place at a time, each is whole, and the one that
+    ends last stays.
+    """
+    make_folder(out.parent)
+    building = _beside(out, "building")
     try:
-        yield building
-        if out.exists():
-            out.rename(old)
-        building.rename(out)
-    except OSError as error:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        raise ConfigError(f"{out} cannot be written ({error}): name another folder with --out") from error
+        make_folder(building)
+        with writing(building), (building / MARKER).open("w") as mark:
+            fcntl.flock(
+                mark, fcntl.LOCK_EX
+            )  # while it is held, no other report takes the folder for a leftover
+            yield building
+            check_target(out)
+            _put_in_place(building, out)
+    except FileWriteError as error:
+        raise FileWriteError(error.errno, error.strerror, str(out)) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    _remove_leftovers(out)
+
+
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{os.getpid()}-{secrets.token_hex(4)}.{what}")
+
+
+def _put_in_place(building: Path, out: Path) -> None:
+    """Rename the folder to `out`, whatever report stands or comes there meanwhile."""
+    while True:
+        try:
+            building.rename(out)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        old = _beside(out, "old")
+        with suppress(FileNotFoundError):  # another report has taken it away
+            out.rename(old)
+        try:
+            building.rename(out)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                old.rename(out)
+                raise
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Folders that a killed report left beside `out`; those of one at work are held by it."""
+    for folder in out.parent.iterdir():
+        if not folder.name.startswith(f".{out.name}.") or folder.suffix not in (".building", ".old"):
+            continue
+        try:
+            with (folder / MARKER).open("r+") as mark:
+                fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:
+            continue  # at work, or without its mark yet

@@ -145,7 +145,7 @@ def _from_parquet(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
                 for row in batch.to_pylist():
                     yield _from_row(row)
                     read += 1
-    except (OSError, pyarrow.ArrowException, ValueError) as error:
+    except (OSError, pyarrow.ArrowException, ValueError, TypeError, KeyError) as error:
         line = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         notes.append(f"{SAMPLES} cannot be read after {counted(read, 'row')}: {line}")
 
@@ -153,17 +153,18 @@ def _from_parquet(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
 def _from_row(row: Mapping[str, Any]) -> TrajectoryRecord:
     rate = number(row.get("pass_rate"))
     passed, total = whole(row.get("passed")), whole(row.get("total"))
+    tags = row.get("tags")
     facts = {
         "sample": whole(row.get("sample")),
         "tests passed": f"{passed} of {total}" if passed is not None and total is not None else None,
-        "finish reason": row.get("finish_reason"),
+        "finish reason": text_of(row.get("finish_reason")),
         "calls that reached the tool": whole(row.get("valid_tool_calls")),
         "prompt tokens": whole(row.get("prompt_tokens")),
         "tokens written by the model": whole(row.get("generated_tokens")),
         "seconds": number(row.get("seconds")),
         "seconds of grading": number(row.get("grading_s")),
         "verdict of a second try": "yes" if row.get("second_try") else None,
-        "tags": ", ".join(map(str, row["tags"])) if row.get("tags") is not None else None,
+        "tags": ", ".join(map(str, tags)) if isinstance(tags, list) else text_of(tags),
     }
     return TrajectoryRecord(
         kind=_EVALUATION,

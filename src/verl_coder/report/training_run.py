@@ -49,12 +49,12 @@ def read_steps(metrics: Path, notes: list[str]) -> list[dict[str, Any]]:
         return []
     records: dict[int, dict[str, float]] = {}
     bad = 0
-    for line in metrics.read_bytes().splitlines():
+    for line in metrics.read_bytes().split(b"\n"):
         try:
             record = json.loads(line)
             step, data = int(record["step"]), dict(record["data"])
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            bad += 1
+            bad += bool(line)
             continue
         values = {str(name): value for name, given in data.items() if (value := number(given)) is not None}
         records.setdefault(step, {}).update(values)
@@ -150,6 +150,6 @@ def _state(summary: Mapping[str, Any], phase: Phase | None, steps: list[int]) ->
 
 def _warnings(path: Path) -> list[str]:
     try:
-        return parse_notices(path.read_bytes().splitlines())[-_LAST_WARNINGS:]
+        return parse_notices(path.read_bytes().split(b"\n"))[-_LAST_WARNINGS:]
     except (OSError, ValueError, KeyError, TypeError):
         return []

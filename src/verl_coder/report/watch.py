@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.report.build import Report, check_target, copy_page
+from verl_coder.report.build import Report, check_target, copy_page, watched
 from verl_coder.words import counted
 
 LOOPBACK = "127.0.0.1"
@@ -87,6 +87,11 @@ def serve(report: Report, out: Path, *, port: int, every_s: float, say: Callable
     """Build, serve, and build again whenever a file of the folders has changed, until Ctrl-C."""
     check_target(out)
     copy_page(out)
+    with watched(out):
+        _serve(report, out, port=port, every_s=every_s, say=say)
+
+
+def _serve(report: Report, out: Path, *, port: int, every_s: float, say: Callable[[str], None]) -> None:
     report.write_data(out)
     server = start_server(out, port)
     say(

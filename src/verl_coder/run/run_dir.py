@@ -124,24 +124,25 @@ class RunDir:
         if not self.metrics.is_file():
             return
         kept = []
-        for line in self.metrics.read_text(encoding="utf-8").split("\n"):
+        for line in self.metrics.read_bytes().split(b"\n"):
             try:
                 if json.loads(line)["step"] <= step:
-                    kept.append(line + "\n")
-            except (json.JSONDecodeError, KeyError):
-                continue  # the line that a kill cut short
+                    kept.append(line.decode() + "\n")
+            except (ValueError, KeyError, TypeError):
+                continue  # the line that a kill cut short, or a damaged one
         write_atomically(self.metrics, "".join(kept))
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All whole lines of the metrics file."""
         records: dict[int, dict[str, Any]] = {}
         if self.metrics.is_file():
-            for line in self.metrics.read_text(encoding="utf-8").split("\n"):
+            for line in self.metrics.read_bytes().split(b"\n"):
                 try:
                     record = json.loads(line)
-                except json.JSONDecodeError:
+                    step, data = int(record["step"]), dict(record["data"])
+                except (ValueError, KeyError, TypeError):
                     continue
-                records.setdefault(record["step"], {}).update(record["data"])
+                records.setdefault(step, {}).update(data)
         return [{"step": step, "data": data} for step, data in sorted(records.items())]
 
 

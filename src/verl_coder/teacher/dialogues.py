@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message
-from verl_coder.protocols import Tags, ToolProtocol, appended_result, find_program, tool_call
+from verl_coder.protocols import Tags, ToolProtocol, appended_result, closed_call, find_program, tool_call
 from verl_coder.teacher.conversation import decoded_response
 from verl_coder.teacher.replies import TeacherReply, encodable
 from verl_coder.teacher.samples import quotable
@@ -165,10 +165,8 @@ class ProgramDialogue(Dialogue):
         return {"messages": self._to_teacher, "stop": [self._tags.end_call]}
 
     def add_reply(self, reply: TeacherReply) -> Call | None:
-        """The first program counts; servers leave out the tag that they stopped at."""
-        content = reply.content
-        if self._tags.call in content and self._tags.end_call not in content:
-            content = f"{content.rstrip()}\n{self._tags.end_call}"
+        """The first program counts."""
+        content = closed_call(reply.content.rstrip(), self._tags)
         code = find_program(content, self._tags)
         if code is None:
             self._say(student_text(reply.thinking, reply.content))

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from verl_coder.server_answers import is_whole
+
 ThinkingField = Literal["reasoning", "reasoning_content", "inline", ""]
 _OPEN, _CLOSE = "<think>", "</think>"
-_WHOLE = ("", "stop", "tool_calls", "function_call", "eos", "eos_token", "stop_sequence", "end_turn")
-"""Reasons to finish of a whole answer; empty where a server gives none. Any other one says that it was broken off."""
-
 
 REFUSED = "refused: "
 """What `FailedReplyError.why` begins with where the server refused the request."""
@@ -87,7 +86,7 @@ def parse_reply(raw: Any) -> TeacherReply:
     # Cut-off thinking is sent as content by some servers, so the reason comes before the text.
     if finish in ("length", "content_filter"):
         raise FailedReplyError(finish)
-    if finish not in _WHOLE:
+    if not is_whole(finish):
         raise MalformedReplyError(f"an answer that ended with finish_reason {finish[:40]!r}")
     content = message.get("content")
     if content is not None and not isinstance(content, str):

@@ -52,9 +52,9 @@ def read_samples(paths: Sequence[Path], problems: Mapping[str, Problem]) -> Samp
 
 def _from_lines(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open("rb") as stream:  # whose lines end with \n alone
             lines = [(n, line) for n, line in enumerate(stream, start=1) if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataError(f"--samples {path} cannot be read: {error}") from error
     for number, line in lines:
         yield _fields(line, f"{path}, line {number}")
@@ -122,10 +122,10 @@ def normalised(code: str) -> str:
         return "\n".join(line.rstrip() for line in code.splitlines() if line.strip())
 
 
-def _fields(line: str, place: str) -> tuple[str, str]:
+def _fields(line: bytes, place: str) -> tuple[str, str]:
     try:
         row: Any = json.loads(line)
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise DataError(f"{place} is no JSON ({error})") from error
     for name in ("problem_id", "output"):
         if not isinstance(row, dict) or not isinstance(row.get(name), str):

@@ -8,6 +8,7 @@ import yaml
 from pydantic import Field
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import read_text
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 from verl_coder.sections import Count, Positive, PositiveCount, Section, read_section
 from verl_coder.tools.output import format_output
@@ -101,12 +102,7 @@ def after_prelude(prelude: str, code: str) -> str:
 
 def read_tools_text(path: Path) -> str:
     """The text of a YAML of tools; ConfigError where it cannot be read or is none."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"--tools {path} is no text in UTF-8 ({error.reason}); see tool_config/") from error
-    except OSError as error:
-        raise ConfigError(f"--tools {path} cannot be read ({error.strerror}); see tool_config/") from error
+    return read_text(path, "see tool_config/", place=f"--tools {path}")
 
 
 def read_interpreter(path: Path) -> tuple[str, InterpreterSettings]:

@@ -62,6 +62,7 @@ class GradingRecord:
             "timeouts": self._timeouts,
             "provisional": self._provisional,
             "load": self._load_error,
+            "time_up": "n" in self.status and self._load_error is None and self.is_over,
             "resume": self.resume,
         }
 
