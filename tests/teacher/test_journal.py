@@ -149,7 +149,7 @@ def test_a_full_disk_ends_the_run_with_what_is_safe(tmp_path: Path, monkeypatch:
         with Journal(path) as journal:
             await journal.add_reply(KEY, 0, 0, answer("zero"))
             monkeypatch.setattr(os, "pwrite", short)
-            with pytest.raises(TeacherError, match=r"No space left on device.*1 answers are safe"):
+            with pytest.raises(TeacherError, match=r"No space left on device.*1 answer is safe"):
                 await journal.add_reply(KEY, 1, 0, answer("one"))
             monkeypatch.setattr(os, "pwrite", pwrite)
             await journal.add_reply(KEY, 2, 0, answer("two"))
