@@ -140,7 +140,7 @@ def main() -> None:
     try:
         app()
     except VerlCoderError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(1)
 
 

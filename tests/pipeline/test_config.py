@@ -109,5 +109,5 @@ def test_a_file_that_is_no_pipeline_is_said_so(text: str, words: str, tmp_path: 
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VerlCoderError, match=r"no\.yaml cannot be read \(No such file or directory\)"):
+    with pytest.raises(VerlCoderError, match=r"no\.yaml: it cannot be read \(No such file or directory\)"):
         read_config(tmp_path / "no.yaml")

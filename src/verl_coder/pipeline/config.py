@@ -5,7 +5,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from verl_coder.errors import ConfigError, DataError
@@ -14,6 +13,7 @@ from verl_coder.paths import resolve_content_path
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
+from verl_coder.yaml_files import read_yaml
 
 STAGES = ("data", "teacher", "sft", "train", "evaluate", "report")
 Options = dict[str, Any]
@@ -156,13 +156,9 @@ class PipelineConfig(Section):
 def read_config(path: Path, *, out: str | None = None) -> PipelineConfig:
     """The pipeline of a YAML file; ConfigError, in one line, for the first thing that is wrong with it."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"--config {path} cannot be read ({error.strerror}); see config/pipeline/ for examples"
-        ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        values = read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"--config {path}: {error}; see config/pipeline/ for examples") from error
     if not isinstance(values, Mapping):
         raise ConfigError(f"{path}: give a mapping with model, data, ... (see config/pipeline/)")
     values = {str(name): value for name, value in values.items()}
