@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import CheckpointError, ConfigError
 
 
 @contextmanager
@@ -29,6 +29,17 @@ def json_lines(path: Path) -> Iterator[Any]:
     """
     with path.open(encoding="utf-8") as file:
         yield from (json.loads(line) for line in file)
+
+
+def read_object(path: Path, cure: str) -> dict[str, Any]:
+    """The JSON object in a file that a run has written; CheckpointError with the `cure` where it holds none."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # no JSON, no UTF-8
+        raise CheckpointError(f"{path} is broken ({error}): {cure}") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path} is broken (it holds {found!r:.40}): {cure}")
+    return found
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def test_an_unknown_recipe_is_refused_with_the_list() -> None:
         "verl_coder=null",
         "actor_rollout_ref=null",
         "actor_rollout_ref.model=null",
-        "actor_rollout_ref.rollout.multi_turn=[1]",
+        "actor_rollout_ref.rollout.multi_turn=5",
         "reward.custom_reward_function=null",
         "ray_kwargs.ray_init=null",
         "actor_rollout_ref.rollout.engine_kwargs.vllm=5",

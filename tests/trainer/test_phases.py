@@ -57,7 +57,7 @@ def test_parts_follow_each_other_and_a_full_disk_does_not_stop_training(tmp_path
 
 def test_the_start_is_counted(tmp_path: Path) -> None:
     assert [starting(part).done for part in START_PARTS] == list(range(len(START_PARTS)))
-    assert starting("starting vLLM").describe() == "starting, starting vLLM (5 of 8)"
+    assert starting("starting vLLM").describe() == "starting, starting vLLM (6 of 8)"
 
 
 def test_verls_classes_tell_a_part_of_the_start_as_they_are_called(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def _hydra_compose(
             hint = f"did you mean {close}?" if close else f"there are {_siblings(missing, ours)}"
             raise ConfigError(f"{place}: no setting {missing}; {hint}") from error
         lines = str(cause or error).strip().splitlines()
-        raise ConfigError(f"{place}: {' '.join(lines[:2])}") from error
+        raise ConfigError(f"{place}: {' '.join(' '.join(lines[:2]).split())}") from error
     except (yaml.YAMLError, ValueError) as error:  # of a fragment, of an override that names a group
         given = f" (of {' '.join(overrides)})" if overrides else ""
         raise ConfigError(f"{place}: {' '.join(str(error).split())}{given}") from error
@@ -153,7 +153,7 @@ def _lost_section(ours: Any, verl: Any, prefix: str) -> tuple[str, Any, Sequence
         if isinstance(value, str) and value.startswith("${"):
             continue
         if not isinstance(value, Mapping):
-            return place, value, list(section)[:_NAMED_KEYS]
+            return place, value, [name for name in section if name != "_target_"][:_NAMED_KEYS]
         found = _lost_section(value, section, f"{place}.")
         if found:
             return found

@@ -1,13 +1,13 @@
 """`verl-coder status RUN`: what a run is doing, and how far W&B has it."""
 
 import fcntl
-import json
 import time
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.progress import duration
 from verl_coder.launch.summary import pass_rate
+from verl_coder.run.checkpoint_files import read_best
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
@@ -27,9 +27,8 @@ def run_status(folder: Path) -> dict[str, str]:
     if rates:
         lines["held-out pass@1"] = ", ".join(f"{rate:.3f} (step {step})" for step, rate in rates[-3:])
     lines["checkpoint"] = f"step {run_dir.checkpoint_step()}" if run_dir.checkpoint_step() else "none yet"
-    if run_dir.best.is_file():
-        best = json.loads(run_dir.best.read_text())
-        lines["best checkpoint"] = f"step {best['step']} (pass rate {best['pass_rate']:.3f})"
+    if best := read_best(run_dir.best):
+        lines["best checkpoint"] = f"step {best[0]} (pass rate {best[1]:.3f})"
     lines |= _sync(run_dir)
     if run_dir.notices.is_file():
         texts = parse_notices(run_dir.notices.read_bytes().splitlines())

@@ -50,6 +50,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     missing = check_model(str(config.actor_rollout_ref.model.path), may_be_missing=dry_run)
     check_window(config)
     check_lora(config, model_is_there=not missing)
+    run_dir.check_records()
     run_dir.check_shape(config)
     if run_dir.checkpoint_step() or run_dir.finished_steps():
         check_resume(run_dir.resume, config, settings.resume_may_change)
