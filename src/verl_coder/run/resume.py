@@ -30,6 +30,7 @@ MAY_CHANGE = (
     "*.total_training_steps",
     "actor_rollout_ref.actor.checkpoint.*",
     "*profiler*",
+    "actor_rollout_ref.rollout.trace.*",  # where rollouts are shown: it has the names of the run
     # Where and with how many processes and how much memory the same numbers are computed.
     "ray_kwargs.*",
     "transfer_queue.*",
