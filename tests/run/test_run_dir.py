@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.errors import CheckpointError
+from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
 from verl_coder.run.run_dir import RunDir
 
@@ -109,6 +109,14 @@ def test_a_broken_record_of_an_earlier_start_is_named_with_a_cure(
     with pytest.raises(CheckpointError, match=rf"{name} is broken \(.*\): remove it") as caught:
         RunDir(tmp_path).check_records()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b"\xff", b'{"mode": "online"}'])
+def test_a_broken_state_of_the_upload_is_named(tmp_path: Path, content: bytes) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.sync_state.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"wandb_sync_state.json: not a sync state .*; remove it"):
+        run_dir.check_records()
 
 
 @pytest.mark.parametrize("content", ["", "null", "[]", '{"step": 1}', '{"step": "x", "pass_rate": 1}'])

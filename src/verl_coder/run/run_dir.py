@@ -13,6 +13,7 @@ from verl_coder.files import read_object, write_atomically
 from verl_coder.model_digest import weights_digest
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.checkpoint_files import TRACKER, is_whole, read_best, step_folder
+from verl_coder.run.sync_state import SyncState
 
 
 class RunDir:
@@ -86,7 +87,7 @@ class RunDir:
         return step
 
     def check_records(self) -> None:
-        """CheckpointError for the first JSON file of an earlier start that is broken, with what to do about it."""
+        """CheckpointError or ConfigError for the first JSON file of an earlier start that is broken, with the cure."""
         for path, cure in (
             (self.shape, "remove it, and the shape of this start counts"),
             (self.resume, "remove it, and the settings of this start count"),
@@ -97,6 +98,7 @@ class RunDir:
                 read_object(path, cure)
         self.finished_steps()
         read_best(self.best)
+        SyncState.load(self.sync_state)
 
     def read_summary(self) -> dict[str, Any]:
         """The summary of a finished run; CheckpointError where it is broken."""

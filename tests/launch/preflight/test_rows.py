@@ -11,8 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.launch.preflight.data import check_parquet
-from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs, repeated
+from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs, read_rows, repeated
 from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
 
 
@@ -111,6 +112,20 @@ def test_columns_as_other_libraries_write_them_pass(tmp_path: Path) -> None:
     place = rows.schema.get_field_index("data_source")
     pq.write_table(rows.set_column(place, "data_source", rows["data_source"].dictionary_encode()), path)
     check_parquet("data.train_files", [path])
+
+
+def test_a_file_with_damaged_pages_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    rows = pa.Table.from_pylist([problem(index) for index in range(64)], schema=ROW_SCHEMA)
+    pq.write_table(rows, path, compression="zstd", use_dictionary=False)
+    whole = path.read_bytes()
+    for start in range(4, len(whole) // 2, 50):
+        path.write_bytes(whole[:start] + bytes(50) + whole[start + 50 :])
+        for read in (lambda: list(read_rows(path)), lambda: check_agent_loops(None, None, [path])):
+            try:
+                read()
+            except DataError as error:
+                assert "\n" not in str(error)
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:

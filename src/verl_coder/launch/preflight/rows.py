@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.chat_template import options_of_run
+from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
@@ -90,11 +91,12 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, without columns that a run does not read."""
-    file = pq.ParquetFile(path)
-    columns = [name for name in READ if name in file.schema_arrow.names]
-    for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-        yield from batch.to_pylist()
+    """The rows of a Parquet file, without columns that a run does not read; DataError where it is damaged."""
+    with whole_pages(str(path)):
+        file = pq.ParquetFile(path)
+        columns = [name for name in READ if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
+            yield from batch.to_pylist()
 
 
 def one_row_per_source(files: Iterable[Path], most: int = 8) -> list[dict[str, Any]]:
