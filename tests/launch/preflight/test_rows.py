@@ -90,8 +90,8 @@ COLUMNS = {
         ({"style": "rule"}, "a struct with ground_truth"),
     ],
     "extra_info": [("x", "give a struct"), (["x"], "give a struct")],
-    "data_source": [(5, "of type int64: give texts")],
-    "agent_name": [(5, "of type int64: give texts")],
+    "data_source": [(5, "int64: give texts")],
+    "agent_name": [(5, "int64: give texts")],
 }
 
 
