@@ -13,17 +13,10 @@ def _composes(situation: Situation) -> CheckResult:
 
 def _settings(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.grpo import check_grpo
-    from verl_coder.launch.preflight.names import check_names
-    from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
-    from verl_coder.launch.preflight.values import check_values
-    from verl_coder.launch.preflight.verl_classes import check_verl_classes
+    from verl_coder.launch.preflight.settings import check_settings
 
     plan = situation.plan
-    check_values(plan.config)
-    check_names(plan.config, plan.settings)
-    check_batch_sizes(plan.config)
-    check_verl_classes(plan.config)
-    check_checkpoint_settings(plan.config, plan.run_dir)
+    check_settings(plan.config, plan.settings, plan.run_dir)
     check_grpo(plan.config, plan.settings)
     rollout = plan.config.actor_rollout_ref.rollout
     return passed(
