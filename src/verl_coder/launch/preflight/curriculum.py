@@ -70,5 +70,5 @@ def _check_checkpoint(settings: CurriculumSettings | None, run_dir: RunDir) -> N
             f"the checkpoint in {run_dir.checkpoints} was trained {'with' if state else 'without'} a curriculum, "
             f"this run is {'without' if state else 'with'} one: take that back, or another folder with OUT="
         )
-    if settings is not None:
+    if settings is not None and state is not None:
         Curriculum(settings).restore(state)
