@@ -15,7 +15,6 @@ from verl_coder.files import (
     locked,
     make_folder,
     read_json,
-    read_yaml,
     whole_file,
     write_atomically,
     write_durably,
@@ -86,13 +85,6 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_says_what_to_do() -> None:
 
 
 NOT_JSON = {"torn": b"{", "a list": b"[1]", "no text": b"\xff\xfe", "deep": b"[" * 100_000, "empty": b""}
-NOT_YAML = {
-    "torn": b"a: [",
-    "a list": b"- a",
-    "no text": b"a: \xff",
-    "a control character": b"a: \x00",
-    "empty": b"",
-}
 
 
 @pytest.mark.parametrize("content", NOT_JSON.values(), ids=NOT_JSON.keys())
@@ -100,14 +92,6 @@ def test_what_holds_no_json_object_is_one_line_with_place_and_fix(tmp_path: Path
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(ConfigError, match=r"x\.json .*: put it back$") as error:
         read_json(tmp_path / "x.json", "put it back")
-    assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize("content", NOT_YAML.values(), ids=NOT_YAML.keys())
-def test_what_holds_no_yaml_mapping_is_one_line_with_place_and_fix(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match=r"--like x .*: put it back$") as error:
-        read_yaml(tmp_path / "x.yaml", "put it back", place="--like x")
     assert "\n" not in str(error.value)
 
 

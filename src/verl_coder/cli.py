@@ -140,7 +140,7 @@ def main() -> None:
     try:
         status = app(standalone_mode=False, prog_name="verl-coder")
     except VerlCoderError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("error:", *str(error).splitlines(), file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
         from verl_coder.installation import missing_package

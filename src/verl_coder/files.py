@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from verl_coder.errors import ConfigError, DataError, FileWriteError
+from verl_coder.errors import CheckpointError, ConfigError, DataError, FileWriteError
 
 
 @contextmanager
@@ -62,21 +62,6 @@ def read_json(path: Path, otherwise: str) -> dict[str, Any]:
     return found
 
 
-def read_yaml(path: Path, otherwise: str, *, place: str = "") -> dict[str, Any]:
-    """The mapping in a YAML file; ConfigError, as of `read_text`, where it holds none."""
-    import yaml
-
-    try:
-        found = yaml.safe_load(read_text(path, otherwise, place=place))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(
-            f"{place or path} is no YAML ({' '.join(str(error).split())}): {otherwise}"
-        ) from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{place or path} holds no mapping: {otherwise}")
-    return {str(name): value for name, value in found.items()}
-
-
 def is_there(path: Path) -> bool:
     """Whether there is such a file or folder: False, too, for what can be no name of one, as a long text."""
     try:
@@ -100,6 +85,14 @@ def make_folder(path: Path) -> None:
     """Make the folder and those above it; FileWriteError where that cannot be."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def read_object(path: Path, cure: str) -> dict[str, Any]:
+    """`read_json` of a file that a run has written; CheckpointError where it holds none."""
+    try:
+        return read_json(path, cure)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
 
 
 @contextmanager

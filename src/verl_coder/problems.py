@@ -5,6 +5,7 @@ JSON string in `reward_model.ground_truth`, so that every dataset has one Arrow 
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -136,20 +137,22 @@ _SUITES: dict[str, type[TestSuite]] = {
 def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
     """The suite in a row's `ground_truth` (a JSON string or its object); DataError says what is wrong."""
     try:
-        spec = json_text.loads(ground_truth) if isinstance(ground_truth, str) else dict(ground_truth)
+        spec = json_text.loads(ground_truth) if isinstance(ground_truth, str) else ground_truth
     except json.JSONDecodeError as error:
         raise DataError(f"ground_truth is not JSON ({error}): {str(ground_truth)[:80]!r}") from error
-    if not isinstance(spec, dict) or spec.get("style") not in _SUITES:
-        style = spec.get("style") if isinstance(spec, dict) else spec
+    style = spec.get("style") if isinstance(spec, Mapping) else spec
+    if not isinstance(style, str) or style not in _SUITES:
         raise DataError(f"ground_truth.style is {style!r}; it must be one of {', '.join(_SUITES)}")
-    cls = _SUITES[spec.pop("style")]
+    cls = _SUITES[style]
+    # A null is what is not said, as a column of structs has it.
+    spec = {name: value for name, value in spec.items() if name != "style" and value is not None}
+    if isinstance(spec.get("tests"), str | Mapping):
+        raise DataError(f"ground_truth of style {style!r}: tests is {spec['tests']!r:.80}; give a list")
     try:
         if cls is StdioTests:
             spec["tests"] = tuple(StdioCase(input=t["input"], output=t["output"]) for t in spec["tests"])
         elif cls is FunctionTests:
-            spec["tests"] = tuple(
-                FunctionCase(args=tuple(t["args"]), expected=t["expected"]) for t in spec["tests"]
-            )
+            spec["tests"] = tuple(_function_case(test) for test in spec["tests"])
         elif cls is AssertTests:
             spec["tests"] = tuple(spec["tests"])
         for field_name in ("classes", "defines"):
@@ -160,7 +163,36 @@ def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
         raise DataError(f"ground_truth of style {cls.style!r} lacks or has a wrong field: {error}") from error
     if len(suite) == 0:
         raise DataError(f"ground_truth of style {cls.style!r} has no tests")
+    _check_kinds(suite)
     return suite
+
+
+def _function_case(test: Mapping[str, Any]) -> FunctionCase:
+    if isinstance(test["args"], str | Mapping):
+        raise TypeError(f"args is {test['args']!r:.80}, no list")
+    return FunctionCase(args=tuple(test["args"]), expected=test["expected"])
+
+
+def _check_kinds(suite: TestSuite) -> None:
+    """DataError for the first value of another kind than its field's: JSON holds any."""
+    place = f"ground_truth of style {suite.style!r}"
+    texts = {
+        name: getattr(suite, name)
+        for name in ("entry_point", "class_name", "setup", "prelude", "check", "test")
+        if getattr(suite, name, None) is not None
+    }
+    if isinstance(suite, AssertTests):
+        texts |= {f"tests[{index}]": test for index, test in enumerate(suite.tests)}
+    elif isinstance(suite, StdioTests):
+        texts |= {f"tests[{index}].input": case.input for index, case in enumerate(suite.tests)}
+        texts |= {f"tests[{index}].output": case.output for index, case in enumerate(suite.tests)}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise DataError(f"{place}: {name} is {text!r:.80}; give a text")
+    for name, limit in (("timeout_s", suite.timeout_s), ("memory_mb", suite.memory_mb)):
+        is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
+        if limit is not None and not (is_number and 0 < limit < math.inf):
+            raise DataError(f"{place}: {name} is {limit!r:.80}; give a number above 0, or null")
 
 
 @dataclass(frozen=True, kw_only=True)

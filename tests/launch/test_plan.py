@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import LOGICAL_CPUS, TrainRequest, make_plan, preparation
+from verl_coder.paths import repository_root
 
 
 def _cpus(tmp_path: Path, recipe: str, *overrides: str) -> int | None:
@@ -60,3 +62,40 @@ def test_a_recipe_makes_its_own_data_and_no_file_that_the_user_names(tmp_path: P
     if not all(Path(file).is_file() for file in own.config.data.train_files):
         assert preparation(own) == own.settings.prepare
     assert preparation(named) is None
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("verl_coder.seed=abc", "verl_coder.seed=abc: use a whole number"),
+        ("verl_coder.seed=null", "verl_coder.seed=None: use a whole number"),
+        ("verl_coder.seed=1.5", "verl_coder.seed=1.5: use a whole number"),
+        ("data.seed=7", "data.seed=7: SEED= .* sets all seeds"),
+    ],
+)
+def test_a_seed_that_is_none_or_would_not_count_is_named(tmp_path: Path, override: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**40])
+def test_a_seed_that_no_library_takes_is_named(tmp_path: Path, seed: int) -> None:
+    with pytest.raises(ConfigError, match=f"SEED={seed}: use a whole number in"):
+        make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), seed=seed))
+
+
+@pytest.mark.parametrize(
+    "out", ["/", "/tmp/a\nb", "/tmp/a${b}", "/tmp/" + "x" * 300, "~no_such_user/x", str(repository_root())]
+)
+def test_an_out_that_is_no_folder_of_the_runs_own_is_named(out: str) -> None:
+    with pytest.raises(ConfigError, match=r"^OUT=") as caught:
+        make_plan(TrainRequest(recipe="tiny_cpu", out=out))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_prepare_command_that_no_shell_reads_is_named(tmp_path: Path) -> None:
+    request = TrainRequest(
+        recipe="tiny_cpu", out=str(tmp_path), overrides=("verl_coder.prepare='python \"x'",)
+    )
+    with pytest.raises(ConfigError, match=r"verl_coder.prepare=.*No closing quotation"):
+        preparation(make_plan(request))

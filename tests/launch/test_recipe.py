@@ -59,3 +59,55 @@ def test_a_recipe_may_stand_anywhere(tmp_path: Path) -> None:
 def test_an_unknown_recipe_is_refused_with_the_list() -> None:
     with pytest.raises(ConfigError, match="tiny_cpu"):
         find_recipe("no_such_recipe")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "trainer=5",
+        "~trainer",
+        "verl_coder=null",
+        "actor_rollout_ref=null",
+        "actor_rollout_ref.model=null",
+        "actor_rollout_ref.rollout.multi_turn=5",
+        "reward.custom_reward_function=null",
+        "ray_kwargs.ray_init=null",
+        "actor_rollout_ref.rollout.engine_kwargs.vllm=5",
+        "data.apply_chat_template_kwargs=5",
+        "algorithm.filter_groups=null",
+    ],
+)
+def test_a_section_that_is_none_any_more_is_named(override: str) -> None:
+    key = override.lstrip("~").partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"^{key}.*it is a section, set its keys") as caught:
+        compose(find_recipe("tiny_cpu"), [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("override", ["data=null", "=5", "trainer", "trainer.save_freq=[", "mode=nothing"])
+def test_an_override_that_hydra_cannot_read_is_one_line(override: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose(find_recipe("tiny_cpu"), [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "hello\n",
+        "",
+        "- a\n",
+        "{recipe}trainer:\n\tsave_freq: 5\n",
+        "{recipe}trainer:\n  save_freq: 5\n  save_freq: 6\n",
+        "{recipe}trainer: null\n",
+        "{recipe}trainer: [1]\n",
+        "{recipe}# \xff\n",
+        "trainer:\n  save_freq: 5\n",
+    ],
+)
+def test_a_recipe_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
+    recipe = (repository_root() / "recipes/tiny_cpu/recipe.yaml").read_text()
+    (tmp_path / "recipe.yaml").write_bytes(text.replace("{recipe}", recipe).encode("latin-1"))
+    with pytest.raises(ConfigError) as caught:
+        compose(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -129,5 +129,5 @@ def test_a_model_that_is_no_folder_and_no_hub_name_is_found_first(model: str, tm
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VerlCoderError, match=r"no\.yaml cannot be read \(No such file or directory\)"):
+    with pytest.raises(VerlCoderError, match=r"no\.yaml: it cannot be read \(No such file or directory\)"):
         read_config(tmp_path / "no.yaml")

@@ -154,3 +154,12 @@ def test_no_setting_ties_a_run_to_the_place_of_its_checkout(planned: DictConfig)
     root = str(repository_root())
     tied = [key for key, value in _flat(planned).items() if root in str(value) and not may_change(key)]
     assert not tied
+
+
+@pytest.mark.parametrize("recipe", ["tiny_cpu", "tiny_lora", "coder_0.5b_gpu"])
+def test_the_folder_of_a_run_may_be_renamed(recipe: str, tmp_path: Path) -> None:
+    before, after = (
+        make_plan(TrainRequest(recipe=recipe, out=str(tmp_path / name))).config for name in ("a", "b")
+    )
+    record(tmp_path / "resume.json", before)
+    check(tmp_path / "resume.json", after)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.errors import CheckpointError
+from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
 from verl_coder.run.run_dir import RunDir
 
@@ -98,3 +98,50 @@ def test_metrics_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path:
     run_dir.metrics.write_text("\n".join(lines) + '\n{"step": 4, "da')
     run_dir.drop_metrics_after(2)
     assert [record["step"] for record in run_dir.read_metrics()] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["shape.json", "resume.json", "timing.json", "wall.json", "summary.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b"\xff"])
+def test_a_broken_record_of_an_earlier_start_is_named_with_a_cure(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"{name} is broken \(.*\): remove it") as caught:
+        RunDir(tmp_path).check_records()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b"\xff", b'{"mode": "online"}'])
+def test_a_broken_state_of_the_upload_is_named(tmp_path: Path, content: bytes) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.sync_state.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"wandb_sync_state.json: not a sync state .*; remove it"):
+        run_dir.check_records()
+
+
+@pytest.mark.parametrize("content", ["", "null", "[]", '{"step": 1}', '{"step": "x", "pass_rate": 1}'])
+def test_a_broken_best_is_named(tmp_path: Path, content: str) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.best.parent.mkdir()
+    run_dir.best.write_text(content)
+    with pytest.raises(CheckpointError, match=r"best.json is broken .*: remove it"):
+        run_dir.check_records()
+
+
+@pytest.mark.parametrize("line", ["null", "5", "[]", '{"step": 1}', '{"step": 1, "data": 5}', "{"])
+def test_a_line_of_the_metrics_that_is_none_is_left_out(tmp_path: Path, line: str) -> None:
+    run_dir = RunDir(tmp_path)
+    whole = json.dumps({"step": 2, "data": {"x": 1}})
+    run_dir.metrics.write_text(f"{line}\n{whole}\n")
+    assert {"step": 2, "data": {"x": 1}} in run_dir.read_metrics()
+    run_dir.drop_metrics_after(2)
+    assert whole in run_dir.metrics.read_text()
+
+
+@pytest.mark.parametrize("manifest", ["", "[]", "null", '{"files": 5}', '{"files": null}'])
+def test_a_checkpoint_with_a_broken_manifest_is_not_whole(tmp_path: Path, manifest: str) -> None:
+    run_dir = RunDir(tmp_path)
+    _checkpoint(run_dir, 5)
+    (run_dir.checkpoints / "global_step_5" / "manifest.json").write_text(manifest)
+    with pytest.raises(CheckpointError, match="not whole"):
+        run_dir.checkpoint_step()

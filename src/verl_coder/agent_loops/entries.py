@@ -3,18 +3,26 @@
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from verl_coder.errors import ConfigError
+from verl_coder.yaml_files import read_yaml
 
 
 def read_entries(path: Path) -> dict[str, dict[str, Any]]:
     """The lines by `name`, each with its `_target_` and the settings of the loop; ConfigError of one line."""
+    place = f"agent_loop_config_path: {path}"
     try:
-        lines = yaml.safe_load(path.read_text())
-        return {str(line["name"]): {**line, "_target_": str(line["_target_"])} for line in lines}
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-        raise ConfigError(
-            f"agent_loop_config_path: {path}: {reason}; give a list of name, _target_"
-        ) from error
+        lines = read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from error
+    wanted = f"{place}: give a list of name, _target_"
+    if not isinstance(lines, list):
+        raise ConfigError(wanted)
+    for line in lines:
+        lacks = [
+            key
+            for key in ("name", "_target_")
+            if not isinstance(line, dict) or not isinstance(line.get(key), str)
+        ]
+        if lacks:
+            raise ConfigError(f"{wanted}; {line!r:.80} lacks {lacks[0]!r}")
+    return {line["name"]: line for line in lines}

@@ -14,13 +14,10 @@ def _composes(situation: Situation) -> CheckResult:
 
 def _settings(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.grpo import check_grpo
-    from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
-    from verl_coder.launch.preflight.values import check_values
+    from verl_coder.launch.preflight.settings import check_settings
 
     plan = situation.plan
-    check_values(plan.config)
-    check_batch_sizes(plan.config)
-    check_checkpoint_settings(plan.config, plan.run_dir)
+    check_settings(plan.config, plan.settings, plan.run_dir)
     check_grpo(plan.config, plan.settings)
     rollout = plan.config.actor_rollout_ref.rollout
     return passed(
@@ -95,6 +92,7 @@ def _resume(situation: Situation) -> CheckResult:
     plan = situation.plan
     if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):
         return skipped("no run stands in the output folder")
+    plan.run_dir.check_records()
     plan.run_dir.check_shape(plan.config)
     check_resume(plan.run_dir.resume, plan.config, plan.settings.resume_may_change)
     return passed(f"the run in {plan.run_dir.path} goes on after step {plan.run_dir.checkpoint_step()}")

@@ -9,6 +9,7 @@ from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.files import is_there, read_json
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import HUB_NAME
+from verl_coder.run.checkpoint_files import read_best
 from verl_coder.run.run_dir import RunDir
 
 Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
@@ -81,9 +82,10 @@ def _checkpoint(run: RunDir, step: str) -> ModelSource:
 
     load_config(run)
     if step == "best":
-        if not run.best.is_file():
+        best = read_best(run.best)
+        if best is None:
             raise CheckpointError(f"{run.path} has no checkpoints/best.json: name a step (@8)")
-        step = str(read_json(run.best, "name a step (@8)").get("step"))
+        step = str(best[0])
     if step and not step.isdigit():
         raise ConfigError(f"--model {run.path}@{step}: after @ stands the number of a step, or `best`")
     number = int(step) if step else run.checkpoint_step()

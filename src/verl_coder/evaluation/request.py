@@ -20,9 +20,10 @@ from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
-from verl_coder.files import read_json, read_yaml
+from verl_coder.files import read_json
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
+from verl_coder.yaml_files import read_mapping
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -200,7 +201,7 @@ def _run_config(model: ModelSource, like: str | None) -> DictConfig | None:
     if not path.is_file():
         raise ConfigError(f"--like {like}: {path} is missing; name the folder of a run")
     otherwise = "name the folder of a run, or its config.yaml"
-    read_yaml(path, otherwise, place=f"--like {path}" if like else "")
+    read_mapping(path, otherwise, place=f"--like {path}" if like else "")
     config = OmegaConf.load(path)
     assert isinstance(config, DictConfig)
     for key in _OF_A_RUN:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
@@ -20,6 +19,7 @@ from verl_coder.launch.arms import (
 )
 from verl_coder.launch.recipe import find_recipe
 from verl_coder.words import did_you_mean
+from verl_coder.yaml_files import read_yaml
 
 
 def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
@@ -28,9 +28,9 @@ def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
     if not path.is_file():
         raise ConfigError(f"{recipe_folder} has no arms.yaml: it names the arms and their overrides")
     try:
-        arms = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: {str(error).splitlines()[0]}") from error
+        arms = read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     if not isinstance(arms, Mapping) or not arms:
         raise ConfigError(f"{path}: give a mapping from an arm's name to a list of overrides")
     for name, overrides in arms.items():

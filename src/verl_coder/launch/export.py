@@ -15,10 +15,10 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.files import read_yaml
 from verl_coder.model_config import plain_config
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
+from verl_coder.yaml_files import read_mapping
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,7 @@ def load_config(run_dir: RunDir) -> DictConfig:
     """The run's resolved configuration; CheckpointError where the folder holds no run."""
     if not run_dir.config.is_file():
         raise CheckpointError(f"{run_dir.path} holds no run: config.yaml is missing")
-    read_yaml(run_dir.config, "it should be as the run wrote it; put it back")
+    read_mapping(run_dir.config, "it should be as the run wrote it; put it back")
     config = OmegaConf.load(run_dir.config)
     assert isinstance(config, DictConfig)
     return config

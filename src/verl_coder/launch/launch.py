@@ -44,7 +44,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         console.print(
             f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False, soft_wrap=True
         )
-        console.print(summary_table(json.loads(run_dir.summary.read_text())))
+        console.print(summary_table(run_dir.read_summary()))
         return 0
     run_dir.path.mkdir(parents=True, exist_ok=True)
     with locked(run_dir.lock, f"another run is writing to {run_dir.path}: wait for it, or choose OUT="):

@@ -31,7 +31,7 @@ class SharedMemoryWatch:
     def __init__(self, path: Path) -> None:
         self._path, self._next = path, 0.0
         self._names: set[str] = set()
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, TypeError):
             self._names = set(json.loads(path.read_text()))
 
     def poll(self) -> None:

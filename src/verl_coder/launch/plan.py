@@ -16,7 +16,7 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.model_shape import shape_of
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.launch.recipe import compose, file_list, find_recipe
-from verl_coder.paths import resolve_content_path, work_root
+from verl_coder.paths import repository_root, resolve_content_path, work_root
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
 from verl_coder.run.sync_state import choose_mode, has_wandb_key
@@ -53,20 +53,17 @@ class Plan:
 
 def make_plan(request: TrainRequest) -> Plan:
     """Compose the recipe, put the knobs in, make content paths absolute. Raises ConfigError."""
+    _check_texts(request)
     folder = find_recipe(request.recipe)
     config = compose(folder, request.overrides)
-    seed = request.seed if request.seed is not None else config.verl_coder.seed
-    if int(seed) < 0:
-        raise ConfigError(f"SEED={seed}: use 0 or more")
+    seed = _checked_seed(request, config)
     out = Path(request.out) if request.out else work_root() / "outputs" / f"{folder.name}-seed{seed}"
     with open_dict(config):
         ours = config.verl_coder
-        ours.recipe, ours.seed = folder.name, int(seed)
+        ours.recipe, ours.seed = folder.name, seed
         ours.out, ours.run_name = str(out.expanduser().resolve()), out.name
-        # verl takes three seeds: the order of the data, the mini-batches, the sampler of vLLM.
-        config.data.seed = int(seed) + 1
-        config.actor_rollout_ref.actor.data_loader_seed = int(seed) + 1
-        config.actor_rollout_ref.rollout.seed = int(seed) + 1
+        for place in _SEEDS:
+            OmegaConf.update(config, place, seed + 1)
         _put_paths(config, request)
         _reserve_cpus(config)
         _fit_bucket(config)
@@ -76,7 +73,13 @@ def make_plan(request: TrainRequest) -> Plan:
         raise ConfigError(f"recipe {folder.name}: {str(error).splitlines()[0]}") from error
     settings = parse_settings(config.verl_coder)
     environment = dict(os.environ)
-    mode = choose_mode(settings.wandb, environment, has_key=has_wandb_key(environment))
+    has_key = has_wandb_key(environment)
+    mode = choose_mode(settings.wandb, environment, has_key=has_key)
+    if mode == "online" and not has_key:
+        place = "verl_coder.wandb" if settings.wandb != "auto" else "WANDB_MODE"
+        raise ConfigError(
+            f"{place}=online, and W&B has no key of yours: set WANDB_API_KEY, run `wandb login`, or use offline"
+        )
     return Plan(
         config=config,
         settings=settings,
@@ -87,6 +90,45 @@ def make_plan(request: TrainRequest) -> Plan:
     )
 
 
+def _check_texts(request: TrainRequest) -> None:
+    """Paths that YAML would read as something else, or no terminal could show, and a run without a folder."""
+    for knob in ("model", "train", "val", "reward", "tools", "out"):
+        value = getattr(request, knob) or ""
+        if not value.isprintable():
+            raise ConfigError(f"{knob.upper()}={value!r}: a path without line breaks and control characters")
+        if "${" in value:
+            raise ConfigError(
+                f"{knob.upper()}={value}: a path without ${{, which YAML takes for another setting"
+            )
+        try:
+            for path in value.split(",") if knob in ("train", "val") else [value]:
+                Path(path).expanduser().resolve().exists()
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(
+                f"{knob.upper()}={value:.80}: no path ({getattr(error, 'strerror', error)})"
+            ) from error
+    if request.out and Path(request.out).expanduser().resolve() in (Path("/"), repository_root().resolve()):
+        raise ConfigError(f"OUT={request.out}: name a folder of the run's own, such as outputs/mine")
+
+
+_SEEDS = ("data.seed", "actor_rollout_ref.actor.data_loader_seed", "actor_rollout_ref.rollout.seed")
+"""verl takes three seeds: the order of the data, the mini-batches, the sampler of vLLM."""
+
+
+def _checked_seed(request: TrainRequest, config: DictConfig) -> int:
+    """SEED, else the recipe's; ConfigError where it is none, or where an override sets what SEED sets."""
+    for override in request.overrides:
+        if override.partition("=")[0].lstrip("+") in _SEEDS:
+            raise ConfigError(f"{override}: SEED= (verl_coder.seed) sets all seeds of a run")
+    place = "verl_coder.seed" if request.seed is None else "SEED"
+    seed = config.verl_coder.seed if request.seed is None else request.seed
+    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < MOST_SEED:
+        raise ConfigError(f"{place}={seed}: use a whole number in [0, {MOST_SEED})")
+    return seed
+
+
+MOST_SEED = 2**32 - 1
+"""NumPy takes 32 bits, and verl's seeds are one more."""
 LOGICAL_CPUS = 64
 """Ray's count for one machine: the small actors of verl, its agent loops and its stores reserve one each."""
 
@@ -149,15 +191,22 @@ def preparation(plan: Plan) -> str | None:
     files = [path for name in ("train_files", "val_files") for path in file_list(data[name])]
     files += file_list(settings.teacher.traces if settings.uses_teacher else None)
     missing = [path for path in files if not path.is_file()]
-    words = shlex.split(plan.settings.prepare or "")
+    words = _words(plan.settings.prepare or "")
     made_in = work_root() / words[words.index("--out") + 1] if "--out" in words[:-1] else Path("/")
     makes_all = all(path.absolute().is_relative_to(made_in) for path in missing)
     return plan.settings.prepare if missing and makes_all else None
 
 
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"verl_coder.prepare={command}: no command of a shell ({error})") from error
+
+
 def prepare_data(command: str) -> None:
     """Run a recipe's `prepare` command where data/ is; DataError with its last line if it fails."""
-    arguments = shlex.split(command)
+    arguments = _words(command)
     if arguments[0] in ("python", "python3"):
         arguments[:2] = [sys.executable, *(str(resolve_content_path(script)) for script in arguments[1:2])]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}

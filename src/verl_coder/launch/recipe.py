@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -15,6 +16,7 @@ from verl_coder.installation import how_to_install
 from verl_coder.launch.override_errors import check_forms, closest, explain
 from verl_coder.paths import recipe_names, repository_root
 from verl_coder.words import did_you_mean
+from verl_coder.yaml_files import read_yaml
 
 OPEN_MAPPINGS = {
     "verl_coder",  # checked by settings.parse_settings
@@ -49,13 +51,27 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
 
     check_forms(overrides)
     verl = verl_tree()
+    _check_recipe_file(folder / "recipe.yaml")
     with initialize_config_dir(str(folder), version_base=None):
         config = _hydra_compose(
             "recipe", overrides, folder.name, lambda: _hydra_compose("recipe", (), folder.name)
         )
+    _check_sections(config, verl)
     added = [override.partition("=")[0].lstrip("+") for override in overrides if override.startswith("+")]
     _check_keys(config, verl, folder, added)
     return config
+
+
+_DEFAULTS = "`defaults: [ppo_trainer, base, hardware/cpu, _self_]`, as those of recipes/ begin"
+
+
+def _check_recipe_file(path: Path) -> None:
+    try:
+        values = read_yaml(path)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    if not isinstance(values, Mapping) or "defaults" not in values:
+        raise ConfigError(f"{path} begins without defaults: give {_DEFAULTS}")
 
 
 @cache
@@ -96,6 +112,9 @@ def _hydra_compose(
         return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, place, overrides, known) from error
+    except (yaml.YAMLError, ValueError) as error:  # of a fragment, of an override that names a group
+        given = f" (of {' '.join(overrides)})" if overrides else ""
+        raise ConfigError(f"{place}: {' '.join(str(error).split())}{given}") from error
 
 
 _COMMA_SEPARATED = ("verl_coder.sandbox_url", "data.train_files", "data.val_files")
@@ -114,6 +133,41 @@ def _quoted(text: str) -> str:
     if text.endswith("\\"):
         raise ConfigError(f"{text}: Hydra reads no path that ends in a backslash")
     return "'" + text.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
+
+
+def _check_sections(config: DictConfig, verl: DictConfig) -> None:
+    """ConfigError where a section of verl's, or ours, is no section any more: null, a text, a list."""
+    ours = OmegaConf.to_container(config, resolve=False)
+    sections = OmegaConf.to_container(verl, resolve=False)
+    assert isinstance(ours, dict) and isinstance(sections, dict)
+    sections |= {"verl_coder": {"seed": 0}}
+    ours |= {key: None for key, value in sections.items() if isinstance(value, dict) and key not in ours}
+    found = _lost_section(ours, sections, "")
+    if found:
+        place, value, keys = found
+        shown = "null" if value is None else value
+        raise ConfigError(
+            f"{place}={shown}: it is a section, set its keys: {', '.join(map(str, keys)) or 'any'}"
+        )
+
+
+def _lost_section(ours: Any, verl: Any, prefix: str) -> tuple[str, Any, Sequence[Any]] | None:
+    """(place, value, keys) of the first section of `verl` that is none in `ours`."""
+    for key, section in verl.items():
+        if not isinstance(section, Mapping) or key not in ours:
+            continue
+        value, place = ours[key], f"{prefix}{key}"
+        if isinstance(value, str) and value.startswith("${"):
+            continue
+        if not isinstance(value, Mapping):
+            return place, value, [name for name in section if name != "_target_"][:_NAMED_KEYS]
+        found = _lost_section(value, section, f"{place}.")
+        if found:
+            return found
+    return None
+
+
+_NAMED_KEYS = 6
 
 
 def _check_keys(config: DictConfig, verl: DictConfig, folder: Path, added: Sequence[str]) -> None:

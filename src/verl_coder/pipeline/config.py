@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.files import is_there, read_yaml
+from verl_coder.files import is_there
 from verl_coder.launch.recipe import find_recipe
 from verl_coder.paths import HUB_NAME, resolve_content_path
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
 from verl_coder.words import did_you_mean, nearest
+from verl_coder.yaml_files import read_mapping
 
 STAGES = ("data", "teacher", "sft", "train", "evaluate", "report")
 Options = dict[str, Any]
@@ -154,7 +155,7 @@ class PipelineConfig(Section):
 
 def read_config(path: Path, *, out: str | None = None) -> PipelineConfig:
     """The pipeline of a YAML file; ConfigError, in one line, for the first thing that is wrong with it."""
-    values = read_yaml(
+    values = read_mapping(
         path, "give a mapping with model, data, ... (see config/pipeline/)", place=f"--config {path}"
     )
     # A key without a value is a section without settings.

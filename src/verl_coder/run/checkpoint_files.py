@@ -43,8 +43,8 @@ def is_whole(folder: Path) -> bool:
     if not manifest.is_file():
         return (folder / "data.pt").is_file()
     try:
-        sizes = json.loads(manifest.read_text())["files"]
-    except (json.JSONDecodeError, KeyError):
+        sizes = dict(json.loads(manifest.read_text())["files"])
+    except (ValueError, KeyError, TypeError):
         return False
     return all(
         (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
@@ -135,5 +135,5 @@ def read_best(path: Path) -> tuple[int, float] | None:
     try:
         value = json.loads(path.read_text())
         return int(value["step"]), float(value["pass_rate"])
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} is broken ({error}): remove it") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} is broken ({type(error).__name__}: {error}): remove it") from error

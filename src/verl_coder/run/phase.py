@@ -61,7 +61,8 @@ class Phase:
         if self.total:
             words.append(f"step {self.step} of {self.total}")
         if self.part:
-            words.append(self.part + (f" ({self.done} of {self.of})" if self.of else ""))
+            count = self.done + (self.phase == STARTING)  # of the start it is the part's own number
+            words.append(self.part + (f" ({count} of {self.of})" if self.of else ""))
         return ", ".join(words)
 
     def write(self, path: Path) -> None:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ValidationError
 
 from verl_coder.errors import CheckpointError
-from verl_coder.files import write_atomically
+from verl_coder.files import read_object, write_atomically
 from verl_coder.run.settings import PLACE, Settings
 
 MAY_CHANGE = (
@@ -30,6 +30,7 @@ MAY_CHANGE = (
     "*.total_training_steps",
     "actor_rollout_ref.actor.checkpoint.*",
     "*profiler*",
+    "actor_rollout_ref.rollout.trace.*",  # where rollouts are shown: it has the names of the run
     # Where and with how many processes and how much memory the same numbers are computed.
     "ray_kwargs.*",
     "transfer_queue.*",
@@ -137,7 +138,10 @@ def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
     """
     if not path.is_file():
         return
-    before = json.loads(path.read_text())
+    cure = "remove it, and the settings of this start count"
+    before = read_object(path, cure)
+    if not all(isinstance(before.get(name), dict) for name in ("settings", "files")):
+        raise CheckpointError(f"{path} is broken (it lacks settings or files): {cure}")
     allowed = tuple(allowed)
     now = contents(config)
     for knob, old in before["files"].items():

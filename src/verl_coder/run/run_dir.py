@@ -2,16 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError
-from verl_coder.files import write_atomically
+from verl_coder.files import read_object, write_atomically
 from verl_coder.model_digest import weights_digest
 from verl_coder.run.backup import StepBackup
-from verl_coder.run.checkpoint_files import TRACKER, is_whole, step_folder
+from verl_coder.run.checkpoint_files import TRACKER, is_whole, read_best, step_folder
+from verl_coder.run.sync_state import SyncState
 
 
 class RunDir:
@@ -84,22 +86,43 @@ class RunDir:
             )
         return step
 
+    def check_records(self) -> None:
+        """CheckpointError or ConfigError for the first JSON file of an earlier start that is broken, with the cure."""
+        for path, cure in (
+            (self.shape, "remove it, and the shape of this start counts"),
+            (self.resume, "remove it, and the settings of this start count"),
+            (self.timing, "remove it, and the seconds of the phases begin anew"),
+            (self.wall, "remove it, and the wall time begins anew"),
+        ):
+            if path.is_file():
+                read_object(path, cure)
+        self.finished_steps()
+        read_best(self.best)
+        SyncState.load(self.sync_state)
+
+    def read_summary(self) -> dict[str, Any]:
+        """The summary of a finished run; CheckpointError where it is broken."""
+        return self._summary(_OF_A_SUMMARY)
+
     def finished_steps(self) -> int:
         """Number of steps of the summary of a finished run; 0 where it has not finished."""
-        if not self.summary.is_file():
-            return 0
-        try:
-            return int(json.loads(self.summary.read_text())["steps"])
-        except (ValueError, KeyError, TypeError) as error:
+        return int(self._summary(("steps",))["steps"]) if self.summary.is_file() else 0
+
+    def _summary(self, keys: Sequence[str]) -> dict[str, Any]:
+        cure = "remove it, and the same command goes on"
+        found = read_object(self.summary, cure)
+        lacks = [key for key in keys if key not in found]
+        if lacks or not isinstance(found["steps"], int):
             raise CheckpointError(
-                f"{self.summary} is broken ({error}): remove it, and the same command goes on"
-            ) from error
+                f"{self.summary} is broken (it lacks {lacks[0] if lacks else 'steps'}): {cure}"
+            )
+        return found
 
     def check_shape(self, config: DictConfig) -> None:
         """CheckpointError where the checkpoint here has another shape than the run asks for."""
         shape = model_shape(config)
         if self.checkpoint_step() and self.shape.is_file():
-            before = json.loads(self.shape.read_text())
+            before = read_object(self.shape, "remove it, and the shape of this start counts")
             for key, value in shape.items():
                 if key == "model_weights_blocks_sha256" and None in (value, before.get(key)):
                     continue  # a name of the hub has no folder to compare
@@ -146,6 +169,16 @@ class RunDir:
         return [{"step": step, "data": data} for step, data in sorted(records.items())]
 
 
+_OF_A_SUMMARY = (
+    "recipe",
+    "seed",
+    "steps",
+    "wall_s",
+    "pass_at_1",
+    "tool_calls_per_problem",
+    "reward",
+    "phases_s",
+)
 _HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_blocks_sha256": "weights"}
 
 

@@ -48,7 +48,7 @@ class SyncState:
         try:
             values: dict[str, Any] = json.loads(path.read_text())
             return cls(**values)
-        except (json.JSONDecodeError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise ConfigError(
                 f"{path}: not a sync state ({error}); remove it to start a new W&B run"
             ) from error

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -13,7 +14,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.launch import cards
 from verl_coder.launch.launch import start
 from verl_coder.launch.plan import TrainRequest, make_plan
-from verl_coder.launch.preflight.model import check_model, tensor_sizes
+from verl_coder.launch.preflight.model import check_model, check_window, tensor_sizes
 from verl_coder.launch.preflight.rows import load_tokenizer
 from verl_coder.tiny.build import BASE
 
@@ -28,6 +29,12 @@ def weights(folder: Path) -> Path:
     return next(folder.glob("*.safetensors"))
 
 
+def described(folder: Path, **changes: Any) -> None:
+    """Change fields of config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -36,6 +43,9 @@ def weights(folder: Path) -> Path:
         (lambda folder: weights(folder).write_bytes(weights(folder).read_bytes()[:-9]), "cut short"),
         (lambda folder: (folder / "config.json").write_text("{"), "is not JSON"),
         (lambda folder: (folder / "config.json").write_text("{}"), "no model_type"),
+        (lambda folder: weights(folder).write_bytes((2).to_bytes(8, "little") + b"{}"), "has no weights"),
+        (lambda folder: described(folder, hidden_size=7), "embed_tokens.weight is of .*hidden_size=7"),
+        (lambda folder: described(folder, vocab_size=9), "embed_tokens.weight is of .*vocab_size=9"),
         (
             lambda folder: (folder / "model.safetensors.index.json").write_text(
                 json.dumps({"weight_map": {"a": "model-2.safetensors"}})
@@ -50,6 +60,51 @@ def test_a_broken_model_is_named(model: Path, change: Callable[[Path], object], 
     with pytest.raises(ConfigError, match=f"MODEL: .*{words}") as caught:
         check_model(str(model))
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_in_the_place_of_a_folder_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"config\.json is a file: name the folder"):
+        check_model(str(BASE / "config.json"))
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_what_is_no_name_of_the_hub_is_one_line() -> None:
+    with pytest.raises(ConfigError, match="the hub gives no no body/no thing: ") as caught:
+        check_model("no body/no thing")
+    assert "\n" not in str(caught.value)
+
+
+def of(model: Path) -> DictConfig:
+    """As much of a run's configuration as tells the model and its lengths."""
+    return OmegaConf.create(
+        {
+            "data": {"max_prompt_length": 40, "max_response_length": 60},
+            "actor_rollout_ref": {
+                "model": {"path": str(model), "custom_chat_template": None},
+                "rollout": {"max_model_len": None},
+            },
+        }
+    )
+
+
+def test_a_window_beyond_the_models_positions_is_refused(model: Path) -> None:
+    config = of(model)
+    check_window(config)
+    described(model, max_position_embeddings=64)
+    with pytest.raises(ConfigError, match=r"data.max_response_length = 100: MODEL has 64 positions"):
+        check_window(config)
+    config.actor_rollout_ref.rollout.max_model_len = 65
+    with pytest.raises(ConfigError, match=r"max_model_len=65: MODEL has 64 positions .*: use at most 64"):
+        check_window(config)
+    described(model, rope_scaling={"rope_type": "yarn", "factor": 4.0})
+    check_window(config)
+
+
+def test_a_tokenizer_without_its_vocabulary_is_refused(model: Path) -> None:
+    load_tokenizer(of(model))
+    (model / "tokenizer.json").unlink()
+    with pytest.raises(ConfigError, match=r"MODEL: the tokenizer of .* (knows no token|does not load)"):
+        load_tokenizer(of(model))
 
 
 @pytest.mark.parametrize("value", ["1", "true", "ON"])

@@ -7,10 +7,13 @@ import pytest
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import TrainRequest, make_plan
-from verl_coder.launch.preflight.places import check_out, check_sandboxes
+from verl_coder.launch.preflight.places import check_out, check_sandboxes, check_tools_sandboxes, sandbox_urls
 from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.paths import repository_root
 from verl_coder.run.settings import Settings
 from verl_coder.sandbox.embedded import EmbeddedSandbox
+
+INTERPRETER = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()
 
 
 def settings(url: str | None) -> Settings:
@@ -33,7 +36,10 @@ def test_nothing_is_left_of_the_trial(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://x", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    ["127.0.0.1:8080", "ftp://x", "http://", "http://h:x", "http://h:99999", "http://[::1", "http://h h"],
+)
 def test_an_address_without_scheme_or_host_is_named(url: str) -> None:
     with pytest.raises(ConfigError, match=r"verl_coder\.sandbox_url: .* is no address"):
         check_sandboxes(settings(url))
@@ -47,6 +53,26 @@ def test_of_several_sandboxes_the_silent_one_is_named(monkeypatch: pytest.Monkey
     monkeypatch.setenv("SANDBOX_URL", "http://127.0.0.1:9")
     with pytest.raises(ConfigError, match="SANDBOX_URL: no sandbox answers"):
         check_sandboxes(settings(None))
+
+
+@pytest.mark.parametrize("given", ["", " ", ",", " , "])
+def test_an_empty_address_is_none(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SANDBOX_URL", given)
+    assert sandbox_urls(settings(given)) is None
+    monkeypatch.setenv("SANDBOX_URL", "http://a:1 , http://b:2,")
+    assert sandbox_urls(settings(None)) == "http://a:1,http://b:2"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"), [("127.0.0.1:9", "is no address"), ("http://127.0.0.1:9", "no sandbox answers")]
+)
+def test_the_sandbox_of_a_tool_is_asked(url: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(INTERPRETER.replace("sandbox_url: null", f"sandbox_url: {url}"))
+    with pytest.raises(ConfigError, match=rf"TOOLS: .*tools.yaml: config.sandbox_url: .*{words}"):
+        check_tools_sandboxes(str(path))
+    path.write_text(INTERPRETER)
+    check_tools_sandboxes(str(path))
 
 
 def test_two_addresses_need_no_quotes_of_hydras(tmp_path: Path) -> None:
@@ -70,8 +96,6 @@ def test_a_checkout_may_have_any_name(
 @pytest.fixture
 def repository() -> Callable[[Path], None]:
     """Makes a checkout of links to this one's content folders."""
-    from verl_coder.paths import repository_root
-
     here = repository_root()
 
     def make(root: Path) -> None:

@@ -24,6 +24,20 @@ BAD = {
     "bare number": (HEAD + "    return 1.0\n", 2, "bare number"),
     "no acc": (HEAD + '    return {"score": 1.0, "sandbox_unavailable": 0.0}\n', 2, "'acc'"),
     "score is text": (HEAD + GOOD.replace('"score": 1.0', '"score": "1"'), 2, "must be a finite number"),
+    "acc is text": (
+        HEAD + GOOD.replace('"acc": 1.0', '"acc": "yes"'),
+        2,
+        "acc is 'yes' for an empty completion",
+    ),
+    "acc is null": (HEAD + GOOD.replace('"acc": 1.0', '"acc": None'), 2, "acc is None"),
+    "score is beyond the floats": (HEAD + GOOD.replace("1.0", "10**400", 1), 2, "must be a finite number"),
+    "a metric is a list": (
+        HEAD + GOOD.replace("}", ', "x": [1, 2]}'),
+        2,
+        "x is [1, 2] for an empty completion",
+    ),
+    "a metric is null": (HEAD + GOOD.replace("}", ', "x": None}'), 2, "must be a number or a text"),
+    "a key is a number": (HEAD + GOOD.replace("}", ", 5: 1.0}"), 2, "has the key 5; a key must be a text"),
     "keys change when empty": (
         HEAD
         + '    if not solution_str:\n        return {"score": 0, "acc": 0, "sandbox_unavailable": 0, "empty": 1}\n'
@@ -76,6 +90,15 @@ def test_a_good_file_passes_sync_or_async_under_any_name(head, tmp_path):
     path = tmp_path / "mine.py"
     path.write_text((head + GOOD).replace("compute_score", "my_score"))
     check_reward_file(path, "my_score")
+
+
+@pytest.mark.parametrize("value", ["True", "np.float32(1)", "np.int64(1)"])
+def test_numbers_of_every_kind_pass_and_texts_beside_them(value, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import numpy as np\n" + HEAD + GOOD.replace("1.0", value, 1).replace("}", ', "why": "no"}')
+    )
+    check_reward_file(path)
 
 
 def test_the_file_may_name_the_grader_by_its_module(tmp_path):

@@ -11,7 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import TrainRequest, make_plan
-from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs
+from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.data import check_parquet
+from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs, read_rows, repeated
 from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
 
 
@@ -70,6 +72,8 @@ def broken(what: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:
             "holds '<.im_end.>', a control token",
         ),
         (lambda row: row.update(prompt=[{"role": "user", "content": None}]), "content is None"),
+        (lambda row: row.update(prompt=[{"role": "user", "content": ""}]), "no text in any message"),
+        (lambda row: row.update(data_source=None), "data_source is null"),
     ],
 )
 def test_bad_rows_are_named_and_counted(configure: Configure, change: Any, words: str) -> None:
@@ -77,6 +81,80 @@ def test_bad_rows_are_named_and_counted(configure: Configure, change: Any, words
         DataError, match=rf"rows.parquet row 5 \(sample/5\): .*{words}.* 2 of 8 rows are bad \(5, 6\)"
     ):
         check_rows(configure(broken(change)), tests_are_parsed=True)
+
+
+COLUMNS = {
+    "prompt": [("Write f.", r"type string: give a list of {role, content}"), (["a"], "give a list of {role")],
+    "reward_model": [
+        ("x", "give a struct with ground_truth"),
+        ({"style": "rule"}, "a struct with ground_truth"),
+    ],
+    "extra_info": [("x", "give a struct"), (["x"], "give a struct")],
+    "data_source": [(5, "int64: give texts")],
+    "agent_name": [(5, "int64: give texts")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"), [(name, *case) for name, cases in COLUMNS.items() for case in cases]
+)
+def test_a_column_of_another_type_is_named(tmp_path: Path, name: str, value: Any, words: str) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist([problem(0) | {name: value}]), path)
+    with pytest.raises(DataError, match=rf"data.train_files: .*column '{name}' is of .*{words}") as caught:
+        check_parquet("data.train_files", [path])
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_as_other_libraries_write_them_pass(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    rows = pa.Table.from_pylist([problem(0) | {"extra_info": None}])
+    place = rows.schema.get_field_index("data_source")
+    pq.write_table(rows.set_column(place, "data_source", rows["data_source"].dictionary_encode()), path)
+    check_parquet("data.train_files", [path])
+
+
+def test_a_file_with_damaged_pages_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    rows = pa.Table.from_pylist([problem(index) for index in range(64)], schema=ROW_SCHEMA)
+    pq.write_table(rows, path, compression="zstd", use_dictionary=False)
+    whole = path.read_bytes()
+    for start in range(4, len(whole) // 2, 50):
+        path.write_bytes(whole[:start] + bytes(50) + whole[start + 50 :])
+        for read in (lambda: list(read_rows(path)), lambda: check_agent_loops(None, None, [path])):
+            try:
+                read()
+            except DataError as error:
+                assert "\n" not in str(error)
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is a folder: name the Parquet files in it"):
+        check_parquet("data.train_files", [tmp_path])
+
+
+def test_what_is_there_twice_is_told(configure: Configure) -> None:
+    lengths = check_rows(configure([problem(0)] * 4), tests_are_parsed=True)
+    words = repeated(lengths["train"], lengths["val"])
+    assert words[0].startswith("data.val_files: 4 of 4 prompts are in data.train_files, too")
+    assert words[1:] == [
+        f"data.{name}_files: 3 of 4 rows have another row's prompt" for name in ("train", "val")
+    ]
+
+
+def test_rows_that_differ_are_not_told(configure: Configure) -> None:
+    lengths = check_rows(configure([problem(i, f"Write f{i}.") for i in range(4)]), tests_are_parsed=True)
+    other = Lengths(place="x", tokens=[1], limit=2, filtered=True, digests=[hash("another")])
+    assert repeated(lengths["train"], other) == []
+
+
+@pytest.mark.parametrize("template", ["{% for x", "{{ raise_exception('no') }}"])
+def test_a_template_that_renders_nothing_is_one_line(configure: Configure, template: str) -> None:
+    config = configure([problem(index) for index in range(4)])
+    config.actor_rollout_ref.model.custom_chat_template = template
+    with pytest.raises(DataError, match="template renders no prompt of it") as caught:
+        check_rows(config, tests_are_parsed=True)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_reward_of_ones_own_may_have_tests_of_its_own(configure: Configure) -> None:

@@ -70,6 +70,51 @@ def test_a_tool_without_schema_is_named(tmp_path: Path) -> None:
         check_tools(str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("hello", "the file is no mapping: give a list of tools"),
+        ("", "the file is no mapping"),
+        ("- a", "the file is no mapping"),
+        ("tools: [null]", "a tool is null: give a mapping with class_name"),
+        (
+            "tools: [{class_name: a.B, config: null, tool_schema: {}}]",
+            "config of a tool is null: give a mapping",
+        ),
+        ("tools: [{class_name: a.B, config: {}, tool_schema: null}]", "tool_schema of a tool is null"),
+        (
+            "tools: [{class_name: a.B, config: {}, tool_schema: {function: null}}]",
+            "function of tool_schema is null",
+        ),
+        ("tools: []\nmore: 1", "unknown key 'more' in the file"),
+        (INTERPRETER.replace("name: python_interpreter", "name: null"), "function.name is null: give a text"),
+        (INTERPRETER.replace("class_name: verl_coder", "class_name: null # "), "class_name is null"),
+        (INTERPRETER.replace("required: [code]", "required: code"), "required is 'code': give a list"),
+        (INTERPRETER.replace("timeout_s:", "timeout_s: 1\n      timeout_s:"), "'timeout_s' is there twice"),
+        (INTERPRETER.replace("    config:", "\tconfig:"), "line 5, column 1: it is no YAML, .*a tab"),
+    ],
+)
+def test_a_file_of_another_form_is_named(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=rf"TOOLS: .*tools.yaml: .*{message}") as caught:
+        check_tools(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_properties_that_are_a_list_are_named(tmp_path: Path) -> None:
+    start, rest = INTERPRETER.split("          properties:\n")
+    path = tmp_path / "tools.yaml"
+    path.write_text(f"{start}          properties: [code]\n          required: {rest.split('required: ')[1]}")
+    with pytest.raises(ConfigError, match=r"properties is \['code'\]: give a mapping"):
+        check_tools(str(path))
+
+
+def test_a_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"TOOLS: .*: it is a folder"):
+        check_tools(str(tmp_path))
+
+
 def test_two_tools_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tools.yaml"
     path.write_text(INTERPRETER + INTERPRETER.split("tools:\n")[1])

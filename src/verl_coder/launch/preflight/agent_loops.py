@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from verl_coder.agent_loops.entries import read_entries
+from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
 from verl_coder.protocols import agent_tags
@@ -81,5 +82,6 @@ def _load(path: Path) -> dict[str, _Loop]:
 
 
 def _names(path: Path) -> set[str]:
-    column = pq.read_table(path, columns=["agent_name"]).column("agent_name")
+    with whole_pages(str(path)):
+        column = pq.read_table(path, columns=["agent_name"]).column("agent_name")
     return {str(name) for name in pc.unique(column).to_pylist()}

@@ -1,6 +1,5 @@
 """What can be wrong with a curriculum, found before Ray starts."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,8 +8,9 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from verl_coder.errors import CheckpointError, ConfigError, DataError
+from verl_coder.files import read_object
 from verl_coder.launch.recipe import file_list
-from verl_coder.run.checkpoint_files import STATE, step_folder
+from verl_coder.run.checkpoint_files import STATE, TRACKER, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import CURRICULUM, CurriculumSettings
 from verl_coder.trainer.curriculum.stages import Curriculum
@@ -65,11 +65,12 @@ def _check_checkpoint(settings: CurriculumSettings | None, run_dir: RunDir) -> N
     path = step_folder(run_dir.checkpoints, step) / STATE
     if not step or not path.is_file():
         return
-    state = json.loads(path.read_text()).get("curriculum")
+    cure = f"write the number of an older folder into {run_dir.checkpoints / TRACKER}"
+    state = read_object(path, cure).get("curriculum")
     if (settings is None) != (state is None):
         raise CheckpointError(
             f"the checkpoint in {run_dir.checkpoints} was trained {'with' if state else 'without'} a curriculum, "
             f"this run is {'without' if state else 'with'} one: take that back, or another folder with OUT="
         )
-    if settings is not None:
+    if settings is not None and state is not None:
         Curriculum(settings).restore(state)

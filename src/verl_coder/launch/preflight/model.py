@@ -8,6 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from verl_coder.errors import ConfigError
 
 TRUE_WORDS = {"1", "ON", "YES", "TRUE"}
@@ -30,7 +32,10 @@ def check_model(path: str, *, may_be_missing: bool = False) -> str | None:
                 raise ConfigError(f"MODEL: {folder} has no {name}")
         _check_config(folder / "config.json")
         _check_weights(folder)
+        _check_fit(folder)
         return None
+    if folder.is_file():
+        raise ConfigError(f"MODEL: {folder} is a file: name the folder that holds the model")
     if path.startswith(("/", ".", "~")) or path.count("/") != 1:
         raise ConfigError(f"MODEL: no folder {path} (a model of the hub is named owner/name)")
     offline = os.environ.get("HF_HUB_OFFLINE", "")
@@ -73,7 +78,10 @@ def local_folder(path: str) -> Path | None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(path, "config.json")
+    try:
+        found = try_to_load_from_cache(path, "config.json")
+    except ValueError:  # no name of the hub: who asks the hub for it says so
+        return None
     return Path(found).parent if isinstance(found, str) else None
 
 
@@ -96,12 +104,39 @@ def _check_weights(folder: Path) -> None:
         missing = sorted(name for name in named if not (folder / name).is_file())
         if missing:
             raise ConfigError(f"MODEL: {folder} lacks {missing[0]}, which {_INDEX} names")
-    files = sorted(folder.glob("*.safetensors"))
-    for file in files:
-        for _ in tensors(file):
-            break  # one tensor shows that the header is whole
-    if not files and not any(folder.glob("*.bin")):
+    if not any(tensor_shapes(folder)) and not any(folder.glob("*.bin")):
         raise ConfigError(f"MODEL: {folder} has no weights (*.safetensors)")
+
+
+def _check_fit(folder: Path) -> None:
+    """The table of embeddings must have the size that config.json tells: weights and configuration are of one model."""
+    described = json.loads((folder / "config.json").read_text())
+    wanted = [described.get("vocab_size"), described.get("hidden_size")]
+    for name, shape in tensor_shapes(folder).items():
+        if name.endswith("embed_tokens.weight") and None not in wanted and shape != wanted:
+            raise ConfigError(
+                f"MODEL: {folder}: {name} is of {' x '.join(map(str, shape))}, and config.json has vocab_size="
+                f"{wanted[0]}, hidden_size={wanted[1]}: the two are of different models, fetch it again"
+            )
+
+
+def check_window(config: DictConfig) -> None:
+    """The rollout's window must be one that the model has positions for: vLLM refuses it when its engine starts."""
+    folder = local_folder(str(config.actor_rollout_ref.model.path))
+    if folder is None or os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") in ("1", "true"):
+        return
+    described = json.loads((folder / "config.json").read_text())
+    most, rope = described.get("max_position_embeddings"), described.get("rope_parameters") or {}
+    if described.get("rope_scaling") or rope.get("rope_type", "default") != "default":
+        return  # stretched, by how much is the library's
+    place = "actor_rollout_ref.rollout.max_model_len"
+    given, sizes = config.actor_rollout_ref.rollout.max_model_len, config.data
+    wanted = int(given or sizes.max_prompt_length + sizes.max_response_length)
+    if isinstance(most, int) and wanted > most:
+        what = (
+            f"{place}={wanted}" if given else f"data.max_prompt_length + data.max_response_length = {wanted}"
+        )
+        raise ConfigError(f"{what}: MODEL has {most} positions (max_position_embeddings): use at most {most}")
 
 
 def tensors(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -127,10 +162,15 @@ def tensors(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield name, tensor
 
 
-def tensor_sizes(folder: Path) -> dict[str, int]:
-    """Number of elements of every tensor in a model's folder; empty where it has no safetensors."""
+def tensor_shapes(folder: Path) -> dict[str, list[int]]:
+    """Shape of every tensor in a model's folder; empty where it has no safetensors."""
     return {
-        name: prod(tensor["shape"])
+        name: list(tensor["shape"])
         for file in sorted(folder.glob("*.safetensors"))
         for name, tensor in tensors(file)
     }
+
+
+def tensor_sizes(folder: Path) -> dict[str, int]:
+    """Number of elements of every tensor in a model's folder; empty where it has no safetensors."""
+    return {name: prod(shape) for name, shape in tensor_shapes(folder).items()}

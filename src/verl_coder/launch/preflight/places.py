@@ -15,32 +15,37 @@ from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.run.checkpoint_files import saved_steps
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
+from verl_coder.yaml_files import read_yaml
 
 BYTES_PER_PARAMETER_ON_DISK = 16
 """fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
 
 
-def check_out(folder: Path) -> None:
-    """The run's folder must be a folder that can be made and written; nothing is left of the trial."""
+def check_out(folder: Path, name: str = "OUT") -> None:
+    """The folder that `name` gives must be one that can be made and written; nothing is left of the trial."""
     place = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     if not place.is_dir():
-        raise ConfigError(f"OUT: {folder}: {place} is a file")
+        raise ConfigError(f"{name}: {folder}: {place} is a file")
     try:
         with tempfile.TemporaryDirectory(prefix=".verl-coder-", dir=place):
             pass
     except OSError as error:
-        raise ConfigError(f"OUT: {folder}: {place} cannot be written ({error.strerror})") from error
+        raise ConfigError(f"{name}: {folder}: {place} cannot be written ({error.strerror})") from error
 
 
 def sandbox_urls(settings: Settings) -> str | None:
     """The sandboxes that a run is given, comma-separated; None where it starts its own."""
-    return settings.sandbox_url or os.environ.get("SANDBOX_URL") or None
+    for given in (settings.sandbox_url, os.environ.get("SANDBOX_URL")):
+        if urls := [url.strip() for url in (given or "").split(",") if url.strip()]:
+            return ",".join(urls)
+    return None
 
 
 def check_services(config: DictConfig, settings: Settings) -> None:
     """The cluster of a run on several nodes, and the sandboxes that it is given; ConfigError."""
     check_cluster(config)
     check_sandboxes(settings)
+    check_tools_sandboxes(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
 
 
 def check_sandboxes(settings: Settings) -> None:
@@ -49,10 +54,23 @@ def check_sandboxes(settings: Settings) -> None:
     if not given:
         return
     place = "verl_coder.sandbox_url" if settings.sandbox_url else "SANDBOX_URL"
-    urls = [url.strip() for url in given.split(",") if url.strip()]
+    _check_answers(place, given.split(","))
+
+
+def check_tools_sandboxes(tools: str | None) -> None:
+    """The sandboxes that a YAML of tools names of its own, each as `config.sandbox_url`."""
+    entries = read_yaml(Path(tools))["tools"] if tools else []
+    for entry in entries:
+        url = entry["config"].get("sandbox_url")
+        if url:
+            _check_answers(
+                f"TOOLS: {tools}: config.sandbox_url", [part.strip() for part in str(url).split(",")]
+            )
+
+
+def _check_answers(place: str, urls: list[str]) -> None:
     for url in urls:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(url):
             raise ConfigError(
                 f"{place}: {url} is no address: write http://host:port, several with commas between"
             )
@@ -61,6 +79,16 @@ def check_sandboxes(settings: Settings) -> None:
         raise ConfigError(
             f"{place}: no sandbox answers at {', '.join(silent)}: start it, or leave the setting out"
         )
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+        )
+    except ValueError:  # a port that is none, a bracket that is not closed
+        return False
 
 
 async def _silent(urls: list[str]) -> list[str]:

@@ -14,6 +14,8 @@ from types import FrameType
 from typing import Any
 from unittest.mock import patch
 
+import numpy as np
+
 from verl_coder import rewards
 from verl_coder.errors import ConfigError
 from verl_coder.grading.report import Outcome, TestReport, TestResult, TestStatus
@@ -109,8 +111,7 @@ def _check_calls(
         missing = [key for key in REQUIRED_KEYS if key not in keys]
         if missing:
             raise ConfigError(f"{place}: the dict for {what} lacks the key {missing[0]!r}")
-        if not isinstance(result["score"], (int, float)) or not math.isfinite(result["score"]):
-            raise ConfigError(f"{place}: score is {result['score']!r} for {what}; it must be a finite number")
+        _check_entries(place, what, result)
         if first is None:
             first = (what, keys)
         elif keys != first[1]:
@@ -121,6 +122,25 @@ def _check_calls(
                 "(verl takes the key set of the first sample)"
             )
     return first
+
+
+def _check_entries(place: str, what: str, result: Mapping[Any, Any]) -> None:
+    """Keys are texts; the values of our own keys are finite numbers, those of others numbers or texts, for metrics."""
+    for key, value in result.items():
+        if not isinstance(key, str):
+            raise ConfigError(f"{place}: the dict for {what} has the key {key!r}; a key must be a text")
+        is_number = isinstance(value, (int, float, np.number, np.bool_))
+        if key in REQUIRED_KEYS and not (is_number and _is_finite(value)):
+            raise ConfigError(f"{place}: {key} is {value!r:.80} for {what}; it must be a finite number")
+        if not is_number and not isinstance(value, str):
+            raise ConfigError(f"{place}: {key} is {value!r:.80} for {what}; it must be a number or a text")
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond the floats
+        return False
 
 
 STAND_IN: Mapping[str, Any] = {

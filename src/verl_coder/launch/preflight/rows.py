@@ -1,5 +1,6 @@
 """Every row of a run's data, read before Ray starts: its tests, its prompt, and how long that is for this model."""
 
+import json
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
+from jinja2 import TemplateError
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.chat_template import options_of_run
+from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
@@ -32,6 +35,8 @@ class Lengths:
     limit: int
     filtered: bool
     """Longer prompts are left out (`data.filter_overlong_prompts`)."""
+    digests: Sequence[int] = ()
+    """Of each prompt: equal ones tell that a problem is there twice."""
 
     @property
     def kept(self) -> int:
@@ -67,8 +72,11 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
     for name in ("train", "val"):
         place = f"data.{name}_files"
         tokens: list[int] = []
+        digests: list[int] = []
         for path in file_list(config.data[f"{name}_files"]):
-            tokens += _read(place, path, count, control, tests_are_parsed=tests_are_parsed)
+            prompts = _read(place, path, control, tests_are_parsed=tests_are_parsed)
+            tokens += _lengths(place, path, prompts, count)
+            digests += [hash(json.dumps(prompt, sort_keys=True, default=str)) for prompt in prompts]
         if not tokens:
             raise DataError(f"{place} has no row")
         lengths = Lengths(
@@ -76,6 +84,7 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
             tokens=tokens,
             limit=int(config.data.max_prompt_length),
             filtered=bool(config.data.filter_overlong_prompts),
+            digests=digests,
         )
         _check_lengths(lengths, least=int(config.data.train_batch_size) if name == "train" else 1)
         found[name] = lengths
@@ -83,11 +92,12 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a Parquet file, without columns that a run does not read."""
-    file = pq.ParquetFile(path)
-    columns = [name for name in READ if name in file.schema_arrow.names]
-    for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
-        yield from batch.to_pylist()
+    """The rows of a Parquet file, without columns that a run does not read; DataError where it is damaged."""
+    with whole_pages(str(path)):
+        file = pq.ParquetFile(path)
+        columns = [name for name in READ if name in file.schema_arrow.names]
+        for batch in file.iter_batches(batch_size=_BATCH, columns=columns):
+            yield from batch.to_pylist()
 
 
 def one_row_per_source(files: Iterable[Path], most: int = 8) -> list[dict[str, Any]]:
@@ -102,8 +112,24 @@ def one_row_per_source(files: Iterable[Path], most: int = 8) -> list[dict[str, A
     return list(found.values())
 
 
-def _read(place: str, path: Path, count: Any, control: Sequence[str], *, tests_are_parsed: bool) -> list[int]:
-    """Prompt lengths of a file's rows; DataError names its bad rows, and the first one's fault."""
+def repeated(train: Lengths, val: Lengths) -> list[str]:
+    """What is there twice, in words: a held-out problem that is trained on, rows with another row's prompt."""
+    known, found = set(train.digests), []
+    seen = sum(digest in known for digest in val.digests)
+    if seen:
+        found.append(
+            f"{val.place}: {seen} of {len(val.digests)} prompts are in {train.place}, too: what is held out is "
+            "trained on"
+        )
+    for lengths in (train, val):
+        again = len(lengths.digests) - len(set(lengths.digests))
+        if again:
+            found.append(f"{lengths.place}: {again} of {len(lengths.digests)} rows have another row's prompt")
+    return found
+
+
+def _read(place: str, path: Path, control: Sequence[str], *, tests_are_parsed: bool) -> list[Any]:
+    """Prompts of a file's rows; DataError names its bad rows, and the first one's fault."""
     prompts, bad = [], []
     for index, row in enumerate(read_rows(path)):
         fault = _fault(row, control, tests_are_parsed=tests_are_parsed)
@@ -118,9 +144,13 @@ def _read(place: str, path: Path, count: Any, control: Sequence[str], *, tests_a
         )
         more = f"; {len(bad)} of {len(bad) + len(prompts)} rows are bad ({rows})" if len(bad) > 1 else ""
         raise DataError(f"{place}: {path} row {index}{problem}: {fault}{more}: mend or drop them")
+    return prompts
+
+
+def _lengths(place: str, path: Path, prompts: Sequence[Any], count: Any) -> list[int]:
     try:
         return _count_and_tell(f"{place}: {path.name}", prompts, count)
-    except (TypeError, ValueError, KeyError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, TemplateError) as error:
         raise DataError(f"{place}: {path}: the model's template renders no prompt of it ({error})") from error
 
 
@@ -159,6 +189,10 @@ def _fault(row: Mapping[str, Any], control: Sequence[str], *, tests_are_parsed: 
             return (
                 f"prompt holds {found[0]!r}, a control token of this model: it would end a turn, or begin one"
             )
+    if not any(message["content"] for message in prompt):
+        return "prompt has no text in any message"
+    if not isinstance(row.get("data_source"), str):
+        return "data_source is null: name the dataset that the row is of"
     truth = (row.get("reward_model") or {}).get("ground_truth")
     if not tests_are_parsed:
         return ""
@@ -198,6 +232,9 @@ def _prompt_counter(config: DictConfig, tokenizer: Any) -> Any:
     return count
 
 
+_ANY_TEXT = "def f(x):\n    return x + 1\n"
+
+
 def load_tokenizer(config: DictConfig) -> Any:
     """The run's tokenizer with its template; ConfigError where it does not load or has no template."""
     from transformers import AutoTokenizer
@@ -211,6 +248,10 @@ def load_tokenizer(config: DictConfig) -> Any:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(f"MODEL: the tokenizer of {path} does not load ({reason})") from error
+    if not set(tokenizer.encode(_ANY_TEXT, add_special_tokens=False)) - set(tokenizer.all_special_ids):
+        raise ConfigError(
+            f"MODEL: the tokenizer of {path} knows no token of a text: its vocabulary is missing (tokenizer.json)"
+        )
     if model.get("custom_chat_template"):
         tokenizer.chat_template = model.custom_chat_template
     if not tokenizer.chat_template:

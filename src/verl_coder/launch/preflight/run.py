@@ -1,6 +1,7 @@
 """Everything that can be wrong with a run, found before Ray starts, each in one line."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from verl_coder.launch.memory_cures import check_memory
 from verl_coder.launch.plan import Plan
@@ -9,10 +10,9 @@ from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
 from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
-from verl_coder.launch.preflight.model import check_model
+from verl_coder.launch.preflight.model import check_model, check_window
 from verl_coder.launch.preflight.places import check_disk, check_out, check_services
-from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
-from verl_coder.launch.preflight.values import check_values
+from verl_coder.launch.preflight.settings import check_settings
 from verl_coder.run.resume import check as check_resume
 
 
@@ -35,12 +35,15 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     config, settings, run_dir = plan.config, plan.settings, plan.run_dir
     check_python()
     check_temporary_folder()
-    check_values(config)
-    check_batch_sizes(config)
+    check_settings(config, settings, run_dir)
     check_out(run_dir.path)
-    check_checkpoint_settings(config, run_dir)
+    for name in ("rollout_data_dir", "validation_data_dir"):
+        if config.trainer.get(name):
+            check_out(Path(str(config.trainer[name])), f"trainer.{name}")
     missing = check_model(str(config.actor_rollout_ref.model.path), may_be_missing=dry_run)
+    check_window(config)
     check_lora(config, model_is_there=not missing)
+    run_dir.check_records()
     run_dir.check_shape(config)
     if run_dir.checkpoint_step() or run_dir.finished_steps():
         check_resume(run_dir.resume, config, settings.resume_may_change)

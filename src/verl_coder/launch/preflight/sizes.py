@@ -27,11 +27,34 @@ def check_batch_sizes(config: DictConfig) -> None:
         raise ConfigError(
             f"actor_rollout_ref.rollout.n={rollout.n}: GRPO compares samples of a prompt, use 2 or more"
         )
+    if config.trainer.critic_warmup >= (config.trainer.total_training_steps or 2**62):
+        raise ConfigError(
+            f"trainer.critic_warmup={config.trainer.critic_warmup}: the policy learns from that step on, and the run "
+            f"has trainer.total_training_steps={config.trainer.total_training_steps}: use 0"
+        )
+    _check_scheduler(rollout)
     needed = config.data.max_prompt_length + config.data.max_response_length
     if rollout.max_model_len is not None and rollout.max_model_len < needed:
         raise ConfigError(
             f"actor_rollout_ref.rollout.max_model_len={rollout.max_model_len} is below data.max_prompt_length + "
             f"data.max_response_length = {needed}"
+        )
+
+
+def _check_scheduler(rollout: DictConfig) -> None:
+    """vLLM's own rules for the tokens of one of its steps, which it checks when its engine starts."""
+    place, tokens = "actor_rollout_ref.rollout", rollout.max_num_batched_tokens
+    if tokens is None:
+        return
+    if tokens < rollout.max_num_seqs:
+        raise ConfigError(
+            f"{place}.max_num_batched_tokens={tokens} is below {place}.max_num_seqs={rollout.max_num_seqs}: a step of "
+            "vLLM takes a token of each sequence at least"
+        )
+    if not rollout.enable_chunked_prefill and rollout.max_model_len and tokens < rollout.max_model_len:
+        raise ConfigError(
+            f"{place}.max_num_batched_tokens={tokens} is below {place}.max_model_len={rollout.max_model_len}, which "
+            f"needs {place}.enable_chunked_prefill=true"
         )
 
 

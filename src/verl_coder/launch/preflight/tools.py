@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from verl.tools.base_tool import BaseTool
 from verl.tools.schemas import (
@@ -19,6 +18,7 @@ from verl.tools.schemas import (
 from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
 from verl_coder.words import choose_one
+from verl_coder.yaml_files import read_yaml
 
 _TOOL_KEYS = ("class_name", "config", "tool_schema")
 _JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
@@ -31,32 +31,65 @@ def check_tools(path: str | None, most_chars: int | None = None) -> None:
     """
     if not path:
         return
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise ConfigError(f"TOOLS: no file {path}")
     try:
-        entries = yaml.safe_load(Path(path).read_text())["tools"]
-        if not isinstance(entries, list) or not entries:
-            raise ConfigError(
-                "tools has no entry: name a tool, or train without TOOLS on rows that call none"
-            )
+        entries = _entries(read_yaml(Path(path)))
         names = [_check_tool(entry, most_chars) for entry in entries]
     except ConfigError as error:
         raise ConfigError(f"TOOLS: {path}: {error}") from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())
-        raise ConfigError(
-            f"TOOLS: {path}: {reason}; a tool has class_name, config and tool_schema.function.name"
-        ) from error
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"TOOLS: {path}: two tools are named {twice[0]!r}")
 
 
-def _check_tool(entry: Mapping[str, Any], most_chars: int | None) -> str:
+def _entries(values: Any) -> list[Any]:
+    """The list of tools of a file; ConfigError where it holds something else."""
+    if not isinstance(values, Mapping) or "tools" not in values:
+        holds = (
+            f"lacks 'tools' (it has {', '.join(map(str, values))})"
+            if isinstance(values, Mapping)
+            else "is no mapping"
+        )
+        raise ConfigError(f"the file {holds}: give a list of tools under `tools:`")
+    _refuse_unknown(values, ("tools",), "the file")
+    entries = values["tools"]
+    if not isinstance(entries, list) or not entries:
+        raise ConfigError("tools has no entry: name a tool, or train without TOOLS on rows that call none")
+    return entries
+
+
+def _section(holder: Any, key: str, place: str) -> Mapping[str, Any]:
+    """The mapping at `key`; ConfigError where there is none."""
+    if not isinstance(holder, Mapping) or key not in holder:
+        raise ConfigError(
+            f"{place} lacks {key!r}; a tool has class_name, config and tool_schema.function.name"
+        )
+    value = holder[key]
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{key} of {place} is {_shown(value)}: give a mapping")
+    return value
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else f"{value!r:.80}"
+
+
+def _check_tool(entry: Any, most_chars: int | None) -> str:
     """Make the tool as verl's registry does; returns the name that the model calls it by."""
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"a tool is {_shown(entry)}: give a mapping with {', '.join(_TOOL_KEYS)}")
     _refuse_unknown(entry, _TOOL_KEYS, "a tool")
-    schema, config = entry["tool_schema"], entry["config"]
-    name = str(schema["function"]["name"])
+    schema, config = _section(entry, "tool_schema", "a tool"), _section(entry, "config", "a tool")
+    name = _section(schema, "function", "tool_schema").get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(
+            f"tool_schema.function.name is {_shown(name)}: give a text, the name that the model calls"
+        )
+    if not isinstance(entry.get("class_name"), str):
+        raise ConfigError(
+            f"class_name is {_shown(entry.get('class_name'))}: name a class, package.module.Name"
+        )
     _refuse_unknown(schema, OpenAIFunctionToolSchema.model_fields, "tool_schema")
     _refuse_unknown(schema["function"], OpenAIFunctionSchema.model_fields, "tool_schema.function")
     if config.get("type") != "native":
@@ -94,6 +127,10 @@ def _check_parameters(parameters: Any) -> None:
         return  # what is missing is said by verl's own schema
     _refuse_unknown(parameters, OpenAIFunctionParametersSchema.model_fields, place)
     properties = parameters.get("properties") or {}
+    if not isinstance(properties, Mapping):
+        raise ConfigError(
+            f"{place}.properties is {_shown(properties)}: give a mapping, argument: {{type, ...}}"
+        )
     for name, schema in properties.items():
         if not isinstance(schema, Mapping):
             raise ConfigError(
@@ -104,7 +141,10 @@ def _check_parameters(parameters: Any) -> None:
         for kind in kinds if isinstance(kinds, list) else [kinds]:
             if kind is not None and kind not in _JSON_TYPES:
                 raise ConfigError(f"{place}.properties.{name}.type={kind}: {choose_one(kind, _JSON_TYPES)}")
-    for name in parameters.get("required") or []:
+    required = parameters.get("required") or []
+    if not isinstance(required, list):
+        raise ConfigError(f"{place}.required is {_shown(required)}: give a list")
+    for name in required:
         if name not in properties:
             raise ConfigError(
                 f"{place}.required names {name!r}, and properties has {', '.join(properties) or 'none'}"

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.recipe import OPEN_MAPPINGS, verl_tree
@@ -50,8 +50,19 @@ COUNTS_OR_NULL = (
     f"{_ROLLOUT}.multi_turn.max_user_turns",
     *_MICRO,
 )
-FREQUENCIES = ("trainer.save_freq", "trainer.test_freq")
-"""Steps: a whole number; -1 or 0 is never."""
+COUNTS_OR_ZERO = (
+    "actor_rollout_ref.model.lora_rank",
+    "actor_rollout_ref.model.lora_alpha",
+    "trainer.critic_warmup",
+    "ray_kwargs.ray_init.num_cpus",
+    "ray_kwargs.ray_init.num_gpus",
+    "ray_kwargs.ray_init.object_store_memory",
+)
+"""Whole numbers of 0 or more, or null."""
+FREQUENCIES = ("trainer.save_freq", "trainer.test_freq", f"{_ROLLOUT}.top_k", f"{_ROLLOUT}.val_kwargs.top_k")
+"""A whole number; -1 or 0 is never (steps) or all (tokens)."""
+SAMPLES = ("data.train_max_samples", "data.val_max_samples")
+"""A whole number of 1 or more, or -1 for all rows."""
 NOT_NEGATIVE = (
     f"{_ROLLOUT}.temperature",
     f"{_ROLLOUT}.val_kwargs.temperature",
@@ -65,8 +76,41 @@ NOT_NEGATIVE = (
 )
 SHARES = (f"{_ROLLOUT}.gpu_memory_utilization", f"{_ROLLOUT}.top_p", f"{_ROLLOUT}.val_kwargs.top_p")
 """Above 0, at most 1."""
+RATIOS = (f"{_ACTOR}.optim.lr_warmup_steps_ratio", f"{_ACTOR}.optim.min_lr_ratio")
+TEXTS = (
+    "trainer.project_name",
+    "trainer.experiment_name",
+    "reward.custom_reward_function.name",
+    f"{_ACTOR}.kl_loss_type",
+    f"{_ACTOR}.loss_agg_mode",
+)
 CHOICES = {
-    f"{_ROLLOUT}.name": ("vllm", "sglang", "trtllm", "hf"),
+    "trainer.use_v1": ("True",),
+    "actor_rollout_ref.hybrid_engine": ("True",),
+    "data.prompt_key": ("prompt",),
+    "data.reward_fn_key": ("data_source",),
+    f"{_ROLLOUT}.name": ("vllm", "sglang", "trtllm"),
+    f"{_ROLLOUT}.load_format": (
+        *(
+            "auto",
+            "dummy",
+            "hf",
+            "safetensors",
+            "fastsafetensors",
+            "pt",
+            "npcache",
+            "mistral",
+            "sharded_state",
+        ),
+        *(
+            "tensorizer",
+            "runai_streamer",
+            "runai_streamer_sharded",
+            "instanttensor",
+            "modelexpress",
+            "megatron",
+        ),
+    ),
     f"{_ROLLOUT}.mode": ("async",),
     f"{_ROLLOUT}.dtype": ("auto", "float32", "bfloat16", "float16", "half"),
     f"{_ACTOR}.strategy": ("fsdp", "fsdp2", "megatron", "veomni", "torchtitan", "mindspeed", "automodel"),
@@ -78,13 +122,20 @@ CHOICES = {
 
 def check_values(config: DictConfig) -> None:
     """Raise a ConfigError for the first value of the wrong kind, out of its range, or of no known name."""
-    for place in (*COUNTS, *COUNTS_OR_NULL, *FREQUENCIES):
-        value = OmegaConf.select(config, place)
-        nullable, low = place in COUNTS_OR_NULL, -1 if place in FREQUENCIES else 1
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
-        if not (whole or (nullable and value is None)):
-            words = "a whole number, -1 for never" if low < 0 else "a whole number of 1 or more"
-            raise ConfigError(f"{place}={_shown(value)}: use {words}{', or null' if nullable else ''}")
+    for places, low, words in (
+        (COUNTS, 1, "a whole number of 1 or more"),
+        (COUNTS_OR_NULL, 1, "a whole number of 1 or more, or null"),
+        (COUNTS_OR_ZERO, 0, "a whole number of 0 or more"),
+        (FREQUENCIES, -1, "a whole number, -1 for never"),
+        (SAMPLES, -1, "a whole number of 1 or more, or -1 for all rows"),
+    ):
+        for place in places:
+            value = OmegaConf.select(config, place)
+            if value is None and places in (COUNTS_OR_NULL, COUNTS_OR_ZERO):
+                continue
+            whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
+            if not whole or (places is SAMPLES and value == 0):
+                raise ConfigError(f"{place}={_shown(value)}: use {words}")
     for place in (*NOT_NEGATIVE, *SHARES):
         value = OmegaConf.select(config, place)
         if value is None and place not in (f"{_ROLLOUT}.temperature", f"{_ACTOR}.optim.lr"):
@@ -93,6 +144,14 @@ def check_values(config: DictConfig) -> None:
         if not low_ok or (place in SHARES and value > 1):
             words = "a number in (0, 1]" if place in SHARES else "a number of 0 or more"
             raise ConfigError(f"{place}={_shown(value)}: use {words}")
+    for place in RATIOS:
+        value = OmegaConf.select(config, place)
+        if value is not None and not (_is_number(value) and 0 <= value <= 1):
+            raise ConfigError(f"{place}={_shown(value)}: use a number in [0, 1]")
+    for place in TEXTS:
+        value = OmegaConf.select(config, place)
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{place}={_shown(value)}: use a text")
     _check_choices(config)
     for place, value, kinds in _typed_leaves(
         OmegaConf.to_container(config), OmegaConf.to_container(verl_tree(), resolve=False), ""
@@ -114,7 +173,9 @@ def _check_choices(config: DictConfig) -> None:
         if str(value) not in allowed:
             raise ConfigError(f"{place}={_shown(value)}: {choose_one(value, allowed)}")
     loggers = config.trainer.logger
-    for name in [loggers] if isinstance(loggers, str) else list(loggers or []):
+    if not isinstance(loggers, str | ListConfig) or not loggers:
+        raise ConfigError(f"trainer.logger={_shown(loggers)}: use a list of names, such as [console]")
+    for name in [loggers] if isinstance(loggers, str) else list(loggers):
         if name not in Tracking.supported_backend:
             raise ConfigError(f"trainer.logger has {name!r}: {choose_one(name, Tracking.supported_backend)}")
 
@@ -141,7 +202,8 @@ def _typed_leaves(ours: Any, verl: Any, prefix: str) -> Iterator[tuple[str, Any,
         hinted = hints.get(str(key), ())
         if hinted and (default is None or kinds):
             # The dataclass knows whether null is allowed; the YAML's own default is always of an allowed kind.
-            kinds = tuple({*hinted, *kinds})
+            whole = int in hinted and float not in hinted and not isinstance(default, float)
+            kinds = tuple({*hinted, *(kind for kind in kinds if not (whole and kind is float))})
         if kinds:
             yield place, value, kinds
 
@@ -178,10 +240,10 @@ def _check_kind(place: str, value: Any, kinds: Kinds) -> None:
     elif isinstance(value, bool):
         fits = bool in kinds
     else:
-        fits = numeric and _is_number(value)
+        fits = numeric and _is_number(value) and (float in kinds or isinstance(value, int))
     if not fits:
         words = [
-            *(["a number"] if numeric else []),
+            *(["a number" if float in kinds else "a whole number"] if numeric else []),
             *(["true or false"] if bool in kinds else []),
             *(["null"] if types.NoneType in kinds else []),
         ]

@@ -1,0 +1,69 @@
+"""Modules, classes, files and cards that settings name: looked up here, where a run looks them up in its workers."""
+
+import importlib.util
+from pathlib import Path
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from verl_coder.errors import ConfigError
+from verl_coder.importing import load_class
+from verl_coder.launch.cards import CARDS
+from verl_coder.run.settings import Settings
+
+_MODULES = (
+    "actor_rollout_ref.model.external_lib",
+    "actor_rollout_ref.rollout.checkpoint_engine.custom_backend_module",
+)
+_ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
+ATTENTIONS = (
+    *("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"),
+    *("packed", "shared_prefix"),
+)
+"""transformers' and ours; a kernel of the hub is named owner/name."""
+
+
+def check_names(config: DictConfig, settings: Settings) -> None:
+    """ConfigError for the first setting that names something that is not there."""
+    for place in _MODULES:
+        value = OmegaConf.select(config, place)
+        for name in value if isinstance(value, ListConfig) else [value]:
+            if name is not None:
+                _check_module(place, str(name))
+    _check_attention(config)
+    _check_optimiser(config)
+    path = OmegaConf.select(config, "data.custom_cls.path")
+    if path and "://" not in str(path) and not Path(str(path)).is_file():
+        raise ConfigError(f"data.custom_cls.path={path}: no such file")
+    if settings.plan_for is not None and settings.plan_for not in CARDS:
+        raise ConfigError(
+            f"verl_coder.plan_for={settings.plan_for}: choose one of {', '.join(CARDS)}, or null"
+        )
+
+
+def _check_module(place: str, name: str) -> None:
+    try:
+        found = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        found = None
+    if found is None:
+        raise ConfigError(f"{place}={name}: no such module: install it, or name another")
+
+
+def _check_attention(config: DictConfig) -> None:
+    value, library = OmegaConf.select(config, _ATTENTION), OmegaConf.select(config, _MODULES[0])
+    is_ours = library is None or str(library).startswith(
+        "verl_coder."
+    )  # another library may register its own
+    if value is not None and is_ours and value not in ATTENTIONS and "/" not in str(value):
+        raise ConfigError(f"{_ATTENTION}={value}: choose one of {', '.join(ATTENTIONS)}")
+
+
+def _check_optimiser(config: DictConfig) -> None:
+    place = "actor_rollout_ref.actor.optim"
+    section = OmegaConf.select(config, place)
+    if section is None or not section.get("optimizer_impl"):
+        return
+    try:
+        load_class(f"{section.optimizer_impl}.{section.optimizer}")
+    except ConfigError as error:
+        raise ConfigError(f"{place}.optimizer={section.optimizer}: {error}") from error
