@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from verl_coder.errors import BrokenAnswerError, ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
+from verl_coder.platform.processor import multiplies_bfloat16
 
 _SMALL_MODEL_BYTES = 64 << 20
 
@@ -196,8 +197,7 @@ def _dtype(wanted: str) -> str:
     """`auto` is bfloat16 on a GPU and, on a processor that only emulates its products, float32."""
     if wanted != "auto" or not cpu_platform_selected():
         return wanted if wanted != "auto" else "bfloat16"
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+    return "bfloat16" if multiplies_bfloat16() else "float32"
 
 
 class EndpointEngine:

@@ -138,3 +138,18 @@ def merge_adapter(adapter: Path, target: Path) -> None:
     merged.save_pretrained(work)
     tokenizer.save_pretrained(work)
     work.rename(target)
+
+
+def positions_of(model: ModelSource) -> int | None:
+    """Positions of the model; None where its config does not say."""
+    folder = model.folder
+    if folder is not None and model.kind == "checkpoint":
+        folder = folder / "huggingface"
+    path = folder / "config.json" if folder else None
+    if path is None or not path.is_file():
+        return None
+    otherwise = "it should be a model's configuration; copy the model anew"
+    found = read_json(path, otherwise).get("max_position_embeddings")
+    if found is not None and not isinstance(found, int):
+        raise ConfigError(f"{path}: max_position_embeddings is {found!r}: {otherwise}")
+    return found or None

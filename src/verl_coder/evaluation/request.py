@@ -9,28 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from verl_coder.chat_template import options_of_run, template_options
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
-from verl_coder.evaluation.model_source import ModelSource, find_model
+from verl_coder.evaluation.model_source import ModelSource, find_model, positions_of
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
+from verl_coder.evaluation.run_config import run_config
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
-from verl_coder.files import read_json
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
-from verl_coder.yaml_files import read_mapping
 
 DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 _DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
 _UNBOUNDED = 1 << 40
-_OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
-"""Whole numbers that the configuration of every run has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +124,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
             "loops speak in tokens"
         )
     served = (request.served_model or served_model(model.name)) if model.kind == "endpoint" else None
-    run = _run_config(model, request.like)
+    run = run_config(model, request.like)
     files = [resolve_content_path(path) for path in request.data] or _held_out(run)
     protocol, tools = protocol_and_tools(request.protocol, request.tools, run, files)
     choice = Choice(
@@ -192,30 +188,6 @@ def _draws(request: EvaluationRequest) -> Draws:
     )
 
 
-def _run_config(model: ModelSource, like: str | None) -> DictConfig | None:
-    """The configuration that a run left: of the model's own run, or of the one that --like names."""
-    folder = Path(like) if like else model.run.path if model.run else None
-    if folder is None:
-        return None
-    path = folder if folder.suffix == ".yaml" else folder / "config.yaml"
-    if not path.is_file():
-        raise ConfigError(f"--like {like}: {path} is missing; name the folder of a run")
-    otherwise = "name the folder of a run, or its config.yaml"
-    read_mapping(path, otherwise, place=f"--like {path}" if like else "")
-    config = OmegaConf.load(path)
-    assert isinstance(config, DictConfig)
-    for key in _OF_A_RUN:
-        try:
-            value = OmegaConf.select(config, key)
-        except OmegaConfBaseException as error:
-            raise ConfigError(
-                f"{path}: {key} cannot be read ({str(error).splitlines()[0]}): {otherwise}"
-            ) from error
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{path} is not the configuration of a run, its {key} is {value}: {otherwise}")
-    return config
-
-
 def _held_out(run: DictConfig | None) -> list[Path]:
     if run is None:
         raise ConfigError(
@@ -244,7 +216,7 @@ def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSour
             response_tokens=int(run.data.max_response_length),
             turns=int(turns or _DEFAULT_LIMITS.turns),
         )
-    longest = _context(model)
+    longest = positions_of(model)
     prompt_tokens = request.max_prompt_tokens or min(
         default.prompt_tokens, (longest or default.prompt_tokens * 4) // 4
     )
@@ -260,21 +232,6 @@ def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSour
         response_tokens=response_tokens,
         turns=request.max_turns or default.turns,
     )
-
-
-def _context(model: ModelSource) -> int | None:
-    """Positions of the model; None where its config does not say."""
-    folder = model.folder
-    if folder is not None and model.kind == "checkpoint":
-        folder = folder / "huggingface"
-    path = folder / "config.json" if folder else None
-    if path is None or not path.is_file():
-        return None
-    otherwise = "it should be a model's configuration; copy the model anew"
-    found = read_json(path, otherwise).get("max_position_embeddings")
-    if found is not None and not isinstance(found, int):
-        raise ConfigError(f"{path}: max_position_embeddings is {found!r}: {otherwise}")
-    return found or None
 
 
 def _default_out(

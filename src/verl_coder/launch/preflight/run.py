@@ -12,6 +12,7 @@ from verl_coder.launch.preflight.grpo import check_grpo, check_lora
 from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
 from verl_coder.launch.preflight.model import check_model, check_window
 from verl_coder.launch.preflight.places import check_disk, check_out, check_services
+from verl_coder.launch.preflight.processor import check_numbers
 from verl_coder.launch.preflight.settings import check_settings
 from verl_coder.run.resume import check as check_resume
 
@@ -60,6 +61,8 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     check_disk(config, run_dir.path, keep_best=settings.keep_best)
     if slow := check_shared_memory(config):
         notes = (*notes, f"warning: {slow}")
+    if slow := check_numbers(config):
+        notes = (*notes, f"note: {slow}")
     memory = check_memory(config, refuse=settings.memory_check)
     if memory and not memory.elsewhere and memory.total() > memory.free_bytes:
         notes = (*notes, f"warning: memory: {memory.summary()}: end what else takes it")
