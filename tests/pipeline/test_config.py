@@ -103,7 +103,7 @@ def test_what_is_wrong_is_one_line(key: str, value: Any, words: str, tmp_path: P
     [
         ("a: [", "is no YAML"),
         ("- a", "give a mapping"),
-        ("a: \xaa", "is no text in UTF-8"),
+        ("a: \xaa", "it is no UTF-8 text"),
         ("data: {}", "model is missing"),
     ],
 )
