@@ -1,11 +1,16 @@
 """Asynchronous modes: one setting each, and what they do not go with is refused in one line."""
 
+from pathlib import Path
+
 import pytest
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.mode import check_mode
+from verl_coder.launch.preflight.settings import check_settings
 from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.paths import repository_root
 
 
 def _composed(*overrides: str) -> DictConfig:
@@ -31,6 +36,7 @@ def test_a_mode_is_one_setting(mode: str) -> None:
         ),
         (("trainer.v1.trainer_mode=separate_async",), "mode=separate_async sets all of them"),
         (("mode=separate_async", "actor_rollout_ref.rollout.n_gpus_per_node=0"), "devices for generation"),
+        (("actor_rollout_ref.hybrid_engine=false",), "on the trainer's devices"),
         (("mode=colocate_async", "trainer.v1.sampler.max_off_policy_threshold=null"), "however old they are"),
         (
             (
@@ -45,3 +51,16 @@ def test_a_mode_is_one_setting(mode: str) -> None:
 def test_what_a_mode_does_not_go_with_is_refused(overrides: tuple[str, ...], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_mode(_composed(*overrides))
+
+
+CHOICES = [
+    f"{group}={file.stem}"
+    for group in ("mode", "cpu_numbers")
+    for file in sorted((repository_root() / "config" / group).glob("*.yaml"))
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_of_a_group_passes_the_checks_of_settings(choice: str, tmp_path: Path) -> None:
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(choice,)))
+    check_settings(plan.config, plan.settings, plan.run_dir)

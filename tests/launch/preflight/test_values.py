@@ -57,7 +57,7 @@ def test_the_recipes_own_values_pass(config: DictConfig) -> None:
         (f"{ROLLOUT}.load_format=foo", "choose one of .*dummy"),
         (f"{ROLLOUT}.name=hf", "choose one of .*vllm"),
         ("trainer.use_v1=false", "choose one of True"),
-        ("actor_rollout_ref.hybrid_engine=false", "choose one of True"),
+        ("actor_rollout_ref.hybrid_engine=maybe", "choose one of False, True"),
         ("data.prompt_key=question", "choose one of prompt"),
     ],
 )

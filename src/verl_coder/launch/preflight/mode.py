@@ -11,6 +11,11 @@ _THRESHOLD = "trainer.v1.sampler.max_off_policy_threshold"
 def check_mode(config: DictConfig) -> None:
     """ConfigError for the first setting that `trainer.v1.trainer_mode` does not go with."""
     mode, model = config.trainer.v1.trainer_mode, config.actor_rollout_ref.model
+    if mode != "separate_async" and not config.actor_rollout_ref.hybrid_engine:
+        raise ConfigError(
+            f"actor_rollout_ref.hybrid_engine=False: {mode} generates on the trainer's devices, leave it out; "
+            "mode=separate_async generates on others, and sets it"
+        )
     if mode == "sync":
         return
     if config.trainer.v1.sampler.max_off_policy_threshold is None:

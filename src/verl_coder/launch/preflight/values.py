@@ -86,7 +86,7 @@ TEXTS = (
 )
 CHOICES = {
     "trainer.use_v1": ("True",),
-    "actor_rollout_ref.hybrid_engine": ("True",),
+    "actor_rollout_ref.hybrid_engine": ("True", "False"),
     "data.prompt_key": ("prompt",),
     "data.reward_fn_key": ("data_source",),
     f"{_ROLLOUT}.name": ("vllm", "sglang", "trtllm"),
