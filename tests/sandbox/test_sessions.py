@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 import pytest
+from process_tree import processes_below
 
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -93,6 +94,48 @@ async def test_sessions_do_not_see_each_other(http: httpx.AsyncClient) -> None:
     await _run(http, first, "x = 1\nopen('f', 'w').write('1')")
     answer = await _run(http, second, "import os\n(os.path.exists('f'), 'x' in globals())")
     assert answer["result"] == "(False, False)"
+
+
+_LATER = """
+import os, threading, time
+def take():
+    for _ in range(4):
+        if os.fork() == 0:
+            kept = bytearray(b'x') * (80 << 20)
+            time.sleep(60)
+threading.Timer(0.5, take).start()
+"""
+
+
+async def test_memory_that_is_taken_between_two_commands_is_limited_too(http: httpx.AsyncClient) -> None:
+    session = await _open(http, memory_limit_MB=128)
+    await asyncio.sleep(1.2)  # from now on it is looked at seldom
+    assert (await _run(http, session, _LATER))["status"] == "Success"
+    await asyncio.sleep(3)
+    assert (await http.post(f"/sessions/{session}/run", json={"code": "1"})).json().get("alive") is not True
+
+
+def _wakes(pids: list[int]) -> int:
+    """How often the processes have waited for something, in all."""
+    total = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/status") as file:
+            total += next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+    return total
+
+
+async def test_sessions_that_wait_for_a_command_wake_once_a_second(
+    http: httpx.AsyncClient, server: EmbeddedSandbox
+) -> None:
+    before = set(processes_below(server.pid))
+    for _ in range(5):
+        session = await _open(http)
+        await _run(http, session, "import time\ntime.sleep(0.1)")
+    await asyncio.sleep(1.5)
+    own = [pid for pid in processes_below(server.pid) if pid not in before]
+    began = _wakes(own)
+    await asyncio.sleep(2)
+    assert len(own) >= 5 and _wakes(own) - began <= 10 * len(own)
 
 
 async def test_memory_is_limited(http: httpx.AsyncClient) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.capture import Capture
 from verl_coder.sandbox.pool import Overloaded, Pool
-from verl_coder.sandbox.slot import Slot, SlotLost
+from verl_coder.sandbox.slot import WATCH_AFTER_S, Slot, SlotLost
 
 _FOREVER_S = 7 * 86400.0
 _INTERRUPT_GRACE_S = 2.0
 _MAX_LINE = 8 << 20
+_REST_AFTER_S = 1.0
 _SPARE_SLOTS = 2
 """Made ahead, so that a session begins at once; more are made while many begin in a row."""
 
@@ -84,6 +85,7 @@ class Conversation:
             )
             self._end = asyncio.ensure_future(self.slot.end())
             self._end.add_done_callback(_note_outcome)
+            self.loop.call_later(_REST_AFTER_S, self._rest)
             # Begun: what is ours stays open until `finish`.
             ours.pop_all()
 
@@ -95,6 +97,8 @@ class Conversation:
             timed_out = False
             reply: dict[str, Any] = {}
             reader = None
+            # A short command, as most are, costs the keeper nothing.
+            watched = self.loop.call_later(WATCH_AFTER_S, self.slot.order, b"W")
             try:
                 if not self.alive:
                     raise EOFError("the session has ended")
@@ -121,6 +125,9 @@ class Conversation:
             finally:
                 if reader is not None:
                     reader.cancel()
+                watched.cancel()
+                if self.loop.time() - started >= WATCH_AFTER_S:
+                    self.slot.order(b"S")
                 self.used_at = time.monotonic()
             if not self.alive:
                 self.slot.stop()
@@ -132,6 +139,11 @@ class Conversation:
                 timed_out=timed_out,
                 alive=self.alive,
             )
+
+    def _rest(self) -> None:
+        """The program has begun; its memory is watched closely while it runs a command."""
+        if not self._lock.locked():
+            self.slot.order(b"S")
 
     async def _read_line(self) -> dict[str, Any]:
         while b"\n" not in self._buffer:

@@ -15,7 +15,7 @@ from typing import Any
 from verl_coder.sandbox.guest.slot_config import EXIT_FORMAT, KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN
 
 _INLINE_BYTES = 60_000
-_WATCH_AFTER_S = 0.03
+WATCH_AFTER_S = 0.03
 _KILL_GRACE_S = 3.0
 _MAX_RUNS = 2000
 
@@ -108,7 +108,7 @@ class Slot:
                 future.exception()
 
     def order(self, kind: bytes, *, memory_bytes: int = 0) -> None:
-        """Order the keeper: K kill, I interrupt, H keep the files, W watch memory, M report memory.
+        """Order the keeper: K kill, I interrupt, H keep the files, W watch memory, S seldom, M report memory.
 
         An order is for the program that was sent last, H for the next one; the keeper ignores a late one.
         """
@@ -145,7 +145,7 @@ class Slot:
         self._timed_out = False
         self.send(spec, descriptors)
         self._timers = (
-            self.loop.call_later(_WATCH_AFTER_S, partial(self.order, b"W", memory_bytes=memory_bytes)),
+            self.loop.call_later(WATCH_AFTER_S, partial(self.order, b"W", memory_bytes=memory_bytes)),
             self.loop.call_later(timeout_s, self._on_deadline),
         )
 
