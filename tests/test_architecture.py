@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -170,3 +171,14 @@ def test_no_file_is_longer_than_an_idea_and_no_function_longer_than_a_screen() -
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 50, f"{path}: {node.name}"
+
+
+def test_no_address_of_a_package_index_stands_in_the_repository() -> None:
+    found = subprocess.run(
+        ["git", "grep", "-nIE", r"(pypi|pytorch)\.org/(simple|whl)|index-url[ =]https?:"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert [line for line in found.stdout.splitlines() if "test_architecture.py" not in line] == []

@@ -150,6 +150,9 @@ def main() -> None:
         print(f"error: {words}", file=sys.stderr)
         sys.exit(1)
     except Exception as error:
+        if type(error).__name__ == "Abort":  # the parser's; Ctrl-C is an exit status, 130
+            print("error: the input ended before a question was answered", file=sys.stderr)
+            sys.exit(1)
         if not hasattr(error, "format_message"):
             raise
         from verl_coder.command_line_errors import explain

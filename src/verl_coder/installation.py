@@ -19,8 +19,6 @@ _OF_VERL = (
 )
 HEAVY = frozenset((*_OF_VERL, "torch", "vllm", "transformers", "tokenizers", "safetensors"))
 """Modules of the packages that `cpu` and `gpu` of pyproject.toml add to the base installation."""
-_CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
-"""Where PyTorch documents its builds for a CPU."""
 
 
 def script(name: str, otherwise: str) -> str:
@@ -37,8 +35,10 @@ def how_to_install(profile: str = "") -> str:
         pins = repository_root() / "requirements" / f"{profile}.txt"
     except ConfigError as error:
         return str(error)
-    index = f" {_CPU_INDEX}" if profile == "cpu" else ""
-    return f"`pip install --no-deps{index} -r {shlex.quote(str(pins))}` installs the pinned versions"
+    where = (
+        "; torch's build for a CPU comes from the index that PyTorch's page names" if profile == "cpu" else ""
+    )
+    return f"`pip install --no-deps -r {shlex.quote(str(pins))}` installs the pinned versions{where}"
 
 
 def missing_package(error: BaseException) -> str:
