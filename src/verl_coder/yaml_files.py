@@ -26,33 +26,34 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def read_yaml(path: Path) -> Any:
-    """The values of a file; ConfigError of one line, `line 3, column 5: why`, without the file's name."""
+def read_yaml(path: Path, place: str = "") -> Any:
+    """The values of a file; ConfigError of one line, `line 3, column 5: why`, behind the `place` where one is given."""
+    before = f"{place}: " if place else ""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
     except IsADirectoryError as error:
-        raise ConfigError("it is a folder: name a YAML file") from error
+        raise ConfigError(f"{before}it is a folder: name a YAML file") from error
     except OSError as error:
-        raise ConfigError(f"it cannot be read ({error.strerror})") from error
+        raise ConfigError(f"{before}it cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"it is no UTF-8 text ({error.reason} at byte {error.start})") from error
+        raise ConfigError(f"{before}it is no UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         why = error.problem or error.context or "it is no YAML"
         tab = " (a tab: YAML indents with spaces)" if "'\\t'" in why else ""
-        raise ConfigError(f"{place}{'' if _TWICE in why else 'it is no YAML, '}{why}{tab}") from error
+        raise ConfigError(f"{before}{where}{'' if _TWICE in why else 'it is no YAML, '}{why}{tab}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"it is no YAML ({' '.join(str(error).split())})") from error
+        raise ConfigError(f"{before}it is no YAML ({' '.join(str(error).split())})") from error
 
 
 def read_mapping(path: Path, otherwise: str, *, place: str = "") -> dict[str, Any]:
     """The mapping in a file; ConfigError, at `place` (else its path), with `otherwise` to do, where it holds none."""
     place = place or str(path)
     try:
-        found = read_yaml(path)
+        found = read_yaml(path, place)
     except ConfigError as error:
-        raise ConfigError(f"{place}: {error}: {otherwise}") from error
+        raise ConfigError(f"{error}: {otherwise}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{place} holds no mapping: {otherwise}")
     return {str(name): value for name, value in found.items()}

@@ -10,10 +10,7 @@ from verl_coder.yaml_files import read_yaml
 def read_entries(path: Path) -> dict[str, dict[str, Any]]:
     """The lines by `name`, each with its `_target_` and the settings of the loop; ConfigError of one line."""
     place = f"agent_loop_config_path: {path}"
-    try:
-        lines = read_yaml(path)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from error
+    lines = read_yaml(path, place)
     wanted = f"{place}: give a list of name, _target_"
     if not isinstance(lines, list):
         raise ConfigError(wanted)

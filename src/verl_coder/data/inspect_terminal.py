@@ -18,7 +18,7 @@ _MAX_MESSAGE_CHARS = 2000
 
 def show_statistics(statistics: Statistics, console: Console, *, max_prompt_tokens: int | None) -> None:
     """Print counts, distributions and the example rows."""
-    console.print(f"{counted(statistics.rows, 'row')}")
+    console.print(counted(statistics.rows, "row"))
     for title, counter in (
         ("dataset", statistics.sources),
         ("split", statistics.splits),

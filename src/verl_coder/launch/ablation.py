@@ -27,10 +27,7 @@ def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
     path = recipe_folder / "arms.yaml"
     if not path.is_file():
         raise ConfigError(f"{recipe_folder} has no arms.yaml: it names the arms and their overrides")
-    try:
-        arms = read_yaml(path)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    arms = read_yaml(path, str(path))
     if not isinstance(arms, Mapping) or not arms:
         raise ConfigError(f"{path}: give a mapping from an arm's name to a list of overrides")
     for name, overrides in arms.items():

@@ -49,11 +49,16 @@ CARDS = {
 ASSUMED = "H100"
 
 
+def check_card(plan_for: str | None) -> None:
+    """ConfigError for a name that is not in the table."""
+    if plan_for is not None and plan_for not in CARDS:
+        hint = did_you_mean(plan_for, CARDS, f"choose one of {', '.join(CARDS)}, or null")
+        raise ConfigError(f"verl_coder.plan_for={plan_for}: {hint}")
+
+
 def card_for(plan_for: str | None) -> Card:
     """The first card here, else the one named, else an H100; ConfigError for a name that is not in the table."""
-    if plan_for is not None and plan_for not in CARDS:
-        hint = did_you_mean(plan_for, CARDS, f"use one of {', '.join(CARDS)}, or null")
-        raise ConfigError(f"verl_coder.plan_for={plan_for}: {hint}")
+    check_card(plan_for)
     return _here() or CARDS[plan_for or ASSUMED]
 
 

@@ -66,10 +66,7 @@ _DEFAULTS = "`defaults: [ppo_trainer, base, hardware/cpu, _self_]`, as those of 
 
 
 def _check_recipe_file(path: Path) -> None:
-    try:
-        values = read_yaml(path)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    values = read_yaml(path, str(path))
     if not isinstance(values, Mapping) or "defaults" not in values:
         raise ConfigError(f"{path} begins without defaults: give {_DEFAULTS}")
 

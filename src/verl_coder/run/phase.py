@@ -61,8 +61,7 @@ class Phase:
         if self.total:
             words.append(f"step {self.step} of {self.total}")
         if self.part:
-            count = self.done + (self.phase == STARTING)  # of the start it is the part's own number
-            words.append(self.part + (f" ({count} of {self.of})" if self.of else ""))
+            words.append(self.part + (f" ({self.place} of {self.of})" if self.of else ""))
         return ", ".join(words)
 
     def write(self, path: Path) -> None:

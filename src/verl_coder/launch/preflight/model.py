@@ -32,7 +32,6 @@ def check_model(path: str, *, may_be_missing: bool = False) -> str | None:
                 raise ConfigError(f"MODEL: {folder} has no {name}")
         _check_config(folder / "config.json")
         _check_weights(folder)
-        _check_fit(folder)
         return None
     if folder.is_file():
         raise ConfigError(f"MODEL: {folder} is a file: name the folder that holds the model")
@@ -104,15 +103,17 @@ def _check_weights(folder: Path) -> None:
         missing = sorted(name for name in named if not (folder / name).is_file())
         if missing:
             raise ConfigError(f"MODEL: {folder} lacks {missing[0]}, which {_INDEX} names")
-    if not any(tensor_shapes(folder)) and not any(folder.glob("*.bin")):
+    shapes = tensor_shapes(folder)
+    if not shapes and not any(folder.glob("*.bin")):
         raise ConfigError(f"MODEL: {folder} has no weights (*.safetensors)")
+    _check_fit(folder, shapes)
 
 
-def _check_fit(folder: Path) -> None:
+def _check_fit(folder: Path, shapes: Mapping[str, list[int]]) -> None:
     """The table of embeddings must have the size that config.json tells: weights and configuration are of one model."""
     described = json.loads((folder / "config.json").read_text())
     wanted = [described.get("vocab_size"), described.get("hidden_size")]
-    for name, shape in tensor_shapes(folder).items():
+    for name, shape in shapes.items():
         if name.endswith("embed_tokens.weight") and None not in wanted and shape != wanted:
             raise ConfigError(
                 f"MODEL: {folder}: {name} is of {' x '.join(map(str, shape))}, and config.json has vocab_size="

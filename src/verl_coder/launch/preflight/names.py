@@ -7,7 +7,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
-from verl_coder.launch.cards import CARDS
+from verl_coder.launch.cards import check_card
 from verl_coder.run.settings import Settings
 
 _MODULES = (
@@ -34,10 +34,7 @@ def check_names(config: DictConfig, settings: Settings) -> None:
     path = OmegaConf.select(config, "data.custom_cls.path")
     if path and "://" not in str(path) and not Path(str(path)).is_file():
         raise ConfigError(f"data.custom_cls.path={path}: no such file")
-    if settings.plan_for is not None and settings.plan_for not in CARDS:
-        raise ConfigError(
-            f"verl_coder.plan_for={settings.plan_for}: choose one of {', '.join(CARDS)}, or null"
-        )
+    check_card(settings.plan_for)
 
 
 def _check_module(place: str, name: str) -> None:
