@@ -1,7 +1,6 @@
 """What `verl-coder export` writes has the policy's log-probabilities, loaded by PEFT and by transformers."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.launch.export import actor_folder, export, lora_config, read_actor_state
+from verl_coder.launch.export import actor_folder, export, lora_config
 from verl_coder.run.run_dir import RunDir
 from verl_coder.tiny.build import BASE
 
@@ -88,44 +87,6 @@ def test_a_run_without_lora_is_exported_whole_and_has_no_adapter(tmp_path: Path)
     torch.testing.assert_close(_log_probs(model), expected, atol=1e-5, rtol=0)
     with pytest.raises(ConfigError, match="not trained with LoRA"):
         export(run_dir, tmp_path / "adapter", adapter=True)
-
-
-def test_the_ranks_shards_are_put_together(tmp_path: Path) -> None:
-    """verl stores DTensors; their two attributes are all that is read."""
-    whole = torch.arange(12.0).reshape(4, 3)
-    for rank in (0, 1):
-        shard = SimpleNamespace(placements=(_Shard(),), _local_tensor=whole[2 * rank : 2 * rank + 2])
-        torch.save({"w": shard}, tmp_path / f"model_world_size_2_rank_{rank}.pt")
-    torch.testing.assert_close(read_actor_state(tmp_path)["w"], whole)
-    (tmp_path / "model_world_size_2_rank_1.pt").unlink()
-    with pytest.raises(CheckpointError, match="not whole"):
-        read_actor_state(tmp_path)
-
-
-def test_of_replicas_one_is_put_together(tmp_path: Path) -> None:
-    """verl's fsdp_size=2 on four ranks: two replicas of two shards."""
-    whole = torch.arange(12.0).reshape(4, 3)
-    for rank in range(4):
-        half = rank % 2
-        shard = SimpleNamespace(
-            placements=(_Replicate(), _Shard()),
-            device_mesh=SimpleNamespace(shape=(2, 2)),
-            _local_tensor=whole[2 * half : 2 * half + 2],
-        )
-        torch.save({"w": shard}, tmp_path / f"model_world_size_4_rank_{rank}.pt")
-    torch.testing.assert_close(read_actor_state(tmp_path)["w"], whole)
-
-
-class _Shard:
-    dim = 0
-
-    def is_replicate(self) -> bool:
-        return False
-
-
-class _Replicate:
-    def is_replicate(self) -> bool:
-        return True
 
 
 def test_what_cannot_be_exported_is_named(lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("sft.epcohs", 3, "sft.epcohs: no such setting; did you mean epochs?"),
     ("sft.overides", [], "sft.overides: no such setting; did you mean overrides?"),
     ("sft.epochs", 1.5, "sft.epochs=1.5: use a whole number"),
-    ("sft.learning_rate", "fast", "sft.learning_rate=fast: use a number"),
+    ("sft.learning_rate", "fast", "sft.learning_rate=fast: use null, or a number"),
     ("sft.model", "x", "sft.model: the pipeline gives this itself"),
     ("sft", [], "sft=[]: use null, or a mapping"),
     ("train.overrides", "a=b", "train.overrides=a=b: use a list"),

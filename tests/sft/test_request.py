@@ -12,14 +12,17 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError, VerlCoderError
 from verl_coder.platform.environment import choose_profile
+from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.process import merge, train
-from verl_coder.sft.run import _digests, _is_finished, run, summary
+from verl_coder.sft.record import digests, is_finished
+from verl_coder.sft.run import run
 from verl_coder.sft.settings import (
     SftRequest,
     parse_overrides,
     total_steps,
     trainer_keys,
 )
+from verl_coder.sft.summary import summary
 from verl_coder.tiny.build import BASE
 
 TALK = [{"role": "user", "content": "def f"}, {"role": "assistant", "content": "```python\npass\n```"}]
@@ -49,10 +52,15 @@ def _request(folder: Path, **changes: Any) -> SftRequest:
         ({"batch_size": -1}, "--batch-size is -1"),
         ({"micro_tokens": 0}, "--micro-tokens is 0"),
         ({"val_share": 1.0}, "--val-share is 1.0"),
-        ({"profile": "tpu"}, "'tpu': use --profile cpu or"),
+        ({"profile": "tpu"}, "--profile is 'tpu': use cpu or gpu"),
         ({"overrides": ("optim.lr",)}, "neither an option nor a Hydra override"),
         ({"overrides": ("--lr=1",)}, "neither an option nor a Hydra override"),
         ({"overrides": ("optim.lr=1",)}, "use --learning-rate"),
+        ({"lora_rank": -1}, "--lora-rank is -1"),
+        ({"lora_alpha": 8}, "--lora-alpha is 8 and there is no adapter"),
+        ({"lora_rank": 4, "lora_alpha": 0}, "--lora-alpha is 0"),
+        ({"keep": "all"}, "--keep is 'all': use best or last"),
+        ({"cpu_numbers": "fp8"}, "--cpu-numbers is 'fp8': use float32 or bfloat16"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_named(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -154,8 +162,8 @@ def test_a_trainer_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: 
         return 1
 
     monkeypatch.setattr("verl_coder.sft.process.run_supervised", fails)
-    with pytest.raises(VerlCoderError, match=r"CUDA out of memory\. .*--micro-tokens"):
-        train({}, workdir=tmp_path, steps=1, profile="cpu", name="x", description="SFT")
+    with pytest.raises(VerlCoderError, match=r"CUDA out of memory.*--micro-tokens"):
+        train({}, run_dir=RunDir(tmp_path), steps=1, profile="cpu", name="x", description="SFT")
 
 
 @pytest.mark.parametrize(
@@ -197,13 +205,13 @@ def test_changed_traces_are_another_run_and_a_summary_without_digests_is_accepte
     request.out.mkdir()
     summary_path = request.out / "summary.json"
     summary_path.write_text(json.dumps({"settings": request.as_json()}))
-    assert _is_finished(request)
-    digests = _digests(request)
-    summary_path.write_text(json.dumps({"settings": request.as_json(), "digests": digests}))
-    assert _is_finished(request)
+    assert is_finished(request)
+    found = digests(request)
+    summary_path.write_text(json.dumps({"settings": request.as_json(), "digests": found}))
+    assert is_finished(request)
     _traces(tmp_path, TALK, TALK)
     with pytest.raises(ConfigError, match="the content of --traces is another one"):
-        _is_finished(request)
+        is_finished(request)
 
 
 def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None:
@@ -213,12 +221,12 @@ def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None
     request = replace(_request(tmp_path), model=str(model))
     _traces(tmp_path, TALK)
     request.out.mkdir()
-    text = json.dumps({"settings": request.as_json(), "digests": _digests(request)})
+    text = json.dumps({"settings": request.as_json(), "digests": digests(request)})
     (request.out / "summary.json").write_text(text)
-    assert _is_finished(request)
+    assert is_finished(request)
     (model / "model.safetensors").write_bytes(b"next")
     with pytest.raises(ConfigError, match="the content of --model is another one"):
-        _is_finished(request)
+        is_finished(request)
 
 
 def test_tools_that_are_no_text_are_one_line(tmp_path: Path) -> None:

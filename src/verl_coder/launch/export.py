@@ -1,11 +1,10 @@
 """A checkpoint as files that other programs load: a Hugging Face model, and for LoRA the adapter alone.
 
-verl keeps each rank's shard of the actor in `actor/model_world_size_N_rank_i.pt`. verl's own merger rounds to
-bfloat16 and leaves the adapter out of the merged weights, so that neither gives the policy's log-probabilities.
+verl's own merger rounds to bfloat16 and leaves the adapter out of the merged weights, so that neither gives the
+policy's log-probabilities.
 """
 
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,16 +14,13 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.model_config import plain_config
+from verl_coder.launch.trained_weights import trained_model
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 from verl_coder.yaml_files import read_mapping
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
-
-_SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
 
 def load_config(run_dir: RunDir) -> DictConfig:
@@ -47,65 +43,12 @@ def actor_folder(run_dir: RunDir, step: int | None = None) -> Path:
     return folder
 
 
-def read_actor_state(folder: Path) -> "dict[str, torch.Tensor]":
-    """The actor's parameters, put together from the shards of all ranks, in the precision they were trained in."""
-    import torch
-
-    shards = {int(m[2]): (int(m[1]), path) for path in folder.iterdir() if (m := _SHARD.fullmatch(path.name))}
-    if not shards or sorted(shards) != list(range(next(iter(shards.values()))[0])):
-        raise CheckpointError(
-            f"{folder} lacks a rank's model_world_size_*_rank_*.pt: the checkpoint is not whole"
-        )
-    # verl's own files, written by this project's run: they hold DTensors, which weights_only refuses.
-    states = [torch.load(shards[rank][1], map_location="cpu", weights_only=False) for rank in sorted(shards)]
-    return {name: _join([state[name] for state in states]) for name in states[0]}
-
-
-def _join(parts: list[Any]) -> "torch.Tensor":
-    """One tensor from its shards: FSDP2 cuts along one dimension, and pads none of the stored parts.
-
-    With an fsdp_size below the number of ranks the mesh is (replicas, shards): the first ranks hold a whole replica.
-    """
-    import torch
-
-    placements = getattr(parts[0], "placements", None)
-    if placements is not None and len(placements) > 1 and placements[0].is_replicate():
-        parts = parts[: parts[0].device_mesh.shape[-1]]
-    local = [getattr(part, "_local_tensor", part) for part in parts]
-    if placements is None or placements[-1].is_replicate():
-        return local[0]
-    return torch.cat(local, dim=placements[-1].dim)
-
-
 def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
     """The trained policy in float32 on the CPU, with its adapter in place where it was trained with LoRA."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    config, folder = load_config(run_dir), actor_folder(run_dir, step)
-    state = read_actor_state(folder)
+    config = load_config(run_dir)
     section = config.actor_rollout_ref.model
-    lora = int(section.get("lora_rank") or 0) > 0
-    if lora and not any(".base_layer." in name for name in state):
-        # actor.checkpoint.save_lora_only: the base is where it always was.
-        model = AutoModelForCausalLM.from_pretrained(section.path, dtype=torch.float32)
-    else:
-        shape = plain_config(folder / "huggingface")
-        model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
-    if lora:
-        from peft import get_peft_model
-
-        model = get_peft_model(model, lora_config(config))
-        # PEFT takes the name from the model, which here comes from its configuration alone.
-        model.peft_config["default"].base_model_name_or_path = str(section.path)
-    missing, unexpected = model.load_state_dict(state, strict=False)
-    missing = [name for name in missing if "lora_" in name or (not lora and "lm_head" not in name)]
-    if missing or unexpected:
-        raise CheckpointError(
-            f"{folder} does not fit the run's configuration: {len(missing)} parameters are missing and "
-            f"{len(unexpected)} are unknown ({[*missing, *unexpected][0]})"
-        )
-    return model.eval()
+    lora = lora_config(config) if int(section.get("lora_rank") or 0) else None
+    return trained_model(actor_folder(run_dir, step), base=str(section.path), lora=lora)
 
 
 def lora_config(config: DictConfig) -> Any:

@@ -242,17 +242,28 @@ def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tupl
     logits = shape.vocab_size * max(trained * logit_bytes, judged * LOGIT_BYTES_NO_GRADIENT)
     mixed = actor.fsdp_config.get("mixed_precision") or {}
     width = _BYTES.get(str(mixed.get("param_dtype", "bf16")), 2)
+    activations = activation_bytes(
+        shape,
+        trained,
+        width=width,
+        checkpointing=bool(section.model.enable_gradient_checkpointing),
+        adapter_on_cpu=bool(section.model.get("lora_rank")) and not on_gpu,
+    )
+    return float(logits), activations
+
+
+def activation_bytes(
+    shape: ModelShape, tokens: float, *, width: int, checkpointing: bool, adapter_on_cpu: bool
+) -> float:
+    """What a pass over `tokens` keeps for its backward, in numbers of `width` bytes."""
     kept = 12 * shape.hidden_size + 3 * shape.intermediate_size
-    if int(section.model.get("lora_rank") or 0) and not on_gpu:
+    if adapter_on_cpu:
         # As measured: beside each linear layer its adapter keeps both ends once more.
         kept += shape.linear_ends
     a_layer = kept * width
-    layers = shape.layers
-    if section.model.enable_gradient_checkpointing:
-        activations = trained * (layers * shape.hidden_size * width + a_layer)
-    else:
-        activations = trained * layers * a_layer
-    return float(logits), float(activations)
+    if checkpointing:
+        return float(tokens * (shape.layers * shape.hidden_size * width + a_layer))
+    return float(tokens * shape.layers * a_layer)
 
 
 def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card | None) -> Iterable[Term]:

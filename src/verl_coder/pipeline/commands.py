@@ -44,7 +44,7 @@ TEACHERS = {
 SFT = _part(
     "sft",
     sft,
-    "model traces out tools max_prompt_length max_response_length chat_template_kwargs seed profile",
+    "model traces out tools max_prompt_length max_response_length chat_template_kwargs seed profile dry_run",
 )
 TRAIN = _part("train", train, "recipe model train val tools out seed dry_run new_wandb_run")
 EVALUATE = _part(

@@ -129,6 +129,7 @@ def _sft(place: Workplace) -> list[PipelineTask]:
             inputs=path_inputs(options) | tools | _model_input(model) | {"traces": place.traces},
             products=("sft/model/config.json", "sft/model", "sft/summary.json", "sft/metrics.jsonl"),
             folder=place.sft,
+            stop_request=place.sft / "stop_request",
         )
     ]
 

@@ -12,6 +12,7 @@ import verl.workers.engine.fsdp.transformer_impl as _fsdp
 from torch.distributed.fsdp import OffloadPolicy
 
 import verl_coder.platform.log_probs
+import verl_coder.platform.lora_seed
 import verl_coder.platform.packed_attention  # (registers `attn_implementation: packed`)
 import verl_coder.platform.shared_prefix
 import verl_coder.platform.worker_columns  # noqa: F401  (all by being imported)

@@ -5,6 +5,7 @@ columns with numbers only (`worker_columns.py`).
 """
 
 import verl_coder.platform.log_probs
+import verl_coder.platform.lora_seed
 import verl_coder.platform.packed_attention
 import verl_coder.platform.shared_prefix
 import verl_coder.platform.worker_columns  # noqa: F401  (all by being imported)

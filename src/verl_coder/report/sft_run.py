@@ -5,7 +5,8 @@ from typing import Any
 
 from verl_coder.report.records import number
 from verl_coder.report.training_run import flatten, json_file, read_steps, series
-from verl_coder.sft.process import LOG, METRICS
+from verl_coder.run.run_dir import RunDir
+from verl_coder.sft.process import LOG
 
 _SUMMARY = "summary.json"
 
@@ -17,7 +18,7 @@ def is_sft_run(folder: Path) -> bool:
 
 def describe_sft_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     """What the page shows of it; what is missing is told in `notes`."""
-    records = read_steps(folder / METRICS, notes)
+    records = read_steps(RunDir(folder).metrics, notes)
     summary = json_file(folder / _SUMMARY, [], "")
     steps = [record["step"] for record in records]
     return {

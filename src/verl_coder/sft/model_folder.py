@@ -1,13 +1,21 @@
 """The model before and after: a folder to train from, and the folder that `MODEL=` of the RL run names."""
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from verl_coder.errors import ConfigError
-from verl_coder.model_config import plain_config
+from verl_coder.errors import ConfigError, VerlCoderError
+from verl_coder.launch.trained_weights import trained_model
 from verl_coder.paths import resolve_content_path
+from verl_coder.traces import TraceRow
+
+if TYPE_CHECKING:
+    import torch
 
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+_MERGE_TOLERANCE = 1e-3
+"""Of the largest logit: float32's rounding over a few dozen layers is a hundredth of that."""
 _SMALL_FILES = ("*.json", "*.jinja", "*.txt", "*.model", "*.tiktoken", "*.py")
 _TOKENIZER = (
     *("tokenizer*", "vocab.*", "merges.txt", "special_tokens_map.json", "added_tokens.json"),
@@ -35,22 +43,54 @@ def resolve_model(model: str) -> Path:
         ) from error
 
 
-def finish_model(trained: Path, source: Path, out: Path) -> None:
-    """Save the trained weights in the dtype of `source`, with its tokenizer, chat template and generation config.
+@dataclass(frozen=True, kw_only=True)
+class Rounding:
+    """What became of the trained weights on their way into the folder, on one trace."""
 
-    `out` appears whole or not at all.
+    dtype: str
+    loss: float
+    """Of the trained weights in float32, their adapter in place; a mean over the learnt tokens."""
+    loss_saved: float
+    """Of the folder, in its dtype."""
+    merge_difference: float | None
+    """Largest difference of a logit, in float32, between adapter and merged weights; None: no LoRA."""
+
+
+def finish_model(
+    checkpoint: Path, source: Path, out: Path, *, probe: TraceRow, lora: dict[str, int] | None = None
+) -> Rounding:
+    """Save the checkpoint's weights in the dtype of `source`, with its tokenizer, chat template, generation config.
+
+    An adapter (`lora`: rank and alpha) is merged in float32. `out` appears whole or not at all; VerlCoderError where
+    the merged weights are not the adapted ones.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # seconds long, and beside our own
     dtype = AutoConfig.from_pretrained(source).dtype
     if not isinstance(dtype, torch.dtype):
         dtype = getattr(torch, str(dtype)) if dtype else torch.float32
+    model: Any = trained_model(checkpoint, base=str(source), lora=_lora_config(lora) if lora else None)
+    logits = _logits(model, probe)
+    difference = None
+    if lora:
+        model = model.merge_and_unload()
+        difference = float((_logits(model, probe) - logits).abs().max())
+        if not difference <= _MERGE_TOLERANCE * max(float(logits.abs().max()), 1.0):
+            raise VerlCoderError(
+                f"{checkpoint}: the merged weights give other logits than the adapter, by up to {difference:.3g}"
+            )
+    model = model.to(dtype)
+    rounding = Rounding(
+        dtype=str(dtype).removeprefix("torch."),
+        loss=_loss(logits, probe),
+        loss_saved=_loss(_logits(model, probe), probe),
+        merge_difference=difference,
+    )
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    model = AutoModelForCausalLM.from_pretrained(trained, config=plain_config(trained), dtype=dtype)
     model.save_pretrained(temporary)
     for pattern in _TOKENIZER:
         for path in source.glob(pattern):
@@ -58,3 +98,35 @@ def finish_model(trained: Path, source: Path, out: Path) -> None:
                 shutil.copyfile(path, temporary / path.name)
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
+    return rounding
+
+
+def _lora_config(lora: dict[str, int]) -> Any:
+    """PEFT's configuration of the adapter, as verl builds it."""
+    from peft import LoraConfig, TaskType
+
+    return LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=lora["rank"],
+        lora_alpha=lora["alpha"],
+        target_modules="all-linear",
+        bias="none",
+    )
+
+
+def _logits(model: Any, probe: TraceRow) -> "torch.Tensor":
+    """Of the response's tokens: (tokens, vocabulary), in float32."""
+    import torch
+
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*probe.prompt_ids, *probe.response_ids]])).logits[0]
+    return logits[len(probe.prompt_ids) - 1 : -1].float()
+
+
+def _loss(logits: "torch.Tensor", probe: TraceRow) -> float:
+    """Mean cross-entropy of the learnt tokens."""
+    import torch
+
+    learnt = torch.tensor(probe.loss_mask) > 0
+    targets = torch.tensor(probe.response_ids)
+    return float(torch.nn.functional.cross_entropy(logits[learnt], targets[learnt]))

@@ -1,19 +1,33 @@
 """One run of verl's SFT trainer as a child process, with its progress: the only place that starts it."""
 
-import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.launch.supervise import reason_in_log, run_supervised
 from verl_coder.platform.environment import CPU_ENVIRONMENT, cpu_platform_selected
+from verl_coder.run.checkpoint_files import step_folder
+from verl_coder.run.notices import NoticeReader
+from verl_coder.run.run_dir import RunDir
 
-METRICS, LOG, CHECKPOINT = "metrics.jsonl", "sft.log", "checkpoint"
+LOG = "sft.log"
+SAVE_EVERY_S = 600
+"""Seconds after which a checkpoint is written, where none came before: what a kill costs at most."""
 _LINE_EVERY_S = 10.0
+_ALONE = {
+    "RANK": "0",
+    "WORLD_SIZE": "1",
+    "LOCAL_RANK": "0",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "0",  # any free one
+}
+"""A process group of one."""
 
 DEVICE = {
     "cpu": {
@@ -38,63 +52,75 @@ DEVICE = {
 
 
 def train(
-    overrides: Mapping[str, Any], *, workdir: Path, steps: int, profile: str, name: str, description: str
-) -> Path:
-    """Train for `steps`, and return the folder of the trained model; VerlCoderError says why not.
+    overrides: Mapping[str, Any], *, run_dir: RunDir, steps: int, profile: str, name: str, description: str
+) -> Path | None:
+    """Train to `steps`, and return the checkpoint; None where SIGTERM asked for an end, VerlCoderError says why not.
 
-    `workdir` gets sft.log, metrics.jsonl and checkpoint/. Interrupted where the user stops it.
+    The folder gets sft.log, metrics.jsonl and checkpoints/, from the last of which a run goes on. Interrupted where
+    the user stops it.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    log, metrics = workdir / LOG, workdir / METRICS
-    log.unlink(missing_ok=True)
-    metrics.unlink(missing_ok=True)
-    whole = merge({**_common(workdir, steps, name), **DEVICE[profile]}, overrides)
-    with SftProgress(metrics, steps, description) as progress:
+    run_dir.path.mkdir(parents=True, exist_ok=True)
+    log = run_dir.path / LOG
+    for left in (run_dir.stop_request, run_dir.stopped):
+        left.unlink(missing_ok=True)
+    begins = log.stat().st_size if log.is_file() else 0
+    whole = merge({**_common(run_dir, steps, name), **DEVICE[profile]}, overrides)
+    with SftProgress(run_dir, steps, description) as progress:
         status = run_supervised(
             [
-                *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1"),
-                "--local-addr=127.0.0.1",  # a machine without a network may not know its own name
-                *("-m", "verl_coder.sft.trainer"),
+                *(sys.executable, "-m", "verl_coder.sft.child", str(os.getpid())),
                 *(f"{key}={value}" for key, value in whole.items()),
             ],
-            environment=_environment(profile, metrics),
+            environment=_environment(profile, run_dir.metrics),
             log=log,
             on_poll=progress.poll,
+            on_terminate=progress.ask_to_stop,
+            sigterm_for_us_alone=True,
         )
         progress.poll(last=True)
     if status:
-        reason = reason_in_log(log)
-        hint = "; fewer tokens at a time need less memory: --micro-tokens" if "OutOfMemory" in reason else ""
-        raise VerlCoderError(
-            f"{description}: verl's SFT trainer ended with status {status}: {reason} (all of it is in {log}){hint}"
-        )
-    folder = workdir / CHECKPOINT / f"global_step_{steps}" / "huggingface"
-    if not (folder / "config.json").is_file():
-        raise VerlCoderError(f"{description}: no model in {folder}; see {log}")
+        raise VerlCoderError(f"{description}: {_why(status, log, begins)} (all of it is in {log})")
+    if run_dir.stopped.is_file():
+        return None
+    folder = step_folder(run_dir.checkpoints, steps)
+    if not folder.is_dir():
+        raise VerlCoderError(f"{description}: no checkpoint {folder}; see {log}")
     return folder
 
 
+def _why(status: int, log: Path, begins: int) -> str:
+    reason = reason_in_log(log, begins)
+    if status == -signal.SIGKILL:
+        return (
+            "the trainer was killed, as the system does when memory is short: see --micro-tokens, --lora-rank"
+        )
+    hint = "; fewer tokens at a time need less memory: --micro-tokens" if "OutOfMemory" in reason else ""
+    return f"verl's SFT trainer ended with status {status}: {reason}{hint}"
+
+
 def merge(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The defaults with the overrides in place of those of the same key, with or without a plus."""
-    given = {key.lstrip("+") for key in overrides}
-    return {**{k: v for k, v in defaults.items() if k.lstrip("+") not in given}, **overrides}
+    """The defaults with the overrides in place of those of the same key; a plus of either stays."""
+    given = {key.lstrip("+"): key for key in overrides}
+    merged = {key: value for key, value in defaults.items() if key.lstrip("+") not in given}
+    known = {key.lstrip("+"): key for key in defaults}
+    return merged | {max(key, known.get(key.lstrip("+"), ""), key=len): v for key, v in overrides.items()}
 
 
-def _common(workdir: Path, steps: int, name: str) -> dict[str, Any]:
+def _common(run_dir: RunDir, steps: int, name: str) -> dict[str, Any]:
     """What every run of the trainer is given."""
     return {
         "data.num_workers": 0,
         "engine": "fsdp",
         "engine.strategy": "fsdp2",
         "optim": "fsdp",
-        "checkpoint.save_contents": "[hf_model]",
-        "trainer.default_local_dir": workdir / CHECKPOINT,
+        "trainer.default_local_dir": run_dir.checkpoints,
         "trainer.project_name": "verl-coder",
         "trainer.experiment_name": name,
         "trainer.total_training_steps": steps,
         "trainer.logger": "[file]",
-        "trainer.resume_mode": "disable",
-        "hydra.run.dir": workdir,
+        "trainer.resume_mode": "auto",
+        "+trainer.save_every_s": SAVE_EVERY_S,
+        "hydra.run.dir": run_dir.path,
         "hydra.output_subdir": "null",
         "hydra/job_logging": "stdout",  # into sft.log
     }
@@ -102,7 +128,7 @@ def _common(workdir: Path, steps: int, name: str) -> dict[str, Any]:
 
 def _environment(profile: str, metrics: Path) -> dict[str, str]:
     """The child's environment: the model and its tokenizer are on the disk by now."""
-    environment = {**os.environ, "VERL_FILE_LOGGER_PATH": str(metrics), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, **_ALONE, "VERL_FILE_LOGGER_PATH": str(metrics), "HF_HUB_OFFLINE": "1"}
     if profile == "cpu":
         threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1))
         return {**environment, **CPU_ENVIRONMENT, "OMP_NUM_THREADS": threads}
@@ -112,20 +138,15 @@ def _environment(profile: str, metrics: Path) -> dict[str, str]:
     return environment
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of the trainer's metrics file, `{"step", "data"}` each; none before it is there."""
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]]
-
-
 class SftProgress:
     """A bar with the last loss; where the output is no terminal, a line now and then."""
 
-    def __init__(self, metrics: Path, steps: int, description: str) -> None:
+    def __init__(self, run_dir: RunDir, steps: int, description: str) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._metrics, self._steps, self._description = metrics, steps, description
+        self._run_dir, self._steps, self._description = run_dir, steps, description
+        self._notices = NoticeReader(run_dir.notices)
+        self._first = self._last_step()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -133,8 +154,8 @@ class SftProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[loss]}"),
         )
-        self._task = self._bar.add_task(description, total=steps, loss="")
-        self._shown_step, self._shown_at = 0, 0.0
+        self._task = self._bar.add_task(description, total=steps, completed=self._first, loss="loading")
+        self._shown_step, self._shown_at, self._began = self._first, 0.0, time.monotonic()
 
     def __enter__(self) -> "SftProgress":
         if self._bar.console.is_terminal:
@@ -145,14 +166,34 @@ class SftProgress:
         if self._bar.console.is_terminal:
             self._bar.stop()
 
+    def ask_to_stop(self) -> bool:
+        """Ask the trainer to save after its step and end; False before the first step, with nothing to save."""
+        if self._last_step() == self._first:
+            return False
+        self._run_dir.stop_request.touch()
+        with suppress(OSError):
+            self._bar.console.print(
+                "SIGTERM: saving a checkpoint after this step, then ending (a second one ends at once)",
+                highlight=False,
+            )
+        return True
+
+    def _last_step(self) -> int:
+        steps = [int(r["step"]) for r in self._run_dir.read_metrics() if "train/loss" in r["data"]]
+        return steps[-1] if steps else 0
+
     def poll(self, *, last: bool = False) -> None:
-        """Show the newest step."""
-        records = [r for r in read_metrics(self._metrics) if "train/loss" in r["data"]]
-        if not records:
+        """Show the newest step, and what was warned of."""
+        for text in self._notices.new():
+            self._bar.console.print(text, highlight=False, soft_wrap=True)
+        records = [r for r in self._run_dir.read_metrics() if "train/loss" in r["data"]]
+        if not records or int(records[-1]["step"]) <= self._first:
             return
         step, loss = int(records[-1]["step"]), f"loss {records[-1]['data']['train/loss']:.3f}"
         self._bar.update(self._task, completed=step, loss=loss)
-        due = last or step == 1 or time.monotonic() - self._shown_at >= _LINE_EVERY_S
+        due = last or self._shown_step == self._first or time.monotonic() - self._shown_at >= _LINE_EVERY_S
         if not self._bar.console.is_terminal and step > self._shown_step and due:
-            print(f"{self._description}: step {step}/{self._steps}  {loss}", flush=True)
+            left = (time.monotonic() - self._began) / (step - self._first) * (self._steps - step)
+            told = f", {left / 60:.0f} min left" if left >= 60 else ""
+            print(f"{self._description}: step {step}/{self._steps}  {loss}{told}", flush=True)
             self._shown_step, self._shown_at = step, time.monotonic()

@@ -11,8 +11,11 @@ from verl_coder.sft.process import merge
 from verl_coder.words import counted
 
 PROFILES = ("cpu", "gpu")
+KEEP = ("best", "last")
+CPU_NUMBERS = ("float32", "bfloat16")
 MICRO_TOKENS = {"cpu": 2048, "gpu": 8192}
 """Tokens in one pass: with 152k words of a vocabulary their logits take 1.2 GB in float32, and 5 GB."""
+LEARNING_RATE, LORA_LEARNING_RATE = 1e-5, 1e-4
 
 OWNED = {
     "data.train_files": "--traces",
@@ -20,6 +23,11 @@ OWNED = {
     "data.train_batch_size": "--batch-size",
     "data.max_token_len_per_gpu": "--micro-tokens",
     "model.path": "--model",
+    "model.lora_rank": "--lora-rank",
+    "model.lora_alpha": "--lora-alpha",
+    "model.target_modules": "--lora-rank, which adapts all linear layers",
+    "checkpoint.save_contents": "--keep",
+    "trainer.resume_mode": "another --out",
     "optim.lr": "--learning-rate",
     "trainer.total_epochs": "--epochs",
     "trainer.seed": "--seed",
@@ -43,7 +51,11 @@ class SftRequest:
     epochs: int = 3
     batch_size: int = 32
     micro_tokens: int | None = None
-    learning_rate: float = 1e-5
+    learning_rate: float | None = None
+    lora_rank: int = 0
+    lora_alpha: int | None = None
+    keep: str = "best"
+    cpu_numbers: str = "float32"
     max_prompt_length: int = 1024
     max_response_length: int = 2048
     chat_template_kwargs: str | None = None
@@ -56,7 +68,8 @@ class SftRequest:
             ("--epochs", self.epochs),
             ("--batch-size", self.batch_size),
             ("--micro-tokens", 1 if self.micro_tokens is None else self.micro_tokens),
-            ("--learning-rate", self.learning_rate),
+            ("--learning-rate", self.peak_learning_rate),
+            ("--lora-alpha", 1 if self.lora_alpha is None else self.lora_alpha),
             ("--max-prompt-length", self.max_prompt_length),
             ("--max-response-length", self.max_response_length),
         ):
@@ -64,14 +77,38 @@ class SftRequest:
                 raise ConfigError(f"{option} is {value}: use a number above 0")
         if not 0 <= self.val_share < 1:
             raise ConfigError(f"--val-share is {self.val_share}: use a share in [0, 1); 0 holds nothing out")
-        if self.profile not in PROFILES:
-            raise ConfigError(f"the profile is {self.profile!r}: use --profile cpu or --profile gpu")
+        if self.lora_rank < 0:
+            raise ConfigError(f"--lora-rank is {self.lora_rank}: use 0 (all parameters learn) or more")
+        if self.lora_alpha is not None and not self.lora_rank:
+            raise ConfigError(
+                f"--lora-alpha is {self.lora_alpha} and there is no adapter: give --lora-rank, too"
+            )
+        for option, word, words in (
+            ("--profile", self.profile, PROFILES),
+            ("--keep", self.keep, KEEP),
+            ("--cpu-numbers", self.cpu_numbers, CPU_NUMBERS),
+        ):
+            if word not in words:
+                raise ConfigError(f"{option} is {word!r}: use {' or '.join(words)}")
         template_options(self.chat_template_kwargs)
         parse_overrides(self.overrides)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The highest: as given, else ten times as high for an adapter as for all parameters."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return LORA_LEARNING_RATE if self.lora_rank else LEARNING_RATE
+
+    @property
+    def alpha(self) -> int:
+        """Of the adapter: as given, else twice its rank."""
+        return 2 * self.lora_rank if self.lora_alpha is None else self.lora_alpha
 
     def as_json(self) -> dict[str, Any]:
         """The settings as they stand in summary.json, and by which a finished run is recognised."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "out"}
+        values |= {"learning_rate": self.peak_learning_rate, "lora_alpha": self.alpha}
         values["overrides"] = list(self.overrides)
         return {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
 
@@ -93,12 +130,6 @@ def trainer_keys(
     request: SftRequest, *, model: Path, train_file: Path, val_file: Path | None, longest: int
 ) -> dict[str, Any]:
     """Keys of verl's `sft_trainer_engine` for this request; `longest` is the longest row in tokens."""
-    micro_tokens = request.micro_tokens or max(MICRO_TOKENS[request.profile], longest)
-    if micro_tokens < longest:
-        raise ConfigError(
-            f"--micro-tokens is {micro_tokens}, the longest trace has {longest} tokens: use {longest} or more, "
-            "or a smaller --max-response-length, which leaves long traces out"
-        )
     keys: dict[str, Any] = {
         "data.train_files": train_file,
         "data.val_files": val_file or "null",
@@ -106,13 +137,13 @@ def trainer_keys(
         "data.custom_cls.name": "TokenRows",
         "data.train_batch_size": request.batch_size,
         "data.use_dynamic_bsz": True,
-        "data.max_token_len_per_gpu": micro_tokens,
+        "data.max_token_len_per_gpu": micro_tokens(request, longest),
         "model.path": model,
         "model.use_remove_padding": True,
         "model.enable_gradient_checkpointing": True,
         "+model.override_config.attn_implementation": "packed",
         "engine.seed": request.seed,
-        "optim.lr": request.learning_rate,
+        "optim.lr": request.peak_learning_rate,
         "optim.betas": "[0.9,0.95]",
         "optim.lr_scheduler_type": "cosine",
         "optim.lr_warmup_steps_ratio": 0.05,
@@ -121,7 +152,27 @@ def trainer_keys(
         "trainer.test_freq": "after_each_epoch" if val_file else -1,
         "trainer.seed": request.seed,
     }
+    if request.lora_rank:
+        keys |= {
+            "model.lora_rank": request.lora_rank,
+            "model.lora_alpha": request.alpha,
+            "model.target_modules": "all-linear",
+            "+checkpoint.save_lora_only": True,
+        }
+    if request.profile == "cpu" and request.cpu_numbers == "bfloat16":
+        keys["+engine.mixed_precision.param_dtype"] = "bf16"
     return merge(keys, parse_overrides(request.overrides))
+
+
+def micro_tokens(request: SftRequest, longest: int) -> int:
+    """Tokens of a pass: as given, else by the profile, or the longest trace; ConfigError where that does not fit."""
+    tokens = request.micro_tokens or max(MICRO_TOKENS[request.profile], longest)
+    if tokens < longest:
+        raise ConfigError(
+            f"--micro-tokens is {tokens}, the longest trace has {longest} tokens: use {longest} or more, "
+            "or a smaller --max-response-length, which leaves long traces out"
+        )
+    return tokens
 
 
 def total_steps(request: SftRequest, rows: int) -> int:

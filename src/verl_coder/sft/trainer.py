@@ -1,28 +1,52 @@
-"""The child process: verl's SFT trainer, with two additions (`process.py` starts it).
+"""The child process: verl's SFT trainer, with four additions (`process.py` starts it).
 
 - The held-out rows are one batch, whatever their number: verl's loader drops what does not fill a training batch.
   Their loss (mean over all learnt tokens) is computed before training too, as `val/loss_before` of the first step.
 - `timing_s/step` says how long a step took.
+- A checkpoint is written after each evaluation, when `trainer.save_every_s` seconds have passed since the last one,
+  and on request; whole or not at all, and only the last and the best stay.
+- A run goes on where its last checkpoint was, with the metrics of the steps before it.
 """
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import hydra
 import torch
 from verl.trainer.sft_trainer import SFTTrainer
-from verl.utils import tensordict_utils
+from verl.utils import tensordict_utils, tracking
 from verl.utils.device import auto_set_device
 from verl.utils.distributed import destroy_global_process_group, initialize_global_process_group
+
+from verl_coder.run.run_dir import RunDir
+from verl_coder.sft.checkpoints import SftCheckpoints, StoppedOnRequest
+
+
+class AppendedMetrics(tracking.FileLogger):
+    """verl's file of metrics, which goes on behind the steps that it holds."""
+
+    def __init__(self, project_name: str, experiment_name: str) -> None:
+        self.filepath = os.environ["VERL_FILE_LOGGER_PATH"]
+        self.fp = Path(self.filepath).open("ab", buffering=0)  # noqa: SIM115  (closed by verl's finish)
 
 
 class TracesSftTrainer(SFTTrainer):
     """verl's trainer; what differs is in this file's docstring."""
 
+    ckpt_handler: SftCheckpoints
+    _training = False
+    _step = 0
+    _loss_before: float | None = None
+    _held_out: float | None = None
+    """Loss of the evaluation after the present step; None where there was none."""
+    _save_freq = -1
+
     def _build_engine(self) -> None:
         super()._build_engine()
-        self._loss_before: float | None = None
-        train_batch = self.training_client.train_batch
+        self.run_dir = RunDir(Path(self.config.trainer.default_local_dir).parent)
+        train_batch, infer_batch = self.training_client.train_batch, self.training_client.infer_batch
 
         def timed(data: Any) -> Any:
             start = time.monotonic()
@@ -31,9 +55,15 @@ class TracesSftTrainer(SFTTrainer):
             metrics["timing_s/step"] = time.monotonic() - start
             if self._loss_before is not None:
                 metrics["val/loss_before"], self._loss_before = self._loss_before, None
+            self._step, self._held_out = self._step + 1, None
             return output
 
-        self.training_client.train_batch = timed
+        def measured(data: Any) -> Any:
+            output = infer_batch(data)
+            self._held_out = float(tensordict_utils.get(output, "metrics")["loss"])
+            return output
+
+        self.training_client.train_batch, self.training_client.infer_batch = timed, measured
 
     def _build_dataloader(self) -> None:
         super()._build_dataloader()
@@ -42,11 +72,43 @@ class TracesSftTrainer(SFTTrainer):
                 self.val_dataset, batch_size=len(self.val_dataset), collate_fn=self.collate_fn
             )
 
+    def _build_ckpt_handler(self) -> None:
+        self.ckpt_handler = SftCheckpoints(
+            self.engine,
+            self.train_dataloader,
+            run_dir=self.run_dir,
+            last_step=self.total_training_steps,
+            held_out=lambda: self._held_out,
+            resume_mode=self.config.trainer.resume_mode,
+            lora_train_meta=self._get_lora_train_meta(),
+        )
+
+    @property
+    def save_freq(self) -> int:
+        """1 where the step that has just ended is to be saved, else -1: verl asks after every step."""
+        if not self._training:
+            return -1
+        asked = self._save_freq > 0 and self._step % self._save_freq == 0
+        late = time.monotonic() - self.ckpt_handler.saved_at > self.config.trainer.save_every_s
+        due = asked or late or self._held_out is not None or self.run_dir.stop_request.is_file()
+        return 1 if due else -1
+
+    @save_freq.setter
+    def save_freq(self, value: Any) -> None:
+        # Verl first sets `after_each_epoch`, then the number.
+        self._save_freq = value if isinstance(value, int) else -1
+
     def fit(self) -> None:
-        """Measure the held-out rows, then train as verl does."""
-        if self.val_dataloader is not None:
+        """Measure the held-out rows, then train as verl does, to the end or to a request."""
+        tracking.FileLogger = AppendedMetrics  # type: ignore[misc]
+        self._step = self.resume_global_step
+        if self.val_dataloader is not None and not self.resume_global_step:
             self._loss_before = self._held_out_loss()
-        super().fit()
+        self.ckpt_handler.saved_at, self._training = time.monotonic(), True
+        try:
+            super().fit()
+        except StoppedOnRequest:
+            return
 
     def _held_out_loss(self) -> float:
         (batch,) = self.val_dataloader
@@ -72,7 +134,3 @@ def main(config: Any) -> None:
     initialize_global_process_group()
     TracesSftTrainer(config=config).fit()
     destroy_global_process_group()
-
-
-if __name__ == "__main__":
-    main()

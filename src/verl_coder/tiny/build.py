@@ -117,7 +117,7 @@ def _write_stages(work: Path, settings: BuildSettings) -> tuple[SftSettings, Sft
         seed=settings.seed,
     )
     two = SftSettings(
-        model=work / "stage1" / "checkpoint" / f"global_step_{first_steps}" / "huggingface",
+        model=work / "stage1" / "checkpoints" / f"global_step_{first_steps}" / "huggingface",
         train_file=work / "mixed.parquet",
         workdir=work / "stage2",
         steps=settings.steps - first_steps,

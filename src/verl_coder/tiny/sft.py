@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder.launch.supervise import Interrupted
 from verl_coder.problems import Message
+from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.process import train
 
 MESSAGES_SCHEMA = pa.schema(
@@ -41,14 +43,17 @@ def write_messages(conversations: Iterable[Iterable[Message]], path: Path) -> No
 
 def run_sft(settings: SftSettings, *, description: str) -> Path:
     """Train, and return the folder of the trained model in Hugging Face's format; VerlCoderError if it fails."""
-    return train(
+    checkpoint = train(
         _overrides(settings),
-        workdir=settings.workdir,
+        run_dir=RunDir(settings.workdir),
         steps=settings.steps,
         profile="cpu",
         name="tiny",
         description=description,
     )
+    if checkpoint is None:
+        raise Interrupted("SIGTERM")
+    return checkpoint / "huggingface"
 
 
 def _overrides(settings: SftSettings) -> dict[str, Any]:
@@ -63,6 +68,7 @@ def _overrides(settings: SftSettings) -> dict[str, Any]:
         "model.use_remove_padding": False,
         "model.enable_gradient_checkpointing": False,
         "+model.override_config.attn_implementation": "sdpa",
+        "checkpoint.save_contents": "[hf_model]",
         "engine.seed": settings.seed,
         "optim.lr": settings.learning_rate,
         "optim.betas": "[0.9,0.98]",

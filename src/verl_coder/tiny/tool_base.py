@@ -16,6 +16,7 @@ from verl_coder.chains.traces import ChainTrace, chain_traces, write_trace_rows
 from verl_coder.chains.wording import Tool
 from verl_coder.errors import ConfigError
 from verl_coder.files import write_atomically
+from verl_coder.launch.supervise import Interrupted
 from verl_coder.sft.run import run
 from verl_coder.sft.settings import SftRequest
 from verl_coder.tiny.build import BASE
@@ -120,4 +121,7 @@ def _train(out: Path, model: Path, settings: ToolBaseSettings, number: int, cons
         # A model of this size has nothing to gain from computing its activations twice.
         overrides=("model.enable_gradient_checkpointing=False",),
     )
-    return run(request, console)
+    trained = run(request, console)
+    if trained is None:
+        raise Interrupted("SIGTERM")
+    return trained

@@ -1,0 +1,98 @@
+"""All that is known of an SFT run before it starts: rows of tokens, to train on and held out, steps, memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verl_coder.errors import DataError
+from verl_coder.launch.memory_plan import MemoryPlan
+from verl_coder.sft.memory import check_memory
+from verl_coder.sft.model_folder import resolve_model
+from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise
+from verl_coder.sft.settings import SftRequest, total_steps
+from verl_coder.sft.student import student_tokenizer
+from verl_coder.traces import Trace, TraceError, TraceRow, TraceTokenizer, check_text, read_traces
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftData:
+    """Rows, and how many traces and tokens they are of."""
+
+    training: list[TraceRow]
+    held_out: list[TraceRow]
+    counts: dict[str, int]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row."""
+        return max(length(row) for row in [*self.training, *self.held_out])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SftPlan:
+    """A run that was checked."""
+
+    source: Path
+    """Folder of the model that it begins from."""
+    data: SftData
+    steps: int
+    memory: MemoryPlan | None
+
+
+def plan_run(request: SftRequest, *, memory_check: bool) -> SftPlan:
+    """Check all that can be checked; ConfigError or DataError in one line."""
+    source = resolve_model(request.model)
+    data = prepare(request, source)
+    steps = total_steps(request, len(data.training))
+    memory = check_memory(request, source, data.longest, refuse=memory_check)
+    return SftPlan(source=source, data=data, steps=steps, memory=memory)
+
+
+def prepare(request: SftRequest, source: Path) -> SftData:
+    """Read, check, tokenise and split; ConfigError or DataError names the option, the row and the fix."""
+    traces = read_traces(request.traces, option="--traces")
+    held_out = read_traces(request.validation, option="--validation") if request.validation else []
+    tokenizer = student_tokenizer(
+        source,
+        request.tools,
+        [*traces, *held_out],
+        max_prompt_tokens=request.max_prompt_length,
+        max_response_tokens=request.max_response_length,
+        chat_template_kwargs=request.chat_template_kwargs,
+    )
+    found = _rows(request, traces, tokenizer, f"--traces: {request.traces}")
+    if request.validation:
+        checked = _rows(request, held_out, tokenizer, f"--validation: {request.validation}")
+        training, validation = found.rows, checked.rows
+    else:
+        training, validation = split_by_problem(found.rows, request.val_share, seed=request.seed)
+    counts = {
+        "traces": found.read,
+        "dropped_too_long": found.too_long,
+        "training": len(training),
+        "held_out": len(validation),
+        "tokens": sum(length(row) for _, row in training),
+        "tokens_learnt": sum(sum(row.loss_mask) for _, row in training),
+    }
+    return SftData(
+        training=shuffled(training, seed=request.seed), held_out=[row for _, row in validation], counts=counts
+    )
+
+
+def _rows(
+    request: SftRequest, traces: Sequence[Trace], tokenizers: tuple[Any, TraceTokenizer], place: str
+) -> TokenisedTraces:
+    tokenizer, tokeniser = tokenizers
+    for index, trace in enumerate(traces):
+        try:
+            check_text(trace, tokenizer, tokeniser, request.model)
+        except TraceError as error:
+            raise DataError(f"{place}, row {index}: {error}") from error
+    found = tokenise(traces, tokeniser, place=place)
+    if not found.rows:
+        raise DataError(
+            f"{place}: no trace fits into --max-prompt-length {request.max_prompt_length} and "
+            f"--max-response-length {request.max_response_length} tokens: raise them, or shorten the traces"
+        )
+    return found
