@@ -1,50 +1,105 @@
-"""The additions to verl's trainer, and its runs: the end-to-end one is a few steps of the tiny model."""
+"""A run writes a model that has learnt; one that was stopped goes on to the same numbers, or is refused."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from verl_coder.run.checkpoint_files import TRACKER
+from verl_coder.tiny.build import BASE
+from verl_coder.tiny.problems import problems
+from verl_coder.tiny.trace_file import write_trace_rows
+from verl_coder.tiny.traces import write_traces
+
+_STEPS = 20
+"""Of five epochs of four."""
+
+
+def _command(folder: Path, *more: str) -> list[str]:
+    """Sixteen training traces and four held-out ones, four a step."""
+    return [
+        *(sys.executable, "-m", "verl_coder.cli", "sft", "--model", str(BASE), "--profile", "cpu"),
+        *("--traces", str(folder / "t.parquet"), "--batch-size", "4", "--val-share", "0.2", "--epochs", "5"),
+        *("--learning-rate", "1e-3", "--micro-tokens", "160"),
+        *more,
+    ]
+
+
+def _run(command: list[str], out: Path) -> str:
+    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def _losses(out: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert len({(r["step"], tuple(r["data"])) for r in lines}) == len(lines)  # no step is told twice
+    return {r["step"]: r["data"]["train/loss"] for r in lines if "train/loss" in r["data"]}
+
+
+def _stop(command: list[str], out: Path, number: signal.Signals) -> str:
+    """Start, send the signal when there is a new checkpoint, and return what was said."""
+    tracker = out / "checkpoints" / TRACKER
+    before = tracker.read_text() if tracker.is_file() else ""
+    process = subprocess.Popen(
+        [*command, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not tracker.is_file() or tracker.read_text() == before:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == (0 if number == signal.SIGTERM else -number)
+    return said
+
+
+def _check_whole(command: list[str], out: Path) -> None:
+    """A finished run has learnt, its folder holds a model that loads, and it says that it has finished."""
+    result = json.loads((out / "summary.json").read_text())
+    assert result["steps"] == _STEPS and result["data"]["held_out"] == 4
+    assert result["validation_loss"]["after"] < result["validation_loss"]["before"]
+    assert result["saved"]["merge_difference"] < 1e-3
+    left = [path.name for path in out.iterdir() if path.name != ".lock"]
+    assert sorted(left) == ["metrics.jsonl", "model", "sft.log", "summary.json"]
+    model = AutoModelForCausalLM.from_pretrained(out / "model")
+    assert model.dtype == torch.bfloat16
+    tokenizer = AutoTokenizer.from_pretrained(out / "model")
+    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(BASE).chat_template
+    assert _run(command, out).startswith("finished: ")
 
 
 @pytest.mark.e2e
-def test_a_short_run_writes_a_model_that_loads_and_has_learnt(tmp_path: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from verl_coder.tiny.build import BASE
-    from verl_coder.tiny.problems import problems
-    from verl_coder.tiny.trace_file import write_trace_rows
-    from verl_coder.tiny.traces import write_traces
-
+def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path) -> None:
+    """Killed where an epoch ends, then stopped within one: metrics and merged weights are those of one that was not."""
     # The shipped model never gives this answer: there is something to learn.
     traces = [
         replace(trace, messages=(*trace.messages[:-1], {"role": "assistant", "content": "pass"}))
-        for trace in write_traces(problems("rl", 24, seed=0), seed=0, direct_share=1.0)
+        for trace in write_traces(problems("rl", 20, seed=0), seed=0, direct_share=1.0)
     ]
     write_trace_rows(traces, tmp_path / "t.parquet")
-    command = [
-        *(sys.executable, "-m", "verl_coder.cli", "sft", "--model", str(BASE)),
-        *("--traces", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "out"), "--profile", "cpu"),
-        *("--batch-size", "4", "--val-share", "0.2", "--epochs", "1", "--learning-rate", "1e-3"),
-        *("--micro-tokens", "160", "optim.lr_warmup_steps_ratio=0", "trainer.total_training_steps=4"),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert result["steps"] == 4 and result["data"]["held_out"] == 5
-    assert result["validation_loss"]["after"] < result["validation_loss"]["before"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "metrics.jsonl",
-        "model",
-        "sft.log",
-        "summary.json",
-    ]
-    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out" / "model")
-    assert model.dtype == torch.bfloat16
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
-    assert tokenizer.chat_template == AutoTokenizer.from_pretrained(BASE).chat_template
-    again = subprocess.run(command, capture_output=True, text=True)
-    assert again.returncode == 0 and again.stdout.startswith("finished: ")
+    command = _command(tmp_path, "--lora-rank", "4", "trainer.save_freq=4", "optim.lr_warmup_steps_ratio=0")
+    _run(command, tmp_path / "whole")
+    _check_whole(command, tmp_path / "whole")
+    stopped = tmp_path / "stopped"
+    _stop(command, stopped, signal.SIGKILL)
+    said = _stop(command, stopped, signal.SIGTERM)
+    assert "resuming" in said and "which is saved; the same command goes on" in said
+    other = subprocess.run([*command, "--seed", "1", "--out", str(stopped)], capture_output=True, text=True)
+    assert other.returncode == 1 and "seed was 0, is 1" in other.stderr
+    assert "resuming" in _run(command, stopped)
+    losses = _losses(stopped)
+    assert len(losses) == _STEPS and losses == _losses(tmp_path / "whole")
+    ours, theirs = (
+        load_file(folder / "model" / "model.safetensors") for folder in (stopped, tmp_path / "whole")
+    )
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert not (stopped / "checkpoints").exists()

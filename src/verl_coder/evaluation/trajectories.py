@@ -19,6 +19,7 @@ from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import BrokenAnswerError, ConfigError, DataError, SandboxUnavailableError
 from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
+from verl_coder.importing import exits_refused
 from verl_coder.paths import repository_root
 from verl_coder.protocols import agent_tags, appended_tags, closed_call
 from verl_coder.server_answers import is_whole
@@ -274,11 +275,11 @@ def _load_tools(path: Path | None) -> list[Any]:
     if not path.is_file():
         raise ConfigError(f"--tools {path}: no such file; there are the YAML files of tool_config/, and none")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # verl prints every schema
+        with exits_refused(), contextlib.redirect_stdout(io.StringIO()):  # verl prints every schema
             return load_all_tools(tool_config_path=str(path), function_tool_path=None)
     except ConfigError:
         raise
-    except Exception as error:  # whatever a user's class does when it is imported
+    except (Exception, SystemExit) as error:  # whatever a user's class does when it is imported
         raise ConfigError(f"--tools {path}: its tools cannot be loaded ({error!r})") from error
 
 

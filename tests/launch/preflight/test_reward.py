@@ -162,9 +162,12 @@ def test_what_fails_in_a_run_fails_in_the_check(term, words, tmp_path):
     assert words in str(caught.value)
 
 
-def test_a_file_that_ends_the_process_is_named(tmp_path):
+@pytest.mark.parametrize(
+    "end", ["import sys\nsys.exit()", "import os\nos._exit(0)", "from os import _exit\n_exit(0)"]
+)
+def test_a_file_that_ends_the_process_is_named(tmp_path, end):
     path = tmp_path / "mine.py"
-    path.write_text("import sys\nsys.exit()\n" + HEAD + GOOD)
+    path.write_text(f"{end}\n" + HEAD + GOOD)
     with pytest.raises(ConfigError, match=r"mine\.py:2: it ends the process when it is imported"):
         check_reward_file(path)
 

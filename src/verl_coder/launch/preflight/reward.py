@@ -19,6 +19,7 @@ import numpy as np
 from verl_coder import rewards
 from verl_coder.errors import ConfigError
 from verl_coder.grading.report import Outcome, TestReport, TestResult, TestStatus
+from verl_coder.importing import exits_refused
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 """What verl passes, by keyword."""
@@ -40,7 +41,10 @@ def check_reward_file(
     path = Path(path).absolute()
     line = _check_source(path, name)
     # Patched before the file is loaded, which binds the name. A file that is checked needs no sandbox.
-    with patch.object(rewards, "grade_answer", autospec=True) as grader:
+    with (
+        exits_refused(),
+        patch.object(rewards, "grade_answer", autospec=True) as grader,
+    ):
         function = _load(path, name)
         first: tuple[str, set[str]] | None = None
         for row in rows or (STAND_IN,):
@@ -57,7 +61,7 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(module, name)
     except SystemExit as error:
         raise ConfigError(
-            f"{path}:{_error_line(error, path)}: it ends the process when it is imported (sys.exit)"
+            f"{path}:{_error_line(error, path)}: it ends the process when it is imported (sys.exit, os._exit)"
         ) from error
     except Exception as error:
         raise ConfigError(f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}") from error
