@@ -1,15 +1,17 @@
 """What does not fit is refused before the start, with what would fit."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB
 from verl_coder.launch.model_shape import ModelShape
 from verl_coder.sft import memory
-from verl_coder.sft.memory import check_memory, plan_memory
+from verl_coder.sft.memory import check_disk, check_memory, plan_memory
 from verl_coder.sft.settings import SftRequest
 
 HALF_BILLION = ModelShape(
@@ -51,8 +53,22 @@ def test_what_makes_it_fit_is_named(monkeypatch: pytest.MonkeyPatch, gib: float,
     assert "\n" not in str(caught.value)
 
 
-def test_what_fits_is_planned_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("free", "recompute"), [(64, False), (12, True)])
+def test_activations_are_kept_where_there_is_ample_room(
+    monkeypatch: pytest.MonkeyPatch, free: float, recompute: bool
+) -> None:
     monkeypatch.setattr(memory, "shape_of", lambda model: HALF_BILLION)
     monkeypatch.setattr(memory, "machine_bytes", lambda: 64 * GIB)
-    plan = check_memory(_request(), Path("m"), 700)
-    assert plan and not plan.excess
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free * GIB))
+    found = check_memory(_request(), Path("m"), 700)
+    assert found.plan and not found.plan.excess and found.recompute == recompute
+    given = _request(overrides=(f"model.enable_gradient_checkpointing={not recompute}",))
+    assert check_memory(given, Path("m"), 700).recompute != recompute
+
+
+def test_a_full_disk_is_told_before_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(memory, "shape_of", lambda model: HALF_BILLION)
+    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=4 * GIB))
+    with pytest.raises(ConfigError, match=r"4,096 MiB free, checkpoints and model need .*--lora-rank 16"):
+        check_disk(_request(out=tmp_path / "out"), Path("m"))
+    check_disk(_request(out=tmp_path / "out", lora_rank=16), Path("m"))

@@ -1,7 +1,6 @@
 """What is wrong with a request is one line that names the option and the fix, before anything is trained."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from verl_coder.errors import ConfigError, DataError, VerlCoderError
 from verl_coder.platform.environment import choose_profile
 from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.process import merge, train
-from verl_coder.sft.record import digests, is_finished
 from verl_coder.sft.run import run
 from verl_coder.sft.settings import (
     SftRequest,
@@ -59,6 +57,8 @@ def _request(folder: Path, **changes: Any) -> SftRequest:
         ({"lora_rank": -1}, "--lora-rank is -1"),
         ({"lora_alpha": 8}, "--lora-alpha is 8 and there is no adapter"),
         ({"lora_rank": 4, "lora_alpha": 0}, "--lora-alpha is 0"),
+        ({"overrides": ("model.lora_adapter_path=x",)}, "use --model with the adapter merged"),
+        ({"overrides": ("engine.strategy=fsdp",)}, "use verl's FSDP2"),
         ({"keep": "all"}, "--keep is 'all': use best or last"),
         ({"cpu_numbers": "fp8"}, "--cpu-numbers is 'fp8': use float32 or bfloat16"),
     ],
@@ -105,9 +105,11 @@ def test_a_finished_run_is_said_to_be_and_another_is_not_overwritten(tmp_path: P
         {"step": 1, "data": {"train/loss": 2.0}},
         {"step": 2, "data": {"train/loss": 1.0, "val/loss": 3.0}},
     ]
-    result = summary(request, {"traces": 1}, 2, 1.0, metrics)
+    result = summary(request, {"traces": 1}, 2, 2, metrics)
     assert result["train_loss"] == {"first": 2.0, "last": 1.0}
     (request.out / "summary.json").write_text(json.dumps(result))
+    (request.out / "model").mkdir()
+    (request.out / "model" / "config.json").touch()
     assert run(request, Console(quiet=True)) == request.out / "model"
     with pytest.raises(ConfigError, match=r"other settings .epochs was 3, is 4"):
         run(_request(tmp_path, epochs=4), Console(quiet=True))
@@ -129,13 +131,30 @@ def test_steps_are_whole_batches_or_fewer(tmp_path: Path) -> None:
 def test_a_pass_holds_the_longest_trace_or_says_so(tmp_path: Path) -> None:
     def keys(longest: int, **changes: Any) -> dict[str, Any]:
         request = _request(tmp_path, **changes)
-        return trainer_keys(request, model=BASE, train_file=BASE, val_file=None, longest=longest)
+        return trainer_keys(
+            request, model=BASE, train_file=BASE, val_file=None, longest=longest, recompute=True
+        )
 
     assert keys(100)["data.max_token_len_per_gpu"] == 2048
     assert keys(3000)["data.max_token_len_per_gpu"] == 3000
     assert keys(100, profile="gpu")["data.max_token_len_per_gpu"] == 8192
     with pytest.raises(ConfigError, match="--micro-tokens is 99, the longest trace has 100 tokens"):
         keys(100, micro_tokens=99)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.test_freq=0", "trainer.test_freq=0: use a number of steps"),
+        ("trainer.test_freq=5", "no trace is held out: raise --val-share"),
+        ("trainer.save_freq=often", "trainer.save_freq=often: use a number of steps"),
+        ("trainer.logger=[console]", "keep file in it"),
+    ],
+)
+def test_what_verl_would_trip_over_is_refused(tmp_path: Path, override: str, message: str) -> None:
+    request = _request(tmp_path, overrides=(override,))
+    with pytest.raises(ConfigError, match=message):
+        trainer_keys(request, model=BASE, train_file=BASE, val_file=None, longest=9, recompute=True)
 
 
 def test_overrides_take_the_place_of_defaults_with_or_without_a_plus() -> None:
@@ -197,36 +216,6 @@ def test_a_broken_tool_call_is_named(tmp_path: Path, call: dict[str, Any], messa
     pq.write_table(pa.table({"problem_id": ["p"], "messages": [talk]}), tmp_path / "traces.parquet")
     with pytest.raises(DataError, match=message):
         run(_request(tmp_path, batch_size=1, tools="none", val_share=0.0), Console())
-
-
-def test_changed_traces_are_another_run_and_a_summary_without_digests_is_accepted(tmp_path: Path) -> None:
-    request = _request(tmp_path)
-    _traces(tmp_path, TALK)
-    request.out.mkdir()
-    summary_path = request.out / "summary.json"
-    summary_path.write_text(json.dumps({"settings": request.as_json()}))
-    assert is_finished(request)
-    found = digests(request)
-    summary_path.write_text(json.dumps({"settings": request.as_json(), "digests": found}))
-    assert is_finished(request)
-    _traces(tmp_path, TALK, TALK)
-    with pytest.raises(ConfigError, match="the content of --traces is another one"):
-        is_finished(request)
-
-
-def test_another_model_in_the_same_folder_is_another_run(tmp_path: Path) -> None:
-    model = tmp_path / "student"
-    model.mkdir()
-    (model / "model.safetensors").write_bytes(b"base")
-    request = replace(_request(tmp_path), model=str(model))
-    _traces(tmp_path, TALK)
-    request.out.mkdir()
-    text = json.dumps({"settings": request.as_json(), "digests": digests(request)})
-    (request.out / "summary.json").write_text(text)
-    assert is_finished(request)
-    (model / "model.safetensors").write_bytes(b"next")
-    with pytest.raises(ConfigError, match="the content of --model is another one"):
-        is_finished(request)
 
 
 def test_tools_that_are_no_text_are_one_line(tmp_path: Path) -> None:

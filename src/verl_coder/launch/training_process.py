@@ -83,6 +83,8 @@ def _ask_to_stop(run_dir: RunDir, console: Console) -> bool:
     run_dir.stop_request.touch()
     with suppress(OSError):  # as in `on_poll`
         console.print(
-            "SIGTERM: saving a checkpoint, then ending (a second one ends at once)", highlight=False
+            "SIGTERM: saving a checkpoint, then ending (a second one ends at once)",
+            highlight=False,
+            soft_wrap=True,
         )
     return True

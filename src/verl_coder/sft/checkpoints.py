@@ -2,16 +2,15 @@
 
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from verl.utils.checkpoint.checkpoint_handler import CheckpointHandler, extract_step
 
 from verl_coder.files import write_durably
-from verl_coder.run.checkpoint_files import SAVING, clear_saving, commit, prune
+from verl_coder.run.checkpoint_files import SAVING, clear_saving, commit, prune, saved_steps
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
-from verl_coder.sft.best import BestLoss
+from verl_coder.sft.best import best_step
 
 
 class StoppedOnRequest(Exception):
@@ -19,7 +18,7 @@ class StoppedOnRequest(Exception):
 
 
 class SftCheckpoints(CheckpointHandler):
-    """verl's handler, made atomic; `held_out` gives the loss of the evaluation after the present step, or None."""
+    """verl's handler, made atomic."""
 
     def __init__(
         self,
@@ -28,11 +27,10 @@ class SftCheckpoints(CheckpointHandler):
         *,
         run_dir: RunDir,
         last_step: int,
-        held_out: Callable[[], float | None],
         **options: Any,
     ) -> None:
         super().__init__(engine, train_dataloader, default_local_dir=str(run_dir.checkpoints), **options)
-        self._run_dir, self._last_step, self._held_out = run_dir, last_step, held_out
+        self._run_dir, self._last_step = run_dir, last_step
         self._notices = Notices(run_dir.notices)
         self.saved_at = time.monotonic()
         """When the last save ended, or training began."""
@@ -73,11 +71,8 @@ class SftCheckpoints(CheckpointHandler):
         finally:
             self.default_local_dir = str(checkpoints)
         commit(checkpoints, step)
-        best, loss = BestLoss.read(self._run_dir.best), self._held_out()
-        if loss is not None and (best is None or loss <= best.loss or best.step >= step):
-            best = BestLoss(step=step, loss=loss)
-            best.write(self._run_dir.best)
-        prune(checkpoints, latest=step, keep=1, best=best.step if best else None)
+        best = best_step(self._run_dir.read_metrics(), saved_steps(checkpoints))
+        prune(checkpoints, latest=step, keep=1, best=best)
 
     def _load_dataloader_state(self, checkpoint_path: str) -> None:
         # At the end of an epoch the loader's state is that of one with nothing left, and an epoch would be lost.

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import DataError
-from verl_coder.launch.memory_plan import MemoryPlan
-from verl_coder.sft.memory import check_memory
+from verl_coder.sft.memory import SftMemory, check_disk, check_memory
 from verl_coder.sft.model_folder import resolve_model
 from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise
 from verl_coder.sft.settings import SftRequest, total_steps
@@ -37,7 +36,7 @@ class SftPlan:
     """Folder of the model that it begins from."""
     data: SftData
     steps: int
-    memory: MemoryPlan | None
+    memory: SftMemory
 
 
 def plan_run(request: SftRequest, *, memory_check: bool) -> SftPlan:
@@ -46,6 +45,7 @@ def plan_run(request: SftRequest, *, memory_check: bool) -> SftPlan:
     data = prepare(request, source)
     steps = total_steps(request, len(data.training))
     memory = check_memory(request, source, data.longest, refuse=memory_check)
+    check_disk(request, source)
     return SftPlan(source=source, data=data, steps=steps, memory=memory)
 
 

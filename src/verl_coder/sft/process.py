@@ -175,6 +175,7 @@ class SftProgress:
             self._bar.console.print(
                 "SIGTERM: saving a checkpoint after this step, then ending (a second one ends at once)",
                 highlight=False,
+                soft_wrap=True,
             )
         return True
 

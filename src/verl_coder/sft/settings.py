@@ -15,6 +15,8 @@ KEEP = ("best", "last")
 CPU_NUMBERS = ("float32", "bfloat16")
 MICRO_TOKENS = {"cpu": 2048, "gpu": 8192}
 """Tokens in one pass: with 152k words of a vocabulary their logits take 1.2 GB in float32, and 5 GB."""
+ATTENTION = {"cpu": "shared_prefix", "gpu": "packed"}
+"""Traces that call tools begin alike, with their description: on a CPU that is computed once a pass."""
 LEARNING_RATE, LORA_LEARNING_RATE = 1e-5, 1e-4
 
 OWNED = {
@@ -26,8 +28,20 @@ OWNED = {
     "model.lora_rank": "--lora-rank",
     "model.lora_alpha": "--lora-alpha",
     "model.target_modules": "--lora-rank, which adapts all linear layers",
+    "model.exclude_modules": "--lora-rank, which adapts all linear layers",
+    "model.target_parameters": "--lora-rank, which adapts all linear layers",
+    "model.lora_adapter_path": "--model with the adapter merged (`verl-coder export`)",
+    "engine": "verl's FSDP2, which is what this command exports",
+    "engine.strategy": "verl's FSDP2, which is what this command exports",
     "checkpoint.save_contents": "--keep",
+    "checkpoint.load_contents": "--keep",
+    "checkpoint.save_lora_only": "--keep",
     "trainer.resume_mode": "another --out",
+    "trainer.resume_from_path": "another --out",
+    "trainer.max_ckpt_to_keep": "--keep",
+    "trainer.default_hdfs_dir": "a copy of --out",
+    "trainer.nnodes": "one machine",
+    "trainer.n_gpus_per_node": "one GPU",
     "optim.lr": "--learning-rate",
     "trainer.total_epochs": "--epochs",
     "trainer.seed": "--seed",
@@ -127,9 +141,19 @@ def parse_overrides(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def trainer_keys(
-    request: SftRequest, *, model: Path, train_file: Path, val_file: Path | None, longest: int
+    request: SftRequest,
+    *,
+    model: Path,
+    train_file: Path,
+    val_file: Path | None,
+    longest: int,
+    recompute: bool,
 ) -> dict[str, Any]:
-    """Keys of verl's `sft_trainer_engine` for this request; `longest` is the longest row in tokens."""
+    """Keys of verl's `sft_trainer_engine` for this request; `longest` is the longest row in tokens.
+
+    `recompute`: activations are computed twice, which saves memory.
+    """
+    _check_frequencies(request, held_out=val_file is not None)
     keys: dict[str, Any] = {
         "data.train_files": train_file,
         "data.val_files": val_file or "null",
@@ -140,8 +164,8 @@ def trainer_keys(
         "data.max_token_len_per_gpu": micro_tokens(request, longest),
         "model.path": model,
         "model.use_remove_padding": True,
-        "model.enable_gradient_checkpointing": True,
-        "+model.override_config.attn_implementation": "packed",
+        "model.enable_gradient_checkpointing": recompute,
+        "+model.override_config.attn_implementation": ATTENTION[request.profile],
         "engine.seed": request.seed,
         "optim.lr": request.peak_learning_rate,
         "optim.betas": "[0.9,0.95]",
@@ -162,6 +186,31 @@ def trainer_keys(
     if request.profile == "cpu" and request.cpu_numbers == "bfloat16":
         keys["+engine.mixed_precision.param_dtype"] = "bf16"
     return merge(keys, parse_overrides(request.overrides))
+
+
+def _check_frequencies(request: SftRequest, *, held_out: bool) -> None:
+    """What verl would divide by, or look for in vain."""
+    given = {key.lstrip("+"): value for key, value in parse_overrides(request.overrides).items()}
+    for key in ("trainer.test_freq", "trainer.save_freq"):
+        value = given.get(key, "-1")
+        if value != "after_each_epoch" and not (value == "-1" or (value.isdigit() and int(value) > 0)):
+            raise ConfigError(f"{key}={value}: use a number of steps, after_each_epoch, or -1")
+    if not held_out and given.get("trainer.test_freq", "-1") != "-1":
+        raise ConfigError(
+            f"trainer.test_freq={given['trainer.test_freq']}: no trace is held out: raise --val-share, or give "
+            "--validation"
+        )
+    if "file" not in given.get("trainer.logger", "file"):
+        raise ConfigError(
+            f"trainer.logger={given['trainer.logger']}: keep file in it, which the progress is read from"
+        )
+
+
+def recomputes(request: SftRequest) -> bool | None:
+    """Whether the passes compute activations twice, by an override; None where the plan decides."""
+    given = {key.lstrip("+"): value for key, value in parse_overrides(request.overrides).items()}
+    value = given.get("model.enable_gradient_checkpointing")
+    return None if value is None else value.lower() in ("true", "1", "yes", "on")
 
 
 def micro_tokens(request: SftRequest, longest: int) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from verl_coder.sft.best import LOSS
 from verl_coder.sft.model_folder import Rounding
 from verl_coder.sft.prepare import SftPlan
 from verl_coder.sft.settings import SftRequest
@@ -12,9 +13,12 @@ from verl_coder.words import counted
 
 
 def summary(
-    request: SftRequest, counts: dict[str, int], steps: int, seconds: float, metrics: list[dict[str, Any]]
+    request: SftRequest, counts: dict[str, int], steps: int, kept_step: int, metrics: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What the run came to; losses are means over the learnt tokens, the validation loss None without held-out rows."""
+    """What the run came to; losses are means over the learnt tokens, the validation loss None without held-out rows.
+
+    `kept_step` is that of the model in OUT/model; seconds are those of the steps, over all starts.
+    """
     data = [record["data"] for record in metrics]
     losses = [d["train/loss"] for d in data if "train/loss" in d]
     step_s = sum(d.get("timing_s/step", 0.0) for d in data)
@@ -26,9 +30,11 @@ def summary(
         "train_loss": {"first": losses[0], "last": losses[-1]},
         "validation_loss": {
             "before": next((d["val/loss_before"] for d in data if "val/loss_before" in d), None),
-            "after": next((d["val/loss"] for d in reversed(data) if "val/loss" in d), None),
+            "after": next((d[LOSS] for d in reversed(data) if LOSS in d), None),
+            "kept": next((r["data"].get(LOSS) for r in metrics if r["step"] == kept_step), None),
         },
-        "seconds": round(seconds, 1),
+        "kept_step": kept_step,
+        "seconds": round(step_s, 1),
         "tokens_per_s": round(tokens / step_s, 1) if step_s else None,
         "model": str(request.out / "model"),
     }
@@ -42,6 +48,7 @@ def tell_plan(console: Console, request: SftRequest, plan: SftPlan) -> None:
     learns = (
         f"LoRA of rank {request.lora_rank}, alpha {request.alpha}" if request.lora_rank else "all parameters"
     )
+    kept = "activations are computed twice" if plan.memory.recompute else "activations are kept"
     lines = [
         f"traces: {counts['traces']} read, {counts['dropped_too_long']} dropped (longer than {longest}), "
         f"{counts['training']} to train on, {counts['held_out']} held out",
@@ -49,7 +56,7 @@ def tell_plan(console: Console, request: SftRequest, plan: SftPlan) -> None:
         f"{data.longest}; tools in the prompt: {request.tools or 'none'}",
         f"steps: {plan.steps} of {request.batch_size} traces, {counted(request.epochs, 'epoch')}, on the "
         f"{request.profile}; {learns}, learning rate {request.peak_learning_rate:g}",
-        *([f"memory: {plan.memory.summary()}"] if plan.memory else []),
+        *([f"memory: {plan.memory.plan.summary()}; {kept}"] if plan.memory.plan else []),
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
@@ -63,7 +70,9 @@ def tell_result(console: Console, result: dict[str, Any], rounding: Rounding, fo
         line += f"; held out {validation['before']:.3f} -> {validation['after']:.3f}"
     line += f"; {result['seconds']:.0f} s, {result['tokens_per_s'] or 0:.0f} tokens/s"
     console.print(line, highlight=False, soft_wrap=True)
-    of_step = f"of step {result['kept_step']}, " if result["kept_step"] != result["steps"] else ""
+    of_step = ""
+    if result["kept_step"] != result["steps"]:
+        of_step = f"of step {result['kept_step']}, held out {validation['kept']:.3f}, "
     merged = (
         ""
         if rounding.merge_difference is None

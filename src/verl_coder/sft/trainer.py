@@ -39,9 +39,9 @@ class TracesSftTrainer(SFTTrainer):
     _training = False
     _step = 0
     _loss_before: float | None = None
-    _held_out: float | None = None
-    """Loss of the evaluation after the present step; None where there was none."""
-    _save_freq = -1
+    _evaluated = False
+    """After the present step."""
+    _save_freq: Any = -1
 
     def _build_engine(self) -> None:
         super()._build_engine()
@@ -55,13 +55,12 @@ class TracesSftTrainer(SFTTrainer):
             metrics["timing_s/step"] = time.monotonic() - start
             if self._loss_before is not None:
                 metrics["val/loss_before"], self._loss_before = self._loss_before, None
-            self._step, self._held_out = self._step + 1, None
+            self._step, self._evaluated = self._step + 1, False
             return output
 
         def measured(data: Any) -> Any:
-            output = infer_batch(data)
-            self._held_out = float(tensordict_utils.get(output, "metrics")["loss"])
-            return output
+            self._evaluated = True
+            return infer_batch(data)
 
         self.training_client.train_batch, self.training_client.infer_batch = timed, measured
 
@@ -78,25 +77,23 @@ class TracesSftTrainer(SFTTrainer):
             self.train_dataloader,
             run_dir=self.run_dir,
             last_step=self.total_training_steps,
-            held_out=lambda: self._held_out,
             resume_mode=self.config.trainer.resume_mode,
             lora_train_meta=self._get_lora_train_meta(),
         )
 
     @property
-    def save_freq(self) -> int:
+    def save_freq(self) -> Any:
         """1 where the step that has just ended is to be saved, else -1: verl asks after every step."""
         if not self._training:
-            return -1
+            return self._save_freq
         asked = self._save_freq > 0 and self._step % self._save_freq == 0
         late = time.monotonic() - self.ckpt_handler.saved_at > self.config.trainer.save_every_s
-        due = asked or late or self._held_out is not None or self.run_dir.stop_request.is_file()
+        due = asked or late or self._evaluated or self.run_dir.stop_request.is_file()
         return 1 if due else -1
 
     @save_freq.setter
     def save_freq(self, value: Any) -> None:
-        # Verl first sets `after_each_epoch`, then the number.
-        self._save_freq = value if isinstance(value, int) else -1
+        self._save_freq = value
 
     def fit(self) -> None:
         """Measure the held-out rows, then train as verl does, to the end or to a request."""
