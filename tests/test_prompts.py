@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.prompts import build_prompt, system_prompt
+from verl_coder.prompts import build_prompt, system_prompt, without_tool
 from verl_coder.protocols import PROTOCOLS, Language
 
 
@@ -65,3 +65,14 @@ def test_an_unknown_protocol_is_named() -> None:
         system_prompt(protocol="xml")
     with pytest.raises(ConfigError, match="'fr'"):
         build_prompt("x", style="stdio", language="fr")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_prompt_without_its_tool_is_that_of_the_protocol_none(language) -> None:
+    offered, plain = (
+        build_prompt("Add.", style="assert", language=language, protocol=protocol, entry_point="add")
+        for protocol in ("tool", "none")
+    )
+    assert without_tool(offered) == plain
+    with pytest.raises(ConfigError, match="not that of the protocol tool"):
+        without_tool(plain)

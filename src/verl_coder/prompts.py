@@ -81,6 +81,18 @@ def system_prompt(*, language: Language = "en", protocol: str = "tool") -> str:
     return "\n\n".join([texts.system, *find_protocol(protocol).prompt(language)])
 
 
+def without_tool(prompt: Sequence[Message], *, protocol: str = "tool") -> tuple[Message, ...]:
+    """A prompt that `build_prompt` made for `protocol`, as it makes it where no tool is on offer.
+
+    ConfigError where the prompt has another system message.
+    """
+    first, *rest = prompt
+    for language in _TEXTS:
+        if first["content"] == system_prompt(language=language, protocol=protocol):
+            return ({**first, "content": system_prompt(language=language, protocol="none")}, *rest)
+    raise ConfigError(f"its prompt is not that of the protocol {protocol}: {first['content'][:60]!r}...")
+
+
 def _texts(language: Language) -> _Texts:
     if language not in _TEXTS:
         raise ConfigError(f"language is {language!r}; it must be one of {', '.join(_TEXTS)}")

@@ -244,6 +244,12 @@ def appended_tags(agent_name: str) -> Tags | None:
     return None
 
 
+def describes_tools(agent_name: str) -> bool:
+    """Whether the chat template describes the run's tools in this agent loop's prompts; True for an unknown name."""
+    spoken = [protocol for protocol in PROTOCOLS.values() if protocol.agent_name == agent_name]
+    return not spoken or any(protocol.tags and not protocol.in_turn for protocol in spoken)
+
+
 def agent_tags(agent_name: str) -> Tags | None:
     """The tags that an agent loop speaks, None where it has one turn; ConfigError unless its protocols say which."""
     found = {protocol.tags for protocol in PROTOCOLS.values() if protocol.agent_name == agent_name}

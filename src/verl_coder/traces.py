@@ -5,7 +5,8 @@ A tool call stands in the assistant's content, in the form that the rollout's pa
 or in the message's `tool_calls` as the OpenAI API returns it; a tool's result is a message of role `tool`.
 An assistant message of `weight` 0 is read and not learnt (a failing attempt); without a weight it is learnt.
 A third column, `agent_name`, may name the rollout's agent loop: one that appends results to the assistant's own turn
-(`program_agent`) has no end of turn behind a program and no tools in its prompt.
+(`program_agent`) has no end of turn behind a program and no tools in its prompt, nor has one that calls none
+(`single_turn_agent`).
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from verl_coder.chat_template import options_of_run
 from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
-from verl_coder.protocols import Tags, appended_result, appended_tags
+from verl_coder.protocols import Tags, appended_result, appended_tags, describes_tools
 
 COLUMNS = ("problem_id", "messages")
 _AGENT_NAME = "agent_name"
@@ -55,7 +56,7 @@ class Trace:
     def described_tools(self) -> bool:
         """Whether a rollout's prompt describes the tools that this trace calls."""
         calls = any(message["role"] == "tool" for message in self.messages)
-        return calls and appended_tags(self.agent_name) is None
+        return calls and describes_tools(self.agent_name)
 
     @property
     def prompt_length(self) -> int:
@@ -184,7 +185,8 @@ class TraceTokenizer:
     def _row(self, trace: Trace) -> TraceRow | None:
         messages, at = [self._as_rolled_out(message) for message in trace.messages], trace.prompt_length
         tags = appended_tags(trace.agent_name)
-        prompt = self._builder.build_initial_tokens(messages[:at], tools=None if tags else self._tools)
+        tools = self._tools if describes_tools(trace.agent_name) else None
+        prompt = self._builder.build_initial_tokens(messages[:at], tools=tools)
         tokens: list[int] = list(prompt)
         mask: list[int] = []
         if len(prompt) > self._max_prompt_tokens:
@@ -205,7 +207,7 @@ class TraceTokenizer:
             if end is None:
                 break
             context = self._builder.merge_context_tokens(
-                messages[: at + 1], messages[:end], tokens, tools=self._tools
+                messages[: at + 1], messages[:end], tokens, tools=tools
             )
             tokens, mask = context.token_ids, self._builder.align_response_metadata(context, mask)[0]
             at = end

@@ -85,8 +85,11 @@ async def rollout(
     config = copy.deepcopy(recipe)
     settings = config.actor_rollout_ref.rollout
     settings.multi_turn.max_assistant_turns = settings.multi_turn.max_user_turns = 9
-    target = "verl.experimental.agent_loop.tool_agent_loop.ToolAgentLoop"
-    entry: dict[str, Any] = {"_target_": target}
+    loops = {
+        "tool_agent": "tool_agent_loop.ToolAgentLoop",
+        "single_turn_agent": "single_turn_agent_loop.SingleTurnAgentLoop",
+    }
+    entry: dict[str, Any] = {"_target_": f"verl.experimental.agent_loop.{loops.get(agent)}"}
     if agent == "program_agent":
         entries = OmegaConf.load(settings.agent.agent_loop_config_path)
         entry = dict(next(e for e in entries if e.name == agent))

@@ -99,3 +99,10 @@ def test_direct_answers_are_first_tries_before_repairs_and_never_twice(share: fl
         assert sum(s.repairs for s in made) == sum(s.repairs for s in found)
     else:
         assert len(direct) == len(made)
+
+
+def test_shares_of_direct_and_of_plain_answers_are_of_different_traces() -> None:
+    found = chosen([tried(f"{n}", passing=2, failing=2) for n in range(8)])
+    made = make_direct(found, random.Random(0), share=0.25, plain_share=0.25)
+    assert sum(sketch.plain for sketch in made) == round(0.25 * len(found))
+    assert sum(sketch.direct for sketch in made) == 2 * round(0.25 * len(found))

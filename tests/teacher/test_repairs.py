@@ -227,6 +227,19 @@ def test_direct_traces_call_no_tool(make: Maker) -> None:
     assert [message["role"] for message in rows[0]["messages"]] == ["system", "user", "assistant"]
 
 
+def test_plain_traces_are_offered_no_tool(make: Maker) -> None:
+    report, rows = make(
+        [problem("p"), problem("q")], [("p", block(RIGHT)), ("q", block(RIGHT))], plain_share=0.5
+    )
+    assert report.plain == 1
+    plain, offered = sorted(rows, key=lambda row: row["agent_name"])
+    assert plain["agent_name"] == "single_turn_agent" and offered["agent_name"] == "tool_agent"
+    assert "python_interpreter" in offered["messages"][0]["content"]
+    assert "python_interpreter" not in plain["messages"][0]["content"] and plain["attempts"] == 0
+    with pytest.raises(ConfigError, match="more than all traces"):
+        make([problem("p")], plain_share=0.6, direct_share=0.6)
+
+
 def test_what_is_wrong_is_said_in_one_line_and_nothing_is_written(make: Maker) -> None:
     with pytest.raises(DataError, match="no trace could be made"):
         make([problem("p", reference=WRONG)])

@@ -3,6 +3,7 @@
 verl keeps each rank's shard in `model_world_size_N_rank_i.pt`, and the configuration in `huggingface/` beside them.
 """
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ def read_state(folder: Path) -> "dict[str, torch.Tensor]":
         raise CheckpointError(
             f"{folder} lacks a rank's model_world_size_*_rank_*.pt: the checkpoint is not whole"
         )
+    # Reading DTensors warns of process groups, which nothing here computes with.
+    logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)
     # verl's own files, written by this project's run: they hold DTensors, which weights_only refuses.
     states = [torch.load(shards[rank][1], map_location="cpu", weights_only=False) for rank in sorted(shards)]
     return {name: _join([state[name] for state in states]) for name in states[0]}

@@ -17,6 +17,8 @@ class Sketch:
     attempts: tuple[Attempt, ...]
     direct: bool = False
     """The last attempt is the answer at once; the tool is not called."""
+    plain: bool = False
+    """Direct, and the prompt offers no tool."""
 
     @property
     def repairs(self) -> bool:
@@ -88,11 +90,14 @@ def choose(
     return chosen
 
 
-def make_direct(chosen: Sequence[Sketch], rng: random.Random, *, share: float) -> list[Sketch]:
-    """The same, of which a share calls no tool: first tries before repairs, and no code twice."""
-    wanted = round(share * len(chosen))
+def make_direct(
+    chosen: Sequence[Sketch], rng: random.Random, *, share: float, plain_share: float = 0.0
+) -> list[Sketch]:
+    """The same, of which a share calls no tool and another is offered none: first tries first, and no code twice."""
+    wanted, plain = round(share * len(chosen)), round(plain_share * len(chosen))
     shuffled = rng.sample(range(len(chosen)), len(chosen))
-    directs = set(sorted(shuffled, key=lambda index: chosen[index].repairs)[:wanted])
+    order = sorted(shuffled, key=lambda index: chosen[index].repairs)
+    plains, directs = set(order[:plain]), set(order[: plain + wanted])
     result: list[Sketch] = []
     answered: set[tuple[str, str]] = set()
     for index, sketch in enumerate(chosen):
@@ -102,5 +107,6 @@ def make_direct(chosen: Sequence[Sketch], rng: random.Random, *, share: float) -
         key = (sketch.problem.problem_id, sketch.attempts[-1].code)
         if key not in answered:
             answered.add(key)
-            result.append(Sketch(problem=sketch.problem, attempts=sketch.attempts[-1:], direct=True))
+            last = sketch.attempts[-1:]
+            result.append(Sketch(problem=sketch.problem, attempts=last, direct=True, plain=index in plains))
     return result

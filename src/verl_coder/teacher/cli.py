@@ -55,6 +55,17 @@ def show(
     )
 
 
+_FailingShare = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of traces whose first attempt fails, where samples allow.")
+]
+_DirectShare = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of traces that do not call the tool on offer.")
+]
+_PlainShare = Annotated[
+    float, typer.Option(min=0, max=1, help="Share of traces whose prompt offers no tool.")
+]
+
+
 @app.command()
 def repairs(
     problems: Annotated[Path, typer.Option(help="Parquet file made with --protocol tool.")],
@@ -68,13 +79,9 @@ def repairs(
     tools: Annotated[Path | None, typer.Option(help="YAML; default: python_interpreter.yaml.")] = None,
     per_problem: Annotated[int, typer.Option(min=1, help="Most traces of one problem.")] = 4,
     max_attempts: Annotated[int, typer.Option(min=1, help="Most calls of the tool in a trace.")] = 3,
-    failing_share: Annotated[
-        float,
-        typer.Option(min=0, max=1, help="Share of traces whose first attempt fails, where samples allow."),
-    ] = 0.5,
-    direct_share: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of traces that answer without the tool.")
-    ] = 0.0,
+    failing_share: _FailingShare = 0.5,
+    direct_share: _DirectShare = 0.0,
+    plain_share: _PlainShare = 0.0,
     learn_failures: Annotated[bool, typer.Option("--learn-failures", help="Learn failing attempts.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of attempts and of the words.")] = 0,
     sandbox_url: Annotated[
@@ -99,6 +106,7 @@ def repairs(
             max_attempts=max_attempts,
             failing_share=failing_share,
             direct_share=direct_share,
+            plain_share=plain_share,
             learn_failures=learn_failures,
             seed=seed,
             sandbox_url=sandbox_url,

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from verl_coder.prompts import without_tool
 from verl_coder.protocols import find_protocol, tool_call
 from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.checks import WRONG, wrong_lines
@@ -12,6 +13,7 @@ from verl_coder.teacher.choice import Sketch
 from verl_coder.teacher.samples import quotable
 
 AGENT_NAME = find_protocol("tool").agent_name
+PLAIN_AGENT_NAME = find_protocol("none").agent_name
 _TAGS = find_protocol("tool").tags
 _MAX_QUOTE = 120
 _ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))\b(?:: (.+))?")
@@ -38,7 +40,8 @@ def write_messages(
     Learnt, they teach a model to write them again: after 1,310 such traces Qwen2.5-Coder-0.5B repeated a failing
     program word for word in 71% of its conversations of two calls or more.
     """
-    messages: list[dict[str, Any]] = [dict(message) for message in sketch.problem.prompt]
+    prompt = without_tool(sketch.problem.prompt) if sketch.plain else sketch.problem.prompt
+    messages: list[dict[str, Any]] = [dict(message) for message in prompt]
     last = sketch.attempts[-1]
     thought = rng.choice(_DIRECT)
     if not sketch.direct:

@@ -18,7 +18,13 @@ from verl_coder.problems import Message, Problem
 from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, gather, try_problem
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
-from verl_coder.teacher.conversation import AGENT_NAME, decoded_response, failure_name, write_messages
+from verl_coder.teacher.conversation import (
+    AGENT_NAME,
+    PLAIN_AGENT_NAME,
+    decoded_response,
+    failure_name,
+    write_messages,
+)
 from verl_coder.teacher.samples import Samples, quotable, read_samples
 from verl_coder.teacher.tasks import read_problem
 from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
@@ -26,6 +32,7 @@ from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 
 SOURCE = "repairs"
 _COLUMNS = (
+    ("agent_name", pa.string()),
     ("attempts", pa.int64()),
     ("failures", pa.list_(pa.string())),
     ("last_code", pa.string()),
@@ -45,6 +52,9 @@ class RepairOptions:
     """Calls of the interpreter in a trace, the last one with the code that passes."""
     failing_share: float = 0.5
     direct_share: float = 0.0
+    """Of traces that do not call the tool on offer."""
+    plain_share: float = 0.0
+    """Of traces whose prompt offers no tool."""
     learn_failures: bool = False
     seed: int = 0
     sandbox_url: str | None = None
@@ -69,6 +79,8 @@ class RepairReport:
     """Traces that were not written, by reason."""
     by_attempts: Counter[int] = field(default_factory=Counter)
     """Traces by number of calls, 0 = direct."""
+    plain: int = 0
+    """Traces whose prompt offers no tool."""
     by_last_code: Counter[str] = field(default_factory=Counter)
     """Traces by where their last code is from: own, reference."""
     mended_by: Counter[str] = field(default_factory=Counter)
@@ -85,6 +97,10 @@ def make_repairs(
 ) -> RepairReport:
     """Run everything, write the traces and say what they are; DataError where there is no trace at all."""
     started = time.perf_counter()
+    if options.direct_share + options.plain_share > 1:
+        raise ConfigError(
+            f"--direct-share {options.direct_share} and --plain-share {options.plain_share} are more than all traces"
+        )
     if options.out.is_dir():
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
@@ -179,7 +195,7 @@ def _chosen(tried: Sequence[TriedProblem], options: RepairOptions) -> list[Sketc
     chosen = choose(offers, rng, per_problem=options.per_problem, failing_share=options.failing_share)
     order = {one.problem.problem_id: place for place, one in enumerate(tried)}
     chosen.sort(key=lambda sketch: order[sketch.problem.problem_id])
-    return make_direct(chosen, rng, share=options.direct_share)
+    return make_direct(chosen, rng, share=options.direct_share, plain_share=options.plain_share)
 
 
 def reason_to_drop(sketch: Sketch, messages: Sequence[Message]) -> str:
@@ -201,6 +217,7 @@ def _row(sketch: Sketch, messages: Sequence[Message], report: RepairReport) -> d
     failures = [failure_name(attempt) for attempt in sketch.attempts[:-1]]
     origin = sketch.attempts[-1].origin
     report.by_attempts[calls] += 1
+    report.plain += sketch.plain
     report.by_last_code[origin] += 1
     report.failures.update(failures)
     if failures:
@@ -209,6 +226,7 @@ def _row(sketch: Sketch, messages: Sequence[Message], report: RepairReport) -> d
         "problem_id": sketch.problem.problem_id,
         "messages": list(messages),
         "source": SOURCE,
+        "agent_name": PLAIN_AGENT_NAME if sketch.plain else AGENT_NAME,
         "attempts": calls,
         "failures": failures,
         "last_code": origin,

@@ -45,6 +45,7 @@ def repair_table(report: RepairReport) -> Table:
         ("references run", _listed(report.references)),
         ("traces", report.traces),
         *((_calls(count), report.by_attempts[count]) for count in sorted(report.by_attempts)),
+        *([("  offered no tool", report.plain)] if report.plain else []),
         ("  last code", _listed(report.by_last_code)),
         ("  repairs, last code", _listed(report.mended_by)),
         ("  failures in them", _listed(report.failures, _SHOWN_FAILURES)),
