@@ -28,6 +28,10 @@ def test_a_cluster_that_has_ended_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(ConfigError, match=r"RAY_ADDRESS=127\.0\.0\.1:9: nobody answers there"):
         check_cluster(config(2))
+    for junk in ("junk", "head:", ":6379", "head:99999"):
+        monkeypatch.setenv("RAY_ADDRESS", junk)
+        with pytest.raises(ConfigError, match=f"RAY_ADDRESS={junk} is no address: write HOST:PORT or auto"):
+            check_cluster(config())
 
 
 def test_the_configurations_address_comes_before_the_environments() -> None:

@@ -91,10 +91,12 @@ async def open_ray_verifier(options: VerifyOptions) -> AsyncIterator[tuple[Verif
 
 
 def check_reachable(address: str) -> None:
-    """ConfigError after seconds where nobody listens; Ray itself would wait for minutes."""
+    """ConfigError for what is no address, or after seconds where nobody listens; Ray itself would wait for minutes."""
+    if address in ("auto", "local"):
+        return
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return  # `auto` or `local`
+    if not host or not port.isdigit() or not 0 < int(port) < 2**16:
+        raise ConfigError(f"no Ray cluster at {address!r} (write HOST:PORT, auto or local)")
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT_S).close()
     except OSError as error:

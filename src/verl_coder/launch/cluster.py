@@ -41,6 +41,11 @@ def check_cluster(config: DictConfig) -> str:
     try:
         check_reachable(address)
     except ConfigError as error:
+        if error.__cause__ is None:
+            raise ConfigError(
+                f"RAY_ADDRESS={address} is no address: write HOST:PORT or auto, or unset RAY_ADDRESS for a Ray of the "
+                "run's own"
+            ) from error
         raise ConfigError(
             f"RAY_ADDRESS={address}: nobody answers there ({error.__cause__}): start the cluster, or unset RAY_ADDRESS "
             "for a Ray of the run's own"
