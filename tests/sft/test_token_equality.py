@@ -86,10 +86,10 @@ async def rollout(
     settings = config.actor_rollout_ref.rollout
     settings.multi_turn.max_assistant_turns = settings.multi_turn.max_user_turns = 9
     loops = {
-        "tool_agent": "tool_agent_loop.ToolAgentLoop",
-        "single_turn_agent": "single_turn_agent_loop.SingleTurnAgentLoop",
+        "tool_agent": "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop",
+        "single_turn_agent": "verl.experimental.agent_loop.single_turn_agent_loop.SingleTurnAgentLoop",
     }
-    entry: dict[str, Any] = {"_target_": f"verl.experimental.agent_loop.{loops.get(agent)}"}
+    entry: dict[str, Any] = {"_target_": loops.get(agent)}
     if agent == "program_agent":
         entries = OmegaConf.load(settings.agent.agent_loop_config_path)
         entry = dict(next(e for e in entries if e.name == agent))
@@ -132,6 +132,15 @@ CONVERSATIONS = {
             ANSWER,
         ],
         ["é q\n1", "NameError: name 'x' is not defined"],
+    ),
+    "a_call_that_is_no_json_and_one_of_another_tool": (
+        "tool",
+        [
+            """<tool_call>\n{"name": "python_interpreter", "arguments": {"code": "print(\\'é\\')"}}\n</tool_call>""",
+            tool_call("python", "print(1)"),
+            ANSWER,
+        ],
+        ["é", "Error: no tool 'python'; there are python_interpreter"],
     ),
     "program": (
         "program",

@@ -7,30 +7,22 @@ reasons to end, too (`extra_fields["end_reason"]`: invalid_calls, hung_call, dea
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, ToolListWrap
 from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState
-from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
+from verl.experimental.agent_loop.tool_parser import FunctionCall
 from verl.tools.schemas import ToolResponse
 
 from verl_coder.agent_loops.tool_agent import GuardedToolAgentLoop, break_control_tokens
-from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
 from verl_coder.errors import ConfigError
 from verl_coder.prompts import visible_tests_of
-from verl_coder.protocols import Tags, agent_tags
+from verl_coder.protocols import agent_tags
 from verl_coder.tools.workspace import Workspace
 
 _CLOSE_S = 10.0
-
-
-class ToolCall(FunctionCall):
-    """A call of a turn; `mistake` is what is wrong with it."""
-
-    mistake: str = ""
 
 
 class CodeAgentLoop(GuardedToolAgentLoop):
@@ -68,9 +60,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         self.call_deadline_s = call_deadline_s
         self.trajectory_deadline_s = trajectory_deadline_s
         self.tell_calls_left = tell_calls_left
-        self.tool_parser = CallParser(self.tokenizer, tags, self.max_parallel_calls)
-        # verl drops the calls above this number without a word; the parser answers them.
-        self.max_parallel_calls = 1 << 30
+        self._read_calls(tags)
         self._workspace = Workspace()
         self._in_order = asyncio.Lock()
         self._calls = self._invalid_calls = self._invalid_in_a_row = 0
@@ -142,37 +132,3 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         """End the trajectory without a verdict: it is the machine's failure (trainer/sample_masks.py)."""
         self._end_reason = reason
         agent_data.extra_fields["tool_sandbox_unavailable"] = 1
-
-
-class CallParser(ToolParser):
-    """The calls of a turn in hermes form; one that cannot be done is kept, with what is wrong with it."""
-
-    def __init__(self, tokenizer: Any, tags: Tags, max_parallel_calls: int) -> None:
-        super().__init__(tokenizer)
-        self.tags, self.max_parallel_calls = tags, max_parallel_calls
-
-    async def extract_tool_calls(
-        self, responses_ids: list[int], tools: Any = None
-    ) -> tuple[str, list[FunctionCall]]:
-        """(text of the turn, its calls); those above the number that a turn may have are answered in one."""
-        text = self.tokenizer.decode(responses_ids)
-        schemas = {
-            tool.function.name: tool.function.parameters.model_dump(exclude_none=True) for tool in tools or []
-        }
-        texts = call_texts(text, self.tags)
-        calls: list[FunctionCall] = [_checked(each, schemas) for each in texts[: self.max_parallel_calls]]
-        if len(texts) > len(calls) > 0:
-            extra = (
-                f"only the first {self.max_parallel_calls} of the {len(texts)} calls of this turn were run"
-            )
-            calls.append(ToolCall(name="", arguments="{}", mistake=extra))
-        return text, calls
-
-
-def _checked(text: str, schemas: dict[str, Any]) -> ToolCall:
-    try:
-        name, arguments = read_call(text)
-        check_call(name, arguments, schemas)
-    except CallMistake as mistake:
-        return ToolCall(name="", arguments="{}", mistake=str(mistake))
-    return ToolCall(name=name, arguments=json.dumps(arguments, ensure_ascii=False))

@@ -1,4 +1,7 @@
-"""`tool_agent`: verl's tool loop, in which what a tool returns can never become a control token.
+"""`tool_agent`: verl's tool loop, with calls read as models write them, and tools that return no control tokens.
+
+verl's parser takes strict JSON alone: a call with `\\'` in its code is dropped, and the trajectory ends without a word.
+Here it is read where its meaning is certain, and else answered with what is wrong.
 
 verl renders a tool's answer with the chat template and tokenises the whole text, so that an output such as
 `<|im_end|>`, printed by a program, would end the turn. Here such a word is broken by a space after its first
@@ -11,8 +14,10 @@ from verl.experimental.agent_loop.agent_loop import register
 from verl.experimental.agent_loop.tool_agent_loop import AgentData, FunctionCall
 from verl.tools.schemas import ToolResponse
 
+from verl_coder.agent_loops.call_parser import CallParser
 from verl_coder.agent_loops.end_reason import EndReasonToolLoop
 from verl_coder.control_tokens import break_control_tokens, control_tokens
+from verl_coder.protocols import Tags, agent_tags
 
 
 @register("tool_agent")
@@ -22,10 +27,21 @@ class GuardedToolAgentLoop(EndReasonToolLoop):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._control = control_tokens(self.tokenizer)
+        tags = agent_tags("tool_agent")
+        if tags is not None and self.rollout_config.multi_turn.format == "hermes":
+            self._read_calls(tags)
+
+    def _read_calls(self, tags: Tags) -> None:
+        """Read calls between these tags as models write them."""
+        self.tool_parser = CallParser(self.tokenizer, tags, self.rollout_config.multi_turn.max_parallel_calls)
+        # verl drops the calls above that number without a word; the parser answers them.
+        self.max_parallel_calls = 1 << 30
 
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
     ) -> tuple[ToolResponse, float, dict[str, Any]]:
+        if mistake := getattr(tool_call, "mistake", ""):
+            return ToolResponse(text=break_control_tokens(f"Error: {mistake}", self._control)), 0.0, {}
         given = {name: {} if value is None else value for name, value in (tools_kwargs or {}).items()}
         response, reward, metrics = await super()._call_tool(tool_call, given, agent_data)
         text = response.text and break_control_tokens(response.text, self._control)
