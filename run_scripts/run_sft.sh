@@ -26,7 +26,7 @@ MICRO_TOKENS="${MICRO_TOKENS:-}"   # tokens in one pass, the memory knob; empty:
 LEARNING_RATE="${LEARNING_RATE:-}" # the highest; empty: 1e-5, with LoRA 1e-4
 MAX_PROMPT_LENGTH="${MAX_PROMPT_LENGTH:-1024}"       # tokens; a longer trace is left out and counted
 MAX_RESPONSE_LENGTH="${MAX_RESPONSE_LENGTH:-2048}"
-ATTENTION="${ATTENTION:-}"         # of transformers: sdpa, flash_attention_2 with flash_attn; empty: packed (platform/packed_attention.py)
+ATTENTION="${ATTENTION:-}"         # of transformers: sdpa, flash_attention_2 with flash_attn; empty: packed, on a CPU shared_prefix (src/verl_coder/platform)
 SEED="${SEED:-0}"                  # held-out share, order of the data
 
 # shellcheck source=run_scripts/environment.sh

@@ -4,6 +4,7 @@ import fcntl
 import io
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -79,6 +80,12 @@ def writing(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise FileWriteError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def free_bytes(place: Path) -> int:
+    """Of the disk that holds `place`, or would."""
+    place = place.resolve()
+    return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
 
 
 def make_folder(path: Path) -> None:

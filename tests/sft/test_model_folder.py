@@ -9,7 +9,7 @@ from peft import get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_coder.errors import VerlCoderError
-from verl_coder.sft import model_folder
+from verl_coder.launch.trained_weights import adapter_config
 from verl_coder.sft.model_folder import finish_model
 from verl_coder.tiny.build import BASE
 from verl_coder.traces import TraceRow
@@ -28,7 +28,9 @@ def _checkpoint(folder: Path, *, lora: bool) -> torch.Tensor:
     torch.manual_seed(0)
     model: Any = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
     if lora:
-        model = get_peft_model(model, model_folder._lora_config(LORA))
+        model = get_peft_model(
+            model, adapter_config(LORA["rank"], LORA["alpha"], target_modules="all-linear")
+        )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name or (not lora and "proj" in name):

@@ -14,7 +14,7 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.launch.trained_weights import trained_model
+from verl_coder.launch.trained_weights import adapter_config, trained_model
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 from verl_coder.yaml_files import read_mapping
@@ -53,8 +53,6 @@ def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
 
 def lora_config(config: DictConfig) -> Any:
     """PEFT's configuration of the run's adapter, as verl builds it."""
-    from peft import LoraConfig, TaskType
-
     section = config.actor_rollout_ref.model
     plain: dict[str, Any] = {
         name: OmegaConf.to_container(section[name])
@@ -62,12 +60,8 @@ def lora_config(config: DictConfig) -> Any:
         else section.get(name)
         for name in ("target_modules", "exclude_modules", "target_parameters")
     }
-    return LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=int(section.lora_rank),
-        lora_alpha=int(section.lora_alpha),
-        base_model_name_or_path=str(section.path),
-        **plain,
+    return adapter_config(
+        int(section.lora_rank), int(section.lora_alpha), base_model_name_or_path=str(section.path), **plain
     )
 
 

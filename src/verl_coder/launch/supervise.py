@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -25,9 +26,14 @@ def become_subreaper() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def end_with_parent() -> None:
-    """Get SIGKILL when the parent dies, however it dies: SIGTERM may be blocked."""
+def end_with_parent(parent: int | None = None) -> None:
+    """Get SIGKILL when the parent dies, however it dies: SIGTERM may be blocked.
+
+    Ends this process at once where the process `parent` has died before.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        sys.exit(1)
 
 
 @contextmanager

@@ -50,6 +50,13 @@ def _join(parts: list[Any]) -> "torch.Tensor":
     return torch.cat(local, dim=placements[-1].dim)
 
 
+def adapter_config(rank: int, alpha: int, **others: Any) -> Any:
+    """PEFT's configuration of an adapter, as verl builds it; `others` are further settings of it."""
+    from peft import LoraConfig, TaskType
+
+    return LoraConfig(task_type=TaskType.CAUSAL_LM, r=rank, lora_alpha=alpha, **others)
+
+
 def trained_model(folder: Path, *, base: str, lora: Any = None) -> "PreTrainedModel":
     """The model of a checkpoint in float32 on the CPU; with `lora` (PEFT's configuration) its adapter in place.
 

@@ -3,16 +3,12 @@
 It ends with the pipeline, however that ends: two starts never write to one folder.
 """
 
-import os
 import sys
 
 from verl_coder.cli import main
 from verl_coder.launch.supervise import end_with_parent
 
 if __name__ == "__main__":
-    end_with_parent()
-    parent = int(sys.argv[1])
-    if os.getppid() != parent:  # it has died since
-        sys.exit(1)
+    end_with_parent(int(sys.argv[1]))
     sys.argv = ["verl-coder", *sys.argv[2:]]
     main()

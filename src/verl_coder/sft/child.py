@@ -3,15 +3,12 @@
 It ends with that command, however that ends: two trainers never write to one folder.
 """
 
-import os
 import sys
 
 from verl_coder.launch.supervise import end_with_parent
 
 if __name__ == "__main__":
-    end_with_parent()
-    if os.getppid() != int(sys.argv.pop(1)):  # it has died since
-        sys.exit(1)
+    end_with_parent(int(sys.argv.pop(1)))
     from verl_coder.sft.trainer import main
 
     main()

@@ -1,12 +1,12 @@
 """What an SFT run takes of the machine's memory, or of the GPU's, before it starts: the RL run's plan, one process."""
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import free_bytes
 from verl_coder.launch.cards import GIB, card_for
 from verl_coder.launch.memory_plan import (
     BASE_MIB,
@@ -133,9 +133,7 @@ def check_disk(request: SftRequest, model: Path) -> None:
     trained = shape.lora_parameters(request.lora_rank) if request.lora_rank else shape.parameters
     kept = len(saved_steps(RunDir(request.out).checkpoints))
     needed = 12 * trained * max(_CHECKPOINTS - kept, 1) + 4 * shape.parameters + _SMALL_FILES
-    out = request.out.resolve()
-    existing = next(parent for parent in (out, *out.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(request.out)
     if free < needed:
         raise ConfigError(
             f"--out {request.out}: {free / 2**20:,.0f} MiB free, checkpoints and model need {needed / 2**20:,.0f} MiB: "

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.launch.trained_weights import trained_model
+from verl_coder.launch.trained_weights import adapter_config, trained_model
 from verl_coder.paths import resolve_content_path
 from verl_coder.traces import TraceRow
 
@@ -72,7 +72,8 @@ def finish_model(
     dtype = AutoConfig.from_pretrained(source).dtype
     if not isinstance(dtype, torch.dtype):
         dtype = getattr(torch, str(dtype)) if dtype else torch.float32
-    model: Any = trained_model(checkpoint, base=str(source), lora=_lora_config(lora) if lora else None)
+    adapter = adapter_config(lora["rank"], lora["alpha"], target_modules="all-linear") if lora else None
+    model: Any = trained_model(checkpoint, base=str(source), lora=adapter)
     logits = _logits(model, probe)
     difference = None
     if lora:
@@ -99,19 +100,6 @@ def finish_model(
     shutil.rmtree(out, ignore_errors=True)
     temporary.rename(out)
     return rounding
-
-
-def _lora_config(lora: dict[str, int]) -> Any:
-    """PEFT's configuration of the adapter, as verl builds it."""
-    from peft import LoraConfig, TaskType
-
-    return LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=lora["rank"],
-        lora_alpha=lora["alpha"],
-        target_modules="all-linear",
-        bias="none",
-    )
 
 
 def _logits(model: Any, probe: TraceRow) -> "torch.Tensor":

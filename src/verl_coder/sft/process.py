@@ -89,11 +89,11 @@ def train(
 
 
 def _why(status: int, log: Path, begins: int) -> str:
-    reason = reason_in_log(log, begins)
     if status == -signal.SIGKILL:
         return (
             "the trainer was killed, as the system does when memory is short: see --micro-tokens, --lora-rank"
         )
+    reason = reason_in_log(log, begins)
     hint = "; fewer tokens at a time need less memory: --micro-tokens" if "OutOfMemory" in reason else ""
     return f"verl's SFT trainer ended with status {status}: {reason}{hint}"
 
@@ -146,7 +146,7 @@ class SftProgress:
 
         self._run_dir, self._steps, self._description = run_dir, steps, description
         self._notices = NoticeReader(run_dir.notices)
-        self._first = self._last_step()
+        self._first, _ = self._last_step()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -168,7 +168,7 @@ class SftProgress:
 
     def ask_to_stop(self) -> bool:
         """Ask the trainer to save after its step and end; False before the first step, with nothing to save."""
-        if self._last_step() == self._first:
+        if self._last_step()[0] == self._first:
             return False
         self._run_dir.stop_request.touch()
         with suppress(OSError):
@@ -179,18 +179,21 @@ class SftProgress:
             )
         return True
 
-    def _last_step(self) -> int:
-        steps = [int(r["step"]) for r in self._run_dir.read_metrics() if "train/loss" in r["data"]]
-        return steps[-1] if steps else 0
+    def _last_step(self) -> tuple[int, float]:
+        """The newest step and its loss; 0 where there is none."""
+        for record in reversed(self._run_dir.read_metrics()):
+            if "train/loss" in record["data"]:
+                return int(record["step"]), float(record["data"]["train/loss"])
+        return 0, 0.0
 
     def poll(self, *, last: bool = False) -> None:
         """Show the newest step, and what was warned of."""
         for text in self._notices.new():
             self._bar.console.print(text, highlight=False, soft_wrap=True)
-        records = [r for r in self._run_dir.read_metrics() if "train/loss" in r["data"]]
-        if not records or int(records[-1]["step"]) <= self._first:
+        step, value = self._last_step()
+        if step <= self._first:
             return
-        step, loss = int(records[-1]["step"]), f"loss {records[-1]['data']['train/loss']:.3f}"
+        loss = f"loss {value:.3f}"
         self._bar.update(self._task, completed=step, loss=loss)
         due = last or self._shown_step == self._first or time.monotonic() - self._shown_at >= _LINE_EVERY_S
         if not self._bar.console.is_terminal and step > self._shown_step and due:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import free_bytes
 from verl_coder.launch.cluster import check_cluster
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.run.checkpoint_files import saved_steps
@@ -114,8 +114,7 @@ def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
     to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
     needed = BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * to_come
     needed += 200 * 2**20
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_bytes(folder)
     if free < needed:
         raise ConfigError(
             f"{folder}: {free / 2**20:,.0f} MiB free, the checkpoints need {needed / 2**20:,.0f} MiB: free some, "
