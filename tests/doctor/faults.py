@@ -79,10 +79,7 @@ def _environment(**values: str) -> Callable[[Ward], Any]:
 
 def _free(module: Any, megabytes: int) -> Callable[[Ward], Any]:
     """A disk with so much room, as one module sees it."""
-    usage = SimpleNamespace(free=megabytes * 2**20)
-    return lambda ward: ward.monkeypatch.setattr(
-        module, "shutil", SimpleNamespace(disk_usage=lambda _: usage)
-    )
+    return lambda ward: ward.monkeypatch.setattr(module, "free_bytes", lambda _: megabytes * 2**20)
 
 
 def _little_memory(ward: Ward) -> None:

@@ -126,7 +126,7 @@ def test_a_call_in_the_last_turn_ends_by_turns_and_a_broken_one_is_not_valid(
     samples = {sample.problem_id: sample for sample in read_samples(tmp_path / "out" / "samples.parquet")}
     first, other = samples["sample/0"], samples["sample/1"]
     assert (first.turns, first.tool_calls, first.valid_tool_calls, first.finish_reason) == (3, 3, 2, "turns")
-    assert (other.tool_calls, other.valid_tool_calls) == (1, 0)
+    assert (other.turns, other.tool_calls, other.valid_tool_calls) == (3, 3, 0), "answered, not ended"
 
 
 def test_an_answer_without_end_is_cut_at_the_limit(evaluate_with: Any, tmp_path: Path) -> None:

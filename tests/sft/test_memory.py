@@ -68,7 +68,7 @@ def test_activations_are_kept_where_there_is_ample_room(
 
 def test_a_full_disk_is_told_before_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "shape_of", lambda model: HALF_BILLION)
-    monkeypatch.setattr("shutil.disk_usage", lambda place: SimpleNamespace(free=4 * GIB))
+    monkeypatch.setattr(memory, "free_bytes", lambda place: 4 * GIB)
     with pytest.raises(ConfigError, match=r"4,096 MiB free, checkpoints and model need .*--lora-rank 16"):
         check_disk(_request(out=tmp_path / "out"), Path("m"))
     check_disk(_request(out=tmp_path / "out", lora_rank=16), Path("m"))

@@ -5,7 +5,6 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,7 +72,7 @@ def test_too_little_room_is_seen_before_a_worker_writes(
 ) -> None:
     trainer = FakeTrainer(run_dir.path)
     trainer.save_now(1)
-    monkeypatch.setattr(checkpointing.shutil, "disk_usage", lambda _: SimpleNamespace(free=10))
+    monkeypatch.setattr(checkpointing, "free_bytes", lambda _: 10)
     monkeypatch.setattr(PPOTrainer, "_save_checkpoint", lambda _: pytest.fail("written all the same"))
     trainer.save_now(2)
     assert run_dir.checkpoint_step() == 1 and "disk full" in notices(run_dir)[0]

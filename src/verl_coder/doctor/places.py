@@ -1,13 +1,13 @@
 """Where a run writes and listens: the checkout, its own folder, the disks, /dev/shm, Ray's paths, ports."""
 
 import os
-import shutil
 import socket
 import tempfile
 from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, warned
 from verl_coder.doctor.situation import Situation
+from verl_coder.files import free_bytes
 from verl_coder.installation import script
 
 GIB = 2**30
@@ -51,13 +51,13 @@ def _disk(situation: Situation) -> CheckResult:
 
     plan = situation.plan
     check_disk(plan.config, plan.run_dir.path, keep_best=plan.settings.keep_best)
-    existing = next(path for path in (plan.run_dir.path, *plan.run_dir.path.parents) if path.exists())
-    return passed(f"{shutil.disk_usage(existing).free / GIB:.1f} GiB free for checkpoints at {existing}")
+    free = free_bytes(plan.run_dir.path)
+    return passed(f"{free / GIB:.1f} GiB free for checkpoints at {plan.run_dir.path}")
 
 
 def _temporary(_: Situation) -> CheckResult:
     folder = tempfile.gettempdir()
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(Path(folder))
     words = f"{free / GIB:.1f} GiB free in {folder}"
     if free < _TEMPORARY_BYTES:
         return warned(
@@ -80,7 +80,7 @@ def _shared_memory(situation: Situation) -> CheckResult:
     if words := check_shared_memory(situation.config):
         return warned(words, "docker run --shm-size=8g, or a lower ray_kwargs.ray_init.object_store_memory")
     wanted = shared_memory_needed(situation.config)[1]
-    free = shutil.disk_usage(SHARED_MEMORY).free
+    free = free_bytes(SHARED_MEMORY)
     return passed(f"{SHARED_MEMORY}: {free / GIB:.1f} GiB free, the run takes {wanted / GIB:.1f}")
 
 
@@ -135,7 +135,7 @@ def _hub_cache(_: Situation) -> CheckResult:
             f"{folder} cannot be written: nothing of the hub is kept",
             f"{'HF_HUB_CACHE' if named else 'HF_HOME'}=<a folder of yours>",
         )
-    return passed(f"{folder}, {shutil.disk_usage(existing).free / GIB:.1f} GiB free")
+    return passed(f"{folder}, {free_bytes(existing) / GIB:.1f} GiB free")
 
 
 CHECKS = (

@@ -1,7 +1,6 @@
 """Saving checkpoints so that a kill or a full disk costs nothing but time since the last one."""
 
 import json
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from omegaconf import open_dict
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
-from verl_coder.files import write_durably
+from verl_coder.files import free_bytes, write_durably
 from verl_coder.model_config import forget_attention
 from verl_coder.run.checkpoint_files import (
     SAVING,
@@ -162,7 +161,7 @@ class CheckpointMixin(RecipeTrainer):
         if not last:
             return
         needed = folder_bytes(step_folder(self.run_dir.checkpoints, last))
-        free = shutil.disk_usage(self.run_dir.checkpoints).free
+        free = free_bytes(self.run_dir.checkpoints)
         if free < needed:
             raise OSError(f"disk full: {free / 2**20:,.0f} MiB free, {needed / 2**20:,.0f} MiB needed")
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from omegaconf import OmegaConf
@@ -26,8 +25,7 @@ def config(device: str, bucket: int, store: int = 500 * 2**20) -> object:
 @pytest.fixture
 def free(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def set_free(megabytes: int) -> None:
-        usage = SimpleNamespace(free=megabytes * 2**20)
-        monkeypatch.setattr(machine, "shutil", SimpleNamespace(disk_usage=lambda _: usage))
+        monkeypatch.setattr(machine, "free_bytes", lambda _: megabytes * 2**20)
 
     return set_free
 

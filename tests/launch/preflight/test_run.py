@@ -1,6 +1,5 @@
 """What is wrong with a run is found before Ray starts, and named."""
 
-from collections import namedtuple
 from pathlib import Path
 
 import pyarrow as pa
@@ -81,8 +80,7 @@ def test_a_model_that_is_neither_folder_nor_hub_name_is_named() -> None:
 def test_too_little_disk_is_named(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: usage(100, 99, 1))
+    monkeypatch.setattr(places, "free_bytes", lambda _: 1)
     with pytest.raises(ConfigError, match="0 MiB free, the checkpoints need"):
         places.check_disk(config, tmp_path, keep_best=True)
 
@@ -138,9 +136,8 @@ def test_settings_that_would_undo_our_checkpoints_are_refused(
 def test_checkpoints_that_are_there_need_no_more_room(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    usage = namedtuple("usage", "total used free")
     one = places.BYTES_PER_PARAMETER_ON_DISK * places.parameter_count(config.actor_rollout_ref.model.path)
-    monkeypatch.setattr(places.shutil, "disk_usage", lambda _: usage(0, 0, 200 * 2**20 + one))
+    monkeypatch.setattr(places, "free_bytes", lambda _: 200 * 2**20 + one)
     with pytest.raises(ConfigError, match="MiB free"):
         places.check_disk(config, tmp_path, keep_best=True)
     for step in (1, 2, 3):

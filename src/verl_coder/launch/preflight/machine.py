@@ -1,6 +1,5 @@
 """The machine below a run: its Python, /dev/shm, the length of Ray's paths. What fails here fails deep in a worker."""
 
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import free_bytes
 
 PYTHONS = ((3, 11), (3, 12))
 """What the package may be installed for; the pins are made for the first."""
@@ -59,12 +59,9 @@ def shared_memory_needed(config: DictConfig) -> tuple[int, int]:
 def check_shared_memory(config: DictConfig) -> str:
     """A warning, or an empty text; ConfigError where a weight sync finds no room (it ends as a bus error)."""
     least, wanted = shared_memory_needed(config)
-    try:
-        free = shutil.disk_usage(SHARED_MEMORY).free
-    except OSError as error:
-        raise ConfigError(
-            f"{SHARED_MEMORY}: {error.strerror}: mount a tmpfs there (docker run --shm-size=8g)"
-        ) from error
+    if not SHARED_MEMORY.is_dir():
+        raise ConfigError(f"{SHARED_MEMORY}: no such folder: mount a tmpfs there (docker run --shm-size=8g)")
+    free = free_bytes(SHARED_MEMORY)
     words = f"{SHARED_MEMORY}: {free / 2**20:,.0f} MiB free, the run takes {wanted / 2**20:,.0f} MiB"
     if free < least:
         raise ConfigError(
