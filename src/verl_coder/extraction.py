@@ -193,7 +193,7 @@ def _candidates(blocks: list[Block], protocols: Sequence[Tags]) -> list[Block]:
 
 def _is_call(block: Block, protocols: Sequence[Tags]) -> bool:
     """Whether a fence is around a tool call."""
-    return not block.parses and any(tags.call in block.code for tags in protocols)
+    return not block.parses and any(tags.call and tags.call in block.code for tags in protocols)
 
 
 def _closed(blocks: list[Block]) -> list[Block]:

@@ -48,11 +48,8 @@ def _protocols() -> Iterator[str]:
     yield "| `--protocol` | agent loop | a call stands between | its result between |\n| --- | --- | --- | --- |"
     for name, protocol in PROTOCOLS.items():
         tags = protocol.tags
-        call, result = (
-            (f"`{tags.call}` `{tags.end_call}`", f"`{tags.result}` `{tags.end_result}`")
-            if tags
-            else ("-", "-")
-        )
+        call = f"`{tags.call}` `{tags.end_call}`" if tags and tags.call else "-"
+        result = f"`{tags.result}` `{tags.end_result}`" if tags else "-"
         yield f"| `{name}` | `{protocol.agent_name}` | {call} | {result} |"
     yield ""
 

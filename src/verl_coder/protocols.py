@@ -19,6 +19,7 @@ class Tags(NamedTuple):
     """How a turn stands in decoded text: around what the model asks to run, and around what comes back."""
 
     call: str
+    """Empty, as the next, where nothing is called: what comes back answers a whole turn."""
     end_call: str
     result: str
     end_result: str
@@ -54,7 +55,7 @@ class ToolProtocol:
 
     def has_call(self, turn: str) -> bool:
         """Whether a turn of the model holds a whole call, which makes it no void turn."""
-        opened = turn.rfind(self.tags.call) if self.tags else -1
+        opened = turn.rfind(self.tags.call) if self.tags and self.tags.call else -1
         return self.tags is not None and opened >= 0 and self.tags.end_call in turn[opened:]
 
 
@@ -96,6 +97,21 @@ _PROGRAM = ToolProtocol(
     },
 )
 
+_FEEDBACK = ToolProtocol(
+    name="feedback",
+    agent_name="feedback_agent",
+    tags=Tags("", "", "<feedback>", "</feedback>"),
+    instructions={
+        "en": (
+            "Your answer is run on the tests of the problem. Where one fails, you are told between {result} and "
+            "{end_result} what it gave: find the mistake, and answer again with the whole corrected code."
+        ),
+        "zh": (
+            "你的答案会在题目给出的测试上运行。如有测试失败，{result} 和 {end_result} 之间会给出实际结果："
+            "请找出错误，并再次给出完整的、修正后的代码。"
+        ),
+    },
+)
 _DEBUGGER = ToolProtocol(
     name="debugger",
     agent_name="debugger_agent",
@@ -180,6 +196,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
                 ),
             },
         ),
+        _FEEDBACK,
     )
 }
 """By name. A completion need not say which protocol it is in, so extraction and masks know the tags of all."""
@@ -223,6 +240,11 @@ def appended_result(turn: str, output: str, tags: Tags) -> str:
     return f"{line_end}{tags.result}\n{output}\n{tags.end_result}\n"
 
 
+def feedback_message(said: str, tags: Tags) -> str:
+    """What an agent loop without calls answers a turn with, as a message of the user."""
+    return f"{tags.result}\n{said}\n{tags.end_result}"
+
+
 def quote_closing_tags(text: str) -> str:
     """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
     closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))
@@ -247,7 +269,7 @@ def appended_tags(agent_name: str) -> Tags | None:
 def describes_tools(agent_name: str) -> bool:
     """Whether the chat template describes the run's tools in this agent loop's prompts; True for an unknown name."""
     spoken = [protocol for protocol in PROTOCOLS.values() if protocol.agent_name == agent_name]
-    return not spoken or any(protocol.tags and not protocol.in_turn for protocol in spoken)
+    return not spoken or any(p.tags and p.tags.call and not p.in_turn for p in spoken)
 
 
 def agent_tags(agent_name: str) -> Tags | None:

@@ -97,8 +97,9 @@ def _results(text: str, tags: Tags) -> Iterator[tuple[int, int]]:
     call = text.find(tags.end_call)
     if call < 0:
         return
-    close, result = re.escape(tags.end_call), re.escape(tags.result)
-    opening = re.compile(rf"(?:{close}{_GAP}|(?:\n|<\|im_start\|>)user[ \t]*\n\s*)(?<=\n)[ \t]*{result}")
+    result, close = re.escape(tags.result), re.escape(tags.end_call)
+    behind_call = f"{close}{_GAP}|" if close else ""
+    opening = re.compile(rf"(?:{behind_call}(?:\n|<\|im_start\|>)user[ \t]*\n\s*)(?<=\n)[ \t]*{result}")
     closing = re.compile(rf"(?:\n|\A)[ \t]*{re.escape(tags.end_result)}")
     another = re.compile(rf"\s*{result}")
     position = call
@@ -119,7 +120,7 @@ def _results(text: str, tags: Tags) -> Iterator[tuple[int, int]]:
 
 @lru_cache(maxsize=16)
 def _any_tag(protocols: tuple[Tags, ...]) -> re.Pattern[str]:
-    marks = {_THINK, _END_THINK}.union(*protocols)
+    marks = {_THINK, _END_THINK}.union(*protocols) - {""}
     return re.compile("|".join(re.escape(mark) for mark in sorted(marks, reverse=True)))
 
 
@@ -131,7 +132,7 @@ class _Reader:
     ) -> None:
         self.text, self.budget, self.after_result = text, budget, after_result
         self.any_tag = _any_tag(tuple(protocols))
-        self.roles = {mark: role for tags in protocols for role, mark in tags._asdict().items()}
+        self.roles = {mark: role for tags in protocols for role, mark in tags._asdict().items() if mark}
         self.roles |= {_THINK: "think", _END_THINK: "end_think"}
         self.last = len(text.rstrip())
         self.start = 0

@@ -231,7 +231,7 @@ class _LoopServer:
 
     def calls_written(self, tags: Any) -> int:
         """Calls that the model began, whole or not; sets `ends_with_call`."""
-        if tags is None:
+        if tags is None or not tags.call:
             return 0
         texts = [self.tokenizer.decode(ids) for ids in self.turns]
         self.ends_with_call = bool(texts) and tags.end_call in texts[-1]

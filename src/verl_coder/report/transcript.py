@@ -31,6 +31,15 @@ def split_output(text: str) -> list[Segment]:
     """The trajectory after its prompt, in order; texts of the model keep their special tokens."""
     segments: list[Segment] = []
     begin = 0
+    for start, result, end in _answers_to_turns(text):
+        segments += [*_split_calls(text[begin:start]), Segment("result", result)]
+        begin = end
+    return [*segments, *_split_calls(text[begin:])]
+
+
+def _split_calls(text: str) -> list[Segment]:
+    segments: list[Segment] = []
+    begin = 0
     for call in _calls(text):
         if text[begin : call.start].strip():
             segments.append(Segment("model", text[begin : call.start].strip("\n")))
@@ -45,6 +54,18 @@ def split_output(text: str) -> list[Segment]:
     return segments
 
 
+def _answers_to_turns(text: str) -> Iterator[tuple[int, str, int]]:
+    """(start, text, end) of what answers a whole turn, in protocols without calls."""
+    for tags in ALL_TAGS:
+        if tags.call or tags.result not in text:
+            continue
+        result, close = re.escape(tags.result), re.escape(tags.end_result)
+        answer = rf"(?:\n|<\|im_start\|>)user[ \t]*\n\s*{result}(.*?)(?:\n{close}|\Z)"
+        for found in re.finditer(answer, text, re.DOTALL):
+            behind = _NEXT_ROLE.match(text, found.end())
+            yield found.start(), found.group(1).strip("\n"), behind.end() if behind else found.end()
+
+
 class _Call(NamedTuple):
     tags: Tags
     start: int
@@ -56,7 +77,7 @@ def _calls(text: str) -> Iterator[_Call]:
     """Calls that are answered, that another call follows, or that end the text."""
     place = 0
     # Where each kind of tag comes next: looked for anew only when it is passed, so that the whole stays linear.
-    ahead = {tags: text.find(tags.call) for tags in ALL_TAGS}
+    ahead = {tags: text.find(tags.call) for tags in ALL_TAGS if tags.call}
     while True:
         ahead = {
             tags: at if at >= place else text.find(tags.call, place) for tags, at in ahead.items() if at >= 0

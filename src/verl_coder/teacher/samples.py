@@ -16,7 +16,12 @@ from verl_coder.grading import answer_code
 from verl_coder.problems import Problem
 from verl_coder.protocols import PROTOCOLS
 
-_MARKS = ("<think>", "</think>", "<|", *(mark for p in PROTOCOLS.values() if p.tags for mark in p.tags))
+_MARKS = (
+    "<think>",
+    "</think>",
+    "<|",
+    *(mark for p in PROTOCOLS.values() if p.tags for mark in p.tags if mark),
+)
 """What takes a conversation apart."""
 
 
