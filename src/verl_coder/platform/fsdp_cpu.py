@@ -1,6 +1,7 @@
 """`actor_rollout_ref.model.external_lib` on the CPU: FSDP2's CPU offload becomes no offload; attention on packed rows.
 
-Log-probabilities of many tokens at a time; of a batch, only the columns with numbers.
+Log-probabilities of many tokens at a time; of a batch, only the columns with numbers, and of an
+update only the rows that have a gradient.
 
 verl always gives the reference policy `CPUOffloadPolicy(pin_memory=True)`; pinning needs an accelerator, and
 parameters that live on the CPU have nowhere to be offloaded to.
@@ -11,6 +12,7 @@ from typing import Any
 import verl.workers.engine.fsdp.transformer_impl as _fsdp
 from torch.distributed.fsdp import OffloadPolicy
 
+import verl_coder.platform.gradient_rows
 import verl_coder.platform.log_probs
 import verl_coder.platform.lora_seed
 import verl_coder.platform.packed_attention  # (registers `attn_implementation: packed`)

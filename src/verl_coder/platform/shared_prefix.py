@@ -273,11 +273,13 @@ def _is_plain(engine: Any, data: TensorDict) -> bool:
     )
 
 
-_module: Any = _fsdp
-_base, _engine = _module.FSDPEngine, _module.FSDPEngineWithLMHead
-_verls_micro_batches, _verls_batch = _module.prepare_micro_batches, _base.forward_backward_batch
+engine_module: Any = _fsdp
+"""verl's, with what stands here in it."""
+_base, _engine = engine_module.FSDPEngine, engine_module.FSDPEngineWithLMHead
+_verls_micro_batches, _verls_batch = engine_module.prepare_micro_batches, _base.forward_backward_batch
 _verls_inputs, _verls_outputs = _engine.prepare_model_inputs, _engine.prepare_model_outputs
-_module.prepare_micro_batches, _base.forward_backward_batch = _prepare_micro_batches, _forward_backward_batch
+engine_module.prepare_micro_batches = _prepare_micro_batches
+_base.forward_backward_batch = _forward_backward_batch
 _engine.prepare_model_inputs, _engine.prepare_model_outputs = _prepare_model_inputs, _prepare_model_outputs
 AttentionInterface.register(NAME, packed_attention)
 AttentionMaskInterface.register(NAME, packed_mask)

@@ -85,6 +85,7 @@ MAY_CHANGE = (
     "verl_coder.eval_*",
     "verl_coder.watchdog*",
     "verl_coder.memory*",
+    "verl_coder.skip_rows_without_gradient",
     "verl_coder.resume_may_change",
 )
 """Patterns of keys."""

@@ -23,8 +23,10 @@ from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.metric import reduce_metrics
 from verl.utils.py_functional import rename_dict
 
+from verl_coder.platform.update_options import GRADIENT_FIELD
 from verl_coder.traces import TraceRow, read_traces, rollout_tokenizer
 from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool, choose_rollouts, read_rollouts
+from verl_coder.trainer.composite.gradient import gradient_fields
 from verl_coder.trainer.composite.layout import Layout
 from verl_coder.trainer.composite.loss import (
     ALPHA_FIELD,
@@ -78,6 +80,7 @@ class TeacherGuidedMixin(RecipeTrainer):
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         settings = self.settings
+        batch.extra_info[GRADIENT_FIELD] = gradient_fields(self.config, settings)
         if not settings.is_composite:
             return super()._update_actor(batch, metrics)
         mixed = self._mix(batch)

@@ -1,0 +1,28 @@
+"""Which columns of a batch a row's loss is a multiple of: where all of them are 0, the row has no gradient."""
+
+from omegaconf import DictConfig
+
+from verl_coder.run.settings import Settings
+from verl_coder.trainer.composite.loss import WEIGHT_FIELDS
+
+_MULTIPLES_OF_THE_ADVANTAGE = frozenset({"vanilla", "gspo"})
+"""`policy_loss.loss_mode`s that treat a row by itself; `kl_cov` and `clip_cov` compare a micro-batch's tokens."""
+
+
+def gradient_fields(config: DictConfig, settings: Settings) -> str:
+    """Names of the columns with commas between them; empty where every row must be computed.
+
+    A KL term and an entropy term have a gradient in every row, and the entropy as a metric is a mean over all rows.
+    """
+    actor = config.actor_rollout_ref.actor
+    if (
+        not settings.skip_rows_without_gradient
+        or not actor.use_dynamic_bsz
+        or actor.use_kl_loss
+        or actor.entropy_coeff
+        or actor.calculate_entropy
+        or actor.policy_loss.loss_mode not in _MULTIPLES_OF_THE_ADVANTAGE
+        or (config.get("distillation") or {}).get("enabled", False)
+    ):
+        return ""
+    return ",".join(["advantages", *(WEIGHT_FIELDS if settings.is_composite else ())])

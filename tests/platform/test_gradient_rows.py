@@ -1,0 +1,126 @@
+"""Rows without a gradient are left out of an update, whose gradient stays what it was."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import verl.workers.engine.fsdp.transformer_impl as fsdp
+from small_model import small_model
+from tensordict import TensorDict
+from verl.utils import tensordict_utils as tu
+from verl.utils.torch_functional import entropy_from_logits
+from verl.workers.config import ActorConfig, OptimizerConfig
+
+from verl_coder.platform import gradient_rows, shared_prefix
+from verl_coder.platform.update_options import GRADIENT_FIELD
+from verl_coder.trainer.composite.loss import rollout_loss
+
+ADVANTAGES = (0.0, 0.0, 1.0, -1.0, 0.0, 0.5)
+PROMPT = list(range(3, 23))
+
+
+def _nested(values: list[list[float]], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.nested.as_nested_tensor([torch.tensor(v, dtype=dtype) for v in values], layout=torch.jagged)
+
+
+def _batch(advantages: tuple[float, ...] = ADVANTAGES, **settings: Any) -> TensorDict:
+    """An update's batch: a prompt of 20 tokens, answers of 2 to 7, the same advantage for all tokens of an answer."""
+    lengths = [2 + i for i in range(len(advantages))]
+    answers = [[30 + i, *range(30, 29 + n)] for i, n in enumerate(lengths)]
+    fields = {
+        "prompts": _nested([PROMPT for _ in answers], torch.long),
+        "responses": _nested(answers, torch.long),
+        "input_ids": _nested([PROMPT + answer for answer in answers], torch.long),
+        "position_ids": _nested([list(range(20 + n)) for n in lengths], torch.long),
+        "loss_mask": _nested([[1.0] * n for n in lengths]),
+        "response_mask": _nested([[1.0] * n for n in lengths]),
+        "old_log_probs": _nested([[-4.0] * n for n in lengths]),
+        "advantages": _nested([[a] * n for a, n in zip(advantages, lengths, strict=True)]),
+    }
+    data = TensorDict(fields, batch_size=len(answers))
+    options = {"use_remove_padding": True, "use_dynamic_bsz": True, "max_token_len_per_gpu": 60}
+    options |= {"temperature": 1.0, "calculate_entropy": False, "global_batch_size": len(answers)}
+    tu.assign_non_tensor(data, **options, **settings)
+    return data
+
+
+def _rows(parts: list[TensorDict]) -> list[int]:
+    """The first token of each answer says which it is."""
+    return sorted(int(row[0]) - 30 for part in parts for row in part["responses"].unbind())
+
+
+def _engine(monkeypatch: pytest.MonkeyPatch, attention: str) -> Any:
+    """verl's engine around a small model, in a world of one."""
+    engine = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
+    engine.module = small_model(attention)
+    engine.model_config = SimpleNamespace(hf_config=engine.module.config)
+    engine.engine_config = SimpleNamespace(
+        entropy_checkpointing=False, entropy_from_logits_with_chunking=False
+    )
+    engine.compute_entropy_from_logits = entropy_from_logits
+    engine.use_ulysses_sp, engine.pad_to_length, engine.ulysses_sequence_parallel_size = False, 0, 1
+    engine.scaler = None
+    for name, value in {
+        "get_data_parallel_group": None,
+        "get_data_parallel_size": 1,
+        "is_mp_src_rank_with_outputs": True,
+    }.items():
+        monkeypatch.setattr(type(engine), name, lambda self, value=value: value)
+    monkeypatch.setattr(type(engine), "_gradient_sync_context", lambda *_, **__: torch.enable_grad())
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda *_, **__: None)
+    return engine
+
+
+@pytest.mark.parametrize(("attention", "rounding"), [(shared_prefix.NAME, 1e-2), ("packed", 1e-6)])
+def test_the_gradient_and_the_loss_are_those_of_all_rows(
+    attention: str, rounding: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ActorConfig(
+        strategy="fsdp2",
+        rollout_n=1,
+        ppo_mini_batch_size=6,
+        use_dynamic_bsz=True,
+        optim=OptimizerConfig(lr=1),
+    )
+
+    def loss(model_output: Any, data: TensorDict, dp_group: Any = None) -> Any:
+        return rollout_loss(config, model_output, data, dp_group)
+
+    found = {}
+    for names in ("", "advantages"):
+        engine = _engine(monkeypatch, attention)
+        output = engine.forward_backward_batch(_batch(**{GRADIENT_FIELD: names}), loss)
+        gradients = [value.grad.flatten() for value in engine.module.parameters()]
+        found[names] = float(sum(output["loss"])), torch.cat(gradients)
+    (whole_loss, whole), (skipping_loss, skipping) = found.values()
+    assert whole_loss == pytest.approx(skipping_loss, abs=1e-6) and whole.norm() > 0.1
+    # The engine multiplies in bfloat16: where rows share a prefix, another layout rounds at other places.
+    assert (whole - skipping).norm() < rounding * whole.norm()
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_only_rows_with_a_number_in_a_named_column_are_computed(shares: bool) -> None:
+    data = _batch(**{GRADIENT_FIELD: "advantages", "shares_prefixes": shares})
+    assert _rows(fsdp.prepare_micro_batches(data=data, dp_group=None)[0]) == [2, 3, 5]
+
+
+def test_a_row_that_another_source_learns_from_is_computed() -> None:
+    data = _batch(**{GRADIENT_FIELD: "advantages,sft_self_weights"})
+    data["sft_self_weights"] = _nested([[0.0] * (2 + i) if i else [0.0, 0.1] for i in range(6)])
+    assert _rows(fsdp.prepare_micro_batches(data=data, dp_group=None)[0]) == [0, 2, 3, 5]
+
+
+def test_a_batch_without_the_field_is_computed_whole() -> None:
+    assert _rows(fsdp.prepare_micro_batches(data=_batch(), dp_group=None)[0]) == list(range(6))
+
+
+def test_one_row_stays_where_none_has_a_gradient() -> None:
+    data = _batch((0.0, 0.0, 0.0), **{GRADIENT_FIELD: "advantages"})
+    assert _rows(fsdp.prepare_micro_batches(data=data, dp_group=None)[0]) == [0]
+
+
+def test_a_rank_with_fewer_rows_takes_its_shortest_others() -> None:
+    lengths = torch.tensor([9, 5, 7, 8])
+    rows = gradient_rows.rows_to_compute(torch.tensor([True, False, False, False]), lengths, least=3)
+    assert rows.tolist() == [0, 1, 2]

@@ -1,0 +1,51 @@
+"""Where a row may be left out of an update: the loss has nothing but multiples of the columns that are named."""
+
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.run.settings import Settings, parse_settings
+from verl_coder.trainer.composite.gradient import gradient_fields
+
+ACTOR = "actor_rollout_ref.actor"
+
+
+@pytest.fixture(scope="module")
+def composed(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
+    out: Path = tmp_path_factory.mktemp("out")
+    return make_plan(TrainRequest(recipe="coder_0.5b_cpu", out=str(out))).config
+
+
+def _settings(config: DictConfig) -> Settings:
+    return parse_settings(config.verl_coder)
+
+
+def test_the_recipe_of_a_real_model_skips_by_its_advantages(composed: DictConfig) -> None:
+    assert gradient_fields(composed, _settings(composed)) == "advantages"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (f"{ACTOR}.use_kl_loss", True),
+        (f"{ACTOR}.entropy_coeff", 0.01),
+        (f"{ACTOR}.calculate_entropy", True),
+        (f"{ACTOR}.policy_loss.loss_mode", "kl_cov"),
+        (f"{ACTOR}.use_dynamic_bsz", False),
+        ("verl_coder.skip_rows_without_gradient", False),
+    ],
+)
+def test_every_row_is_computed_where_another_term_has_a_gradient(
+    composed: DictConfig, key: str, value: object
+) -> None:
+    config = composed.copy()
+    OmegaConf.update(config, key, value, force_add=True)
+    assert gradient_fields(config, _settings(config)) == ""
+
+
+def test_the_supervised_sources_count_too(composed: DictConfig) -> None:
+    config = composed.copy()
+    OmegaConf.update(config, "verl_coder.losses.gamma", 0.1, force_add=True)
+    assert gradient_fields(config, _settings(config)) == "advantages,sft_teacher_weights,sft_self_weights"
