@@ -21,7 +21,7 @@ from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.importing import exits_refused
 from verl_coder.paths import repository_root
-from verl_coder.protocols import agent_tags, appended_tags, closed_call
+from verl_coder.protocols import agent_tags, appended_tags, closed_call, describes_tools
 from verl_coder.server_answers import is_whole
 
 
@@ -104,7 +104,7 @@ class AgentLoops:
                 )
             ids = self.tokenizer.apply_chat_template(
                 [dict(message) for message in problem.prompt],
-                tools=schemas if problem.agent_name == "tool_agent" and schemas else None,
+                tools=schemas if schemas and describes_tools(problem.agent_name) else None,
                 add_generation_prompt=True,
                 return_dict=False,
                 **self._template_options,

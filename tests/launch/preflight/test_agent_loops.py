@@ -5,9 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.agent_loops import check_agent_loops, fit_tools_to_rows
 from verl_coder.paths import repository_root
 from verl_coder.protocols import PROTOCOLS
 
@@ -23,6 +24,7 @@ def rows(folder: Path, *names: str) -> Path:
 
 def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
     own = {"session_agent": "python_session", "debugger_agent": "python_debugger"}
+    own["feedback_agent"] = "feedback"
     for name in {protocol.agent_name for protocol in PROTOCOLS.values()}:
         tools = Path(TOOLS).with_name(f"{own.get(name, 'python_interpreter')}.yaml")
         check_agent_loops(LOOPS, str(tools), [rows(tmp_path, name)])
@@ -64,3 +66,20 @@ def test_a_broken_list_of_loops_is_one_line(tmp_path: Path, text: str, message: 
     with pytest.raises(ConfigError, match=message) as caught:
         check_agent_loops(str(path), TOOLS, [])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "counted"),
+    [
+        (("tool_agent", "feedback_agent"), True),
+        (("session_agent",), True),
+        (("single_turn_agent", "program_agent"), False),
+        (("feedback_agent",), False),
+    ],
+)
+def test_prompts_are_counted_with_tools_where_a_row_has_them(
+    tmp_path: Path, names: tuple[str, ...], counted: bool
+) -> None:
+    config = OmegaConf.create({"turns": TOOLS, "data": {"tool_config_path": "${turns}"}})
+    fit_tools_to_rows(config, [rows(tmp_path, *names)])
+    assert config.data.tool_config_path == (TOOLS if counted else None)

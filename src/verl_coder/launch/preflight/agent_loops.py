@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
-from verl_coder.protocols import agent_tags
+from verl_coder.protocols import agent_tags, describes_tools
 from verl_coder.words import did_you_mean
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
@@ -34,6 +35,16 @@ def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path
                     "(actor_rollout_ref.rollout.agent.agent_loop_config_path names a YAML with more)"
                 )
             _check_tools(path, name, own.get(name, _Loop([], has_workspace=False)), tools)
+
+
+def fit_tools_to_rows(config: DictConfig, files: Iterable[Path]) -> None:
+    """Count no description of tools in prompts where no row's agent loop has one: verl leaves out what is too long.
+
+    Changes `data.tool_config_path`, which verl's dataset takes from the rollout's whatever the rows are.
+    """
+    names = {name for path in files for name in _names(path)}
+    if names and not any(describes_tools(name) for name in names):
+        OmegaConf.update(config, "data.tool_config_path", None)
 
 
 class _Loop(NamedTuple):
@@ -58,7 +69,7 @@ def _check_tools(path: Path, name: str, loop: _Loop, tools: str | None) -> None:
         if getattr(load_class(str(entry["class_name"])), "needs_workspace", False) and not loop.has_workspace:
             raise ConfigError(
                 f"TOOLS: {tools}: {tool} keeps its state from call to call, and {path} has rows of {name}, which "
-                "cannot: prepare them with --protocol session or debugger"
+                "cannot: prepare them with --protocol session, debugger or feedback"
             )
 
 

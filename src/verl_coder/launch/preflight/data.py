@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.agent_loops import check_agent_loops, fit_tools_to_rows
 from verl_coder.launch.preflight.reward import check_reward_file
 from verl_coder.launch.preflight.rows import (
     check_rows,
@@ -25,13 +25,15 @@ from verl_coder.problems import ROW_SCHEMA
 def check_data(config: DictConfig, *, data_is_there: bool, model_is_there: bool = True) -> tuple[str, ...]:
     """Raise what is wrong with tools, agent loops, reward or rows; lines about the rows for the user.
 
-    The epochs of `config` are made to last for its steps (rows.fit_epochs).
+    The epochs of `config` are made to last for its steps (rows.fit_epochs), and its prompts are counted with the tools
+    only where its rows have them (agent_loops.fit_tools_to_rows).
     """
     rollout = config.actor_rollout_ref.rollout
     turns = rollout.multi_turn
     check_tools(turns.tool_config_path, turns.max_tool_response_length)
     files = _data_files(config) if data_is_there else []
     check_agent_loops(rollout.agent.agent_loop_config_path, turns.tool_config_path, files)
+    fit_tools_to_rows(config, files)
     return _check_rows_and_reward(config, files, model_is_there=model_is_there)
 
 
