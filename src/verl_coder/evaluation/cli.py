@@ -30,7 +30,8 @@ _Tools = Annotated[
     str | None, _option("YAML of tool_config/, or `none`. Default: the run's, or as the rows need.")
 ]
 _Protocol = Annotated[
-    str | None, _option("none, tool, program, program_one_shot, evalplus. Default: as the rows say.")
+    str | None,
+    _option("One of docs/prompts.md, or evalplus. Default: as the rows say, or as the tools need."),
 ]
 _Like = Annotated[str | None, _option("Run whose data, tools and limits are taken where none are given.")]
 _N = Annotated[int, _option("Samples a problem; 1 is greedy.", "--n", "-n")]
