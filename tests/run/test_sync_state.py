@@ -7,7 +7,7 @@ import pytest
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.run.backup import StepBackup
-from verl_coder.run.sync_state import SyncState, begin, choose_mode, has_wandb_key
+from verl_coder.run.sync_state import SyncState, begin, check_wandb_key, choose_mode, has_wandb_key
 
 
 def start(path: Path, resumes_after: int | None = None, *, new_run: bool = False) -> SyncState:
@@ -124,3 +124,13 @@ def test_forgotten_steps_leave_the_backup(tmp_path: Path) -> None:
         backup.write(step, {"x": step})
     backup.drop_after(2)
     assert backup.steps() == [0, 1, 2] and backup.path(2).name == "step_000002.json"
+
+
+def test_a_key_that_is_none_is_told_before_a_run_waits_for_it() -> None:
+    with pytest.raises(
+        ConfigError, match=r"WANDB_API_KEY: API key must have 40\+ characters, has 3: .*offline"
+    ):
+        check_wandb_key({"WANDB_API_KEY": "abc"})
+    for good in ("0" * 40, "local-" + "a" * 40, "head.body.signature"):
+        check_wandb_key({"WANDB_API_KEY": good})
+    check_wandb_key({})

@@ -19,7 +19,7 @@ from verl_coder.launch.recipe import compose, file_list, find_recipe
 from verl_coder.paths import repository_root, resolve_content_path, work_root
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
-from verl_coder.run.sync_state import choose_mode, has_wandb_key
+from verl_coder.run.sync_state import check_wandb_key, choose_mode, has_wandb_key
 from verl_coder.words import counted
 
 
@@ -80,6 +80,8 @@ def make_plan(request: TrainRequest) -> Plan:
         raise ConfigError(
             f"{place}=online, and W&B has no key of yours: set WANDB_API_KEY, run `wandb login`, or use offline"
         )
+    if mode == "online":
+        check_wandb_key(environment)
     return Plan(
         config=config,
         settings=settings,

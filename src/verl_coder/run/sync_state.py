@@ -130,6 +130,20 @@ def has_wandb_key(environment: dict[str, str]) -> bool:
         return False  # a key or a host that the client itself refuses
 
 
+def check_wandb_key(environment: dict[str, str]) -> None:
+    """ConfigError where WANDB_API_KEY has not the form of a key, by W&B's own rule."""
+    key = environment.get("WANDB_API_KEY")
+    if not key:
+        return
+    from wandb.sdk.lib import wbauth
+
+    if problem := wbauth.check_api_key(key):
+        raise ConfigError(
+            f"WANDB_API_KEY: {problem.rstrip('.')}: set the whole key, or WANDB_MODE=offline, which keeps the metrics "
+            "on the disk"
+        )
+
+
 def _netrc(environment: dict[str, str]) -> Path:
     given = environment.get("NETRC")
     return Path(given).expanduser() if given else Path.home() / ".netrc"
