@@ -112,9 +112,11 @@ async def _trajectory(
     settings = config.actor_rollout_ref.rollout
     name = PROTOCOLS[protocol].agent_name
     entries = OmegaConf.load(settings.agent.agent_loop_config_path)
-    entry = next((e for e in entries if e.name == name), entries[0])
+    entry = {**next((e for e in entries if e.name == name), entries[0]), "name": name}
+    if name == "tool_agent":
+        entry = {"_target_": "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop"}
     loop = hydra.utils.instantiate(
-        config={**entry, "name": name, **changed},
+        config={**entry, **changed},
         trainer_config=DictConfigWrap(config=config),
         server_manager=model,
         tokenizer=tokenizer,

@@ -58,3 +58,22 @@ def test_a_row_may_have_no_tools_kwargs(given: Any, tokenizer: Any, monkeypatch:
     call = FunctionCall(name="python_interpreter", arguments="{}")
     response, _, _ = asyncio.run(loop._call_tool(call, given, SimpleNamespace()))
     assert response.text == "printed < |im_end|>"
+
+
+TOOL = {"protocol": "tool", "tools": "tool_config/python_interpreter_quick.yaml"}
+BROKEN = "<tool_call>\nprint(1)\n</tool_call><|im_end|>"
+WHOLE = '<tool_call>\n{"name": "python_interpreter", "arguments": {"code": "print(2 * 3)"}}\n</tool_call><|im_end|>'
+ROOM = {"prompt_length": 2000, "response_length": 3000, "multi_turn.max_assistant_turns": 10}
+
+
+def test_a_call_that_is_none_is_told_so_and_the_next_one_runs(rollout: Any) -> None:
+    output, _, tokenizer = rollout([BROKEN, BROKEN, WHOLE, BROKEN, "Done.<|im_end|>"], changes=ROOM, **TOOL)
+    text = tokenizer.decode(output.response_ids)
+    assert text.count("Error: ") == 3 and "<tool_response>\n6\n</tool_response>" in text
+    fields = output.extra_fields
+    assert (fields["end_reason"], fields["tool_calls"], fields["tool_invalid"]) == ("answer", 1, 3)
+
+
+def test_three_in_a_row_that_are_none_end_the_trajectory(rollout: Any) -> None:
+    output, model, _ = rollout([BROKEN] * 5, changes=ROOM, **TOOL)
+    assert output.extra_fields["end_reason"] == "invalid_calls" and len(model.script) == 2

@@ -1,8 +1,7 @@
 """`CodeAgentLoop`: verl's tool loop for tools that keep their state, with calls read and answered as models write them.
 
 What it adds: a workspace for the trajectory, whose sessions end however the trajectory ends; calls of a turn in order;
-an exact answer to a call that cannot be done; limits of calls, of invalid calls in a row, and of time, which are
-reasons to end, too (`extra_fields["end_reason"]`: invalid_calls, hung_call, deadline).
+a limit of calls, and of time, which is a reason to end, too (`extra_fields["end_reason"]`: hung_call, deadline).
 """
 
 import asyncio
@@ -36,7 +35,6 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         name: str,
         needs: Sequence[str] = (),
         max_calls: int = 0,
-        max_invalid_calls: int = 3,
         call_deadline_s: float = 150.0,
         trajectory_deadline_s: float = 1800.0,
         tell_calls_left: bool = False,
@@ -45,8 +43,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
     ) -> None:
         """The settings stand in the loop's line of `config/agent_loops.yaml`: `needs` names tools that TOOLS must have.
 
-        `max_calls` 0: as many as the turns allow; `max_invalid_calls` in a row end the trajectory. What is over a
-        deadline masks it.
+        `max_calls` 0: as many as the turns allow. What is over a deadline masks the trajectory.
         """
         super().__init__(*args, tools=tools, **kwargs)
         tags = agent_tags(name)
@@ -56,14 +53,13 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         if missing:
             raise ConfigError(f"{name} needs a tool named {missing[0]} (TOOLS=)")
         self.max_calls = max_calls
-        self.max_invalid_calls = max_invalid_calls
         self.call_deadline_s = call_deadline_s
         self.trajectory_deadline_s = trajectory_deadline_s
         self.tell_calls_left = tell_calls_left
         self._read_calls(tags)
         self._workspace = Workspace()
         self._in_order = asyncio.Lock()
-        self._calls = self._invalid_calls = self._invalid_in_a_row = 0
+        self._calls = 0
         self._began = time.monotonic()
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
@@ -71,13 +67,11 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         self._workspace = Workspace(visible_tests=visible_tests_of(kwargs["raw_prompt"]))
         self._began = time.monotonic()
         try:
-            output = await super().run(sampling_params, priority, **kwargs)
+            return await super().run(sampling_params, priority, **kwargs)
         finally:
             # Also where the trajectory is aborted; what cannot be closed now ends by its idle time.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await asyncio.shield(asyncio.wait_for(self._workspace.close(), _CLOSE_S))
-        output.extra_fields["tool_invalid"] = self._invalid_calls
-        return output
 
     async def _handle_generating_state(
         self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
@@ -89,10 +83,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         if time.monotonic() - self._began > self.trajectory_deadline_s:
             self._mask(agent_data, "deadline")
             return AgentState.TERMINATED
-        state = await super()._handle_processing_tools_state(agent_data)
-        if self._end_reason in ("", "length") and self._invalid_in_a_row >= self.max_invalid_calls:
-            self._end_reason = "invalid_calls"
-        return AgentState.TERMINATED if self._end_reason else state
+        return await super()._handle_processing_tools_state(agent_data)
 
     async def _call_tool(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
@@ -109,12 +100,8 @@ class CodeAgentLoop(GuardedToolAgentLoop):
     async def _answer(
         self, tool_call: FunctionCall, tools_kwargs: dict[str, Any], agent_data: AgentData
     ) -> ToolResponse:
-        mistake = getattr(tool_call, "mistake", "")
-        if mistake:
-            self._invalid_calls += 1
-            self._invalid_in_a_row += 1
-            return ToolResponse(text=f"Error: {mistake}")
-        self._invalid_in_a_row = 0
+        if mistake := self._mistake_of(tool_call):
+            return ToolResponse(text=mistake)
         if self.max_calls and self._calls >= self.max_calls:
             return ToolResponse(text=f"Error: all {self.max_calls} calls are used; give your answer")
         if self._end_reason:
@@ -122,7 +109,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         self._calls += 1
         try:
             async with asyncio.timeout(self.call_deadline_s):
-                response, _, _ = await super()._call_tool(tool_call, tools_kwargs, agent_data)
+                response, _, _ = await self._run_tool(tool_call, tools_kwargs, agent_data)
         except TimeoutError:
             self._mask(agent_data, "hung_call")
             return ToolResponse(text="Error: the tool did not answer")
