@@ -245,6 +245,15 @@ def feedback_message(said: str, tags: Tags) -> str:
     return f"{tags.result}\n{said}\n{tags.end_result}"
 
 
+def answered_turn(tags: Tags) -> re.Pattern[str]:
+    """Where such a message begins in decoded text, with what a chat template writes before it.
+
+    Templates differ: a line that ends in a role, a special token, or nothing at all where special tokens were left out.
+    """
+    header = r"(?:user|### Instruction:)[ \t]*\n\s*|(?:<\|\w+\|>|<｜[^｜\n<>]{1,40}｜>)\s*|(?<=[^\s\"'`(])"
+    return re.compile(rf"(?:{header}|(?<=```)|(?<=~~~)){re.escape(tags.result)}(?=\n)")
+
+
 def quote_closing_tags(text: str) -> str:
     """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
     closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))

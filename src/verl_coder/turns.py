@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from verl_coder.bare_code import ParseBudget, is_program
 from verl_coder.code_blocks import MAX_CHARS, Block, code_blocks
-from verl_coder.protocols import Tags
+from verl_coder.protocols import Tags, answered_turn
 
 _SPECIAL = r"(?:<\|\w+\|>|<｜[^｜\n<>]{1,40}｜>|</s>|<end_of_turn>)"
 # What a chat template writes around a tool's result, with or without its special tokens.
@@ -97,9 +97,12 @@ def _results(text: str, tags: Tags) -> Iterator[tuple[int, int]]:
     call = text.find(tags.end_call)
     if call < 0:
         return
-    result, close = re.escape(tags.result), re.escape(tags.end_call)
-    behind_call = f"{close}{_GAP}|" if close else ""
-    opening = re.compile(rf"(?:{behind_call}(?:\n|<\|im_start\|>)user[ \t]*\n\s*)(?<=\n)[ \t]*{result}")
+    close, result = re.escape(tags.end_call), re.escape(tags.result)
+    opening = (
+        re.compile(rf"(?:{close}{_GAP}|(?:\n|<\|im_start\|>)user[ \t]*\n\s*)(?<=\n)[ \t]*{result}")
+        if close
+        else answered_turn(tags)
+    )
     closing = re.compile(rf"(?:\n|\A)[ \t]*{re.escape(tags.end_result)}")
     another = re.compile(rf"\s*{result}")
     position = call

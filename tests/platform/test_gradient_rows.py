@@ -1,10 +1,16 @@
 """Rows without a gradient are left out of an update, whose gradient stays what it was."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 import verl.workers.engine.fsdp.transformer_impl as fsdp
 from small_model import small_model
 from tensordict import TensorDict
@@ -12,6 +18,7 @@ from verl.utils import tensordict_utils as tu
 from verl.utils.torch_functional import entropy_from_logits
 from verl.workers.config import ActorConfig, OptimizerConfig
 
+from verl_coder.paths import repository_root
 from verl_coder.platform import gradient_rows, shared_prefix
 from verl_coder.platform.update_options import GRADIENT_FIELD
 from verl_coder.trainer.composite.loss import rollout_loss
@@ -124,3 +131,41 @@ def test_a_rank_with_fewer_rows_takes_its_shortest_others() -> None:
     lengths = torch.tensor([9, 5, 7, 8])
     rows = gradient_rows.rows_to_compute(torch.tensor([True, False, False, False]), lengths, least=3)
     assert rows.tolist() == [0, 1, 2]
+
+
+def _rank(rank: int, meeting: str) -> None:
+    """What each of two processes runs: the first has no row with a gradient, the second four, long ones."""
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    advantages = [(0.0,) * 6, (1.0, 0.0, 1.0, 1.0, 0.0, 1.0)][rank]
+    data = _batch(advantages, **{GRADIENT_FIELD: "advantages", "shares_prefixes": False})
+    parts, _ = fsdp.prepare_micro_batches(data=data, dp_group=dist.group.WORLD)
+    print(json.dumps([_rows(parts), len(parts)]), flush=True)
+    dist.destroy_process_group()
+
+
+def test_two_ranks_have_as_many_rows_and_micro_batches(tmp_path: Path) -> None:
+    command = [sys.executable, __file__, str(tmp_path / "meeting")]
+    around = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    ranks = [
+        subprocess.Popen([*command, rank], env=around, stdout=subprocess.PIPE, text=True)
+        for rank in ("0", "1")
+    ]
+    try:
+        found = [json.loads(rank.communicate(timeout=100)[0].splitlines()[-1]) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    (first, first_parts), (second, second_parts) = found
+    assert first == [0, 1, 2, 3] and second == [0, 2, 3, 5]
+    assert first_parts == second_parts > 1
+
+
+@pytest.mark.parametrize("name", ["fsdp_cpu", "fsdp_gpu"])
+def test_a_worker_has_it_by_the_external_lib_of_its_recipe(name: str) -> None:
+    source = (repository_root() / "src" / "verl_coder" / "platform" / f"{name}.py").read_text()
+    assert "import verl_coder.platform.gradient_rows" in source
+    assert fsdp.prepare_micro_batches.__module__ == gradient_rows.__name__
+
+
+if __name__ == "__main__":
+    _rank(int(sys.argv[2]), sys.argv[1])

@@ -5,6 +5,7 @@ feedback on public tests as RLEF trains with it (https://arxiv.org/abs/2410.0208
 What the tests said is a message of the user between the tags of the protocol, masked out of the loss.
 """
 
+import ast
 import json
 import time
 from typing import Any
@@ -24,6 +25,8 @@ from verl_coder.tools.visible_tests import visible_tests
 
 _RUN_TESTS = "run_tests"
 """The tool that runs the tests; the loop's line in `config/agent_loops.yaml` says that it is needed."""
+_ROOM = 32
+"""Tokens that must be left behind a message, or the answer would be cut off at its beginning."""
 
 
 class FeedbackAgentLoop(CodeAgentLoop):
@@ -43,8 +46,17 @@ class FeedbackAgentLoop(CodeAgentLoop):
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
         """One trajectory for the row in `kwargs`."""
-        self.tool_parser = AnswerParser(self.tokenizer, visible_tests_of(kwargs["raw_prompt"]))
+        self.tool_parser = self._answers = AnswerParser(
+            self.tokenizer, visible_tests_of(kwargs["raw_prompt"])
+        )
         return await super().run(sampling_params, priority, **kwargs)
+
+    async def _handle_generating_state(
+        self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
+    ) -> AgentState:
+        written = len(agent_data.response_mask)
+        self._answers.before = agent_data.prompt_ids[-written:] if written else []
+        return await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
         if time.monotonic() - self._began > self.trajectory_deadline_s:
@@ -57,8 +69,9 @@ class FeedbackAgentLoop(CodeAgentLoop):
             )
         if not self._end_reason and agent_data.extra_fields.get("tool_successes", 0) > passed:
             self._end_reason = "answer"
-        elif self._invalid_in_a_row >= self.max_invalid_calls:
-            self._end_reason = "invalid_calls"
+        elif agent_data.extra_fields.get("tool_sandbox_unavailable"):
+            self._end_reason = "sandbox_unavailable"
+        self._note_turn()
         if self._end_reason or not await self._tell(agent_data, response.text or ""):
             self._end_reason = self._end_reason or "answer"
             return AgentState.TERMINATED
@@ -76,7 +89,7 @@ class FeedbackAgentLoop(CodeAgentLoop):
             agent_data.response_mask,
             agent_data.response_logprobs or None,
         )
-        if len(mask) >= self.response_length:
+        if len(mask) + _ROOM >= self.response_length:
             return False
         agent_data.messages.append(after[-1])
         agent_data.prompt_ids, agent_data.response_mask = merged.token_ids, mask
@@ -93,8 +106,12 @@ class AnswerParser(ToolParser):
 
     def __init__(self, tokenizer: Any, tests: str) -> None:
         super().__init__(tokenizer)
-        shown = visible_tests(tests)
-        self.suite = AssertTests(tests=tuple(tests.splitlines())) if shown else None
+        self.before: list[int] = []
+        """The response before the turn: a reward reads the whole."""
+        self.suite = None
+        if visible_tests(tests):
+            asserts = [node for node in ast.parse(tests).body if isinstance(node, ast.Assert)]
+            self.suite = AssertTests(tests=tuple(map(ast.unparse, asserts)))
 
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: Any = None
@@ -103,7 +120,8 @@ class AnswerParser(ToolParser):
         text = self.tokenizer.decode(responses_ids)
         if self.suite is None:
             return text, []
-        code = answer_code(text, self.suite)
+        whole = self.tokenizer.decode([*self.before, *responses_ids], skip_special_tokens=True)
+        code = answer_code(whole, self.suite)
         if code is None:
             missing = "your answer has no ```python code block"
             return text, [ToolCall(name="", arguments="{}", mistake=missing)]

@@ -1,7 +1,7 @@
 """`tool_agent`: verl's tool loop, with calls read as models write them, and tools that return no control tokens.
 
 verl's parser takes strict JSON alone: a call with `\\'` in its code is dropped, and the trajectory ends without a word.
-Here it is read where its meaning is certain, and else answered with what is wrong; after three such calls in a row the
+Here it is read where its meaning is certain, and else answered with what is wrong; after three turns of such calls the
 trajectory ends (`end_reason` invalid_calls), since a model that repeats one would do so until its turns are used.
 
 verl renders a tool's answer with the chat template and tokenises the whole text, so that an output such as
@@ -26,10 +26,12 @@ class GuardedToolAgentLoop(EndReasonToolLoop):
     """verl's `tool_agent`; a row's `tools_kwargs` may be null, and so may that of a tool."""
 
     def __init__(self, *args: Any, max_invalid_calls: int = 3, **kwargs: Any) -> None:
-        """`max_invalid_calls` in a row end the trajectory."""
+        """`max_invalid_calls` turns in a row without a call that can be done end the trajectory."""
         super().__init__(*args, **kwargs)
         self.max_invalid_calls = max_invalid_calls
         self._invalid_calls = self._invalid_in_a_row = 0
+        self._turn_is_invalid: bool | None = None
+        """Whether no call of the turn could be done; None where it had none yet."""
         self._control = control_tokens(self.tokenizer)
         tags = agent_tags("tool_agent")
         if tags is not None and self.rollout_config.multi_turn.format == "hermes":
@@ -49,18 +51,25 @@ class GuardedToolAgentLoop(EndReasonToolLoop):
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
         state = await super()._handle_processing_tools_state(agent_data)
+        self._note_turn()
+        return AgentState.TERMINATED if self._end_reason else state
+
+    def _note_turn(self) -> None:
+        """After the calls of a turn: end the trajectory where for several turns none could be done."""
+        if self._turn_is_invalid is not None:
+            self._invalid_in_a_row = self._invalid_in_a_row + 1 if self._turn_is_invalid else 0
+        self._turn_is_invalid = None
         if self._end_reason in ("", "length") and self._invalid_in_a_row >= self.max_invalid_calls:
             self._end_reason = "invalid_calls"
-        return AgentState.TERMINATED if self._end_reason else state
 
     def _mistake_of(self, tool_call: FunctionCall) -> str:
         """What the model is told of a call that cannot be done, which counts; empty for one that can."""
         mistake = getattr(tool_call, "mistake", "")
         if mistake:
             self._invalid_calls += 1
-            self._invalid_in_a_row += 1
+            self._turn_is_invalid = self._turn_is_invalid is not False
             return f"Error: {mistake}"
-        self._invalid_in_a_row = 0
+        self._turn_is_invalid = False
         return ""
 
     async def _call_tool(

@@ -163,13 +163,15 @@ class AgentLoops:
             tool_calls=max(written, valid),
             valid_tool_calls=valid,
             tool_successes=int(fields.get("tool_successes", 0)),
-            finish_reason=self._finish_reason(server, written),
+            finish_reason=self._finish_reason(server, fields.get("end_reason", "")),
             seconds=seconds,
         )
 
-    def _finish_reason(self, server: "_LoopServer", written: int) -> str:
+    def _finish_reason(self, server: "_LoopServer", end_reason: str) -> str:
         if server.finish_reasons[-1:] == ["length"]:
             return "length"
+        if server.is_answered and end_reason not in ("", "answer"):
+            return end_reason
         last_calls = server.ends_with_call
         if last_calls and len(server.turns) >= self._limits.turns:
             return "turns"
@@ -188,6 +190,9 @@ class _LoopServer:
         self.turns: list[list[int]] = []
         self.finish_reasons: list[str] = []
         self.ends_with_call = False
+        tags = agent_tags(posed.problem.agent_name)
+        self.is_answered = tags is not None and not tags.call
+        """Whether whole turns are answered, and no call says what comes next: the loop does."""
 
     async def generate(
         self, request_id: str, *, prompt_ids: Sequence[int], sampling_params: dict[str, Any], **_: Any

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from verl_coder.protocols import PROTOCOLS, Tags
+from verl_coder.protocols import PROTOCOLS, Tags, answered_turn
 
 ALL_TAGS: tuple[Tags, ...] = tuple(dict.fromkeys(p.tags for p in PROTOCOLS.values() if p.tags))
 """The tags of every protocol, each once."""
@@ -59,11 +59,13 @@ def _answers_to_turns(text: str) -> Iterator[tuple[int, str, int]]:
     for tags in ALL_TAGS:
         if tags.call or tags.result not in text:
             continue
-        result, close = re.escape(tags.result), re.escape(tags.end_result)
-        answer = rf"(?:\n|<\|im_start\|>)user[ \t]*\n\s*{result}(.*?)(?:\n{close}|\Z)"
-        for found in re.finditer(answer, text, re.DOTALL):
-            behind = _NEXT_ROLE.match(text, found.end())
-            yield found.start(), found.group(1).strip("\n"), behind.end() if behind else found.end()
+        place, opening = 0, answered_turn(tags)
+        while found := opening.search(text, place):
+            end = text.find(f"\n{tags.end_result}", found.end())
+            place = end + 1 + len(tags.end_result) if end >= 0 else len(text)
+            behind = _NEXT_ROLE.match(text, place)
+            place = behind.end() if behind else place
+            yield found.start(), text[found.end() : end if end >= 0 else len(text)].strip("\n"), place
 
 
 class _Call(NamedTuple):

@@ -281,7 +281,8 @@ class Settings(CompositeSettings):
     resume_may_change: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Keys, or TRAIN, VAL, REWARD, TOOLS, that a resume may change beyond the list of run/resume.py."""
     skip_rows_without_gradient: bool = True
-    """Compute no row of an update whose loss is 0 whatever the model says: all samples of its prompt had one reward."""
+    """Compute no row of an update whose loss is 0 whatever the model says: all samples of its prompt had one
+    reward. `actor/ppo_kl` and `actor/pg_clipfrac` are then means over the other rows."""
     mask_overlong: bool = False
     """Train on no sample that was cut off at the response length (DAPO's over-long filtering)."""
     mask_void_turns: bool = False

@@ -4,7 +4,7 @@ from typing import Any
 
 from verl_coder.tools.execution import run_program
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, note_failure, prelude_of
-from verl_coder.tools.visible_tests import PASSED, visible_tests
+from verl_coder.tools.visible_tests import visible_tests
 from verl_coder.tools.workspace import workspace_of
 
 
@@ -27,8 +27,10 @@ class RunTests(SandboxTool):
             settings=self.settings,
             sandbox=self.client,
         )
-        lines = (run.result.stdout or "").splitlines()[-tests.tests :]
-        succeeded = run.succeeded and all(line.endswith(f": {PASSED}") for line in lines)
-        if not succeeded:
-            note_failure(agent_data)
-        return ToolAnswer(run.text, succeeded)
+        stdout = run.result.stdout or ""
+        if run.succeeded and tests.all_passed(stdout):
+            return ToolAnswer(run.text, succeeded=True)
+        note_failure(agent_data)
+        missing = tests.tests - len(tests.verdicts(stdout))
+        ended = f"\n{missing} of {tests.tests} tests did not run: the program ended before them"
+        return ToolAnswer(run.text + (ended if run.succeeded and missing else ""), succeeded=False)

@@ -1,7 +1,12 @@
-"""The assert statements that a prompt shows, as the end of a program that says of each whether it holds."""
+"""The assert statements that a prompt shows, as the end of a program that says of each whether it holds.
+
+A test whose solution ends the program (`sys.exit`) has not passed, and the ones after it run all the same.
+"""
 
 import ast
 from typing import NamedTuple
+
+PASSED = "passed"
 
 
 class VisibleTests(NamedTuple):
@@ -10,8 +15,17 @@ class VisibleTests(NamedTuple):
     code: str
     tests: int
 
+    def verdicts(self, stdout: str) -> list[str]:
+        """The lines of the tests that have run, in their order; what the solution prints between them is left out."""
+        lines = stdout.splitlines()
+        found: list[str] = []
+        for number in range(1, self.tests + 1):
+            found += [line for line in lines if line.startswith(f"test {number}: ")][-1:]
+        return found
 
-PASSED = "passed"
+    def all_passed(self, stdout: str) -> bool:
+        """Whether every test has run and passed."""
+        return self.verdicts(stdout) == [f"test {number}: {PASSED}" for number in range(1, self.tests + 1)]
 
 
 def visible_tests(tests: str) -> VisibleTests | None:
@@ -44,4 +58,4 @@ def _one_test(number: int, node: ast.Assert) -> str:
     else:
         body = [f'print("{label} {PASSED}" if ({source}) else "{label} failed: " + {source!r})']
     caught = f'    print(f"{label} {{type(_error).__name__}}: {{_error}}"[:300])'
-    return "\n".join(["try:", *(f"    {line}" for line in body), "except Exception as _error:", caught])
+    return "\n".join(["try:", *(f"    {line}" for line in body), "except BaseException as _error:", caught])

@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
+from verl_coder.platform.update_options import GRADIENT_FIELD
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
 from verl_coder.traces import Trace, TraceRow
@@ -82,6 +83,20 @@ def test_the_actor_gets_a_loss_that_stands_a_mini_batch_without_a_token(
     monkeypatch.setattr(PPOTrainer, "_setup", lambda _: None)
     trainer._setup()
     assert [loss.func.__name__ for loss in given] == ([expected] if expected else [])
+
+
+def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer: Any = object.__new__(Trainer)
+    actor = {"use_dynamic_bsz": True, "use_kl_loss": False, "entropy_coeff": 0, "calculate_entropy": False}
+    trainer.config = OmegaConf.create(
+        {
+            "verl_coder": {"run_name": "r", "out": "o", "recipe": "x"},
+            "actor_rollout_ref": {"actor": {**actor, "policy_loss": {"loss_mode": "vanilla"}}},
+        }
+    )
+    monkeypatch.setattr(PPOTrainer, "_update_actor", lambda self, batch, metrics: batch)
+    batch: Any = SimpleNamespace(extra_info={})
+    assert trainer._update_actor(batch, {}).extra_info == {GRADIENT_FIELD: "advantages"}
 
 
 def test_the_traces_of_each_mini_batch_weigh_beta_together() -> None:

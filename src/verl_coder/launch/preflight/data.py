@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.preflight.agent_loops import check_agent_loops, fit_tools_to_rows
+from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.launch.preflight.reward import check_reward_file
 from verl_coder.launch.preflight.rows import (
     check_rows,
@@ -33,7 +33,6 @@ def check_data(config: DictConfig, *, data_is_there: bool, model_is_there: bool 
     check_tools(turns.tool_config_path, turns.max_tool_response_length)
     files = _data_files(config) if data_is_there else []
     check_agent_loops(rollout.agent.agent_loop_config_path, turns.tool_config_path, files)
-    fit_tools_to_rows(config, files)
     return _check_rows_and_reward(config, files, model_is_there=model_is_there)
 
 
