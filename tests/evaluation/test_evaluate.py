@@ -129,6 +129,31 @@ def test_a_call_in_the_last_turn_ends_by_turns_and_a_broken_one_is_not_valid(
     assert (other.turns, other.tool_calls, other.valid_tool_calls) == (3, 3, 0), "answered, not ended"
 
 
+def test_feedback_says_how_often_it_was_run_and_whether_it_ended_by_the_turns(
+    evaluate_with: Any, tmp_path: Path
+) -> None:
+    prompts = [
+        build_prompt("Write f(xs).", style="assert", examples=[f"assert f([1, {n}]) == 1 + {n}"])
+        for n in (0, 1)
+    ]
+    path = tmp_path / "shown.parquet"
+    write_rows([make_problem(n, prompt=prompt) for n, prompt in enumerate(prompts)], path)
+
+    def answer(text: str, turn: int) -> str:
+        return RIGHT if "f([1, 1])" in text else WRONG
+
+    evaluate_with(answer)(
+        data=(str(path),),
+        protocol="feedback",
+        tools="tool_config/feedback.yaml",
+        max_prompt_tokens=500,
+        max_response_tokens=500,
+    )
+    wrong, right = read_samples(tmp_path / "out" / "samples.parquet")
+    assert (wrong.turns, wrong.tool_calls, wrong.tool_successes, wrong.finish_reason) == (3, 2, 0, "turns")
+    assert (right.turns, right.tool_calls, right.tool_successes, right.finish_reason) == (1, 1, 1, "stop")
+
+
 def test_an_answer_without_end_is_cut_at_the_limit(evaluate_with: Any, tmp_path: Path) -> None:
     results = evaluate_with(lambda text, turn: "x " * 2000)()
     assert results["finish_reasons"] == {"length": 4}

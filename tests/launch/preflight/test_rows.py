@@ -195,3 +195,16 @@ def test_the_epochs_last_for_the_steps(
     note = fit_epochs(config, Lengths(place="x", tokens=[1] * 9, limit=2, filtered=True))
     assert (config.trainer.total_training_steps, config.trainer.total_epochs) == then
     assert bool(note) == (epochs != then[1])
+
+
+def test_prompts_are_counted_with_the_tools_only_where_a_rows_agent_loop_describes_them(
+    configure: Configure,
+) -> None:
+    rows = [problem(index) for index in range(4)]
+    template = "{% if tools %}1 2 3 4 5 6 7 8 9{% endif %}{{ messages[0]['content'] }}"
+    lengths = {}
+    for name in ("tool_agent", "feedback_agent"):
+        config = configure([{**row, "agent_name": name} for row in rows])
+        config.actor_rollout_ref.model.custom_chat_template = template
+        lengths[name] = check_rows(config, tests_are_parsed=True)["train"].tokens
+    assert max(lengths["feedback_agent"]) < min(lengths["tool_agent"])
