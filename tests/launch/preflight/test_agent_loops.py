@@ -8,7 +8,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.preflight.agent_loops import check_agent_loops, fit_tools_to_rows
+from verl_coder.launch.preflight.agent_loops import (
+    agent_names,
+    check_agent_loops,
+    check_template,
+    fit_tools_to_rows,
+)
 from verl_coder.paths import repository_root
 from verl_coder.protocols import PROTOCOLS
 
@@ -81,5 +86,17 @@ def test_prompts_are_counted_with_tools_where_a_row_has_them(
     tmp_path: Path, names: tuple[str, ...], counted: bool
 ) -> None:
     config = OmegaConf.create({"turns": TOOLS, "data": {"tool_config_path": "${turns}"}})
-    fit_tools_to_rows(config, [rows(tmp_path, *names)])
+    fit_tools_to_rows(config, agent_names(rows(tmp_path, *names)))
     assert config.data.tool_config_path == (TOOLS if counted else None)
+
+
+def test_a_template_that_insists_on_turns_in_turn_is_refused_for_feedback() -> None:
+    class Tokenizer:
+        def apply_chat_template(self, messages: list[dict[str, str]], **_: object) -> str:
+            if [m["role"] for m in messages[-2:]] == ["user", "user"]:
+                raise ValueError("Conversation roles must alternate user/assistant")
+            return ""
+
+    check_template(Tokenizer(), {"tool_agent", "single_turn_agent"})
+    with pytest.raises(ConfigError, match=r"roles must alternate.*feedback_agent needs"):
+        check_template(Tokenizer(), {"feedback_agent"})

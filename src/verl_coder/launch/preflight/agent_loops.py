@@ -1,6 +1,6 @@
 """Which agent loops there are, and whether the rows of a run name one of them: known before Ray starts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
-from verl_coder.protocols import agent_tags, describes_tools
+from verl_coder.protocols import PROTOCOLS, agent_tags, describes_tools
 from verl_coder.words import did_you_mean
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
@@ -28,7 +28,7 @@ def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path
     own = _load(Path(loops)) if loops else {}
     known = OWN | own.keys()
     for path in files:
-        for name in _names(path):
+        for name in agent_names(path):
             if name not in known:
                 raise DataError(
                     f"{path}: a row names the agent loop {name!r}; {did_you_mean(name, sorted(known))} "
@@ -37,14 +37,33 @@ def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path
             _check_tools(path, name, own.get(name, _Loop([], has_workspace=False)), tools)
 
 
-def fit_tools_to_rows(config: DictConfig, files: Iterable[Path]) -> None:
+def fit_tools_to_rows(config: DictConfig, names: Set[str]) -> None:
     """Count no description of tools in prompts where no row's agent loop has one: verl leaves out what is too long.
 
-    Changes `data.tool_config_path`, which verl's dataset takes from the rollout's whatever the rows are.
+    Changes `data.tool_config_path`, which verl's dataset takes from the rollout's whatever the rows are. `names` are
+    those of the rows' agent loops.
     """
-    names = {name for path in files for name in _names(path)}
     if names and not any(describes_tools(name) for name in names):
         OmegaConf.update(config, "data.tool_config_path", None)
+
+
+def check_template(tokenizer: Any, names: Set[str]) -> None:
+    """ConfigError where a loop answers whole turns as the user, and the template takes no two of its messages in a row.
+
+    verl renders an appended message behind a system and a user message of its own.
+    """
+    answers = [p.agent_name for p in PROTOCOLS.values() if p.tags and not p.tags.call]
+    if names.isdisjoint(answers):
+        return
+    messages = [{"role": role, "content": "x"} for role in ("system", "user", "user")]
+    try:
+        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except Exception as error:  # a template raises what it likes
+        raise ConfigError(
+            f"MODEL: its chat template takes no system message with two of the user behind it ({str(error)[:100]}), as "
+            f"{answers[0]} needs: take rows of another protocol, or give a template in "
+            "actor_rollout_ref.model.custom_chat_template"
+        ) from error
 
 
 class _Loop(NamedTuple):
@@ -92,7 +111,8 @@ def _load(path: Path) -> dict[str, _Loop]:
     return loops
 
 
-def _names(path: Path) -> set[str]:
+def agent_names(path: Path) -> set[str]:
+    """Names of the agent loops of a file's rows."""
     with whole_pages(str(path)):
         column = pq.read_table(path, columns=["agent_name"]).column("agent_name")
     return {str(name) for name in pc.unique(column).to_pylist()}

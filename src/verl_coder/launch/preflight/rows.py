@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.chat_template import options_of_run
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.launch.preflight.agent_loops import fit_tools_to_rows
+from verl_coder.launch.preflight.agent_loops import agent_names, check_template, fit_tools_to_rows
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
 from verl_coder.words import counted
@@ -66,10 +66,11 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
 
     `tests_are_parsed`: the reward grades by the hidden tests, so that each row's must be readable.
     """
-    fit_tools_to_rows(
-        config, [file for name in ("train", "val") for file in file_list(config.data[f"{name}_files"])]
-    )
+    files = [file for name in ("train", "val") for file in file_list(config.data[f"{name}_files"])]
+    loops = {name for file in files for name in agent_names(file)}
+    fit_tools_to_rows(config, loops)
     tokenizer = load_tokenizer(config)
+    check_template(tokenizer, loops)
     count = _prompt_counter(config, tokenizer)
     control = [token for token in tokenizer.all_special_tokens if token.startswith("<|")]
     found = {}
