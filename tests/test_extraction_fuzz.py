@@ -16,7 +16,7 @@ from verl_coder.protocols import PROTOCOLS
 
 CASES = 400
 TAGS = sorted(
-    {mark for p in PROTOCOLS.values() if p.tags for tag in (p.tags.call, p.tags.result) for mark in tag}
+    {mark for p in PROTOCOLS.values() if p.tags for mark in p.tags if mark}
     | {
         "<think>",
         "</think>",
@@ -135,6 +135,10 @@ TURNS = [
     "</tool_response><|im_end|>\n<|im_start|>assistant\n",
     "<think>Try.</think>\n<program>\ndef wrong():\n    pass\n</program>\n<output>\n```python\nwrong()\n</output>\n",
     "Let me see.\n```python\n<program>\nprint(1)\n</program>\n<output>\n1\n</output>\n",
+    f"{DRAFT}\nuser\n<feedback>\ntest 1: failed: f(1) is 2, want 3\n</feedback>\nassistant\n",
+    f"<think>\nHow?\n{DRAFT}user\n\n<feedback>\n```python\nwrong()\n</feedback>\nassistant\n\n",
+    f"{DRAFT}<|im_end|>\n<|im_start|>user\n<feedback>\nError\n</feedback><|im_end|>\n<|im_start|>assistant\n",
+    f"{DRAFT}<feedback>\ntest 1: passed\n</feedback>\n",
 ]
 
 
