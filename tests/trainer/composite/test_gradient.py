@@ -41,7 +41,7 @@ def test_every_row_is_computed_where_another_term_has_a_gradient(
     composed: DictConfig, key: str, value: object
 ) -> None:
     config = composed.copy()
-    OmegaConf.update(config, key, value, force_add=True)
+    OmegaConf.update(config, key, value)
     assert gradient_fields(config, _settings(config)) == ""
 
 
