@@ -2,7 +2,8 @@
 # Supervised fine-tuning of a model on traces, with verl's SFT trainer: the model is in OUT/model, the MODEL= of an RL run.
 #
 #   TRACES=data/traces.parquet TOOLS=tool_config/python_interpreter.yaml bash run_scripts/run_sft.sh
-#   MODEL=src/verl_coder/tiny/base TRACES=data/tiny_traces.parquet OUT=outputs/tiny_sft bash run_scripts/run_sft.sh
+#   MODEL=src/verl_coder/tiny/base TRACES=data/tiny_traces.parquet \
+#     TOOLS=tool_config/python_interpreter_brief.yaml OUT=outputs/tiny_sft bash run_scripts/run_sft.sh
 #   bash run_scripts/run_sft.sh --dry-run                              # every check, memory and steps; nothing is started
 #   bash run_scripts/run_sft.sh optim.weight_decay=0.1                 # anything of verl's: Hydra overrides
 #

@@ -4,11 +4,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.paths import repository_root
 from verl_coder.run.settings import CompositeSettings, CurriculumSettings, Schedule, Settings
 from verl_coder.sections import read_section
+
+
+def test_every_setting_stands_in_the_base_of_all_recipes() -> None:
+    """What is not there cannot be overridden without a plus."""
+    base = OmegaConf.load(repository_root() / "config" / "base.yaml")
+    assert set(base.verl_coder) == set(Settings.model_fields)
 
 
 def _composite(section: dict[str, Any]) -> CompositeSettings:

@@ -137,3 +137,13 @@ def test_a_prompt_of_another_type_is_named_with_its_file_and_row(tmp_path: Path,
     for mode in ("row", "program"):
         with pytest.raises(DataError, match=r"problems\.parquet, row 0.*: (a column has|its prompt is)"):
             read(path, mode)
+
+
+@pytest.mark.parametrize("protocol", ["session", "debugger", "feedback"])
+def test_rows_whose_tools_a_teacher_does_not_have_are_refused_in_their_own_protocol(
+    tmp_path: Path, protocol: str
+) -> None:
+    path = write(tmp_path / "p.parquet", [problem(0, protocol)])
+    with pytest.raises(DataError, match=f"row 0 is of the protocol {protocol}, .*--mode"):
+        read(path)
+    assert read(path, mode="plain")[0].problem.agent_name == "single_turn_agent"

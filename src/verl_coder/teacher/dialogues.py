@@ -206,7 +206,7 @@ class ProgramDialogue(Dialogue):
 
 def open_dialogue(protocol: ToolProtocol, prompt: Sequence[Message], tool: ToolUse | None) -> Dialogue:
     """The conversation of a prompt in its protocol."""
-    if protocol.tags is None or not protocol.tags.call:
+    if protocol.tags is None:
         return Dialogue(prompt)
     if protocol.in_turn:
         return ProgramDialogue(prompt, protocol.tags)

@@ -109,6 +109,11 @@ def _in_protocol(problem: Problem, mode: Mode, place: str) -> tuple[ToolProtocol
         found = [p for p in PROTOCOLS.values() if p.agent_name == problem.agent_name]
         if not found:
             raise DataError(f"{place} has agent_name {problem.agent_name!r}, of which no protocol is known")
+        if found[0].name not in _MODES.values():
+            raise DataError(
+                f"{place} is of the protocol {found[0].name}, whose tools a teacher does not have here: take rows of "
+                f"{', '.join(_MODES.values())}, or --mode"
+            )
         return found[0], problem
     protocol = find_protocol(_MODES[mode])
     if protocol.agent_name == problem.agent_name:
