@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import AutoConfig, AutoTokenizer
 
 from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.paths import repository_root
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS, tool_call
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -90,7 +91,9 @@ async def rollout(
         "single_turn_agent": "verl.experimental.agent_loop.single_turn_agent_loop.SingleTurnAgentLoop",
     }
     entry: dict[str, Any] = {"_target_": loops.get(agent)}
-    if agent == "program_agent":
+    if agent == "feedback_agent":
+        settings.multi_turn.tool_config_path = str(repository_root() / "tool_config" / "feedback.yaml")
+    if agent not in loops:
         entries = OmegaConf.load(settings.agent.agent_loop_config_path)
         entry = dict(next(e for e in entries if e.name == agent))
     loop = hydra.utils.instantiate(
@@ -142,6 +145,14 @@ CONVERSATIONS = {
         ],
         ["é", "Error: no tool 'python'; there are python_interpreter"],
     ),
+    "feedback": (
+        "feedback",
+        [ANSWER.replace("2 * n", "n + 2"), THOUGHT + "I cannot.", ANSWER],
+        [
+            "<feedback>\ntest 1: passed\ntest 2: failed: double(3) is 5, want 6\n</feedback>",
+            "<feedback>\nError: your answer has no ```python code block\n</feedback>",
+        ],
+    ),
     "program": (
         "program",
         [THOUGHT + "<program>\nprint(2 * 21)\n</program>", "<program>\nprint(1)\n</program>", ANSWER],
@@ -160,13 +171,19 @@ def test_a_trace_has_the_tokens_and_the_mask_of_its_rollout(
 ) -> None:
     monkeypatch.setenv("SANDBOX_URL", sandbox_url)
     protocol, turns, results = CONVERSATIONS[name]
-    prompt = list(build_prompt("Double a number.", style="function", protocol=protocol, entry_point="double"))
+    shown = ["assert double(2) == 4", "assert double(3) == 6"] if protocol == "feedback" else []
+    prompt = list(
+        build_prompt(
+            "Double a number.", style="function", protocol=protocol, entry_point="double", examples=shown
+        )
+    )
     agent = PROTOCOLS[protocol].agent_name
     output = asyncio.run(rollout(recipe, student, [dict(m) for m in prompt], turns, agent))
     messages: list[dict[str, Any]] = [dict(m) for m in prompt]
     for index, turn in enumerate(turns):
         messages.append({"role": "assistant", "content": turn})
-        messages += [{"role": "tool", "content": result} for result in results[index : index + 1]]
+        role = "user" if protocol == "feedback" else "tool"
+        messages += [{"role": role, "content": result} for result in results[index : index + 1]]
     # A rollout without tools in its prompt has none in its trace either.
     row = trace_row(recipe, student, Trace(problem_id="p", messages=tuple(messages), agent_name=agent))
     assert student[0].decode(row.response_ids) == student[0].decode(output.response_ids)

@@ -302,3 +302,52 @@ def test_traces_are_not_written_over_what_they_are_made_from(tmp_path: Path, nam
     with pytest.raises(ConfigError, match=r"--out .* is the file of --"):
         make_repairs(options)
     assert (tmp_path / name).read_bytes() == b"as it was"
+
+
+FEEDBACK_PROMPT = build_prompt(
+    "Add two numbers.",
+    style="assert",
+    protocol="feedback",
+    examples=["assert add(1, 2) == 3", "assert add(0, 0) == 0"],
+)
+
+
+def feedback_problem(**changes: Any) -> Problem:
+    return problem("p", prompt=FEEDBACK_PROMPT, agent_name="feedback_agent", **changes)
+
+
+def test_rows_of_feedback_are_mended_by_what_the_tests_say(make: Maker) -> None:
+    make.tools = None  # type: ignore[assignment]  # the shipped one that the rows need
+    samples = [("p", block(code)) for code in (WRONG, NAME_ERROR, BROKEN, SILENT, ONLY_VISIBLE, RIGHT)]
+    report, rows = make([feedback_problem()], samples, per_problem=9, max_attempts=2, failing_share=1.0)
+    assert dict(report.attempts) == {"passed": 1, "failed": 4, "hidden_failed": 1}
+    told = {row["failures"][0]: row["messages"][3]["content"] for row in rows}
+    assert told["wrong"] in (
+        "<feedback>\ntest 1: failed: add(1, 2) is -1, want 3\ntest 2: passed\n</feedback>",
+        "<feedback>\n(no output)\n2 of 2 tests did not run: the program ended before them\n</feedback>",
+    )
+    assert "SyntaxError" in told["SyntaxError"]
+    for row in rows:
+        roles = [message["role"] for message in row["messages"][2:]]
+        assert roles == ["assistant", "user", "assistant"] and row["agent_name"] == "feedback_agent"
+        assert [message["weight"] for message in row["messages"][2:]] == [0, None, 1]
+        found = extract(decoded_response(row["messages"]), agent_name="feedback_agent")
+        assert (found.code or "").rstrip() == RIGHT and found.think_closed
+    [wrong] = [row for row in rows if "is -1, want 3" in row["messages"][3]["content"]]
+    assert "Test 1: failed: add(1, 2) is -1, want 3." in wrong["messages"][4]["content"]
+
+
+def test_a_first_try_of_feedback_is_one_answer_and_a_plain_one_is_told_of_none(make: Maker) -> None:
+    make.tools = None  # type: ignore[assignment]
+    _, [row] = make([feedback_problem()], [("p", block(RIGHT))])
+    assert [message["role"] for message in row["messages"]] == ["system", "user", "assistant"]
+    _, [plain_row] = make([feedback_problem()], [("p", block(RIGHT))], plain_share=1.0)
+    assert plain_row["agent_name"] == "single_turn_agent"
+    assert "feedback" not in plain_row["messages"][0]["content"]
+
+
+def test_the_yaml_and_the_rows_belong_together(make: Maker) -> None:
+    with pytest.raises(ConfigError, match=r"has no RunTests; take tool_config/feedback\.yaml"):
+        make([feedback_problem()], [("p", block(RIGHT))])
+    with pytest.raises(DataError, match="row 1 has another agent_name than those before it"):
+        make([problem("a"), feedback_problem()], [("p", block(RIGHT))])

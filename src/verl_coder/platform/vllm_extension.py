@@ -4,6 +4,10 @@ vLLM's CPU linear layers pack their weights after loading and drop the originals
 `load_weights` finds no loader. `reload_weights` restores the layers, loads, and packs again.
 """
 
+import contextlib
+import ctypes
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -27,7 +31,7 @@ class CpuWorkerExtension(vLLMColocateWorkerExtension):
             )
         if self.device is None:
             self.device = torch.device("cpu")
-        weights: list[tuple[str, torch.Tensor]] = []
+        weights: deque[tuple[str, torch.Tensor]] = deque()
 
         def keep(bucket: list[tuple[str, torch.Tensor]], is_last: bool) -> None:
             # The bucket's memory is reused for the next one.
@@ -36,4 +40,17 @@ class CpuWorkerExtension(vLLMColocateWorkerExtension):
         BucketedWeightReceiver(
             zmq_handle=self._get_zmq_handle(), device=self.device, use_shm=use_shm
         ).receive_weights(on_bucket_received=keep)
-        self.model_runner.reload_weights(weights_iterator=iter(weights))
+        self.model_runner.reload_weights(weights_iterator=_forgotten(weights))
+        _give_back()
+
+
+def _forgotten(weights: deque[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each of them, and none twice: vLLM loads layer by layer, so what has been loaded need not be there any more."""
+    while weights:
+        yield weights.popleft()
+
+
+def _give_back() -> None:
+    """What a sync has freed goes back to the machine, where the C library can do that."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

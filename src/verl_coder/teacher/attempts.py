@@ -1,20 +1,30 @@
 """Attempts at a problem: codes of samples and the reference, each run as the interpreter would, and graded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeVar
 
 from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import grade
+from verl_coder.paths import repository_root
 from verl_coder.problems import AssertTests, Problem
 from verl_coder.prompts import visible_tests_of
+from verl_coder.protocols import find_protocol
 from verl_coder.sandbox import SandboxClient
-from verl_coder.teacher.checks import Check, visible_check
+from verl_coder.teacher.checks import Check, check_of
 from verl_coder.teacher.samples import usable_code
-from verl_coder.tools.execution import InterpreterSettings, ProgramRun, run_program
+from verl_coder.tools.execution import (
+    InterpreterSettings,
+    ProgramRun,
+    read_interpreter,
+    read_tool,
+    run_program,
+)
 
 T = TypeVar("T")
+FEEDBACK_AGENT_NAME = find_protocol("feedback").agent_name
 Origin = Literal["own", "reference"]
 Verdict = Literal["passed", "failed", "hidden_failed", "unclear"]
 
@@ -27,6 +37,8 @@ class Attempt:
     origin: Origin
     program: str
     run: ProgramRun
+    told: str
+    """What the model reads of the run."""
     verdict: Verdict
     """`hidden_failed`: every example is right, and a hidden test is not; `unclear`: neither right nor wrong."""
 
@@ -65,9 +77,8 @@ class AttemptRunner:
 
     async def attempt(self, code: str, origin: Origin, problem: Problem, check: Check) -> Attempt:
         """Run and grade one code; SandboxUnavailableError where the sandbox gives no answer."""
-        # Set-up code uses the solution's classes: the grader, too, runs it between solution and tests.
         setup = problem.tests.setup if isinstance(problem.tests, AssertTests) else ""
-        program = "\n\n".join(part for part in (code, setup.strip(), check.code) if part)
+        program = check.program(code, setup)
         run = await run_program(
             program, prelude=problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
         )
@@ -77,7 +88,8 @@ class AttemptRunner:
         elif check.failed(run):
             verdict = "failed"
         self.on_attempt(verdict)
-        return Attempt(code=code, origin=origin, program=program, run=run, verdict=verdict)
+        told = check.told(run)
+        return Attempt(code=code, origin=origin, program=program, run=run, told=told, verdict=verdict)
 
     async def _passes(self, code: str, problem: Problem) -> bool:
         try:
@@ -89,13 +101,21 @@ class AttemptRunner:
         return report.outcome == "passed"
 
 
+def tool_of(problems: Iterable[Problem], path: Path | None) -> tuple[str, InterpreterSettings]:
+    """(name, settings) of the tool that tries attempts at these problems; ConfigError where the YAML has none."""
+    folder = repository_root() / "tool_config"
+    if any(problem.agent_name == FEEDBACK_AGENT_NAME for problem in problems):
+        return read_tool(path or folder / "feedback.yaml", "RunTests", "feedback.yaml")
+    return read_interpreter(path or folder / "python_interpreter.yaml")
+
+
 async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRunner) -> TriedProblem:
     """Every code, and the reference where none of them passes."""
     reference = usable_code(problem.reference_solution)
     if not codes and not reference:
         return TriedProblem(problem=problem, skipped="no sample with code and no reference")
     tests = visible_tests_of(problem.prompt)
-    check = visible_check(tests)
+    check = check_of(tests, feedback=problem.agent_name == FEEDBACK_AGENT_NAME)
     if check is None:
         return TriedProblem(
             problem=problem,

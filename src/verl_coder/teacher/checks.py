@@ -2,19 +2,71 @@
 
 import ast
 from dataclasses import dataclass
+from typing import Protocol
 
 from verl_coder.tools.execution import ProgramRun
+from verl_coder.tools.visible_tests import VisibleTests, visible_tests
 
 OK = "ok"
 WRONG = "wrong: got "
 
 
+class Check(Protocol):
+    """How a solution is tried on the examples, and what came of it."""
+
+    def program(self, solution: str, setup: str) -> str:
+        """What is run; `setup` is the hidden tests'."""
+
+    def passed(self, run: ProgramRun) -> bool:
+        """Every example was right."""
+
+    def failed(self, run: ProgramRun) -> bool:
+        """An example was wrong, or the program failed."""
+
+    def told(self, run: ProgramRun) -> str:
+        """What the model reads of it."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """What stands behind a solution. Where every example is right, its last `ok_lines` lines of output are `ok`."""
+class FeedbackCheck:
+    """As `feedback_agent` runs an answer: by the tool `run_tests`."""
+
+    tests: VisibleTests
+
+    def program(self, solution: str, setup: str) -> str:
+        """The tests behind the solution; of a set-up the prompt does not speak."""
+        return self.tests.program(solution)
+
+    def passed(self, run: ProgramRun) -> bool:
+        """Every shown test has passed."""
+        return self.tests.told(run)[1]
+
+    def failed(self, run: ProgramRun) -> bool:
+        """One has not."""
+        return not self.passed(run)
+
+    def told(self, run: ProgramRun) -> str:
+        """The verdicts."""
+        return self.tests.told(run)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExampleCheck:
+    """As a model would try its solution with an interpreter: the examples stand behind it.
+
+    Where every example is right, the last `ok_lines` lines of output are `ok`.
+    """
 
     code: str
     ok_lines: int
+
+    def program(self, solution: str, setup: str) -> str:
+        """Set-up code uses the solution's classes: the grader, too, runs it between solution and tests."""
+        return "\n\n".join(part for part in (solution, setup.strip(), self.code) if part)
+
+    def told(self, run: ProgramRun) -> str:
+        """What the program printed."""
+        return run.text
 
     def passed(self, run: ProgramRun) -> bool:
         """Every example was right."""
@@ -25,12 +77,20 @@ class Check:
         return not run.succeeded or bool(wrong_lines(run.text))
 
 
+def check_of(tests: str, *, feedback: bool) -> Check | None:
+    """The check of a prompt's visible tests; None where they are no assert statements."""
+    if not feedback:
+        return visible_check(tests)
+    shown = visible_tests(tests)
+    return FeedbackCheck(tests=shown) if shown else None
+
+
 def wrong_lines(text: str) -> list[str]:
     """The lines of an output that say what came for an example, and what should have."""
     return [line for line in text.splitlines() if line.startswith(WRONG)]
 
 
-def visible_check(tests: str) -> Check | None:
+def visible_check(tests: str) -> ExampleCheck | None:
     """The check of visible tests, the text of assert statements; None where it is no such text.
 
     Operands keep their source text. An assert that is no plain equality stays what it is, and so do all where
@@ -45,7 +105,7 @@ def visible_check(tests: str) -> Check | None:
     if not asserts:
         return None
     if len(imports) + len(asserts) < len(statements):
-        return Check(code=f'{tests.strip()}\nprint("{OK}")', ok_lines=1)
+        return ExampleCheck(code=f'{tests.strip()}\nprint("{OK}")', ok_lines=1)
     pairs = [pair for node in asserts if (pair := _operands(tests, node))]
     others = [_source(tests, node) for node in asserts if not _operands(tests, node)]
     parts = [_source(tests, node) for node in imports]
@@ -57,7 +117,7 @@ def visible_check(tests: str) -> Check | None:
         )
     if others:
         parts += [*others, f'print("{OK}")']
-    return Check(code="\n".join(parts), ok_lines=len(pairs) + bool(others))
+    return ExampleCheck(code="\n".join(parts), ok_lines=len(pairs) + bool(others))
 
 
 def _operands(tests: str, node: ast.Assert) -> tuple[str, str] | None:

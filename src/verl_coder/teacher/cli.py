@@ -68,7 +68,7 @@ _PlainShare = Annotated[
 
 @app.command()
 def repairs(
-    problems: Annotated[Path, typer.Option(help="Parquet file made with --protocol tool.")],
+    problems: Annotated[Path, typer.Option(help="Parquet file made with --protocol tool or feedback.")],
     out: Annotated[Path, typer.Option(help="Parquet file of the traces.")],
     samples: Annotated[
         list[Path] | None,
@@ -76,7 +76,9 @@ def repairs(
             help="samples.parquet of an evaluation without tool, or JSON lines (problem_id, output)."
         ),
     ] = None,
-    tools: Annotated[Path | None, typer.Option(help="YAML; default: python_interpreter.yaml.")] = None,
+    tools: Annotated[
+        Path | None, typer.Option(help="YAML; default: the shipped one that the rows need.")
+    ] = None,
     per_problem: Annotated[int, typer.Option(min=1, help="Most traces of one problem.")] = 4,
     max_attempts: Annotated[int, typer.Option(min=1, help="Most calls of the tool in a trace.")] = 3,
     failing_share: _FailingShare = 0.5,
@@ -92,7 +94,6 @@ def repairs(
     ] = 0,
 ) -> None:
     """Make tool traces from a model's own samples: its failures, their real errors, what passes at last."""
-    from verl_coder.paths import repository_root
     from verl_coder.teacher.repairs import RepairOptions
     from verl_coder.teacher.terminal import show_repairs
 
@@ -100,7 +101,7 @@ def repairs(
         RepairOptions(
             problems=problems,
             out=out,
-            tools=tools or repository_root() / "tool_config" / "python_interpreter.yaml",
+            tools=tools,
             samples=tuple(samples or ()),
             per_problem=per_problem,
             max_attempts=max_attempts,

@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from verl_coder.prompts import without_tool
-from verl_coder.protocols import find_protocol, tool_call
-from verl_coder.teacher.attempts import Attempt
+from verl_coder.protocols import feedback_message, find_protocol, tool_call
+from verl_coder.teacher.attempts import FEEDBACK_AGENT_NAME, Attempt
 from verl_coder.teacher.checks import WRONG, wrong_lines
 from verl_coder.teacher.choice import Sketch
 from verl_coder.teacher.samples import quotable
+from verl_coder.tools.visible_tests import PASSED
 
 AGENT_NAME = find_protocol("tool").agent_name
 PLAIN_AGENT_NAME = find_protocol("none").agent_name
-_TAGS = find_protocol("tool").tags
+_TAGS, _FEEDBACK_TAGS = find_protocol("tool").tags, find_protocol("feedback").tags
 _MAX_QUOTE = 120
 _ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))\b(?:: (.+))?")
 
@@ -29,6 +30,7 @@ _LAST = (
     "Every example is ok, so I answer with this code.",
     "The examples pass, so this is the solution.",
 )
+_MENDED = ("I correct this.", "I change it.", "So I write it differently.")
 _DIRECT = ("I write the function as it is described.", "The function follows from the statement.")
 
 
@@ -40,8 +42,13 @@ def write_messages(
     Learnt, they teach a model to write them again: after 1,310 such traces Qwen2.5-Coder-0.5B repeated a failing
     program word for word in 71% of its conversations of two calls or more.
     """
-    prompt = without_tool(sketch.problem.prompt) if sketch.plain else sketch.problem.prompt
+    answered = sketch.problem.agent_name == FEEDBACK_AGENT_NAME
+    prompt = sketch.problem.prompt
+    if sketch.plain:
+        prompt = without_tool(prompt, protocol="feedback" if answered else "tool")
     messages: list[dict[str, Any]] = [dict(message) for message in prompt]
+    if answered:
+        return messages + _answered_turns(sketch, rng, learn_failures=learn_failures)
     last = sketch.attempts[-1]
     thought = rng.choice(_DIRECT)
     if not sketch.direct:
@@ -50,11 +57,36 @@ def write_messages(
             call = f"{_think(thought)}\n{tool_call(tool_name, attempt.program)}"
             learnt = learn_failures or attempt is last
             messages.append({"role": "assistant", "content": call, "weight": int(learnt)})
-            messages.append({"role": "tool", "content": attempt.run.text})
+            messages.append({"role": "tool", "content": attempt.told})
             thought = f"{remark(attempt)} {rng.choice(_AGAIN)}" if attempt is not last else rng.choice(_LAST)
     answer = f"{_think(thought)}\n```python\n{last.code}\n```"
     messages.append({"role": "assistant", "content": answer})
     return messages
+
+
+def _answered_turns(sketch: Sketch, rng: random.Random, *, learn_failures: bool) -> list[dict[str, Any]]:
+    """Answers, each of which but the last the tests answer, as `feedback_agent` rolls them out."""
+    assert _FEEDBACK_TAGS is not None
+    messages: list[dict[str, Any]] = []
+    thought = rng.choice(_DIRECT)
+    for attempt in sketch.attempts[-1:] if sketch.direct else sketch.attempts:
+        last = attempt is sketch.attempts[-1]
+        answer = f"{_think(thought)}\n```python\n{attempt.code}\n```"
+        messages.append({"role": "assistant", "content": answer, "weight": int(last or learn_failures)})
+        if not last:
+            messages.append({"role": "user", "content": feedback_message(attempt.told, _FEEDBACK_TAGS)})
+            thought = f"{_verdict(attempt)} {rng.choice(_MENDED)}"
+    return messages
+
+
+def _verdict(attempt: Attempt) -> str:
+    """One sentence about the first test that did not pass."""
+    lines = [
+        line for line in attempt.told.splitlines() if line.startswith("test ") and not line.endswith(PASSED)
+    ]
+    if lines:
+        return _sentence(lines[0].capitalize(), otherwise="A test fails")
+    return "The program ended before the tests." if attempt.run.succeeded else remark(attempt)
 
 
 def decoded_response(messages: Iterable[Mapping[str, Any]]) -> str:
@@ -66,6 +98,8 @@ def decoded_response(messages: Iterable[Mapping[str, Any]]) -> str:
             text += message["content"]
         elif message["role"] == "tool":
             text += f"\nuser\n{_TAGS.result}\n{message['content']}\n{_TAGS.end_result}\nassistant\n"
+        elif text and message["role"] == "user":
+            text += f"\nuser\n{message['content']}\nassistant\n"
     return text
 
 

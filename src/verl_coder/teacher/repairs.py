@@ -16,7 +16,14 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.grading import answer_code
 from verl_coder.problems import Message, Problem
 from verl_coder.sandbox.opening import open_sandbox
-from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, gather, try_problem
+from verl_coder.teacher.attempts import (
+    FEEDBACK_AGENT_NAME,
+    AttemptRunner,
+    TriedProblem,
+    gather,
+    tool_of,
+    try_problem,
+)
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
 from verl_coder.teacher.conversation import (
     AGENT_NAME,
@@ -28,7 +35,7 @@ from verl_coder.teacher.conversation import (
 from verl_coder.teacher.samples import Samples, quotable, read_samples
 from verl_coder.teacher.tasks import read_problem
 from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
-from verl_coder.tools.execution import InterpreterSettings, read_interpreter
+from verl_coder.tools.execution import InterpreterSettings
 
 SOURCE = "repairs"
 _COLUMNS = (
@@ -45,7 +52,8 @@ class RepairOptions:
 
     problems: Path
     out: Path
-    tools: Path
+    tools: Path | None = None
+    """YAML; None: the shipped one that the rows need."""
     samples: tuple[Path, ...] = ()
     per_problem: int = 4
     max_attempts: int = 3
@@ -105,10 +113,10 @@ def make_repairs(
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
         )
-    read = {"--samples": options.samples, "--tools": [options.tools]}
+    read = {"--samples": options.samples, "--tools": [options.tools] if options.tools else []}
     keep_inputs({"--out": options.out}, [options.problems], read)
-    tool_name, settings = read_interpreter(options.tools)
     problems = read_problems(options.problems)
+    tool_name, settings = tool_of(problems.values(), options.tools)
     samples = read_samples(options.samples, problems)
     tried = asyncio.run(_try_all(list(problems.values()), samples, settings, options, on_attempt))
     report = RepairReport(problems=len(problems), samples=samples.counts)
@@ -136,7 +144,7 @@ def make_repairs(
 
 
 def read_problems(path: Path) -> dict[str, Problem]:
-    """The rows of one file (or its shards) by problem_id; DataError unless all of them speak the tool protocol."""
+    """The rows of one file (or its shards) by problem_id; DataError unless all are of protocol tool, or of feedback."""
     if path.is_dir():
         raise ConfigError(
             f"--problems {path} is a folder with every split: name one file, such as train.parquet"
@@ -145,11 +153,13 @@ def read_problems(path: Path) -> dict[str, Problem]:
     for file in resolve_prepared(path):
         for number, row in enumerate(iter_rows(file)):
             problem = read_problem(row, f"{file}, row {number}")
-            if problem.agent_name != AGENT_NAME:
+            if problem.agent_name not in (AGENT_NAME, FEEDBACK_AGENT_NAME):
                 raise DataError(
                     f"{file}, row {number} has agent_name {problem.agent_name!r}: its prompt offers no tool; make "
-                    "the file with `verl-coder data prepare ... --protocol tool`"
+                    "the file with `verl-coder data prepare ... --protocol tool`, or feedback"
                 )
+            if any(problem.agent_name != other.agent_name for other in problems.values()):
+                raise DataError(f"{file}, row {number} has another agent_name than those before it")
             if problem.problem_id in problems:
                 raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
             problems[problem.problem_id] = problem
@@ -203,7 +213,7 @@ def reason_to_drop(sketch: Sketch, messages: Sequence[Message]) -> str:
 
     Its last code has passed the grader: what remains is that a rollout of these turns is graded by that code.
     """
-    if not all(quotable(message["content"]) for message in messages if message["role"] == "tool"):
+    if not all(quotable(attempt.told) for attempt in sketch.attempts if not sketch.direct):
         return "an output holds marks of a conversation"
     answer = answer_code(decoded_response(messages), sketch.problem.tests)
     if answer is None or answer.strip("\n").rstrip() != sketch.attempts[-1].code:
@@ -226,7 +236,7 @@ def _row(sketch: Sketch, messages: Sequence[Message], report: RepairReport) -> d
         "problem_id": sketch.problem.problem_id,
         "messages": list(messages),
         "source": SOURCE,
-        "agent_name": PLAIN_AGENT_NAME if sketch.plain else AGENT_NAME,
+        "agent_name": PLAIN_AGENT_NAME if sketch.plain else sketch.problem.agent_name,
         "attempts": calls,
         "failures": failures,
         "last_code": origin,

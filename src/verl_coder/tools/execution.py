@@ -107,14 +107,19 @@ def read_tools_text(path: Path) -> str:
 
 def read_interpreter(path: Path) -> tuple[str, InterpreterSettings]:
     """(name that the model calls it by, settings) of the interpreter in a YAML of tools; ConfigError without one."""
+    return read_tool(path, "PythonInterpreter", "python_interpreter.yaml")
+
+
+def read_tool(path: Path, class_name: str, shipped: str) -> tuple[str, InterpreterSettings]:
+    """The same of the tool of that class, which the `shipped` YAML of tool_config/ has."""
     try:
         tools = yaml.safe_load(read_tools_text(path))["tools"]
-        found = [tool for tool in tools if str(tool["class_name"]).endswith(".PythonInterpreter")]
+        found = [tool for tool in tools if str(tool["class_name"]).endswith(f".{class_name}")]
         name, config = (
             (str(found[0]["tool_schema"]["function"]["name"]), found[0]["config"]) if found else ("", {})
         )
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no YAML of tools ({error!r}); see tool_config/") from error
     if not found:
-        raise ConfigError(f"{path} has no PythonInterpreter; take tool_config/python_interpreter.yaml")
+        raise ConfigError(f"{path} has no {class_name}; take tool_config/{shipped}")
     return name, read_section(InterpreterSettings, config, f"{path}: config")

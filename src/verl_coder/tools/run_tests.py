@@ -22,15 +22,12 @@ class RunTests(SandboxTool):
         if tests is None:
             return ToolAnswer("this problem shows no assert statement that could be run", succeeded=False)
         run = await run_program(
-            f"{code}\n{tests.code}\n",
+            tests.program(code),
             prelude=prelude_of(agent_data),
             settings=self.settings,
             sandbox=self.client,
         )
-        stdout = run.result.stdout or ""
-        if run.succeeded and tests.all_passed(stdout):
-            return ToolAnswer(run.text, succeeded=True)
-        note_failure(agent_data)
-        missing = tests.tests - len(tests.verdicts(stdout))
-        ended = f"\n{missing} of {tests.tests} tests did not run: the program ended before them"
-        return ToolAnswer(run.text + (ended if run.succeeded and missing else ""), succeeded=False)
+        answer = ToolAnswer(*tests.told(run))
+        if not answer.succeeded:
+            note_failure(agent_data)
+        return answer

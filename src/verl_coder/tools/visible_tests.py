@@ -6,6 +6,8 @@ A test whose solution ends the program (`sys.exit`) has not passed, and the ones
 import ast
 from typing import NamedTuple
 
+from verl_coder.tools.execution import ProgramRun
+
 PASSED = "passed"
 
 
@@ -14,6 +16,19 @@ class VisibleTests(NamedTuple):
 
     code: str
     tests: int
+
+    def program(self, solution: str) -> str:
+        """The solution with the tests behind it."""
+        return f"{solution}\n{self.code}\n"
+
+    def told(self, run: ProgramRun) -> tuple[str, bool]:
+        """(what the model reads of a run of that program, whether every test has passed)."""
+        stdout = run.result.stdout or ""
+        if run.succeeded and self.all_passed(stdout):
+            return run.text, True
+        missing = self.tests - len(self.verdicts(stdout))
+        ended = f"\n{missing} of {self.tests} tests did not run: the program ended before them"
+        return run.text + (ended if run.succeeded and missing else ""), False
 
     def verdicts(self, stdout: str) -> list[str]:
         """The lines of the tests that have run, in their order; what the solution prints between them is left out."""
