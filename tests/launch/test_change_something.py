@@ -59,12 +59,13 @@ _LOOPS = {
     "python_session": "session_agent",
     "python_session_brief": "session_agent",
     "run_tests": "session_agent",
+    "feedback": "feedback_agent",
     "python_debugger": "debugger_agent",
     "python_debugger_brief": "debugger_agent",
     "python_debugger_late": "debugger_agent",
     "python_debugger_late_brief": "debugger_agent",
 }
-"""What `data prepare --protocol session` and `debugger` name in their rows."""
+"""What `data prepare --protocol session`, `debugger` and `feedback` name in their rows."""
 
 
 def _for_loop(path: Path, loop: str, folder: Path) -> str:

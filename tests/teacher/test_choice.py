@@ -15,7 +15,7 @@ RUN = ProgramRun(CommandResult(status="Finished", return_code=0), "ok")
 
 
 def attempt(code: str, verdict: Verdict, origin: Origin = "own") -> Attempt:
-    return Attempt(code=code, origin=origin, program=code, run=RUN, verdict=verdict)
+    return Attempt(code=code, origin=origin, program=code, run=RUN, told=RUN.text, verdict=verdict)
 
 
 def tried(name: str, *, passing: int, failing: int, reference: bool = True) -> TriedProblem:

@@ -97,6 +97,6 @@ def test_a_template_that_insists_on_turns_in_turn_is_refused_for_feedback() -> N
                 raise ValueError("Conversation roles must alternate user/assistant")
             return ""
 
-    check_template(Tokenizer(), {"tool_agent", "single_turn_agent"})
+    check_template(Tokenizer(), {"tool_agent", "single_turn_agent"}, {})
     with pytest.raises(ConfigError, match=r"roles must alternate.*feedback_agent needs"):
-        check_template(Tokenizer(), {"feedback_agent"})
+        check_template(Tokenizer(), {"feedback_agent"}, {"documents": []})

@@ -47,17 +47,19 @@ def fit_tools_to_rows(config: DictConfig, names: Set[str]) -> None:
         OmegaConf.update(config, "data.tool_config_path", None)
 
 
-def check_template(tokenizer: Any, names: Set[str]) -> None:
+def check_template(tokenizer: Any, names: Set[str], options: Mapping[str, Any]) -> None:
     """ConfigError where a loop answers whole turns as the user, and the template takes no two of its messages in a row.
 
-    verl renders an appended message behind a system and a user message of its own.
+    verl renders an appended message behind a system and a user message of its own; `options` are the template's.
     """
     answers = [p.agent_name for p in PROTOCOLS.values() if p.tags and not p.tags.call]
     if names.isdisjoint(answers):
         return
     messages = [{"role": role, "content": "x"} for role in ("system", "user", "user")]
     try:
-        tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        tokenizer.apply_chat_template(
+            messages, **{**options, "tokenize": False, "add_generation_prompt": True}
+        )
     except Exception as error:  # a template raises what it likes
         raise ConfigError(
             f"MODEL: its chat template takes no system message with two of the user behind it ({str(error)[:100]}), as "

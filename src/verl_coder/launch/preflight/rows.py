@@ -70,7 +70,7 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
     loops = {name for file in files for name in agent_names(file)}
     fit_tools_to_rows(config, loops)
     tokenizer = load_tokenizer(config)
-    check_template(tokenizer, loops)
+    check_template(tokenizer, loops, options_of_run(config))
     count = _prompt_counter(config, tokenizer)
     control = [token for token in tokenizer.all_special_tokens if token.startswith("<|")]
     found = {}
