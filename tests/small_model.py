@@ -1,5 +1,8 @@
 """A Qwen2 of two layers with random weights, the same at every call."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -19,3 +22,19 @@ def small_model(attention: str, **settings: object) -> Qwen2ForCausalLM:
     )
     config._attn_implementation = attention
     return Qwen2ForCausalLM(config).eval()
+
+
+def small_engine(attention: str) -> Any:
+    """verl's engine around such a model, as far as a forward pass needs it."""
+    import verl.workers.engine.fsdp.transformer_impl as fsdp
+    from verl.utils.torch_functional import entropy_from_logits
+
+    engine: Any = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
+    engine.module = small_model(attention)
+    engine.model_config = SimpleNamespace(hf_config=engine.module.config)
+    engine.engine_config = SimpleNamespace(
+        entropy_checkpointing=False, entropy_from_logits_with_chunking=False
+    )
+    engine.compute_entropy_from_logits = entropy_from_logits
+    engine.use_ulysses_sp, engine.pad_to_length = False, 0
+    return engine

@@ -5,17 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
 import verl.workers.engine.fsdp.transformer_impl as fsdp
-from small_model import small_model
+from small_model import small_engine
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
-from verl.utils.torch_functional import entropy_from_logits
 from verl.workers.config import ActorConfig, OptimizerConfig
 
 from verl_coder.paths import repository_root
@@ -59,14 +57,8 @@ def _rows(parts: list[TensorDict]) -> list[int]:
 
 def _engine(monkeypatch: pytest.MonkeyPatch, attention: str) -> Any:
     """verl's engine around a small model, in a world of one."""
-    engine = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
-    engine.module = small_model(attention)
-    engine.model_config = SimpleNamespace(hf_config=engine.module.config)
-    engine.engine_config = SimpleNamespace(
-        entropy_checkpointing=False, entropy_from_logits_with_chunking=False
-    )
-    engine.compute_entropy_from_logits = entropy_from_logits
-    engine.use_ulysses_sp, engine.pad_to_length, engine.ulysses_sequence_parallel_size = False, 0, 1
+    engine = small_engine(attention)
+    engine.ulysses_sequence_parallel_size = 1
     engine.scaler = None
     for name, value in {
         "get_data_parallel_group": None,

@@ -1,16 +1,14 @@
 """`attn_implementation: shared_prefix`: what samples have in common is computed once, and nothing else changes."""
 
 import random
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 import verl.workers.engine.fsdp.transformer_impl as fsdp
-from small_model import small_model
+from small_model import small_engine
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
-from verl.utils.torch_functional import entropy_from_logits
 
 from verl_coder.platform import packed_attention, shared_prefix
 
@@ -35,19 +33,6 @@ def _batch(rows: list[list[int]], **settings: Any) -> TensorDict:
     return data
 
 
-def _engine(attention: str) -> Any:
-    """verl's engine around a small model, as far as a forward pass needs it."""
-    engine = fsdp.FSDPEngineWithLMHead.__new__(fsdp.FSDPEngineWithLMHead)
-    engine.module = small_model(attention)
-    engine.model_config = SimpleNamespace(hf_config=engine.module.config)
-    engine.engine_config = SimpleNamespace(
-        entropy_checkpointing=False, entropy_from_logits_with_chunking=False
-    )
-    engine.compute_entropy_from_logits = entropy_from_logits
-    engine.use_ulysses_sp, engine.pad_to_length = False, 0
-    return engine
-
-
 def _pass(engine: Any, data: TensorDict) -> tuple[dict[str, torch.Tensor], int]:
     """Values of every token, and the number of tokens that the model computed."""
     inputs, arguments = engine.prepare_model_inputs(data)
@@ -61,7 +46,7 @@ def test_log_probs_entropy_and_gradients_are_those_of_the_samples_alone() -> Non
     weights = torch.randn(int(data["input_ids"].offsets()[-1]), generator=torch.Generator().manual_seed(1))
     gradients, values, computed = {}, {}, {}
     for name in (packed_attention.NAME, shared_prefix.NAME):
-        engine = _engine(name)
+        engine = small_engine(name)
         values[name], computed[name] = _pass(engine, data)
         keep = torch.cat(
             [torch.arange(len(row)) < len(row) - 1 for row in _rows()]
@@ -78,13 +63,13 @@ def test_log_probs_entropy_and_gradients_are_those_of_the_samples_alone() -> Non
 
 def test_rows_without_a_common_beginning_are_left_as_they_are() -> None:
     rows = [[number, *range(20)] for number in range(4)]
-    _, computed = _pass(_engine(shared_prefix.NAME), _batch(rows))
+    _, computed = _pass(small_engine(shared_prefix.NAME), _batch(rows))
     assert computed == sum(map(len, rows))
 
 
 def test_the_same_row_twice_is_computed_nearly_once() -> None:
     row = list(range(40))
-    values, computed = _pass(_engine(shared_prefix.NAME), _batch([row, row]))
+    values, computed = _pass(small_engine(shared_prefix.NAME), _batch([row, row]))
     assert computed == 39 + 1 + 1
     torch.testing.assert_close(values["log_probs"][:40], values["log_probs"][40:])
 
@@ -100,7 +85,7 @@ def test_only_trained_tokens_have_logits_and_their_values_and_gradients_stay(att
 
     found, gradients, computed = [], [], []
     for marked in (False, True):
-        engine, data = _engine(attention), _batch(rows)
+        engine, data = small_engine(attention), _batch(rows)
         if marked:
             data["loss_mask"], data["sft_teacher_weights"] = jagged(masks), jagged(extra)
         inputs, arguments = engine.prepare_model_inputs(data)
@@ -128,7 +113,7 @@ def test_only_trained_tokens_have_logits_and_their_values_and_gradients_stay(att
 
 def test_a_batch_of_which_nothing_is_trained_has_values_of_zero_and_a_gradient() -> None:
     rows = _rows()
-    engine, data = _engine(shared_prefix.NAME), _batch(rows)
+    engine, data = small_engine(shared_prefix.NAME), _batch(rows)
     data["loss_mask"] = torch.nested.as_nested_tensor([torch.zeros(2) for _ in rows], layout=torch.jagged)
     inputs, arguments = engine.prepare_model_inputs(data)
     output = engine.module(**inputs, use_cache=False)
