@@ -179,3 +179,10 @@ def test_feedback_is_found_behind_the_header_of_any_template(header):
     assert kinds == ["model", "result", "model"]
     own = f"{WRONG.removesuffix(END)}\n<feedback>\nIt is good.\n</feedback>\n"
     assert extract_code(own) == "def double(n):\n    return n + 2\n"
+
+
+def test_a_call_that_hangs_masks_and_says_so(rollout):
+    slow = WRONG.replace("    return", "    import time; time.sleep(30)\n    return")
+    output, _, _ = rollout([slow, RIGHT], loop={"call_deadline_s": 0.5}, **SETTINGS)
+    assert output.extra_fields["end_reason"] == "hung_call"
+    assert output.extra_fields["tool_sandbox_unavailable"] == 1

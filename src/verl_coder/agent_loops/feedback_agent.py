@@ -67,10 +67,10 @@ class FeedbackAgentLoop(CodeAgentLoop):
             response, _, _ = await self._call_tool(
                 agent_data.tool_calls[0], agent_data.tools_kwargs, agent_data
             )
-        if not self._end_reason and agent_data.extra_fields.get("tool_successes", 0) > passed:
+        if agent_data.extra_fields.get("tool_successes", 0) > passed:
             self._end_reason = "answer"
         elif agent_data.extra_fields.get("tool_sandbox_unavailable"):
-            self._end_reason = "sandbox_unavailable"
+            self._end_reason = self._end_reason or "sandbox_unavailable"
         self._note_turn()
         if self._end_reason or not await self._tell(agent_data, response.text or ""):
             self._end_reason = self._end_reason or "answer"
