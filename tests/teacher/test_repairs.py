@@ -335,6 +335,8 @@ def test_rows_of_feedback_are_mended_by_what_the_tests_say(make: Maker) -> None:
         assert (found.code or "").rstrip() == RIGHT and found.think_closed
     [wrong] = [row for row in rows if "is -1, want 3" in row["messages"][3]["content"]]
     assert "Test 1: failed: add(1, 2) is -1, want 3." in wrong["messages"][4]["content"]
+    [named] = [row for row in rows if row["messages"][2]["content"].count("a + c")]
+    assert "Test 1: NameError: name 'c' is not defined." in named["messages"][4]["content"]
 
 
 def test_a_first_try_of_feedback_is_one_answer_and_a_plain_one_is_told_of_none(make: Maker) -> None:

@@ -80,8 +80,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         return await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
-        if time.monotonic() - self._began > self.trajectory_deadline_s:
-            self._mask(agent_data, "deadline")
+        if self._is_late(agent_data):
             return AgentState.TERMINATED
         return await super()._handle_processing_tools_state(agent_data)
 
@@ -114,6 +113,13 @@ class CodeAgentLoop(GuardedToolAgentLoop):
             self._mask(agent_data, "hung_call")
             return ToolResponse(text="Error: the tool did not answer")
         return response
+
+    def _is_late(self, agent_data: AgentData) -> bool:
+        """Whether the trajectory is over its deadline, which masks it."""
+        late = time.monotonic() - self._began > self.trajectory_deadline_s
+        if late:
+            self._mask(agent_data, "deadline")
+        return late
 
     def _mask(self, agent_data: AgentData, reason: str) -> None:
         """End the trajectory without a verdict: it is the machine's failure (trainer/sample_masks.py)."""

@@ -7,7 +7,6 @@ What the tests said is a message of the user between the tags of the protocol, m
 
 import ast
 import json
-import time
 from typing import Any
 
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput
@@ -59,8 +58,7 @@ class FeedbackAgentLoop(CodeAgentLoop):
         return await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
-        if time.monotonic() - self._began > self.trajectory_deadline_s:
-            self._mask(agent_data, "deadline")
+        if self._is_late(agent_data):
             return AgentState.TERMINATED
         passed = agent_data.extra_fields.get("tool_successes", 0)
         with simple_timer("tool_calls", agent_data.metrics):

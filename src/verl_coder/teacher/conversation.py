@@ -85,7 +85,7 @@ def _verdict(attempt: Attempt) -> str:
         line for line in attempt.told.splitlines() if line.startswith("test ") and not line.endswith(PASSED)
     ]
     if lines:
-        return _sentence(lines[0].capitalize(), otherwise="A test fails")
+        return _sentence(f"T{lines[0][1:]}", otherwise="A test fails")
     return "The program ended before the tests." if attempt.run.succeeded else remark(attempt)
 
 

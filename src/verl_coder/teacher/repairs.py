@@ -158,7 +158,7 @@ def read_problems(path: Path) -> dict[str, Problem]:
                     f"{file}, row {number} has agent_name {problem.agent_name!r}: its prompt offers no tool; make "
                     "the file with `verl-coder data prepare ... --protocol tool`, or feedback"
                 )
-            if any(problem.agent_name != other.agent_name for other in problems.values()):
+            if problem.agent_name != next(iter(problems.values()), problem).agent_name:
                 raise DataError(f"{file}, row {number} has another agent_name than those before it")
             if problem.problem_id in problems:
                 raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
