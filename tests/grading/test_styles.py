@@ -21,7 +21,7 @@ from verl_coder.problems import (
 
 def function_tests(*pairs, **fields):
     cases = tuple(FunctionCase(args=args, expected=expected) for args, expected in pairs)
-    return FunctionTests(**{"entry_point": "f", "tests": cases, "timeout_s": 0.5, **fields})
+    return FunctionTests(**{"entry_point": "f", "tests": cases, "timeout_s": 5.0, **fields})
 
 
 def letters(report):
@@ -40,7 +40,7 @@ def f(n):
         raise ValueError("five")
     return n
 """
-    suite = function_tests(*(((n,), n) for n in range(8)))
+    suite = function_tests(*(((n,), n) for n in range(8)), timeout_s=1.0)
     report = with_client(lambda client: grade(code, suite, client))
     assert (letters(report), report.passed, report.total) == ("pptpeepp", 5, 8)
     assert "five" in report.tests[5].message
@@ -50,7 +50,7 @@ def test_statements_go_on_after_a_time_out_too(with_client):
     suite = AssertTests(
         tests=("x = f(1)\nassert x == 1", "x = f(2)\nassert x == 2", "x = f(3)\nassert x == 3"),
         entry_point="f",
-        timeout_s=0.5,
+        timeout_s=1.0,
     )
     report = with_client(
         lambda client: grade("def f(n):\n    while n == 2: pass\n    return n", suite, client)

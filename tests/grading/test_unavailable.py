@@ -53,9 +53,10 @@ def test_programs_killed_by_a_stranger_give_no_wrong_verdict():
             async with client_for(sandbox.url) as client:
                 assert (await grade(CODE, SUITE, client)).outcome == "passed"
                 runs = [asyncio.create_task(grade(CODE, SUITE, client)) for _ in range(16)]
-                for turn in range(3):  # once more often, and a killed program would be believed
+                for _ in range(3):  # once more often, and a killed program would be believed
                     await asyncio.sleep(0.15)
-                    for pid in leaves_below(sandbox.pid)[turn::3]:
+                    # All of them: a candidate that dies alone has ended itself.
+                    for pid in leaves_below(sandbox.pid):
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(pid, signal.SIGKILL)
                 return await asyncio.gather(*runs)
