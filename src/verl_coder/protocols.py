@@ -35,6 +35,8 @@ class ToolProtocol:
     """The agent loop of its rows: verl's own, or a name in `config/agent_loops.yaml` (which gives the class)."""
     tags: Tags | None = None
     """None where the model has one turn. Protocols of one agent loop have the same tags."""
+    tools: str | None = None
+    """Its YAML of `tool_config/`, where none is named; None where it has no tools."""
     in_turn: bool = False
     """What comes back is appended to the model's own turn; else the chat template makes a turn of it."""
     instructions: Mapping[Language, str] = field(default_factory=dict)
@@ -79,6 +81,7 @@ _HERMES = Tags("<tool_call>", "</tool_call>", "<tool_response>", "</tool_respons
 _PROGRAM = ToolProtocol(
     name="program",
     agent_name="program_agent",
+    tools="python_interpreter.yaml",
     tags=Tags("<program>", "</program>", "<output>", "</output>"),
     in_turn=True,
     instructions={
@@ -100,6 +103,7 @@ _PROGRAM = ToolProtocol(
 _FEEDBACK = ToolProtocol(
     name="feedback",
     agent_name="feedback_agent",
+    tools="feedback.yaml",
     tags=Tags("", "", "<feedback>", "</feedback>"),
     instructions={
         "en": (
@@ -115,6 +119,7 @@ _FEEDBACK = ToolProtocol(
 _DEBUGGER = ToolProtocol(
     name="debugger",
     agent_name="debugger_agent",
+    tools="python_debugger.yaml",
     tags=_HERMES,
     instructions={
         "en": (
@@ -139,6 +144,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
         ToolProtocol(
             name="tool",
             agent_name="tool_agent",
+            tools="python_interpreter.yaml",
             tags=_HERMES,
             instructions={
                 "en": (
@@ -155,6 +161,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
         ToolProtocol(
             name="session",
             agent_name="session_agent",
+            tools="python_session.yaml",
             tags=_HERMES,
             instructions={
                 "en": (
@@ -174,6 +181,7 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
         replace(
             _DEBUGGER,
             name="debugger_late",
+            tools="python_debugger_late.yaml",
             instructions={
                 "en": _DEBUGGER.instructions["en"] + " python_debugger can be used once a run has failed.",
                 "zh": _DEBUGGER.instructions["zh"] + "只有在一次运行失败之后才能使用 python_debugger。",

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 import pytest
-from evaluation.conftest import TINY
+from evaluation.conftest import TINY, make_problem
 
+from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.tool_choice import protocol_for
 from verl_coder.paths import repository_root
+from verl_coder.prompts import build_prompt
 
 
 @pytest.mark.parametrize(
@@ -51,3 +53,40 @@ def test_the_chat_template_gets_the_options_of_the_run_or_those_given(problems: 
 def test_options_of_the_chat_template_that_are_no_json_object_are_one_line(text: str, problems: Path) -> None:
     with pytest.raises(ConfigError, match=r"--chat-template-kwargs .*: a JSON object"):
         options_of(problems, chat_template_kwargs=text)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tools"),
+    [
+        ("tool", "python_interpreter"),
+        ("session", "python_session"),
+        ("debugger", "python_debugger"),
+        ("debugger_late", "python_debugger_late"),
+        ("program", "python_interpreter"),
+        ("feedback", "feedback"),
+        ("none", None),
+    ],
+)
+@pytest.mark.parametrize("like", [False, True])
+def test_a_protocol_brings_its_own_tools(
+    protocol: str, tools: str | None, like: bool, tmp_path: Path
+) -> None:
+    problems = tmp_path / "rows.parquet"
+    write_rows([make_problem(0, prompt=build_prompt("Write f(xs).", style="function"))], problems)
+    brief = str(repository_root() / "tool_config" / "python_interpreter_brief.yaml")
+    multi_turn = {"multi_turn": {"tool_config_path": brief}}
+    (tmp_path / "config.yaml").write_text(json.dumps(RUN | {"actor_rollout_ref": {"rollout": multi_turn}}))
+    request = EvaluationRequest(
+        model=str(TINY), data=(str(problems),), protocol=protocol, like=str(tmp_path) if like else None
+    )
+    found = plan_evaluation(request).tools
+    if like and tools == "python_interpreter":
+        tools = "python_interpreter_brief"
+    assert (found.stem if found else None) == tools
+
+
+def test_rows_bring_the_tools_of_their_loop(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.parquet"
+    write_rows([make_problem(0, agent_name="session_agent")], rows)
+    found = plan_evaluation(EvaluationRequest(model=str(TINY), data=(str(rows),))).tools
+    assert found and found.name == "python_session.yaml"

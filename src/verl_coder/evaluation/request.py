@@ -18,12 +18,11 @@ from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.run_config import run_config
 from verl_coder.evaluation.session import Draws
-from verl_coder.evaluation.tool_choice import protocol_and_tools
+from verl_coder.evaluation.tool_choice import default_tools, protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
 
-DEFAULT_TOOLS = "tool_config/python_interpreter.yaml"
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 _DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
 _UNBOUNDED = 1 << 40
@@ -140,7 +139,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     if agents == {"single_turn_agent"}:
         tools = None
     elif tools is None:
-        tools = resolve_content_path(DEFAULT_TOOLS)
+        tools = default_tools(protocol, agents)
     limits = _limits(request, run, model)
     return EvaluationPlan(
         request=request,

@@ -1,6 +1,6 @@
 """By which protocol and with which tools an evaluation poses its problems."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 import yaml
@@ -37,11 +37,7 @@ def protocol_and_tools(
                 f"--protocol {protocol} with --tools {tools_given}: that protocol calls no tools"
             )
         return protocol, None
-    given = tools_given
-    if given is None and run is not None:
-        given = OmegaConf.select(run, "actor_rollout_ref.rollout.multi_turn.tool_config_path")
-        if given and not Path(given).is_file():
-            given = str(repository_root() / "tool_config" / Path(given).name)  # of a run on another machine
+    given = tools_given or _tools_of(run)
     tools = resolve_content_path(given) if given else None
     if tools is not None and not tools.is_file():
         raise ConfigError(
@@ -49,26 +45,60 @@ def protocol_and_tools(
         )
     if tools is not None:
         read_tools_text(tools)  # ConfigError where it is no text
+    if tools is not None and not tools_given and protocol and not _serve(tools, protocol):
+        return protocol, None  # the run was of another protocol
     if tools_given and tools is not None and protocol is None:
         protocol = protocol_for(tools) or ("tool" if _first_agent(files) == "single_turn_agent" else None)
     return protocol, tools
 
 
+def default_tools(protocol: str | None, agents: Set[str]) -> Path | None:
+    """The YAML of `tool_config/` for `protocol`, or for rows of these agent loops; None where they have one turn."""
+    names = [protocol] if protocol in PROTOCOLS else [p.name for p in PROTOCOLS.values()]
+    found = [PROTOCOLS[name].tools for name in names if name and PROTOCOLS[name].agent_name in agents]
+    file = next((file for file in found if file), None)
+    if file is None and agents != {PROTOCOLS["none"].agent_name}:
+        file = PROTOCOLS["tool"].tools  # a loop of the user's own
+    return resolve_content_path(f"tool_config/{file}") if file else None
+
+
 def protocol_for(tools: Path) -> str | None:
     """The protocol whose agent loop needs tools of this YAML (config/agent_loops.yaml); None where any will do."""
-    try:
-        names = {
-            tool["tool_schema"]["function"]["name"]
-            for tool in yaml.safe_load(read_tools_text(tools))["tools"]
-        }
-    except (yaml.YAMLError, KeyError, TypeError):
-        return None  # who loads the tools says what is wrong
-    loops = read_entries(repository_root() / "config" / "agent_loops.yaml")
-    needs = {name: loop["needs"] for name, loop in loops.items() if loop.get("needs")}
+    names, needs = _names(tools), _needs()
     for protocol in PROTOCOLS.values():
         if protocol.agent_name in needs and names.issuperset(needs[protocol.agent_name]):
             return protocol.name
     return None
+
+
+def _serve(tools: Path, protocol: str) -> bool:
+    """Whether the agent loop of `protocol` finds what it needs in this YAML."""
+    agent = PROTOCOLS[protocol].agent_name if protocol in PROTOCOLS else ""
+    return _names(tools).issuperset(_needs().get(agent, ()))
+
+
+def _names(tools: Path) -> set[str]:
+    """Names of a YAML's tools; none where it has another form: who loads the tools says what is wrong."""
+    try:
+        return {
+            tool["tool_schema"]["function"]["name"]
+            for tool in yaml.safe_load(read_tools_text(tools))["tools"]
+        }
+    except (yaml.YAMLError, KeyError, TypeError):
+        return set()
+
+
+def _needs() -> dict[str, list[str]]:
+    loops = read_entries(repository_root() / "config" / "agent_loops.yaml")
+    return {name: loop["needs"] for name, loop in loops.items() if loop.get("needs")}
+
+
+def _tools_of(run: DictConfig | None) -> str | None:
+    """The YAML of a run's tools, or ours of the same name where the run is of another machine."""
+    given = run and OmegaConf.select(run, "actor_rollout_ref.rollout.multi_turn.tool_config_path")
+    if given and not Path(given).is_file():
+        return str(repository_root() / "tool_config" / Path(given).name)
+    return given or None
 
 
 def _first_agent(files: Sequence[Path]) -> str:
