@@ -63,18 +63,21 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     step = plan.run_dir.checkpoint_step()
     # Without a checkpoint everything is done again, the evaluation before training too.
     plan.run_dir.drop_metrics_after(step if step else -1)
+    # The checkpoint's own step is not logged yet where its evaluation was given up.
+    logged = min([step, *plan.run_dir.backup.steps()[-1:]])
     begin_sync(
         plan.run_dir.sync_state,
         mode=plan.wandb_mode,
         project=plan.config.trainer.project_name,
         name=plan.config.trainer.experiment_name,
-        resumes_after=step or None,
+        resumes_after=logged or None,
         new_run=plan.new_wandb_run,
     )
     if step:
         console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
         with open_dict(plan.config):
-            # The evaluation before training is that of step 0; here it would replace the metrics of `step`.
+            # The evaluation before training is that of step 0; here it would replace the metrics of `step`. (Where the
+            # checkpoint lacks its own, the trainer turns it on again: trainer/interrupted_evaluation.py.)
             plan.config.trainer.val_before_train = False
     else:
         for path in (plan.run_dir.timing, plan.run_dir.wall):

@@ -14,13 +14,12 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.trainer.composite.update import TeacherGuidedMixin
-from verl_coder.trainer.curriculum.training import CurriculumMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
+from verl_coder.trainer.interrupted_evaluation import InterruptedEvaluationMixin
 from verl_coder.trainer.phases import PhasesMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
 from verl_coder.trainer.rollout_dump import RolloutDumpMixin
 from verl_coder.trainer.sample_masks import SampleMasksMixin
-from verl_coder.trainer.stopping import StopMixin
 
 
 class CoderTrainerMixin(
@@ -29,8 +28,7 @@ class CoderTrainerMixin(
     TeacherGuidedMixin,
     GroupFilterMixin,
     RolloutDumpMixin,
-    CurriculumMixin,
-    StopMixin,
+    InterruptedEvaluationMixin,
 ):
     """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
 

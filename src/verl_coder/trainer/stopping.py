@@ -20,24 +20,32 @@ class StopMixin(CheckpointMixin):
     """Ends when `stop_request` appears in the run's folder.
 
     While it waits for rollouts, the synchronous trainer gives the step up: the weights are those of the last
-    finished step, and the data order is put back to where it was before this step. In any other phase the step
-    (and the evaluation after it) is finished first. The asynchronous trainers can write a checkpoint only within a
-    step, where generation rests: a request that comes after that place is met by the step that follows.
+    finished step, and the data order is put back to where it was before this step. An evaluation is given up, too
+    (see interrupted_evaluation.py). In any other phase the step is finished first. The asynchronous trainers can
+    write a checkpoint only within a step, where generation rests: a request that comes after that place is met by
+    the step that follows, after the evaluation if one is due.
     """
 
     _order_before_step: dict[str, Any] | None = None
+    _given_up: bool = False
+    """Whether the step is done and the evaluation after it was given up."""
     _last_step: int = -1
     """Step whose checkpoint was written, or tried, because of a request."""
 
     def _stop_requested(self) -> bool:
         return self.run_dir.stop_request.is_file()
 
+    @property
+    def has_begun_a_step(self) -> bool:
+        """Whether a step of this start has begun (synchronous trainer)."""
+        return self._order_before_step is not None
+
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
         wait = buffer._wait_for_next_poll
 
         def wait_or_stop(partition_id: str, last_debug_time: float) -> float:
-            if partition_id == "train" and self.trainer_mode == "sync" and self._stop_requested():
+            if self.trainer_mode == "sync" and self._stop_requested():
                 raise StopRequested
             return wait(partition_id, last_debug_time)
 
@@ -71,9 +79,11 @@ class StopMixin(CheckpointMixin):
         """Train; on request, save and return as if training had ended."""
         try:
             super().fit(agent_loop_manager)
+            if self._given_up:
+                raise StopRequested  # the evaluation after the last step
         except StopRequested:
             done = self.global_steps - 1  # the present step was given up
-            if self.trainer_mode == "sync" and done:
+            if self.has_begun_a_step and done:
                 self.save_now(done, order=self._order_before_step)
             self._shutdown_dump_executor()
             write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.checkpoint_step()}))

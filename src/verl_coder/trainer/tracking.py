@@ -33,9 +33,19 @@ class RunTracking(Tracking):
         self._notices = Notices(self._run_dir.notices)
         self._waiting: list[tuple[int, dict[str, Any], dict[str, str]]] = []
         self._board: Any = None
+        self._holds_next = False
+        self.held: dict[str, Any] | None = None
+        """What the step of `hold_next` would have logged, as JSON values."""
+
+    def hold_next(self) -> None:
+        """Keep the next step in `held` in place of logging it: it is not complete."""
+        self._holds_next = True
 
     def log(self, data: dict[str, Any], step: int, backend: Any = None) -> None:
         """The folder, TensorBoard, then verl's other backends; `tables/<name>` entries are files, not numbers."""
+        if self._holds_next:
+            self._holds_next, self.held = False, {key: plain(value) for key, value in data.items()}
+            return
         values = {key: plain(value) for key, value in data.items() if not key.startswith("tables/")}
         tables = {key.removeprefix("tables/"): str(data[key]) for key in data if key.startswith("tables/")}
         self._waiting.append((int(step), values, tables))

@@ -52,6 +52,7 @@ class CurriculumMixin(EvaluationMixin):
         super().restore_state(state)
         if self.curriculum and "curriculum" in state:
             self.curriculum.restore(state["curriculum"])
+            self._trained_stage = self.curriculum.stage
 
     def on_step_begin(self) -> None:
         """Remember the stage that this step is drawn from."""
@@ -87,6 +88,10 @@ class CurriculumMixin(EvaluationMixin):
         epoch: int,
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
+        self.step_ended(metrics, global_steps)
+
+    def step_ended(self, metrics: dict[str, Any], global_steps: int) -> None:
+        """Count the step, after its evaluation, and add `curriculum/*` to its metrics."""
         if self.curriculum is None:
             return
         stuck = self.curriculum.step_done(global_steps)
