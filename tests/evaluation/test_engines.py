@@ -91,6 +91,9 @@ def test_an_endpoint_is_evaluated_like_a_folder(
     assert results["pass_at_k"]["1"] == 1.0 and results["finish_reasons"] == {"stop": 8}
     assert all(isinstance(body["prompt"][0], int) and body["model"] == "tiny" for body in server.bodies)
     assert len({body["seed"] for body in server.bodies}) == 8
+    # A server would fill in what the model's generation_config.json says.
+    said = {"top_k": -1, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0, "temperature": 1.0}
+    assert all(said.items() <= body.items() for body in server.bodies)
 
 
 Run = Callable[..., dict[str, Any]]

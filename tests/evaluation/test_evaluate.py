@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from evaluation.conftest import RIGHT, TINY, WRONG, make_problem
 
 from verl_coder.data import write_rows
-from verl_coder.errors import ConfigError, DataError, FileWriteError
+from verl_coder.errors import ConfigError, DataError, EngineError, FileWriteError
+from verl_coder.evaluation import trajectories
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
 from verl_coder.evaluation.tables import _lines
@@ -129,6 +131,64 @@ def test_a_call_in_the_last_turn_ends_by_turns_and_a_broken_one_is_not_valid(
     assert (other.turns, other.tool_calls, other.valid_tool_calls) == (3, 3, 0), "answered, not ended"
 
 
+def test_an_answer_that_the_response_has_no_room_for_ends_by_length(
+    evaluate_with: Any, tmp_path: Path
+) -> None:
+    def answer(text: str, turn: int) -> str:
+        return ("y " * 250 if "<tool_response>" in text else "x " * 480 + CALL) + RIGHT
+
+    results = evaluate_with(answer)(tools="tool_config/python_interpreter.yaml")
+    assert results["finish_reasons"] == {"length": 4} and results["tools"]["mean"] == 1.0
+
+
+def test_calls_that_are_none_end_by_that(evaluate_with: Any) -> None:
+    broken = "<tool_call>\nprint(1)\n</tool_call>"
+    results = evaluate_with(lambda text, turn: broken)(
+        tools="tool_config/python_interpreter.yaml", max_turns=9
+    )
+    assert results["finish_reasons"] == {"invalid_calls": 4}
+    assert results["tools"]["success_rate"] is None
+
+
+SESSION_CALL = tool_call("python_session", "import time\ntime.sleep(20)")
+
+
+@pytest.fixture
+def session_with(monkeypatch: pytest.MonkeyPatch, problems: Path) -> Any:
+    """Rows of the session's agent loop, which has other settings: `session_with(call_deadline_s=1)`."""
+
+    def change(**settings: Any) -> None:
+        entries = trajectories.read_entries
+
+        def changed(path: Path) -> dict[str, Any]:
+            found = entries(path)
+            return found | {"session_agent": found["session_agent"] | settings}
+
+        monkeypatch.setattr(trajectories, "read_entries", changed)
+        write_rows([make_problem(n, agent_name="session_agent") for n in range(2)], problems)
+
+    return change
+
+
+def test_a_call_that_hangs_costs_its_sample_and_not_the_evaluation(
+    evaluate_with: Any, session_with: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    session_with(call_deadline_s=0.3)
+    monkeypatch.setattr("verl_coder.evaluation.session._PAUSE_S", 0.01)
+    with pytest.raises(
+        EngineError, match=r"1 samples have no answer .* sample/1, sample 0: a call of a tool did"
+    ):
+        evaluate_with(lambda text, turn: RIGHT if "(0)" in text else SESSION_CALL)()
+    assert (tmp_path / "out" / "samples.jsonl").read_text().count("\n") == 1
+
+
+def test_an_evaluation_has_no_deadline_for_a_trajectory(evaluate_with: Any, session_with: Any) -> None:
+    session_with(trajectory_deadline_s=0)
+    call = tool_call("python_session", "1 + 1")
+    results = evaluate_with(lambda text, turn: RIGHT if "<tool_response>" in text else call)()
+    assert results["pass_at_k"]["1"] == 1.0 and results["tools"]["mean"] == 1.0
+
+
 def test_feedback_says_how_often_it_was_run_and_whether_it_ended_by_the_turns(
     evaluate_with: Any, tmp_path: Path
 ) -> None:
@@ -235,8 +295,6 @@ def test_another_setting_into_the_same_folder_is_refused_with_both_values(evalua
 def test_a_limit_met_under_load_is_tried_again_alone(
     evaluate_with: Any, monkeypatch: pytest.MonkeyPatch, problems: Path, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     tests = make_problem(0).tests
     write_rows([make_problem(0, tests=replace(tests, timeout_s=0.4))], problems)
     slow = "```python\nimport time\ndef f(xs):\n    time.sleep(1)\n    return sum(xs)\n```"
@@ -246,9 +304,28 @@ def test_a_limit_met_under_load_is_tried_again_alone(
     assert read_samples(tmp_path / "out" / "samples.parquet")[0].second_try
 
 
-def test_a_program_that_used_up_its_time_is_not_tried_again(evaluate_with: Any, problems: Path) -> None:
-    from dataclasses import replace
+def test_second_tries_alone_load_no_model(
+    evaluate_with: Any, monkeypatch: pytest.MonkeyPatch, problems: Path
+) -> None:
+    tests = replace(make_problem(0).tests, timeout_s=0.4)  # type: ignore[type-var]
+    write_rows([make_problem(0, tests=tests)], problems)
+    slow = "```python\nimport time\ndef f(xs):\n    time.sleep(1)\n    return sum(xs)\n```"
+    monkeypatch.setattr("verl_coder.evaluation.grading_queue.machine_load", lambda: 8.0)
+    run = evaluate_with(lambda text, turn: slow)
 
+    async def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("verl_coder.evaluation.session.EvaluationSession._second_try", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    monkeypatch.delattr("verl_coder.evaluation.evaluate._engine")
+    results = run()
+    assert results["pass_at_k"]["1"] == 1.0 and results["second_tries"] == 1
+
+
+def test_a_program_that_used_up_its_time_is_not_tried_again(evaluate_with: Any, problems: Path) -> None:
     tests = make_problem(0).tests
     write_rows([make_problem(0, tests=replace(tests, timeout_s=1.0))], problems)
     results = evaluate_with(lambda text, turn: HANGS)()

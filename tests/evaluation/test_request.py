@@ -90,3 +90,15 @@ def test_rows_bring_the_tools_of_their_loop(tmp_path: Path) -> None:
     write_rows([make_problem(0, agent_name="session_agent")], rows)
     found = plan_evaluation(EvaluationRequest(model=str(TINY), data=(str(rows),))).tools
     assert found and found.name == "python_session.yaml"
+
+
+def test_tools_that_a_loop_cannot_do_with_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.parquet"
+    write_rows([make_problem(0, agent_name="session_agent")], rows)
+    tools = "tool_config/python_interpreter.yaml"
+    with pytest.raises(
+        ConfigError, match=r"it has no python_session, .* take tool_config/python_session.yaml"
+    ):
+        plan_evaluation(
+            EvaluationRequest(model=str(TINY), data=(str(rows),), tools=tools, protocol="session")
+        )

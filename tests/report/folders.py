@@ -97,8 +97,10 @@ def write_run(run: Path, steps: int = 2, **settings: Any) -> Path:
     return run
 
 
-def write_evaluation(folder: Path, *, tools: str | None = None, rate: float = 0.5, **columns: Any) -> Path:
-    """A finished evaluation: 4 problems, 2 samples each."""
+def write_evaluation(
+    folder: Path, *, tools: str | None = None, rate: float = 0.5, settings: Any = None, **columns: Any
+) -> Path:
+    """A finished evaluation: 4 problems, 2 samples each; `settings` beside model, data and tools."""
     folder.mkdir(parents=True)
     tests = [{"index": 0, "status": "passed"}, {"index": 1, "status": "failed", "expected": "2", "got": "3"}]
     rows = [
@@ -123,7 +125,9 @@ def write_evaluation(folder: Path, *, tools: str | None = None, rate: float = 0.
         },
         "num_tasks": 4,
         "num_samples_per_task": 2,
-        "settings": {"model": "outputs/model", "data": ["data/toy.parquet"], "tools": tools},
+        "settings": {"model": "outputs/model", "data": ["data/toy.parquet"], "tools": tools}
+        | (settings or {}),
+        "timing": {"sampling_s": 10 * rate},
     }
     (folder / "evaluation_results.json").write_text(json.dumps(results))
     return folder

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.folders import ANSWER, HOSTILE, rollout, write_evaluation, write_run, write_step
+from report.folders import ANSWER, HOSTILE, rollout, write_evaluation, write_lines, write_run, write_step
 
 from verl_coder.report.build import Report, write_report
 from verl_coder.report.inputs import find_inputs
@@ -23,6 +23,9 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     first, second = write_run(folder / "first", steps=3), write_run(folder / "second", lr=0.002)
     without = write_evaluation(folder / "eval_none", rate=0.5)
     with_tool = write_evaluation(folder / "eval_tool", tools="tool_config/python_interpreter.yaml", rate=0.6)
+    sampled = [{**rollout(p, 1, step=1, sampled=True), "uid": None} for p in range(2)]
+    write_lines(second / "validation" / "1.jsonl", sampled)
+    other = write_evaluation(folder / "eval_other", rate=0.9, settings={"n": 20, "temperature": 1.0})
     hostile = write_run(folder / "</script><b>third")
     tokens = {
         "text": ["<td>", "ret", "\u202eurn", "</td>"],
@@ -44,7 +47,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.append(rollout(80, 0, output="long " + "A" * 10_000_000 + " end", problem_id="long/line"))
     rows.append(rollout(81, 0, output=ANSWER, problem_id="with/tokens", tokens=tokens, advantage=-0.75))
     write_step(hostile, 3, rows)
-    write_report(Report(find_inputs([first, second, without, with_tool, hostile])), folder / "out")
+    write_report(Report(find_inputs([first, second, without, with_tool, hostile, other])), folder / "out")
     return folder / "out"
 
 
@@ -85,6 +88,21 @@ def test_what_differs_between_runs_comes_first(page: Any, out: Path) -> None:
     text = page.text()
     assert text.index("actor.lr") < text.index("the same in all")
     assert "0.002" in text and "2 settings differ" in text
+
+
+def test_results_are_no_settings(page: Any, out: Path) -> None:
+    go(page, out, "#/settings")
+    text = page.text()
+    evaluations = text[text.index("Evaluations") :]
+    assert "3 settings differ" in evaluations  # tools, n, temperature
+    assert "timing.sampling_s" not in evaluations[: evaluations.index("the same in all")]
+
+
+def test_evaluations_that_differ_in_more_than_their_tools_are_not_paired(page: Any, out: Path) -> None:
+    go(page, out, "#/evaluations")
+    text = page.text().replace("\n", " ")
+    compared = text[text.index("Tools compared") : text.index("Whether a difference")]
+    assert "0.600" in compared and "0.900" not in compared
 
 
 def test_a_click_on_a_step_shows_its_trajectories(page: Any, out: Path) -> None:
@@ -145,6 +163,7 @@ def test_pass_at_k_stands_with_its_interval_and_tools_beside_none(page: Any, out
         ("run=0&step=1-2", 24),
         ("run=0&problem=toy/1", 13), ("run=0&outcome=failed&kind=training", 12), ("run=0&tool=none", 21),
         ("run=0&tool=some", 18), ("run=0&tool=failed", 6), ("run=0&reward=0.25..0.3", 13), ("run=0&reward=0.95..1", 26),
+        ("run=1&kind=held-out", 5), ("run=1&kind=held-out, greedy", 3), ("run=1&kind=held-out, sampled", 2),
         ("run=2,3", 16), ("run=0&step=99", 0), ("run=0&text=print(1)", 18),
         ("run=0&text=PROBLEM 2", 13), ("run=0&text=nowhere", 0),
     ],

@@ -168,4 +168,5 @@ def test_the_share_of_calls_that_succeed_is_that_of_the_results(tmp_path: Path) 
     folder = write_evaluation(tmp_path / "e", tool_calls=2, valid_tool_calls=1, tool_successes=1)
     counts = SampleCounts()
     list(counts.watch(read_evaluation_samples(samples_file(folder), [])))
-    assert counts.to_dict()["means"]["success_share"] == 1.0
+    means = counts.to_dict()["means"]
+    assert means["success_share"] == 1.0 and (means["calls"], means["written_calls"]) == (1.0, 2.0)

@@ -15,7 +15,7 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
-from verl_coder.evaluation.samples import read_samples
+from verl_coder.evaluation.samples import read_outcomes
 from verl_coder.files import read_json, write_atomically
 
 app = typer.Typer(add_completion=False)
@@ -28,9 +28,10 @@ def read_counts(folder: Path) -> dict[str, tuple[int, int]]:
     path = folder / SAMPLES if folder.is_dir() else folder
     if not path.is_file():
         raise DataError(f"{folder} holds no {SAMPLES}: name the folder of a finished `verl-coder evaluate`")
-    samples = read_samples(path)
-    total = Counter(sample.problem_id for sample in samples)
-    solved = Counter(sample.problem_id for sample in samples if sample.solved)
+    total, solved = Counter[str](), Counter[str]()
+    for problem, outcome in read_outcomes(path):
+        total[problem] += 1
+        solved[problem] += outcome == "passed"
     return {problem: (count, solved[problem]) for problem, count in total.items()}
 
 

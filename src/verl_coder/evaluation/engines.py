@@ -230,8 +230,12 @@ class EndpointEngine:
 
         extra: dict[str, Any] = {"return_token_ids": True, "include_stop_str_in_output": bool(request.stop)}
         extra |= {"skip_special_tokens": False, "stop_token_ids": list(request.stop_token_ids) or None}
-        if request.top_k > 0:
-            extra["top_k"] = request.top_k
+        # vLLM takes what is not said from the model's generation_config.json.
+        extra |= {
+            "top_k": request.top_k if request.top_k > 0 else -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
+        }
         async with self._limit:
             try:
                 answer = await self._client.completions.create(

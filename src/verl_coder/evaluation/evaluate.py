@@ -95,21 +95,25 @@ def _draw(
         template_options=plan.template_options,
     )
     loops.check_prompts(plan.problems.problems)
-    loops.engine = engine = _engine(
-        plan, model_folder, concurrency, tensor_parallel, before + len(journal.broken_lines)
-    )
+    engine = None
+    if owed(plan.problems, journal, plan.draws):  # else second tries alone, for which nothing is written
+        loops.engine = engine = _engine(
+            plan, model_folder, concurrency, tensor_parallel, before + len(journal.broken_lines)
+        )
     loaded = time.monotonic()
     clock = WorkClock()
     try:
         with EvaluationProgress(console, total, dict(journal.samples)) as progress:
             clock = asyncio.run(_session(plan, journal, loops, url, concurrency, progress, clock))
     finally:
-        engine.close()
+        sampling_s = clock.wall_s
+        if engine is not None:
+            engine.close()
         drawn = list(journal.samples.values())[before:]
         _keep_times(
             plan.out / "timing.json",
             loading_s=loaded - started,
-            sampling_s=clock.wall_s,
+            sampling_s=sampling_s,
             generating_s=clock.generating_s,
             waiting_for_grading_s=clock.waiting_s,
             generated_tokens=sum(sample.generated_tokens for sample in drawn),

@@ -21,6 +21,7 @@ class EvaluationProgress:
         self._console = console
         self._total = total
         self._solved = {key: sample.solved for key, sample in done.items()}
+        self._passed = sum(self._solved.values())
         self._tokens = 0
         self.clock: WorkClock | None = None
         self._started = time.monotonic()
@@ -46,6 +47,7 @@ class EvaluationProgress:
         """A sample is graded, or graded again."""
         if sample.key not in self._solved:
             self._tokens += sample.generated_tokens
+        self._passed += sample.solved - self._solved.get(sample.key, False)
         self._solved[sample.key] = sample.solved
         text = self._text()
         self._bar.update(self._task, completed=len(self._solved), description=text)
@@ -55,7 +57,7 @@ class EvaluationProgress:
             self._console.print(f"{len(self._solved)}/{self._total}  {text}", highlight=False, soft_wrap=True)
 
     def _text(self) -> str:
-        rate = sum(self._solved.values()) / max(len(self._solved), 1)
+        rate = self._passed / max(len(self._solved), 1)
         seconds = max(time.monotonic() - self._started, 1e-9)
         text = f"pass@1 so far {rate:.3f}  {self._tokens / seconds:.0f} tokens/s"
         if self.clock is not None:

@@ -18,7 +18,7 @@ from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.run_config import run_config
 from verl_coder.evaluation.session import Draws
-from verl_coder.evaluation.tool_choice import default_tools, protocol_and_tools
+from verl_coder.evaluation.tool_choice import check_tools, default_tools, protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
@@ -140,6 +140,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         tools = None
     elif tools is None:
         tools = default_tools(protocol, agents)
+    check_tools(tools, agents)
     limits = _limits(request, run, model)
     return EvaluationPlan(
         request=request,

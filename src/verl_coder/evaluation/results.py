@@ -87,8 +87,10 @@ def _tools(samples: Sequence[EvaluationSample]) -> dict[str, Any]:
     without = [sample for sample in samples if not sample.valid_tool_calls]
     written = sum(sample.tool_calls for sample in samples)
     valid = [sample.valid_tool_calls for sample in samples]
+    successes = [sample.tool_successes for sample in samples]
     return {
-        **tool_statistics(valid, [sample.tool_successes for sample in samples]),
+        **tool_statistics(valid, successes),
+        "success_rate": sum(successes) / sum(valid) if sum(valid) else None,
         "valid_share": sum(valid) / written if written else None,
         "written_calls": written,
         "pass_rate_with_calls": mean([sample.solved for sample in with_calls]) if with_calls else None,

@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,8 @@ from verl_coder.errors import DataError
 from verl_coder.files import append_whole, make_folder, whole_file, writing
 
 _SYNC_S = 1.0
+_ROWS = 2000
+"""Of a row group: one of them at a time is held as Arrow's arrays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,7 @@ class EvaluationSample:
     response_tokens: int
     """Of the whole trajectory after the prompt, tool outputs included."""
     finish_reason: str
-    """stop: ended by itself; length: no tokens left; turns: a call in the last allowed turn."""
+    """stop: ended by itself; length: no tokens left; turns: a call in the last allowed turn; else the loop's reason."""
     seconds: float
     """From the first token asked for to the last one, tools included."""
     tool_successes: int = 0
@@ -60,6 +63,8 @@ class EvaluationSample:
     grading_s: float = 0.0
     second_try: bool = False
     """The verdict is that of a second try, alone, after a limit had been met under load."""
+    message: str = ""
+    """Why, in a line: what the first failure said, or why no test was run."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -82,24 +87,47 @@ SAMPLES_SCHEMA = pa.schema([(name, _ARROW[kind]) for name, kind in get_type_hint
 """Arrow type of samples.parquet."""
 
 
-def write_samples(path: Path, samples: Iterable[EvaluationSample]) -> None:
-    """The whole file or nothing, in the order of problems and samples given."""
-    table = pa.Table.from_pylist([asdict(sample) for sample in samples], schema=SAMPLES_SCHEMA)
-    with whole_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+def write_samples(path: Path, samples: Sequence[EvaluationSample]) -> None:
+    """The whole file or nothing, in the order given."""
+    with (
+        whole_file(path) as temporary,
+        pq.ParquetWriter(temporary, SAMPLES_SCHEMA, compression="zstd") as writer,
+    ):
+        for start in range(0, len(samples), _ROWS):
+            rows = [asdict(sample) for sample in samples[start : start + _ROWS]]
+            writer.write_table(pa.Table.from_pylist(rows, schema=SAMPLES_SCHEMA))
 
 
 def read_samples(path: Path) -> list[EvaluationSample]:
     """The samples of a finished evaluation; DataError where the file is missing or not one."""
+    with _reading(path):
+        return [EvaluationSample(**row) for row in _rows(path)]
+
+
+def read_outcomes(path: Path) -> list[tuple[str, str]]:
+    """(problem, outcome) of each sample of a finished evaluation, no text read; DataError as `read_samples`."""
+    with _reading(path):
+        return [(row["problem_id"], row["outcome"]) for row in _rows(path, ["problem_id", "outcome"])]
+
+
+def _rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    table = pq.read_table(path, columns=columns)
+    for place, name in enumerate(table.column_names):
+        if name in SAMPLES_SCHEMA.names:
+            column = table.column(name).cast(SAMPLES_SCHEMA.field(name).type)
+            if column.null_count:
+                raise TypeError(f"{column.null_count} rows have no {name}")
+            table = table.set_column(place, name, column)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        table = pq.read_table(path)
-        for place, name in enumerate(table.column_names):
-            if name in SAMPLES_SCHEMA.names:
-                column = table.column(name).cast(SAMPLES_SCHEMA.field(name).type)
-                if column.null_count:
-                    raise TypeError(f"{column.null_count} rows have no {name}")
-                table = table.set_column(place, name, column)
-        return [EvaluationSample(**row) for row in table.to_pylist()]
+        yield
+    except KeyError as error:
+        raise DataError(f"{path} is no samples.parquet of an evaluation (no column {error})") from error
     except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         words = str(error).splitlines()[0]
         raise DataError(f"{path} is no samples.parquet of an evaluation ({words})") from error
@@ -137,16 +165,17 @@ class SampleJournal:
             self._file.close()
 
     def _read(self) -> None:
-        self._file.seek(0)
         whole = 0
-        # Lines end with \n alone: a damaged byte may be any other end of line that splitlines() knows.
-        for number, line in enumerate(self._file.read().split(b"\n")[:-1], start=1):
-            whole += len(line) + 1
-            try:
-                record = json.loads(line)
-                self._keep(EvaluationSample(**record["sample"]), bool(record["provisional"]))
-            except (ValueError, KeyError, TypeError):
-                self.broken_lines.append(number)  # damaged: its sample is owed again, the line stays
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+                try:
+                    record = json.loads(line)
+                    self._keep(EvaluationSample(**record["sample"]), bool(record["provisional"]))
+                except (ValueError, KeyError, TypeError):
+                    self.broken_lines.append(number)  # damaged: its sample is owed again, the line stays
         self._file.truncate(whole)
         self._file.seek(0, os.SEEK_END)
 

@@ -83,6 +83,8 @@ class EvaluationSession:
         self.clock = clock
         self._unanswered: list[str] = []
         """What is wrong with the answers to each sample that has been given up."""
+        self._ungraded = asyncio.Semaphore(max(concurrency, _GRADINGS))
+        """Answers that wait for their verdict, which a kill would lose."""
         self.grading = GradingQueue(sandbox, concurrency=_GRADINGS, on_change=self.clock.change_grading)
 
     async def run(self) -> None:
@@ -122,6 +124,7 @@ class EvaluationSession:
                     continue
                 finally:
                     self.clock.change_generating(-1)
+                await self._ungraded.acquire()
                 gradings.add(asyncio.create_task(self._finish(posed, sample, trajectory)))
                 for task in [task for task in gradings if task.done()]:
                     gradings.discard(task)
@@ -146,7 +149,10 @@ class EvaluationSession:
     async def _finish(self, posed: Posed, number: int, trajectory: Trajectory) -> None:
         problem = posed.problem
         code = answer_code(trajectory.answer, problem.tests) or ""  # as rewards.grade_answer does
-        graded = await self.grading.verdict(problem, code)
+        try:
+            graded = await self.grading.verdict(problem, code)
+        finally:
+            self._ungraded.release()
         sample = EvaluationSample(
             problem_id=problem.problem_id,
             data_source=problem.data_source,
@@ -199,6 +205,7 @@ def _verdict(graded: GradedCode) -> dict[str, Any]:
         "total": report.total,
         "pass_rate": report.pass_rate,
         "tests": json.dumps(found["tests"]),
+        "message": report.message,
         "grading_s": round(graded.seconds, 4),
     }
 

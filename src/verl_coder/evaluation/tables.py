@@ -56,8 +56,8 @@ def _lines(results: dict[str, Any]) -> list[str]:
         with_calls, without = tools["pass_rate_with_calls"], tools["pass_rate_without_calls"]
         lines.append(
             f"tool calls: {tools['mean']:.2f} a sample, {tools['rate']:.1%} of samples call, valid "
-            f"{tools['valid_share']:.1%} of {tools['written_calls']}, ended well {tools['success_rate']:.1%}; passed "
-            f"with calls {_share(with_calls)}, without {_share(without)}"
+            f"{tools['valid_share']:.1%} of {tools['written_calls']}, ended well {_share(tools['success_rate'])}; "
+            f"passed with calls {_share(with_calls)}, without {_share(without)}"
         )
     second = f"second tries {results['second_tries']}"
     if not times["sampling_s"]:

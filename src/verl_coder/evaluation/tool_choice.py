@@ -62,6 +62,18 @@ def default_tools(protocol: str | None, agents: Set[str]) -> Path | None:
     return resolve_content_path(f"tool_config/{file}") if file else None
 
 
+def check_tools(tools: Path | None, agents: Set[str]) -> None:
+    """ConfigError where an agent loop of the problems does not find what it needs in the YAML."""
+    names, needs = _names(tools) if tools else set(), _needs()
+    for agent in sorted(agents & needs.keys()):
+        if names and (missing := [name for name in needs[agent] if name not in names]):
+            own = default_tools(None, {agent})
+            raise ConfigError(
+                f"--tools {tools}: it has no {', '.join(missing)}, which {agent} needs: "
+                f"{f'take tool_config/{own.name}' if own else 'name another YAML'}, or leave --tools out"
+            )
+
+
 def protocol_for(tools: Path) -> str | None:
     """The protocol whose agent loop needs tools of this YAML (config/agent_loops.yaml); None where any will do."""
     names, needs = _names(tools), _needs()

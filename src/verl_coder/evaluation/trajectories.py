@@ -6,6 +6,7 @@ limits and the tokens of tool results are the loop's own, so a problem is answer
 
 import contextlib
 import io
+import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +120,7 @@ class AgentLoops:
         """Answer one problem.
 
         SandboxUnavailableError where a tool got no answer from its sandbox, BrokenAnswerError where a turn was broken
-        off.
+        off, or a call of a tool hung.
         """
         from verl.experimental.agent_loop.agent_loop import DictConfigWrap, ToolListWrap
 
@@ -144,6 +145,8 @@ class AgentLoops:
             extra_info=row["extra_info"],
         )
         seconds = time.monotonic() - started
+        if output.extra_fields.get("end_reason") == "hung_call":
+            raise BrokenAnswerError("a call of a tool did not end within call_deadline_s of its agent loop")
         if output.extra_fields.get("tool_sandbox_unavailable"):
             raise SandboxUnavailableError(f"{problem.problem_id}: a tool got no answer from its sandbox")
         return self._trajectory(posed, server, output, seconds)
@@ -170,7 +173,8 @@ class AgentLoops:
     def _finish_reason(self, server: "_LoopServer", end_reason: str) -> str:
         if server.finish_reasons[-1:] == ["length"]:
             return "length"
-        if server.is_answered and end_reason not in ("", "answer"):
+        # The last allowed turn may hold the answer: whether it calls says more than that no turn is left.
+        if end_reason not in ("", "answer") and (server.is_answered or end_reason != "turns"):
             return end_reason
         last_calls = server.ends_with_call
         if last_calls and len(server.turns) >= self._limits.turns:
@@ -327,5 +331,7 @@ def _registry() -> dict[str, Any]:
     makers = {}
     for name, entry in entries.items():
         arguments = {key: value for key, value in entry.items() if key != "_target_"}
+        if "trajectory_deadline_s" in arguments:
+            arguments["trajectory_deadline_s"] = math.inf  # a slow machine holds up no step here
         makers[name] = partial(get_class(entry["_target_"]), **arguments)
     return makers

@@ -26,7 +26,10 @@ class _Runs(GradingRecord):
     """A record whose budget is the time that the programs ran, not the time that they waited for a slot."""
 
     spent_s = 0.0
+    timeouts_s = 0.0
+    """Wall seconds of the runs that met their limit."""
     cpu_s: float | None = 0.0
+    """CPU seconds of those; None where a server has not said."""
 
     @property
     def left_s(self) -> float:
@@ -52,6 +55,7 @@ async def run_alone(code: str, plan: GradingPlan, spec: Spec, sandbox: SandboxCl
     return {
         **report,
         "cpu_s": runs.record.cpu_s,
+        "timeouts_s": runs.record.timeouts_s,
         "details": {str(index): words for index, words in report["details"].items()},
     }
 
@@ -85,7 +89,8 @@ class _Alone:
         """Everything that has not run in a process of its own, the shared one forgotten."""
         before = self.record
         self.record = _Runs(before.spec._replace(known="", provisional={}, timeouts=0))
-        self.record.spent_s, self.record.cpu_s = before.spent_s, before.cpu_s
+        for name in ("spent_s", "timeouts_s", "cpu_s"):
+            setattr(self.record, name, getattr(before, name))
         await self.run()
 
     async def _verdict(self, index: int) -> _Verdict:
@@ -114,8 +119,10 @@ class _Alone:
         )
         result = answered(response.run_result, response.message)
         self.record.spent_s += result.execution_time or 0.0
-        if result.status == "TimeLimitExceeded" and self.record.cpu_s is not None:
-            self.record.cpu_s = None if result.cpu_time is None else self.record.cpu_s + result.cpu_time
+        if result.status == "TimeLimitExceeded":
+            self.record.timeouts_s += result.execution_time or 0.0
+            if self.record.cpu_s is not None:
+                self.record.cpu_s = None if result.cpu_time is None else self.record.cpu_s + result.cpu_time
         return await self._judge(item, result, cap)
 
     async def _judge(self, item: dict[str, Any], result: CommandResult, cap: int) -> _Verdict:

@@ -43,18 +43,28 @@ async def grade(
         return empty_report("no_code", plan.spec.total, "the completion holds no code")
     spent = _Spent()
     report = await _grade(code, plan, sandbox, stop_early, spent)
-    limits_s = plan.limits_met_s(report)
-    share = spent.cpu_s / limits_s if limits_s and spent.cpu_s is not None else None
-    return replace(report, cpu_share=share)
+    return replace(report, cpu_share=spent.share_of(plan.limits_met_s(report)))
 
 
 class _Spent:
-    """CPU seconds of the solution's processes so far; None once a server has not said."""
+    """CPU and wall seconds of the solution's processes so far; None once a server has not said."""
 
     cpu_s: float | None = 0.0
+    wall_s: float | None = 0.0
 
-    def add(self, cpu_s: float | None) -> None:
+    def add(self, cpu_s: float | None, wall_s: float | None) -> None:
+        """Those of one more request."""
         self.cpu_s = None if cpu_s is None or self.cpu_s is None else self.cpu_s + cpu_s
+        self.wall_s = None if wall_s is None or self.wall_s is None else self.wall_s + wall_s
+
+    def share_of(self, limits_s: float) -> float | None:
+        """At least so much of the limits that were met was CPU time; None where none was, or nobody knows.
+
+        Which test took how much is not known: what ran outside the limits is taken to have computed all the time.
+        """
+        if not limits_s or self.cpu_s is None or self.wall_s is None:
+            return None
+        return max(0.0, self.cpu_s - max(0.0, self.wall_s - limits_s)) / limits_s
 
 
 async def _grade(
@@ -64,7 +74,7 @@ async def _grade(
     try:
         if plan.spec.style == "program" and plan.spec.total <= FEW_TESTS:
             raw = await run_alone(code, plan, plan.spec._replace(stop_early=stop_early), sandbox)
-            spent.add(raw["cpu_s"])
+            spent.add(raw["cpu_s"], raw["timeouts_s"])
             return report_from_judge(raw, strength="pair")
         strength: Strength = "pair" if await sandbox.supports_pairs() else "single_request"
         run = _run_pair if strength == "pair" else _run_single
@@ -74,7 +84,7 @@ async def _grade(
             spec = spec._replace(nonce=secrets.token_hex(8))
             job = json.dumps(plan.job_for(code, direct=spec.direct)).encode()
             result, cpu_s = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
-            spent.add(cpu_s)
+            spent.add(cpu_s, result.execution_time)
             text = _find_report(result.stdout or "", spec.nonce)
             raw = json.loads(text) if text is not None else {}
             message = raw.get("infrastructure", message)
@@ -91,7 +101,7 @@ async def _grade(
                 )
                 if spec.style == "program":
                     raw = await run_alone(code, plan, spec, sandbox)
-                    spent.add(raw["cpu_s"])
+                    spent.add(raw["cpu_s"], raw["timeouts_s"])
                     details.update(raw["details"])
                     return report_from_judge({**raw, "details": details}, strength=strength)
             elif result.return_code in NEXT_FORM:

@@ -42,7 +42,7 @@ class TestReport:
     time_up: bool = field(default=False, compare=False)
     """Tests were not run because the time for all of them was up, and not because nothing could be loaded."""
     cpu_share: float | None = field(default=None, compare=False)
-    """CPU time of the solution, of the seconds of all limits that it met; None where it met none, or nobody knows."""
+    """At least so much of the limits that it met was CPU time; None where it met none, or nobody knows."""
 
     @property
     def met_limit(self) -> bool:

@@ -126,7 +126,8 @@ def _from_journal(path: Path, notes: list[str]) -> Iterator[TrajectoryRecord]:
                 bad += line.endswith(b"\n")
     if bad:
         notes.append(f"{JOURNAL}: {bad} of its lines cannot be read")
-    for _, row in sorted(rows.items(), key=lambda pair: str(pair[0])):
+    # In the order in which they came: a trajectory keeps its place, and its address, while the evaluation goes on.
+    for row in rows.values():
         yield _from_row(row)
 
 
@@ -158,7 +159,8 @@ def _from_row(row: Mapping[str, Any]) -> TrajectoryRecord:
         "sample": whole(row.get("sample")),
         "tests passed": f"{passed} of {total}" if passed is not None and total is not None else None,
         "finish reason": text_of(row.get("finish_reason")),
-        "calls that reached the tool": whole(row.get("valid_tool_calls")),
+        "verdict": text_of(row.get("message")),
+        "calls written": whole(row.get("tool_calls")),
         "prompt tokens": whole(row.get("prompt_tokens")),
         "tokens written by the model": whole(row.get("generated_tokens")),
         "seconds": number(row.get("seconds")),
@@ -177,7 +179,7 @@ def _from_row(row: Mapping[str, Any]) -> TrajectoryRecord:
         output=text_of(row["output"]),
         source=text_of(row.get("data_source")),
         difficulty=text_of(row.get("difficulty")),
-        calls=whole(row.get("tool_calls")),
+        calls=whole(row.get("valid_tool_calls", row.get("tool_calls"))),
         successes=whole(row.get("tool_successes", row.get("valid_tool_calls"))),
         turns=whole(row.get("turns")),
         response_tokens=whole(row.get("response_tokens")),

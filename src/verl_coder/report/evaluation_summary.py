@@ -16,7 +16,7 @@ class SampleCounts:
     outcomes: Counter[str] = field(default_factory=Counter)
     finish_reasons: Counter[str] = field(default_factory=Counter)
     sums: Counter[str] = field(default_factory=Counter)
-    """Of what is known: `calls`, `valid_calls`, `successes`, `with_calls`, `turns`, `response_tokens`, `seconds`."""
+    """Of what is known: `calls`, `written_calls`, `successes`, `with_calls`, `turns`, `response_tokens`, `seconds`."""
     known: Counter[str] = field(default_factory=Counter)
     """How many samples say something about each of them."""
 
@@ -36,7 +36,7 @@ class SampleCounts:
                 name: getattr(trajectory, name) for name in ("calls", "successes", "turns", "response_tokens")
             },
             "with_calls": None if trajectory.calls is None else int(trajectory.calls > 0),
-            "valid_calls": trajectory.facts.get("calls that reached the tool"),
+            "written_calls": trajectory.facts.get("calls written"),
             "seconds": trajectory.facts.get("seconds"),
         }
         for name, value in values.items():
@@ -47,10 +47,8 @@ class SampleCounts:
     def to_dict(self) -> dict[str, Any]:
         """For the page: means where anything is known."""
         means = {name: self.sums[name] / count for name, count in self.known.items() if count}
-        # Of the calls that reached the tool, as evaluation_results.json has it; of all where the file counts no others.
-        reached = self.sums["valid_calls"] or self.sums["calls"]
-        if reached and self.known["successes"]:
-            means["success_share"] = self.sums["successes"] / reached
+        if self.sums["calls"] and self.known["successes"]:
+            means["success_share"] = self.sums["successes"] / self.sums["calls"]
         return {
             "samples": self.samples,
             "outcomes": dict(self.outcomes.most_common()),

@@ -20,6 +20,10 @@
     return protocol && !["null", "none", "as the rows say"].includes(protocol) ? protocol : "none";
   };
 
+  // What evaluations have in common that differ in their tools alone.
+  const OF_TOOLS = new Set(["tools", "tools_text", "protocol", "k"]);
+  const family = (run) => JSON.stringify(Object.entries(run.settings).filter(([name]) => !OF_TOOLS.has(name)).sort());
+
   const Rates = ({ runs }) => {
     const ks = [...new Set(runs.flatMap(({ run }) => Object.keys(run.pass_at_k)))].sort((a, b) => a - b);
     return html`<section class="card"><h2>pass@k</h2><${VC.Table}
@@ -33,8 +37,9 @@
 
   // Evaluations that differ in their tools alone, side by side.
   const ToolComparison = ({ runs }) => {
-    const families = Map.groupBy ? Map.groupBy(runs, ({ run }) => `${model(run)} on ${data(run)}`) : new Map();
-    const rows = [...families].filter(([, members]) => new Set(members.map(({ run }) => tools(run))).size > 1);
+    const families = Map.groupBy ? Map.groupBy(runs, ({ run }) => family(run)) : new Map();
+    const rows = [...families.values()].filter((members) => new Set(members.map(({ run }) => tools(run))).size > 1)
+      .map((members) => [`${model(members[0].run)} on ${data(members[0].run)}`, members]);
     if (!rows.length) return null;
     const means = (run, name) => VC.show(run.counts.means[name]);
     return html`<section class="card"><h2>Tools compared</h2>${rows.map(([title, members]) => {
@@ -69,7 +74,7 @@
   };
 
   const WORDS = {
-    calls: "tool calls a sample", valid_calls: "calls that reached the tool, a sample", successes: "tool calls that succeed, a sample", with_calls: "share that calls", turns: "turns",
+    calls: "tool calls a sample", written_calls: "calls written, a sample", successes: "tool calls that succeed, a sample", with_calls: "share that calls", turns: "turns",
     response_tokens: "tokens a sample", seconds: "seconds a sample", success_share: "share of calls that succeed",
   };
 

@@ -4,7 +4,7 @@
   const BINS = 20;
 
   const codes = (texts, wanted) => {
-    const exact = wanted.split(",");
+    const exact = texts.includes(wanted) ? [wanted] : wanted.split(","); // a name may hold a comma
     return new Set(texts.map((text, code) => (exact.some((word) => text === word || (text.startsWith(word) && word === "held-out")) ? code : -1)).filter((code) => code >= 0));
   };
 

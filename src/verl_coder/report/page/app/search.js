@@ -1,7 +1,7 @@
 "use strict";
 // A search in the text of trajectories: the chunks go by one after the other, and none stays in memory.
 (() => {
-  const AT_ONCE = 3;
+  const AT_ONCE = 2;
   const TOLD_EVERY_MS = 700;
 
   // A pattern finds words in any case without a copy of the text.

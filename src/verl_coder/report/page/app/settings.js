@@ -6,7 +6,7 @@
 
   const Rows = ({ runs, names }) => html`<${VC.Table} className="settings"
     head=${["setting", ...runs.map(({ run, place }) => html`<${VC.RunName} run=${run} place=${place} />`)]}
-    rows=${names.slice(0, MOST).map((name) => [VC.visible(name), ...runs.map(({ run }) => { const all = { ...run.results, ...run.settings }; return all[name] === undefined ? "–" : VC.visible(all[name]); })])} />`;
+    rows=${names.slice(0, MOST).map((name) => [VC.visible(name), ...runs.map(({ run }) => { const value = run.settings[name] ?? (run.results || {})[name]; return value === undefined ? "–" : VC.visible(value); })])} />`;
 
   VC.Settings = ({ site }) => {
     const [wanted, setWanted] = useState("");
@@ -14,8 +14,10 @@
     return html`<div>
       <div class="bar"><label>find <input type="search" value=${wanted} placeholder="name or value" onInput=${(event) => setWanted(event.target.value.toLowerCase())} /></label></div>
       ${families.map((runs) => {
-        const tables = runs.map(({ run }) => ({ ...run.results, ...run.settings }));
-        const fits = (name) => !wanted || name.toLowerCase().includes(wanted) || tables.some((table) => (table[name] || "").toLowerCase().includes(wanted));
+        const tables = runs.map(({ run }) => run.settings), results = runs.map(({ run }) => run.results || {});
+        const among = (lists) => (name) => !wanted || name.toLowerCase().includes(wanted) || lists.some((table) => (table[name] || "").toLowerCase().includes(wanted));
+        const fits = among(tables);
+        const found = [...new Set(results.flatMap((table) => Object.keys(table)))].filter(among(results));
         const names = [...new Set(tables.flatMap((table) => Object.keys(table)))].filter(fits);
         const different = names.filter((name) => new Set(tables.map((table) => table[name])).size > 1);
         const same = names.filter((name) => !different.includes(name));
@@ -31,6 +33,7 @@
           ${names.length === 0 && html`<p class="empty">No settings${wanted ? " fit" : " were found"}.</p>`}
           ${same.length > 0 && html`<details open=${runs.length === 1 || wanted}><summary>${VC.count(same.length, "setting")}${runs.length > 1 ? " the same in all" : ""}</summary>
             <${Rows} runs=${runs.slice(0, 1)} names=${same} />${same.length > MOST && html`<p class="note">The first ${MOST} are shown: search for others.</p>`}</details>`}
+          ${found.length > 0 && html`<details open=${!!wanted}><summary>${VC.count(found.length, "result")}</summary><${Rows} runs=${runs} names=${found} /></details>`}
         </section>`;
       })}
     </div>`;
