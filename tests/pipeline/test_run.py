@@ -4,6 +4,7 @@ import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -306,6 +307,9 @@ def test_a_split_that_no_dataset_has_is_missed_right_after_the_data(tmp_path: Pa
 
 
 def test_nothing_is_said_of_a_split_before_there_are_data(tmp_path: Path) -> None:
+    prepared_run(tmp_path, ["teacher"], "test").dry_run()
+    prepared_run(tmp_path, ["data"], "validation").run()
+    shutil.rmtree(tmp_path / "out" / "data")
     prepared_run(tmp_path, ["teacher"], "test").dry_run()
 
 

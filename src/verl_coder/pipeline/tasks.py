@@ -102,6 +102,8 @@ class Workplace:
         if config.data.train:
             return  # files that the YAML names, and that were there when it was read
         there = [split for split in SPLITS if any(path.is_file() for path in self.split(split))]
+        if not there:
+            return  # taken away: the data stage makes them again
         wanted = [("train", "train"), ("train", "validation")] if config.train is not None else []
         if config.teacher and (config.teacher.generate is not None or config.teacher.repairs is not None):
             wanted.insert(0, ("teacher", "train"))
