@@ -14,18 +14,18 @@ SEEDS="${SEEDS:-0 1 2}"
 ARMS="${ARMS:-}"                         # empty: all of arms.yaml
 AGAINST="${AGAINST:-}"                   # arm that the others are compared with; empty: the first of arms.yaml
 MODEL="${MODEL:-}"                       # the base of every arm; empty: the recipe's, made where it is missing
-OUT="${OUT:-outputs/$RECIPE}"            # OUT/<arm>-seed<n>, OUT/table.md, OUT/curves.png
+OUT="${OUT:-}"                           # OUT/<arm>-seed<n>, OUT/table.md, OUT/curves.png; empty: outputs/<recipe> of the checkout
 
 # shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
-cd "$REPO_ROOT"
+OUT="${OUT:-$REPO_ROOT/outputs/$(basename "$RECIPE")}"   # a relative OUT= is where you stand
 if [ -z "$MODEL" ] && [ "$RECIPE" = ablation ]; then
-  MODEL=data/tiny_weak
+  MODEL="$REPO_ROOT/data/tiny_weak"
   [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny weaken --out "$MODEL"
 elif [ -z "$MODEL" ] && [ "$RECIPE" = tool_comparison ]; then
-  MODEL=data/tiny_tools/mixed/model
-  [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny tools --out data/tiny_tools
+  MODEL="$REPO_ROOT/data/tiny_tools/mixed/model"
+  [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny tools --out "$REPO_ROOT/data/tiny_tools"
 fi
 arguments=(--recipe "$RECIPE" --seeds "$SEEDS" --arms "$ARMS" --against "$AGAINST" --out "$OUT")
 [ -z "$MODEL" ] || arguments+=(--model "$MODEL")

@@ -16,7 +16,7 @@ TRACES="${TRACES:-}"               # Parquet file: problem_id, messages
 VALIDATION="${VALIDATION:-}"       # Parquet file of held-out traces; empty: VAL_SHARE of the problems of TRACES
 VAL_SHARE="${VAL_SHARE:-0.05}"
 TOOLS="${TOOLS:-}"                 # tool_config/*.yaml of the RL run, which its prompt describes; none: no tools
-OUT="${OUT:-outputs/sft-seed${SEED:-0}}"   # OUT/model, OUT/summary.json, OUT/metrics.jsonl, OUT/sft.log
+OUT="${OUT:-}"                     # OUT/model, OUT/summary.json, OUT/metrics.jsonl, OUT/sft.log; empty: outputs/sft-seed<SEED> of the checkout
 LORA_RANK="${LORA_RANK:-}"         # of an adapter on all linear layers, merged at the end; empty: all parameters learn
 LORA_ALPHA="${LORA_ALPHA:-}"       # empty: twice the rank
 KEEP="${KEEP:-}"                   # best (of the evaluations, the default) | last: which step OUT/model is of
@@ -34,6 +34,7 @@ SEED="${SEED:-0}"                  # held-out share, order of the data
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 [ -n "$TRACES" ] || fail "TRACES is not set" "name a Parquet file of traces, for instance the one of: verl-coder tiny traces --out data/tiny_traces.parquet"
 make_environment
+OUT="${OUT:-$REPO_ROOT/outputs/sft-seed$SEED}"   # a relative OUT= is where you stand
 
 arguments=()
 for knob in MODEL TRACES OUT VAL_SHARE VALIDATION TOOLS EPOCHS BATCH_SIZE MICRO_TOKENS LEARNING_RATE \

@@ -37,6 +37,8 @@ role="${1:-}"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 case "$role" in head|worker|run|ssh|check) ;; *) fail "the first argument is ${role:-missing}" "name head, worker, run, ssh or check" ;; esac
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
+# A folder of the user's own: over ssh it is read from another one.
+if [ ! -d "$REPO_ROOT/recipes/$RECIPE" ] && [ -f "$RECIPE/recipe.yaml" ]; then RECIPE="$(cd "$RECIPE" && pwd)"; fi
 
 # Ray by itself asks for a token wherever its head finds one in the home folder, and only there: here both sides are told.
 export RAY_AUTH_MODE
@@ -188,7 +190,7 @@ run_command() {
 }
 
 over_ssh() {
-  local names host remote
+  local names host name remote
   read -r -a names <<<"$HOSTS"
   [ "${#names[@]}" -gt 0 ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
   [ -z "${RAY_AUTH_TOKEN:-}" ] || fail "RAY_AUTH_TOKEN does not travel by ssh" "put it into a file that all machines see: RAY_AUTH_TOKEN_PATH="
@@ -201,8 +203,11 @@ over_ssh() {
   ray_head="${companions[0]}"
   for host in "${names[@]:1}"; do
     # Their IP is that by which they reach the head: Ray finds it where none is given.
-    remote="cd $(printf %q "$REPO_ROOT") && HEAD=$HEAD PORT=$PORT PROFILE=$PROFILE RECIPE=$RECIPE N_GPUS=$N_GPUS"
-    remote+=" VENV=$(printf %q "$VENV") RAY_AUTH_MODE=$RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH=$(printf %q "$RAY_AUTH_TOKEN_PATH") CHECKS=$(printf %q "$CHECKS") WAIT_S=$WAIT_S bash run_scripts/start_ray_cluster.sh worker"
+    remote="cd $(printf %q "$REPO_ROOT") &&"
+    for name in HEAD PORT PROFILE RECIPE N_GPUS VENV RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH CHECKS WAIT_S; do
+      remote+=" $name=$(printf %q "${!name}")"
+    done
+    remote+=" bash run_scripts/start_ray_cluster.sh worker"
     # shellcheck disable=SC2086  # SSH is a command with its options
     beside attend $SSH "$host" "$remote" </dev/null
   done

@@ -10,6 +10,8 @@ from rich.console import Console
 import verl_coder.pipeline.process as process
 import verl_coder.pipeline.run as run
 from verl_coder.pipeline.config import PipelineConfig, PipelineData
+from verl_coder.pipeline.fingerprint import Digests
+from verl_coder.pipeline.records import fingerprint_of
 from verl_coder.pipeline.tasks import PipelineTask, Workplace
 
 COMMAND = Path(__file__).with_name("fake_command.py")
@@ -20,6 +22,11 @@ def workplace(out: Path) -> Workplace:
     """Of a pipeline with the three stages."""
     data = PipelineData(train=("t.parquet",), validation=("v.parquet",))
     return Workplace(PipelineConfig(out=str(out), model="m", recipe="tiny_cpu", data=data, train={}))
+
+
+def digests_of(task: PipelineTask, folder: Path) -> dict[str, str | None]:
+    """Digest of each of its inputs, as things stand now."""
+    return fingerprint_of(task, Digests(folder / "no-cache.json")).inputs
 
 
 def chain(texts: dict[str, str]) -> Any:

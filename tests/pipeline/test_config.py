@@ -56,6 +56,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("data.datasets.sample.trian", 3, "data.datasets.sample.trian: no such setting; did you mean train?"),
     ("data.datasets.sample.train", 0, "data.datasets.sample.train=0: use a whole number of 1 or more"),
     ("data.datasets.smaple", {}, "data.datasets.smaple: no dataset 'smaple'; did you mean sample?"),
+    (
+        "data.datasets",
+        {"mbpp": {}, str(repository_root() / "data_prep" / "mbpp.py"): {}},
+        "data.datasets.mbpp: data/mbpp would be its folder, which is that of /",
+    ),
     ("data.train", ["t.parquet"], "data: name either datasets to prepare, or the files train and validation"),
     ("data.shares", {"sample": 1}, "data: shares and mix are for several datasets"),
     (
@@ -126,6 +131,14 @@ def test_a_model_that_is_no_folder_and_no_hub_name_is_found_first(model: str, tm
     for known in ("src/verl_coder/tiny/base", "owner/name"):
         path.write_text(f"model: {known}\ndata: {{datasets: {{sample: {{}}}}}}\nevaluate:\n")
         assert read_config(path).model == known
+
+
+def test_a_dataset_with_the_name_of_the_mix_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mixed.py").write_text((repository_root() / "data_prep" / "sample.py").read_text())
+    path = tmp_path / "c.yaml"
+    path.write_text(f"model: owner/m\ndata: {{datasets: {{{tmp_path}/mixed.py: {{}}, mbpp: {{}}}}}}\n")
+    with pytest.raises(ConfigError, match=r"data/mixed would be its folder, which is that of the mix of all"):
+        read_config(path)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """A pipeline of small tasks: what runs, what is skipped, what a kill leaves."""
 
+import io
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,10 +16,15 @@ import psutil
 import pytest
 from pipeline import fake_pipeline
 from pipeline.fake_pipeline import CHAIN, run_chain
+from rich.console import Console
 
 import verl_coder.pipeline.records as records
 from verl_coder.errors import CheckpointError, ConfigError, VerlCoderError
+from verl_coder.pipeline.config import read_config
 from verl_coder.pipeline.process import PIPELINE_MARKER
+from verl_coder.pipeline.records import Fingerprint, TaskRecord, write_record
+from verl_coder.pipeline.run import PipelineRun
+from verl_coder.pipeline.tasks import PipelineTask, Workplace
 
 
 @pytest.fixture
@@ -262,3 +269,87 @@ def test_no_process_of_another_folder_is_ended(out: Path, tmp_path: Path) -> Non
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def prepared_run(tmp_path: Path, stages: list[str], evaluate: str) -> PipelineRun:
+    """Of the tiny problems, whose commands write train and validation rows and nothing else."""
+    path = tmp_path / "c.yaml"
+    text = "model: owner/m\ndata: {datasets: {sample: {}}}\nteacher: {tiny: {}}\n"
+    path.write_text(f"{text}evaluate: {{split: {evaluate}}}\n")
+    run = PipelineRun(Workplace(read_config(path, out=str(tmp_path / "out"))), stages, Console(width=200))
+    run.place.records.mkdir(parents=True, exist_ok=True)
+
+    def do(task: PipelineTask) -> None:
+        folder = tmp_path / "out" / "data" / "sample"
+        folder.mkdir(parents=True, exist_ok=True)
+        for split in ("train", "validation"):
+            (folder / f"{split}.parquet").touch()
+        fingerprint = Fingerprint(command="", settings={}, inputs={}, code={})
+        write_record(run.place.records, task.name, TaskRecord(fingerprint=fingerprint, finished=True))
+
+    run._do = do  # type: ignore[method-assign]
+    return run
+
+
+def test_a_split_that_no_dataset_has_is_missed_right_after_the_data(tmp_path: Path) -> None:
+    run = prepared_run(tmp_path, ["data", "teacher", "evaluate"], "test")
+    words = (
+        r"evaluate\.split=test: of the datasets sample there are rows for train and validation, none for test"
+    )
+    with pytest.raises(ConfigError, match=words):
+        run.run()
+    assert [path.name for path in run.place.records.glob("*.json")] == ["data-sample.json"]
+    with pytest.raises(ConfigError, match=words):  # and at once where the data were prepared before
+        prepared_run(tmp_path, ["teacher"], "test").run()
+    with pytest.raises(ConfigError, match=words):
+        prepared_run(tmp_path, ["teacher"], "test").dry_run()
+    assert prepared_run(tmp_path, ["data", "teacher"], "validation").run() == 0
+
+
+def test_nothing_is_said_of_a_split_before_there_are_data(tmp_path: Path) -> None:
+    prepared_run(tmp_path, ["teacher"], "test").dry_run()
+    prepared_run(tmp_path, ["data"], "validation").run()
+    shutil.rmtree(tmp_path / "out" / "data")
+    prepared_run(tmp_path, ["teacher"], "test").dry_run()
+
+
+def test_a_task_is_given_what_the_one_before_it_has_made(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("model: owner/m\ndata: {datasets: {mbpp: {}, apps: {}}}\n")
+    place = Workplace(read_config(path, out=str(tmp_path / "out")))
+    found = {}
+    for task in PipelineRun(place, ["data"], Console())._tasks("data"):
+        found[task.name] = task
+        folder = tmp_path / "out" / task.name
+        folder.mkdir(parents=True)
+        (folder / "test.parquet").touch()
+    assert {"mbpp test", "apps test"} <= set(found["data/mixed"].inputs)
+
+
+@pytest.mark.parametrize(
+    ("rates", "line"),
+    [
+        ({"1": 0.25, "5": 0.5}, "pass@1: base 0.250, sft 0.250"),
+        ({"10": 1.0, "5": 0.5}, "pass@5: base 0.500, sft 0.500"),
+    ],
+)
+def test_the_scores_are_of_the_least_k_that_was_asked_for(
+    rates: dict[str, float], line: str, out: Path
+) -> None:
+    for name in ("base", "sft"):
+        (out / "evaluate" / name).mkdir(parents=True)
+        results = out / "evaluate" / name / "evaluation_results.json"
+        results.write_text(json.dumps({"pass_at_k": rates}))
+    shown = io.StringIO()
+    assert run_chain(out, shown=shown) == 0
+    assert line in shown.getvalue()
+    summary = json.loads((out / "pipeline.json").read_text())
+    assert summary["pass_at_k"]["sft"] == rates
+    assert summary["pass_at_1"] == ({"base": 0.25, "sft": 0.25} if "1" in rates else {})
+
+
+def test_results_without_any_score_are_named(out: Path) -> None:
+    (out / "evaluate" / "base").mkdir(parents=True)
+    (out / "evaluate" / "base" / "evaluation_results.json").write_text('{"pass_at_k": [1]}')
+    with pytest.raises(ConfigError, match=r"base/evaluation_results\.json has no pass@k: remove it"):
+        run_chain(out)

@@ -5,11 +5,16 @@ from typing import Any
 
 import pytest
 from command_lines import parse
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from pipeline.fake_pipeline import digests_of
 
 import verl_coder.pipeline.tasks as tasks
+from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import TrainRequest
 from verl_coder.paths import repository_root
 from verl_coder.pipeline.config import STAGES, read_config
+from verl_coder.pipeline.fingerprint import Digests
+from verl_coder.pipeline.records import products_of
 from verl_coder.pipeline.stages import tasks_of
 from verl_coder.pipeline.tasks import PipelineTask, Workplace
 
@@ -31,8 +36,9 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def composed_traces(request: TrainRequest, cache: Path) -> dict[str, Any]:
-    """The same with the overrides of the pipeline."""
-    return RECIPE | dict(override.split("=", 1) for override in request.overrides)
+    """The same with the overrides of the pipeline, read as Hydra reads them."""
+    parsed = OverridesParser.create().parse_overrides(list(request.overrides))
+    return RECIPE | {override.key_or_group: override.value() for override in parsed}
 
 
 def planned(path: Path, out: Path) -> dict[str, PipelineTask]:
@@ -115,7 +121,7 @@ def test_files_that_are_there_take_the_place_of_datasets(tmp_path: Path) -> None
     )
     plan = planned(written(tmp_path, text), tmp_path / "out")
     assert list(plan) == ["evaluate/base"]
-    assert plan["evaluate/base"].inputs == {"problems": tmp_path / "x.parquet"}
+    assert plan["evaluate/base"].inputs["problems"] == tmp_path / "x.parquet"
     assert plan["evaluate/base"].settings["model"] == "owner/m"
 
 
@@ -157,8 +163,23 @@ def test_traces_go_to_a_recipe_that_learns_from_them(tmp_path: Path, monkeypatch
     text = (EXAMPLES / "tiny.yaml").read_text().replace("train:\n", "train:\n  teacher_traces: true\n")
     task = planned(written(tmp_path, text), tmp_path / "out")["train"]
     traces = tmp_path / "out" / "teacher" / "traces.parquet"
-    assert f"verl_coder.teacher.traces={traces}" in task.command
+    assert f"verl_coder.teacher.traces='{traces}'" in task.command
     assert task.inputs["traces"] == traces
+
+
+@pytest.mark.parametrize("name", ["lr=1e-4", "runs (1)", "it's [mine]", "a: b"])
+def test_a_folder_of_any_name_holds_the_traces(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks, "recipe_settings", composed_traces)
+    text = (EXAMPLES / "tiny.yaml").read_text().replace("train:\n", "train:\n  teacher_traces: true\n")
+    task = planned(written(tmp_path, text), tmp_path / name)["train"]
+    assert task.inputs["traces"] == tmp_path / name / "teacher" / "traces.parquet"
+
+
+def test_a_path_with_a_comma_is_refused_where_commas_separate_files(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"train: .*/a,b/data/sample/train\.parquet has a comma"):
+        planned(EXAMPLES / "tiny.yaml", tmp_path / "a,b")
 
 
 def test_traces_that_are_there_already_are_the_same_for_sft_and_training(
@@ -173,7 +194,7 @@ def test_traces_that_are_there_already_are_the_same_for_sft_and_training(
     )
     assert "teacher" not in plan
     assert plan["sft"].inputs["traces"] == plan["train"].inputs["traces"] == mine
-    assert f"verl_coder.teacher.traces={mine}" in plan["train"].command
+    assert f"verl_coder.teacher.traces='{mine}'" in plan["train"].command
 
 
 @pytest.mark.parametrize(
@@ -217,3 +238,119 @@ def test_sft_and_evaluation_have_the_chat_template_of_the_recipe(
 def test_a_text_that_can_be_no_path_is_a_setting(text: str) -> None:
     assert tasks.path_inputs({"extra": text}) == {}
     assert tasks.settings_of({"extra": text}) == {"extra": text}
+
+
+PARQUET = ("train", "validation", "test")
+
+
+def made(folder: Path, *splits: str, text: str = "rows") -> Path:
+    """A folder as `data prepare` leaves it, of files that hold a text."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in splits:
+        (folder / f"{split}.parquet").write_text(text)
+    return folder
+
+
+def test_a_mix_is_of_rows_and_not_of_the_times_in_a_card(tmp_path: Path) -> None:
+    path = written(tmp_path, "model: owner/m\ndata: {datasets: {mbpp: {}, apps: {}}}\n")
+    out = tmp_path / "out"
+    made(out / "data" / "mbpp", *PARQUET)
+    made(out / "data" / "apps", "train", "validation")
+
+    def digests() -> dict[str, str | None]:
+        return digests_of(planned(path, out)["data/mixed"], tmp_path)
+
+    first = digests()
+    (out / "data" / "mbpp" / "card.json").write_text("wall_s: 3")
+    (out / "data" / "apps" / "verdicts.jsonl").write_text("seconds: 3")
+    assert digests() == first
+    made(out / "data" / "mbpp", "test", text="others")
+    assert {name for name, digest in digests().items() if digest != first[name]} == {"mbpp test"}
+
+
+def test_a_mix_reads_the_held_out_rows_that_it_is_compared_with(tmp_path: Path) -> None:
+    path = written(tmp_path, "model: owner/m\ndata: {datasets: {mbpp: {}, apps: {}}}\n")
+    held_out = made(tmp_path / "out" / "data" / "humaneval", "test")
+    inputs = planned(path, tmp_path / "out")["data/mixed"].inputs
+    assert inputs["humaneval test"] == held_out / "test.parquet"
+    assert inputs["apps train"].name == "train.parquet"  # not there yet: without it there is no mix
+
+
+def test_a_dataset_of_held_out_rows_alone_is_a_dataset(tmp_path: Path) -> None:
+    task = planned(
+        written(tmp_path, "model: owner/m\ndata: {datasets: {humaneval: {}}}\nevaluate: {split: test}\n"),
+        tmp_path / "out",
+    )["data/humaneval"]
+    made(tmp_path / "out" / "data" / "humaneval", "test")
+    assert products_of(task, tmp_path / "out", Digests(tmp_path / "cache.json"))
+
+
+@pytest.mark.parametrize("name", ["mbpp_raw", "./mbpp_raw"])
+def test_a_local_source_counts_by_its_content(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mbpp_raw").mkdir()
+    (tmp_path / "mbpp_raw" / "a.jsonl").write_text("{}")
+    path = written(tmp_path, f"model: owner/m\ndata: {{datasets: {{mbpp: {{source: {name}}}}}}}\n")
+    before = digests_of(planned(path, tmp_path / "out")["data/mbpp"], tmp_path)
+    (tmp_path / "mbpp_raw" / "a.jsonl").write_text("{ }")
+    assert digests_of(planned(path, tmp_path / "out")["data/mbpp"], tmp_path) != before
+
+
+def test_a_path_of_an_option_needs_no_slash_and_a_word_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("held_out", "easy"):
+        (tmp_path / name).mkdir()
+    text = "data: {datasets: {mbpp: {}, apps: {difficulty: easy}}, mix: {against: [held_out]}}"
+    plan = planned(written(tmp_path, f"model: owner/m\n{text}\n"), tmp_path / "out")
+    assert plan["data/mixed"].inputs["against 1"] == Path("held_out")
+    assert plan["data/apps"].settings["difficulty"] == "easy"
+
+
+def test_a_dataset_by_its_path_is_written_below_out_and_by_its_name(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text((repository_root() / "data_prep" / "sample.py").read_text())
+    out = tmp_path / "out"
+    text = f"model: owner/m\nrecipe: tiny_cpu\ndata: {{datasets: {{mbpp: {{}}, {mine}: {{}}}}}}\ntrain:\n"
+    plan = planned(written(tmp_path, text), out)
+    assert parse(plan["data/mine"].command)["out"] == out / "data" / "mine"
+    assert parse(plan["data/mixed"].command)["shares"] == "mbpp=1,mine=1"
+    assert plan["data/mine"].inputs["its data_prep file"] == mine
+    one = planned(written(tmp_path, text.replace("mbpp: {}, ", "")), out)
+    assert parse(one["train"].command)["train"] == str(out / "data/mine/train.parquet")
+
+
+def test_every_file_of_a_report_is_its_product(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    task = planned(EXAMPLES / "tiny.yaml", out)["report"]
+    (out / "report" / "data").mkdir(parents=True)
+    for name in ("index.html", "page.css", "data/site.js", "data/index.js"):
+        (out / "report" / name).touch()
+    products = products_of(task, out, Digests(tmp_path / "cache.json"))
+    assert products is not None
+    assert {"report/page.css", "report/data/index.js", "report/data/site.js"} <= set(products)
+
+
+def test_repairs_are_of_all_shards(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    folder = out / "data" / "mbpp"
+    made(folder, "train-00000-of-00002", "train-00001-of-00002")
+    text = "model: owner/m\ndata: {datasets: {mbpp: {rows_per_shard: 3}}}\nteacher: {repairs: {}}\nsft:\n"
+    task = planned(written(tmp_path, text), out)["teacher"]
+    assert parse(task.command)["problems"] == folder / "train.parquet"  # which stands for its shards
+    assert {"problems 1", "problems 2"} <= set(task.inputs)
+
+
+def test_repairs_of_several_files_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b", "v"):
+        (tmp_path / f"{name}.parquet").touch()
+    data = (
+        f"data: {{train: [{tmp_path}/a.parquet, {tmp_path}/b.parquet], validation: [{tmp_path}/v.parquet]}}"
+    )
+    with pytest.raises(ConfigError, match=r"data\.train names 2 files, and teacher\.repairs reads one"):
+        planned(
+            written(tmp_path, f"model: owner/m\n{data}\nteacher: {{repairs: {{}}}}\nsft:\n"), tmp_path / "out"
+        )

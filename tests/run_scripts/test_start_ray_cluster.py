@@ -258,3 +258,19 @@ def test_a_wrong_role_and_a_missing_command_are_named(venv: Path) -> None:
     for arguments, says in ((["workers"], "the first argument is workers"), (["run"], "no command")):
         _, said = (done := start(venv, *arguments)).communicate(timeout=60)
         assert done.returncode == 1 and says in said
+
+
+def test_what_goes_over_ssh_is_one_word_each(tmp_path: Path) -> None:
+    recipe = tmp_path / "mine (1)"
+    recipe.mkdir()
+    (recipe / "recipe.yaml").touch()
+    told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RECIPE=str(recipe), CHECKS="gpu nccl")
+    remote = next(line for line in told.splitlines() if line.startswith("ssh ")).partition(" b ")[2]
+    assignments = remote.partition("&& ")[2].replace("bash run_scripts/start_ray_cluster.sh worker", "env")
+    seen = subprocess.check_output(["sh", "-c", assignments], text=True).splitlines()
+    assert {f"RECIPE={recipe}", "CHECKS=gpu nccl", "HEAD=10.0.0.1", "N_GPUS="} <= set(seen)
+
+
+def test_a_recipe_of_the_users_own_is_found_from_another_folder() -> None:
+    told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RECIPE="tests/../recipes/tiny_cpu")
+    assert f"RECIPE={ROOT}/recipes/tiny_cpu" in told

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError, VerlCoderError
@@ -183,6 +184,36 @@ def test_a_trainer_that_fails_says_why_in_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("verl_coder.sft.process.run_supervised", fails)
     with pytest.raises(VerlCoderError, match=r"CUDA out of memory.*--micro-tokens"):
         train({}, run_dir=RunDir(tmp_path), steps=1, profile="cpu", name="x", description="SFT")
+
+
+@pytest.mark.parametrize("name", ["lr=1e-4", "runs (1)", "a,b", "it's [mine]"])
+def test_a_folder_of_any_name_is_told_to_the_trainer_as_it_is(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, Any] = {}
+
+    def reads(command: list[str], *, log: Path, **_: Any) -> int:
+        log.write_text("ValueError: no\n")
+        words = command[command.index("verl_coder.sft.child") + 2 :]
+        told.update(
+            {one.key_or_group: one.value() for one in OverridesParser.create().parse_overrides(words)}
+        )
+        return 1
+
+    monkeypatch.setattr("verl_coder.sft.process.run_supervised", reads)
+    run_dir = RunDir(tmp_path / name)
+    with pytest.raises(VerlCoderError, match="verl's SFT trainer ended"):
+        train(
+            {"model.path": tmp_path / name / "model"},
+            run_dir=run_dir,
+            steps=1,
+            profile="cpu",
+            name=name,
+            description="SFT",
+        )
+    assert told["trainer.default_local_dir"] == str(run_dir.checkpoints)
+    assert told["model.path"] == str(tmp_path / name / "model")
+    assert (told["trainer.experiment_name"], told["hydra.run.dir"]) == (name, str(run_dir.path))
 
 
 @pytest.mark.parametrize(

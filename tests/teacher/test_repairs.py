@@ -3,6 +3,9 @@
 import asyncio
 import itertools
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +23,11 @@ from verl_coder.paths import repository_root
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Message, Problem
 from verl_coder.prompts import build_prompt
 from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.teacher import attempts
+from verl_coder.teacher.attempt_journal import AttemptJournal, attempt_key, journal_path
 from verl_coder.teacher.conversation import decoded_response
 from verl_coder.teacher.repairs import RepairOptions, RepairReport, make_repairs
-from verl_coder.tools.execution import read_interpreter
+from verl_coder.tools.execution import InterpreterSettings, read_interpreter
 from verl_coder.traces import read_traces
 
 RIGHT = "def add(a, b):\n    return a + b"
@@ -302,6 +307,87 @@ def test_traces_are_not_written_over_what_they_are_made_from(tmp_path: Path, nam
     with pytest.raises(ConfigError, match=r"--out .* is the file of --"):
         make_repairs(options)
     assert (tmp_path / name).read_bytes() == b"as it was"
+
+
+STOPPED = """
+import os, signal, sys
+from pathlib import Path
+from verl_coder.teacher.repairs import RepairOptions, make_repairs
+
+problems, samples, tools, out, url = sys.argv[1:]
+left = 4
+
+def on_attempt(verdict):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+options = RepairOptions(
+    problems=Path(problems), samples=(Path(samples),), tools=Path(tools), out=Path(out), sandbox_url=url, concurrency=1
+)
+make_repairs(options, on_attempt=on_attempt)
+"""
+
+
+def test_kill_9_loses_no_attempt_and_changes_no_trace(
+    make: Maker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    problems = [problem("p"), problem("q", setup="import math")]
+    codes = (WRONG, NAME_ERROR, BROKEN, ONLY_VISIBLE, RIGHT)
+    samples = [(name, block(code)) for name in ("p", "q") for code in codes]
+    ran: list[str] = []
+    real = attempts.run_program
+
+    async def counted(code: str, **options: Any) -> Any:
+        ran.append(code)
+        return await real(code, **options)
+
+    monkeypatch.setattr(attempts, "run_program", counted)
+    undisturbed, _ = make(problems, samples)
+    bytes_of_it = make.out.read_bytes()
+    assert len(ran) == 10 and not journal_path(make.out).exists()
+    make.out.unlink()
+    files = [
+        tmp_path / "problems.parquet",
+        tmp_path / "samples.jsonl",
+        make.tools,
+        make.out,
+        make.sandbox_url,
+    ]
+    killed = subprocess.run([sys.executable, "-c", STOPPED, *map(str, files)], timeout=120)
+    assert killed.returncode == -signal.SIGKILL and not make.out.exists()
+    with journal_path(make.out).open("ab") as file:
+        file.write(b'{"key": "torn')
+    kept = journal_path(make.out).read_bytes().count(b"\n")
+    assert kept >= 4
+    ran.clear()
+    report, _ = make(problems, samples)
+    assert len(ran) == 10 - kept
+    assert make.out.read_bytes() == bytes_of_it and report.attempts == undisturbed.attempts
+    assert not journal_path(make.out).exists()
+
+
+def test_an_attempt_is_of_its_program_tests_and_limits() -> None:
+    settings = InterpreterSettings()
+    keys = {
+        attempt_key(RIGHT, "x", problem("p"), settings),
+        attempt_key(RIGHT, "y", problem("p"), settings),
+        attempt_key(WRONG, "x", problem("p"), settings),
+        attempt_key(RIGHT, "x", problem("p", setup="import math"), settings),
+        attempt_key(RIGHT, "x", problem("p"), InterpreterSettings(timeout_s=1.0)),
+    }
+    assert len(keys) == 5
+    elsewhere = InterpreterSettings(sandbox_url="http://a:1", num_workers=3)
+    assert attempt_key(RIGHT, "x", problem("other name"), elsewhere) in keys
+
+
+def test_two_commands_do_not_write_one_journal(make: Maker) -> None:
+    with (
+        AttemptJournal(journal_path(make.out)),
+        pytest.raises(ConfigError, match="another `teacher repairs`"),
+    ):
+        make([problem("p")])
 
 
 FEEDBACK_PROMPT = build_prompt(

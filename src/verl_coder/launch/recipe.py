@@ -104,7 +104,7 @@ def _hydra_compose(
     from hydra.errors import HydraException
 
     folders = (_verls_folder(), repository_root() / "config")
-    searchpath = f"hydra.searchpath=[{','.join(_quoted(f'file://{folder}') for folder in folders)}]"
+    searchpath = f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"
     try:
         return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
@@ -121,11 +121,11 @@ _COMMA_SEPARATED = ("verl_coder.sandbox_url", "data.train_files", "data.val_file
 def _with_commas(override: str) -> str:
     key, _, value = override.partition("=")
     if key.lstrip("+") in _COMMA_SEPARATED and value and value[0] not in "'\"[":
-        return f"{key}={_quoted(value)}"
+        return f"{key}={quoted(value)}"
     return override
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` as a quoted value of Hydra's grammar, whatever characters it has."""
     if text.endswith("\\"):
         raise ConfigError(f"{text}: Hydra reads no path that ends in a backslash")

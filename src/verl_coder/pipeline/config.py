@@ -191,8 +191,16 @@ def _checked_options(config: PipelineConfig, place: str) -> dict[str, Any]:
 
 
 def _checked_data(config: PipelineConfig, place: str) -> PipelineData:
-    datasets = {}
+    datasets: dict[str, Options] = {}
+    folders: dict[str, str] = {"mixed": "the mix of all"} if len(config.data.datasets) > 1 else {}
     for name, values in config.data.datasets.items():
+        folder = Path(name).stem
+        if folder in folders:
+            raise ConfigError(
+                f"{place}.data.datasets.{name}: data/{folder} would be its folder, which is that of "
+                f"{folders[folder]}: name the file otherwise"
+            )
+        folders[folder] = name
         try:
             part = dataset_command(name)
         except DataError as error:

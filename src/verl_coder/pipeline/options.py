@@ -26,7 +26,8 @@ class CommandOption:
     off_flag: str | None
     """Of a switch that may be turned off."""
     kind: Any
-    """Its type, without None and without the list."""
+    """Its type, without None and without the list; a path is a text."""
+    is_path: bool
     many: bool
     optional: bool
     """Whether None is its default."""
@@ -76,6 +77,7 @@ def _option(name: str, kind: Any, info: OptionInfo, default: Any) -> CommandOpti
         flag=flag,
         off_flag=off,
         kind=str if kind is Path else kind,
+        is_path=kind is Path,
         many=many,
         optional=optional,
         default=default,

@@ -18,7 +18,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import write_atomically
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.recipe import find_recipe
-from verl_coder.paths import repository_root
+from verl_coder.paths import repository_root, resolve_content_path
 from verl_coder.pipeline.fingerprint import PACKAGE, flat
 
 _CODE = ("launch/plan.py", "launch/recipe.py", "run/settings.py", "pipeline/recipe_settings.py")
@@ -71,6 +71,9 @@ def results_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _key(request: TrainRequest) -> str:
     digest = hashlib.sha256(json.dumps(asdict(request)).encode())
     digest.update(f"{os.environ.get('N_GPUS')} {version('verl')}".encode())
+    # The settings hold absolute paths: relative ones are looked for in the working folder, then in the repository.
+    found = [resolve_content_path(path) for path in (request.reward, request.tools) if path]
+    digest.update(json.dumps([str(path) for path in (repository_root(), Path.cwd(), *found)]).encode())
     files = [find_recipe(request.recipe) / "recipe.yaml", *(PACKAGE / name for name in _CODE)]
     fragments = sorted((repository_root() / "config").rglob("*.yaml"))
     for path in [*files, *(path for path in fragments if path.parent.name != "pipeline")]:

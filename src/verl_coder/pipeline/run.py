@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -41,10 +41,15 @@ class PipelineRun:
         self._did: dict[str, str] = {}
 
     def dry_run(self) -> None:
-        """Say of every task whether it would run, and why; nothing is changed."""
+        """Say of every task whether it would run, and why. No command is run, and nothing that one made is touched.
+
+        What takes seconds to find is kept for the next start: the composed recipe, in OUT/stages/recipe.json.
+        """
         made: list[Path] = []
+        if "data" not in self.stages:
+            self._check_splits()
         for stage in self.stages:
-            for task in tasks_of(stage, self.place):
+            for task in self._tasks(stage):
                 decision = self._decide(task)
                 word, why = ("run" if decision.run else "skip"), decision.why
                 if not decision.run and any(
@@ -54,11 +59,15 @@ class PipelineRun:
                 if word == "run":
                     made += [self.place.out / pattern.partition("*")[0] for pattern in task.products]
                 say_task(self._console, task.name, word, why)
+            if stage == "data" and not made:
+                self._check_splits()
 
     def run(self) -> int:
         """Run what is to be run; the exit status of the command."""
         for stage in self.stages:
             tasks_of(stage, self.place)  # what is wrong with a later stage is said before the first one runs
+        if "data" not in self.stages:
+            self._check_splits()
         make_folder(self.place.records)
         make_folder(self.place.logs)
         with locked(
@@ -73,7 +82,7 @@ class PipelineRun:
                 )
             say(self._console, f"pipeline: {self.place.out} (a log of each stage: logs/)")
             for stage in self.stages:
-                for task in tasks_of(stage, self.place):
+                for task in self._tasks(stage):
                     try:
                         self._do(task)
                     except Interrupted as signal_name:
@@ -82,8 +91,21 @@ class PipelineRun:
                             f"stopped by {signal_name} in {task.name}; the same command goes on",
                         )
                         return _STATUS[str(signal_name)]
+                if stage == "data":
+                    self._check_splits()
             show_end(self._console, self.place, self._write_summary())
         return 0
+
+    def _tasks(self, stage: str) -> Iterator[PipelineTask]:
+        """Each as it is when its turn comes: what one makes, the next may have for its inputs."""
+        for number in range(len(tasks_of(stage, self.place))):
+            yield tasks_of(stage, self.place)[number]
+
+    def _check_splits(self) -> None:
+        """Say now, not after hours, that a later stage lacks its rows; what there is is known after the data stage."""
+        records = [read_record(self.place.records, task.name) for task in tasks_of("data", self.place)]
+        if all(record is not None and record.finished for record in records):
+            self.place.check_splits()
 
     def _decide(self, task: PipelineTask) -> Decision:
         return decide(task, self.place, self._digests, ignore_code=self._ignore_code)
@@ -164,7 +186,13 @@ class PipelineRun:
                     ]
                     did = self._did.get(task.name, "not asked for")
                     rows.append({"task": task.name, "did": did, "seconds": record.seconds, "digest": digest})
-        summary = {"out": str(self.place.out), "tasks": rows, "pass_at_1": scores(self.place)}
+        rates = scores(self.place)
+        summary = {
+            "out": str(self.place.out),
+            "tasks": rows,
+            "pass_at_1": {name: found["1"] for name, found in rates.items() if "1" in found},
+            "pass_at_k": rates,
+        }
         write_atomically(self.place.out / "pipeline.json", json.dumps(summary, indent=1) + "\n")
         return rows
 

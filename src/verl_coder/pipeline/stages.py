@@ -1,6 +1,8 @@
 """The tasks of each stage, from the pipeline's YAML: which command, with which arguments, from what, making what."""
 
+import glob
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +12,16 @@ from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, Pa
 from verl_coder.pipeline.config import PipelineEvaluate, PipelineSft, PipelineTrain
 from verl_coder.pipeline.fingerprint import flat
 from verl_coder.pipeline.options import arguments, command_options
+from verl_coder.pipeline.read_files import default_tool_files, loop_files, with_modules
 from verl_coder.pipeline.recipe_settings import results_settings
 from verl_coder.pipeline.tasks import PipelineTask, Workplace, numbered, path_inputs, settings_of
+from verl_coder.protocols import PROTOCOLS
 
 
 def tasks_of(stage: str, place: Workplace) -> list[PipelineTask]:
     """The tasks of a stage in order, as far as they can be known before the stages ahead of it have run."""
-    return _STAGES[stage](place)
+    named = place.recipe if stage == "train" else {}
+    return [replace(task, inputs=with_modules(task.inputs, named)) for task in _STAGES[stage](place)]
 
 
 def _call(part: PartCommand, values: dict[str, Any], given: dict[str, Any], *rest: str) -> tuple[str, ...]:
@@ -29,18 +34,20 @@ def _data(place: Workplace) -> list[PipelineTask]:
     config, tasks = place.config, []
     for name, values in config.data.datasets.items():
         part = dataset_command(name)
-        given = {"out": str(place.data / name), "seed": config.seed, "protocol": config.protocol}
+        folder = place.dataset_folder(name)
+        given = {"out": str(folder), "seed": config.seed, "protocol": config.protocol}
         given = {option: value for option, value in given.items() if option in part.own}
         script = repository_root() / "data_prep" / f"{name}.py"
         tasks.append(
             PipelineTask(
                 stage="data",
-                name=f"data/{Path(name).stem}",
+                name=f"data/{folder.name}",
                 command=_call(part, values, given),
-                settings=settings_of(values) | {"seed": config.seed, "protocol": config.protocol},
-                inputs=path_inputs(values)
+                settings=settings_of(values, part.function)
+                | {"seed": config.seed, "protocol": config.protocol},
+                inputs=path_inputs(values, part.function)
                 | {"its data_prep file": script if script.is_file() else Path(name)},
-                products=(f"data/{name}/train*.parquet", f"data/{name}/*.parquet"),
+                products=(f"data/{glob.escape(folder.name)}/*.parquet",),
             )
         )
     if len(tasks) > 1:
@@ -50,7 +57,7 @@ def _data(place: Workplace) -> list[PipelineTask]:
 
 def _mix(place: Workplace) -> PipelineTask:
     data, seed = place.config.data, place.config.seed
-    shares = {name: data.shares.get(name, 1.0) for name in data.datasets}
+    shares = {place.dataset_folder(name).name: data.shares.get(name, 1.0) for name in data.datasets}
     given = {
         "shares": ",".join(f"{name}={share:g}" for name, share in shares.items()),
         "data": str(place.data),
@@ -61,8 +68,8 @@ def _mix(place: Workplace) -> PipelineTask:
         stage="data",
         name="data/mixed",
         command=_call(MIX, data.mix, given),
-        settings=settings_of(data.mix) | {"shares": given["shares"], "seed": seed},
-        inputs=path_inputs(data.mix) | {name: place.data / name for name in data.datasets},
+        settings=settings_of(data.mix, MIX.function) | {"shares": given["shares"], "seed": seed},
+        inputs=path_inputs(data.mix, MIX.function) | place.rows_to_mix,
         products=("data/mixed/train*.parquet", "data/mixed/*.parquet"),
     )
 
@@ -74,22 +81,22 @@ def _teacher(place: Workplace) -> list[PipelineTask]:
     name, values = next((n, v) for n in TEACHERS if (v := getattr(teacher, n)) is not None)
     part = TEACHERS[name]
     given: dict[str, Any] = {"out": str(place.traces), "seed": config.seed}
-    inputs = path_inputs(values)
+    inputs = path_inputs(values, part.function)
     if "problems" in part.own:
         problems = place.split("train")
         given["problems"] = [str(path) for path in problems]
         if not command_options(part.function)["problems"].many:
-            given["problems"] = str(problems[0])
+            given["problems"] = str(place.train_file)
         if place.tools not in (None, "none"):
             given["tools"] = place.tools
-            inputs["tools"] = Path(str(place.tools))
+        inputs |= _tools_input(place) or default_tool_files(("tool", "feedback"))
         inputs |= numbered("problems", problems)
     return [
         PipelineTask(
             stage="teacher",
             name="teacher",
             command=_call(part, values, given),
-            settings=settings_of(values) | {"kind": name, "seed": config.seed},
+            settings=settings_of(values, part.function) | {"kind": name, "seed": config.seed},
             inputs=inputs,
             products=("teacher/traces.parquet",),
         )
@@ -98,6 +105,10 @@ def _teacher(place: Workplace) -> list[PipelineTask]:
 
 def _model_input(name: str) -> dict[str, Path]:
     return {"model": Path(name)} if Path(name).is_absolute() else {}
+
+
+def _tools_input(place: Workplace) -> dict[str, Path]:
+    return {"tools": Path(place.tools)} if place.tools not in (None, "none") else {}
 
 
 def _sft(place: Workplace) -> list[PipelineTask]:
@@ -115,18 +126,18 @@ def _sft(place: Workplace) -> list[PipelineTask]:
     }
     own = {name: values[name] for name in PipelineSft.model_fields}
     options = {name: value for name, value in values.items() if name not in own}
-    tools = {"tools": Path(place.tools)} if place.tools not in (None, "none") else {}
+    inputs = path_inputs(options, SFT.function) | _tools_input(place) | _model_input(model)
     return [
         PipelineTask(
             stage="sft",
             name="sft",
             command=_call(SFT, options, given, *own["overrides"]),
-            settings=settings_of(options)
+            settings=settings_of(options, SFT.function)
             | flat(own["overrides"] or {})
             | lengths
             | place.chat_template
             | {"seed": config.seed, "model": None if _model_input(model) else model},
-            inputs=path_inputs(options) | tools | _model_input(model) | {"traces": place.traces},
+            inputs=inputs | {"traces": place.traces},
             products=("sft/model/config.json", "sft/model", "sft/summary.json", "sft/metrics.jsonl"),
             folder=place.sft,
             stop_request=place.sft / "stop_request",
@@ -159,6 +170,11 @@ def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) 
 def _train(place: Workplace) -> list[PipelineTask]:
     config, values = place.config, place.config.train or {}
     train, held_out = place.split("train"), place.split("validation")
+    for path in (*train, *held_out):
+        if "," in str(path):
+            raise ConfigError(
+                f"train: {path} has a comma, which separates files there: use a path without (OUT=, data.train)"
+            )
     given = {
         "recipe": config.recipe,
         "model": place.start_model,
@@ -228,7 +244,9 @@ def _evaluate(place: Workplace) -> list[PipelineTask]:
         "seed": config.seed,
         **place.chat_template,
     }
-    tools = {"tools": Path(place.tools)} if place.tools not in (None, "none") else {}
+    inputs = {**path_inputs(options, EVALUATE.function), **loop_files(), **numbered("problems", files)}
+    protocols = [values["protocol"]] if values.get("protocol") else list(PROTOCOLS)
+    inputs |= _tools_input(place) if place.tools else default_tool_files(protocols)
     tasks = [
         PipelineTask(
             stage="evaluate",
@@ -244,8 +262,10 @@ def _evaluate(place: Workplace) -> list[PipelineTask]:
                     "out": str(place.evaluate / name),
                 },
             ),
-            settings=settings_of(options) | shared | {"model": None if _model_input(model) else model},
-            inputs=path_inputs(options) | tools | _model_input(model) | numbered("problems", files),
+            settings=settings_of(options, EVALUATE.function)
+            | shared
+            | {"model": None if _model_input(model) else model},
+            inputs=inputs | _model_input(model),
             products=(f"evaluate/{name}/evaluation_results.json", f"evaluate/{name}/samples.parquet"),
             folder=place.evaluate / name,
         )
@@ -281,7 +301,7 @@ def _report(place: Workplace) -> list[PipelineTask]:
             name="report",
             command=("report", *map(str, folders), "--out", str(place.report)),
             inputs=inputs,
-            products=("report/index.html", "report/data/site.js"),
+            products=("report/index.html", "report/data/site.js", "report"),
         )
     ]
 

@@ -7,15 +7,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from verl_coder.data.mix import HELD_OUT
+from verl_coder.data.prepare import SPLITS
 from verl_coder.data.writer import shards_of
+from verl_coder.errors import ConfigError
 from verl_coder.files import is_there
 from verl_coder.launch.plan import TrainRequest
+from verl_coder.launch.recipe import quoted
 from verl_coder.paths import resolve_content_path
 from verl_coder.pipeline.config import PipelineConfig
+from verl_coder.pipeline.options import Command, command_options
 from verl_coder.pipeline.recipe_settings import recipe_settings
 
 MACHINE_OPTIONS = {"sandbox_url", "ray_address", "concurrency", "in_flight", "tensor_parallel", "base_url"}
 """Options that say where and how fast the same thing is done."""
+_SOURCE = "source"
+"""Option of a dataset, a text: a file or folder where there is one of that name, else a hub name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,11 +76,62 @@ class Workplace:
         data = self.config.data
         if data.train:
             return [resolve_content_path(path) for path in getattr(data, name)]
-        folders = [self.data / dataset for dataset in data.datasets]
+        folders = [self.dataset_folder(dataset) for dataset in data.datasets]
         if len(folders) > 1 and name != "test":
             folders = [self.data / "mixed"]
         files = [file for folder in folders for file in shards_of(folder / f"{name}.parquet")]
         return files or [folder / f"{name}.parquet" for folder in folders]
+
+    @property
+    def train_file(self) -> Path:
+        """The training rows for a command that takes one file: of shards, the name without their numbers."""
+        data = self.config.data
+        if len(data.train) > 1:
+            raise ConfigError(
+                f"data.train names {len(data.train)} files, and teacher.repairs reads one: mix them, or name one"
+            )
+        return self.split("train")[0] if data.train else self.split("train")[0].with_name("train.parquet")
+
+    def dataset_folder(self, name: str) -> Path:
+        """Of a dataset, which the YAML names by its file of data_prep/, or by a path to such a file."""
+        return self.data / Path(name).stem
+
+    def check_splits(self) -> None:
+        """ConfigError where the datasets, which are prepared, have no row for a stage that comes later."""
+        config = self.config
+        if config.data.train:
+            return  # files that the YAML names, and that were there when it was read
+        there = [split for split in SPLITS if any(path.is_file() for path in self.split(split))]
+        if not there:
+            return  # taken away: the data stage makes them again
+        wanted = [("train", "train"), ("train", "validation")] if config.train is not None else []
+        if config.teacher and (config.teacher.generate is not None or config.teacher.repairs is not None):
+            wanted.insert(0, ("teacher", "train"))
+        if config.evaluate is not None:
+            wanted.append((f"evaluate.split={config.evaluate['split']}", config.evaluate["split"]))
+        for stage, split in wanted:
+            if split not in there:
+                raise ConfigError(
+                    f"{stage}: of the datasets {', '.join(config.data.datasets)} there are rows for "
+                    f"{' and '.join(there)}, none for {split}: choose another split, or another dataset or limit"
+                )
+
+    @property
+    def rows_to_mix(self) -> dict[str, Path]:
+        """The rows of all datasets, and held-out ones to compare them with: no card, which holds times.
+
+        Of a dataset that is not prepared yet, the file that a mix cannot do without.
+        """
+        found: dict[str, Path] = {}
+        for folder in map(self.dataset_folder, self.config.data.datasets):
+            own = {split: shards_of(folder / f"{split}.parquet") for split in SPLITS}
+            if not any(own.values()):
+                own = {"train": [folder / "train.parquet"]}
+            for split, files in own.items():
+                found |= numbered(f"{folder.name} {split}", files)
+        for name in HELD_OUT:
+            found |= numbered(f"{name} test", shards_of(self.data / name / "test.parquet"))
+        return found
 
     @property
     def base_model(self) -> str:
@@ -124,7 +182,7 @@ class Workplace:
         if config.tools == "none":
             found.append("actor_rollout_ref.rollout.multi_turn.tool_config_path=null")
         if options.get("teacher_traces"):
-            found.append(f"verl_coder.teacher.traces={self.traces}")
+            found.append(f"verl_coder.teacher.traces={quoted(str(self.traces))}")
         return (*found, *options.get("overrides", ()))
 
     @property
@@ -159,21 +217,28 @@ def numbered(name: str, paths: Sequence[Path]) -> dict[str, Path]:
     return {f"{name} {number}": path for number, path in enumerate(paths, 1)}
 
 
-def settings_of(values: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(values: Mapping[str, Any], command: Command | None = None) -> dict[str, Any]:
     """Options that change results, paths left to `path_inputs`."""
-    paths = path_inputs(values)
+    paths = path_inputs(values, command)
     return {
         name: value for name, value in values.items() if name not in MACHINE_OPTIONS and name not in paths
     }
 
 
-def path_inputs(values: Mapping[str, Any]) -> dict[str, Path]:
-    """Options whose value is a file or folder that exists."""
+def path_inputs(values: Mapping[str, Any], command: Command | None = None) -> dict[str, Path]:
+    """Options whose value is a file or folder that exists.
+
+    A text that the `command` does not take for a path is one only where it has a / or a dot: a folder `easy` is no
+    difficulty.
+    """
+    options = command_options(command) if command else {}
+    paths = {name for name, option in options.items() if option.is_path or name == _SOURCE}
     found = {}
     for name, value in values.items():
-        for number, one in enumerate(value if isinstance(value, tuple) else [value]):
-            if isinstance(one, str) and ("/" in one or "." in one) and is_there(Path(one).expanduser()):
-                found[name if not isinstance(value, tuple) else f"{name} {number + 1}"] = Path(
-                    one
-                ).expanduser()
+        for number, one in enumerate(value if isinstance(value, tuple) else [value], 1):
+            if not isinstance(one, str) or not (name in paths or "/" in one or "." in one):
+                continue
+            path = Path(one).expanduser()
+            if one and is_there(path):
+                found[f"{name} {number}" if isinstance(value, tuple) else name] = path
     return found

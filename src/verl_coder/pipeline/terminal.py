@@ -86,24 +86,27 @@ def show_end(console: Console, place: Workplace, rows: Sequence[dict[str, Any]])
         say(console, f"page: {page.as_uri()}")
 
 
-def scores(place: Workplace) -> dict[str, float]:
-    """Model -> pass@1, of the evaluations that are there."""
+def scores(place: Workplace) -> dict[str, dict[str, float]]:
+    """Model -> k -> pass@k, of the evaluations that are there; `k` of the evaluation says for which k."""
     found = {}
     for name in ("base", "sft", "trained"):
         path = place.evaluate / name / "evaluation_results.json"
         if path.is_file():
             rates = read_json(path, _REMOVE).get("pass_at_k")
             try:
-                found[name] = float(rates["1"])  # type: ignore[index]
-            except (KeyError, TypeError, ValueError) as error:
-                raise ConfigError(f"{path} has no pass@1: {_REMOVE}") from error
+                found[name] = {str(int(k)): float(rate) for k, rate in rates.items()}  # type: ignore[union-attr]
+            except (AttributeError, TypeError, ValueError) as error:
+                raise ConfigError(f"{path} has no pass@k: {_REMOVE}") from error
     return found
 
 
 def verdicts(place: Workplace) -> list[str]:
-    """pass@1 of each model in one line, and the sentences of the comparison."""
+    """pass@k of each model in one line, of the least k that all have; and the sentences of the comparison."""
     rates = scores(place)
-    lines = ["pass@1: " + ", ".join(f"{name} {rate:.3f}" for name, rate in rates.items())] if rates else []
+    lines = []
+    if shared := set.intersection(*map(set, rates.values())) if rates else set():
+        k = min(shared, key=int)
+        lines.append(f"pass@{k}: " + ", ".join(f"{name} {found[k]:.3f}" for name, found in rates.items()))
     if place.comparison.is_file():
         found = read_json(place.comparison, _REMOVE).get("comparisons")
         lines += [str(one.get("verdict")) for one in found or [] if isinstance(one, dict)]

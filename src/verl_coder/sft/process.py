@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import VerlCoderError
+from verl_coder.launch.recipe import quoted
 from verl_coder.launch.supervise import reason_in_log, run_supervised
 from verl_coder.platform.environment import CPU_ENVIRONMENT, cpu_platform_selected
 from verl_coder.run.checkpoint_files import step_folder
@@ -69,7 +70,7 @@ def train(
         status = run_supervised(
             [
                 *(sys.executable, "-m", "verl_coder.sft.child", str(os.getpid())),
-                *(f"{key}={value}" for key, value in whole.items()),
+                *(f"{key}={_value(value)}" for key, value in whole.items()),
             ],
             environment=_environment(profile, run_dir.metrics),
             log=log,
@@ -86,6 +87,11 @@ def train(
     if not folder.is_dir():
         raise VerlCoderError(f"{description}: no checkpoint {folder}; see {log}")
     return folder
+
+
+def _value(value: Any) -> Any:
+    """As Hydra reads it: a path may hold =, commas and parentheses; a text is an override, and quoted by its author."""
+    return quoted(str(value)) if isinstance(value, Path) else value
 
 
 def _why(status: int, log: Path, begins: int) -> str:
@@ -115,7 +121,7 @@ def _common(run_dir: RunDir, steps: int, name: str) -> dict[str, Any]:
         "optim": "fsdp",
         "trainer.default_local_dir": run_dir.checkpoints,
         "trainer.project_name": "verl-coder",
-        "trainer.experiment_name": name,
+        "trainer.experiment_name": quoted(name),
         "trainer.total_training_steps": steps,
         "trainer.logger": "[file]",
         "trainer.resume_mode": "auto",

@@ -1,7 +1,8 @@
 """Attempts at a problem: codes of samples and the reference, each run as the interpreter would, and graded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import os
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -13,6 +14,8 @@ from verl_coder.problems import AssertTests, Problem
 from verl_coder.prompts import visible_tests_of
 from verl_coder.protocols import find_protocol
 from verl_coder.sandbox import SandboxClient
+from verl_coder.sandbox.opening import open_sandbox
+from verl_coder.teacher.attempt_journal import AttemptJournal, attempt_key
 from verl_coder.teacher.checks import Check, check_of
 from verl_coder.teacher.samples import usable_code
 from verl_coder.tools.execution import (
@@ -73,23 +76,37 @@ class AttemptRunner:
 
     settings: InterpreterSettings
     sandbox: SandboxClient
+    journal: AttemptJournal
     on_attempt: Callable[[str], None] = lambda verdict: None
 
     async def attempt(self, code: str, origin: Origin, problem: Problem, check: Check) -> Attempt:
-        """Run and grade one code; SandboxUnavailableError where the sandbox gives no answer."""
+        """Run and grade one code, or take it from the journal.
+
+        SandboxUnavailableError where the sandbox gives no answer.
+        """
         setup = problem.tests.setup if isinstance(problem.tests, AssertTests) else ""
         program = check.program(code, setup)
-        run = await run_program(
-            program, prelude=problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
-        )
+        key = attempt_key(code, program, problem, self.settings)
+        run, passes = self.journal.find(key) or await self._run(key, code, program, problem, check)
         verdict: Verdict = "unclear"
         if check.passed(run):
-            verdict = "passed" if await self._passes(code, problem) else "hidden_failed"
+            verdict = "passed" if passes else "hidden_failed"
         elif check.failed(run):
             verdict = "failed"
         self.on_attempt(verdict)
         told = check.told(run)
         return Attempt(code=code, origin=origin, program=program, run=run, told=told, verdict=verdict)
+
+    async def _run(
+        self, key: str, code: str, program: str, problem: Problem, check: Check
+    ) -> tuple[ProgramRun, bool]:
+        """(what the program did, whether the code passes the hidden tests; they are not asked of a wrong one)."""
+        run = await run_program(
+            program, prelude=problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
+        )
+        passes = check.passed(run) and await self._passes(code, problem)
+        self.journal.add(key, run, passes=passes)
+        return run, passes
 
     async def _passes(self, code: str, problem: Problem) -> bool:
         try:
@@ -127,6 +144,23 @@ async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRun
         return tried
     mended = await runner.attempt(reference, "reference", problem, check)
     return TriedProblem(problem=problem, attempts=tried.attempts, reference=mended)
+
+
+async def try_all(
+    problems: Sequence[Problem],
+    codes: Mapping[str, Sequence[str]],
+    settings: InterpreterSettings,
+    journal: AttemptJournal,
+    *,
+    sandbox_url: str | None,
+    concurrency: int,
+    on_attempt: Callable[[str], None],
+) -> list[TriedProblem]:
+    """Each problem with its codes by problem_id; `concurrency` of 0 is twice the number of cores."""
+    concurrency = concurrency or 2 * len(os.sched_getaffinity(0))
+    async with open_sandbox(sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _):
+        runner = AttemptRunner(settings=settings, sandbox=sandbox, journal=journal, on_attempt=on_attempt)
+        return await gather([try_problem(one, codes.get(one.problem_id, ()), runner) for one in problems])
 
 
 async def gather(work: Sequence[Awaitable[T]]) -> list[T]:

@@ -1,7 +1,6 @@
 """Traces of a model that never calls the tool: its own samples tried, mended and answered, without a teacher."""
 
 import asyncio
-import os
 import random
 import time
 from collections import Counter
@@ -15,14 +14,12 @@ from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.grading import answer_code
 from verl_coder.problems import Message, Problem
-from verl_coder.sandbox.opening import open_sandbox
+from verl_coder.teacher.attempt_journal import AttemptJournal, journal_path
 from verl_coder.teacher.attempts import (
     FEEDBACK_AGENT_NAME,
-    AttemptRunner,
     TriedProblem,
-    gather,
     tool_of,
-    try_problem,
+    try_all,
 )
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
 from verl_coder.teacher.conversation import (
@@ -35,7 +32,6 @@ from verl_coder.teacher.conversation import (
 from verl_coder.teacher.samples import Samples, quotable, read_samples
 from verl_coder.teacher.tasks import read_problem
 from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
-from verl_coder.tools.execution import InterpreterSettings
 
 SOURCE = "repairs"
 _COLUMNS = (
@@ -103,7 +99,10 @@ class RepairReport:
 def make_repairs(
     options: RepairOptions, *, on_attempt: Callable[[str], None] = lambda verdict: None
 ) -> RepairReport:
-    """Run everything, write the traces and say what they are; DataError where there is no trace at all."""
+    """Run everything, write the traces and say what they are; DataError where there is no trace at all.
+
+    What an earlier start has tried, which was stopped before it wrote its traces, is not run again.
+    """
     started = time.perf_counter()
     if options.direct_share + options.plain_share > 1:
         raise ConfigError(
@@ -114,12 +113,34 @@ def make_repairs(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
         )
     read = {"--samples": options.samples, "--tools": [options.tools] if options.tools else []}
-    keep_inputs({"--out": options.out}, [options.problems], read)
+    journal = journal_path(options.out)
+    keep_inputs({"--out": options.out, "the journal of --out": journal}, [options.problems], read)
     problems = read_problems(options.problems)
     tool_name, settings = tool_of(problems.values(), options.tools)
     samples = read_samples(options.samples, problems)
-    tried = asyncio.run(_try_all(list(problems.values()), samples, settings, options, on_attempt))
-    report = RepairReport(problems=len(problems), samples=samples.counts)
+    with AttemptJournal(journal) as attempts:
+        tried = asyncio.run(
+            try_all(
+                list(problems.values()),
+                samples.codes,
+                settings,
+                attempts,
+                sandbox_url=options.sandbox_url,
+                concurrency=options.concurrency,
+                on_attempt=on_attempt,
+            )
+        )
+        report = _write(tried, samples, tool_name, options)
+        attempts.remove()
+    report.problems = len(problems)
+    report.seconds = time.perf_counter() - started
+    return report
+
+
+def _write(
+    tried: Sequence[TriedProblem], samples: Samples, tool_name: str, options: RepairOptions
+) -> RepairReport:
+    report = RepairReport(samples=samples.counts)
     _count(tried, report)
     traces = []
     for sketch in _chosen(tried, options):
@@ -139,7 +160,6 @@ def make_repairs(
     write_traces([_row(*trace, report) for trace in traces], options.out, further=_COLUMNS)
     report.traces = len(traces)
     report.problems_with_traces = len({sketch.problem.problem_id for sketch, _ in traces})
-    report.seconds = time.perf_counter() - started
     return report
 
 
@@ -164,21 +184,6 @@ def read_problems(path: Path) -> dict[str, Problem]:
                 raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
             problems[problem.problem_id] = problem
     return problems
-
-
-async def _try_all(
-    problems: Sequence[Problem],
-    samples: Samples,
-    settings: InterpreterSettings,
-    options: RepairOptions,
-    on_attempt: Callable[[str], None],
-) -> list[TriedProblem]:
-    concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
-    async with open_sandbox(options.sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _):
-        runner = AttemptRunner(settings=settings, sandbox=sandbox, on_attempt=on_attempt)
-        return await gather(
-            [try_problem(problem, samples.codes.get(problem.problem_id, ()), runner) for problem in problems]
-        )
 
 
 def _count(tried: Sequence[TriedProblem], report: RepairReport) -> None:
