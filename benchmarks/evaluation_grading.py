@@ -1,10 +1,13 @@
 """Grading as an evaluation does it: answers of a model beside other load, and hostile answers.
 
     python benchmarks/evaluation_grading.py --answers outputs/<run>/validation/0.jsonl --busy 8
+    python benchmarks/evaluation_grading.py --slow 100 --busy 8
     python benchmarks/evaluation_grading.py --hostile 1000
 
 `--answers` grades the answers of a validation dump (`output`, `gts`) once as the machine is, and once with `--busy`
 processes that compute without end, each with second tries; it prints both scores and the answers whose verdict moved.
+`--slow` does the same with right answers that compute for 5% to 195% of the limit of one second, evenly: half of them
+have to pass, and which do shows how the limit is kept (those within 10% of it may go either way).
 `--hostile` grades so many hostile answers and counts verdicts, what passed without solving, and what hung. One JSON
 line each; progress goes to the error stream.
 """
@@ -149,13 +152,29 @@ def as_problem(number: int, tests: Any) -> Problem:
     return Problem(data_source="d", problem_id=str(number), prompt=(), tests=tests, split="test")
 
 
-def measure_answers(path: Path, busy: int, limit: int | None, url: str) -> dict[str, Any]:
-    """Both scores, and which verdicts moved."""
-    rows = list(json_lines(path))[:limit]
-    answers = [
+def model_answers(path: Path, limit: int | None) -> list[tuple[Problem, str]]:
+    """The answers of a validation dump."""
+    return [
         (as_problem(number, parse_test_suite(row["gts"])), extract_code(row["output"]) or "")
-        for number, row in enumerate(rows)
+        for number, row in enumerate(list(json_lines(path))[:limit])
     ]
+
+
+def slow_answers(total: int) -> list[tuple[Problem, str]]:
+    """Right answers, the n-th of which computes for (0.05 + 1.9 n / total) s; the limit is 1 s."""
+    tests = FunctionTests(entry_point="f", tests=(FunctionCase(args=([1, 2],), expected=3),), timeout_s=1.0)
+    code = (
+        "import time\ndef f(xs):\n    began = time.process_time()\n"
+        "    while time.process_time() - began < {seconds}:\n        pass\n    return sum(xs)\n"
+    )
+    return [
+        (as_problem(n, tests), code.replace("{seconds}", f"{0.05 + 1.9 * n / total:.4f}"))
+        for n in range(total)
+    ]
+
+
+def measure_answers(answers: list[tuple[Problem, str]], busy: int, url: str) -> dict[str, Any]:
+    """Both scores, and which verdicts moved."""
     quiet, alone = with_load(url, answers, 0)
     loaded, beside = with_load(url, answers, busy)
     moved = [
@@ -193,16 +212,18 @@ def main() -> None:
     parser.add_argument("--answers", type=Path)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--busy", type=int, default=8)
+    parser.add_argument("--slow", type=int)
     parser.add_argument("--hostile", type=int)
     options = parser.parse_args()
     with EmbeddedSandbox() as sandbox:
         if options.hostile:
             print(json.dumps(measure_hostile(options.hostile, sandbox.url)), flush=True)
         if options.answers:
-            print(
-                json.dumps(measure_answers(options.answers, options.busy, options.limit, sandbox.url)),
-                flush=True,
-            )
+            answers = model_answers(options.answers, options.limit)
+            print(json.dumps(measure_answers(answers, options.busy, sandbox.url)), flush=True)
+        if options.slow:
+            answers = slow_answers(options.slow)
+            print(json.dumps(measure_answers(answers, options.busy, sandbox.url)), flush=True)
 
 
 if __name__ == "__main__":

@@ -292,13 +292,17 @@ def test_another_setting_into_the_same_folder_is_refused_with_both_values(evalua
     assert run(n=2, k=(2,))["pass_at_k"] == {"2": 0.5}
 
 
+async def load_of_8(sandbox: Any) -> float:
+    return 8.0
+
+
 def test_a_limit_met_under_load_is_tried_again_alone(
     evaluate_with: Any, monkeypatch: pytest.MonkeyPatch, problems: Path, tmp_path: Path
 ) -> None:
     tests = make_problem(0).tests
     write_rows([make_problem(0, tests=replace(tests, timeout_s=0.4))], problems)
     slow = "```python\nimport time\ndef f(xs):\n    time.sleep(1)\n    return sum(xs)\n```"
-    monkeypatch.setattr("verl_coder.evaluation.grading_queue.machine_load", lambda: 8.0)
+    monkeypatch.setattr("verl_coder.evaluation.grading_queue.load_of", load_of_8)
     results = evaluate_with(lambda text, turn: slow)()
     assert results["pass_at_k"]["1"] == 1.0 and results["second_tries"] == 1
     assert read_samples(tmp_path / "out" / "samples.parquet")[0].second_try
@@ -310,7 +314,7 @@ def test_second_tries_alone_load_no_model(
     tests = replace(make_problem(0).tests, timeout_s=0.4)  # type: ignore[type-var]
     write_rows([make_problem(0, tests=tests)], problems)
     slow = "```python\nimport time\ndef f(xs):\n    time.sleep(1)\n    return sum(xs)\n```"
-    monkeypatch.setattr("verl_coder.evaluation.grading_queue.machine_load", lambda: 8.0)
+    monkeypatch.setattr("verl_coder.evaluation.grading_queue.load_of", load_of_8)
     run = evaluate_with(lambda text, turn: slow)
 
     async def killed(*_: Any) -> None:

@@ -8,8 +8,10 @@ from evaluation.conftest import make_problem
 
 from verl_coder.evaluation import grading_queue
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.grading_queue import GradingQueue, machine_load
+from verl_coder.evaluation.grading_queue import GradingQueue, load_of
+from verl_coder.grading import grade
 from verl_coder.grading.report import empty_report
+from verl_coder.problems import FunctionCase, FunctionTests, StdioCase, StdioTests
 from verl_coder.sandbox import SandboxClient
 
 HOSTILE = [
@@ -34,6 +36,10 @@ def with_queue(url: str, work: Any) -> Any:
             return await work(GradingQueue(client, concurrency=4))
 
     return asyncio.run(run())
+
+
+async def no_load(sandbox: SandboxClient) -> float:
+    return 1.0
 
 
 def test_equal_programs_of_a_problem_are_graded_once(
@@ -87,7 +93,7 @@ def test_as_many_second_tries_run_at_a_time_as_have_processors(
         return empty_report("timeout", 1, "")
 
     monkeypatch.setattr(grading_queue, "grade", met_its_limit)
-    monkeypatch.setattr(grading_queue, "machine_load", lambda: 1.0)
+    monkeypatch.setattr(grading_queue, "load_of", no_load)
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(processors)))
 
     async def work(queue: GradingQueue) -> Any:
@@ -97,8 +103,33 @@ def test_as_many_second_tries_run_at_a_time_as_have_processors(
     assert most == at_a_time
 
 
-def test_a_thread_that_gets_the_processor_shows_no_load() -> None:
-    assert 1.0 <= machine_load() <= grading_queue.MAX_STRETCH
+def test_the_load_is_that_of_a_program_in_the_sandbox(sandbox_url: str) -> None:
+    async def work() -> float:
+        async with SandboxClient(sandbox_url) as client:
+            return await load_of(client)
+
+    assert 1.0 <= asyncio.run(work()) <= grading_queue.MAX_STRETCH
+
+
+COMPUTES = "import time\ndef f(xs):\n    while time.process_time() < {seconds}: pass\n    return sum(xs)\n"
+PRINTS = "import time\nwhile time.process_time() < {seconds}: pass\nprint(int(input()) + 1)\n"
+
+
+@pytest.mark.parametrize(("seconds", "outcome"), [(0.2, "passed"), (1.5, "timeout")])
+def test_a_stretched_limit_is_for_waiting_and_not_for_computing(
+    sandbox_url: str, seconds: float, outcome: str
+) -> None:
+    calls = FunctionTests(entry_point="f", tests=(FunctionCase(args=([1, 2],), expected=3),), timeout_s=0.5)
+    programs = StdioTests(tests=(StdioCase(input="2", output="3"),), timeout_s=0.5)
+
+    async def work() -> list[str]:
+        async with SandboxClient(sandbox_url) as client:
+            return [
+                (await grade(code.replace("{seconds}", str(seconds)), tests, client, stretch=16.0)).outcome
+                for code, tests in ((COMPUTES, calls), (PRINTS, programs))
+            ]
+
+    assert asyncio.run(work()) == [outcome, outcome]
 
 
 NO_LIMIT_MET = {

@@ -2,8 +2,10 @@
 
 A limit of seconds is fair only where the program has the processor to itself. A verdict that met one is taken again
 when nothing else of this evaluation runs but as many second tries as the processors hold, and each limit is stretched
-by what the machine's other load takes: the wall time of a loop that is known to compute, divided by the CPU time it
-got. So a limit is one of CPU time in effect.
+by what the other load takes from a program of the sandbox: the wall time of a loop that runs there, divided by the CPU
+time it got. (This process may get another share: the sandbox can be another machine, and Linux shares a machine out
+by session first.) A pass that took more CPU time than all limits together is none. So a limit is one of CPU time in
+effect.
 """
 
 import asyncio
@@ -15,10 +17,16 @@ from dataclasses import dataclass
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading import TestReport, grade
 from verl_coder.problems import Problem, TestSuite
-from verl_coder.sandbox import SandboxClient
+from verl_coder.sandbox import RunRequest, SandboxClient
 
 MAX_STRETCH = 16.0
-_CALIBRATION_CPU_S = 0.04
+_LOOP = """
+import time
+wall, cpu = time.perf_counter(), time.thread_time()
+while (used := time.thread_time() - cpu) < 0.15:
+    sum(range(1000))
+print((time.perf_counter() - wall) / used)
+"""
 _CORES_OF_A_GRADING = 2
 """The judge's and the solution's."""
 _BUSY = 1.15
@@ -95,7 +103,7 @@ class GradingQueue:
         self._on_change(1)
         try:
             async with self._alone:
-                stretch = await asyncio.to_thread(machine_load)
+                stretch = await load_of(self._sandbox)
                 started = time.monotonic()
                 # The first limit that is met again settles it, at the price of one limit.
                 report = _answered(
@@ -120,10 +128,15 @@ def _answered(report: TestReport) -> TestReport:
     return report
 
 
-def machine_load() -> float:
-    """How much longer than its CPU time a computing thread takes now, from 1 (alone) to MAX_STRETCH."""
-    wall, cpu = time.perf_counter(), time.thread_time()
-    while (used := time.thread_time() - cpu) < _CALIBRATION_CPU_S:
-        sum(range(1000))
-    ratio = (time.perf_counter() - wall) / used
+async def load_of(sandbox: SandboxClient) -> float:
+    """How much longer than its CPU time a computing program takes there now, from 1 (alone) to MAX_STRETCH.
+
+    SandboxUnavailableError where the program does not say.
+    """
+    response = await sandbox.run_code(RunRequest(code=_LOOP, run_timeout=60.0))
+    said = (response.run_result.stdout or "") if response.run_result else ""
+    try:
+        ratio = float(said)
+    except ValueError as error:
+        raise SandboxUnavailableError(f"the sandbox ran no loop: {response.message or said[:200]}") from error
     return min(ratio, MAX_STRETCH) if ratio > _BUSY else 1.0

@@ -129,6 +129,8 @@ class _Alone:
         got = result.stdout or ""
         if result.status == "TimeLimitExceeded":
             return "t", f"did not end within {self.record.spec.timeout_s:g} s", got
+        if (result.cpu_time or 0.0) > self.plan.cpu_limit_s:
+            return "t", f"computed for more than {self.plan.cpu_limit_s:g} s", got
         if len(got) > cap // 4 and len(got.encode()) > cap:
             return "f", f"printed more than {cap} bytes", got
         if result.return_code != 0:

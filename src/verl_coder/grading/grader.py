@@ -24,6 +24,7 @@ from verl_coder.problems import TestSuite
 from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, SandboxClient
 
 _SLACK_S = 5.0
+_LOADING_CPU_S = 0.1
 _ATTEMPTS = 4
 _forms: "weakref.WeakKeyDictionary[SandboxClient, Form]" = weakref.WeakKeyDictionary()
 """How the sandboxes of a client get their programs, where it is not the shortest way."""
@@ -34,7 +35,8 @@ async def grade(
 ) -> TestReport:
     """Grade `code`; `stop_early` ends at the first test that does not pass (the rest counts as not run).
 
-    `stretch` multiplies every limit of time. A sandbox that does not answer gives the outcome `sandbox_unavailable`,
+    `stretch` multiplies every limit of time for a solution that waits for the processor, not for one that computes
+    longer. A sandbox that does not answer gives the outcome `sandbox_unavailable`,
     never an exception. DataError where the tests themselves are unusable.
     """
     plan = make_plan(tests).stretched(stretch)
@@ -43,6 +45,11 @@ async def grade(
         return empty_report("no_code", plan.spec.total, "the completion holds no code")
     spent = _Spent()
     report = await _grade(code, plan, sandbox, stop_early, spent)
+    computed_s, most_s = spent.cpu_s or 0.0, plan.spec.total * plan.cpu_limit_s + _LOADING_CPU_S
+    if report.outcome == "passed" and computed_s > most_s:
+        return empty_report(
+            "timeout", report.total, f"computed for {computed_s:.1f} s, more than {most_s:.1f} s"
+        )
     return replace(report, cpu_share=spent.share_of(plan.limits_met_s(report)))
 
 

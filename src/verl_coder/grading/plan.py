@@ -1,6 +1,7 @@
 """A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
 
 import builtins
+import math
 import re
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -62,12 +63,19 @@ class GradingPlan:
     """What the tests use and the solution's process does not see."""
     usual_imports: bool = False
     """Whether an answer may take for granted what the reference graders import before it."""
+    stretch: float = 1.0
+    """How much longer than their own limits of time are: a program may wait for the processor, not compute longer."""
 
     def stretched(self, factor: float) -> "GradingPlan":
         """The plan with every limit of time `factor` times as long, for a machine with other work."""
         spec = self.spec
         times = {name: getattr(spec, name) * factor for name in ("timeout_s", "load_timeout_s", "budget_s")}
-        return self if factor == 1 else replace(self, spec=spec._replace(**times))
+        return self if factor == 1 else replace(self, spec=spec._replace(**times), stretch=factor)
+
+    @property
+    def cpu_limit_s(self) -> float:
+        """CPU seconds of a test where limits are stretched; infinite where they are not, since then they hold it."""
+        return self.spec.timeout_s / self.stretch if self.stretch > 1 else math.inf
 
     def limits_met_s(self, report: TestReport) -> float:
         """Seconds of all limits of time that a solution with this report met; 0 where it met none."""
