@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+from verl_coder.consoles import table_console
 
 app = typer.Typer(
     add_completion=False,
@@ -139,7 +140,7 @@ def inspect(
         max_prompt_tokens=max_prompt_tokens,
         examples=rows,
     )
-    show_statistics(statistics, Console(), max_prompt_tokens=max_prompt_tokens)
+    show_statistics(statistics, table_console(), max_prompt_tokens=max_prompt_tokens)
     if html:
         title = ", ".join(str(path) for path in files)
         write_html(statistics, html, title=title, max_prompt_tokens=max_prompt_tokens)

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError
 
 app = typer.Typer(add_completion=False)
@@ -111,7 +112,6 @@ def _carry_out(
     sandbox_url: str | None,
     export: list[str] | None,
 ) -> None:
-    from rich.console import Console
 
     from verl_coder.evaluation.evaluate import evaluate
     from verl_coder.evaluation.export_formats import EXPORTS
@@ -122,7 +122,7 @@ def _carry_out(
     unknown = [name for name in export or () if name not in EXPORTS]
     if unknown:
         raise ConfigError(f"--export {unknown[0]}: there are {', '.join(EXPORTS)}")
-    console = Console()
+    console = table_console()
     plan = plan_evaluation(EvaluationRequest(**options))
     try:
         results = evaluate(

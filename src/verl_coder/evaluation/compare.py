@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
@@ -90,7 +91,7 @@ def run(
         raise ConfigError("compare takes two evaluations or more: verl-coder compare outputs/a outputs/b")
     comparisons = compare_all(folders)
     differences = setting_differences(folders)
-    console = Console()
+    console = table_console()
     _print(comparisons, differences, console)
     if out is not None:
         record = {

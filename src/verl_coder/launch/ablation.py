@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import write_atomically
 from verl_coder.launch.arms import (
@@ -64,7 +65,6 @@ def run(
     against: _Against = "",
 ) -> None:
     """Train every arm with every seed, seed by seed; what is finished stays, what was stopped goes on."""
-    from rich.console import Console
 
     from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 
@@ -77,7 +77,7 @@ def run(
         numbers = [int(seed) for seed in seeds.split()]
     except ValueError:
         raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
-    console = Console()
+    console = table_console()
     every = read_arms(find_recipe(recipe))
     chosen = choose_arms(every, arms.split())
     choose_arms(every, against.split())

@@ -31,7 +31,7 @@
           ${runs.length > 1 && html`<h3>${VC.count(telling.length, "setting")} ${telling.length === 1 ? "differs" : "differ"}</h3>${telling.length > 0 && html`<${Rows} runs=${runs} names=${telling} />`}
             ${named.length > 0 && html`<details open=${!!wanted}><summary>${VC.count(named.length, "setting")} that ${named.length === 1 ? "repeats" : "repeat"} the run's own name or folder</summary><${Rows} runs=${runs} names=${named} /></details>`}`}
           ${names.length === 0 && html`<p class="empty">No settings${wanted ? " fit" : " were found"}.</p>`}
-          ${same.length > 0 && html`<details open=${runs.length === 1 || wanted}><summary>${VC.count(same.length, "setting")}${runs.length > 1 ? " the same in all" : ""}</summary>
+          ${same.length > 0 && html`<details open=${(runs.length === 1 && families.length === 1) || wanted}><summary>${VC.count(same.length, "setting")}${runs.length > 1 ? " the same in all" : ""}</summary>
             <${Rows} runs=${runs.slice(0, 1)} names=${same} />${same.length > MOST && html`<p class="note">The first ${MOST} are shown: search for others.</p>`}</details>`}
           ${found.length > 0 && html`<details open=${!!wanted}><summary>${VC.count(found.length, "result")}</summary><${Rows} runs=${runs} names=${found} /></details>`}
         </section>`;
