@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from verl_coder.errors import ConfigError
 from verl_coder.paths import recipe_names
+
+if TYPE_CHECKING:
+    from verl_coder.doctor.situation import DoctorOptions
 
 app = typer.Typer(add_completion=False)
 
@@ -62,27 +65,36 @@ def doctor(
     override: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, as of `train`.")] = None,
 ) -> None:
     """Check that everything a run needs is here: PASS, WARN, FAIL or SKIP, and what to do. Exit status 1 on a FAIL."""
-    from verl_coder.doctor.situation import DoctorOptions, has_gpu
+    given = {"train": ",".join(train or ()), "val": ",".join(val or ())}
+    given |= {"recipe": recipe or "", "reward": reward or "", "tools": tools or "", "out": out or ""}
+    options = _options(
+        given,
+        model=model,
+        seed=seed,
+        teacher_url=teacher_url,
+        teacher_model=teacher_model,
+        components=tuple(component or ()),
+        overrides=tuple(override or ()),
+    )
     from verl_coder.doctor.terminal import report
+
+    raise typer.Exit(report(options, as_json=as_json))
+
+
+def _options(given: dict[str, str], *, model: str | None, seed: int | None, **others: Any) -> "DoctorOptions":
+    """The options with what the environment adds to them; the platform of verl is chosen here, too."""
+    from verl_coder.doctor.situation import DoctorOptions, has_gpu
     from verl_coder.platform.environment import select_cpu_platform
 
     if not has_gpu():
         select_cpu_platform()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("VERL_LOGGING_LEVEL", "WARNING")
-    options = DoctorOptions(
-        recipe=knob("recipe", recipe),
-        model=str(Path(named).expanduser()) if (named := knob("model", model)) else None,
+    named = knob("model", model)
+    others |= {name: knob(name, value) for name, value in given.items()}
+    return DoctorOptions(
+        model=str(Path(named).expanduser()) if named else None,
         loads_model=bool(model),
-        train=knob("train", ",".join(train or ())),
-        val=knob("val", ",".join(val or ())),
-        reward=knob("reward", reward),
-        tools=knob("tools", tools),
-        out=knob("out", out),
         seed=seed_of(seed),
-        teacher_url=teacher_url,
-        teacher_model=teacher_model,
-        components=tuple(component or ()),
-        overrides=tuple(override or ()),
+        **others,
     )
-    raise typer.Exit(report(options, as_json=as_json))

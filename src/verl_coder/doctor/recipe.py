@@ -79,19 +79,20 @@ def _curriculum(situation: Situation) -> CheckResult:
 
 def _traces(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.composite import check_composite
-    from verl_coder.launch.preflight.model import local_folder
 
     plan, not_yet = situation.plan, situation.not_made_yet
     if not plan.settings.is_composite:
         return skipped("the recipe has one source (GRPO)")
-    model = str(plan.config.actor_rollout_ref.model.path)
-    is_here = local_folder(model) is not None
+    try:
+        is_here = bool(situation.model_folder)
+    except NotHereError:
+        is_here = False
     check_composite(plan.config, plan.settings, data_is_there=not not_yet, model_is_there=is_here)
     words, traces = plan.settings.describe_sources(), plan.settings.teacher.traces
     if plan.settings.uses_teacher and not Path(str(traces)).is_file():
         words += f"; {traces}: {not_yet}"
     elif plan.settings.uses_teacher and not is_here:
-        words += f"; the traces were not tried with {model}, which is not on this machine"
+        words += "; the traces were not tried with the model, which is not on this machine"
     return passed(words)
 
 
