@@ -12,6 +12,7 @@ set -euo pipefail
 PROFILE="${PROFILE:-}"                     # cpu | gpu; empty: gpu with an NVIDIA GPU, else cpu
 MODEL="${MODEL:-}"                         # empty: Qwen/Qwen3-32B-FP8 on GPUs, Qwen/Qwen2.5-Coder-0.5B-Instruct without
 NAME="${NAME:-}"                           # under which it is served, the --model of `teacher generate`; empty: MODEL
+GPUS="${GPUS:-}"                           # numbers of the GPUs that it takes (6,7); empty: all of this machine
 HOST="${HOST:-127.0.0.1}"
 PORT="${PORT:-8129}"
 MAX_MODEL_LEN="${MAX_MODEL_LEN:-}"         # prompt and answer, in tokens; empty: 16384 on GPUs, 4096 without
@@ -28,7 +29,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
 
 # GPU memory in MiB, one line a GPU.
-gpu_memory() { nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits; }
+gpu_memory() { nvidia-smi ${GPUS:+-i "$GPUS"} --query-gpu=memory.total --format=csv,noheader,nounits; }
 
 # The fewest GPUs (a power of two) whose memory, less a tenth, holds NEEDS_GIB.
 split_over() {
@@ -54,8 +55,9 @@ reasoning_parser_of() {
 flags=()
 if [ "$PROFILE" = gpu ]; then
   MODEL="${MODEL:-Qwen/Qwen3-32B-FP8}"
+  [ -z "$GPUS" ] || export CUDA_VISIBLE_DEVICES="$GPUS"
   mapfile -t memory < <(gpu_memory)
-  [ "${#memory[@]}" -gt 0 ] || fail "PROFILE=gpu, and nvidia-smi lists no GPU" "use PROFILE=cpu"
+  [ "${#memory[@]}" -gt 0 ] || fail "PROFILE=gpu, and nvidia-smi lists no GPU${GPUS:+ of GPUS=$GPUS}" "use PROFILE=cpu${GPUS:+, or other numbers}"
   smallest="$(printf '%s\n' "${memory[@]}" | sort -n | head -1)"
   if [ -z "$TENSOR_PARALLEL" ]; then TENSOR_PARALLEL="$(split_over "${#memory[@]}" "$smallest")" || exit 1; fi
   copies=$((${#memory[@]} / TENSOR_PARALLEL))
@@ -83,5 +85,5 @@ fi
 command=("$PYTHON" -m "${server[@]}" --served-model-name "${NAME:-$MODEL}"
   --host "$HOST" --port "$PORT" --max-model-len "$MAX_MODEL_LEN" "${flags[@]}" "$@")
 say "teacher: ${NAME:-$MODEL} at http://$HOST:$PORT/v1"
-if [ -n "$dry_run" ]; then printf '%s\n' "${command[*]}"; exit; fi
+if [ -n "$dry_run" ]; then printf '%s\n' "${GPUS:+CUDA_VISIBLE_DEVICES=$GPUS }${command[*]}"; exit; fi
 exec "${command[@]}"

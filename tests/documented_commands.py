@@ -2,15 +2,16 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 from verl_coder.paths import repository_root
 
 ROOT = repository_root()
+_VALUE = r"""(?:"[^"]*"|'[^']*'|[^\s"']*)"""
 _BEGINS = re.compile(
-    r"^(?:[A-Z][A-Z0-9_]*=\S* +)*(?:verl-coder(?: |$)|bash run_scripts/|python (?:data_prep|benchmarks)/)"
+    rf"^(?:[A-Z][A-Z0-9_]*={_VALUE} +)*(?:verl-coder(?: |$)|bash run_scripts/|python (?:data_prep|benchmarks)/)"
 )
 _FENCE = re.compile(r"^```.*?^```$", re.M | re.S)
 
@@ -42,6 +43,43 @@ def documented_commands() -> Iterator[DocumentedCommand]:
             for part in re.split(r" && | \| ", line):
                 if _BEGINS.match(part):
                     yield _command(file, part)
+
+
+def commands_of_blocks(heads: Set[str]) -> Iterator[tuple[str, str]]:
+    """(document, command) of each line of the blocks in which one begins with a command of ours or one of `heads`."""
+    for path in sorted(_documents()):
+        for block in _blocks(path.read_text(encoding="utf-8")):
+            parts = [part.strip() for line in block for part in re.split(r" && | \| ", line)]
+            if any(_BEGINS.match(part) or head_of(part) in heads for part in parts):
+                file = path.relative_to(ROOT).as_posix()
+                yield from ((file, part) for part in parts if part and not part.startswith("#"))
+
+
+def head_of(command: str) -> str:
+    """Its first word behind the variables; empty where only variables are set."""
+    return re.sub(rf"^(?:[A-Z][A-Z0-9_]*={_VALUE}(?: +|$))+(?:#.*)?", "", command).partition(" ")[0]
+
+
+def is_ours(command: str) -> bool:
+    """Whether it is one of those that `documented_commands` gives."""
+    return bool(_BEGINS.match(command))
+
+
+def _blocks(text: str) -> Iterator[list[str]]:
+    """Lines of each block of code that is in no language, fenced or indented."""
+    block: list[str] = []
+    fence = ""
+    for line in [*re.sub(r" *\\\n +", " ", text).splitlines(), ""]:
+        if line.startswith("```"):
+            yield block
+            block, fence = [], "" if fence else line
+        elif fence:
+            block += [line.strip()] if fence in ("```", "```bash", "```sh") else []
+        elif line.startswith("    "):
+            block.append(line.strip())
+        else:
+            yield block
+            block = []
 
 
 def _documents() -> list[Path]:

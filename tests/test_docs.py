@@ -1,7 +1,9 @@
 """The documents: every link leads somewhere, every key of the tables is a setting, every page has a menu."""
 
 import copy
+import os
 import re
+import runpy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,33 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_links_in_code_are_none_and_those_of_pages_are_found() -> None:
     assert links("`[a](b)` [c `d`](e.md#f) [g](https://h)\n\n    [i](j)\n") == ["e.md#f"]
     assert sum(len(links(page.read_text(encoding="utf-8"))) for page in PAGES) > 80
+
+
+def included(page: Path) -> bool:
+    """Whether the site has the page: sphinx's patterns, of which `**` passes through folders and `*` does not."""
+    site = runpy.run_path(str(ROOT / "docs" / "site" / "conf.py"))
+
+    def matches(path: str, pattern: str) -> bool:
+        wild = re.escape(pattern).replace(r"\*\*", ".*").replace(r"\*", "[^/]*")
+        return re.fullmatch(wild, path) is not None
+
+    name = name_of(page)
+    above = [name, *(parent.as_posix() for parent in Path(name).parents)][:-1]
+    left_out = any(matches(path, pattern) for path in above for pattern in site["exclude_patterns"])
+    return not left_out and any(matches(name, pattern) for pattern in site["include_patterns"])
+
+
+def test_every_page_that_a_page_of_the_site_links_to_is_on_it_too() -> None:
+    """Else sphinx, to which a warning is an error, makes no site."""
+    pages = [page for page in PAGES if included(page)]
+    assert len(pages) > 40
+    for page in pages:
+        for target in links(page.read_text(encoding="utf-8")):
+            file = Path(os.path.normpath(page.parent / target.partition("#")[0]))
+            if file.suffix == ".md":
+                assert included(file), (
+                    f"{name_of(page)} links to {target}, which docs/site/conf.py leaves out"
+                )
 
 
 def test_every_page_of_docs_is_in_the_sites_menu() -> None:

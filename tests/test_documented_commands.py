@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 from command_lines import parse
-from documented_commands import ROOT, DocumentedCommand, documented_commands
+from documented_commands import (
+    ROOT,
+    DocumentedCommand,
+    commands_of_blocks,
+    documented_commands,
+    head_of,
+    is_ours,
+)
 
 COMMANDS = list({(command.file, command.text): command for command in documented_commands()}.values())
 NOT_PARSED: dict[str, str] = {
@@ -28,6 +35,32 @@ PASSED_ON = {
     "start_teacher.sh": "its arguments are those of vllm serve",
     "start_ray_cluster.sh": "its arguments are a role and a command",
 }
+NOT_RUN = {
+    "docker": "no engine is here; tests/docker/ holds the files, services and options",
+    "pip": "tests/test_wheel.py makes the wheel by other means",
+    "uv": "it fetches gigabytes, for a machine without a network",
+    "cp": "it makes the reader's own file",
+    "source": "it is the shell's, of an environment that a script has made",
+    "echo": "what it prints goes to the command behind it",
+}
+"""First word of the other commands in the documents' blocks -> why nothing looks at its arguments."""
+SHELL = {
+    *NOT_RUN,
+    "bash",
+    "cd",
+    "curl",
+    "export",
+    "git",
+    "hf",
+    "kubectl",
+    "python",
+    "python3",
+    "ray",
+    "sbatch",
+    "srun",
+    "ssh",
+}
+"""A line that begins so makes its block one of commands."""
 EXAMPLE = re.compile(r"mine|my_|<|\$")
 """In the name of a file that a reader is to make."""
 
@@ -60,6 +93,20 @@ def test_there_are_many() -> None:
         "data_prep/README.md",
         "run_scripts/run_sft.sh",
     }
+
+
+def test_every_line_of_a_block_of_commands_is_looked_at_or_named_with_the_reason() -> None:
+    found = list(commands_of_blocks(SHELL))
+    assert len(found) > 100
+    others = [(file, text) for file, text in found if not is_ours(text) and head_of(text)]
+    assert [(file, text) for file, text in others if head_of(text) not in NOT_RUN] == []
+    assert {head_of(text) for _, text in others} == set(NOT_RUN)
+
+
+def test_a_variable_with_a_space_in_it_is_part_of_a_command() -> None:
+    assert is_ours('SEEDS=0 ARMS="grpo grpo_teacher" bash run_scripts/run_ablation.sh')
+    arms = [command.environment.get("ARMS", "") for command in COMMANDS]
+    assert any(" " in value for value in arms)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=name_of)

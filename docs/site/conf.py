@@ -14,6 +14,8 @@ include_patterns = [
     "recipes/*/README.md",
     "rewards/README.md",
     "data_prep/README.md",
+    "docker/README.md",
+    "cluster/README.md",
     "src/verl_coder/**.md",
     "README.md",
     "CHANGELOG.md",

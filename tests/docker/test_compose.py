@@ -10,8 +10,8 @@ from dockerfile import COMPOSE_FILE, ROOT, compose, of
 FILE = COMPOSE_FILE
 COMPOSE = compose()
 SERVICES: dict[str, Any] = COMPOSE["services"]
-OF_OTHERS = {"HF_HOME", "HF_TOKEN", "WANDB_API_KEY", "WANDB_MODE"}
-"""Read by huggingface_hub and wandb."""
+OF_OTHERS = {"HF_HOME", "HF_TOKEN", "WANDB_API_KEY", "WANDB_MODE", "CUDA_VISIBLE_DEVICES"}
+"""Read by huggingface_hub, wandb and CUDA."""
 
 
 def test_the_services_and_their_profiles() -> None:
@@ -48,6 +48,20 @@ def test_a_services_variables_are_read_by_its_script_or_the_package(name: str) -
         assert re.search(rf"\b{variable}\b", read), variable
 
 
+def test_the_trainer_has_what_it_takes_to_ask_the_teacher() -> None:
+    """Address and key: the doctor asks with them, and `teacher generate` does."""
+    trainer, teacher = SERVICES["trainer"]["environment"], SERVICES["teacher"]["environment"]
+    assert trainer["TEACHER_API_KEY"] == teacher["TEACHER_API_KEY"] == "${TEACHER_API_KEY:-}"
+    assert "TEACHER_URL" in trainer
+
+
+def test_the_gpus_of_trainer_and_teacher_can_be_named() -> None:
+    assert (
+        SERVICES["trainer"]["environment"]["CUDA_VISIBLE_DEVICES"] is None
+    )  # as here, and unset where it is unset
+    assert SERVICES["teacher"]["environment"]["GPUS"] == "${TEACHER_GPUS:-}"
+
+
 def test_the_trainer_waits_for_a_healthy_sandbox_at_the_port_that_it_listens_on() -> None:
     assert SERVICES["trainer"]["depends_on"]["sandbox"] == {"condition": "service_healthy"}
     port = of(ROOT / "docker" / "sandbox.Dockerfile", "CMD")[0].words[-1]
@@ -76,7 +90,7 @@ def test_the_commands_of_its_first_comment_name_services_and_commands_that_are_t
     comments = [
         line for line in FILE.read_text().splitlines() if line.startswith("#") and "docker compose" in line
     ]
-    assert len(comments) == 4
+    assert len(comments) == 5
     for line in comments:
         words = line.partition("   #")[0].lstrip("# ").split()
         assert words[words.index("-f") + 1] == "docker/compose.yaml"

@@ -24,8 +24,10 @@ from verl_coder.doctor import places
 from verl_coder.launch import memory_plan
 from verl_coder.launch.preflight import machine as preflight_machine
 from verl_coder.launch.preflight import places as preflight_places
+from verl_coder.launch.preflight import processor
 from verl_coder.platform import plugin
 from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
+from verl_coder.run.checkpoint_files import STATE, step_folder
 from verl_coder.run.resume import record
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import CURRICULUM, CurriculumSettings, LossWeights, Schedule, TeacherSettings
@@ -90,6 +92,11 @@ def _memory_in_use(ward: Ward) -> None:
     ward.monkeypatch.setattr(memory_plan, "machine_bytes", lambda: 64 * 2**30)
     used = SimpleNamespace(available=2**30, total=64 * 2**30)
     ward.monkeypatch.setattr(psutil, "virtual_memory", lambda: used)
+
+
+def _emulated_bfloat16(ward: Ward) -> None:
+    ward.monkeypatch.setattr(processor, "multiplies_bfloat16", lambda: False)
+    _set("actor_rollout_ref.rollout.dtype", "bfloat16")(ward)
 
 
 def _half_a_checkout(ward: Ward) -> None:
@@ -164,6 +171,19 @@ def _traces_of_two_losses(ward: Ward) -> None:
     teacher = TeacherSettings(traces=str(ward.tmp / "none.parquet"))
     ward.set(losses=LossWeights(beta=Schedule(start=0.3)), teacher=teacher)
     _set("distillation", {"enabled": True})(ward)
+
+
+def _traces_nowhere(ward: Ward) -> None:
+    write_data(ward)
+    teacher = TeacherSettings(traces=str(ward.tmp / "none.parquet"), rows=32)
+    ward.set(losses=LossWeights(beta=Schedule(start=0.3)), teacher=teacher)
+
+
+def _checkpoint_of_a_curriculum(ward: Ward) -> None:
+    folder = step_folder(ward.plan.run_dir.checkpoints, 2)
+    folder.mkdir(parents=True)
+    (folder / STATE).write_text(json.dumps({"curriculum": {"stage": 0}}))
+    ward.monkeypatch.setattr(RunDir, "checkpoint_step", lambda _: 2)
 
 
 def _another_run_stands_there(ward: Ward) -> None:
@@ -289,6 +309,8 @@ MACHINE = (
     Fault("Python 3.9", "python", "FAIL", "Python 3.9", "run_tests.sh", _python_39),
     Fault("ray is missing", "packages", "FAIL", "ray not installed", "run_tests.sh", _versions(ray=None)),
     Fault("another verl", "packages", "FAIL", "verl 0.8.0 (pin 0.9.1)", "run_tests.sh", _versions(verl="0.8.0")),
+    Fault("wandb and peft are missing", "packages", "WARN", "2 not installed: peft, wandb", "run_tests.sh",
+          _versions(wandb=None, peft=None)),
     Fault("another pyarrow", "packages", "WARN", "pyarrow 1.0 (pin", "run_tests.sh", _versions(pyarrow="1.0")),
     Fault("no GPU answers", "gpu", "FAIL", "No devices", "PROFILE=cpu", _no_gpu_answers, ("packages", "nccl")),
     Fault("no NCCL", "nccl", "FAIL", "no NCCL that runs", "gpu.txt", _no_gpu_answers, ("packages", "gpu")),
@@ -297,12 +319,21 @@ MACHINE = (
         "a broken plugin", "platform", "FAIL", "failed to load: ImportError('torn')", "pip install",
         lambda ward: ward.monkeypatch.setattr(plugin, "LOAD_ERROR", ImportError("torn")),
     ),
+    Fault("bfloat16 that is emulated", "numbers", "WARN", "cpu_numbers=float32", "the setting", _emulated_bfloat16),
     Fault("3 GiB of memory", "memory", "FAIL", "Ray kills workers", "settings", _little_memory),
     Fault("memory in use", "memory", "WARN", "1.0 GiB are free", "end what else", _memory_in_use),
 )  # fmt: skip
 PLACES = (
     Fault("half a checkout", "checkout", "FAIL", "lacks config", "VERL_CODER_ROOT", _half_a_checkout),
     Fault("OUT below a file", "out", "FAIL", "is a file", "OUT=", _out_below_a_file),
+    Fault(
+        "rollouts dumped below a file",
+        "out",
+        "FAIL",
+        "trainer.rollout_data_dir",
+        "can be written",
+        lambda ward: _set("trainer.rollout_data_dir", str(ward.write("file", "") / "rollouts"))(ward),
+    ),
     Fault("a full disk", "disk", "FAIL", "10 MiB free", "OUT=", _free(preflight_places, 10)),
     Fault("a full /tmp", "temporary-folder", "WARN", "0.1 GiB free", "TMPDIR", _free(places, 100)),
     Fault("a long TMPDIR", "ray-path", "FAIL", "bytes too long", "TMPDIR=/tmp", _long_tmpdir),
@@ -346,7 +377,7 @@ PLACES = (
         "WARN",
         "cannot be written",
         "HF_HOME",
-        _environment(HF_HOME="/proc/hub"),
+        lambda ward: ward.monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "/proc/hub"),
     ),
 )
 RECIPE = (
@@ -369,9 +400,25 @@ RECIPE = (
         "YAML",
         _tool_yaml("timeout_s: 5", "timeouts: 5"),
     ),
+    Fault(
+        "a tool's sandbox is dead",
+        "tools",
+        "FAIL",
+        "config.sandbox_url: no sandbox answers at http://127.0.0.1:9",
+        "YAML",
+        _tool_yaml("sandbox_url: null", "sandbox_url: http://127.0.0.1:9"),
+    ),
     Fault("no such loop", "agent-loops", "FAIL", "nowhere", "YAML", _no_such_loop),
     Fault(
         "a reward that is a number", "reward", "FAIL", "bare number", "REWARD=", _reward_file(_BARE_NUMBER)
+    ),
+    Fault(
+        "no reward",
+        "reward",
+        "FAIL",
+        "custom_reward_function.path is empty",
+        "REWARD=",
+        _set("reward.custom_reward_function.path", None),
     ),
     Fault("no compute_score", "reward", "FAIL", "defines no function", "REWARD=", _reward_file("x = 1\n")),
     Fault(
@@ -382,6 +429,15 @@ RECIPE = (
         "config/curriculum",
         _curriculum_without_evaluations,
     ),
+    Fault(
+        "a checkpoint of a curriculum",
+        "curriculum",
+        "FAIL",
+        "trained with a curriculum",
+        "config/curriculum",
+        _checkpoint_of_a_curriculum,
+    ),
+    Fault("traces that are nowhere", "traces", "FAIL", "no such file", "traces", _traces_nowhere),
     Fault("two losses", "traces", "FAIL", "distillation", "traces", _traces_of_two_losses),
     Fault(
         "another run stands there",
@@ -394,6 +450,14 @@ RECIPE = (
     ),
 )
 DATA = (
+    Fault(
+        "data that nothing makes",
+        "data-files",
+        "FAIL",
+        "no file /nope.parquet",
+        "data prepare",
+        _set("data.train_files", "/nope.parquet"),
+    ),
     Fault(
         "no tests in the file",
         "data-files",
@@ -408,6 +472,8 @@ DATA = (
 )
 MODEL = (
     Fault("cut weights", "model-weights", "FAIL", "cut short", "MODEL=", _cut_weights, ("model-generation",)),
+    Fault("more positions than the model has", "model-window", "FAIL", "max_model_len=999999: MODEL has", "lower",
+          _set("actor_rollout_ref.rollout.max_model_len", 999999)),
     Fault("weights that are no numbers", "model-generation", "FAIL", "not finite", "again", _nan_weights),
     Fault("a template without questions", "model-template", "FAIL", "leaves the user's message out", "Instruct",
           _template("(message.content or '')", "(message.content if message.role == 'assistant' else '')")),

@@ -9,6 +9,7 @@ from doctor.conftest import Ward
 from doctor.faults import Fault
 from doctor.lying_sandbox import Body, Lie, lying
 
+from verl_coder.doctor import sandbox
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 
@@ -74,8 +75,22 @@ def _dead(ward: Ward) -> None:
 
 
 def _unprotected(ward: Ward) -> None:
-    sandbox = EmbeddedSandbox(isolation="none", extra=["--unsafe", "--workers", "2", "--hold", ""])
-    ward.sandbox_url = ward.ends.enter_context(sandbox).url
+    open_one = EmbeddedSandbox(isolation="none", extra=["--unsafe", "--workers", "2", "--hold", ""])
+    ward.sandbox_url = ward.ends.enter_context(open_one).url
+
+
+def _elsewhere(ward: Ward) -> None:
+    ward.monkeypatch.setattr(sandbox, "is_this_machine", lambda url: False)
+
+
+def _unprotected_elsewhere(ward: Ward) -> None:
+    _unprotected(ward)
+    _elsewhere(ward)
+
+
+def _claims_isolation_elsewhere(ward: Ward) -> None:
+    _unprotected_elsewhere(ward)
+    _lies(_honest, isolation="namespaces")(ward)
 
 
 SANDBOX = (
@@ -95,6 +110,10 @@ SANDBOX = (
     Fault("no files", "sandbox-files", "FAIL", "was read as ''", "restart", _lies(_no_files)),
     Fault("no word on isolation", "sandbox-mode", "WARN", "does not say", "container", _lies(_honest, isolation=None)),
     Fault("light isolation", "sandbox-mode", "WARN", "Landlock", "namespaces", _lies(_honest, isolation="light; x")),
+    Fault("no isolation elsewhere", "sandbox-hostile", "WARN", "the environment of the process above it", "isolates",
+          _unprotected_elsewhere),
+    Fault("isolation that is only claimed", "sandbox-hostile", "FAIL", "the environment of the process above it",
+          "does not do what it says", _claims_isolation_elsewhere),
     Fault("no isolation", "sandbox-hostile", "FAIL", "it read a file", "sandbox_isolation", _unprotected),
 )  # fmt: skip
 GRADER = (

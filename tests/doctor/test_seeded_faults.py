@@ -1,5 +1,7 @@
 """Every fault is found by its check, with the fix, and the other checks of its component keep what they said."""
 
+import re
+
 import pytest
 from doctor.conftest import Ward, check_named, find
 from doctor.faults import CHEAP, DATA, Fault, write_data
@@ -7,6 +9,7 @@ from doctor.sandbox_faults import SANDBOXES
 from doctor.teacher_faults import TEACHER, good_teacher
 
 from verl_coder.doctor.examine import CHECKS
+from verl_coder.paths import repository_root
 
 FAULTS = (*CHEAP, *SANDBOXES, *TEACHER)
 NOT_SEEDED = {"recipe", "wandb", "weight-sync"}
@@ -59,6 +62,21 @@ def test_a_healthy_one_has_no_fault(ward: Ward) -> None:
     }
     assert {name: result for name, result in found.items() if result.status in ILL and name not in own} == {}
     assert sum(result.status == "PASS" for result in found.values()) >= 25
+
+
+def test_the_table_of_the_readme_is_that_of_the_faults() -> None:
+    readme = (repository_root() / "src" / "verl_coder" / "doctor" / "README.md").read_text()
+    table = readme.partition("| fault | check | it says |")[2]
+    rows = re.findall(r"^\| (.+?) \| `([a-z-]+)` ([A-Z]+) \|", table, re.M)
+    assert sorted(rows) == sorted((fault.what, fault.check, fault.status) for fault in FAULTS)
+
+
+def test_the_list_of_the_readme_is_that_of_the_checks() -> None:
+    readme = (repository_root() / "src" / "verl_coder" / "doctor" / "README.md").read_text()
+    listed = readme.partition("| component | checks |")[2].partition("\n\n")[0]
+    for check in CHECKS:
+        row = re.search(rf"^\| {check.component} \|(.*)$", listed, re.M)
+        assert row and re.search(rf"(^|[ (]){check.name}\b(?!-)", row[1]), check.name
 
 
 def test_every_check_has_a_fault() -> None:

@@ -1,9 +1,17 @@
 """What two steps tell about the weights of the rollout."""
 
+import json
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from command_lines import parse
+from doctor.conftest import Ward, find
 
+from verl_coder.doctor.check import CheckResult
+from verl_coder.doctor.situation import DoctorOptions, Situation
 from verl_coder.doctor.sync import _OVERRIDES, DIFFERENCE, MOVED, judge
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
@@ -41,3 +49,54 @@ def test_a_run_that_ended_early_fails() -> None:
 def test_the_two_steps_compose_with_every_recipe(recipe: str, tmp_path: Path) -> None:
     plan = make_plan(TrainRequest(recipe=recipe, out=str(tmp_path / "run"), overrides=_OVERRIDES))
     assert plan.config.trainer.total_training_steps == 2 and plan.settings.curriculum is None
+
+
+Weights = Callable[..., CheckResult]
+
+
+@pytest.fixture
+def sync(ward: Ward) -> tuple[Weights, list[list[str]]]:
+    """(the check over a run that only writes these metrics, or fails; the command lines that it was given)."""
+    given: list[list[str]] = []
+
+    def look(*steps: dict[str, float], code: int = 0, stderr: str = "", **options: Any) -> CheckResult:
+        def run(command: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+            given.append(command)
+            out = Path(command[command.index("--out") + 1])
+            out.mkdir()
+            lines = [json.dumps({"step": number, "data": data}) for number, data in enumerate(steps)]
+            (out / "metrics.jsonl").write_text("".join(f"{line}\n" for line in lines))
+            return subprocess.CompletedProcess(command, code, stdout="", stderr=stderr)
+
+        ward.monkeypatch.setattr(subprocess, "run", run)
+        with Situation(DoctorOptions(recipe="tiny_cpu", **options)) as situation:
+            situation.once("the recipe's configuration", lambda: ward.plan)
+            return find("weight-sync", situation)
+
+    return look, given
+
+
+BEFORE = {"val-core/acc": 0.5}
+"""The record of an evaluation, which has neither number."""
+
+
+def test_the_metrics_of_the_run_are_read(sync: tuple[Weights, list[list[str]]]) -> None:
+    look, _ = sync
+    assert look(BEFORE, FIRST, {DIFFERENCE: 4e-7, MOVED: 2e-3}).status == "PASS"
+    assert "old weights" in look(BEFORE, FIRST, {DIFFERENCE: 2e-2, MOVED: 2e-3}).text
+    assert look(BEFORE, FIRST).status == "FAIL"
+
+
+def test_a_run_that_failed_is_told_with_its_last_line(sync: tuple[Weights, list[list[str]]]) -> None:
+    found = sync[0](FIRST, {DIFFERENCE: 4e-7, MOVED: 2e-3}, code=1, stderr="much\nerror: no room\n")
+    assert found.status == "FAIL" and found.text.endswith("failed: error: no room")
+
+
+def test_the_run_is_that_of_the_knobs_for_two_steps(sync: tuple[Weights, list[list[str]]]) -> None:
+    look, given = sync
+    knobs = {"model": "m", "train": "t.parquet", "val": "v.parquet", "reward": "r.py", "tools": "t.yaml"}
+    look(out="outputs/mine", seed=3, overrides=("data.shuffle=false", "trainer.test_freq=2"), **knobs)
+    taken = parse(given[0][given[0].index("train") :])
+    assert {name: taken[name] for name in knobs} == knobs and taken["seed"] == 3
+    assert taken["recipe"] == "tiny_cpu" and "outputs/mine" not in str(taken["out"])
+    assert taken["overrides"] == ("data.shuffle=false", "trainer.test_freq=2", *_OVERRIDES)

@@ -53,3 +53,25 @@ def test_without_a_gpu_a_small_model_is_served_without_a_reasoning_parser(tmp_pa
         tmp_path, [], PROFILE="cpu", MODEL="data/model", NAME="teacher", TOOL_PARSER="none"
     ).stdout
     assert "--model data/model --served-model-name teacher " in named and "tool" not in named
+
+
+def test_the_gpus_that_are_named_are_those_that_are_asked_and_taken(tmp_path: Path) -> None:
+    """Memory and copies are counted over them, and the server sees no other one."""
+    asked = tmp_path / "asked"
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    lists = '#!/bin/sh\nif [ "$1" = -L ]; then echo "GPU 0: x"; exit; fi\n'
+    few = 'if [ "$1" = -i ]; then echo 81559; echo 81559; else for n in 1 2 3 4; do echo 81559; done; fi\n'
+    (tools / "nvidia-smi").write_text(f'{lists}echo "$*" >>{asked}\n{few}')
+    (tools / "nvidia-smi").chmod(0o755)
+    done = subprocess.run(
+        ["bash", "run_scripts/start_teacher.sh", "--dry-run"],
+        cwd=ROOT,
+        env={"PATH": f"{tools}:/usr/bin:/bin", "GPUS": "6,7"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "--data-parallel-size 2" in done.stdout, done.stderr
+    assert asked.read_text().startswith("-i 6,7 --query-gpu=memory.total")
+    assert done.stdout.startswith("CUDA_VISIBLE_DEVICES=6,7 ")

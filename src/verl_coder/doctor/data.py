@@ -1,5 +1,7 @@
 """The recipe's data files: their columns, and every row for its reward and its model."""
 
+from pathlib import Path
+
 from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, warned
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.words import counted
@@ -7,23 +9,32 @@ from verl_coder.words import counted
 
 def _files(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.data import check_parquet
+    from verl_coder.launch.recipe import file_list
 
-    files = situation.data_files
-    check_parquet("data.train_files, data.val_files", files)
-    return passed(f"{counted(len(files), 'file has', 'files have')} the columns of a row")
+    not_yet = situation.not_made_yet
+    files: set[Path] = set()
+    to_come: list[Path] = []
+    for name in ("train_files", "val_files"):
+        paths = file_list(situation.config.data[name])
+        missing = [path for path in paths if not_yet and not path.is_file()]
+        if not missing or len(missing) < len(paths):
+            check_parquet(f"data.{name}", [path for path in paths if path not in missing])
+        files |= {*paths} - {*missing}
+        to_come += missing
+    if not files:
+        raise NotHereError(f"{to_come[0]}: {not_yet}")
+    words = f"{counted(len(files), 'file has', 'files have')} the columns of a row"
+    return passed(words + (f"; {to_come[0]}: {not_yet}" if to_come else ""))
 
 
 def _rows(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.reward import check_reward_file
+    from verl_coder.launch.preflight.reward import check_reward
     from verl_coder.launch.preflight.rows import check_rows, one_row_per_source
 
-    files = [file for file in situation.data_files if file.is_file()]
-    if not files:
-        raise NotHereError("not looked at: the files are not there")
+    sets = situation.data_sets
     situation.tokenizer  # noqa: B018  (skipped with the model's reason where there is none)
-    reward = situation.config.reward.custom_reward_function
-    grades = check_reward_file(reward.path, reward.name, one_row_per_source(files))
-    found = check_rows(situation.config, tests_are_parsed=grades)
+    grades = check_reward(situation.config, one_row_per_source(situation.data_files))
+    found = check_rows(situation.config, tests_are_parsed=grades, sets=tuple(sets))
     few = [lengths for lengths in found.values() if 2 * lengths.kept < len(lengths.tokens)]
     words = "; ".join(f"{lengths.place} {lengths.describe()}" for lengths in found.values())
     return warned(f"{words}: most are left out", few[0].cure()) if few else passed(words)

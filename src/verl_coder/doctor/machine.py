@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, skipped, warned
@@ -63,17 +64,40 @@ def _packages(_: Situation) -> CheckResult:
         for name, pin in lower.items()
         if (there := _installed(name)) is not None and _public(there) != _public(pin)
     }
-    words = ", ".join(
-        f"{name} {there} (pin {pin})" for name, (there, pin) in list(differing.items())[:_SHOWN]
-    )
-    if len(differing) > _SHOWN:
-        words += f" and {len(differing) - _SHOWN} more"
+    words = _first([f"{name} {there} (pin {pin})" for name, (there, pin) in differing.items()])
     if "verl" in differing:
         return failed(f"{words}: this package is written for verl {lower['verl']}", _INSTALL)
-    if differing:
-        return warned(f"{len(differing)} of {len(wanted)} differ: {words}", _INSTALL)
-    told = ", ".join(f"{name} {_installed(name)}" for name in ("verl", "torch", engine, "ray"))
-    return passed(f"as in requirements/{profile}.txt: {told}")
+    absent = [name for name in _wanted_here(lower, profile) if _installed(name) is None]
+    told = [f"{len(absent)} not installed: {_first(absent)}"] if absent else []
+    told += [f"{len(differing)} of {len(wanted)} differ: {words}"] if differing else []
+    if told:
+        return warned("; ".join(told), _INSTALL)
+    versions = ", ".join(f"{name} {_installed(name)}" for name in ("verl", "torch", engine, "ray"))
+    return passed(f"as in requirements/{profile}.txt: {versions}")
+
+
+def _wanted_here(lower: Mapping[str, str], profile: str) -> list[str]:
+    """What must be installed: each pin in an environment that the pins have made; in another one, such as that of
+    verl's image, which has packages of its own choice, what this package declares.
+    """
+    if sys.prefix != sys.base_prefix:
+        return list(lower)
+    try:
+        declared = importlib.metadata.requires("verl-coder") or []
+    except importlib.metadata.PackageNotFoundError:  # its sources are on the path
+        return []
+    extra = re.compile(rf"extra == .{profile}.")
+    return [
+        re.split(r"[^\w.-]", line)[0]
+        for line in declared
+        if "extra ==" not in line or (extra.search(line) and not line.startswith("vllm"))
+    ]
+
+
+def _first(texts: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
+    return ", ".join(texts[:_SHOWN]) + more
 
 
 def _gpu(_: Situation) -> CheckResult:
@@ -136,6 +160,16 @@ def _memory(situation: Situation) -> CheckResult:
     return passed(plan.summary())
 
 
+def _numbers(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.processor import check_numbers
+
+    if situation.config.trainer.device != "cpu":
+        return skipped("a choice for runs without a GPU")
+    if words := check_numbers(situation.config):
+        return warned(words, "the setting that it names, behind the command")
+    return passed("no other format of numbers is known to be faster here")
+
+
 def _cores(_: Situation) -> CheckResult:
     cores = len(os.sched_getaffinity(0))
     words = f"{cores} of {os.cpu_count()} cores"
@@ -186,5 +220,6 @@ CHECKS = (
 )
 AFTER_THE_RECIPE = (
     DoctorCheck(name="platform", component="machine", look=_platform, fix=_FIX_PLATFORM),
+    DoctorCheck(name="numbers", component="machine", look=_numbers, fix="cpu_numbers=float32"),
     DoctorCheck(name="memory", component="machine", look=_memory, fix="the settings that the message names"),
 )

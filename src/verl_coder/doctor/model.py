@@ -26,6 +26,17 @@ def _weights(situation: Situation) -> CheckResult:
     return passed(f"{folder}: {parameter_count(str(folder)) / 1e6:,.1f} M parameters, every file whole")
 
 
+def _window(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.model import check_window
+
+    folder = situation.model_folder
+    check_window(situation.config)
+    data, rollout = situation.config.data, situation.config.actor_rollout_ref.rollout
+    wanted = rollout.max_model_len or data.max_prompt_length + data.max_response_length
+    most = json.loads((folder / "config.json").read_text()).get("max_position_embeddings")
+    return passed(f"the rollout takes {wanted} positions" + (f" of {most}" if most else ""))
+
+
 def _template(situation: Situation) -> CheckResult:
     tokenizer = situation.tokenizer
     answer = {"role": "assistant", "content": "The answer."}
@@ -125,7 +136,7 @@ def _generation(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.places import parameter_count
 
     folder, tokenizer = situation.model_folder, situation.tokenizer
-    if not situation.options.model and parameter_count(str(folder)) > _ALWAYS_GENERATES:
+    if not situation.options.loads_model and parameter_count(str(folder)) > _ALWAYS_GENERATES:
         return skipped(f"{folder} is large: --model {folder} loads it for one answer")
     import torch
     from transformers import AutoModelForCausalLM
@@ -200,6 +211,12 @@ def _lora(situation: Situation) -> CheckResult:
 _FETCH = "MODEL=<folder>; `hf download OWNER/NAME --local-dir FOLDER` fetches one"
 CHECKS = (
     DoctorCheck(name="model-weights", component="model", look=_weights, fix=_FETCH),
+    DoctorCheck(
+        name="model-window",
+        component="model",
+        look=_window,
+        fix="a lower actor_rollout_ref.rollout.max_model_len, or lower lengths in data.",
+    ),
     DoctorCheck(name="model-template", component="model", look=_template, fix=_INSTRUCT),
     DoctorCheck(name="model-tool-format", component="model", look=_tool_format, fix=_INSTRUCT),
     DoctorCheck(name="model-think-tags", component="model", look=_think_tags, fix=_INSTRUCT),

@@ -38,10 +38,11 @@ def _checkout(_: Situation) -> CheckResult:
 
 
 def _out(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.places import check_out
+    from verl_coder.launch.preflight.places import check_dump_folders, check_out
 
     folder = situation.plan.run_dir.path
     check_out(folder)
+    check_dump_folders(situation.config)
     step = situation.plan.run_dir.checkpoint_step()
     return passed(f"{folder}" + (f", a run at step {step}" if step else " can be made and written"))
 
@@ -123,9 +124,10 @@ def _open_files(_: Situation) -> CheckResult:
 
 
 def _hub_cache(_: Situation) -> CheckResult:
-    home = os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface"
+    from huggingface_hub import constants
+
     named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    folder = Path(named or home).expanduser()
+    folder = Path(constants.HF_HUB_CACHE)
     existing = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         with tempfile.TemporaryDirectory(prefix=".verl-coder-", dir=existing):
@@ -140,7 +142,7 @@ def _hub_cache(_: Situation) -> CheckResult:
 
 CHECKS = (
     DoctorCheck(name="checkout", component="places", look=_checkout, fix="VERL_CODER_ROOT=<a checkout>"),
-    DoctorCheck(name="out", component="places", look=_out, fix="OUT=<a folder that can be written>"),
+    DoctorCheck(name="out", component="places", look=_out, fix="name a folder that can be written (OUT=)"),
     DoctorCheck(name="disk", component="places", look=_disk, fix="free some, or OUT= on another disk"),
     DoctorCheck(name="temporary-folder", component="places", look=_temporary, fix="TMPDIR=/tmp"),
     DoctorCheck(name="ray-path", component="places", look=_ray_path, fix="TMPDIR=/tmp"),

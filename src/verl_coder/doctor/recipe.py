@@ -1,6 +1,8 @@
 """The recipe: the very functions that a run calls before Ray starts (launch/preflight/), one by one."""
 
-from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped, warned
+from pathlib import Path
+
+from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.words import counted
 
@@ -26,10 +28,12 @@ def _settings(situation: Situation) -> CheckResult:
 
 
 def _tools(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.places import check_tools_sandboxes
     from verl_coder.launch.preflight.tools import check_tools
 
     turns = situation.config.actor_rollout_ref.rollout.multi_turn
     check_tools(turns.tool_config_path, turns.max_tool_response_length)
+    check_tools_sandboxes(turns.tool_config_path)
     return passed(turns.tool_config_path) if turns.tool_config_path else skipped("the recipe has no tools")
 
 
@@ -39,7 +43,7 @@ def _agent_loops(situation: Situation) -> CheckResult:
     rollout = situation.config.actor_rollout_ref.rollout
     path = rollout.agent.agent_loop_config_path
     try:
-        files = [file for file in situation.data_files if file.is_file()]
+        files = situation.data_files
     except NotHereError:
         files = []
     check_agent_loops(path, rollout.multi_turn.tool_config_path, files)
@@ -47,14 +51,11 @@ def _agent_loops(situation: Situation) -> CheckResult:
 
 
 def _reward(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.reward import check_reward_file
+    from verl_coder.launch.preflight.reward import check_reward
 
-    reward = situation.config.reward.custom_reward_function
-    if not reward.path:
-        return warned("the recipe names no reward", "REWARD=rewards/pass_rate.py")
-    grades = check_reward_file(reward.path, reward.name)
+    grades = check_reward(situation.config)
     return passed(
-        f"{reward.path}: a finite score and the same keys for six verdicts"
+        f"{situation.config.reward.custom_reward_function.path}: a finite score and the same keys for six verdicts"
         + ("" if grades else ", by no tests")
     )
 
@@ -63,13 +64,13 @@ def _curriculum(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.curriculum import check_curriculum
 
     plan = situation.plan
-    if plan.settings.curriculum is None:
-        return skipped("the recipe has no curriculum")
     try:
-        there = bool(situation.data_files)
+        there = len(situation.data_sets) == 2
     except NotHereError:
         there = False
     check_curriculum(plan.config, plan.settings.curriculum, plan.run_dir, data_is_there=there)
+    if plan.settings.curriculum is None:
+        return skipped("the recipe has no curriculum")
     return passed(
         f"{counted(len(plan.settings.curriculum.names), 'stage')}"
         + ("" if there else "; their rows are not made yet")
@@ -79,21 +80,30 @@ def _curriculum(situation: Situation) -> CheckResult:
 def _traces(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.composite import check_composite
 
-    plan = situation.plan
+    plan, not_yet = situation.plan, situation.not_made_yet
     if not plan.settings.is_composite:
         return skipped("the recipe has one source (GRPO)")
-    check_composite(plan.config, plan.settings, data_is_there=False)
-    return passed(plan.settings.describe_sources())
+    try:
+        is_here = bool(situation.model_folder)
+    except NotHereError:
+        is_here = False
+    check_composite(plan.config, plan.settings, data_is_there=not not_yet, model_is_there=is_here)
+    words, traces = plan.settings.describe_sources(), plan.settings.teacher.traces
+    if plan.settings.uses_teacher and not Path(str(traces)).is_file():
+        words += f"; {traces}: {not_yet}"
+    elif plan.settings.uses_teacher and not is_here:
+        words += "; the traces were not tried with the model, which is not on this machine"
+    return passed(words)
 
 
 def _resume(situation: Situation) -> CheckResult:
     from verl_coder.run.resume import check as check_resume
 
     plan = situation.plan
-    if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):
-        return skipped("no run stands in the output folder")
     plan.run_dir.check_records()
     plan.run_dir.check_shape(plan.config)
+    if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):
+        return skipped("no run stands in the output folder")
     check_resume(plan.run_dir.resume, plan.config, plan.settings.resume_may_change)
     return passed(f"the run in {plan.run_dir.path} goes on after step {plan.run_dir.checkpoint_step()}")
 

@@ -8,6 +8,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, of_each_server, passed, warned
 from verl_coder.doctor.situation import SECRET, Situation
@@ -137,10 +138,15 @@ def _files(situation: Situation, url: str) -> CheckResult:
     return passed("files of a request are there, and gone for the next")
 
 
-def _mode(situation: Situation, url: str) -> CheckResult:
+def isolation_of(url: str) -> str | None:
+    """How the server says that it isolates programs; None where it does not say."""
     import httpx
 
-    mode = httpx.get(f"{url}/v1/ping", timeout=5, trust_env=False).headers.get(ISOLATION_HEADER)
+    return httpx.get(f"{url}/v1/ping", timeout=5, trust_env=False).headers.get(ISOLATION_HEADER)
+
+
+def _mode(situation: Situation, url: str) -> CheckResult:
+    mode = isolation_of(url)
     if mode is None:
         return warned(
             f"{url} does not say how it isolates programs (a SandboxFusion in a container of its own?)",
@@ -183,7 +189,86 @@ print(json.dumps(got_out))
 """
 
 
+# What it finds at the server's side, wherever that is. It sends nothing: a datagram's socket asks for a route.
+_ASIDE = """
+import json, os, socket
+found, port = [], {port}
+def tried(what, action):
+    try:
+        if action():
+            found.append(what)
+    except BaseException:
+        pass
+def connects():
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+def has_a_route():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(("192.0.2.1", 9))
+        return True
+def others():
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid()]
+tried("it saw processes that are not its own", others)
+tried("it read the environment of the process above it", lambda: open(f"/proc/{{os.getppid()}}/environ").read())
+tried("it connected to the server's port", connects)
+tried("its network has a way out", has_a_route)
+print(json.dumps(found))
+"""
+
+
+def is_this_machine(url: str) -> bool:
+    """Whether the host of `url` is an address of this machine: one that a socket can be bound to."""
+    host = urlsplit(url).hostname or ""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
+    except OSError:
+        return False
+    for family, kind, _, _, address in found:
+        try:
+            with socket.socket(family, kind) as asking:
+                asking.bind((address[0], 0))
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def _hostile(situation: Situation, url: str) -> CheckResult:
+    """What programs reach of this machine, where the server may be on it, and of the server's own side."""
+    is_here = is_this_machine(url)
+    got_out = _reached_here(situation, url) if is_here else []
+    if got_out:
+        return failed(f"a hostile program got out: {', '.join(got_out)}", "verl_coder.sandbox_isolation=auto")
+    port = urlsplit(url).port or 80
+    aside = _account(situation, url, _ASIDE.format(port=port))
+    if aside:
+        words = f"a hostile program at {url}: {', '.join(aside)}"
+        if (isolation_of(url) or "none").startswith("none"):
+            return warned(
+                f"{words}; programs may read and change each other's tests and answers",
+                "the embedded server (verl-coder sandbox serve) isolates each program",
+            )
+        return failed(words, _LIES)
+    if not is_here:
+        return passed(
+            f"{url} is another machine: a hostile program saw no process, environment or port of it and has no way "
+            "out of its network; its files were not tried"
+        )
+    return passed("a hostile program reached no file, port, process or variable of this machine")
+
+
+def _account(situation: Situation, url: str, code: str) -> list[str]:
+    """What a hostile program says that it reached; SandboxUnavailableError where it says nothing that can be read."""
+    result = _run(situation.ask_sandbox(url, lambda client: client.run_code(RunRequest(code=code))))
+    try:
+        return list(json.loads(result.stdout or ""))
+    except (ValueError, TypeError) as error:
+        raise SandboxUnavailableError(
+            f"the hostile program gave no account of itself: {(result.stdout or '')[:80]!r}"
+        ) from error
+
+
+def _reached_here(situation: Situation, url: str) -> list[str]:
     with tempfile.TemporaryDirectory(prefix="vc-doctor-") as folder, socket.socket() as listening:
         Path(folder).chmod(0o777)
         (Path(folder) / "secret").write_text("secret")
@@ -192,18 +277,11 @@ def _hostile(situation: Situation, url: str) -> CheckResult:
         code = _HOSTILE.format(
             port=listening.getsockname()[1], folder=folder, variable=SECRET, pid=os.getpid()
         )
-        response = situation.ask_sandbox(url, lambda client: client.run_code(RunRequest(code=code)))
+        got_out = _account(situation, url, code)
         written = (Path(folder) / "written").exists()
-    result = _run(response)
-    try:
-        got_out = list(json.loads(result.stdout or ""))
-    except (ValueError, TypeError):
-        return failed(f"the hostile program gave no account of itself: {(result.stdout or '')[:80]!r}", _LIES)
     if written and "it wrote a file of this machine" not in got_out:
         got_out.append("it wrote a file of this machine")
-    if got_out:
-        return failed(f"a hostile program got out: {', '.join(got_out)}", "verl_coder.sandbox_isolation=auto")
-    return passed("a hostile program reached no file, port, process or variable of this machine")
+    return got_out
 
 
 def _run(response: RunResponse) -> CommandResult:

@@ -21,6 +21,8 @@ Made = TypeVar("Made")
 SECRET = "VERL_CODER_DOCTOR_SECRET"
 """A variable of this process, which no program in the sandbox may see."""
 
+KNOBS = ("model", "train", "val", "reward", "tools", "out", "seed")
+"""Options of `train` that the doctor has, too; in capitals, the variables of run_scripts/ and docker/."""
 _ANY_LENGTH = 1 << 20
 
 
@@ -34,8 +36,14 @@ class DoctorOptions:
 
     recipe: str | None = None
     model: str | None = None
+    loads_model: bool = False
+    """A large model, too, is loaded for one answer."""
     train: str | None = None
+    val: str | None = None
+    reward: str | None = None
+    tools: str | None = None
     out: str | None = None
+    seed: int | None = None
     teacher_url: str | None = None
     teacher_model: str | None = None
     components: tuple[str, ...] = ()
@@ -85,14 +93,8 @@ class Situation:
         """The recipe's plan with the options put in; ConfigError."""
         from verl_coder.launch.plan import TrainRequest, make_plan
 
-        request = TrainRequest(
-            recipe=self.recipe,
-            model=self.options.model,
-            train=self.options.train,
-            val=self.options.train,
-            out=self.options.out,
-            overrides=self.options.overrides,
-        )
+        knobs = {knob: getattr(self.options, knob) for knob in KNOBS}
+        request = TrainRequest(recipe=self.recipe, overrides=self.options.overrides, **knobs)
         return self.once("the recipe's configuration", lambda: make_plan(request))
 
     @property
@@ -180,18 +182,27 @@ class Situation:
         return rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(self.model_folder).model_type)
 
     @property
-    def data_files(self) -> list[Path]:
-        """The Parquet files of the recipe; NotHereError where they are not made yet."""
+    def not_made_yet(self) -> str:
+        """Why it is no fault that data files or traces are missing: the start makes them. Empty where it does not."""
+        from verl_coder.launch.plan import preparation
+
+        command = preparation(self.plan)
+        return f"not made yet (the start runs `{command}`)" if command else ""
+
+    @property
+    def data_sets(self) -> dict[str, list[Path]]:
+        """`train` and `val` -> the files of each set that is there as a whole; NotHereError where none is."""
         from verl_coder.launch.recipe import file_list
 
-        data = self.config.data
-        files = list(
-            dict.fromkeys(path for key in ("train_files", "val_files") for path in file_list(data[key]))
-        )
-        missing = [path for path in files if not path.is_file()]
-        if missing and not self.options.train:
-            command = self.plan.settings.prepare
-            raise NotHereError(
-                f"{missing[0]} is not made yet" + (f" (`{command}` makes it)" if command else "")
-            )
-        return files
+        files = {name: file_list(self.config.data[f"{name}_files"]) for name in ("train", "val")}
+        missing = [path for paths in files.values() for path in paths if not path.is_file()]
+        there = {name: paths for name, paths in files.items() if paths and not {*paths} & {*missing}}
+        if not there:
+            place = missing[0] if missing else "data.train_files"
+            raise NotHereError(f"{place}: {self.not_made_yet or 'not looked at: no such file'}")
+        return there
+
+    @property
+    def data_files(self) -> list[Path]:
+        """The Parquet files of `data_sets`, each once."""
+        return list(dict.fromkeys(path for paths in self.data_sets.values() for path in paths))

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, skipped, warned
-from verl_coder.doctor.situation import Situation
+from verl_coder.doctor.situation import KNOBS, Situation
 from verl_coder.errors import ConfigError
 from verl_coder.run.run_dir import RunDir
 
@@ -68,9 +68,10 @@ def _follows(situation: Situation) -> CheckResult:
             "--out",
             str(out),
         ]
-        for option in ("model", "train"):
-            if value := getattr(situation.options, option):
-                command += [f"--{option}", value]
+        for knob in KNOBS:
+            value = getattr(situation.options, knob)
+            if knob != "out" and value is not None:
+                command += [f"--{knob}", str(value)]
         done = subprocess.run(
             [*command, *situation.options.overrides, *_OVERRIDES],
             capture_output=True, text=True, timeout=_TIMEOUT_S, check=False, env=dict(os.environ),

@@ -46,8 +46,10 @@ def check_composite(
         _check_rows(config, settings.teacher.rows)
         assert settings.teacher.traces is not None
         path = Path(settings.teacher.traces)
-        if model_is_there and (data_is_there or path.is_file()):
-            check_traces(config, path, read_traces(path))
+        if data_is_there or path.is_file():
+            traces = read_traces(path)
+            if model_is_there:
+                check_traces(config, path, traces)
 
 
 def _check_rows(config: DictConfig, rows: int) -> None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.agent_loops import check_agent_loops
-from verl_coder.launch.preflight.reward import check_reward_file
+from verl_coder.launch.preflight.reward import check_reward
 from verl_coder.launch.preflight.rows import (
     check_rows,
     fit_epochs,
@@ -50,15 +50,12 @@ def _check_rows_and_reward(
     config: DictConfig, files: Sequence[Path], *, model_is_there: bool
 ) -> tuple[str, ...]:
     """The reward on rows of this data, then every row for this reward and this model."""
-    reward = config.reward.custom_reward_function
-    if not reward.path:
-        raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
     if not files:
-        check_reward_file(reward.path, reward.name)
+        check_reward(config)
         if model_is_there:
             load_tokenizer(config)
         return ()
-    grades = check_reward_file(reward.path, reward.name, one_row_per_source(files))
+    grades = check_reward(config, one_row_per_source(files))
     if not model_is_there:
         return ()
     lengths = check_rows(config, tests_are_parsed=grades)

@@ -33,6 +33,13 @@ def check_out(folder: Path, name: str = "OUT") -> None:
         raise ConfigError(f"{name}: {folder}: {place} cannot be written ({error.strerror})") from error
 
 
+def check_dump_folders(config: DictConfig) -> None:
+    """The folders that verl writes rollouts and validations to, where they are set."""
+    for name in ("rollout_data_dir", "validation_data_dir"):
+        if config.trainer.get(name):
+            check_out(Path(str(config.trainer[name])), f"trainer.{name}")
+
+
 def sandbox_urls(settings: Settings) -> str | None:
     """The sandboxes that a run is given, comma-separated; None where it starts its own."""
     for given in (settings.sandbox_url, os.environ.get("SANDBOX_URL")):

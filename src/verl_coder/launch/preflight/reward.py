@@ -15,6 +15,7 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from omegaconf import DictConfig
 
 from verl_coder import rewards
 from verl_coder.errors import ConfigError
@@ -26,6 +27,14 @@ ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 REQUIRED_KEYS = ("score", "acc", "sandbox_unavailable")
 
 _CHECK_TIMEOUT_S = 30.0
+
+
+def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> bool:
+    """`check_reward_file` of the file that the run is given; ConfigError where it is given none."""
+    reward = config.reward.custom_reward_function
+    if not reward.path:
+        raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
+    return check_reward_file(reward.path, reward.name, rows)
 
 
 def check_reward_file(

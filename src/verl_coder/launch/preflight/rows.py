@@ -61,12 +61,15 @@ class Lengths:
         )
 
 
-def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengths]:
+def check_rows(
+    config: DictConfig, *, tests_are_parsed: bool, sets: Sequence[str] = ("train", "val")
+) -> dict[str, Lengths]:
     """Read every row; DataError names the bad ones, ConfigError lengths that leave too few. `train`, `val` -> Lengths.
 
-    `tests_are_parsed`: the reward grades by the hidden tests, so that each row's must be readable.
+    `tests_are_parsed`: the reward grades by the hidden tests, so that each row's must be readable. `sets`: those whose
+    files are there.
     """
-    files = [file for name in ("train", "val") for file in file_list(config.data[f"{name}_files"])]
+    files = [file for name in sets for file in file_list(config.data[f"{name}_files"])]
     loops = {name for file in files for name in agent_names(file)}
     fit_tools_to_rows(config, loops)
     tokenizer = load_tokenizer(config)
@@ -74,7 +77,7 @@ def check_rows(config: DictConfig, *, tests_are_parsed: bool) -> dict[str, Lengt
     count = _prompt_counter(config, tokenizer)
     control = [token for token in tokenizer.all_special_tokens if token.startswith("<|")]
     found = {}
-    for name in ("train", "val"):
+    for name in sets:
         place = f"data.{name}_files"
         tokens: list[int] = []
         digests: list[int] = []

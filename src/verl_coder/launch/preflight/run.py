@@ -1,7 +1,6 @@
 """Everything that can be wrong with a run, found before Ray starts, each in one line."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from verl_coder.launch.memory_cures import check_memory
 from verl_coder.launch.plan import Plan
@@ -11,7 +10,7 @@ from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
 from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
 from verl_coder.launch.preflight.model import check_model, check_window
-from verl_coder.launch.preflight.places import check_disk, check_out, check_services
+from verl_coder.launch.preflight.places import check_disk, check_dump_folders, check_out, check_services
 from verl_coder.launch.preflight.processor import check_numbers
 from verl_coder.launch.preflight.settings import check_settings
 from verl_coder.run.resume import check as check_resume
@@ -38,9 +37,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     check_temporary_folder()
     check_settings(config, settings, run_dir)
     check_out(run_dir.path)
-    for name in ("rollout_data_dir", "validation_data_dir"):
-        if config.trainer.get(name):
-            check_out(Path(str(config.trainer[name])), f"trainer.{name}")
+    check_dump_folders(config)
     missing = check_model(str(config.actor_rollout_ref.model.path), may_be_missing=dry_run)
     check_window(config)
     check_lora(config, model_is_there=not missing)
