@@ -31,7 +31,9 @@ _CORES_OF_A_GRADING = 2
 """The judge's and the solution's."""
 _BUSY = 1.15
 """A wall time so many times the CPU time is no other load, but the clock's grain."""
-_OWN_CPU_SHARE = 0.9
+_MARGIN = 1.25
+"""Of a stretched limit, since the load changes while the program runs; its CPU time is looked at afterwards."""
+_OWN_CPU_SHARE = 0.95
 """A program that had so much of a limit as CPU time has used up its time, whatever else ran."""
 
 
@@ -139,4 +141,4 @@ async def load_of(sandbox: SandboxClient) -> float:
         ratio = float(said)
     except ValueError as error:
         raise SandboxUnavailableError(f"the sandbox ran no loop: {response.message or said[:200]}") from error
-    return min(ratio, MAX_STRETCH) if ratio > _BUSY else 1.0
+    return min(ratio * _MARGIN, MAX_STRETCH) if ratio > _BUSY else 1.0
