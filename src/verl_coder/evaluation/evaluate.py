@@ -82,12 +82,7 @@ def _draw(
     console.print(
         f"{total} samples, {before} of them here; output: {plan.out}", highlight=False, soft_wrap=True
     )
-    folder = plan.out / ".model"
-    model_folder = (
-        Path(plan.request.tokenizer or "")
-        if plan.model.kind == "endpoint"
-        else plan.model.folder_to_load(folder)
-    )
+    model_folder = _model_folder(plan)
     loops = AgentLoops(
         model_folder=model_folder,
         limits=plan.limits,
@@ -120,6 +115,13 @@ def _draw(
             drawn_samples=len(drawn),
             starts=1,
         )
+
+
+def _model_folder(plan: EvaluationPlan) -> Path:
+    """Where the tokenizer is, and with it the model where it is loaded here."""
+    if plan.model.kind == "endpoint":
+        return Path(plan.request.tokenizer or "")
+    return plan.model.folder_to_load(plan.out / ".model")
 
 
 async def _session(

@@ -18,6 +18,7 @@ from verl_coder.paths import resolve_content_path
 from verl_coder.pipeline.config import PipelineConfig
 from verl_coder.pipeline.options import Command, command_options
 from verl_coder.pipeline.recipe_settings import recipe_settings
+from verl_coder.words import counted
 
 MACHINE_OPTIONS = {"sandbox_url", "ray_address", "concurrency", "in_flight", "tensor_parallel", "base_url"}
 """Options that say where and how fast the same thing is done."""
@@ -88,7 +89,8 @@ class Workplace:
         data = self.config.data
         if len(data.train) > 1:
             raise ConfigError(
-                f"data.train names {len(data.train)} files, and teacher.repairs reads one: mix them, or name one"
+                f"data.train names {counted(len(data.train), 'file')}, and teacher.repairs reads one: mix them, or "
+                "name one"
             )
         return self.split("train")[0] if data.train else self.split("train")[0].with_name("train.parquet")
 
