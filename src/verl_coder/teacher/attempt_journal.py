@@ -6,7 +6,6 @@ bridges starts and no more, since the verdict on a program that hangs is that of
 
 import fcntl
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from verl_coder.errors import ConfigError
-from verl_coder.files import writing
+from verl_coder.files import append_whole, writing
 from verl_coder.problems import Problem
 from verl_coder.sandbox.types import CommandResult
 from verl_coder.teacher.journal import digest
@@ -44,11 +43,11 @@ class AttemptJournal:
         self._path = path
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = path.open("ab", buffering=0)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._file)
+            self._file.close()
             raise ConfigError(f"another `teacher repairs` is at work on {path}: wait for it") from error
         self._lines: dict[str, dict[str, Any]] = {}
         text = path.read_bytes()
@@ -65,7 +64,7 @@ class AttemptJournal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._file)
+        self._file.close()
 
     def find(self, key: str) -> tuple[ProgramRun, bool] | None:
         """(run, whether the hidden tests passed) of an attempt that an earlier start has made."""
@@ -76,7 +75,7 @@ class AttemptJournal:
         """Write an attempt; a kill after this does not lose it."""
         line = {"key": key, "result": asdict(run.result), "text": run.text, "passes": passes}
         with writing(self._path):
-            os.write(self._file, self._begins + json.dumps(line).encode() + b"\n")
+            append_whole(self._file, self._begins + json.dumps(line).encode() + b"\n", sync=False)
         self._begins = b""
 
     def remove(self) -> None:
