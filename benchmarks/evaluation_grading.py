@@ -2,14 +2,15 @@
 
     python benchmarks/evaluation_grading.py --answers outputs/<run>/validation/0.jsonl --busy 8
     python benchmarks/evaluation_grading.py --slow 100 --busy 8
-    python benchmarks/evaluation_grading.py --hostile 1000
+    python benchmarks/evaluation_grading.py --hostile 10000 --second-tries 300
 
 `--answers` grades the answers of a validation dump (`output`, `gts`) once as the machine is, and once with `--busy`
 processes that compute without end, each with second tries; it prints both scores and the answers whose verdict moved.
 `--slow` does the same with right answers that compute for 5% to 195% of the limit of one second, evenly: half of them
 have to pass, and which do shows how the limit is kept (those within 10% of it may go either way).
-`--hostile` grades so many hostile answers and counts verdicts, what passed without solving, and what hung. One JSON
-line each; progress goes to the error stream.
+`--hostile` grades so many hostile answers and counts verdicts, what passed without solving, and what hung. Second tries
+come one at a time, and many of these answers take ten seconds each: `--second-tries` takes so many of them, evenly
+spread. One JSON line each; progress goes to the error stream.
 """
 
 import argparse
@@ -87,8 +88,10 @@ def hostile_answers(total: int) -> list[tuple[str, bool]]:
     return found
 
 
-async def grade_all(url: str, answers: list[tuple[Problem, str]]) -> tuple[list[Any], float, int, float]:
-    """(reports, seconds, second tries, longest time of one verdict from its start)."""
+async def grade_all(
+    url: str, answers: list[tuple[Problem, str]], most_second_tries: int | None = None
+) -> tuple[list[Any], float, int, float]:
+    """(reports, seconds, second tries owed, longest time of one verdict from its start)."""
     async with SandboxClient(url) as client:
         queue = GradingQueue(client, concurrency=8)
         started = time.monotonic()
@@ -101,23 +104,26 @@ async def grade_all(url: str, answers: list[tuple[Problem, str]]) -> tuple[list[
             return graded
 
         first = await asyncio.gather(*(one(problem, code) for problem, code in answers))
-        owed = sum(graded.provisional for graded in first)
+        owing = [number for number, graded in enumerate(first) if graded.provisional]
+        owed = len(owing)
+        taken = owing[:: 1 if most_second_tries is None else max(1, -(-owed // max(1, most_second_tries)))]
         print(
             f"first verdicts after {time.monotonic() - started:.0f} s, second tries: {owed}", file=sys.stderr
         )
         tried = count(1)
 
-        async def again(problem: Problem, code: str, graded: Any) -> Any:
-            if not graded.provisional:
-                return graded
-            graded = await queue.second_try(problem, code)
+        async def again(which: int) -> Any:
+            graded = await queue.second_try(*answers[which])
             if (number := next(tried)) % 100 == 0:
-                print(f"second try {number} of {owed}, {time.monotonic() - started:.0f} s", file=sys.stderr)
+                print(
+                    f"second try {number} of {len(taken)}, {time.monotonic() - started:.0f} s",
+                    file=sys.stderr,
+                )
             return graded
 
-        last = await asyncio.gather(
-            *(again(problem, code, graded) for (problem, code), graded in zip(answers, first, strict=True))
-        )
+        last = list(first)
+        for which, graded in zip(taken, await asyncio.gather(*map(again, taken)), strict=True):
+            last[which] = graded
         longest = max(graded.seconds for graded in (*first, *last))
         return [graded.report for graded in last], time.monotonic() - started, owed, longest
 
@@ -187,17 +193,18 @@ def measure_answers(answers: list[tuple[Problem, str]], busy: int, url: str) -> 
     return {"answers": len(answers), "alone": alone, "beside": beside, "moved": moved}
 
 
-def measure_hostile(total: int, url: str) -> dict[str, Any]:
+def measure_hostile(total: int, second_tries: int | None, url: str) -> dict[str, Any]:
     """Verdicts of hostile answers; `wrong` are those that passed without a solution."""
     cases = tuple(FunctionCase(args=([n, 2],), expected=n + 2) for n in (1, 5))
     tests = FunctionTests(entry_point="f", tests=cases, timeout_s=1.0)
     programs = hostile_answers(total)
     answers = [(as_problem(number, tests), code) for number, (code, _) in enumerate(programs)]
-    reports, seconds, again, longest = asyncio.run(grade_all(url, answers))
+    reports, seconds, again, longest = asyncio.run(grade_all(url, answers, second_tries))
     return {
         "hostile": total,
         "seconds": round(seconds, 1),
-        "second_tries": again,
+        "second_tries_owed": again,
+        "most_taken": second_tries,
         "longest_s": round(longest, 1),
         "hung": sum(report is None for report in reports),
         "wrong": [
@@ -216,10 +223,11 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=8)
     parser.add_argument("--slow", type=int)
     parser.add_argument("--hostile", type=int)
+    parser.add_argument("--second-tries", type=int, help="With --hostile: at most so many of them.")
     options = parser.parse_args()
     with EmbeddedSandbox() as sandbox:
         if options.hostile:
-            print(json.dumps(measure_hostile(options.hostile, sandbox.url)), flush=True)
+            print(json.dumps(measure_hostile(options.hostile, options.second_tries, sandbox.url)), flush=True)
         if options.answers:
             answers = model_answers(options.answers, options.limit)
             print(json.dumps(measure_answers(answers, options.busy, sandbox.url)), flush=True)
