@@ -36,6 +36,9 @@ def serve(
     tmpfs_mb: Annotated[int, typer.Option(min=1, help="Size of a program's /tmp.")] = 256,
     output_mb: Annotated[float, typer.Option(min=0.001, help="Kept of stdout and of stderr, each.")] = 2.0,
     max_sessions: Annotated[int, typer.Option(min=0, help="Sessions at a time.")] = 64,
+    owner_grace_s: Annotated[
+        float, typer.Option(min=0.0, help="Seconds that sessions stay after their client's process is gone.")
+    ] = 15.0,
     hold: _Hold = "verl_coder.grading.bundle:programs_to_hold",
     parent_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:
@@ -68,6 +71,7 @@ def serve(
             judge_cap=16 << 20,
             fetch_cap=32 << 20,
             max_sessions=max_sessions,
+            owner_grace_s=owner_grace_s,
             parent_fd=parent_fd,
         )
     )

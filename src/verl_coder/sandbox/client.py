@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import secrets
 import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -26,6 +27,8 @@ from verl_coder.sandbox.types import PairRequest, PairResponse, RunRequest, RunR
 _MARGIN_S = 30.0
 _ASK_AGAIN_S = 10.0
 """Until a server that was silent is asked again what it offers."""
+_HOLD_AGAIN_S = 1.0
+"""Until a server to which the owner's connection broke gets another."""
 
 
 _NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
@@ -63,6 +66,8 @@ class SandboxClient:
         self._connect_timeout_s = connect_timeout_s
         self._http: aiohttp.ClientSession | None = None
         self._router = Router(self.urls)
+        self._owner = secrets.token_hex(16)
+        self._held: dict[str, asyncio.Task[None]] = {}
         self._pairs: bool | None = None
         self._pairs_until = 0.0
 
@@ -73,6 +78,8 @@ class SandboxClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the pooled connections."""
+        for held in self._held.values():
+            held.cancel()
         if self._http is not None:
             await self._open_until_the_end.aclose()
 
@@ -84,7 +91,7 @@ class SandboxClient:
             await anext(self._open_until_the_end)
         return self._http
 
-    def _timeout(self, timeout_s: float) -> aiohttp.ClientTimeout:
+    def _timeout(self, timeout_s: float | None) -> aiohttp.ClientTimeout:
         return aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s, sock_read=timeout_s)
 
     async def run_code(self, request: RunRequest) -> RunResponse:
@@ -123,8 +130,10 @@ class SandboxClient:
 
         Options are the fields of POST /sessions: kind (python or debugger), code, files, memory_limit_MB,
         idle_timeout. SandboxUnavailableError when no server opens one; SandboxFullError at once when each has as many
-        as it takes, so that who waits for another's end holds nothing meanwhile.
+        as it takes, so that who waits for another's end holds nothing meanwhile. A session ends some seconds after the
+        process of its client, however that ends.
         """
+        options = {**options, "owner": self._owner}
         fault: ServerFull | None = None
         for _ in self.urls:
             try:
@@ -132,8 +141,24 @@ class SandboxClient:
             except ServerFull as full:  # it rests: the next is another one
                 fault = full
             else:
+                self._stay(answer["server"])
                 return SandboxSession(self, answer["server"], answer["session_id"])
         raise SandboxFullError(str(fault))
+
+    def _stay(self, url: str) -> None:
+        """Hold a connection to a server for as long as this client lives: its sessions there end with it."""
+        if url not in self._held:
+            self._held[url] = asyncio.create_task(self._hold(url))
+
+    async def _hold(self, url: str) -> None:
+        while True:
+            with contextlib.suppress(*_NO_ANSWER):
+                async with (await self._session()).post(
+                    f"{url}/owners/{self._owner}", timeout=self._timeout(None)
+                ) as answer:
+                    if answer.status == 404:  # a server that knows no owners
+                        return
+            await asyncio.sleep(_HOLD_AGAIN_S)
 
     async def _status_of(self, url: str, path: str) -> int | None:
         timeout = self._timeout(self._connect_timeout_s)

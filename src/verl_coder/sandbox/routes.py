@@ -41,6 +41,8 @@ class Api:
         """The HTTP handler: every refusal and failure becomes an answer here."""
         if method == "GET":
             return self._get(path)
+        if method == "POST" and path.startswith("/owners/"):
+            await self.sessions.owners.hold(path[len("/owners/") :])
         label = path
         route = self._posts.get(path)
         if route is None and path.startswith("/sessions/"):
@@ -214,6 +216,7 @@ class Api:
             files=validate.files(body),
             memory_mb=self._memory_mb(body),
             idle_timeout_s=validate.seconds(body, "idle_timeout", 600.0),
+            owner=validate.text(body, "owner", ""),
         )
         return {"status": "Success", "message": "", "session_id": session.session_id, "kind": kind}
 

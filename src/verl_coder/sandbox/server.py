@@ -13,6 +13,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.sandbox.executor import Executor
 from verl_coder.sandbox.http import HttpProtocol
 from verl_coder.sandbox.metrics import Metrics
+from verl_coder.sandbox.owners import Owners
 from verl_coder.sandbox.pool import Pool, PoolSettings
 from verl_coder.sandbox.routes import Api
 from verl_coder.sandbox.routing import SLOTS_HEADER
@@ -32,6 +33,7 @@ class ServerSettings:
     judge_cap: int
     fetch_cap: int
     max_sessions: int
+    owner_grace_s: float
     parent_fd: int = -1
 
 
@@ -54,7 +56,11 @@ async def serve(settings: ServerSettings) -> None:
             pool, output_cap=settings.output_cap, judge_cap=settings.judge_cap, fetch_cap=settings.fetch_cap
         )
         sessions = Sessions(
-            pool, null=executor.null, cap=settings.max_sessions, output_cap=settings.output_cap
+            pool,
+            owners=Owners(settings.owner_grace_s),
+            null=executor.null,
+            cap=settings.max_sessions,
+            output_cap=settings.output_cap,
         )
         metrics = Metrics(
             running=lambda: pool.busy,

@@ -14,6 +14,7 @@ from typing import Any
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.capture import Capture
+from verl_coder.sandbox.owners import Owners
 from verl_coder.sandbox.pool import Overloaded, Pool
 from verl_coder.sandbox.slot import WATCH_AFTER_S, Slot, SlotLost
 
@@ -200,13 +201,17 @@ class Session:
     kind: str
     conversation: Conversation
     idle_timeout_s: float
+    owner: str
+    began: float
+    """Of the monotonic clock."""
 
 
 class Sessions:
     """All sessions of a server; each has a slot of its own, beside the pool's."""
 
-    def __init__(self, pool: Pool, *, null: int, cap: int, output_cap: int) -> None:
+    def __init__(self, pool: Pool, *, owners: Owners, null: int, cap: int, output_cap: int) -> None:
         self._pool = pool
+        self.owners = owners
         self._null = null
         self._cap = cap
         self._output_cap = output_cap
@@ -219,7 +224,14 @@ class Sessions:
         return len(self._sessions)
 
     async def open(
-        self, *, kind: str, code: str, files: dict[str, bytes], memory_mb: int, idle_timeout_s: float
+        self,
+        *,
+        kind: str,
+        code: str,
+        files: dict[str, bytes],
+        memory_mb: int,
+        idle_timeout_s: float,
+        owner: str = "",
     ) -> Session:
         """A new session; Overloaded when there are as many as the cap allows."""
         if len(self._sessions) + self._opening >= self._cap:
@@ -241,6 +253,8 @@ class Sessions:
             kind=kind,
             conversation=conversation,
             idle_timeout_s=idle_timeout_s,
+            owner=owner,
+            began=time.monotonic(),
         )
         self._sessions[session.session_id] = session
         return session
@@ -307,13 +321,18 @@ class Sessions:
             self._pool.discard(session.conversation.slot)
 
     async def close_idle(self) -> None:
-        """End the sessions that nobody used for their idle time, and the dead ones."""
+        """End the sessions that nobody used for their idle time or whose owner is gone, and the dead ones."""
         for session in list(self._sessions.values()):
             conversation = session.conversation
-            if conversation.slot.dead or conversation.idle_s > session.idle_timeout_s:
+            if (
+                conversation.slot.dead
+                or conversation.idle_s > session.idle_timeout_s
+                or self.owners.is_gone(session.owner, session.began)
+            ):
                 # Its client may have closed it while another one came to its end.
                 with contextlib.suppress(UnknownSession):
                     await self.close(session.session_id)
+        self.owners.forget({session.owner for session in self._sessions.values()})
 
 
 def _is_shallow(value: Any, depth: int) -> bool:

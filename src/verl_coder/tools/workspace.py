@@ -6,7 +6,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.sandbox import SandboxClient, SandboxSession
 
 _IDLE_S = 900.0
-"""A session whose trajectory is gone ends after so long: the process that owned it was killed."""
+"""The server ends sessions whose client is gone; after so long it ends what else nobody uses."""
 
 
 class Workspace:
