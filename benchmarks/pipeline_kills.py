@@ -4,7 +4,7 @@
 
 Two pipelines with the same seed: OUT/undisturbed, and OUT/killed, which is started, killed in the first task that has
 not been killed yet, started again, and so on to the end. Prints a JSON line for each kill, and one for each task: which
-of its files are equal to the last byte.
+of its files are equal to the last byte, and for Parquet files that are not, in which columns they differ.
 """
 
 import json
@@ -16,8 +16,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import pandas as pd
 import typer
 
 from verl_coder.errors import VerlCoderError
@@ -47,7 +48,10 @@ def main(
     status, shown = _start(config, killed, stages.split(), lambda: False)
     print(json.dumps({"last_start": status, "shown": shown.splitlines()[-3:]}), flush=True)
     for task in tasks:
-        print(json.dumps(_compared(task, _record(undisturbed, task), _record(killed, task))), flush=True)
+        compared = _compared(task, _record(undisturbed, task), _record(killed, task))
+        differ = [name for name in compared["differ"] if name.endswith(".parquet")]
+        columns = {name: _columns_that_differ(undisturbed / name, killed / name) for name in differ}
+        print(json.dumps(compared | ({"columns": columns} if columns else {})), flush=True)
 
 
 def _start(config: Path, out: Path, stages: list[str], when: Callable[[], bool]) -> tuple[int, str]:
@@ -96,7 +100,7 @@ def _record(out: Path, task: str) -> TaskRecord:
     return record
 
 
-def _compared(task: str, one: TaskRecord, other: TaskRecord) -> dict[str, object]:
+def _compared(task: str, one: TaskRecord, other: TaskRecord) -> dict[str, Any]:
     """Files of a task in both pipelines: equal, different, or in one of them only."""
     names = one.products.keys() | other.products.keys()
     differ = sorted(name for name in names if one.products.get(name) != other.products.get(name))
@@ -108,6 +112,15 @@ def _compared(task: str, one: TaskRecord, other: TaskRecord) -> dict[str, object
         "differ": differ[:5],
         "seconds": [one.seconds, other.seconds],
     }
+
+
+def _columns_that_differ(one: Path, other: Path) -> dict[str, int]:
+    """Columns of two tables whose rows stand in one order, and the rows that differ."""
+    tables = [pd.read_parquet(path).map(str) for path in (one, other)]
+    if [*tables[0]] != [*tables[1]] or len(tables[0]) != len(tables[1]):
+        return {"rows or columns": abs(len(tables[0]) - len(tables[1]))}
+    counts = (tables[0] != tables[1]).sum()
+    return {name: int(count) for name, count in counts.items() if count}
 
 
 if __name__ == "__main__":

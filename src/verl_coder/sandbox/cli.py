@@ -11,6 +11,9 @@ _Workers = Annotated[int, typer.Option(min=0, help="Programs at a time; 0: twice
 _Memory = Annotated[
     int, typer.Option(min=1, max=1 << 22, help="Memory of a program where the request names none.")
 ]
+_Grace = Annotated[
+    float, typer.Option(min=0.0, help="Seconds that sessions stay after their client is gone.")
+]
 _Hold = Annotated[
     str, typer.Option(help="MODULE:FUNCTION that gives the programs of pairs to hold ready; empty: none.")
 ]
@@ -36,9 +39,7 @@ def serve(
     tmpfs_mb: Annotated[int, typer.Option(min=1, help="Size of a program's /tmp.")] = 256,
     output_mb: Annotated[float, typer.Option(min=0.001, help="Kept of stdout and of stderr, each.")] = 2.0,
     max_sessions: Annotated[int, typer.Option(min=0, help="Sessions at a time.")] = 64,
-    owner_grace_s: Annotated[
-        float, typer.Option(min=0.0, help="Seconds that sessions stay after their client's process is gone.")
-    ] = 15.0,
+    owner_grace_s: _Grace = 15.0,
     hold: _Hold = "verl_coder.grading.bundle:programs_to_hold",
     parent_fd: Annotated[int, typer.Option(hidden=True)] = -1,
 ) -> None:

@@ -55,12 +55,9 @@ async def serve(settings: ServerSettings) -> None:
         executor = Executor(
             pool, output_cap=settings.output_cap, judge_cap=settings.judge_cap, fetch_cap=settings.fetch_cap
         )
+        owners = Owners(settings.owner_grace_s)
         sessions = Sessions(
-            pool,
-            owners=Owners(settings.owner_grace_s),
-            null=executor.null,
-            cap=settings.max_sessions,
-            output_cap=settings.output_cap,
+            pool, owners, null=executor.null, cap=settings.max_sessions, output_cap=settings.output_cap
         )
         metrics = Metrics(
             running=lambda: pool.busy,

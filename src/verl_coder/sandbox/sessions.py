@@ -209,7 +209,7 @@ class Session:
 class Sessions:
     """All sessions of a server; each has a slot of its own, beside the pool's."""
 
-    def __init__(self, pool: Pool, *, owners: Owners, null: int, cap: int, output_cap: int) -> None:
+    def __init__(self, pool: Pool, owners: Owners, *, null: int, cap: int, output_cap: int) -> None:
         self._pool = pool
         self.owners = owners
         self._null = null
