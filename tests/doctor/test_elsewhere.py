@@ -71,3 +71,12 @@ def test_nothing_is_made_yet_of_data_that_lies_elsewhere(ward: Ward) -> None:
     situation: Situation
     with ward.situation() as situation:
         assert situation.not_made_yet == ""
+
+
+def test_a_run_that_was_started_and_has_no_checkpoint_is_no_empty_folder(ward: Ward) -> None:
+    with ward.situation() as situation:
+        assert "no run stands there" in find("resume", situation).text
+    ward.write("run/config.yaml", "{}")
+    with ward.situation() as situation:
+        for name in ("resume", "out"):
+            assert "was started and has no checkpoint yet" in find(name, situation).text
