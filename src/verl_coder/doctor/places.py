@@ -39,12 +39,11 @@ def _checkout(_: Situation) -> CheckResult:
 
 def _out(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.places import check_dump_folders, check_out
-    from verl_coder.launch.status import what_stands
 
     folder = situation.plan.run_dir.path
     check_out(folder)
     check_dump_folders(situation.config)
-    stands = what_stands(situation.plan.run_dir)
+    stands = situation.what_stands
     return passed(f"{folder}" + (f", {stands}" if stands else " can be made and written"))
 
 

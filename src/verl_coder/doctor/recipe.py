@@ -97,15 +97,13 @@ def _traces(situation: Situation) -> CheckResult:
 
 
 def _resume(situation: Situation) -> CheckResult:
-    from verl_coder.launch.status import what_stands
     from verl_coder.run.resume import check as check_resume
 
     plan = situation.plan
     plan.run_dir.check_records()
     plan.run_dir.check_shape(plan.config)
     if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):
-        stands = what_stands(plan.run_dir)
-        return skipped(f"{plan.run_dir.path}: {stands or 'no run stands there'}")
+        return skipped(f"{plan.run_dir.path}: {situation.what_stands or 'no run stands there'}")
     check_resume(plan.run_dir.resume, plan.config, plan.settings.resume_may_change)
     return passed(f"the run in {plan.run_dir.path} goes on after step {plan.run_dir.checkpoint_step()}")
 

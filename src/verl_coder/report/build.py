@@ -32,7 +32,6 @@ from verl_coder.report.sample_files import read_samples, sample_files
 from verl_coder.report.sft_run import describe_sft_run
 from verl_coder.report.tables import ablation_table
 from verl_coder.report.training_run import describe_training_run, flatten, is_beginning
-from verl_coder.run.run_dir import RunDir
 
 PAGE = Path(__file__).parent / "page"
 MARKER = ".verl_coder_report"
@@ -92,7 +91,7 @@ class Report:
         files = sample_files(folder.path)
         if not files:
             places = "rollouts/, validation/ and eval_samples/"
-            begins = is_beginning(RunDir(folder.path))
+            begins = is_beginning(folder.path)
             notes.append(not_yet(places) if begins else f"{places} are missing: no trajectories of this run")
         for place, file in enumerate(files):
             prefix = f"{number}/{file.folder}-{file.step:06d}"

@@ -24,7 +24,7 @@ _LAST_WARNINGS = 20
 def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     """What the page shows of a run beside its samples; what is missing is told in `notes`."""
     run_dir = RunDir(folder)
-    begins = is_beginning(run_dir)
+    begins = is_beginning(folder)
     records = read_steps(run_dir.metrics, notes, to_come=begins)
     summary = json_file(
         run_dir.summary,
@@ -46,8 +46,9 @@ def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     }
 
 
-def is_beginning(run_dir: RunDir) -> bool:
+def is_beginning(folder: Path) -> bool:
     """Whether a start is at work that has come to no end of a step: what the first one writes cannot be there yet."""
+    run_dir = RunDir(folder)
     phase = Phase.read(run_dir.phase)
     return is_running(run_dir) if phase is None else phase.step <= 1
 
