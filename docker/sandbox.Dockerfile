@@ -1,6 +1,7 @@
 # The embedded sandbox alone: Python, the server, and the libraries that programs find loaded. No PyTorch, no root.
 #   docker build -f docker/sandbox.Dockerfile -t verl-coder/sandbox .
 # What it needs of its container stands in compose.yaml, with the reasons in docker/README.md.
+# A tag, not a digest: no registry could be reached when this was written (docker/README.md, "Which verl image").
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 FROM ${PYTHON_IMAGE}
 

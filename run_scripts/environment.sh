@@ -58,21 +58,23 @@ another_checkouts() {
 }
 
 # Installs what is pinned, without dependencies: by uv, which has one cache for all checkouts, with pip's own
-# configuration (indexes, wheel folders); by pip itself where uv cannot.
+# configuration (indexes, wheel folders); by pip itself where uv cannot. The log has what each of them says.
 install_pinned() {
   local log="$VENV/install.log" uv flags
   if uv="$(find_uv)"; then
+    echo "== uv installs: $*" >>"$log"
     mapfile -t flags < <("$PYTHON" -m pip config list 2>/dev/null | "$PYTHON" -c "$PIP_CONFIGURATION_FOR_UV")
-    VIRTUAL_ENV="$VENV" "$uv" pip install -q --no-deps --compile-bytecode "${flags[@]}" "$@" >>"$log" 2>&1 && return
+    VIRTUAL_ENV="$VENV" "$uv" pip install --no-deps --compile-bytecode "${flags[@]}" "$@" >>"$log" 2>&1 && return
   fi
-  PIP_DISABLE_PIP_VERSION_CHECK=1 "$PYTHON" -m pip install -q --no-deps "$@" >>"$log" 2>&1
+  echo "== pip installs: $*" >>"$log"
+  PIP_DISABLE_PIP_VERSION_CHECK=1 "$PYTHON" -m pip install --progress-bar off --no-deps "$@" >>"$log" 2>&1
 }
 
 # uv of this machine, else one in the environment; UV= (empty) is pip alone.
 find_uv() {
   if [ -n "${UV+set}" ]; then [ -n "$UV" ] && echo "$UV"; return; fi
   command -v uv && return
-  [ -x "$VENV/bin/uv" ] || "$PYTHON" -m pip install -q uv >>"$VENV/install.log" 2>&1
+  [ -x "$VENV/bin/uv" ] || "$PYTHON" -m pip install --progress-bar off uv >>"$VENV/install.log" 2>&1
   [ -x "$VENV/bin/uv" ] && echo "$VENV/bin/uv"
 }
 # One option of uv a line, from `pip config list`: of several places of pip's that set one, the first in `ranks` counts.
@@ -100,11 +102,11 @@ install_torch_cpu() {
   install_pinned "$pinned" && return
   tried="pip's own configuration (the package index, and wheel folders where PIP_FIND_LINKS or pip.conf name some)"
   if [ -n "$TORCH_INDEX" ]; then
-    "$PYTHON" -m pip install -q --no-deps --index-url "$TORCH_INDEX" "$pinned" >>"$log" 2>&1 && return
+    "$PYTHON" -m pip install --progress-bar off --no-deps --index-url "$TORCH_INDEX" "$pinned" >>"$log" 2>&1 && return
     tried="$tried, TORCH_INDEX=$TORCH_INDEX"
   else
-    "$PYTHON" -m pip install -q uv >>"$log" 2>&1 &&
-      VIRTUAL_ENV="$VENV" "$PYTHON" -m uv pip install -q --no-deps --torch-backend cpu "$pinned" >>"$log" 2>&1 && return
+    "$PYTHON" -m pip install --progress-bar off uv >>"$log" 2>&1 &&
+      VIRTUAL_ENV="$VENV" "$PYTHON" -m uv pip install --no-deps --torch-backend cpu "$pinned" >>"$log" 2>&1 && return
     tried="$tried, the wheel index that PyTorch documents (by uv)"
   fi
   say "no $pinned here; tried: $tried"
@@ -131,7 +133,7 @@ requirements_without_torch() { grep -v -E '^torch==' "$REPO_ROOT/requirements/cp
 
 # Into verl's container: this package, and those of its few light dependencies that are missing there.
 add_package() {
-  local log="${TMPDIR:-/tmp}/verl-coder-install.log" flags=(-q --disable-pip-version-check -e "$REPO_ROOT")
+  local log="${TMPDIR:-/tmp}/verl-coder-install.log" flags=(--disable-pip-version-check -e "$REPO_ROOT")
   "$PYTHON" -c "$INSTALLED_FROM_HERE" "$REPO_ROOT" 2>/dev/null && return
   "$PYTHON" -m pip install --no-build-isolation "${flags[@]}" >"$log" 2>&1 ||
     "$PYTHON" -m pip install "${flags[@]}" >>"$log" 2>&1 ||

@@ -123,7 +123,7 @@ def train(
         new_wandb_run=new_wandb_run,
         overrides=tuple(context.args),
     )
-    raise typer.Exit(start(make_plan(request), Console(), dry_run=dry_run))
+    raise typer.Exit(start(make_plan(request, files_first=True), Console(), dry_run=dry_run))
 
 
 @app.command()

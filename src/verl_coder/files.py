@@ -71,6 +71,16 @@ def is_there(path: Path) -> bool:
         return False
 
 
+def given_folder(path: Path) -> Path:
+    """A folder that a user names, absolute, `~` filled in; ConfigError where there is none."""
+    folder = path.expanduser()
+    if not is_there(folder):
+        raise ConfigError(f"no such folder: {path}")
+    if not folder.is_dir():
+        raise ConfigError(f"{path} is a file: name a folder")
+    return folder.resolve()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """FileWriteError, which names `path`, where what the block writes cannot be written."""

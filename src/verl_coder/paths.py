@@ -13,7 +13,14 @@ CONTENT_OF_THE_WHEEL = "content"
 """Folder inside the package that holds the copies in a wheel; a checkout has none."""
 HUB_NAME = re.compile(r"(?!\.{1,2}/)[\w.-]+/[\w.-]+")
 """`owner/name` of a model, and no path."""
+_OURS = (*CONTENT_FOLDERS, "data", "outputs", "src")
+"""What paths of a checkout begin with: taken for no owner on the hub."""
 _PACKAGE = Path(__file__).resolve().parent
+
+
+def is_hub_name(value: str) -> bool:
+    """Whether it can be the name of a model on the hub, `owner/name`: `outputs/mine` is a path, there or not."""
+    return HUB_NAME.fullmatch(value) is not None and value.partition("/")[0] not in _OURS
 
 
 def repository_root() -> Path:

@@ -1,6 +1,7 @@
 """What the doctor says of a sandbox that is on another machine, and of data of which a part is to come."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 from doctor.conftest import Ward, find
@@ -44,6 +45,18 @@ def test_what_is_there_is_looked_at_and_what_the_start_makes_is_named(ward: Ward
     assert rows.status == "PASS" and "data.train_files" in rows.text and "val" not in rows.text
 
 
+def test_a_file_that_the_user_names_and_nothing_makes_is_no_file_to_come(ward: Ward) -> None:
+    """Although it would lie where the start makes others."""
+    write_data(ward)
+    nope = ward.tmp / "nope.parquet"
+    ward.config.data.val_files = [str(nope)]
+    ward.set(prepare=f"verl-coder data prepare mbpp --out {ward.tmp}")
+    ward.plan = replace(ward.plan, named=frozenset({nope}))
+    with ward.situation() as situation:
+        found = find("data-files", situation)
+    assert found.status == "FAIL" and "nope.parquet" in found.text
+
+
 def test_traces_are_tried_with_the_model_that_is_here(ward: Ward) -> None:
     """They are not fetched for a model that is not."""
     from doctor.faults import _traces_nowhere
@@ -71,3 +84,12 @@ def test_nothing_is_made_yet_of_data_that_lies_elsewhere(ward: Ward) -> None:
     situation: Situation
     with ward.situation() as situation:
         assert situation.not_made_yet == ""
+
+
+def test_a_run_that_was_started_and_has_no_checkpoint_is_no_empty_folder(ward: Ward) -> None:
+    with ward.situation() as situation:
+        assert "no run stands there" in find("resume", situation).text
+    ward.write("run/config.yaml", "{}")
+    with ward.situation() as situation:
+        for name in ("resume", "out"):
+            assert "was started and has no checkpoint yet" in find(name, situation).text

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,21 @@ def test_explain_says_which_test_failed_and_starts_its_own_sandbox(tmp_path):
     done = run(tmp_path, ROW, "def f(x): return 2", "--explain")
     assert json.loads(done.stdout)["passed"] == 1
     assert "test 1: wrong answer" in done.stderr and "expected: 3" in done.stderr and "got: 2" in done.stderr
+    assert done.stderr.count("test 1: wrong answer") == 1
+
+
+def test_on_a_terminal_explain_gives_the_verdict_once(tmp_path, sandbox_url):
+    """In words alone, where JSON and words would stand below each other."""
+    (tmp_path / "row.json").write_text(json.dumps(ROW))
+    (tmp_path / "answer.txt").write_text("def f(x): return 2")
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "verl_coder.cli", "grade", "--explain", "--url", sandbox_url]
+    command += ["--problem", str(tmp_path / "row.json"), "--completion", str(tmp_path / "answer.txt")]
+    subprocess.run(command, stdout=its, stderr=its, timeout=60, check=True)
+    os.close(its)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert shown.count("wrong answer") == 1 and '"outcome"' not in shown
 
 
 @pytest.mark.parametrize(

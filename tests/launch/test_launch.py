@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,32 @@ def test_a_longer_run_takes_back_the_summary_of_the_shorter_one(plan: Plan) -> N
     checkpoint(plan.run_dir, 3)
     launch._make_resumable(plan, Console(quiet=True))
     assert not plan.run_dir.summary.exists()
+
+
+def test_sigterm_while_the_summary_is_made_leaves_a_word_and_the_summary(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def summary(run_dir: RunDir, *_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        run_dir.summary.write_text("{}")
+
+    monkeypatch.setattr(launch, "write_summary", summary)
+    status, shown = start_worker(plan, monkeypatch, lambda _: 0)
+    assert status == 0 and plan.run_dir.summary.is_file()
+    assert "SIGTERM: all steps were done, and the summary is written" in shown
+
+
+def test_sigterm_while_the_sandbox_starts_stops_the_start(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_Nothing, "__enter__", _terminated)
+    status, shown = start_worker(plan, monkeypatch, lambda _: pytest.fail("the worker was started"))
+    assert status == 0 and "stopped by SIGTERM; the same command goes on anew" in shown
+
+
+def _terminated(_: Any) -> tuple[str, list[int]]:
+    signal.raise_signal(signal.SIGTERM)
+    return "http://sandbox", []
 
 
 def start_worker(plan: Plan, monkeypatch: pytest.MonkeyPatch, worker: Any) -> tuple[int, str]:

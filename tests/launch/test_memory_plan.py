@@ -1,6 +1,7 @@
 """The memory plan follows the settings, and refuses with those that help most."""
 
 import copy
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from verl_coder.launch.memory_cures import candidates, check_memory, cures
 from verl_coder.launch.memory_plan import MemoryPlan, plan_memory
 from verl_coder.launch.model_shape import shape_of
 from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.paths import repository_root
 
 ACTOR = "actor_rollout_ref.actor"
 
@@ -43,6 +45,18 @@ def size(config: DictConfig, *overrides: str) -> float:
     return plan.total() / GIB
 
 
+def test_the_documents_name_the_memory_that_is_planned(
+    composed: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One number for what the first run needs: the doctor's, which --dry-run shows, too."""
+    monkeypatch.delenv("VLLM_CPU_KVCACHE_SPACE", raising=False)
+    planned = f"{size(composed):.1f} GiB"
+    for name in ("README.md", "docs/quickstart.md", "docs/quickstart_zh.md"):
+        assert planned in (repository_root() / name).read_text(), name
+    own = (repository_root() / "src/verl_coder/launch/README.md").read_text()
+    assert re.search(rf"^\| `tiny_cpu`, 12 steps.*\| {planned} \|", own, re.M)
+
+
 @pytest.mark.parametrize(
     "override",
     [
@@ -66,7 +80,7 @@ def test_adapters_lower_the_plan_of_short_passes_and_raise_that_of_long_ones(con
 
 def test_what_does_not_fit_is_refused_with_settings_that_then_fit(config: DictConfig) -> None:
     with pytest.raises(
-        ConfigError, match=r"memory: .* GiB in all; the machine has 24.0 GiB.*it fits"
+        ConfigError, match=r"memory: .* GiB planned; the machine has 24.0 GiB.*it fits"
     ) as caught:
         check_memory(config, refuse=True)
     assert "\n" not in str(caught.value)

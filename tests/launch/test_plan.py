@@ -3,6 +3,8 @@
 import json
 import os
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,49 @@ def test_a_recipe_makes_its_own_data_and_no_file_that_the_user_names(tmp_path: P
     if not all(Path(file).is_file() for file in own.config.data.train_files):
         assert preparation(own) == own.settings.prepare
     assert preparation(named) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "is_made"), [("validation", True), ("train-00001-of-00002", True), ("nope", False)]
+)
+def test_of_the_files_that_a_user_names_the_start_makes_splits_alone(
+    tmp_path: Path, name: str, is_made: bool
+) -> None:
+    """A misspelt one in the folder of the recipe's data is not waited for."""
+    prepare = f"verl_coder.prepare='verl-coder data prepare mbpp --out {tmp_path}'"
+    for given in (
+        {"train": f"{tmp_path}/{name}.parquet", "val": f"{tmp_path}/validation.parquet"},
+        {"overrides": tuple(f"data.{key}_files={tmp_path}/{name}.parquet" for key in ("train", "val"))},
+    ):
+        overrides = (prepare, *given.get("overrides", ()))
+        knobs = {"recipe": "tiny_cpu", "out": str(tmp_path / "out"), **given, "overrides": overrides}
+        plan = make_plan(TrainRequest(**knobs))
+        assert bool(preparation(plan)) is is_made
+
+
+def test_a_wrong_file_is_refused_before_verl_is_imported(tmp_path: Path) -> None:
+    """Which takes half a minute on a busy machine."""
+    (tmp_path / "text.parquet").write_text("no Parquet")
+    program = "\n".join(
+        (
+            "import sys",
+            "from verl_coder.errors import VerlCoderError",
+            "from verl_coder.launch.plan import TrainRequest, make_plan",
+            "for knob, value in (pair.split('=') for pair in sys.argv[2:]):",
+            "    try: make_plan(TrainRequest(recipe='tiny_cpu', out=sys.argv[1], **{knob: value}), files_first=True)",
+            "    except VerlCoderError as error: print(str(error))",
+            "print([name for name in ('verl', 'torch', 'transformers', 'ray') if name in sys.modules])",
+        )
+    )
+    given = ["train=text.parquet", "val=none.parquet", "reward=none.py", "tools=none.yaml", "model=./none"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "out"), *given],
+        cwd=tmp_path, capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    *told, imported = done.stdout.splitlines()
+    words = ("not a Parquet file", "no file", "REWARD: ", "TOOLS: ", "MODEL: ")
+    assert len(told) == len(words) and all(word in line for word, line in zip(words, told, strict=True))
+    assert imported == "[]"
 
 
 @pytest.mark.parametrize(

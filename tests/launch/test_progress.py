@@ -9,7 +9,7 @@ from rich.console import Console
 
 from verl_coder.launch.progress import PhaseTeller, RunProgress, duration, step_line
 from verl_coder.run.notices import Notices
-from verl_coder.run.phase import Phase, starting
+from verl_coder.run.phase import START_PARTS, Phase, starting
 from verl_coder.run.run_dir import RunDir
 
 STEP = {
@@ -121,16 +121,31 @@ def test_a_warning_is_shown_once(run_dir: RunDir) -> None:
 def test_the_start_tells_each_part_and_a_long_part_how_far_it_is() -> None:
     time = [0.0]
     teller = PhaseTeller(now=lambda: time[0], every_s=20)
-    assert teller.line(starting("starting vLLM")) == "start 6/8: starting vLLM"
-    assert teller.line(starting("starting vLLM")) == ""
+    assert teller.lines(starting("starting vLLM")) == ["start 6/8: starting vLLM"]
+    assert teller.lines(starting("starting vLLM")) == []
     answering = Phase(phase="evaluating", step=0, total=12, part="answering", done=0, of=32)
-    assert teller.line(answering) == ""
+    assert teller.lines(answering) == []
     time[0] = 30.0
     halfway = Phase(phase="evaluating", step=0, total=12, part="answering", done=8, of=32)
-    assert teller.line(halfway) == "evaluating, step 0 of 12, answering (8 of 32), for 30 s, about 90 s left"
-    assert teller.line(halfway) == ""
+    told = "evaluating, step 0 of 12, answering (8 of 32), for 30 s, about 90 s left"
+    assert teller.lines(halfway) == [told]
+    assert teller.lines(halfway) == []
     time[0] = 51.0
-    assert teller.line(halfway) != ""
+    assert teller.lines(halfway) != []
+
+
+def test_the_numbers_of_a_start_have_no_holes() -> None:
+    """A part that is over before the next look is told with the one that follows."""
+    teller = PhaseTeller(now=lambda: 0.0)
+    seen = ("starting Ray", "reading the data", "starting vLLM", "first weight sync")
+    told = [line for part in seen for line in teller.lines(starting(part))]
+    assert told == [f"start {n}/8: {part}" for n, part in enumerate(START_PARTS, start=1)]
+
+
+def test_a_part_that_never_came_is_not_told_of_a_start_that_is_over() -> None:
+    teller = PhaseTeller(now=lambda: 0.0)
+    teller.lines(starting("starting Ray"))
+    assert teller.lines(Phase(phase="training", step=1, total=2)) == []
 
 
 def test_a_log_gets_lines_where_a_terminal_has_bars(run_dir: RunDir) -> None:
@@ -145,6 +160,6 @@ def test_a_second_start_knows_how_long_it_takes() -> None:
     time = [0.0]
     history = {"starting: starting vLLM": 60.0, "starting: first weight sync": 5.0}
     teller = PhaseTeller(now=lambda: time[0], history=history)
-    assert teller.line(starting("starting vLLM")) == "start 6/8: starting vLLM, about 65 s left"
+    assert teller.lines(starting("starting vLLM")) == ["start 6/8: starting vLLM, about 65 s left"]
     time[0] = 25.0
-    assert teller.line(starting("starting vLLM")).endswith("for 25 s, about 40 s left")
+    assert teller.lines(starting("starting vLLM"))[0].endswith("for 25 s, about 40 s left")

@@ -53,6 +53,16 @@ def test_ctrl_c_after_sigterm_is_another_one(clock: Clock) -> None:
         assert [signals.take(), signals.take()] == [signal.SIGTERM, signal.SIGINT]
 
 
+def test_of_two_the_outer_one_gets_what_the_inner_has_not_taken() -> None:
+    with EndSignals(SAVING) as outer:
+        with EndSignals() as inner:
+            signal.raise_signal(signal.SIGTERM)
+            assert inner.take() is signal.SIGTERM
+            signal.raise_signal(signal.SIGHUP)
+            signal.raise_signal(signal.SIGINT)
+        assert [outer.take(), outer.take()] == [signal.SIGHUP, None]
+
+
 def test_under_nohup_a_closed_terminal_is_nothing() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch.status import run_status
+from verl_coder.files import locked
+from verl_coder.launch.status import run_status, what_stands
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, begin
@@ -67,4 +68,13 @@ def test_the_last_warnings_are_shown_in_spite_of_a_line_cut_short(run_dir: RunDi
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not the folder of a run"):
-        run_status(tmp_path / "nowhere")
+        run_status(tmp_path)
+
+
+def test_what_stands_in_a_folder_is_told_from_nothing(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    assert what_stands(run_dir) == ""
+    run_dir.config.write_text("{}")
+    assert what_stands(run_dir) == "a run that was started and has no checkpoint yet"
+    with locked(run_dir.lock, "busy"):
+        assert what_stands(run_dir).endswith("yet, at work")

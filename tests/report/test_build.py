@@ -51,7 +51,10 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
 
 def test_what_is_no_run_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for path, words in ((tmp_path / "empty", "neither a training run"), (tmp_path / "none", "is no folder")):
+    for path, words in (
+        (tmp_path / "empty", "neither a training run"),
+        (tmp_path / "none", "no such folder"),
+    ):
         with pytest.raises(ConfigError, match=words) as error:
             find_inputs([path])
         assert "\n" not in str(error.value)

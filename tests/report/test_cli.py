@@ -24,4 +24,4 @@ def test_a_report_goes_into_its_run_and_says_where_it_is(tmp_path: Path) -> None
 
 def test_a_folder_that_is_none_is_one_line_and_status_1(tmp_path: Path) -> None:
     done = verl_coder(str(tmp_path / "missing"))
-    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "is no folder" in done.stderr
+    assert done.returncode == 1 and done.stderr.count("\n") == 1 and "no such folder" in done.stderr

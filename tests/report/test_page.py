@@ -11,6 +11,7 @@ from report.folders import ANSWER, HOSTILE, rollout, write_evaluation, write_lin
 from verl_coder.report.build import Report, write_report
 from verl_coder.report.inputs import find_inputs
 from verl_coder.report.watch import serve
+from verl_coder.run.phase import starting
 
 VIEWS = ("overview", "curves", "evaluations", "trajectories", "settings")
 ROWS = "document.querySelectorAll('.row').length"
@@ -320,6 +321,20 @@ def test_a_run_without_anything_but_samples_still_opens(page: Any, tmp_path: Pat
         assert page.errors == [], view
     page.show("#/overview")
     assert "metrics.jsonl is missing: no curves" in page.text()
+
+
+def test_of_a_run_that_has_just_begun_nothing_is_missing_and_zero_is_no_link(
+    page: Any, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("a: 1\n")
+    starting("starting vLLM").write(run / "phase.json")
+    write_report(Report(find_inputs([run])), tmp_path / "out")
+    go(page, tmp_path / "out", "#/overview")
+    assert "missing or broken" not in page.text() and "2 parts not there yet" in page.text()
+    assert page.evaluate("document.querySelectorAll('main td a, #app td a').length") == 0
+    assert page.errors == []
 
 
 def test_a_watched_page_shows_a_new_step_and_keeps_its_place(page: Any, tmp_path: Path) -> None:

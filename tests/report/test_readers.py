@@ -2,8 +2,19 @@ import json
 from pathlib import Path
 
 import pytest
-from report.folders import ANSWER, CALL, RESULT, rollout, write_evaluation, write_lines, write_run
+from report.folders import (
+    ANSWER,
+    CALL,
+    RESULT,
+    read_script,
+    rollout,
+    write_evaluation,
+    write_lines,
+    write_run,
+)
 
+from verl_coder.files import locked
+from verl_coder.report.build import Report, write_report
 from verl_coder.report.evaluation_files import (
     Estimate,
     pass_at_k,
@@ -13,8 +24,11 @@ from verl_coder.report.evaluation_files import (
     wilson,
 )
 from verl_coder.report.evaluation_summary import SampleCounts
+from verl_coder.report.inputs import find_inputs
+from verl_coder.report.records import split_notes
 from verl_coder.report.sample_files import read_samples, sample_files
 from verl_coder.report.training_run import describe_training_run
+from verl_coder.run.phase import starting
 
 
 def test_a_torn_line_is_left_out_and_told(tmp_path: Path) -> None:
@@ -139,6 +153,43 @@ def test_a_run_without_its_files_names_each_that_is_missing(tmp_path: Path) -> N
     notes: list[str] = []
     describe_training_run(tmp_path, notes)
     assert [note.split()[0] for note in notes] == ["metrics.jsonl", "summary.json", "config.yaml"]
+
+
+def begin(run: Path) -> Path:
+    """The folder of a run that has just begun: no step has ended."""
+    run.mkdir()
+    (run / "config.yaml").write_text("a: 1\n")
+    (run / "train.log").touch()
+    starting("starting vLLM").write(run / "phase.json")
+    return run
+
+
+def test_of_a_run_that_has_just_begun_nothing_is_missing(tmp_path: Path) -> None:
+    """What its first step writes is not there yet."""
+    write_report(Report(find_inputs([begin(tmp_path / "run")])), tmp_path / "out")
+    (shown,) = read_script(tmp_path / "out" / "data" / "site.js", "site")["runs"]
+    assert shown["missing"] == [] and shown["state"] == "start 6/8: starting vLLM"
+    assert [note.partition(" is not there yet")[0] for note in shown["to_come"]] == [
+        "rollouts/, validation/ and eval_samples/",
+        "metrics.jsonl",
+    ]
+
+
+def test_before_its_first_phase_a_run_is_known_by_its_lock(tmp_path: Path) -> None:
+    run = begin(tmp_path / "run")
+    (run / "phase.json").unlink()
+    with locked(run / ".lock", "busy"):
+        notes: list[str] = []
+        assert describe_training_run(run, notes)["state"] == "starting"
+    assert notes == ["metrics.jsonl is not there yet"]
+
+
+def test_of_an_evaluation_that_goes_on_nothing_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_text("")
+    notes: list[str] = []
+    read_results(tmp_path, notes)
+    list(read_evaluation_samples(samples_file(tmp_path), notes))
+    assert split_notes(notes)[0] == [] and len(split_notes(notes)[1]) == 2
 
 
 def test_torn_metrics_cost_their_line_alone(tmp_path: Path) -> None:

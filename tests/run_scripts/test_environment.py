@@ -140,7 +140,10 @@ def install_with_uv(tmp_path: Path, status: int) -> tuple[list[str], list[str]]:
     """What uv and pip were asked for a pin, where uv ends with `status`."""
     venv, uv, python = tmp_path / "venv", tmp_path / "uv", tmp_path / "python"
     venv.mkdir()
-    uv.write_text(f'#!/bin/sh\necho "$*" >>{tmp_path}/uv_asked\nexit {status}\n')
+    uv.write_text(
+        f'#!/bin/sh\necho "$*" >>{tmp_path}/uv_asked\n'
+        f'case "$*" in *-q*) ;; *) echo " + ray==2" >&2;; esac\nexit {status}\n'
+    )
     configuration = (
         "case \"$*\" in '-m pip config list') printf '%s\\n' \"global.index-url='file:///mirror'\" "
         "\":env:.find-links='/wheels /more'\" \"global.find-links='/others'\" \"global.timeout='9'\"; exit;; esac"
@@ -170,7 +173,13 @@ def test_uv_installs_from_where_pip_would(tmp_path: Path) -> None:
 
 def test_what_uv_cannot_install_pip_does(tmp_path: Path) -> None:
     asked, of_pip = install_with_uv(tmp_path, 1)
-    assert len(asked) == 1 and of_pip == ["-m pip install -q --no-deps ray==2"]
+    assert len(asked) == 1 and of_pip == ["-m pip install --progress-bar off --no-deps ray==2"]
+
+
+def test_the_log_has_what_uv_did(tmp_path: Path) -> None:
+    install_with_uv(tmp_path, 0)
+    log = (tmp_path / "venv" / "install.log").read_text()
+    assert log == "== uv installs: ray==2\n + ray==2\n"
 
 
 NO_CPU_BUILD = {"--torch-backend cpu": "1", "--no-deps torch==": "1", "--index-url": "1"}

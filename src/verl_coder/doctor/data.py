@@ -8,7 +8,7 @@ from verl_coder.words import counted
 
 
 def _files(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.data import check_parquet
+    from verl_coder.launch.preflight.files import check_parquet
     from verl_coder.launch.recipe import file_list
 
     not_yet = situation.not_made_yet

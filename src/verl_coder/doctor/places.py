@@ -43,8 +43,8 @@ def _out(situation: Situation) -> CheckResult:
     folder = situation.plan.run_dir.path
     check_out(folder)
     check_dump_folders(situation.config)
-    step = situation.plan.run_dir.checkpoint_step()
-    return passed(f"{folder}" + (f", a run at step {step}" if step else " can be made and written"))
+    stands = situation.what_stands
+    return passed(f"{folder}" + (f", {stands}" if stands else " can be made and written"))
 
 
 def _disk(situation: Situation) -> CheckResult:

@@ -103,7 +103,7 @@ def _resume(situation: Situation) -> CheckResult:
     plan.run_dir.check_records()
     plan.run_dir.check_shape(plan.config)
     if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):
-        return skipped("no run stands in the output folder")
+        return skipped(f"{plan.run_dir.path}: {situation.what_stands or 'no run stands there'}")
     check_resume(plan.run_dir.resume, plan.config, plan.settings.resume_may_change)
     return passed(f"the run in {plan.run_dir.path} goes on after step {plan.run_dir.checkpoint_step()}")
 

@@ -182,6 +182,13 @@ class Situation:
         return rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(self.model_folder).model_type)
 
     @property
+    def what_stands(self) -> str:
+        """What the output folder has of a run; empty where none was started there."""
+        from verl_coder.launch.status import what_stands
+
+        return what_stands(self.plan.run_dir)
+
+    @property
     def not_made_yet(self) -> str:
         """Why it is no fault that data files or traces are missing: the start makes them. Empty where it does not."""
         from verl_coder.launch.plan import preparation

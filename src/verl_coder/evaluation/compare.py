@@ -17,7 +17,7 @@ from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_outcomes
-from verl_coder.files import read_json, write_atomically
+from verl_coder.files import given_folder, read_json, write_atomically
 
 app = typer.Typer(add_completion=False)
 _SHOWN = 8
@@ -26,7 +26,7 @@ _MADE_AGAIN = "the evaluation's own command writes it again from its samples"
 
 def read_counts(folder: Path) -> dict[str, tuple[int, int]]:
     """Problem -> (samples, samples that passed) of an evaluation; DataError where the folder holds none."""
-    path = folder / SAMPLES if folder.is_dir() else folder
+    path = folder if folder.is_file() else given_folder(folder) / SAMPLES
     if not path.is_file():
         raise DataError(f"{folder} holds no {SAMPLES}: name the folder of a finished `verl-coder evaluate`")
     total, solved = Counter[str](), Counter[str]()

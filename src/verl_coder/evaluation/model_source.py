@@ -8,7 +8,7 @@ from typing import Any, Literal
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.files import is_there, read_json
 from verl_coder.model_digest import folder_digest
-from verl_coder.paths import HUB_NAME
+from verl_coder.paths import is_hub_name
 from verl_coder.run.checkpoint_files import read_best
 from verl_coder.run.run_dir import RunDir
 
@@ -70,10 +70,10 @@ def find_model(value: str) -> ModelSource:
             f"--model {value}: the folder holds neither config.json (a model), adapter_config.json (an adapter) nor "
             "checkpoints/ (a run)"
         )
-    if HUB_NAME.fullmatch(value) and not is_there(folder):
+    if is_hub_name(value) and not is_there(folder):
         return ModelSource(kind="folder", name=value, folder=_download(value))
     raise ConfigError(
-        f"--model {value}: no such folder, and neither a hub name nor a URL (http://host:port/v1)"
+        f"--model {value}: no such folder, and neither a hub name (owner/name) nor a URL (http://host:port/v1)"
     )
 
 
@@ -105,7 +105,7 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name))
     except Exception as error:
         raise ConfigError(
-            f"--model {name}: no such folder, and the hub gave no model of that name ({str(error).splitlines()[0]})"
+            f"--model {name}: no such folder, and the hub gives none of that name: {' '.join(str(error).split())[:200]}"
         ) from error
 
 

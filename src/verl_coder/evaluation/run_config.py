@@ -7,6 +7,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.model_source import ModelSource
+from verl_coder.files import given_folder
 from verl_coder.yaml_files import read_mapping
 
 _OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
@@ -18,7 +19,7 @@ def run_config(model: ModelSource, like: str | None) -> DictConfig | None:
     folder = Path(like) if like else model.run.path if model.run else None
     if folder is None:
         return None
-    path = folder if folder.suffix == ".yaml" else folder / "config.yaml"
+    path = folder if folder.suffix == ".yaml" else given_folder(folder) / "config.yaml"
     if not path.is_file():
         raise ConfigError(f"--like {like}: {path} is missing; name the folder of a run")
     otherwise = "name the folder of a run, or its config.yaml"

@@ -26,7 +26,10 @@ def grade(
         typer.Option(help="Text of the completion (prose and code, or code alone); - reads standard input."),
     ],
     explain: Annotated[
-        bool, typer.Option("--explain", help="Say in words which test failed, on stderr.")
+        bool,
+        typer.Option(
+            "--explain", help="Words on stderr: which test failed. On a terminal, in place of the JSON."
+        ),
     ] = False,
     url: Annotated[
         str, typer.Option(envvar="SANDBOX_URL", help="Sandbox; without one, one is started.")
@@ -47,7 +50,8 @@ def grade(
         report = asyncio.run(_grade(code, suite, url or embedded.url))
     if report.outcome == "sandbox_unavailable":
         raise SandboxUnavailableError(f"no verdict: {report.message}")
-    print(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
+    if not (explain and sys.stdout.isatty() and sys.stderr.isatty()):  # the verdict once, not in both forms
+        print(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
     if explain:
         typer.echo(report.explain(), err=True)
 

@@ -73,8 +73,8 @@ class TestReport:
     def explain(self) -> str:
         """The verdict in words: which tests did not pass, what was expected and what came."""
         lines = [f"{self.outcome}: {self.passed} of {self.total} tests passed ({self.strength})"]
-        if self.message:
-            lines.append(self.message)
+        if beyond := self._message_beyond_tests():
+            lines.append(beyond)
         not_run = 0
         for test in self.tests:
             if test.status == "not_run":
@@ -87,6 +87,11 @@ class TestReport:
         if not_run:
             lines.append(f"{not_run} tests were not run")
         return "\n".join(lines)
+
+    def _message_beyond_tests(self) -> str:
+        """What the message says that the lines of the tests do not: it begins with the first one that did not pass."""
+        first = next((test for test in self.tests if test.status not in ("passed", "not_run")), None)
+        return self.message.removeprefix(_first_words(first)).strip() if first else self.message
 
 
 _LETTERS: dict[str, TestStatus] = {"p": "passed", "f": "failed", "e": "error", "t": "timeout", "n": "not_run"}

@@ -14,6 +14,7 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.files import given_folder
 from verl_coder.launch.trained_weights import adapter_config, trained_model
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
@@ -126,6 +127,6 @@ def run(
     ] = "bfloat16",
 ) -> None:
     """Write a trained policy: with LoRA merged into the base, or with --adapter the adapter alone."""
-    folder = export(RunDir(run.resolve()), out, step=step, adapter=adapter, dtype=dtype)
+    folder = export(RunDir(given_folder(run)), out, step=step, adapter=adapter, dtype=dtype)
     size = sum(file.stat().st_size for file in folder.iterdir())
     typer.echo(f"{folder}: {counted(len(list(folder.iterdir())), 'file')}, {size / 2**20:.1f} MiB")

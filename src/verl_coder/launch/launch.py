@@ -13,7 +13,7 @@ from verl_coder.files import locked, write_atomically
 from verl_coder.launch.cost import estimate
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
 from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
-from verl_coder.launch.signals import SAVING
+from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
@@ -97,8 +97,14 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         highlight=False,
         soft_wrap=True,
     )
+    with EndSignals(SAVING) as signals:  # from the last step to the summary, too, which takes seconds
+        return _train_and_tell(plan, console, scratch, log_begins, signals)
+
+
+def _train_and_tell(plan: Plan, console: Console, scratch: Path, log_begins: int, signals: EndSignals) -> int:
+    run_dir = plan.run_dir
     try:
-        status = train(plan, console, scratch)
+        status = train(plan, console, scratch, signals)
     except Interrupted as signal_name:
         step = run_dir.checkpoint_step()
         going_on = f"after step {step}" if step else "anew"
@@ -115,4 +121,6 @@ def _run(plan: Plan, console: Console, scratch: Path) -> int:
         console.print(f"stopped by SIGTERM {saved}; the same command goes on", highlight=False)
         return 0
     write_summary(run_dir, plan.settings, console)
+    if received := signals.take():
+        console.print(f"{received.name}: all steps were done, and the summary is written", highlight=False)
     return 0

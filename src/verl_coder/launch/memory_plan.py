@@ -117,8 +117,8 @@ class MemoryPlan:
         return sum(t.bytes for t in self.terms if t.process == process and t.on_gpu == on_gpu)
 
     def summary(self) -> str:
-        """`8.6 GiB in all; the machine has 23.5 GiB, of which 20.1 GiB are free`."""
-        text = f"{self.total() / GIB:.1f} GiB in all"
+        """`8.2 GiB planned; the machine has 23.5 GiB, of which 20.1 GiB are free`."""
+        text = f"{self.total() / GIB:.1f} GiB planned"
         if not self.elsewhere:
             text += f"; the machine has {self.machine_bytes / GIB:.1f} GiB, "
             text += f"of which {self.free_bytes / GIB:.1f} GiB are free"

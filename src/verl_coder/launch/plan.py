@@ -4,7 +4,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 
+from verl_coder.data.prepare import SPLITS
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.model_shape import shape_of
+from verl_coder.launch.preflight.files import check_files
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
-from verl_coder.launch.recipe import compose, file_list, find_recipe
+from verl_coder.launch.recipe import check_keys, file_list, find_recipe, read_recipe
 from verl_coder.paths import repository_root, resolve_content_path, work_root
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
@@ -49,13 +51,24 @@ class Plan:
     recipe_folder: Path
     wandb_mode: str = "offline"
     new_wandb_run: bool = False
+    named: frozenset[Path] = frozenset()
+    """Data files that were given, by TRAIN=, VAL= or an override, in the place of the recipe's."""
 
 
-def make_plan(request: TrainRequest) -> Plan:
-    """Compose the recipe, put the knobs in, make content paths absolute. Raises ConfigError."""
+def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
+    """Compose the recipe, put the knobs in, make content paths absolute. Raises ConfigError.
+
+    `files_first`: before verl is imported, which takes seconds, the files of the run are looked at; DataError, too.
+    """
     _check_texts(request)
     folder = find_recipe(request.recipe)
-    config = compose(folder, request.overrides)
+    config = read_recipe(folder, request.overrides)
+    with open_dict(config):
+        _put_paths(config, request)
+    named = _named_files(config, request)
+    if files_first:
+        check_files(config, _to_come(config.verl_coder.get("prepare"), _data_files(config), named))
+    check_keys(config, folder, request.overrides)
     seed = _checked_seed(request, config)
     out = Path(request.out) if request.out else work_root() / "outputs" / f"{folder.name}-seed{seed}"
     with open_dict(config):
@@ -64,7 +77,6 @@ def make_plan(request: TrainRequest) -> Plan:
         ours.out, ours.run_name = str(out.expanduser().resolve()), out.name
         for place in _SEEDS:
             OmegaConf.update(config, place, seed + 1)
-        _put_paths(config, request)
         _reserve_cpus(config)
         _fit_bucket(config)
     try:
@@ -89,6 +101,7 @@ def make_plan(request: TrainRequest) -> Plan:
         recipe_folder=folder,
         wandb_mode=mode,
         new_wandb_run=request.new_wandb_run,
+        named=named,
     )
 
 
@@ -189,14 +202,38 @@ def preparation(plan: Plan) -> str | None:
     """The recipe's command that makes its data, if of the data files and the teacher's traces those are missing that
     it makes: what lies elsewhere was named by the user, and a check says that it is not there.
     """
-    data, settings = plan.config.data, plan.settings
-    files = [path for name in ("train_files", "val_files") for path in file_list(data[name])]
+    settings = plan.settings
+    files = _data_files(plan.config)
     files += file_list(settings.teacher.traces if settings.uses_teacher else None)
     missing = [path for path in files if not path.is_file()]
-    words = _words(plan.settings.prepare or "")
+    makes_all = len(_to_come(settings.prepare, missing, plan.named)) == len(missing)
+    return settings.prepare if missing and makes_all else None
+
+
+def _data_files(config: DictConfig) -> list[Path]:
+    return [path for name in ("train_files", "val_files") for path in file_list(config.data[name])]
+
+
+def _named_files(config: DictConfig, request: TrainRequest) -> frozenset[Path]:
+    """Those that the user gave."""
+    set_by = {override.partition("=")[0].lstrip("+") for override in request.overrides}
+    given = {"train_files": request.train, "val_files": request.val}
+    names = [name for name, value in given.items() if value or f"data.{name}" in set_by]
+    return frozenset(path for name in names for path in file_list(config.data[name]))
+
+
+def _to_come(command: str | None, files: Sequence[Path], named: Collection[Path]) -> list[Path]:
+    """Those of `files` that the recipe's command makes: of the `named` ones only what is called like a split."""
+    words = _words(command or "")
+    if not words:
+        return []
     made_in = work_root() / words[words.index("--out") + 1] if "--out" in words[:-1] else Path("/")
-    makes_all = all(path.absolute().is_relative_to(made_in) for path in missing)
-    return plan.settings.prepare if missing and makes_all else None
+    return [
+        path
+        for path in files
+        if path.absolute().is_relative_to(made_in)
+        and (path not in named or path.stem.partition("-")[0] in SPLITS)
+    ]
 
 
 def _words(command: str) -> list[str]:

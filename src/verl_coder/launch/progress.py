@@ -18,7 +18,7 @@ from rich.progress import (
 
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.notices import NoticeReader
-from verl_coder.run.phase import START_PARTS, STARTING, TRAINING, Phase, read_history
+from verl_coder.run.phase import START_PARTS, STARTING, TRAINING, Phase, read_history, starting
 from verl_coder.run.run_dir import RunDir
 
 LINE_EVERY_S = 20.0
@@ -26,7 +26,7 @@ LINE_EVERY_S = 20.0
 
 
 class PhaseTeller:
-    """Where a phase is, as a line now and then: what, n of m, for how long, how long still."""
+    """Where a phase is, as lines now and then: what, n of m, for how long, how long still."""
 
     def __init__(
         self,
@@ -39,21 +39,29 @@ class PhaseTeller:
         self._key = ""
         self._began = self._told = now()
         self._first_done = 0
+        self._next_part = len(START_PARTS)
 
-    def line(self, phase: Phase) -> str:
-        """The line that is due, empty where none is. Parts of the start are told as they begin."""
+    def lines(self, phase: Phase) -> list[str]:
+        """The lines that are due. A part of the start is told as it begins; one too short to be seen, with the next."""
         now = self._now()
         if phase.key != self._key:
             self._key, self._began, self._told, self._first_done = phase.key, now, now, phase.done
-            left = self.left_s(phase)
-            known = f", about {duration(left)} left" if left is not None else ""
-            return f"{phase.describe()}{known}" if phase.phase == STARTING else ""
+            if phase.phase != STARTING:
+                return []
+            unseen = START_PARTS[self._next_part : phase.done]
+            self._next_part = phase.done + 1
+            return [
+                *(starting(part).describe() for part in unseen),
+                phase.describe() + self._left_words(phase),
+            ]
         if now - self._told < self._every_s:
-            return ""
+            return []
         self._told = now
+        return [f"{phase.describe()}, for {duration(now - self._began)}" + self._left_words(phase)]
+
+    def _left_words(self, phase: Phase) -> str:
         left = self.left_s(phase)
-        words = f"{phase.describe()}, for {duration(now - self._began)}"
-        return words + (f", about {duration(left)} left" if left is not None else "")
+        return f", about {duration(left)} left" if left is not None else ""
 
     def left_s(self, phase: Phase) -> float | None:
         """Seconds that the part, or the start, still takes by its pace or its history; None where neither is known."""
@@ -135,9 +143,9 @@ class RunProgress:
                 self._part, total=phase.of or None, description=phase.part, visible=bool(phase.part)
             )
         self._bar.update(self._part, total=phase.of or None, completed=phase.place)
-        line = self._teller.line(phase)
-        if line and not self._bar.console.is_terminal:
-            self._bar.console.print(line, highlight=False, soft_wrap=True)
+        for line in self._teller.lines(phase):
+            if not self._bar.console.is_terminal:
+                self._bar.console.print(line, highlight=False, soft_wrap=True)
 
     def _left_s(self, step: int) -> float | None:
         """Seconds left at the pace of the last steps, evaluations included."""

@@ -42,10 +42,16 @@ def find_recipe(name: str) -> Path:
 
 
 def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
-    """Compose `folder`/recipe.yaml over verl's tree; every key of the YAML files must exist in verl's.
+    """Compose `folder`/recipe.yaml over verl's tree; every key of the YAML files must exist in verl's."""
+    config = read_recipe(folder, overrides)
+    check_keys(config, folder, overrides)
+    return config
 
-    Hydra refuses an override whose key does not exist (`+key=value` adds one on purpose); a misspelt key
-    inside a YAML file, which verl would accept silently, is a ConfigError here.
+
+def read_recipe(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
+    """The first half of `compose`, which imports neither verl nor torch: the sections are there, keys are not checked.
+
+    Hydra refuses an override whose key does not exist (`+key=value` adds one on purpose).
     """
     from hydra import initialize_config_dir
 
@@ -57,9 +63,24 @@ def compose(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
             "recipe", overrides, folder.name, lambda: _hydra_compose("recipe", (), folder.name)
         )
     _check_sections(config, verl)
-    added = [override.partition("=")[0].lstrip("+") for override in overrides if override.startswith("+")]
-    _check_keys(config, verl, folder, added)
     return config
+
+
+def check_keys(config: DictConfig, folder: Path, overrides: Sequence[str]) -> None:
+    """Refuse keys that verl does not have and would accept silently; verl's dataclasses name some, so it is imported.
+
+    Those that `overrides` add are left alone, and what holds them.
+    """
+    verl = verl_tree()
+    added = [override.partition("=")[0].lstrip("+") for override in overrides if override.startswith("+")]
+    unknown = _unknown_keys(
+        OmegaConf.to_container(config, resolve=False), OmegaConf.to_container(verl, resolve=False), ""
+    )
+    extra = [key for key in unknown if not any(f"{name}.".startswith(f"{key}.") for name in added)]
+    if extra:
+        close = closest(extra[0], verl)
+        hint = f"; did you mean {close}?" if close else ""
+        raise ConfigError(f"recipe {folder.name}: verl has no key {extra[0]}{hint}")
 
 
 _DEFAULTS = "`defaults: [ppo_trainer, base, hardware/cpu, _self_]`, as those of recipes/ begin"
@@ -165,18 +186,6 @@ def _lost_section(ours: Any, verl: Any, prefix: str) -> tuple[str, Any, Sequence
 
 
 _NAMED_KEYS = 6
-
-
-def _check_keys(config: DictConfig, verl: DictConfig, folder: Path, added: Sequence[str]) -> None:
-    """Refuse keys that verl does not have, but for those `added` on the command line and what holds them."""
-    unknown = _unknown_keys(
-        OmegaConf.to_container(config, resolve=False), OmegaConf.to_container(verl, resolve=False), ""
-    )
-    extra = [key for key in unknown if not any(f"{name}.".startswith(f"{key}.") for name in added)]
-    if extra:
-        close = closest(extra[0], verl)
-        hint = f"; did you mean {close}?" if close else ""
-        raise ConfigError(f"recipe {folder.name}: verl has no key {extra[0]}{hint}")
 
 
 def _unknown_keys(ours: Any, verl: Any, prefix: str) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 from types import FrameType
 from typing import Any, Self
 
@@ -15,10 +16,11 @@ SAME_S = 2.0
 class EndSignals:
     """Context manager: SIGINT, SIGTERM and SIGHUP are noted in place of what they do. `take` gives the next one.
 
-    A SIGHUP that is ignored (nohup) stays ignored.
+    A SIGHUP that is ignored (nohup) stays ignored. Of one within another, the outer gets what the inner has not taken.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Sequence[signal.Signals] = (signal.SIGINT, *SAVING)) -> None:
+        self._numbers = numbers
         self._noted: list[tuple[signal.Signals, float]] = []
         self._taken_at: float | None = None
         self._previous: dict[signal.Signals, Any] = {}
@@ -26,7 +28,7 @@ class EndSignals:
 
     def __enter__(self) -> Self:
         self._terminals = [number for number in (1, 2) if os.isatty(number)]
-        for number in (signal.SIGINT, *SAVING):
+        for number in self._numbers:
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._previous[number] = signal.signal(number, self._note)
         return self
@@ -34,6 +36,10 @@ class EndSignals:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        for number, at in self._noted:
+            outer = getattr(self._previous[number], "__self__", None)
+            if isinstance(outer, EndSignals):
+                outer._noted.append((number, at))
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._noted.append((signal.Signals(number), time.monotonic()))

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import given_folder
 from verl_coder.launch.progress import duration
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.checkpoint_files import read_best
@@ -17,7 +18,7 @@ from verl_coder.words import counted
 
 def run_status(folder: Path) -> dict[str, str]:
     """Lines of the report, name -> text; ConfigError where `folder` is no run."""
-    run_dir = RunDir(folder.expanduser().resolve())
+    run_dir = RunDir(given_folder(folder))
     if not run_dir.config.is_file():
         raise ConfigError(f"{run_dir.path} is not the folder of a run: it has no {run_dir.config.name}")
     records = run_dir.read_metrics()
@@ -36,6 +37,15 @@ def run_status(folder: Path) -> dict[str, str]:
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
             lines[f"said, {number}"] = text
     return lines
+
+
+def what_stands(run_dir: RunDir) -> str:
+    """What a folder has of a run, in words: how far it is, whether it is at work; empty where no run was started."""
+    if not run_dir.config.is_file():
+        return ""
+    step = run_dir.checkpoint_step()
+    words = f"a run at step {step}" if step else "a run that was started and has no checkpoint yet"
+    return words + (", at work" if is_running(run_dir) else "")
 
 
 def is_running(run_dir: RunDir) -> bool:

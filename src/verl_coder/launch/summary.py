@@ -107,7 +107,7 @@ def summary_table(summary: dict[str, Any]) -> Table:
     for word, seconds in summary["phases_s"].items():
         table.add_row(f"seconds: {word}", "", f"{seconds:.1f}")
     table.add_row("seconds: all", "", f"{summary['wall_s']:.1f}", end_section=True)
-    table.add_row("peak memory, GiB", "", f"{summary['peak_memory_gib']:.1f}")
+    table.add_row("peak memory measured, GiB", "", f"{summary['peak_memory_gib']:.1f}")
     return table
 
 

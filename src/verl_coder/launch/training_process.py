@@ -9,7 +9,8 @@ from rich.console import Console
 from verl_coder.launch.leftovers import SharedMemoryWatch
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.progress import RunProgress
-from verl_coder.launch.supervise import own_reason_in_log, run_supervised, sigterm_blocked
+from verl_coder.launch.signals import EndSignals
+from verl_coder.launch.supervise import Interrupted, own_reason_in_log, run_supervised, sigterm_blocked
 from verl_coder.launch.surroundings import run_sandbox, worker_environment
 from verl_coder.launch.wall_clock import WallClock
 from verl_coder.launch.wandb_uploader import WandbUploader
@@ -18,8 +19,11 @@ from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
 
 
-def train(plan: Plan, console: Console, scratch: Path) -> int:
-    """Run the worker process beside sandbox, uploader and progress; its exit status. Interrupted by a signal."""
+def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals) -> int:
+    """Run the worker process beside sandbox, uploader and progress; its exit status.
+
+    Interrupted by a signal, by one that `signals` has noted before the process begins, too.
+    """
     run_dir = plan.run_dir
     wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
     memory = SharedMemoryWatch(run_dir.shared_memory)
@@ -40,6 +44,8 @@ def train(plan: Plan, console: Console, scratch: Path) -> int:
             with sigterm_blocked():
                 beside.enter_context(uploader)
                 url, keep = beside.enter_context(run_sandbox(plan))
+            if received := signals.take():
+                raise Interrupted(received.name)
             beside.enter_context(progress)
             watchdog = Watchdog(run_dir, plan.settings, scratch, keep)
             if plan.settings.watchdog:

@@ -10,7 +10,7 @@ import typer
 from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError, DataError, TrackingError
-from verl_coder.files import json_lines
+from verl_coder.files import given_folder, json_lines
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, has_wandb_key
@@ -225,7 +225,7 @@ def push(
     """Send the steps that the server lacks, in order, and check that it has them."""
     if not has_wandb_key(dict(os.environ)):
         raise ConfigError("W&B has no key of yours: set WANDB_API_KEY, or run `wandb login`")
-    run_dir = RunDir(run.expanduser().resolve())
+    run_dir = RunDir(given_folder(run))
     task = WandbPush(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=finish_timeout_s)
     sent = task.push_pending(lambda step: print(f"step {step}", flush=True))
     print(f"{counted(sent, 'step')} sent; the server has step {task.state.confirmed_step} ({task.state.url})")

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import is_there
 from verl_coder.launch.recipe import find_recipe
-from verl_coder.paths import HUB_NAME, resolve_content_path
+from verl_coder.paths import is_hub_name, resolve_content_path
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
@@ -238,7 +238,7 @@ def _check_files(config: PipelineConfig, place: str) -> None:
     if config.recipe:
         find_recipe(config.recipe)
     folder = resolve_content_path(config.model)
-    if not (is_there(folder) and folder.is_dir()) and not HUB_NAME.fullmatch(config.model):
+    if not (is_there(folder) and folder.is_dir()) and not is_hub_name(config.model):
         raise ConfigError(
             f"{place}.model={config.model}: there is no such folder, and it is no hub name (owner/name)"
         )

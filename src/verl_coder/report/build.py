@@ -27,11 +27,11 @@ from verl_coder.report.evaluation_files import (
 from verl_coder.report.evaluation_summary import SampleCounts
 from verl_coder.report.index import build_index
 from verl_coder.report.inputs import ReportInput
-from verl_coder.report.records import TrajectoryRecord
+from verl_coder.report.records import TrajectoryRecord, not_yet, split_notes
 from verl_coder.report.sample_files import read_samples, sample_files
 from verl_coder.report.sft_run import describe_sft_run
 from verl_coder.report.tables import ablation_table
-from verl_coder.report.training_run import describe_training_run, flatten
+from verl_coder.report.training_run import describe_training_run, flatten, is_beginning
 
 PAGE = Path(__file__).parent / "page"
 MARKER = ".verl_coder_report"
@@ -72,7 +72,8 @@ class Report:
                 found, own_parts = describe(number, folder, data, notes)
             parts += [(number, part) for part in own_parts]
             notes += [note for part in own_parts for note in part.notes]
-            about = {"name": folder.name, "path": str(folder.path), "missing": notes}
+            missing, to_come = split_notes(notes)
+            about = {"name": folder.name, "path": str(folder.path), "missing": missing, "to_come": to_come}
             described.append({**about, **found, "trajectories": sum(len(part.rows) for part in own_parts)})
         write_atomically(data / "index.js", script("index", build_index(parts)))
         site = {
@@ -89,7 +90,9 @@ class Report:
         parts = []
         files = sample_files(folder.path)
         if not files:
-            notes.append("rollouts/, validation/ and eval_samples/ are missing: no trajectories of this run")
+            places = "rollouts/, validation/ and eval_samples/"
+            begins = is_beginning(folder.path)
+            notes.append(not_yet(places) if begins else f"{places} are missing: no trajectories of this run")
         for place, file in enumerate(files):
             prefix = f"{number}/{file.folder}-{file.step:06d}"
             part, _ = self._part(prefix, file.path, data, partial(read_samples, file))

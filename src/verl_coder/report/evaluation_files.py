@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from verl_coder.report.records import KINDS, TrajectoryRecord, number, text_of, whole
+from verl_coder.report.records import KINDS, TrajectoryRecord, not_yet, number, text_of, whole
 from verl_coder.words import counted
 
 RESULTS, SAMPLES, JOURNAL = "evaluation_results.json", "samples.parquet", "samples.jsonl"
@@ -41,7 +41,8 @@ def read_results(folder: Path, notes: list[str]) -> dict[str, Any]:
     try:
         results = json.loads(path.read_bytes())
     except FileNotFoundError:
-        notes.append(f"{RESULTS} is missing: no pass@k")
+        goes_on = samples_file(folder).name == JOURNAL
+        notes.append(not_yet(RESULTS, "no pass@k") if goes_on else f"{RESULTS} is missing: no pass@k")
         return _settings_so_far(folder)
     except (OSError, ValueError, RecursionError) as error:
         notes.append(f"{RESULTS} cannot be read ({str(error)[:80]}): no pass@k, no settings")
@@ -107,7 +108,7 @@ def read_evaluation_samples(path: Path, notes: list[str]) -> Iterator[Trajectory
     if not path.is_file():
         notes.append(f"{SAMPLES} is missing: no trajectories of this evaluation")
     elif path.name == JOURNAL:
-        notes.append(f"{SAMPLES} is not there yet: the samples so far, from {JOURNAL}")
+        notes.append(not_yet(SAMPLES, f"the samples so far, from {JOURNAL}"))
         yield from _from_journal(path, notes)
     else:
         yield from _from_parquet(path, notes)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import given_folder
 from verl_coder.report.evaluation_files import JOURNAL, RESULTS, SAMPLES
 from verl_coder.report.sft_run import is_sft_run
 from verl_coder.sft.process import LOG
@@ -43,9 +44,7 @@ def find_inputs(given: Sequence[Path]) -> list[ReportInput]:
     """The folders themselves, or those in them; ConfigError where one is neither run nor evaluation."""
     paths: list[Path] = []
     for folder in given:
-        folder = folder.expanduser().resolve()
-        if not folder.is_dir():
-            raise ConfigError(f"{folder} is no folder: name the folder of a run or of an evaluation")
+        folder = given_folder(folder)
         if is_evaluation(folder) or _is_run(folder):
             found = [folder]
         else:

@@ -1,12 +1,26 @@
 """What the readers of runs and evaluations hand to the page: trajectories, and what is said about a folder."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 KINDS = ("training", "held-out, greedy", "held-out, sampled", "evaluation")
 """Where a trajectory comes from."""
+
+
+_NOT_YET = " is not there yet"
+
+
+def not_yet(name: str, words: str = "") -> str:
+    """A note on a part that cannot be there yet, or only in part: it is not missing."""
+    return f"{name}{_NOT_YET}{words and ': '}{words}"
+
+
+def split_notes(notes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(what is missing or broken, what is not there yet)."""
+    to_come = [note for note in notes if _NOT_YET in note]
+    return [note for note in notes if note not in to_come], to_come
 
 
 @dataclass(kw_only=True, slots=True)

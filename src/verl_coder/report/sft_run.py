@@ -18,8 +18,8 @@ def is_sft_run(folder: Path) -> bool:
 
 def describe_sft_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     """What the page shows of it; what is missing is told in `notes`."""
-    records = read_steps(RunDir(folder).metrics, notes)
     summary = json_file(folder / _SUMMARY, [], "")
+    records = read_steps(RunDir(folder).metrics, notes, to_come=not summary)
     steps = [record["step"] for record in records]
     return {
         "kind": "sft",

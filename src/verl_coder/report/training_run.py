@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 
 from verl_coder.errors import CheckpointError
+from verl_coder.launch.status import is_running
 from verl_coder.launch.summary import PHASES, pass_rate
 from verl_coder.report.evaluation_files import wilson
-from verl_coder.report.records import number
+from verl_coder.report.records import not_yet, number
 from verl_coder.run.checkpoint_files import is_better, read_best
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
@@ -23,9 +24,12 @@ _LAST_WARNINGS = 20
 def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
     """What the page shows of a run beside its samples; what is missing is told in `notes`."""
     run_dir = RunDir(folder)
-    records = read_steps(run_dir.metrics, notes)
+    begins = is_beginning(folder)
+    records = read_steps(run_dir.metrics, notes, to_come=begins)
     summary = json_file(
-        run_dir.summary, notes if not run_dir.phase.is_file() else [], "the run has not finished"
+        run_dir.summary,
+        notes if not (begins or run_dir.phase.is_file()) else [],
+        "the run has not finished",
     )
     steps = [record["step"] for record in records]
     held_out = _held_out(records)
@@ -37,15 +41,25 @@ def describe_training_run(folder: Path, notes: list[str]) -> dict[str, Any]:
         "phases": {word: key for key, word in PHASES.items()},
         "settings": _settings(run_dir.config, notes),
         "summary": summary,
-        "state": _state(summary, Phase.read(run_dir.phase), steps),
+        "state": _state(summary, Phase.read(run_dir.phase), steps, begins=begins),
         "warnings": _warnings(run_dir.notices),
     }
 
 
-def read_steps(metrics: Path, notes: list[str]) -> list[dict[str, Any]]:
-    """Steps in order; RunDir skips torn lines, and this one every line that has no step and metrics."""
+def is_beginning(folder: Path) -> bool:
+    """Whether a start is at work that has come to no end of a step: what the first one writes cannot be there yet."""
+    run_dir = RunDir(folder)
+    phase = Phase.read(run_dir.phase)
+    return is_running(run_dir) if phase is None else phase.step <= 1
+
+
+def read_steps(metrics: Path, notes: list[str], *, to_come: bool = False) -> list[dict[str, Any]]:
+    """Steps in order; RunDir skips torn lines, and this one every line that has no step and metrics.
+
+    `to_come`: where there is no file, none is missing yet.
+    """
     if not metrics.is_file():
-        notes.append(f"{metrics.name} is missing: no curves")
+        notes.append(not_yet(metrics.name) if to_come else f"{metrics.name} is missing: no curves")
         return []
     records: dict[int, dict[str, float]] = {}
     bad = 0
@@ -138,10 +152,12 @@ def flatten(tree: Any, place: str = "") -> dict[str, str]:
     return {place: text[:2000]} if place else {}
 
 
-def _state(summary: Mapping[str, Any], phase: Phase | None, steps: list[int]) -> str:
+def _state(summary: Mapping[str, Any], phase: Phase | None, steps: list[int], *, begins: bool) -> str:
     last = steps[-1] if steps else 0
     if phase is not None:
         return phase.describe()
+    if begins:
+        return "starting"
     done = number(summary.get("steps"))
     if summary:
         return f"finished, {counted(last if done is None else int(done), 'step')}"

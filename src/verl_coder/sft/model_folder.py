@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.launch.trained_weights import adapter_config, trained_model
-from verl_coder.paths import resolve_content_path
+from verl_coder.paths import is_hub_name, resolve_content_path
 from verl_coder.traces import TraceRow
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def resolve_model(model: str) -> Path:
         if not (folder / "config.json").is_file():
             raise ConfigError(f"--model {model}: {folder} holds no model (config.json is missing)")
         return folder
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+    if not is_hub_name(model):
         raise ConfigError(f"--model {model}: no such folder, and not a name on the hub (owner/name)")
     from huggingface_hub import snapshot_download
 

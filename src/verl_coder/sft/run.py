@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from verl_coder.files import locked, make_folder, write_atomically
+from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.run.checkpoint_files import saved_steps, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.best import best_step
@@ -89,6 +90,24 @@ def _train(
             f"stopped by SIGTERM {where}; the same command goes on", highlight=False, soft_wrap=True
         )
         return None
+    with EndSignals(SAVING) as signals:  # the model is made in seconds
+        _finish(request, plan, run_dir, found, console, resumed_after=done)
+    if received := signals.take():
+        console.print(f"{received.name}: all steps were done, and the model is written", highlight=False)
+    return folder
+
+
+def _finish(
+    request: SftRequest,
+    plan: SftPlan,
+    run_dir: RunDir,
+    found: dict[str, str],
+    console: Console,
+    *,
+    resumed_after: int,
+) -> None:
+    """Make OUT/model of the checkpoint that is kept, and say what came of the training."""
+    data, steps, folder = plan.data, plan.steps, request.out / "model"
     records = run_dir.read_metrics()
     best = best_step(records, saved_steps(run_dir.checkpoints)) if request.keep == "best" else None
     kept = steps if best is None else best
@@ -100,8 +119,7 @@ def _train(
         lora={"rank": request.lora_rank, "alpha": request.alpha} if request.lora_rank else None,
     )
     result = summary(request, data.counts, steps, kept, records)
-    result |= {"resumed_after": done, "saved": asdict(rounding), "digests": found}
+    result |= {"resumed_after": resumed_after, "saved": asdict(rounding), "digests": found}
     write_atomically(run_dir.summary, json.dumps(result, indent=2) + "\n")
     clear(run_dir)
     tell_result(console, result, rounding, folder)
-    return folder

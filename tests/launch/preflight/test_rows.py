@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.agent_loops import check_agent_loops
-from verl_coder.launch.preflight.data import check_parquet
+from verl_coder.launch.preflight.files import check_parquet
 from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs, read_rows, repeated
 from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
 

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.preflight import places, sizes
-from verl_coder.launch.preflight.data import check_parquet
+from verl_coder.launch.preflight.files import check_parquet
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import compose, find_recipe
 

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
+from verl_coder.paths import is_hub_name
 
 TRUE_WORDS = {"1", "ON", "YES", "TRUE"}
 """What huggingface_hub takes for true in HF_HUB_OFFLINE."""
@@ -35,7 +36,7 @@ def check_model(path: str, *, may_be_missing: bool = False) -> str | None:
         return None
     if folder.is_file():
         raise ConfigError(f"MODEL: {folder} is a file: name the folder that holds the model")
-    if path.startswith(("/", ".", "~")) or path.count("/") != 1:
+    if not is_hub_name(path):
         raise ConfigError(f"MODEL: no folder {path} (a model of the hub is named owner/name)")
     offline = os.environ.get("HF_HUB_OFFLINE", "")
     if offline.upper() in TRUE_WORDS and local_folder(path) is None:
@@ -73,7 +74,7 @@ def local_folder(path: str) -> Path | None:
     """The folder of a model: itself, or the hub's cached snapshot; None where neither is here."""
     if Path(path).is_dir():
         return Path(path)
-    if path.count("/") != 1 or path.startswith(("/", ".", "~")):
+    if not is_hub_name(path):
         return None
     from huggingface_hub import try_to_load_from_cache
 

@@ -17,6 +17,7 @@ from verl.tools.schemas import (
 
 from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
+from verl_coder.launch.preflight.files import check_is_there
 from verl_coder.words import choose_one
 from verl_coder.yaml_files import read_yaml
 
@@ -31,8 +32,7 @@ def check_tools(path: str | None, most_chars: int | None = None) -> None:
     """
     if not path:
         return
-    if not Path(path).exists():
-        raise ConfigError(f"TOOLS: no file {path}")
+    check_is_there("TOOLS", path)
     try:
         entries = _entries(read_yaml(Path(path)))
         names = [_check_tool(entry, most_chars) for entry in entries]

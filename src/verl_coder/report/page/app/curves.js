@@ -88,7 +88,7 @@
       <div class="charts">
         ${!small && metrics.includes(wanted) && html`<${VC.Chart} key=${wanted} title=${wanted} lines=${panelLines({ ...ALL(wanted), names: [wanted.split("/").at(-1)] }, runs, weight)} onStep=${step({})} />`}
         ${panels.map(([panel, lines]) => html`<${VC.Chart} key=${panel.title} title=${panel.title} note=${panel.note} rate=${panel.rate || panel.heldOut} zero=${panel.zero} lines=${lines} onStep=${step(panel)} />`)}
-        ${!small && runs.filter(({ run }) => run.phases && run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers onStep=${(at) => VC.go("trajectories", { step: at, run: place })} />`)}
+        ${!small && runs.filter(({ run }) => run.phases && run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers onStep=${(at) => run.trajectories > 0 && VC.go("trajectories", { step: at, run: place })} />`)}
       </div>
     </div>`;
   };

@@ -92,7 +92,7 @@
         head=${["run", "step", "problems", "held-out pass@1, greedy"]}
         rows=${training.flatMap(({ run, place }) => run.held_out.slice(-50).map((point) => [
           html`<${VC.RunName} run=${run} place=${place} />`,
-          html`<a href=${VC.address("trajectories", { run: place, step: point.step, kind: "held-out" })}>${point.step}</a>`,
+          run.trajectories ? html`<a href=${VC.address("trajectories", { run: place, step: point.step, kind: "held-out" })}>${point.step}</a>` : point.step,
           point.problems, html`<${VC.Interval} estimate=${point} />`]))} /></section>`}
     </div>`;
   };

@@ -26,7 +26,7 @@
         html`<${VC.RunName} run=${run} place=${place} />`, VC.visible(run.state), ...heldOut(run),
         scores.length ? `${VC.rate(scores[0])} → ${VC.rate(scores.at(-1))}` : "–",
         calls.length ? `${VC.show(calls[0])} → ${VC.show(calls.at(-1))}` : "–",
-        html`<a href=${VC.address("trajectories", { run: place })}>${run.trajectories.toLocaleString("en")}</a>`,
+        html`<${VC.ToTrajectories} run=${run} place=${place} />`,
         VC.duration(wall),
       ];
     })} /><p class="note">Held-out: greedy pass@1 with Wilson's 95% interval over the problems of one run. It says nothing of other seeds.</p></section>`;

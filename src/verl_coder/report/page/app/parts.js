@@ -37,14 +37,20 @@
   VC.outcomeClass = (outcome) => (GOOD.has(outcome) ? "good" : BAD.has(outcome) ? "bad" : "other");
   VC.Outcome = ({ outcome }) => html`<span class=${`outcome ${VC.outcomeClass(outcome)}`}>${VC.visible(outcome.replaceAll("_", " "))}</span>`;
 
-  VC.Missing = ({ runs }) => {
-    const lines = runs.flatMap((run, place) => run.missing.map((note) => [run, place, note]));
+  const Notes = ({ runs, kind, words, open }) => {
+    const lines = runs.flatMap((run, place) => run[kind].map((note) => [run, place, note]));
     if (!lines.length) return null;
-    return html`<details class="card missing" open=${lines.length < 6}>
-      <summary>${VC.count(lines.length, "part")} missing or broken</summary>
+    return html`<details class=${`card ${kind}`} open=${open && lines.length < 6}>
+      <summary>${VC.count(lines.length, "part")} ${words}</summary>
       <ul>${lines.map(([run, place, note]) => html`<li><${VC.RunName} run=${run} place=${place} /> ${VC.visible(note)}</li>`)}</ul>
     </details>`;
   };
+
+  VC.Missing = ({ runs }) => html`<${Notes} runs=${runs} kind="missing" words="missing or broken" open />
+    <${Notes} runs=${runs} kind="to_come" words="not there yet" />`;
+
+  // How many trajectories, as a link to them; to none there is no way.
+  VC.ToTrajectories = ({ run, place }) => (run.trajectories ? html`<a href=${VC.address("trajectories", { run: place })}>${run.trajectories.toLocaleString("en")}</a>` : "0");
 
   // On a phone a table of many columns becomes a list: every value with the name of its column before it.
   const FEW_COLUMNS = 3;
