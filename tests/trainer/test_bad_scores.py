@@ -140,7 +140,7 @@ def test_it_ends_the_run_before_the_advantages_with_the_samples_place(
 ) -> None:
     config = configuration(tmp_path)
     held = graded(config, bad)
-    with pytest.raises(RewardError, match="mend mine.py") as raised:
+    with pytest.raises(RewardError, match=r"mend mine\.py") as raised:
         Masks(config)._compute_advantage(held.stand_in(monkeypatch), {})
     assert f"step 3: the reward's {what} for problem mbpp/7, sample 2:" in str(raised.value)
     assert "advantages" not in held.columns
