@@ -1,7 +1,7 @@
 """Why a trajectory of verl's tool loop ended: `extra_fields["end_reason"]`, which verl does not say.
 
-`answer` (a turn without a call), `turns` (a call in the last turn), `length` (cut off at the response length, or what a tool
-returned did not fit). Loops may add reasons of their own.
+`answer` (a turn without a call), `turns` (a call in the last turn), `length`
+(cut off at the response length, or what a tool returned did not fit). Loops may add reasons of their own.
 """
 
 from typing import Any
