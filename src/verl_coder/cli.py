@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-from typer.core import TyperCommand, TyperGroup
-from typer.main import get_command
+from verl_coder.interrupts import ended_by_ctrl_c
 
-from verl_coder.errors import VerlCoderError
-from verl_coder.paths import recipe_names
+with ended_by_ctrl_c():
+    import typer
+    from typer.core import TyperCommand, TyperGroup
+    from typer.main import get_command
+
+    from verl_coder.errors import VerlCoderError
+    from verl_coder.paths import recipe_names
 
 PARTS = {
     "doctor": ("verl_coder.doctor.cli", "Check that everything a run needs is here, with the fix."),
@@ -58,7 +61,8 @@ class _Parts(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         if name in PARTS:
-            command = get_command(importlib.import_module(PARTS[name][0]).app)
+            with ended_by_ctrl_c():
+                command = get_command(importlib.import_module(PARTS[name][0]).app)
         return name, command, rest
 
 
@@ -102,14 +106,15 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan.")] = False,
 ) -> None:
     """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
-    from rich.console import Console
+    with ended_by_ctrl_c():
+        from rich.console import Console
 
-    from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
+        from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 
-    if runs_on_cpu():
-        select_cpu_platform()
-    from verl_coder.launch.launch import start
-    from verl_coder.launch.plan import TrainRequest, make_plan
+        if runs_on_cpu():
+            select_cpu_platform()
+        from verl_coder.launch.launch import start
+        from verl_coder.launch.plan import TrainRequest, make_plan
 
     request = TrainRequest(
         recipe=recipe,
@@ -123,7 +128,9 @@ def train(
         new_wandb_run=new_wandb_run,
         overrides=tuple(context.args),
     )
-    raise typer.Exit(start(make_plan(request, files_first=True), Console(), dry_run=dry_run))
+    with ended_by_ctrl_c():
+        status = start(make_plan(request, files_first=True), Console(), dry_run=dry_run)
+    raise typer.Exit(status)
 
 
 @app.command()

@@ -192,7 +192,7 @@ class TraceTokenizer:
         if len(prompt) > self._max_prompt_tokens:
             return None
         if tags:
-            response, mask = self._one_turn(trace.messages[at:], tags)
+            response, mask = self._one_turn(messages[at:], tags)
             if len(mask) > self._max_response_tokens:
                 return None
             return TraceRow(prompt_ids=tuple(prompt), response_ids=tuple(response), loss_mask=tuple(mask))
@@ -218,7 +218,7 @@ class TraceTokenizer:
         )
 
     def _as_rolled_out(self, message: dict[str, Any]) -> dict[str, Any]:
-        """The message; a tool's with its control tokens broken, as `tool_agent` gives it to the model."""
+        """The message; a tool's with its control tokens broken, as our agent loops give it to the model."""
         if message["role"] != "tool" or not isinstance(message.get("content"), str):
             return message
         return {**message, "content": break_control_tokens(message["content"], self._control)}
@@ -230,11 +230,8 @@ class TraceTokenizer:
         said = ""
         for message, after in zip(messages, [*messages[1:], None], strict=True):
             if message["role"] == "tool":
-                ids = self._tokenizer.encode(
-                    appended_result(said, str(message.get("content") or ""), tags),
-                    add_special_tokens=False,
-                    split_special_tokens=True,
-                )
+                printed = appended_result(said, str(message.get("content") or ""), tags)
+                ids = self._tokenizer.encode(printed, add_special_tokens=False)
                 learnt = False
             elif message["role"] == "assistant":
                 said, learnt = self.turn_text(message), is_learnt(message)

@@ -13,7 +13,8 @@ import pytest
         ({"response_length": 60}, "length"),  # the call fits, and what the tool returned does not
         ({"response_length": 20}, "length"),
         ({"multi_turn.max_assistant_turns": 1}, "turns"),
-        ({"multi_turn.max_user_turns": 1}, "turns"),
+        ({"multi_turn.max_assistant_turns": 2}, "answer"),  # in the last turn that is allowed
+        ({"multi_turn.max_user_turns": 1}, "answer"),
     ],
 )
 def test_a_trajectory_says_why_it_ended(rollout: Any, changes: dict[str, int], reason: str) -> None:

@@ -77,7 +77,7 @@ def test_an_output_that_does_not_fit_ends_the_trajectory(rollout: Rollout) -> No
 
 def test_a_printed_end_of_turn_is_text_and_no_token(rollout: Rollout) -> None:
     output, _, tokenizer = rollout(['<program>print("<|im" + "_end|>")</program>', ANSWER])
-    assert "<output>\n<|im_end|>\n</output>" in tokenizer.decode(output.response_ids)
+    assert "<output>\n< |im_end|>\n</output>" in tokenizer.decode(output.response_ids)
     assert tokenizer.convert_tokens_to_ids("<|im_end|>") not in output.response_ids
 
 

@@ -15,6 +15,7 @@ from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
 from verl_coder.run.run_dir import RunDir
+from verl_coder.run.sync_state import SyncState, begin
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,34 @@ def test_a_resume_forgets_the_steps_that_are_trained_again_everywhere(plan: Plan
     checkpoint(plan.run_dir, 3)
     launch._make_resumable(plan, Console(quiet=True))
     assert steps(plan.run_dir) == plan.run_dir.backup.steps() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(("saved", "left"), [(3, [0, 3]), (0, [])])
+def test_samples_of_steps_that_are_trained_again_are_forgotten(
+    plan: Plan, saved: int, left: list[int]
+) -> None:
+    for step in (0, 3, 5):
+        for name in (f"rollouts/{step}", f"validation/{step}", f"eval_samples/step_{step:06d}"):
+            file = plan.run_dir.path / f"{name}.jsonl"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("{}\n")
+    (plan.run_dir.path / "rollouts/mine.jsonl").touch()
+    if saved:
+        checkpoint(plan.run_dir, saved)
+    launch._make_resumable(plan, Console(quiet=True))
+    assert sorted(step for step, _ in plan.run_dir.sample_files()) == sorted(left * 3)
+    assert (plan.run_dir.path / "rollouts/mine.jsonl").exists()
+
+
+def test_a_checkpoint_whose_step_is_not_logged_is_no_new_wandb_run(plan: Plan) -> None:
+    """Its evaluation was given up, and W&B has step 0 alone."""
+    plan.run_dir.backup.drop_after(0)
+    checkpoint(plan.run_dir, 1)
+    first = begin(plan.run_dir.sync_state, mode="online", project="p", name="r", resumes_after=None)
+    replace(first, sent_step=0, confirmed_step=0).save(plan.run_dir.sync_state)
+    launch._make_resumable(plan, Console(quiet=True))
+    after = SyncState.load(plan.run_dir.sync_state)
+    assert after is not None and after.run_id == first.run_id
 
 
 def test_a_resume_keeps_the_metrics_of_its_checkpoint_from_an_evaluation_before_training(plan: Plan) -> None:

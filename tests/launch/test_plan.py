@@ -144,3 +144,14 @@ def test_a_prepare_command_that_no_shell_reads_is_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"verl_coder.prepare=.*No closing quotation"):
         preparation(make_plan(request))
+
+
+def test_a_path_with_a_comma_is_one_file_where_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a,b.parquet").touch()
+    both = f"{tmp_path}/a,b.parquet,{tmp_path}/c.parquet"
+    for given, files in (
+        (f"{tmp_path}/a,b.parquet", ["a,b.parquet"]),
+        (both, ["a", "b.parquet", "c.parquet"]),
+    ):
+        plan = make_plan(TrainRequest(recipe="tiny_cpu", train=given, out=str(tmp_path / "run")))
+        assert [Path(path).name for path in plan.config.data.train_files] == files

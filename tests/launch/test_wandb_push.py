@@ -209,3 +209,19 @@ def test_a_linked_new_run_begins_after_the_resumed_step(
     assert new != old and state(run_dir).linked_from == [old]
     assert steps_of(server, new) == [3, 4]
     assert server.runs[new]["config"]["linked_from"]["value"] == [old]
+
+
+def test_a_run_that_starts_anew_mixes_nothing_on_the_server(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    """Its checkpoints were removed after it had been sent."""
+    assert push(run_dir, environment).returncode == 0
+    old = state(run_dir).run_id
+    run_dir.drop_metrics_after(-1)
+    begin(run_dir.sync_state, mode="online", project="p", name="run", resumes_after=None)
+    for step in range(2):
+        run_dir.backup.write(step, {"loss": 100.0 + step})
+    assert push(run_dir, environment).returncode == 0
+    new = state(run_dir).run_id
+    losses = {run: [row["loss"] for row in server.history(run)] for run in (old, new)}
+    assert losses == {old: [0.0, 0.5, 1.0, 1.5, 2.0], new: [100.0, 101.0]}

@@ -95,15 +95,24 @@ def test_a_host_of_ones_own_is_known_from_wandbs_own_settings(tmp_path: Path) ->
     assert not has_wandb_key({**environment, "WANDB_BASE_URL": "https://elsewhere.example"})
 
 
+def test_a_key_in_wandbs_settings_and_an_identity_token_are_found_without_a_netrc(tmp_path: Path) -> None:
+    environment = {"NETRC": str(tmp_path / "none"), "WANDB_CONFIG_DIR": str(tmp_path)}
+    assert not has_wandb_key(environment)
+    (tmp_path / "settings").write_text(f"[default]\napi_key = {'a' * 40}\n")
+    assert has_wandb_key(environment)
+    assert has_wandb_key({"WANDB_IDENTITY_TOKEN_FILE": "token", "NETRC": str(tmp_path / "none")})
+
+
 def test_a_key_that_the_client_refuses_is_none(tmp_path: Path) -> None:
     (tmp_path / "netrc").write_text("machine wandb.example login user password short\n")
     assert not has_wandb_key({"NETRC": str(tmp_path / "netrc"), "WANDB_BASE_URL": "https://wandb.example"})
 
 
-def test_training_that_starts_anew_is_another_wandb_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [0, 9])
+def test_training_that_starts_anew_is_another_wandb_run(tmp_path: Path, sent: int) -> None:
     """Of a run whose checkpoints were removed: its steps are not those that W&B has."""
     first = start(tmp_path / "s.json")
-    first.sent_step = first.confirmed_step = 9
+    first.sent_step = first.confirmed_step = sent
     first.save(tmp_path / "s.json")
     second = start(tmp_path / "s.json")
     assert second.run_id != first.run_id and second.linked_from == [first.run_id]

@@ -1,7 +1,7 @@
 """Why a trajectory of verl's tool loop ended: `extra_fields["end_reason"]`, which verl does not say.
 
-`answer` (a turn without a call), `turns` (no turn is left), `length` (cut off at the response length, or what a tool
-returned did not fit). Loops may add reasons of their own.
+`answer` (a turn without a call), `turns` (a call in the last turn), `length`
+(cut off at the response length, or what a tool returned did not fit). Loops may add reasons of their own.
 """
 
 from typing import Any
@@ -31,10 +31,16 @@ class EndReasonToolLoop(ToolAgentLoop):
             elif _are_used(agent_data.assistant_turns, self.max_assistant_turns) or _are_used(
                 agent_data.user_turns, self.max_user_turns
             ):
-                self._end_reason = "turns"
+                self._end_reason = "turns" if await self._calls_in(agent_data) else "answer"
             else:
                 self._end_reason = "answer"
         return state
+
+    async def _calls_in(self, agent_data: AgentData) -> bool:
+        """Whether the turn calls a tool; verl does not look at that of the last turn."""
+        tools = [tool.tool_schema for tool in self.tools.values()]
+        _, calls = await self.tool_parser.extract_tool_calls(agent_data.response_ids, tools)
+        return bool(calls)
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
         state = await super()._handle_processing_tools_state(agent_data)

@@ -16,6 +16,7 @@ from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.utils.profiler import simple_timer
 
 from verl_coder.agent_loops.end_reason import EndReasonToolLoop
+from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.errors import ConfigError
 from verl_coder.protocols import Tags, agent_tags, appended_result, find_program
 
@@ -39,6 +40,7 @@ class ProgramAgentLoop(EndReasonToolLoop):
         if self.required_tool not in self.tools:
             raise ConfigError(f"{name} needs a tool named {self.required_tool} (TOOLS=)")
         self.tags = tags
+        self._control = control_tokens(self.tokenizer)
         self.tool_parser = ProgramTagParser(self.tokenizer, tags, self.required_tool)
         # The protocol is in the system prompt; a template that renders schemas would ask for function calls.
         self.tool_schemas = None  # type: ignore[assignment]
@@ -55,12 +57,10 @@ class ProgramAgentLoop(EndReasonToolLoop):
             )
         tokenizer: Any = self.tokenizer  # verl names the factory as its type
         turn = tokenizer.decode(agent_data.response_ids)
-        # What a program prints must not become a special token, such as the end of the turn.
-        output_ids = tokenizer.encode(
-            appended_result(turn, response.text or "", self.tags),
-            add_special_tokens=False,
-            split_special_tokens=True,
-        )
+        # Some control tokens, such as <tool_call>, are not called special: a tokenizer's own way to split special ones
+        # leaves them whole.
+        printed = break_control_tokens(response.text or "", self._control)
+        output_ids = tokenizer.encode(appended_result(turn, printed, self.tags), add_special_tokens=False)
         if len(agent_data.response_mask) + len(output_ids) >= self.response_length:
             self._end_reason = "length"
             return AgentState.TERMINATED

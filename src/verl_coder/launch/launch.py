@@ -70,7 +70,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
         mode=plan.wandb_mode,
         project=plan.config.trainer.project_name,
         name=plan.config.trainer.experiment_name,
-        resumes_after=logged or None,
+        resumes_after=logged if step else None,
         new_run=plan.new_wandb_run,
     )
     if step:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from verl_coder.data.prepare import SPLITS
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.files import is_there
 from verl_coder.launch.model_shape import shape_of
 from verl_coder.launch.preflight.files import check_files
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
@@ -116,7 +117,7 @@ def _check_texts(request: TrainRequest) -> None:
                 f"{knob.upper()}={value}: a path without ${{, which YAML takes for another setting"
             )
         try:
-            for path in value.split(",") if knob in ("train", "val") else [value]:
+            for path in _files(value) if knob in ("train", "val") else [value]:
                 Path(path).expanduser().resolve().exists()
         except (OSError, RuntimeError) as error:
             raise ConfigError(
@@ -174,6 +175,11 @@ def _fit_bucket(config: DictConfig) -> None:
         return  # what is wrong with a model folder, or with the setting, is said by the checks before the start
 
 
+def _files(value: str) -> list[str]:
+    """Paths with commas between; a file whose own path has commas is one."""
+    return [value] if is_there(resolve_content_path(value)) else value.split(",")
+
+
 def _put_paths(config: DictConfig, request: TrainRequest) -> None:
     rollout, reward = config.actor_rollout_ref.rollout, config.reward.custom_reward_function
     model = request.model or config.actor_rollout_ref.model.path
@@ -182,7 +188,7 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
     local = resolve_content_path(str(model))
     config.actor_rollout_ref.model.path = str(local) if local.exists() else str(model)
     for key, value in (("train_files", request.train), ("val_files", request.val)):
-        chosen = value.split(",") if value else [str(path) for path in file_list(config.data[key])]
+        chosen = _files(value) if value else [str(path) for path in file_list(config.data[key])]
         config.data[key] = [str(resolve_content_path(path)) for path in chosen]
     if request.reward or reward.path:
         reward.path = str(resolve_content_path(str(request.reward or reward.path)))

@@ -11,6 +11,7 @@ from verl_coder.launch.cluster import cluster_address
 from verl_coder.launch.memory_plan import machine_bytes
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.preflight.places import sandbox_urls
+from verl_coder.launch.ray_start import PATIENCE
 from verl_coder.paths import repository_root
 from verl_coder.platform.environment import CPU_ENVIRONMENT, SOCKET_FOLDER
 
@@ -58,7 +59,7 @@ def sessions_at_once(config: DictConfig) -> int:
 
 def worker_environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
     """Environment of the worker: what the user has, the platform's variables, the run's own."""
-    environment = dict(os.environ)
+    environment = {**PATIENCE, **os.environ}
     if plan.config.trainer.device == "cpu":
         # Ray gives every actor one thread; here actor, reference and vLLM take turns on all cores.
         threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}

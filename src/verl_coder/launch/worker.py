@@ -9,6 +9,7 @@ from typing import NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.launch.cluster import join_cluster
+from verl_coder.launch.ray_start import wait_longer_for_ray
 from verl_coder.launch.supervise import end_with_parent
 from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
@@ -28,7 +29,8 @@ def main(config_path: str) -> None:
     require_loaded()
     config = OmegaConf.load(config_path)
     assert isinstance(config, DictConfig)
-    join_cluster(config)
+    if not join_cluster(config):
+        wait_longer_for_ray()
     starting("starting Ray").write(RunDir(Path(config.verl_coder.out)).phase)
     auto_set_device(config)
     validate_config(

@@ -1,13 +1,13 @@
 """A training run's samples: `rollouts/`, `validation/` and `eval_samples/`, one file a step, as trajectories."""
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from verl_coder.report.records import KINDS, TrajectoryRecord, number, outcome_of, text_of, whole
 from verl_coder.report.transcript import split_output
+from verl_coder.run.run_dir import RunDir
 
 TRAINING, GREEDY, SAMPLED, _ = KINDS
 _STRUCTURE = {
@@ -38,14 +38,10 @@ class SampleFile(NamedTuple):
 
 def sample_files(run: Path) -> list[SampleFile]:
     """All files of samples, by folder and step; of `eval_samples/` those whose step has no file in `validation/`."""
-    found: list[SampleFile] = []
-    for folder in ("rollouts", "validation", "eval_samples"):
-        files = []
-        for path in (run / folder).glob("*.jsonl"):
-            match = re.fullmatch(r"(?:step_)?(\d{1,9})", path.stem)
-            if match and path.is_file():
-                files.append(SampleFile(path, folder, int(match.group(1))))
-        found += sorted(files, key=lambda file: file.step)
+    run_dir = RunDir(run)
+    order = [folder.name for folder in run_dir.sample_folders]
+    found = [SampleFile(path, path.parent.name, step) for step, path in run_dir.sample_files()]
+    found.sort(key=lambda file: (order.index(file.folder), file.step))
     whole_steps = {file.step for file in found if file.folder == "validation"}
     return [file for file in found if file.folder != "eval_samples" or file.step not in whole_steps]
 

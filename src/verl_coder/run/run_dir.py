@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,8 @@ class RunDir:
         """The checkpoint with the best held-out pass rate, as JSON: {"step", "pass_rate"}."""
         self.samples = path / "eval_samples"
         """Tables of samples, one JSON-lines file per evaluation."""
+        self.sample_folders = (path / "rollouts", path / "validation", self.samples)
+        """Folders of samples, with a JSON-lines file a step each."""
 
     def checkpoint_step(self) -> int:
         """Step of the last whole checkpoint; 0 where there is none."""
@@ -141,9 +144,22 @@ class RunDir:
         """Write down the shape of the run, for the next start."""
         write_atomically(self.shape, json.dumps(model_shape(config), indent=1))
 
+    def sample_files(self) -> list[tuple[int, Path]]:
+        """(step, file) of all samples, folder by folder."""
+        found = []
+        for folder in self.sample_folders:
+            for path in folder.glob("*.jsonl"):
+                match = re.fullmatch(r"(?:step_)?(\d{1,9})", path.stem)
+                if match and path.is_file():
+                    found.append((int(match.group(1)), path))
+        return found
+
     def drop_metrics_after(self, step: int) -> None:
-        """Forget metrics later than `step`: those steps are trained again after a resume."""
+        """Forget metrics and samples later than `step`: those steps are trained again after a resume."""
         self.backup.drop_after(step)
+        for later, path in self.sample_files():
+            if later > step:
+                path.unlink()
         if not self.metrics.is_file():
             return
         kept = []

@@ -74,7 +74,7 @@ def begin(
     """
     before = SyncState.load(path)
     # Without a checkpoint training starts anew: another run, unless W&B has no step of the first attempt.
-    anew = before is not None and resumes_after is None and max(before.sent_step, before.confirmed_step) > 0
+    anew = before is not None and resumes_after is None and max(before.sent_step, before.confirmed_step) >= 0
     if before and not new_run and not anew:
         state = dataclasses.replace(before, mode=mode, error=None)
     else:
@@ -105,21 +105,22 @@ def choose_mode(setting: str, environment: dict[str, str], *, has_key: bool) -> 
 
 
 def has_wandb_key(environment: dict[str, str]) -> bool:
-    """Whether W&B's own client would find a key: in `environment`, its settings, or .netrc for its host.
+    """Whether W&B's own client would find a key or an identity token: in `environment`, its settings, or .netrc.
 
     `wandb login --host` writes the host to W&B's settings file and the key to .netrc.
     """
-    if environment.get("WANDB_API_KEY"):
+    if environment.get("WANDB_API_KEY") or environment.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    if "wandb" not in sys.modules and not (_netrc(environment).is_file()):
+    system_settings = Path(environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb").expanduser() / "settings"
+    places = (*_netrc_files(environment), system_settings)
+    if "wandb" not in sys.modules and not any(place.is_file() for place in places):
         return False  # the client has no other place for a key, and takes a second to import
     import wandb
     from wandb.sdk.lib import wbauth
 
     try:
         settings = wandb.Settings(quiet=True)
-        folder = environment.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-        settings.settings_system = str(Path(folder).expanduser() / "settings")  # as its own set-up does
+        settings.settings_system = str(system_settings)  # as its own set-up does
         settings.update_from_system_settings()
         settings.update_from_env_vars(dict(environment))
         if settings.api_key:
@@ -144,9 +145,9 @@ def check_wandb_key(environment: dict[str, str]) -> None:
         )
 
 
-def _netrc(environment: dict[str, str]) -> Path:
+def _netrc_files(environment: dict[str, str]) -> list[Path]:
     given = environment.get("NETRC")
-    return Path(given).expanduser() if given else Path.home() / ".netrc"
+    return [Path(given).expanduser()] if given else [Path.home() / name for name in (".netrc", "_netrc")]
 
 
 @contextmanager

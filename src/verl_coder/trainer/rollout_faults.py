@@ -38,11 +38,13 @@ def sample_place(kwargs: Mapping[str, Any]) -> str:
     return f"problem {name}, sample {kwargs.get('session_id', 0)}"
 
 
-def score_fault(score: Any, infos: Any) -> str:
-    """What is wrong with a reward's answer: a score, or an `acc`, that is no finite number; else empty."""
+def score_fault(score: Any, infos: Any, also: str = "") -> str:
+    """What is wrong with a reward's answer: a score, an `acc`, or the value `also`, that is no finite number; else
+    empty.
+    """
     values = {"score": score}
-    if isinstance(infos, Mapping) and "acc" in infos:
-        values["acc"] = infos["acc"]
+    if isinstance(infos, Mapping):
+        values |= {name: infos[name] for name in ("acc", also) if name in infos}
     for name, value in values.items():
         value = number(value)
         if not isinstance(value, int | float) or not math.isfinite(value):

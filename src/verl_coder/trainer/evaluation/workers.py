@@ -64,6 +64,11 @@ class SampleGuard:
         """Whether the seconds of a rollout are its own."""
         return validate or not self.training_pauses
 
+    def _group_metric(self) -> str:
+        """The value of the reward's dict that groups are filtered by; empty where none is."""
+        groups = self.config.algorithm.filter_groups
+        return str(groups.metric) if groups.enable and groups.metric != FILTER_GROUPS_REWARD_METRIC else ""
+
     async def _compute_score(self, outputs: list[AgentLoopOutput], kwargs: dict[str, Any]) -> None:
         for output in outputs:
             # A reward may read them of every answer, also of one that called no tool.
@@ -75,7 +80,9 @@ class SampleGuard:
         kind: Kind = "bad_score"
         try:
             await super()._compute_score(outputs, kwargs)  # type: ignore[misc]
-            what = score_fault(final.reward_score, final.extra_fields.get("reward_extra_info"))
+            what = score_fault(
+                final.reward_score, final.extra_fields.get("reward_extra_info"), self._group_metric()
+            )
         except ray.exceptions.RayActorError:
             raise  # the reward worker is dead: the run ends (launch/watchdog.py)
         except Exception as error:  # of the user's function, which may raise anything
@@ -91,9 +98,8 @@ class SampleGuard:
     def _fail(self, output: AgentLoopOutput, fault: SampleFault) -> None:
         output.reward_score = 0.0
         infos = fault.infos()
-        groups = self.config.algorithm.filter_groups
-        if groups.enable and groups.metric != FILTER_GROUPS_REWARD_METRIC:
-            infos.setdefault(groups.metric, 0.0)  # verl ends the run where a sample lacks it
+        if metric := self._group_metric():
+            infos.setdefault(metric, 0.0)  # verl ends the run where a sample lacks it
         output.extra_fields["reward_extra_info"] = infos
         output.extra_fields[FAULT] = dataclasses.asdict(fault)
         told = {
