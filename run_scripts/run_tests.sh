@@ -9,4 +9,6 @@ cd "$REPO_ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
+# Each worker, and each of the processes that tests start, would compile our sources and the tests anew.
+unset PYTHONDONTWRITEBYTECODE
 exec "$PYTHON" -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@"

@@ -46,13 +46,13 @@ class ScriptedModel:
 Rollout = Callable[..., tuple[Any, ScriptedModel, PreTrainedTokenizerBase]]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def sandbox_url() -> Iterator[str]:
     with EmbeddedSandbox() as sandbox:
         yield sandbox.url
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
     """The smallest recipe with room for the protocol's prompt, composed once."""
     out = str(tmp_path_factory.mktemp("out"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -48,15 +49,24 @@ def test_many_tests_take_one_request_and_what_used_the_process_up_the_rest(with_
     threads = "import threading\nn = int(input())\nthreading.Timer(0.2, lambda: print(2 * n)).start()"
 
     async def work(client):
-        asked = []
-        run_code = client.run_code
-        client.run_code = lambda request: asked.append(request.stdin) or run_code(request)
-        outcomes = [(await grade(code, tests, client)).outcome for code in (plain, threads)]
-        return outcomes, asked
+        asked, ended = [], []
+        run_code, run_pair = client.run_code, client.run_pair
 
-    outcomes, asked = with_pair_client(work)
+        async def pair(request):
+            response = await run_pair(request)
+            ended.append(response.candidate.return_code)
+            return response
+
+        client.run_code = lambda request: asked.append(request.stdin) or run_code(request)
+        client.run_pair = pair
+        outcomes = [(await grade(code, tests, client)).outcome for code in (plain, threads)]
+        return outcomes, asked, ended
+
+    outcomes, asked, ended = with_pair_client(work)
     assert outcomes == ["passed", "passed"]
     assert asked == [f"{n}\n" for n in range(1, FEW_TESTS + 3)]
+    # Ended by the sandbox after the judge, which waited for nothing that does not come.
+    assert ended == [-signal.SIGKILL] * 2
 
 
 LEFTOVERS = {
