@@ -108,7 +108,9 @@ async def grade_all(
         owed = len(owing)
         taken = owing[:: 1 if most_second_tries is None else max(1, -(-owed // max(1, most_second_tries)))]
         print(
-            f"first verdicts after {time.monotonic() - started:.0f} s, second tries: {owed}", file=sys.stderr
+            f"first verdicts after {time.monotonic() - started:.0f} s, second tries: {owed}; "
+            f"{dict(Counter(graded.report.outcome for graded in first))}",
+            file=sys.stderr,
         )
         tried = count(1)
 
