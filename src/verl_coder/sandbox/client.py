@@ -266,7 +266,8 @@ class SandboxSession:
     """A program that lives on one server from call to call, until it is closed or idle for too long.
 
     A call is never repeated, as it may have changed the session: SandboxUnavailableError when the service
-    failed or the session is gone (closed, idle too long, ended by its own program).
+    failed or the session is gone (closed, idle too long). One that its own program ended, in a command or between two,
+    answers with `alive` false.
     """
 
     def __init__(self, client: SandboxClient, url: str, session_id: str) -> None:
