@@ -15,7 +15,7 @@ class _Maybe(NamedTuple):
 class _Each(NamedTuple):
     """An object of any keys, or a list, whose values have one shape."""
 
-    kind: type
+    kind: type[Any]
     shape: Any
 
 

@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -26,6 +27,8 @@ _WATCH_INTERVAL_MS = 30
 _REST_INTERVAL_MS = 1000
 """While a session waits for its next command: to look costs 0.3 ms, and hundreds of sessions wait at a time."""
 _IDLE_INTERVAL_MS = 5000
+_LOOK_SHARE = 4
+"""So many times as long as the last look took passes until the next one."""
 
 
 class Keeper:
@@ -44,6 +47,7 @@ class Keeper:
         self.hold = False
         self.watching = False
         self.resting = False
+        self.look_ms = 0
         self.sequence = 1
         self.memory_limit = config.memory_mb << 20
         self.empty_inodes = 0
@@ -108,7 +112,7 @@ class Keeper:
                 flags |= self._obey(child, ended)
             if ended:
                 break
-            if self.watching and self._memory_in_use(child, self.memory_limit) > self.memory_limit:
+            if self.watching and self._look(child) > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
                 self._kill_all(child)
             if not events:
@@ -128,6 +132,7 @@ class Keeper:
         self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us))
         self.sequence += 1
         self.watching = self.resting = False
+        self.look_ms = 0
         self.memory_limit = self.config.memory_mb << 20
         if self.hold:
             self.hold = False
@@ -137,7 +142,8 @@ class Keeper:
     def _interval_ms(self) -> int:
         if not self.watching:
             return _IDLE_INTERVAL_MS
-        return _REST_INTERVAL_MS if self.resting else _WATCH_INTERVAL_MS
+        # A program can make itself dear to look at; what that costs is to be a small part of its time.
+        return max(_REST_INTERVAL_MS if self.resting else _WATCH_INTERVAL_MS, self.look_ms * _LOOK_SHARE)
 
     def _send(self, message: bytes) -> None:
         try:
@@ -185,14 +191,28 @@ class Keeper:
             leftovers.kill_group(child)
         leftovers.kill_below(reap=child is None, own_namespace=self.namespaced)
 
+    def _look(self, child: int) -> int:
+        began = time.monotonic()
+        found = self._memory_in_use(child, self.memory_limit)
+        self.look_ms = int((time.monotonic() - began) * 1000)
+        return found
+
     def _memory_in_use(self, child: int, limit: int = 0) -> int:
-        """Bytes of memory of all processes of the slot, and of its tmpfs; exact above `limit`."""
+        """Bytes of memory of all processes of the slot, and of its tmpfs; the tighter the closer to `limit`.
+
+        An order of the server's, and the program's end, are served first.
+        """
         if not self.namespaced:
-            pids = list(leftovers.descendants(os.getpid())) or [child]
-            return leftovers.private_memory(pids, limit=limit)
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-        on_disk = leftovers.bytes_in_use(root.HOME)
-        return on_disk + leftovers.private_memory(pids or [child], limit=limit - on_disk)
+            pids, on_tmpfs = leftovers.descendants(os.getpid()), 0
+        else:
+            pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+            on_tmpfs = leftovers.bytes_in_use(root.HOME)
+        return leftovers.memory_in_use(
+            pids or [child], on_tmpfs=on_tmpfs, limit=limit, called=self._is_called
+        )
+
+    def _is_called(self) -> bool:
+        return bool(self.poll.poll(0))
 
     def _reset_files(self, *, first: bool = False) -> None:
         """An empty working folder for the next program, and the current one of this process."""
