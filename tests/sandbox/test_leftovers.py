@@ -23,7 +23,7 @@ PROGRAMS = [
     "import os, signal\nos.kill(-1, signal.SIGSTOP)",
     "import os\nfor _ in range(30):\n    if os.fork() == 0: os._exit(0)\nos.mkfifo('p')\nos.open('p', os.O_RDWR)",
     "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind('sock')\ns.listen()\nimport mmap\nmmap.mmap(-1, 1 << 24)",
-    "import os\nfor n in range(40):\n    os.memfd_create(str(n))\nos.symlink('/', 'root')\nraise SystemExit(3)",
+    "import os\nfor n in range(40):\n    os.open('.', os.O_RDWR | os.O_TMPFILE)\nos.symlink('/', 'root')\nraise SystemExit(3)",
 ]
 
 
