@@ -110,3 +110,27 @@ print(found)
             assert (response.run_result.stdout, response.run_result.stderr) == ("[]\n", "")
         ended = await asyncio.gather(*hidden)
         assert [response.run_result for response in ended if response.status != "Success"] == []
+
+
+ORPHAN = """
+import os, time
+read, write = os.pipe()
+if os.fork() == 0:
+    {detach}
+    until = time.process_time() + 0.4
+    while time.process_time() < until: pass
+    os.write(write, b"x")
+    time.sleep(60)
+os.read(read, 1)
+"""
+
+
+async def test_the_cpu_time_of_processes_that_a_program_leaves_is_its_own(
+    protected_server: EmbeddedSandbox,
+) -> None:
+    async with SandboxClient(protected_server.url, max_attempts=2) as client:
+        for detach in ("pass", "os.setsid(); os.fork() == 0 or os._exit(0)"):
+            left = (await client.run_code(RunRequest(code=ORPHAN.format(detach=detach)))).run_result
+            next_one = (await client.run_code(RunRequest(code="print(1)"))).run_result
+            assert left is not None and left.cpu_time is not None and left.cpu_time >= 0.4
+            assert next_one is not None and next_one.cpu_time is not None and next_one.cpu_time < 0.3

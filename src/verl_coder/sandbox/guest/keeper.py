@@ -4,6 +4,7 @@ The keeper never reads a request: the process it forks ahead does. So no program
 """
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -47,7 +48,7 @@ class Keeper:
         self.hold = False
         self.watching = False
         self.resting = False
-        self.look_ms = 0
+        self.look_ms = self.cpu_us = 0
         self.sequence = 1
         self.memory_limit = config.memory_mb << 20
         self.empty_inodes = 0
@@ -79,6 +80,7 @@ class Keeper:
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             os._exit(1)
+        self._spent_us()
 
     # ---- in the program's process
 
@@ -122,14 +124,13 @@ class Keeper:
         if not self.namespaced:
             # While the child's group id is still taken; one call also kills those that keep forking.
             leftovers.kill_group(child)
-        _, status, usage = os.wait4(child, 0)
+        _, status = os.waitpid(child, 0)
         # Orphans come to pid 1, or to the subreaper.
         if self.children < 0 or os.pread(self.children, 16, 0):
             self._kill_all(None)
         if self.sockstat >= 0 and b" tw 0 " not in os.pread(self.sockstat, 400, 0):
             flags |= UNCLEAN
-        cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us))
+        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, self._spent_us()))
         self.sequence += 1
         self.watching = self.resting = False
         self.look_ms = 0
@@ -138,6 +139,12 @@ class Keeper:
             self.hold = False
         else:
             self._reset_files()
+
+    def _spent_us(self) -> int:
+        """CPU time of all processes that were reaped since the last call: of those that a program left, too."""
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before, self.cpu_us = self.cpu_us, int((usage.ru_utime + usage.ru_stime) * 1e6)
+        return self.cpu_us - before
 
     def _interval_ms(self) -> int:
         if not self.watching:
