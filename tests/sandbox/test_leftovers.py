@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections import Counter
 
+import pytest
 from process_tree import processes_below
 
 from verl_coder.sandbox import RunRequest, SandboxClient
@@ -134,3 +135,14 @@ async def test_the_cpu_time_of_processes_that_a_program_leaves_is_its_own(
             next_one = (await client.run_code(RunRequest(code="print(1)"))).run_result
             assert left is not None and left.cpu_time is not None and left.cpu_time >= 0.4
             assert next_one is not None and next_one.cpu_time is not None and next_one.cpu_time < 0.3
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK), reason="the counter is read only here"
+)
+async def test_a_programs_process_id_tells_nothing_of_those_before_it() -> None:
+    code = "import os\nprint(os.getpid())\nfor _ in range(5):\n    if os.fork() == 0: os._exit(0)"
+    with EmbeddedSandbox(isolation="namespaces", extra=["--workers", "1"]) as sandbox:
+        async with SandboxClient(sandbox.url) as client:
+            told = [(await client.run_code(RunRequest(code=code))).run_result for _ in range(4)]
+    assert len({result.stdout for result in told if result is not None}) == 1

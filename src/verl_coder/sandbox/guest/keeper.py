@@ -35,7 +35,9 @@ _LOOK_SHARE = 4
 class Keeper:
     """Serves one slot until the server's end of the status socket closes."""
 
-    def __init__(self, config: SlotConfig, home: str, status: socket.socket, control: socket.socket) -> None:
+    def __init__(
+        self, config: SlotConfig, home: str, status: socket.socket, control: socket.socket, last_pid: int
+    ) -> None:
         self.config = config
         self.namespaced = config.namespaced
         self.home = home
@@ -48,6 +50,7 @@ class Keeper:
         self.hold = False
         self.watching = False
         self.resting = False
+        self.last_pid = last_pid
         self.look_ms = self.cpu_us = 0
         self.sequence = 1
         self.memory_limit = config.memory_mb << 20
@@ -67,10 +70,21 @@ class Keeper:
         self._rehearse()
         self.status.send(b"R")
         while True:
+            self._reset_pids()
             child = linux.fork_bare()
             if child == 0:
                 return self._become_program()
             self._wait_and_report(child)
+
+    def _reset_pids(self) -> None:
+        """Each program has the same process id: from the next one it could tell how many processes ran before it."""
+        if self.last_pid >= 0:
+            try:
+                os.pwrite(self.last_pid, b"1", 0)
+            except OSError:
+                # An older kernel wants more privileges for it.
+                os.close(self.last_pid)
+                self.last_pid = -1
 
     def _rehearse(self) -> None:
         """Drop privileges once in a process that runs nothing: a slot that cannot protect must not be offered."""
