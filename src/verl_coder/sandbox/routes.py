@@ -1,11 +1,14 @@
 """The routes of the API: check the body, run it, name the outcome."""
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from verl_coder.sandbox import validate
@@ -86,6 +89,8 @@ class Api:
         try:
             answer = await route(validate.parse_object(body or b"{}"))
             response, outcome = json_response(answer), answer["status"]
+            if path == "/sessions":
+                response = replace(response, undo=partial(self._forget, answer["session_id"]))
         except validate.InvalidRequest as error:
             response, outcome = json_response(error.body, 422), "invalid"
         except validate.BadBase64 as error:
@@ -225,6 +230,11 @@ class Api:
             owner=validate.text(body, "owner", ""),
         )
         return {"status": "Success", "message": "", "session_id": session.session_id, "kind": kind}
+
+    async def _forget(self, session_id: str) -> None:
+        """Close a session of which nobody was told."""
+        with contextlib.suppress(UnknownSession):
+            await self.sessions.close(session_id)
 
     async def run_in_session(self, session_id: str, body: Body) -> Body:
         """POST /sessions/{id}/run: one piece of code; over its time it is interrupted and the session lives on."""
