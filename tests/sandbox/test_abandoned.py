@@ -8,7 +8,9 @@ import httpx
 import pytest
 from process_tree import processes_below
 
+from verl_coder.sandbox import SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.sandbox.http import HttpProtocol, Response
 
 STAYS = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()"
 
@@ -118,3 +120,49 @@ async def test_a_session_closed_in_the_middle_of_a_command_answers_it_at_once(
     await asyncio.sleep(0.5)
     await http.delete(f"/sessions/{session}")
     assert not (await asyncio.wait_for(running, 20)).json()["alive"]
+
+
+async def _open_sessions(http: httpx.AsyncClient) -> int:
+    lines = (await http.get("/metrics")).text.splitlines()
+    return next(int(float(line.split()[1])) for line in lines if line.startswith("sandbox_sessions "))
+
+
+async def test_a_session_whose_caller_went_away_before_it_was_told_ends(
+    small: EmbeddedSandbox, http: httpx.AsyncClient
+) -> None:
+    before = await _open_sessions(http)
+    async with SandboxClient(small.url) as client:
+        for number in range(12):
+            opening = asyncio.ensure_future(client.open_session())
+            await asyncio.sleep(number / 1000)
+            if opening.cancel():
+                await asyncio.wait((opening,))
+            if not opening.cancelled():
+                await opening.result().close()
+        for _ in range(50):
+            if await _open_sessions(http) == before:
+                return
+            await asyncio.sleep(0.1)
+    pytest.fail("a session of which nobody knows is open")
+
+
+class _Closing(asyncio.Transport):
+    """A connection whose other end is gone, which its protocol has not been told yet."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+async def test_what_an_answer_that_cannot_be_written_began_is_undone() -> None:
+    undone = asyncio.Event()
+
+    async def undo() -> None:
+        undone.set()
+
+    async def handle(method: str, path: str, body: bytes) -> Response:
+        return Response(status=200, body=b"", undo=undo)
+
+    connection = HttpProtocol(handle, "", set())
+    connection.connection_made(_Closing())
+    connection.data_received(b"POST /sessions HTTP/1.1\r\ncontent-length: 0\r\n\r\n")
+    await asyncio.wait_for(undone.wait(), 5)

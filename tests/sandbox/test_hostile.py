@@ -66,6 +66,14 @@ DENIED = {
     ),
     "raw_device": "import os\nassert not os.path.exists('/dev/vda') or not os.access('/dev/vda', os.R_OK)",
     "environment": "import os\nassert 'VERL_TEST_SECRET' not in os.environ",
+    "files_in_memory": (
+        "import ctypes, os\nassert ctypes.CDLL(None).syscall(447, 0) == -1\ntry:\n    os.memfd_create('x')\n"
+        "except OSError:\n    pass\nelse:\n    raise SystemExit('made')"
+    ),
+    "a_longer_stdin": (
+        "import os\ntry:\n    os.write(os.open('/proc/self/fd/0', os.O_RDWR), b'longer')\n"
+        "except OSError:\n    pass\nelse:\n    raise SystemExit('written')"
+    ),
     "no_new_privileges": "import ctypes\nassert ctypes.CDLL(None).prctl(39, 0, 0, 0, 0) == 1",
 }
 
@@ -86,9 +94,15 @@ async def test_it_ends_and_the_victim_is_unharmed(protected_server: EmbeddedSand
 
 
 SHARED_MEMORY = {
-    "memory_files": (
-        "import os, time\nfor n in range(4):\n    os.posix_fallocate(os.memfd_create('x'), 0, 100 << 20)\n"
-        "time.sleep(5)"
+    "maps_of_processes_that_hide": (
+        "import ctypes, mmap, os, time\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\nfor n in range(7):\n"
+        "    if os.fork() == 0:\n        m = mmap.mmap(-1, 40 << 20)\n        m.write(b'x' * (40 << 20))\n"
+        "        time.sleep(5)\n        os._exit(0)\ntime.sleep(5)"
+    ),
+    "of_threads_whose_process_lost_its_first": (
+        "import ctypes, os, threading, time\nfor n in range(7):\n    if os.fork() == 0:\n"
+        "        threading.Thread(target=lambda: (x := b'x' * (40 << 20), time.sleep(5))).start()\n"
+        "        ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\ntime.sleep(5)"
     ),
     "maps_of_each_child": (
         "import mmap, os, time\nfor n in range(7):\n    if os.fork() == 0:\n        m = mmap.mmap(-1, 40 << 20)\n"
@@ -123,7 +137,7 @@ async def test_memory_that_many_processes_share_counts_once(protected_server: Em
 @pytest.mark.parametrize("name", DENIED)
 async def test_it_is_denied(protected_server: EmbeddedSandbox, name: str) -> None:
     async with SandboxClient(protected_server.url, max_attempts=1) as client:
-        response = await client.run_code(RunRequest(code=DENIED[name]))
+        response = await client.run_code(RunRequest(code=DENIED[name], stdin="in"))
         assert response.status == "Success", response.run_result
 
 

@@ -5,6 +5,7 @@ import contextlib
 import os
 from collections import Counter
 
+import pytest
 from process_tree import processes_below
 
 from verl_coder.sandbox import RunRequest, SandboxClient
@@ -23,7 +24,7 @@ PROGRAMS = [
     "import os, signal\nos.kill(-1, signal.SIGSTOP)",
     "import os\nfor _ in range(30):\n    if os.fork() == 0: os._exit(0)\nos.mkfifo('p')\nos.open('p', os.O_RDWR)",
     "import socket\ns = socket.socket(socket.AF_UNIX)\ns.bind('sock')\ns.listen()\nimport mmap\nmmap.mmap(-1, 1 << 24)",
-    "import os\nfor n in range(40):\n    os.memfd_create(str(n))\nos.symlink('/', 'root')\nraise SystemExit(3)",
+    "import os\nfor n in range(40):\n    os.open('.', os.O_RDWR | os.O_TMPFILE)\nos.symlink('/', 'root')\nraise SystemExit(3)",
 ]
 
 
@@ -110,3 +111,38 @@ print(found)
             assert (response.run_result.stdout, response.run_result.stderr) == ("[]\n", "")
         ended = await asyncio.gather(*hidden)
         assert [response.run_result for response in ended if response.status != "Success"] == []
+
+
+ORPHAN = """
+import os, time
+read, write = os.pipe()
+if os.fork() == 0:
+    {detach}
+    until = time.process_time() + 0.4
+    while time.process_time() < until: pass
+    os.write(write, b"x")
+    time.sleep(60)
+os.read(read, 1)
+"""
+
+
+async def test_the_cpu_time_of_processes_that_a_program_leaves_is_its_own(
+    protected_server: EmbeddedSandbox,
+) -> None:
+    async with SandboxClient(protected_server.url, max_attempts=2) as client:
+        for detach in ("pass", "os.setsid(); os.fork() == 0 or os._exit(0)"):
+            left = (await client.run_code(RunRequest(code=ORPHAN.format(detach=detach)))).run_result
+            next_one = (await client.run_code(RunRequest(code="print(1)"))).run_result
+            assert left is not None and left.cpu_time is not None and left.cpu_time >= 0.4
+            assert next_one is not None and next_one.cpu_time is not None and next_one.cpu_time < 0.3
+
+
+@pytest.mark.skipif(
+    not os.access("/proc/sys/kernel/ns_last_pid", os.W_OK), reason="the counter is read only here"
+)
+async def test_a_programs_process_id_tells_nothing_of_those_before_it() -> None:
+    code = "import os\nprint(os.getpid())\nfor _ in range(5):\n    if os.fork() == 0: os._exit(0)"
+    with EmbeddedSandbox(isolation="namespaces", extra=["--workers", "1"]) as sandbox:
+        async with SandboxClient(sandbox.url) as client:
+            told = [(await client.run_code(RunRequest(code=code))).run_result for _ in range(4)]
+    assert len({result.stdout for result in told if result is not None}) == 1

@@ -54,8 +54,13 @@ async def test_an_exception_is_text_with_a_short_traceback(http: httpx.AsyncClie
 
 
 @pytest.mark.parametrize(
-    "reply", ['b"[" * 200000', 'b\'{"result":\' + b"[" * 990 + b"]" * 990 + b"}"', 'b"5"', 'b"9" * 5000']
-)
+    "reply",
+    [
+        'b"[" * 200000', 'b\'{"result":\' + b"[" * 990 + b"]" * 990 + b"}"', 'b"5"', 'b"9" * 5000',
+        'b\'{"result": 5}\'', 'b\'{"error": 7}\'', 'b\'{"error": {"ename": 1}}\'', 'b\'{"display": [1]}\'',
+        'b\'{"result": null, "more": 1}\'',
+    ],
+)  # fmt: skip
 async def test_what_a_program_writes_in_the_place_of_a_reply_is_no_failure_of_the_server(
     http: httpx.AsyncClient, reply: str
 ) -> None:
@@ -86,6 +91,9 @@ async def test_one_that_ignores_the_interrupt_is_ended(http: httpx.AsyncClient) 
     session = await _open(http)
     code = "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [2])\nwhile True: time.sleep(1)"
     assert not (await _run(http, session, code, 0.2))["alive"]
+    for _ in range(2):  # it was the program's doing, so a client is told whenever it asks
+        assert not (await _run(http, session, "1"))["alive"]
+    assert (await http.delete(f"/sessions/{session}")).status_code == 200
     assert (await http.post(f"/sessions/{session}/run", json={"code": "1"})).status_code == 404
 
 
@@ -112,7 +120,7 @@ async def test_memory_that_is_taken_between_two_commands_is_limited_too(http: ht
     await asyncio.sleep(1.2)  # from now on it is looked at seldom
     assert (await _run(http, session, _LATER))["status"] == "Success"
     await asyncio.sleep(3)
-    assert (await http.post(f"/sessions/{session}/run", json={"code": "1"})).json().get("alive") is not True
+    assert not (await _run(http, session, "1"))["alive"]
 
 
 def _wakes(pids: list[int]) -> int:
@@ -178,6 +186,54 @@ async def test_a_jupyter_time_out_keeps_the_cells_before(http: httpx.AsyncClient
     answer = (await http.post("/run_jupyter", json=body)).json()
     assert answer["status"] == "Failed" and answer["driver"]["status"] == "TimeLimitExceeded"
     assert answer["cells"][0]["stdout"] == "kept\n" and len(answer["cells"]) == 2
+
+
+_FORGED = """import os, stat
+for number in range(3, 64):
+    try:
+        if stat.S_ISSOCK(os.fstat(number).st_mode):
+            os.write(number, {reply!r}.encode() + b"\\n")
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("reply", ["{}", '{"error": 7}', '{"state": {"event": "line"}}'])
+async def test_what_a_debugged_program_writes_in_the_place_of_a_reply_ends_its_session(
+    http: httpx.AsyncClient, reply: str
+) -> None:
+    session = await _open(http, kind="debugger", code=_FORGED.format(reply=reply))
+    answer = await http.post(f"/sessions/{session}/debug", json={"command": "run"})
+    assert (answer.status_code, answer.json()["status"], answer.json()["alive"]) == (200, "Failed", False)
+
+
+async def test_a_line_of_megabytes_is_shown_cut(http: httpx.AsyncClient) -> None:
+    debug = _Debugger(http, await _open(http, kind="debugger", code=f"x = 1\ny = '{'a' * 9_000_000}'\n"))
+    answer = await debug("step")
+    assert (
+        answer["alive"] and answer["state"]["line"] == 1 and len(answer["state"]["source"][1]["text"]) < 3000
+    )
+
+
+async def test_a_name_of_megabytes_leaves_the_state_without_it(http: httpx.AsyncClient) -> None:
+    debug = _Debugger(http, await _open(http, kind="debugger", code=f"{'x' * 5_000_000} = 1\ny = 2\n"))
+    await debug("break", line=2)
+    answer = await debug("run")
+    assert (
+        answer["alive"] and answer["state"]["event"] == "breakpoint" and answer["error"]["ename"] == "TooLong"
+    )
+
+
+async def test_a_command_that_the_program_does_not_take_is_over_at_its_time(http: httpx.AsyncClient) -> None:
+    session = await _open(http)
+    await _run(
+        http,
+        session,
+        "import os, threading, signal\nthreading.Timer(0.2, os.kill, (os.getpid(), 19)).start()",
+    )
+    await asyncio.sleep(0.5)
+    answer = await _run(http, session, f"x = '{'a' * 3_000_000}'", 0.5)
+    assert not answer["alive"] and answer["run_result"]["status"] == "TimeLimitExceeded"
 
 
 class _Debugger:

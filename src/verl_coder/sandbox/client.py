@@ -68,6 +68,7 @@ class SandboxClient:
         self._router = Router(self.urls)
         self._owner = secrets.token_hex(16)
         self._held: dict[str, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Future[None]] = set()
         self._pairs: bool | None = None
         self._pairs_until = 0.0
 
@@ -78,8 +79,8 @@ class SandboxClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the pooled connections."""
-        for held in self._held.values():
-            held.cancel()
+        for task in (*self._held.values(), *self._closing):
+            task.cancel()
         if self._http is not None:
             await self._open_until_the_end.aclose()
 
@@ -137,13 +138,31 @@ class SandboxClient:
         fault: ServerFull | None = None
         for _ in self.urls:
             try:
-                answer = await self._call("/sessions", options, _MARGIN_S, name_server=True, waits=False)
+                answer = await self._ask_for_session(options)
             except ServerFull as full:  # it rests: the next is another one
                 fault = full
             else:
                 self._stay(answer["server"])
                 return SandboxSession(self, answer["server"], answer["session_id"])
         raise SandboxFullError(str(fault))
+
+    async def _ask_for_session(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Where the caller goes away meanwhile, the session is closed as soon as it is there."""
+        asking = asyncio.ensure_future(
+            self._call("/sessions", options, _MARGIN_S, name_server=True, waits=False)
+        )
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            closing = asyncio.ensure_future(self._close_unused(asking))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            raise
+
+    async def _close_unused(self, asking: "asyncio.Future[dict[str, Any]]") -> None:
+        with contextlib.suppress(SandboxUnavailableError, ServerFull):
+            answer = await asking
+            await SandboxSession(self, answer["server"], answer["session_id"]).close()
 
     def _stay(self, url: str) -> None:
         """Hold a connection to a server for as long as this client lives: its sessions there end with it."""
@@ -266,7 +285,8 @@ class SandboxSession:
     """A program that lives on one server from call to call, until it is closed or idle for too long.
 
     A call is never repeated, as it may have changed the session: SandboxUnavailableError when the service
-    failed or the session is gone (closed, idle too long, ended by its own program).
+    failed or the session is gone (closed, idle too long). One that its own program ended, in a command or between two,
+    answers with `alive` false.
     """
 
     def __init__(self, client: SandboxClient, url: str, session_id: str) -> None:

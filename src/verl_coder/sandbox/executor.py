@@ -222,7 +222,7 @@ class Executor:
     async def _end(self, running: "_Running", *, believe: bool) -> Outcome:
         """Wait for the program; Unexplained when neither the server nor a limit sent its SIGKILL."""
         try:
-            ended = await self._exit(running)
+            ended = await running.slot.end()
             fetch = running.job.fetch
             files = await self.fetch(running.slot, fetch) if fetch and not running.slot.dead else {}
         finally:
@@ -235,33 +235,17 @@ class Executor:
             raise Unexplained("killed by signal 9")
         return Outcome(command=_command(ended, output, errors), files=files, killed=killed)
 
-    async def _exit(self, running: "_Running") -> ProgramExit:
-        """How the program ended; where its slot does not come back after a time-out, that is still what it was."""
-        began = time.monotonic()
-        try:
-            return await running.slot.end()
-        except SlotLost:
-            if not running.slot.timed_out:
-                raise
-        wall_s = time.monotonic() - began
-        return ProgramExit(
-            return_code=-signal.SIGKILL,
-            timed_out=True,
-            out_of_memory=False,
-            wall_s=wall_s,
-            cpu_s=0.0,
-            ordered=True,
-        )
-
     def _open_stdin(self, content: str | None) -> int:
         """A regular file, as with `< input.txt`: programs ask for its size, seek in it, or map it."""
         if content is None:
             return os.dup(self.null)
-        memory = os.memfd_create("stdin")
+        memory = os.memfd_create("stdin", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             view = memoryview(content.encode("utf-8", "surrogatepass"))
             while view:
                 view = view[os.write(memory, view) :]
+            # No memory of the program's: it may be able to open it again for writing.
+            fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW)
             return os.open(f"/proc/self/fd/{memory}", os.O_RDONLY | os.O_CLOEXEC)
         finally:
             os.close(memory)

@@ -23,14 +23,17 @@ class Response:
     body: bytes
     media_type: str = "application/json"
     retry_after_s: int = 0
+    undo: Callable[[], Awaitable[None]] | None = None
+    """What is to be done where the connection is lost before the answer was written."""
+
+
+Handler = Callable[[str, str, bytes], Awaitable[Response]]
+_undoing: set[asyncio.Future[None]] = set()
 
 
 def json_response(value: Any, status: int = 200, *, retry_after_s: int = 0) -> Response:
     """A JSON answer; lone surrogates of a program's output are escaped, so it is always valid."""
     return Response(status=status, body=json.dumps(value).encode(), retry_after_s=retry_after_s)
-
-
-Handler = Callable[[str, str, bytes], Awaitable[Response]]
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -111,7 +114,12 @@ class HttpProtocol(asyncio.Protocol):
             self._task = None
 
     def _write(self, response: Response, keep_alive: bool) -> None:
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
+            if response.undo is not None:
+                # Not in this task, which the end of the connection cancels.
+                undoing = asyncio.ensure_future(response.undo())
+                _undoing.add(undoing)
+                undoing.add_done_callback(_undoing.discard)
             return
         head = (
             f"HTTP/1.1 {response.status} {_REASONS.get(response.status, '')}\r\n"

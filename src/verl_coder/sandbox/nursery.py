@@ -1,7 +1,6 @@
 """The server's end of a zygote: starts it, asks it for slots, starts another when it died."""
 
 import asyncio
-import contextlib
 import marshal
 import os
 import secrets
@@ -9,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +18,7 @@ from verl_coder.sandbox.guest.slot_config import SlotConfig
 from verl_coder.sandbox.slot import Slot, SlotLost
 
 _START_TIMEOUT_S = 60.0
+_END_TIMEOUT_S = 3.0
 _STDERR_TAIL = 1500
 _HASH_SEED = str(secrets.randbelow(1 << 32))
 FLAVOURS = ("lean", "full")
@@ -81,11 +82,11 @@ class Nursery:
         except BaseException:
             ours.close()
             self._process.kill()
-            self.reap()
+            await self.reap()
             raise
         if trouble:
             ours.close()
-            self.reap()
+            await self.reap()
             output = self._last_output() or "no message"
             raise ConfigError(
                 f"the sandbox's zygote ({sys.executable}, {_SOURCE_FOLDER}) {trouble}: {output}"
@@ -145,7 +146,7 @@ class Nursery:
             if self._socket is not None:
                 self._socket.close()
                 self._socket = None
-            self.reap()
+            await self.reap()
             await self.start()
 
     def hang_up(self) -> None:
@@ -154,15 +155,19 @@ class Nursery:
             self._socket.close()
             self._socket = None
 
-    def reap(self) -> None:
-        """Wait for the zygote; kill it when it does not end."""
-        if self._process is None:
+    async def reap(self) -> None:
+        """Wait for the zygote, while other requests go on; kill it when it does not end."""
+        process = self._process
+        if process is None:
             return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(3.0)
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        deadline = time.monotonic() + _END_TIMEOUT_S
+        try:
+            while process.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.01)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 def _abandon(slot: Slot) -> None:

@@ -189,7 +189,7 @@ class Pool:
         for nursery in self._nurseries.values():
             nursery.hang_up()
         for nursery in self._nurseries.values():
-            nursery.reap()
+            await nursery.reap()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     # ---- use

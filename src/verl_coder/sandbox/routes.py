@@ -7,6 +7,8 @@ import socket
 import time
 import traceback
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from verl_coder.sandbox import validate
@@ -14,7 +16,14 @@ from verl_coder.sandbox.executor import Executor, Job
 from verl_coder.sandbox.http import Response, json_response
 from verl_coder.sandbox.metrics import Metrics
 from verl_coder.sandbox.pool import Overloaded, Pool
-from verl_coder.sandbox.sessions import Conversation, Exchange, Session, Sessions, UnknownSession, run_cells
+from verl_coder.sandbox.sessions import (
+    Conversation,
+    EndedSession,
+    Exchange,
+    Sessions,
+    UnknownSession,
+    run_cells,
+)
 from verl_coder.sandbox.slot import SlotLost
 
 _POD = f"{socket.gethostname()}-{os.getpid()}"
@@ -80,6 +89,8 @@ class Api:
         try:
             answer = await route(validate.parse_object(body or b"{}"))
             response, outcome = json_response(answer), answer["status"]
+            if path == "/sessions":
+                response = replace(response, undo=partial(self._forget, answer["session_id"]))
         except validate.InvalidRequest as error:
             response, outcome = json_response(error.body, 422), "invalid"
         except validate.BadBase64 as error:
@@ -220,14 +231,18 @@ class Api:
         )
         return {"status": "Success", "message": "", "session_id": session.session_id, "kind": kind}
 
+    async def _forget(self, session_id: str) -> None:
+        """Close a session of which nobody was told."""
+        with contextlib.suppress(UnknownSession):
+            await self.sessions.close(session_id)
+
     async def run_in_session(self, session_id: str, body: Body) -> Body:
         """POST /sessions/{id}/run: one piece of code; over its time it is interrupted and the session lives on."""
         code = validate.text(body, "code")
         timeout_s = validate.seconds(body, "run_timeout", 10.0)
-        session = self.sessions.get(session_id, "python")
-        exchange = await session.conversation.say({"code": code}, timeout_s=timeout_s)
+        exchange = await self._say(session_id, "python", {"code": code}, timeout_s)
         failed = exchange.timed_out or not exchange.alive or "error" in exchange.reply
-        answer = await self._exchange_body(session, exchange, body)
+        answer = await self._exchange_body(session_id, exchange, body)
         answer["status"] = "Failed" if failed else "Success"
         answer["run_result"]["return_code"] = None if exchange.timed_out else int(failed)
         answer |= {key: exchange.reply.get(key) for key in ("result", "error", "display")}
@@ -244,22 +259,27 @@ class Api:
             "expression": validate.text(body, "expression", None),
         }
         timeout_s = validate.seconds(body, "run_timeout", 10.0)
-        session = self.sessions.get(session_id, "debugger")
-        exchange = await session.conversation.say(command, timeout_s=timeout_s)
-        answer = await self._exchange_body(session, exchange, body)
+        exchange = await self._say(session_id, "debugger", command, timeout_s)
+        answer = await self._exchange_body(session_id, exchange, body)
         answer["status"] = "Success" if exchange.alive and "command_error" not in exchange.reply else "Failed"
         answer["message"] = str(exchange.reply.get("command_error") or "")
         answer |= {key: exchange.reply.get(key) for key in ("state", "value", "error", "dropped_breakpoints")}
         return answer
 
-    async def _exchange_body(self, session: Session, exchange: Exchange, body: Body) -> Body:
+    async def _say(self, session_id: str, kind: str, command: Body, timeout_s: float) -> Exchange:
+        """One command; of a session that its program ended before, nothing but that."""
+        try:
+            session = self.sessions.get(session_id, kind)
+        except EndedSession:
+            return Exchange(reply={}, stdout="", stderr="", wall_s=0.0, timed_out=False, alive=False)
+        return await session.conversation.say(command, timeout_s=timeout_s)
+
+    async def _exchange_body(self, session_id: str, exchange: Exchange, body: Body) -> Body:
         memory_mb = None
-        if exchange.alive and body.get("report_memory"):
-            with contextlib.suppress(SlotLost, TimeoutError):
-                memory_mb = round(await session.conversation.slot.memory_in_use() / (1 << 20), 2)
         if not exchange.alive:
-            with contextlib.suppress(UnknownSession):
-                await self.sessions.close(session.session_id)
+            await self.sessions.bury(session_id)
+        elif body.get("report_memory"):
+            memory_mb = await self.sessions.memory_mb(session_id)
         return {
             "status": "Success",
             "message": "" if exchange.alive else "the session has ended",

@@ -16,6 +16,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.sandbox.capture import Capture
 from verl_coder.sandbox.owners import Owners
 from verl_coder.sandbox.pool import Overloaded, Pool
+from verl_coder.sandbox.replies import read_reply
 from verl_coder.sandbox.slot import WATCH_AFTER_S, Slot, SlotLost
 
 _FOREVER_S = 7 * 86400.0
@@ -24,14 +25,16 @@ _MAX_LINE = 8 << 20
 _REST_AFTER_S = 1.0
 _SPARE_SLOTS = 2
 """Made ahead, so that a session begins at once; more are made while many begin in a row."""
-
-
-_MAX_DEPTH = 50
-"""Of a reply: far more than there is in one of ours."""
+_KEPT_ENDS = 10_000
+"""So many sessions that ended by themselves are remembered, so that their clients are told."""
 
 
 class UnknownSession(Exception):
-    """No session has this id: it was closed, was idle too long, or died."""
+    """No session has this id: its client closed it, left it idle too long or is gone."""
+
+
+class EndedSession(Exception):
+    """Its program brought the session to its end, in a command or between two: the program's failure."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,7 @@ class Conversation:
 
     def begin(self, spec: dict[str, Any], null: int, *, memory_bytes: int) -> None:
         """Start the program; SlotLost when the slot is gone."""
+        self._kind = spec["kind"]
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
             self._channel, channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             theirs.callback(channel.close)
@@ -103,8 +107,7 @@ class Conversation:
             try:
                 if not self.alive:
                     raise EOFError("the session has ended")
-                await self.loop.sock_sendall(self._channel, json.dumps(command).encode() + b"\n")
-                reader = self._reader = asyncio.ensure_future(self._read_line())
+                reader = self._reader = asyncio.ensure_future(self._ask(json.dumps(command).encode() + b"\n"))
                 done, _ = await asyncio.wait((reader,), timeout=timeout_s)
                 for _ in range(2):
                     if done:
@@ -146,21 +149,16 @@ class Conversation:
         if not self._lock.locked():
             self.slot.order(b"S")
 
-    async def _read_line(self) -> dict[str, Any]:
+    async def _ask(self, command: bytes) -> dict[str, Any]:
+        # A program that does not read may hold up a long command for ever.
+        await self.loop.sock_sendall(self._channel, command)
         while b"\n" not in self._buffer:
             data = await self.loop.sock_recv(self._channel, 1 << 16)
             if not data or len(self._buffer) > _MAX_LINE:
                 raise EOFError("the program ended")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        # The program itself may have written this: it is parsed as JSON and nothing else, and its shape is checked.
-        try:
-            value = json.loads(line)
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
-        if not isinstance(value, dict) or not _is_shallow(value, _MAX_DEPTH):
-            raise ValueError("not an object that can be sent on")
-        return value
+        return read_reply(line, self._kind)
 
     async def finish(self) -> Any:
         """Close the channel and wait for the program's end; its ProgramExit, or None when the slot was lost."""
@@ -216,6 +214,8 @@ class Sessions:
         self._cap = cap
         self._output_cap = output_cap
         self._sessions: dict[str, Session] = {}
+        self._ended: dict[str, str] = {}
+        """Kind of each session that its program ended; the oldest ones are forgotten."""
         self._opening = 0
         self._spare: collections.deque[Slot] = collections.deque()
         self._refill: asyncio.Task[None] | None = None
@@ -304,41 +304,62 @@ class Sessions:
         }
 
     def get(self, session_id: str, kind: str) -> Session:
-        """The session with this id; UnknownSession."""
+        """The session with this id; UnknownSession, EndedSession."""
+        if self._ended.get(session_id) == kind:
+            raise EndedSession
         session = self._sessions.get(session_id)
         if session is None or session.kind != kind:
-            raise UnknownSession(f"no {kind} session {session_id!r}: closed, idle too long, or ended")
+            raise UnknownSession(
+                f"no {kind} session {session_id!r}: closed, idle too long, or its client left"
+            )
         return session
+
+    async def bury(self, session_id: str) -> None:
+        """Close a session that its program ended, and remember that: no such end is the service's failure."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return
+        self._ended[session_id] = session.kind
+        while len(self._ended) > _KEPT_ENDS:
+            del self._ended[next(iter(self._ended))]
+        await self._end(session)
 
     async def close(self, session_id: str) -> None:
         """End one session; UnknownSession."""
-        session = self._sessions.pop(session_id, None)
-        if session is None:
+        session = self._sessions.get(session_id)
+        if session is not None:
+            await self._end(session)
+        elif self._ended.pop(session_id, None) is None:
             raise UnknownSession(f"no session {session_id!r}")
+
+    async def _end(self, session: Session) -> None:
+        del self._sessions[session.session_id]
         try:
             await session.conversation.finish()
         finally:
             self._pool.discard(session.conversation.slot)
 
+    async def memory_mb(self, session_id: str) -> float | None:
+        """Megabytes that a session holds; None where it is gone meanwhile."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            with contextlib.suppress(SlotLost, TimeoutError):
+                return round(await session.conversation.slot.memory_in_use() / (1 << 20), 2)
+        return None
+
     async def close_idle(self) -> None:
         """End the sessions that nobody used for their idle time or whose owner is gone, and the dead ones."""
         for session in list(self._sessions.values()):
             conversation = session.conversation
-            if (
-                conversation.slot.dead
-                or conversation.idle_s > session.idle_timeout_s
-                or self.owners.is_gone(session.owner, session.began)
+            if conversation.slot.dead:
+                await self.bury(session.session_id)
+            elif conversation.idle_s > session.idle_timeout_s or self.owners.is_gone(
+                session.owner, session.began
             ):
                 # Its client may have closed it while another one came to its end.
                 with contextlib.suppress(UnknownSession):
                     await self.close(session.session_id)
         self.owners.forget({session.owner for session in self._sessions.values()})
-
-
-def _is_shallow(value: Any, depth: int) -> bool:
-    """Whether nothing in a JSON value is deeper than `depth`: what is deeper could not be written as JSON again."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return depth > 0 and all(_is_shallow(part, depth - 1) for part in parts)
 
 
 async def run_cells(

@@ -54,7 +54,7 @@ class Slot:
         self._memory: asyncio.Future[int] | None = None
         self._timers: tuple[asyncio.TimerHandle, ...] = ()
         self._started = 0.0
-        self._timed_out = False
+        self._timed_out = self._ordered = False
         self._status, self.keeper_status = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control, self.keeper_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._status.setblocking(False)
@@ -142,7 +142,7 @@ class Slot:
             raise SlotLost(f"slot {self.number} is gone")
         self._exit = self.loop.create_future()
         self._started = self.loop.time()
-        self._timed_out = False
+        self._timed_out = self._ordered = False
         self.send(spec, descriptors)
         self._timers = (
             self.loop.call_later(WATCH_AFTER_S, partial(self.order, b"W", memory_bytes=memory_bytes)),
@@ -150,10 +150,18 @@ class Slot:
         )
 
     async def end(self) -> ProgramExit:
-        """Wait for the end of what was begun; SlotLost when the service failed."""
+        """Wait for the end of what was begun; SlotLost when the service failed.
+
+        A slot that was ordered to stop and is lost was stopped: what its program did to its keeper's time is no failure
+        of the service.
+        """
         assert self._exit is not None
         try:
             status, flags, cpu_us = await self._exit
+        except SlotLost:
+            if not self._ordered:
+                raise
+            status, flags, cpu_us = signal.SIGKILL, KILLED_BY_ORDER, 0
         except asyncio.CancelledError:
             # The client is gone: the slot's state is unknown, so it is thrown away.
             self.kill()
@@ -178,17 +186,13 @@ class Slot:
         """Whether something was begun whose end nobody has seen."""
         return self._exit is not None
 
-    @property
-    def timed_out(self) -> bool:
-        """Whether the program that was begun last has had its time."""
-        return self._timed_out
-
     def _on_deadline(self) -> None:
         self._timed_out = True
         self.stop()
 
     def stop(self) -> None:
         """End the running program; a keeper that does not obey is killed."""
+        self._ordered = True
         self.order(b"K")
         pending = self._exit
         self.loop.call_later(_KILL_GRACE_S, lambda: self.kill() if pending and not pending.done() else None)

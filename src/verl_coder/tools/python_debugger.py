@@ -58,12 +58,17 @@ class PythonDebugger(SandboxTool):
         program = after_prelude(prelude, code) if prelude else code
         if self.settings.with_visible_tests and workspace.visible_tests:
             program += f"\n{workspace.visible_tests}\n"
-        if session is None:
-            opened = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb, code=program)
-            return opened, ""
-        answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
-        dropped = [str(line - shift) for line in answer.get("dropped_breakpoints") or []]
-        return session, f"breakpoints dropped: line {', '.join(dropped)}" if dropped else ""
+        told = ""
+        if session is not None:
+            answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
+            if answer["alive"]:
+                dropped = [str(line - shift) for line in answer.get("dropped_breakpoints") or []]
+                return session, f"breakpoints dropped: line {', '.join(dropped)}" if dropped else ""
+            # The program before it did that, after its last command or in its signal handlers.
+            await workspace.lose(_KIND)
+            told = "the debugged process had ended; this one is new and has no breakpoints"
+        opened = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb, code=program)
+        return opened, told
 
     async def _commands(self, session: SandboxSession, commands: str, shift: int) -> tuple[list[str], bool]:
         """What each command shows; False where the debugged program took its session with it.

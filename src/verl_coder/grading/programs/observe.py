@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from verl_coder.sandbox.guest.program import nameless_file
+
 _MAX_TEXT = 100_000
 _MAX_RECORDS = 1000
 
@@ -40,7 +42,7 @@ class _Written(io.TextIOWrapper):
 
     def __init__(self, number: int) -> None:
         self._number, self._before = number, os.dup(number)
-        memory = os.memfd_create("written")
+        memory = nameless_file("written")
         os.dup2(memory, number)
         os.close(memory)
         raw: Any = open(number, "wb", buffering=0, closefd=False)  # noqa: SIM115 - the stream's own

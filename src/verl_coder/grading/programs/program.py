@@ -16,7 +16,7 @@ from typing import Any
 
 from verl_coder.grading.programs.frames import receive_frame, send_frame
 from verl_coder.grading.programs.kept_state import ProcessState, leaves_state, parsed
-from verl_coder.sandbox.guest.program import has_children, open_streams, run_main, wind_up
+from verl_coder.sandbox.guest.program import has_children, nameless_file, open_streams, run_main, wind_up
 
 
 def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
@@ -45,7 +45,7 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
             names.clear()
             names.update(as_they_were)
         process.restore()
-        streams = (_input_file(text), _memory_file("stdout"), _memory_file("stderr"))
+        streams = (_input_file(text), nameless_file("stdout"), nameless_file("stderr"))
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         open_streams()
@@ -68,20 +68,10 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
 
 
 def _input_file(text: str) -> int:
-    """A descriptor at the start of `text`, in memory where the system allows, else in an unlinked file."""
-    number = _memory_file("stdin")
+    """A descriptor at the start of `text`."""
+    number = nameless_file("stdin")
     view = memoryview(text.encode())
     while view:
         view = view[os.write(number, view) :]
     os.lseek(number, 0, os.SEEK_SET)
     return number
-
-
-def _memory_file(name: str) -> int:
-    try:
-        return os.memfd_create(name)
-    except (OSError, AttributeError):
-        path = f"{name}.{os.getpid()}"
-        number = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.unlink(path)
-        return number

@@ -52,8 +52,8 @@ class Channel:
         self._in_command[0] = 1
         return json.loads(line)
 
-    def reply(self, value: dict[str, Any]) -> None:
-        """Flush the program's output, then answer; a fork of the program ends here."""
+    def reply(self, value: dict[str, Any], shorter: dict[str, Any] | None = None) -> None:
+        """Flush the program's output, then answer, `shorter` where it is too long; a fork of the program ends here."""
         self.busy = False
         for stream in (sys.stdout, sys.stderr):
             try:
@@ -64,7 +64,8 @@ class Channel:
             os._exit(0)
         message = json.dumps(value).encode()
         if len(message) > _MAX_REPLY:
-            message = json.dumps({"error": {"ename": "TooLong", "evalue": "the answer is too long"}}).encode()
+            error = {"ename": "TooLong", "evalue": "the answer is too long"}
+            message = json.dumps({**(shorter or {}), "error": error}).encode()
         self._in_command[0] = 0
         view = memoryview(message + b"\n")
         while view:

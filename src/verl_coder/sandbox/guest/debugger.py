@@ -313,7 +313,8 @@ class Debugger(bdb.Bdb):
             # A __repr__ of the program's does not end: no value is shown again before another program is loaded.
             self._shows_values = False
             state = self._state()
-        self._channel.reply({"state": state, "error": self._error, **(extra or {})})
+        shorter = {"state": self._place() | {"breakpoints": []}}
+        self._channel.reply({"state": state, "error": self._error, **(extra or {})}, shorter)
 
     def _state(self) -> dict[str, Any]:
         state = self._place()

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest.channel import Channel
 from verl_coder.sandbox.guest.debugger import Debugger
+from verl_coder.sandbox.guest.program import nameless_file
 
 
 def serve_debugger(channel: Channel, code: str) -> None:
@@ -23,7 +24,7 @@ def serve_debugger(channel: Channel, code: str) -> None:
     debugger = Debugger(channel, code)
     command: dict[str, Any] | None = None
     while True:
-        note = os.memfd_create("handover")
+        note = nameless_file("handover")
         pid = os.fork()
         if pid == 0:
             channel.adopt()

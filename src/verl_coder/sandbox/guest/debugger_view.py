@@ -14,6 +14,7 @@ from verl_coder.sandbox.guest.channel import short
 _WINDOW = 5
 _MAX_LOCALS = 60
 _MAX_STACK = 40
+_MAX_LINE = 2000
 
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 160
@@ -31,7 +32,7 @@ def describe_frames(
         "line": line,
         "function": frame.f_code.co_name,
         "source": [
-            {"line": number, "text": text.rstrip("\n"), "current": number == line}
+            {"line": number, "text": short(text.rstrip("\n"), _MAX_LINE), "current": number == line}
             for number in range(max(1, line - _WINDOW), line + _WINDOW + 1)
             if (text := linecache.getline(file, number))
         ],

@@ -4,10 +4,12 @@ The keeper never reads a request: the process it forks ahead does. So no program
 """
 
 import os
+import resource
 import select
 import signal
 import socket
 import struct
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -26,12 +28,16 @@ _WATCH_INTERVAL_MS = 30
 _REST_INTERVAL_MS = 1000
 """While a session waits for its next command: to look costs 0.3 ms, and hundreds of sessions wait at a time."""
 _IDLE_INTERVAL_MS = 5000
+_LOOK_SHARE = 4
+"""So many times as long as the last look took passes until the next one."""
 
 
 class Keeper:
     """Serves one slot until the server's end of the status socket closes."""
 
-    def __init__(self, config: SlotConfig, home: str, status: socket.socket, control: socket.socket) -> None:
+    def __init__(
+        self, config: SlotConfig, home: str, status: socket.socket, control: socket.socket, last_pid: int
+    ) -> None:
         self.config = config
         self.namespaced = config.namespaced
         self.home = home
@@ -44,6 +50,8 @@ class Keeper:
         self.hold = False
         self.watching = False
         self.resting = False
+        self.last_pid = last_pid
+        self.look_ms = self.cpu_us = 0
         self.sequence = 1
         self.memory_limit = config.memory_mb << 20
         self.empty_inodes = 0
@@ -62,10 +70,21 @@ class Keeper:
         self._rehearse()
         self.status.send(b"R")
         while True:
+            self._reset_pids()
             child = linux.fork_bare()
             if child == 0:
                 return self._become_program()
             self._wait_and_report(child)
+
+    def _reset_pids(self) -> None:
+        """Each program has the same process id: from the next one it could tell how many processes ran before it."""
+        if self.last_pid >= 0:
+            try:
+                os.pwrite(self.last_pid, b"1", 0)
+            except OSError:
+                # An older kernel wants more privileges for it.
+                os.close(self.last_pid)
+                self.last_pid = -1
 
     def _rehearse(self) -> None:
         """Drop privileges once in a process that runs nothing: a slot that cannot protect must not be offered."""
@@ -75,6 +94,7 @@ class Keeper:
             os._exit(0)
         if os.waitpid(child, 0)[1]:
             os._exit(1)
+        self._spent_us()
 
     # ---- in the program's process
 
@@ -108,7 +128,7 @@ class Keeper:
                 flags |= self._obey(child, ended)
             if ended:
                 break
-            if self.watching and self._memory_in_use(child, self.memory_limit) > self.memory_limit:
+            if self.watching and self._look(child) > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
                 self._kill_all(child)
             if not events:
@@ -118,26 +138,33 @@ class Keeper:
         if not self.namespaced:
             # While the child's group id is still taken; one call also kills those that keep forking.
             leftovers.kill_group(child)
-        _, status, usage = os.wait4(child, 0)
+        _, status = os.waitpid(child, 0)
         # Orphans come to pid 1, or to the subreaper.
         if self.children < 0 or os.pread(self.children, 16, 0):
             self._kill_all(None)
         if self.sockstat >= 0 and b" tw 0 " not in os.pread(self.sockstat, 400, 0):
             flags |= UNCLEAN
-        cpu_us = int((usage.ru_utime + usage.ru_stime) * 1e6)
-        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, cpu_us))
+        self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, self._spent_us()))
         self.sequence += 1
         self.watching = self.resting = False
+        self.look_ms = 0
         self.memory_limit = self.config.memory_mb << 20
         if self.hold:
             self.hold = False
         else:
             self._reset_files()
 
+    def _spent_us(self) -> int:
+        """CPU time of all processes that were reaped since the last call: of those that a program left, too."""
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before, self.cpu_us = self.cpu_us, int((usage.ru_utime + usage.ru_stime) * 1e6)
+        return self.cpu_us - before
+
     def _interval_ms(self) -> int:
         if not self.watching:
             return _IDLE_INTERVAL_MS
-        return _REST_INTERVAL_MS if self.resting else _WATCH_INTERVAL_MS
+        # A program can make itself dear to look at; what that costs is to be a small part of its time.
+        return max(_REST_INTERVAL_MS if self.resting else _WATCH_INTERVAL_MS, self.look_ms * _LOOK_SHARE)
 
     def _send(self, message: bytes) -> None:
         try:
@@ -185,14 +212,28 @@ class Keeper:
             leftovers.kill_group(child)
         leftovers.kill_below(reap=child is None, own_namespace=self.namespaced)
 
+    def _look(self, child: int) -> int:
+        began = time.monotonic()
+        found = self._memory_in_use(child, self.memory_limit)
+        self.look_ms = int((time.monotonic() - began) * 1000)
+        return found
+
     def _memory_in_use(self, child: int, limit: int = 0) -> int:
-        """Bytes of memory of all processes of the slot, and of its tmpfs; exact above `limit`."""
+        """Bytes of memory of all processes of the slot, and of its tmpfs; the tighter the closer to `limit`.
+
+        An order of the server's, and the program's end, are served first.
+        """
         if not self.namespaced:
-            pids = list(leftovers.descendants(os.getpid())) or [child]
-            return leftovers.private_memory(pids, limit=limit)
-        pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-        on_disk = leftovers.bytes_in_use(root.HOME)
-        return on_disk + leftovers.private_memory(pids or [child], limit=limit - on_disk)
+            pids, on_tmpfs = leftovers.descendants(os.getpid()), 0
+        else:
+            pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+            on_tmpfs = leftovers.bytes_in_use(root.HOME)
+        return leftovers.memory_in_use(
+            pids or [child], on_tmpfs=on_tmpfs, limit=limit, called=self._is_called
+        )
+
+    def _is_called(self) -> bool:
+        return bool(self.poll.poll(0))
 
     def _reset_files(self, *, first: bool = False) -> None:
         """An empty working folder for the next program, and the current one of this process."""

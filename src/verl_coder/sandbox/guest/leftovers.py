@@ -4,14 +4,10 @@ import contextlib
 import os
 import resource
 import signal
-import stat
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from verl_coder.sandbox.guest.program import has_children
-
-_SHARED_MEMORY = ("/dev/zero (deleted)", "/memfd:", "/SYSV")
-"""Names of mappings whose memory belongs to no file system that a program sees."""
 
 
 def open_if_there(path: str) -> int:
@@ -60,74 +56,68 @@ def reap_orphans(pid: int, child: int) -> None:
                 os.waitpid(orphan, os.WNOHANG)
 
 
-def private_memory(pids: Iterable[int], *, limit: int = 0) -> int:
-    """Bytes of memory that the processes hold, once what several share: not what belongs to files.
+def memory_in_use(
+    pids: Iterable[int], *, on_tmpfs: int, limit: int = 0, called: Callable[[], bool] = lambda: False
+) -> int:
+    """Bytes of memory that processes hold, once what several share, and of a tmpfs: not what belongs to other files.
 
-    Exact above `limit`; below it, it may lack what is in shared mappings.
+    Above `limit` no shared memory is left out; of what is shared and the tmpfs the larger one counts, since the same
+    pages may be in both. Where `called` says so, what was found until then.
     """
     page = resource.getpagesize()
-    private: dict[int, int] = {}
-    mapped = 0
-    in_memory: dict[tuple[int, int], int] = {}
+    private = mapped = 0
+    places = []
     for pid in pids:
-        try:
-            with open(f"/proc/{pid}/statm") as file:
-                numbers = file.read().split()
-            private[pid] = (int(numbers[1]) - int(numbers[2])) * page
-            mapped += int(numbers[2]) * page
-            in_memory.update(_memory_files(pid))
-        except (OSError, IndexError, ValueError):
-            continue
-    total = sum(private.values()) + sum(in_memory.values())
+        if called():
+            break
+        place, resident, shared = _resident(pid)
+        if resident:
+            places.append(place)
+            private += (resident - shared) * page
+            mapped += shared * page
+    total = private + on_tmpfs
     # Two bounds of what is shared, each dearer to find and closer than the one before.
     if total + mapped <= limit:
         return total
-    touched = {pid: _shared_memory(pid) for pid in private}
-    if total + sum(touched.values()) <= limit or not any(touched.values()):
+    touched = {place: _kilobytes(f"{place}/status", "RssShmem:") or 0 for place in places}
+    if total + sum(touched.values()) <= limit:
         return total
-    return total + sum(_share_of_mappings(pid, in_memory) for pid, size in touched.items() if size)
+    together = 0
+    for place, size in touched.items():
+        if size and not called():
+            # Over all processes these shares add up to the whole. Of one that may not be looked at, all it has mapped.
+            share = _kilobytes(f"{place}/smaps_rollup", "Pss_Shmem:")
+            together += size if share is None else share
+    return private + max(on_tmpfs, together)
 
 
-def _shared_memory(pid: int) -> int:
-    """Bytes of shared memory that a process has mapped and touched."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            return next((int(line.split()[1]) << 10 for line in file if line.startswith("RssShmem:")), 0)
-    except OSError:
-        return 0
+def _resident(pid: int) -> tuple[str, int, int]:
+    """Pages that a process has in memory and how many of them are shared; the folder below /proc that knows.
 
-
-def _share_of_mappings(pid: int, counted: Container[tuple[int, int]]) -> int:
-    """A process's share of the memory behind shared mappings: over all processes the shares add up to the whole.
-
-    Not that of the `counted` files (device, inode), nor of files of the tmpfs, which is counted as a whole.
+    Where the first thread has ended, it is that of another.
     """
-    share, in_shared = 0, False
+    folder = f"/proc/{pid}"
+    places = [folder]
+    for place in places:
+        try:
+            with open(f"{place}/statm") as file:
+                size, resident, shared = file.read().split(maxsplit=3)[:3]
+            if size != "0":
+                return place, int(resident), int(shared)
+            if place is folder:
+                places += [f"{folder}/task/{thread}" for thread in os.listdir(f"{folder}/task")]
+        except (OSError, ValueError):
+            continue
+    return folder, 0, 0
+
+
+def _kilobytes(path: str, name: str) -> int | None:
+    """Bytes of a line `name ... kB` of a file below /proc; None where it may not be read or has no such line."""
     try:
-        with open(f"/proc/{pid}/smaps") as file:
-            for line in file:
-                words = line.split(maxsplit=5)
-                if not words[0].endswith(":"):
-                    major, minor = (int(part, 16) for part in words[3].split(":"))
-                    key = (os.makedev(major, minor), int(words[4]))
-                    in_shared = words[-1].startswith(_SHARED_MEMORY) and key not in counted
-                elif in_shared and words[0] == "Pss:":
-                    share += int(words[1]) << 10
-    except (OSError, IndexError, ValueError):
-        pass
-    return share
-
-
-def _memory_files(pid: int) -> dict[tuple[int, int], int]:
-    """Bytes of each file in memory that a process has open and that has no name."""
-    found = {}
-    with os.scandir(f"/proc/{pid}/fd") as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                about = os.stat(entry.path)
-                if about.st_nlink == 0 and stat.S_ISREG(about.st_mode):
-                    found[about.st_dev, about.st_ino] = about.st_blocks * 512
-    return found
+        with open(path) as file:
+            return next((int(line.split()[1]) << 10 for line in file if line.startswith(name)), None)
+    except OSError:
+        return None
 
 
 def bytes_in_use(path: str) -> int:

@@ -228,6 +228,24 @@ def run_pytest(code: str) -> NoReturn:
     finish(status)
 
 
+def nameless_file(name: str) -> int:
+    """Descriptor of a file in no folder: in memory, or where a sandbox refuses that, on the program's file system."""
+    try:
+        return os.memfd_create(name)
+    except (OSError, AttributeError):
+        main = getattr(sys.modules.get("__main__"), "__file__", None) or "."
+    path = f".{name}.{os.urandom(8).hex()}"
+    try:
+        # A program may have left its folder.
+        path = os.path.join(os.path.dirname(os.path.abspath(main)), path)
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        path = os.path.abspath(os.path.basename(path))
+        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.unlink(path)
+    return number
+
+
 def has_children() -> bool:
     """Whether this process has any: a subreaper's are also the orphans below it."""
     try:

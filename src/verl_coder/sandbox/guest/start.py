@@ -20,12 +20,14 @@ def start_keeper(config: SlotConfig, status: socket.socket, control: socket.sock
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         linux.set_name("sandbox-slot")
+        last_pid = -1
         if config.namespaced:
             namespaces.unshare_all(config.variant, config.host_uid)
             keeper = os.fork()
             if keeper:
                 status.send(b"P%d" % keeper)
                 os._exit(0)
+            last_pid = _open_last_pid()
             _enter_root(config)
         else:
             status.send(b"P%d" % os.getpid())
@@ -34,11 +36,19 @@ def start_keeper(config: SlotConfig, status: socket.socket, control: socket.sock
                 root.uncover_interpreter()
         home = root.HOME if config.namespaced else config.work_dir
         _prepare_interpreter(home)
-        return Keeper(config, home, status, control).serve()
+        return Keeper(config, home, status, control, last_pid).serve()
     except BaseException as error:
         with contextlib.suppress(OSError):
             status.send(b"E" + f"{type(error).__name__}: {error}".encode()[:500])
     os._exit(1)
+
+
+def _open_last_pid() -> int:
+    """Descriptor of the counter of process ids, which the slot's own /proc does not have; -1 where it is read only."""
+    try:
+        return os.open("/proc/sys/kernel/ns_last_pid", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _enter_root(config: SlotConfig) -> None:

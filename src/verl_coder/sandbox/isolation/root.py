@@ -101,7 +101,9 @@ def _bind(path: str, descriptor: int) -> None:
 
 def _mount_proc() -> None:
     # In a container with a masked /proc the kernel refuses a new one: programs then have none.
-    for options in ("hidepid=2,subset=pid", "hidepid=2"):
+    # A process that is not dumpable would be hidden from the keeper too, but for the group.
+    hidden = f"hidepid=2,gid={os.getegid()}"
+    for options in (f"{hidden},subset=pid", hidden, "hidepid=2"):
         with contextlib.suppress(OSError):
             linux.mount("proc", "./proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
             return
