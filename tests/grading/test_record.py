@@ -1,6 +1,7 @@
 """The record of a grading: what earlier requests settled, when the run ends, and whose fault a missing verdict is."""
 
 import contextlib
+import json
 
 import pytest
 
@@ -81,6 +82,19 @@ def test_a_solution_that_cannot_be_loaded_runs_no_test():
         record.fail_load("e", "no such name")
     report = record.report(0)
     assert (report["status"], report["load"]) == ("nn", {"status": "e", "message": "no such name"})
+
+
+def test_no_text_of_a_report_is_longer_than_a_bound():
+    record, long = record_of(total=30), "\0" * 50_000_000
+    for _ in range(25):
+        record.add("f", long, long, long, long)
+    with contextlib.suppress(Stop):
+        record.fail_load("e", long)
+    with contextlib.suppress(Stop):
+        record.fail_sandbox(long)
+    assert len(json.dumps(record.report(0))) < 20_000
+    record._sandbox_error = ""
+    assert len(json.dumps(record.report(0))) < 2 << 20
 
 
 def test_a_sandbox_without_pytest_is_unavailable_and_never_a_wrong_answer(with_client, monkeypatch):

@@ -11,6 +11,7 @@ from verl_coder.grading.programs.raised import fresh, hold, parts, set_class_val
 
 _DEEP = 4
 """So many exceptions one came of are told of."""
+_MAX_NAME, _MAX_TEXT = 200, 2000
 
 
 class Copies:
@@ -80,5 +81,5 @@ class Copies:
         elif shown != text:
             error.args = (text,)
         place = f" (line {int(line)})" if line else ""
-        error.remote = f"{str(names[0]).rpartition(':')[2]}: {text}{place}"
+        error.remote = f"{str(names[0]).rpartition(':')[2][:_MAX_NAME]}: {text[:_MAX_TEXT]}{place}"
         return error
