@@ -46,6 +46,7 @@ _JUDGE = (
     "reading",
     "identities",
     "failures",
+    "audit",
     "libraries",
     *_CHANNEL,
     "record",
