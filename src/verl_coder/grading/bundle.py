@@ -40,6 +40,7 @@ _CHANNEL = (
 _JUDGE = (
     "observe",
     "spec",
+    "ahead",
     "compare",
     "earlier",
     "asked",

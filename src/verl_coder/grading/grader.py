@@ -92,9 +92,10 @@ async def _grade(
             job = json.dumps(plan.job_for(code, direct=spec.direct)).encode()
             result, cpu_s = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
             spent.add(cpu_s, result.execution_time)
-            raw = _read_report(result.stdout or "", spec.nonce)
-            if raw is None:
+            read = _read_report(result.stdout or "", spec.nonce)
+            if read is None:
                 return empty_report("error", plan.spec.total, "the judge's report was cut: it is too long")
+            raw = read
             message = raw.get("infrastructure", message)
             if "status" in raw:
                 details.update(raw["details"])

@@ -49,6 +49,9 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
         silence()
         if job["style"] == "program":
             serve_together(control, job)
+            # Whoever waits for another program's output need not wait for this process to end.
+            with contextlib.suppress(OSError):
+                control.shutdown(socket.SHUT_RDWR)
         else:
             Worker(control, job).serve()
         _wait_for_the_end()

@@ -81,7 +81,7 @@ class CandidateChannel(Caller):
         return self.tuples.written(value, encode) if handle is None else {"h": handle}
 
     def decode(self, message: Any, *, alone: bool = False, may_change: str = "anything") -> Any:
-        """The value of a message of the solution's, `alone` in a batch; Refused for anything malformed.
+        """The value of a message of the solution's, `alone`: as a copy; Refused for anything malformed.
 
         `may_change`: what of that which both sides hold (faces.py).
         """

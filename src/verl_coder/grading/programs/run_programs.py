@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from verl_coder.grading.programs.ahead import sent_together
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
@@ -29,10 +30,15 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
     So a program that makes out where it runs has one answer to give: here, or nothing here and all of it there.
     """
     items, timeout_s = record.spec.items, record.spec.timeout_s
-    send_frame(control, {"inputs": [item["stdin"] for item in items], "cap": output_cap(items)})
+    send_frame(control, {"cap": output_cap(items)})
+    questions, answers = ([" ".join(item[part].split()) for item in items] for part in ("stdin", "expected"))
+    sent = 0
     for index, item in enumerate(items):
         try:
             with time_limit(record.limit_s):
+                if index == sent:
+                    sent += sent_together(questions, answers, sent)
+                    send_frame(control, {"inputs": [item["stdin"] for item in items[index:sent]]})
                 reply = receive_frame(control)
                 got, ended = str(reply.get("out")), reply.get("ended")
                 passed = ended == 0 and same_text(got, item["expected"])
