@@ -162,10 +162,14 @@ class GradingRecord:
 
     def start(self, candidate: CandidateChannel, prepare: Callable[[], None] = lambda: None) -> None:
         """Get a fresh worker and `prepare` the tests for it; Stop where that fails."""
+        words = f"the solution was not loaded within {self.spec.load_timeout_s:g} s"
         try:
             candidate.start(min(self.spec.load_timeout_s, self.left_s))
+            words = f"the tests were not loaded within {self.spec.timeout_s:g} s"
             with time_limit(self.limit_s):
                 prepare()
+        except TestTimedOut:
+            self.fail_load("t", words)
         except ENDS as error:
             with candidate.silent():
                 ended = self.explain(error)
