@@ -48,6 +48,14 @@ class Copies:
         self.raised.append(error)
         return *what_was_raised(error, self.kinds), len(self.raised) - 1
 
+    def thrown(self, error: Any, value: Any = None, *trace: Any) -> tuple[list[str], tuple[Any, ...], int]:
+        """The same of what the tests throw into a generator of the solution, be it a class."""
+        if isinstance(error, type):
+            error = value if isinstance(value, error) else error(*(() if value is None else (value,)))
+        if not isinstance(error, Exception):
+            raise TypeError("exceptions must be classes or instances deriving from Exception")
+        return self.note(error)
+
     def error(self, reply: dict[str, Any], decode: Callable[..., Any], deep: int = _DEEP) -> BaseException:
         """What the solution raised, as an exception of the judge's own; `remote` are the words for the report."""
         again = reply.get("again")
