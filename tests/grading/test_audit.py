@@ -35,6 +35,11 @@ ATTACKS = {
     "pty": ("import pty\nassert pty.spawn(f(1)) == 42", KILL_LIST),
     "asyncio": ("import asyncio\nasync def run():\n    p = await asyncio.create_subprocess_shell(f(1))\n    return await p.wait()\nassert asyncio.run(run()) == 42", KILL),
     "multiprocessing": ("import multiprocessing, os\np = multiprocessing.get_context('fork').Process(target=os.system, args=(f(1),))\np.start(); p.join()\nassert p.exitcode == 42", KILL),
+    "multiprocessing that forks nothing": ("import multiprocessing, os\np = multiprocessing.get_context('spawn').Process(target=os.system, args=(f(1),))\np.start(); p.join()\nassert p.exitcode == 42", KILL),
+    "a server of forks": ("import multiprocessing, os\np = multiprocessing.get_context('forkserver').Process(target=os.system, args=(f(1),))\np.start(); p.join()\nassert p.exitcode == 42", KILL),
+    "a pool of processes": ("import concurrent.futures, os\nwith concurrent.futures.ProcessPoolExecutor(1) as pool:\n    assert list(pool.map(os.system, [f(1)])) == [42]", KILL),
+    "what is below subprocess": ("import _posixsubprocess as p, os, sys\nr, w = os.pipe()\nassert p.fork_exec(f(1), [b'/bin/sh'], True, (w,), None, None, -1, -1, -1, -1, -1, -1, r, w, False, False, 0, None, None, None, -1, None, True) == 42", KILL_LIST),
+    "the C library": ("import ctypes\nassert ctypes.CDLL(None).system(f(1).encode()) == 42", KILL),
     "a signal": ("import os\nos.kill(f(1), 9)\nassert False", "import os\ndef f(x): return 0\n"),
     "a signal to a group": ("import os\nos.killpg(f(1), 9)\nassert False", "def f(x): return 0\n"),
     "a file that is imported": ("import sys, tempfile\nd = tempfile.mkdtemp()\nopen(d + '/modx.py', 'w').write(f(1))\nsys.path.insert(0, d)\nimport modx\nassert modx.x == 42", EQUAL),
@@ -71,6 +76,11 @@ def graded(with_client, test, code):
         return [await grade(code, suite, client) for suite in suites(test)]
 
     return with_client(work)
+
+
+def test_the_words_say_what_is_refused(with_pair_client):
+    for report in graded(with_pair_client, *ATTACKS["multiprocessing that forks nothing"]):
+        assert "the tests start a process" in report.message
 
 
 @pytest.mark.parametrize("what", ATTACKS)

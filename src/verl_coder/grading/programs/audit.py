@@ -4,6 +4,7 @@ Text or bytes of the solution would run there, next to what the tests expect: a 
 be taken for the machine's fault, or read its memory. An audit hook is called whatever name a function is reached by.
 """
 
+import _posixsubprocess
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +15,8 @@ from verl_coder.grading.programs.failures import TEST_FILES, Unsplittable
 _PROCESSES = ("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.system", "pty.spawn",
               "subprocess.Popen")  # fmt: skip
 _SIGNALS = ("os.kill", "os.killpg", "signal.pthread_kill")
+_OF_C = frozenset("execl execle execlp execv execve execvp fork kill killpg popen posix_spawn posix_spawnp raise "  # noqa: SIM905
+                  "syscall system vfork".split())  # fmt: skip
 _START_PROCESSES = frozenset(
     ("asyncio", "concurrent", "multiprocessing", "os", "pty", "subprocess", "threading")
 )
@@ -45,6 +48,12 @@ def guard_process() -> None:
     written = {os.path.abspath(path) for path in paths if path and os.path.realpath(path) in places}
     _Judge.homes = tuple(os.path.join(place, "") for place in places | written)
     sys.addaudithook(_look)
+    # What `multiprocessing` spawns by, without an audit event.
+    _posixsubprocess.fork_exec = _fork_exec
+
+
+def _fork_exec(*args: Any) -> NoReturn:
+    _process("fork_exec", args)
 
 
 def _look(event: str, args: tuple[Any, ...]) -> None:
@@ -53,7 +62,7 @@ def _look(event: str, args: tuple[Any, ...]) -> None:
         check(event, args)
 
 
-def _process(event: str, args: tuple[Any, ...]) -> None:
+def _process(event: str, args: tuple[Any, ...]) -> NoReturn:
     """The tests start no process; a library that asks the machine something finds no program for it."""
     frame: Any = sys._getframe(2)
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _START_PROCESSES:
@@ -92,6 +101,11 @@ def _library(event: str, args: tuple[Any, ...]) -> None:
         _check_home(name)
 
 
+def _symbol(event: str, args: tuple[Any, ...]) -> None:
+    if args[1] in _OF_C:
+        _refuse(f"the tests use {args[1]} of the C library")
+
+
 def _extension(event: str, args: tuple[Any, ...]) -> None:
     _refuse("the tests load an extension of SQLite, which may be the solution's")
 
@@ -114,5 +128,6 @@ _CHECKS: dict[str, Callable[[str, tuple[Any, ...]], None]] = {
     "compile": _compiled,
     "import": _imported,
     "ctypes.dlopen": _library,
+    "ctypes.dlsym": _symbol,
     "sqlite3.enable_load_extension": _extension,
 }
