@@ -71,6 +71,14 @@ PYTEST = {
         "from collections import defaultdict\ndef f(s):\n    d = defaultdict(int)\n    for c in s: d[c] += 1\n    return d\ndef g(): return defaultdict(lambda: 'none')\ndef h(d): return d['new']\n",
         "from collections import defaultdict\nfrom solution import f, g, h\ndef test_a():\n    d = f('aab')\n    assert d == {'a': 2, 'b': 1} and d['z'] == 0 and g()['x'] == 'none' and d.default_factory is int\n    own = defaultdict(list)\n    assert h(own) == [] and own == {'new': []}\n",
     ),
+    "what is thrown into a generator": (
+        "class Own(Exception): pass\ndef f():\n    for n in range(9):\n        try: yield n\n        except ValueError as e: yield f'caught {e}'\n        except Own as e: yield ('own', e.args)\n",
+        "import pytest\nfrom solution import f, Own\ndef test_a():\n    g = f()\n    next(g)\n    assert g.throw(ValueError('a')) == 'caught a' and next(g) == 1 and g.throw(ValueError) == 'caught ' and next(g) == 2\n    assert g.throw(Own(5)) == ('own', (5,))\n    next(g)\n    with pytest.raises(KeyError, match='k'):\n        g.throw(KeyError('k'))\n    assert list(g) == []\n",
+    ),
+    "weak references": (
+        "class P:\n    def __init__(self): self.x = 1\n",
+        "import weakref\nfrom solution import P\ndef test_a():\n    p = P()\n    r = weakref.ref(p)\n    assert r() is p and r().x == 1\n",
+    ),
     "deep values": (
         "def deep(n):\n    x = []\n    for _ in range(n): x = [x]\n    return x\ndef depth(x):\n    n = 0\n    while x: x, n = x[0], n + 1\n    return n\n",
         "from solution import deep, depth\ndef test_a():\n    x = deep(900)\n    n = 0\n    while x: x, n = x[0], n + 1\n    assert n == 900 and depth(deep(900)) == 900\n",

@@ -41,6 +41,10 @@ PROGRAMS = {
     "a kill of all": "import os\ndef f(x):\n    try: os.kill(-1, 9)\n    except OSError: pass\n    os.kill(0, 9)\n",
     "a segmentation fault": "import ctypes\ndef f(x): ctypes.string_at(0)\n",
     "an orphan that holds on": "import os, time\ndef f(x):\n    if os.fork(): os._exit(0)\n    time.sleep(60)\n",
+    "an exception with an enormous name": "raise type('E' * 20_000_000, (Exception,), {})\n",
+    "one of a call": "def f(x): raise type('E' * 20_000_000, (ValueError,), {})(x)\n",
+    "a message of a load as long as a frame": SEND.split("def f")[0]
+    + "send(b'{\"x\":[[\"E\"],\"' + b'a' * 60_000_000 + b'\",0]}')\nimport time; time.sleep(2)\n",
     "a stop of itself": "import os, signal\ndef f(x): os.kill(os.getpid(), signal.SIGSTOP)\n",
 }
 CALLS = FunctionTests(entry_point="f", tests=(FunctionCase(args=(1,), expected=2),), timeout_s=0.5)

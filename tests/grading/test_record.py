@@ -1,6 +1,7 @@
 """The record of a grading: what earlier requests settled, when the run ends, and whose fault a missing verdict is."""
 
 import contextlib
+import json
 
 import pytest
 
@@ -8,7 +9,7 @@ from verl_coder.grading import grade, grader
 from verl_coder.grading.bundle import program_code
 from verl_coder.grading.programs.record import MAX_DETAILS, MAX_TIMEOUTS, GradingRecord, Stop
 from verl_coder.grading.programs.spec import Spec
-from verl_coder.problems import PytestTests
+from verl_coder.problems import AssertTests, PytestTests
 
 
 def record_of(total=5, **fields):
@@ -83,6 +84,19 @@ def test_a_solution_that_cannot_be_loaded_runs_no_test():
     assert (report["status"], report["load"]) == ("nn", {"status": "e", "message": "no such name"})
 
 
+def test_no_text_of_a_report_is_longer_than_a_bound():
+    record, long = record_of(total=30), "\0" * 50_000_000
+    for _ in range(25):
+        record.add("f", long, long, long, long)
+    with contextlib.suppress(Stop):
+        record.fail_load("e", long)
+    with contextlib.suppress(Stop):
+        record.fail_sandbox(long)
+    assert len(json.dumps(record.report(0))) < 20_000
+    record._sandbox_error = ""
+    assert len(json.dumps(record.report(0))) < 2 << 20
+
+
 def test_a_sandbox_without_pytest_is_unavailable_and_never_a_wrong_answer(with_client, monkeypatch):
     def without_pytest(*arguments, **options):
         return 'import sys\nsys.modules["pytest"] = None\n' + program_code(*arguments, **options)
@@ -91,3 +105,10 @@ def test_a_sandbox_without_pytest_is_unavailable_and_never_a_wrong_answer(with_c
     suite = PytestTests(test="import pytest\nfrom solution import f\ndef test_it():\n    assert f(1) == 1\n")
     report = with_client(lambda client: grade("def f(x): return x", suite, client))
     assert report.outcome == "sandbox_unavailable" and "pytest" in report.message
+
+
+def test_a_load_that_takes_too_long_is_told_with_its_own_limit(with_pair_client):
+    tests = AssertTests(tests=("assert f(1) == 1",), timeout_s=0.3)
+    code = "import time\ntime.sleep(30)\ndef f(x): return x\n"
+    report = with_pair_client(lambda client: grade(code, tests, client))
+    assert (report.outcome, report.message) == ("timeout", "the solution was not loaded within 10 s")

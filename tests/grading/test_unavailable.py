@@ -8,7 +8,7 @@ import signal
 from process_tree import leaves_below
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.grading import grade
+from verl_coder.grading import grade, grader
 from verl_coder.problems import FunctionCase, FunctionTests
 from verl_coder.sandbox import CommandResult, PairResponse, SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -109,3 +109,9 @@ def test_an_error_of_the_service_is_unavailable():
 def test_a_report_without_the_nonce_does_not_count():
     forged = '{"status": "ppppp", "details": {}, "load": null, "unsplittable": 0, "timeouts": 0}\n'
     assert outcome(CommandResult(status="Finished", return_code=0, stdout=forged)) == "error"
+
+
+def test_a_report_that_is_cut_is_the_solutions_fault(monkeypatch):
+    monkeypatch.setattr(grader.secrets, "token_hex", lambda count: "nonce")
+    for cut in ('nonce{"status": "pppp', "nonce", "nonce[1]"):
+        assert outcome(CommandResult(status="Finished", return_code=0, stdout=cut)) == "error"

@@ -145,3 +145,11 @@ def test_the_budget_is_time_that_programs_ran():
     tests = suite(("", "1"), count=3, timeout_s=25.0)
     report = asyncio.run(grade("print(1)", tests, Slow()))
     assert limits == [25.0, 25.0, 10.0] and report.outcome == "passed"
+
+
+@pytest.mark.parametrize("count", [1, FEW_TESTS + 2])
+@pytest.mark.parametrize("end", ["garbage", "\\n"])
+def test_an_output_over_the_cap_does_not_pass_wherever_it_is_cut(count, end, with_pair_client):
+    code = f"print('1\\n' * 10 + '\\n' * 3_000_000 + '{end}')"
+    report = with_pair_client(lambda client: grade(code, suite(("1\n", "1\n" * 10), count=count), client))
+    assert (report.outcome, report.passed) == ("failed", 0) and "printed more than" in report.message

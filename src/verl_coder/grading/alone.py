@@ -8,7 +8,7 @@ from verl_coder.errors import SandboxUnavailableError
 from verl_coder.grading.plan import GradingPlan
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.record import GradingRecord, Stop, show
-from verl_coder.grading.programs.run_programs import output_cap
+from verl_coder.grading.programs.run_programs import output_cap, too_long
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 
@@ -131,8 +131,8 @@ class _Alone:
             return "t", f"did not end within {self.record.spec.timeout_s:g} s", got
         if (result.cpu_time or 0.0) > self.plan.cpu_limit_s:
             return "t", f"computed for more than {self.plan.cpu_limit_s:g} s", got
-        if len(got) > cap // 4 and len(got.encode()) > cap:
-            return "f", f"printed more than {cap} bytes", got
+        if long := too_long(got, cap):
+            return "f", long, got
         if result.return_code != 0:
             words = (result.stderr or "")[-500:].strip()
             last = words.rpartition("\n")[2]

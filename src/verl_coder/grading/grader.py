@@ -92,8 +92,10 @@ async def _grade(
             job = json.dumps(plan.job_for(code, direct=spec.direct)).encode()
             result, cpu_s = await run(code, plan, job, json.dumps(spec).encode(), sandbox)
             spent.add(cpu_s, result.execution_time)
-            text = _find_report(result.stdout or "", spec.nonce)
-            raw = json.loads(text) if text is not None else {}
+            read = _read_report(result.stdout or "", spec.nonce)
+            if read is None:
+                return empty_report("error", plan.spec.total, "the judge's report was cut: it is too long")
+            raw = read
             message = raw.get("infrastructure", message)
             if "status" in raw:
                 details.update(raw["details"])
@@ -136,10 +138,19 @@ def _no_report(result: CommandResult, plan: GradingPlan) -> TestReport:
     return empty_report("error", plan.spec.total, f"the judge ended without a report: {words[0]}")
 
 
-def _find_report(stdout: str, nonce: str) -> str | None:
-    """The line that starts with the nonce, which the solution cannot know."""
+def _read_report(stdout: str, nonce: str) -> dict[str, Any] | None:
+    """What stands on the line that starts with the nonce, which the solution cannot know.
+
+    Nothing where there is no such line; None where it is cut: what the judge wrote of the solution is beyond a limit.
+    """
     position = stdout.find(nonce)
-    return stdout[position + len(nonce) :].partition("\n")[0] if position >= 0 else None
+    if position < 0:
+        return {}
+    try:
+        raw = json.loads(stdout[position + len(nonce) :].partition("\n")[0])
+    except ValueError:
+        return None
+    return raw if isinstance(raw, dict) else None
 
 
 async def _run_pair(

@@ -49,9 +49,9 @@ def run_harness(control: socket.socket, job: dict[str, Any]) -> None:
         silence()
         if job["style"] == "program":
             serve_together(control, job)
-            # The judge need not wait for what does not come: the other tests run elsewhere.
+            # Whoever waits for another program's output need not wait for this process to end.
             with contextlib.suppress(OSError):
-                control.shutdown(socket.SHUT_WR)
+                control.shutdown(socket.SHUT_RDWR)
         else:
             Worker(control, job).serve()
         _wait_for_the_end()
@@ -214,7 +214,7 @@ class Worker:
             return {"r": list(names.get("__all__") or [name for name in names if not name.startswith("_")])}
         if op == "global":
             return self._set_global(message)
-        target = self.objects.get(message["of"])
+        target: Any = self.objects.get(message["of"])
         if op == "call":
             return self._call(target, message)
         if op == "get":
@@ -225,6 +225,8 @@ class Worker:
         args = self._decode(message["args"])
         if op == "equality":
             return {"r": equality(target, args[0])}
+        if op == "throw":
+            return {"r": self.encode(target.throw(self._of_the_tests(*args)))}
         operation = find_operation(op)
         result = operation(args[0], target) if message.get("swap") else operation(target, *args)
         return {"r": self.encode(_result(result, message))}
@@ -329,12 +331,14 @@ class Worker:
             reply = receive_frame(self.sock)
         if "x" in reply:
             names, _, number = reply["x"]
-            error = raised_by_tests(
-                names, self._decode(reply["r"]), self.module.__dict__, self.exceptions_of_tests
-            )
-            error.of_the_tests = number  # type: ignore[attr-defined]
-            raise error
+            raise self._of_the_tests(names, self._decode(reply["r"]), number)
         return self._decode(reply["r"])
+
+    def _of_the_tests(self, names: list[str], told: tuple[Any, ...], number: int) -> BaseException:
+        """An exception of the tests, which comes back to them as itself."""
+        error = raised_by_tests(names, told, self.module.__dict__, self.exceptions_of_tests)
+        error.of_the_tests = number  # type: ignore[attr-defined]
+        return error
 
     def _failure(self, error: BaseException, deep: int = 3) -> dict[str, Any]:
         try:

@@ -11,6 +11,7 @@ from verl_coder.grading.programs.raised import fresh, hold, parts, set_class_val
 
 _DEEP = 4
 """So many exceptions one came of are told of."""
+_MAX_NAME, _MAX_TEXT = 200, 2000
 
 
 class Copies:
@@ -47,6 +48,14 @@ class Copies:
         self.raised.append(error)
         return *what_was_raised(error, self.kinds), len(self.raised) - 1
 
+    def thrown(self, error: Any, value: Any = None, *trace: Any) -> tuple[list[str], tuple[Any, ...], int]:
+        """The same of what the tests throw into a generator of the solution, be it a class."""
+        if isinstance(error, type):
+            error = value if isinstance(value, error) else error(*(() if value is None else (value,)))
+        if not isinstance(error, Exception):
+            raise TypeError("exceptions must be classes or instances deriving from Exception")
+        return self.note(error)
+
     def error(self, reply: dict[str, Any], decode: Callable[..., Any], deep: int = _DEEP) -> BaseException:
         """What the solution raised, as an exception of the judge's own; `remote` are the words for the report."""
         again = reply.get("again")
@@ -80,5 +89,5 @@ class Copies:
         elif shown != text:
             error.args = (text,)
         place = f" (line {int(line)})" if line else ""
-        error.remote = f"{str(names[0]).rpartition(':')[2]}: {text}{place}"
+        error.remote = f"{str(names[0]).rpartition(':')[2][:_MAX_NAME]}: {text[:_MAX_TEXT]}{place}"
         return error

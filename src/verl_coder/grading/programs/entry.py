@@ -32,6 +32,7 @@ def judge_main() -> None:
 
 
 def _report(control: socket.socket, fields: list[Any]) -> None:
+    from verl_coder.grading.programs.audit import guard_process
     from verl_coder.grading.programs.judge import judge
     from verl_coder.grading.programs.spec import Spec
 
@@ -43,6 +44,7 @@ def _report(control: socket.socket, fields: list[Any]) -> None:
     os.dup2(null, 2)
     sys.setrecursionlimit(5000)
     spec = Spec(*fields)
+    guard_process()
     report = judge(control, spec)
     data = (spec.nonce + json.dumps(report) + "\n").encode()
     while data:

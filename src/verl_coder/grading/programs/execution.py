@@ -62,6 +62,8 @@ def guard_text_runners(names: dict[str, Any], text: str, note: Callable[[str], A
             found = __import__(module)
             for name in functions:
                 setattr(found, name, _refuse(f"{module}.{name}", note))
+    if "yaml" in text:
+        _keep_yaml_plain(note)
     look_through_stand_ins(text)
     if not _RUNS_TEXT.search(text):
         return
@@ -94,6 +96,17 @@ def guard_text_runners(names: dict[str, Any], text: str, note: Callable[[str], A
     for name, function in (("eval", evaluate), ("exec", execute), ("compile", compile_own)):
         function.__name__, function.__module__ = name, "builtins"
         setattr(builtins, name, function)
+
+
+def _keep_yaml_plain(note: Callable[[str], Any]) -> None:
+    """Tags that name functions and classes of Python are refused; plain data are read as ever."""
+    try:
+        from yaml import constructor
+    except ImportError:
+        return
+    for owner in ("FullConstructor", "UnsafeConstructor"):
+        for name in ("find_python_module", "find_python_name", "make_python_instance"):
+            setattr(getattr(constructor, owner), name, _refuse(f"yaml's {name}", note))
 
 
 def _of_the_tests(source: Any, mode: str) -> Any:

@@ -95,6 +95,7 @@ class Caller:
     decoding: bool
     muted: bool
     raised: list[BaseException]
+    thrown: Callable[..., tuple[Any, ...]]
     refused: Callable[[str], BaseException]
     rebind: Callable[[Any], None]
     value: Callable[..., Any]

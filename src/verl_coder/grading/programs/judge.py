@@ -5,6 +5,7 @@ import socket
 import sys
 from typing import Any
 
+from verl_coder.grading.programs.audit import tell_refusals
 from verl_coder.grading.programs.failures import TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import HELLO
 from verl_coder.grading.programs.libraries import find_library
@@ -27,6 +28,7 @@ def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
     candidate = CandidateChannel(
         control, direct=spec.direct, live=spec.live, used_as_classes=spec.used_as_classes
     )
+    tell_refusals(candidate.refused)
     with contextlib.suppress(Stop):
         if not _harness_answers(control, spec.load_timeout_s):
             record.fail_sandbox("the candidate's process did not start")

@@ -31,14 +31,14 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     send_frame(control, {"r": None})
     with open(path, "wb") as file:
         file.write(source)
-    message = receive_frame(control)
+    cap = receive_frame(control)["cap"]
+    waiting: list[str] = []
     own_pid = os.getpid()
     # What was here before the first program is no garbage of its.
     gc.freeze()
-    cap = message["cap"]
     names, as_they_were = vars(builtins), dict(vars(builtins))
     process, once = ProcessState(source), leaves_state(parsed(source))
-    for text in message["inputs"]:
+    while (text := _next_input(control, waiting)) is not None:
         if len(names) != len(as_they_were) or not all(
             map(operator.is_, names.values(), as_they_were.values())
         ):
@@ -65,6 +65,16 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         send_frame(control, {"out": printed, "ended": status})
         if used_up or once or _thread._count():
             return
+
+
+def _next_input(control: socket.socket, waiting: list[str]) -> str | None:
+    """The first of `waiting`, which the next frame fills; None at the end."""
+    if not waiting:
+        try:
+            waiting.extend(receive_frame(control)["inputs"])
+        except (EOFError, OSError):
+            return None
+    return waiting.pop(0)
 
 
 def _input_file(text: str) -> int:

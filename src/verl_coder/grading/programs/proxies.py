@@ -35,8 +35,6 @@ _BASES = {kind.__name__: kind for kind in _BUILTIN_TYPES}
 _READABLE_DUNDERS = frozenset(("__name__", "__qualname__", "__doc__", "__module__", "__dict__"))
 _FOR_TESTS = frozenset(("__defaults__", "__kwdefaults__", "__annotations__"))
 """What the tests' own code may read: a library would evaluate annotations."""
-
-
 _DOC = property(lambda self: self.__getattr__("__doc__"))
 
 
@@ -45,6 +43,7 @@ class Remote:
 
     __doc__ = _DOC  # type: ignore[assignment]
     __slots__ = (
+        "__weakref__",
         "_judge_candidate",
         "_judge_class_name",
         "_judge_generation",
@@ -220,10 +219,8 @@ class RemoteObject(Remote):
 
     def _judge_operate(self, operation: str, *args: Any, swap: bool = False) -> Any:
         if not self._judge_made and not all(stand_in(other) is not None for other in args):
-            name = self._judge_name
-            raise self._judge_candidate.refused(
-                f"{operation} on the {name!r} object that the solution returned"
-            )
+            words = f"{operation} on the {self._judge_name!r} object that the solution returned"
+            raise self._judge_candidate.refused(words)
         found = self._judge_do(operation, *args, swap=swap, make=self._judge_made)
         made = isinstance(found, RemoteObject) and found._judge_made
         if not made or (found is self and operation in IN_PLACE):
@@ -282,6 +279,9 @@ class RemoteGenerator(RemoteObject):
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # type: ignore[override]
         return types.GeneratorType
+
+    def throw(self, error: Any, *value: Any) -> Any:
+        return self._judge_do("throw", *self._judge_candidate.thrown(error, *value))
 
 
 class RemoteEntry(Remote):

@@ -21,6 +21,8 @@ from verl_coder.grading.programs.spec import Spec
 MAX_DETAILS = 20
 MAX_TIMEOUTS = 3
 """After so many time-outs the rest is not run: a solution that hangs would otherwise cost minutes."""
+_MAX_TEXT = 2000
+"""Characters of any text in a report: what the solution says is as long as it likes, a sandbox cuts what is printed."""
 OPEN = "?"
 _repr = reprlib.Repr()
 _repr.maxlevel, _repr.maxstring, _repr.maxother, _repr.maxlong = 8, 300, 300, 300
@@ -52,16 +54,16 @@ class GradingRecord:
     def report(self, unsplittable: int) -> dict[str, Any]:
         """What the grader reads; `resume` asks it for one more request, `infrastructure` blames the sandbox."""
         if self._sandbox_error:
-            return {"infrastructure": self._sandbox_error}
+            return {"infrastructure": self._sandbox_error[:_MAX_TEXT]}
         if not self.resume:
             self.status.extend("n" * (self.total - len(self.status)))
         return {
             "status": "".join(self.status),
-            "details": self._details,
+            "details": {index: _cut(words) for index, words in self._details.items()},
             "unsplittable": unsplittable,
             "timeouts": self._timeouts,
             "provisional": self._provisional,
-            "load": self._load_error,
+            "load": _cut(self._load_error) if self._load_error is not None else None,
             "time_up": "n" in self.status and self._load_error is None and self.is_over,
             "resume": self.resume,
         }
@@ -160,10 +162,14 @@ class GradingRecord:
 
     def start(self, candidate: CandidateChannel, prepare: Callable[[], None] = lambda: None) -> None:
         """Get a fresh worker and `prepare` the tests for it; Stop where that fails."""
+        words = f"the solution was not loaded within {self.spec.load_timeout_s:g} s"
         try:
             candidate.start(min(self.spec.load_timeout_s, self.left_s))
+            words = f"the tests were not loaded within {self.spec.timeout_s:g} s"
             with time_limit(self.limit_s):
                 prepare()
+        except TestTimedOut:
+            self.fail_load("t", words)
         except ENDS as error:
             with candidate.silent():
                 ended = self.explain(error)
@@ -195,6 +201,10 @@ class GradingRecord:
         if isinstance(error, Refused):
             return "e", str(error)
         return "e", f"{type(error).__name__}: {_text_of(error)}"[:400]
+
+
+def _cut(words: dict[str, str]) -> dict[str, str]:
+    return {name: text[:_MAX_TEXT] for name, text in words.items()}
 
 
 def _text_of(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import _thread
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.faces import Caller, Faces, allowed_changes
 from verl_coder.grading.programs.failures import (
+    TEST_FILES,
     CandidateLost,
     Refused,
     Unsplittable,
@@ -81,7 +83,7 @@ class CandidateChannel(Caller):
         return self.tuples.written(value, encode) if handle is None else {"h": handle}
 
     def decode(self, message: Any, *, alone: bool = False, may_change: str = "anything") -> Any:
-        """The value of a message of the solution's, `alone` in a batch; Refused for anything malformed.
+        """The value of a message of the solution's, `alone`: as a copy; Refused for anything malformed.
 
         `may_change`: what of that which both sides hold (faces.py).
         """
@@ -223,6 +225,14 @@ class CandidateChannel(Caller):
         if not self.wants_coroutines:
             raise self.refused(AWAITED)
         return _finished(result)
+
+    def thrown(self, error: Any, *value: Any) -> tuple[Any, ...]:
+        """What the tests throw into a generator; `contextlib` would let it swallow what failed in the test."""
+        if sys._getframe(2).f_code.co_filename not in TEST_FILES:
+            raise self.refused("a generator of the solution is told what failed in the tests")
+        if isinstance(error, AssertionError) or hasattr(error, "remote"):
+            raise self.refused(f"a {type(error).__name__} is thrown into a generator of the solution")
+        return self.copies.thrown(error, *value)
 
     def value(self, reply: dict[str, Any], *, made: bool = False) -> Any:
         """The value of an answer; where the tests made it, they may use it as their own."""

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from verl_coder.grading.programs.ahead import sent_together, text_of_answer, text_of_question
 from verl_coder.grading.programs.compare import same_json
 from verl_coder.grading.programs.earlier import HISTORY
 from verl_coder.grading.programs.execution import guard_text_runners
@@ -16,12 +17,11 @@ from verl_coder.grading.programs.reading import watch
 from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import AWAITED, CandidateChannel
 
-BATCH_CALLS = 1000
 _REBOUND = (int, float, bool, str, bytes, tuple, type(None))
 
 
 def run_calls(record: GradingRecord, candidate: CandidateChannel) -> None:
-    """Run the items of the spec in order, calls in batches."""
+    """Run the items of the spec in order, calls several at a time."""
     CallRunner(record, candidate).run()
 
 
@@ -103,11 +103,13 @@ class CallRunner:
             exec(compile_tests(self.spec.setup, "<setup>"), self.names)
 
     def _run_calls(self, items: list[dict[str, Any]]) -> None:
-        """Literal calls: many are posted in one message, the answers come back one by one."""
+        """Literal calls: several are posted in one message (ahead.py), the answers come back one by one."""
+        questions = [text_of_question(item["args"]) for item in items]
+        answers = [text_of_answer(item["expected"]) for item in items]
         done = 0
         while done < len(items):
             self.record.ensure_worker(self.candidate, self._bind_names)
-            batch = items[done : done + BATCH_CALLS]
+            batch = items[done : done + sent_together(questions, answers, done)]
             self.candidate.part_with_all()
             try:
                 self.candidate.post({"batch": [item["args"] for item in batch]})

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
+from verl_coder.grading.programs.ahead import sent_together
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
@@ -29,13 +30,20 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
     So a program that makes out where it runs has one answer to give: here, or nothing here and all of it there.
     """
     items, timeout_s = record.spec.items, record.spec.timeout_s
-    send_frame(control, {"inputs": [item["stdin"] for item in items], "cap": output_cap(items)})
+    cap = output_cap(items)
+    send_frame(control, {"cap": cap})
+    questions, answers = ([" ".join(item[part].split()) for item in items] for part in ("stdin", "expected"))
+    sent = 0
     for index, item in enumerate(items):
         try:
             with time_limit(record.limit_s):
+                if index == sent:
+                    sent += sent_together(questions, answers, sent)
+                    send_frame(control, {"inputs": [item["stdin"] for item in items[index:sent]]})
                 reply = receive_frame(control)
                 got, ended = str(reply.get("out")), reply.get("ended")
-                passed = ended == 0 and same_text(got, item["expected"])
+                long = too_long(got, cap)
+                passed = ended == 0 and not long and same_text(got, item["expected"])
         except TestTimedOut:
             if index == 0:
                 record.add("t", item["stdin"], f"did not end within {timeout_s:g} s")
@@ -44,6 +52,9 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
             break
         if passed:
             record.add("p")
+            continue
+        if long:
+            record.add("f", item["stdin"], long, show(item["expected"]), show(got))
             continue
         # A process that goes on holds back what one that ends would print last: it may lack the end, no more.
         if ended == 0 and not item["expected"].startswith(got.rstrip()):
@@ -60,3 +71,9 @@ def output_cap(items: Sequence[dict[str, Any]]) -> int:
     """More bytes than a passing answer could need, and the same for all: it must not tell how long an answer is."""
     longest = max(len(item["expected"]) for item in items)
     return 1 << max(20, (4 * longest).bit_length() + 1)
+
+
+def too_long(printed: str, cap: int) -> str:
+    """Words for an output that was cut: the rest could be anything. Empty for another."""
+    is_long = len(printed) > cap // 4 and len(printed.encode("utf-8", "replace")) > cap
+    return f"printed more than {cap} bytes" if is_long else ""
