@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from e2e.training_run import TrainingRunProcess
@@ -18,9 +19,25 @@ def _waits_for_the_run(item: pytest.Item) -> bool:
     return "training_run" in getattr(item, "fixturenames", ())
 
 
+def _limit_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Other tests that train come late, when the end-to-end run is over; those that wait for it come last."""
-    items.sort(key=lambda item: 2 if _waits_for_the_run(item) else bool(item.get_closest_marker("e2e")))
+    """Other tests that train come late, when the end-to-end run is over; those that wait for it come last.
+
+    Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
+    """
+    limits: dict[Path, float] = {}
+    for item in items:
+        limits[item.path] = max(limits.get(item.path, 0.0), _limit_s(item))
+
+    def place(item: pytest.Item) -> tuple[int, float]:
+        kind = 2 if _waits_for_the_run(item) else int(item.get_closest_marker("e2e") is not None)
+        return kind, -limits[item.path]
+
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
