@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from e2e.training_run import TrainingRunProcess
@@ -18,9 +19,25 @@ def _waits_for_the_run(item: pytest.Item) -> bool:
     return "training_run" in getattr(item, "fixturenames", ())
 
 
+def _place(item: pytest.Item) -> tuple[int, float]:
+    """0, 1 where it trains, 2 where it waits for the end-to-end run; and its limit in seconds, 0 for the common one."""
+    kind = 2 if _waits_for_the_run(item) else int(item.get_closest_marker("e2e") is not None)
+    limit = item.get_closest_marker("timeout")
+    return kind, float(limit.args[0]) if limit else 0.0
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Other tests that train come late, when the end-to-end run is over; those that wait for it come last."""
-    items.sort(key=lambda item: 2 if _waits_for_the_run(item) else bool(item.get_closest_marker("e2e")))
+    """Other files that train come late, when the end-to-end run is over; those that wait for it come last.
+
+    Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
+    """
+    kinds: dict[Path, int] = {}
+    limits: dict[Path, float] = {}
+    for item in items:
+        kind, limit_s = _place(item)
+        kinds[item.path] = max(kinds.get(item.path, 0), kind)
+        limits[item.path] = max(limits.get(item.path, 0.0), limit_s)
+    items.sort(key=lambda item: (kinds[item.path], -limits[item.path]))
 
 
 def pytest_collection_finish() -> None:

@@ -323,6 +323,8 @@ def load_tool_schemas(
     tool_config: str | Path | None, functions: str | Path | None = None
 ) -> list[dict[str, Any]]:
     """What the chat template is told of the tools of a tool_config/*.yaml, as a rollout tells it."""
+    if not tool_config and not functions:
+        return []  # without verl, whose import takes seconds
     from verl.tools.tool_registry import load_all_tools
 
     with contextlib.redirect_stdout(io.StringIO()):  # every tool prints its schema when it is made

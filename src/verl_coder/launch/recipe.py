@@ -124,8 +124,10 @@ def _hydra_compose(
     from hydra import compose as hydra_compose
     from hydra.errors import HydraException
 
+    from verl_coder.launch.kept_files import kept
+
     folders = (_verls_folder(), repository_root() / "config")
-    searchpath = f"hydra.searchpath=[{','.join(quoted(f'file://{folder}') for folder in folders)}]"
+    searchpath = f"hydra.searchpath=[{','.join(quoted(kept(folder)) for folder in folders)}]"
     try:
         return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
