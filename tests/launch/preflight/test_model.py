@@ -67,9 +67,8 @@ def test_a_file_in_the_place_of_a_folder_is_named() -> None:
         check_model(str(BASE / "config.json"))
 
 
-@pytest.mark.usefixtures("no_hub")
 def test_what_is_no_name_of_the_hub_is_one_line() -> None:
-    with pytest.raises(ConfigError, match="the hub gives no no body/no thing: ") as caught:
+    with pytest.raises(ConfigError, match="MODEL: no folder no body/no thing ") as caught:
         check_model("no body/no thing")
     assert "\n" not in str(caught.value)
 
