@@ -111,7 +111,7 @@ def test_properties_that_are_a_list_are_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="TOOLS: .* is a folder: name a file"):
+    with pytest.raises(ConfigError, match=r"TOOLS: .* is a folder: name a file"):
         check_tools(str(tmp_path))
 
 
