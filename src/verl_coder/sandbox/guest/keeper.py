@@ -51,6 +51,8 @@ class Keeper:
         self.watching = False
         self.resting = False
         self.last_pid = last_pid
+        self.child = 0
+        """The program's process until it has been waited for: until then its process group is its own."""
         self.look_ms = self.cpu_us = 0
         self.sequence = 1
         self.memory_limit = config.memory_mb << 20
@@ -74,6 +76,7 @@ class Keeper:
             child = linux.fork_bare()
             if child == 0:
                 return self._become_program()
+            self.child = child
             self._wait_and_report(child)
 
     def _reset_pids(self) -> None:
@@ -130,18 +133,17 @@ class Keeper:
                 break
             if self.watching and self._look(child) > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
-                self._kill_all(child)
+                self._kill_all()
             if not events:
                 leftovers.reap_orphans(os.getpid(), child)
         self.poll.unregister(pidfd)
         os.close(pidfd)
-        if not self.namespaced:
-            # While the child's group id is still taken; one call also kills those that keep forking.
-            leftovers.kill_group(child)
+        self._kill_group()
         _, status = os.waitpid(child, 0)
+        self.child = 0
         # Orphans come to pid 1, or to the subreaper.
         if self.children < 0 or os.pread(self.children, 16, 0):
-            self._kill_all(None)
+            self._kill_all(reap=True)
         if self.sockstat >= 0 and b" tw 0 " not in os.pread(self.sockstat, 400, 0):
             flags |= UNCLEAN
         self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, self._spent_us()))
@@ -174,7 +176,7 @@ class Keeper:
 
     def _leave(self) -> None:
         """The server is gone: kill every process of the slot, remove its files, end."""
-        self._kill_all(None)
+        self._kill_all(reap=True)
         if not self.namespaced:
             leftovers.remove_tree(self.config.work_dir)
         os._exit(0)
@@ -191,7 +193,7 @@ class Keeper:
             if ended:
                 # The program ended by itself before the order came.
                 return 0
-            self._kill_all(child)
+            self._kill_all()
             return KILLED_BY_ORDER
         if kind == b"I":
             os.kill(child, signal.SIGINT)
@@ -206,11 +208,15 @@ class Keeper:
             self._send(b"M" + struct.pack("=Q", self._memory_in_use(child)))
         return 0
 
-    def _kill_all(self, child: int | None) -> None:
-        """Kill every process of the slot; with `child` None also reap them all."""
-        if child is not None and not self.namespaced:
-            leftovers.kill_group(child)
-        leftovers.kill_below(reap=child is None, own_namespace=self.namespaced)
+    def _kill_all(self, *, reap: bool = False) -> None:
+        """Kill every process of the slot."""
+        self._kill_group()
+        leftovers.kill_below(reap=reap, own_namespace=self.namespaced)
+
+    def _kill_group(self) -> None:
+        """While the child's group id is still taken; one call also kills those that keep forking."""
+        if self.child and not self.namespaced:
+            leftovers.kill_group(self.child)
 
     def _look(self, child: int) -> int:
         began = time.monotonic()

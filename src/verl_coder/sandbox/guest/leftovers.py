@@ -4,10 +4,15 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from verl_coder.sandbox.guest.program import has_children
+
+_TURNS = 5000
+_PAUSE_S = 0.001
+"""For what was killed to end, which takes it a moment of the processor."""
 
 
 def open_if_there(path: str) -> int:
@@ -21,25 +26,35 @@ def open_if_there(path: str) -> int:
 def kill_below(*, reap: bool, own_namespace: bool) -> None:
     """Kill every process below this one: all there are where this is pid 1 of its namespace."""
     if own_namespace and os.getpid() == 1:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
-        except ProcessLookupError:
-            return
-    elif not has_children():
-        return
-    else:
-        for _ in range(200):
-            pids = [pid for pid in descendants(os.getpid()) if not is_zombie(pid)]
-            for pid in pids:
-                kill(pid)
-            if not pids:
-                break
+    elif has_children():
+        _stop_and_kill(os.getpid(), reap=reap)
     if reap:
-        try:
+        with contextlib.suppress(ChildProcessError):
             while True:
                 os.waitpid(-1, 0)
-        except ChildProcessError:
-            pass
+
+
+def _stop_and_kill(pid: int, *, reap: bool) -> None:
+    """Kill the descendants of a process, none of which may fork while the others are killed, and take its place.
+
+    So they are stopped first, which frees no place for another below the limit of processes.
+    """
+    stopped: set[int] = set()
+    for turn in range(_TURNS):
+        if reap:
+            # What has ended takes a place in the list no longer, and its own children have come to this process.
+            reap_orphans(pid, 0)
+        alive = [found for found in descendants(pid) if not is_zombie(found)]
+        if not alive:
+            return
+        unseen = set(alive) - stopped
+        for number in unseen or alive:
+            kill(number, signal.SIGSTOP if unseen else signal.SIGKILL)
+        stopped |= unseen
+        if not unseen and turn:
+            time.sleep(_PAUSE_S)
 
 
 def kill_group(pid: int) -> None:
@@ -196,10 +211,10 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-def kill(pid: int) -> None:
-    """SIGKILL to a process, which may have ended already."""
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    """A signal to a process, which may have ended already."""
     with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
 
 
 def remove_tree(path: str) -> None:
