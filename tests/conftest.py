@@ -1,6 +1,7 @@
 """Fixtures shared by all tests. Everything runs offline, on the CPU platform."""
 
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,3 +60,15 @@ def training_run_process(
     run = TrainingRunProcess((base if worker_id == "master" else base.parent) / "e2e")
     yield run
     run.end()
+
+
+_HANDED_ON = ("SANDBOX_URL", "RAY_ADDRESS", "TEACHER_URL", "MODEL", "RECIPE", "OUT")
+"""Variables that tell a command what to use: one that a test leaves behind changes those after it in its worker."""
+
+
+@pytest.fixture(autouse=True)
+def environment_is_left_as_it_was() -> Iterator[None]:
+    """What a test, or the code that it calls, puts into the environment ends with it."""
+    before = {name: os.environ.get(name) for name in _HANDED_ON}
+    yield
+    assert {name: os.environ.get(name) for name in _HANDED_ON} == before

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from failing_sandbox import failing_sandbox
 
 from tests.data.conftest import toy_record, write_jsonl
 from verl_coder.data import parallel_verification
@@ -13,7 +14,7 @@ from verl_coder.data.dataset import Dataset, LoadOptions, dataset_files, load_da
 from verl_coder.data.prepared import resolve_prepared
 from verl_coder.data.recheck import recheck
 from verl_coder.data.verification import VerifyOptions, verify_problem
-from verl_coder.errors import DataError, SandboxUnavailableError
+from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
 from verl_coder.problems import PytestTests
 from verl_coder.sandbox import SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -99,9 +100,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(prepare_toy, tmp_path: Path
     source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(12)])
     with EmbeddedSandbox() as server:
         prepare_toy(source, verify=VerifyOptions(sandbox_url=server.url), limit=5)
-        url = server.url
     before = (tmp_path / "out" / "train.parquet").read_bytes()
-    with pytest.raises(SandboxUnavailableError, match="the same command goes on from there"):
+    with (
+        failing_sandbox() as url,
+        pytest.raises(SandboxUnavailableError, match="the same command goes on from there"),
+    ):
+        prepare_toy(source, verify=VerifyOptions(sandbox_url=url))
+    with pytest.raises(ConfigError, match=f"^--sandbox-url: no sandbox answers at {url}"):
         prepare_toy(source, verify=VerifyOptions(sandbox_url=url))
     assert (tmp_path / "out" / "train.parquet").read_bytes() == before
     assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]

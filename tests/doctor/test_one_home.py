@@ -62,6 +62,6 @@ def test_the_doctor_calls_every_check_of_a_start() -> None:
 
 
 def test_a_check_that_it_does_not_call_is_named() -> None:
-    doctor = sources(PACKAGE / "doctor").replace("check_window(", "").replace("check_tools_sandboxes(", "")
+    doctor = sources(PACKAGE / "doctor").replace("check_window(", "").replace("check_out(", "")
     names = set(called(ast.parse(BEFORE_A_RUN.read_text())))
-    assert unknown(names, doctor) == {"check_window", "check_tools_sandboxes"}
+    assert unknown(names, doctor) == {"check_window", "check_out"}

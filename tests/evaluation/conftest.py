@@ -13,6 +13,7 @@ from verl_coder.data import write_rows
 from verl_coder.evaluation import evaluate as evaluation
 from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
+from verl_coder.evaluation.trajectories import load_tokenizer
 from verl_coder.paths import repository_root
 from verl_coder.problems import FunctionCase, FunctionTests, Problem
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -89,9 +90,9 @@ def evaluate_with(
 
     def scripted(answer: Answer) -> Evaluate:
         def engine(plan: Any, folder: Path, *_: Any) -> ScriptedEngine:
-            return ScriptedEngine(evaluation.load_tokenizer(folder), answer)
+            return ScriptedEngine(load_tokenizer(folder), answer)
 
-        monkeypatch.setattr(evaluation, "_engine", engine)
+        monkeypatch.setattr(evaluation, "start_engine", engine)
 
         def run(**options: Any) -> dict[str, Any]:
             values = {

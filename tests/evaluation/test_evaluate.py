@@ -1,5 +1,6 @@
 """Whole evaluations: real loops, tools, sandbox, extraction and grader; the language model is scripted."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -239,6 +240,20 @@ def test_an_interrupted_evaluation_goes_on_with_what_it_lacks(evaluate_with: Any
     assert results["pass_at_k"] == {"1": 0.5, "3": 0.5} and results["timing"]["starts"] == 2
 
 
+def test_an_evaluation_that_fails_leaves_no_task_behind(
+    evaluate_with: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails_at_the_end(text: str, turn: int) -> str:
+        if turn > 8:
+            raise ConfigError("the machine is gone")
+        return alternately(text, turn)
+
+    with pytest.raises(ConfigError, match="the machine is gone"):
+        evaluate_with(fails_at_the_end)(n=4)
+    gc.collect()
+    assert "never retrieved" not in caplog.text and "was destroyed" not in caplog.text
+
+
 def test_a_killed_evaluation_loses_what_was_in_work_and_no_more(evaluate_with: Any, tmp_path: Path) -> None:
     journal = tmp_path / "out" / "samples.jsonl"
 
@@ -324,7 +339,7 @@ def test_second_tries_alone_load_no_model(
         patch.setattr("verl_coder.evaluation.session.EvaluationSession._second_try", killed)
         with pytest.raises(KeyboardInterrupt):
             run()
-    monkeypatch.delattr("verl_coder.evaluation.evaluate._engine")
+    monkeypatch.delattr("verl_coder.evaluation.evaluate.start_engine")
     results = run()
     assert results["pass_at_k"]["1"] == 1.0 and results["second_tries"] == 1
 
@@ -533,11 +548,3 @@ def test_tools_that_are_no_text_are_one_line(problems: Path, tmp_path: Path) -> 
     tools.write_bytes(b"tools: \xaa")
     with pytest.raises(ConfigError, match=r"--tools .* is no text in UTF-8"):
         plan_evaluation(request(problems, tools=str(tools)))
-
-
-def test_an_engine_that_resumes_has_another_seed_than_the_starts_before_it() -> None:
-    from verl_coder.evaluation.evaluate import engine_seed
-
-    assert engine_seed(7, 0) == 7
-    assert len({engine_seed(7, here) for here in range(100)}) == 100
-    assert engine_seed(7, 24) == engine_seed(7, 24)

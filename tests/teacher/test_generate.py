@@ -8,18 +8,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from failing_sandbox import failing_sandbox
 from teacher.scripted_teacher import MODEL, ScriptedTeacher, serving
 from typer.testing import CliRunner
 
 from verl_coder.cli import app
-from verl_coder.errors import DataError, TeacherError, VerlCoderError
+from verl_coder.errors import ConfigError, DataError, TeacherError, VerlCoderError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS, find_program
@@ -507,11 +508,18 @@ def test_a_value_that_cannot_be_meant_is_named(
         make.options("http://127.0.0.1:1/v1", **changes)
 
 
-def test_a_sandbox_that_does_not_answer_ends_the_run_and_the_answers_stay(make: Generator) -> None:
-    make.sandbox_url = "http://127.0.0.1:1"
-    answers: Callable[[ScriptedTeacher], GenerateReport] = lambda server: make(server, problems=1)  # noqa: E731
-    with serving(ScriptedTeacher()) as server:
-        with pytest.raises(VerlCoderError, match="sandbox"):
-            answers(server)
+def test_a_sandbox_that_fails_ends_the_run_and_the_answers_stay(make: Generator) -> None:
+    with failing_sandbox() as make.sandbox_url, serving(ScriptedTeacher()) as server:
+        with pytest.raises(VerlCoderError, match=r"has no verdict: sandbox .*: 5 attempts failed"):
+            make(server, problems=1)
     lines = make.out.with_suffix(".journal.jsonl").read_text().splitlines()
     assert {json.loads(line)["type"] for line in lines} == {"reply"}
+
+
+def test_a_sandbox_that_is_not_there_is_named_before_the_teacher_is_asked(make: Generator) -> None:
+    make.sandbox_url = "http://127.0.0.1:1"
+    teacher = ScriptedTeacher()
+    with serving(teacher) as server:
+        with pytest.raises(ConfigError, match=r"^--sandbox-url: no sandbox answers at http://127.0.0.1:1"):
+            make(server, problems=1)
+    assert not teacher.requests

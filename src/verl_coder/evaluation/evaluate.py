@@ -1,9 +1,7 @@
 """Carry out an evaluation: lock its folder, go on from the samples that are there, and write what they come to."""
 
 import asyncio
-import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -15,14 +13,14 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions, VllmEngine
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
 from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write_samples
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.settings import keep_settings
-from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
+from verl_coder.evaluation.start import check_tools, sandboxes_of, start_engine
+from verl_coder.evaluation.trajectories import AgentLoops
 from verl_coder.files import locked, make_folder, read_json, write_atomically
 from verl_coder.sandbox import SandboxClient
 
@@ -57,7 +55,7 @@ def evaluate(
                     soft_wrap=True,
                 )
             if owed(plan.problems, journal, plan.draws) or journal.provisional:
-                with _sandbox(sandbox_url or os.environ.get("SANDBOX_URL"), concurrency) as url:
+                with sandboxes_of(sandbox_url, concurrency) as url:
                     _draw(plan, journal, console, url, concurrency, tensor_parallel)
             samples = _in_order(plan, journal)
         write_samples(out / SAMPLES, samples)
@@ -76,7 +74,6 @@ def _draw(
     tensor_parallel: int,
 ) -> None:
     """Load the model and let the session run; its times are kept, however it ends."""
-    os.environ["SANDBOX_URL"] = url  # the tools read it
     started, before = time.monotonic(), len(journal.samples)
     total = len(plan.problems.problems) * plan.draws.samples
     console.print(
@@ -90,9 +87,10 @@ def _draw(
         template_options=plan.template_options,
     )
     loops.check_prompts(plan.problems.problems)
+    check_tools(plan, loops)
     engine = None
     if owed(plan.problems, journal, plan.draws):  # else second tries alone, for which nothing is written
-        loops.engine = engine = _engine(
+        loops.engine = engine = start_engine(
             plan, model_folder, concurrency, tensor_parallel, before + len(journal.broken_lines)
         )
     loaded = time.monotonic()
@@ -149,54 +147,12 @@ async def _session(
     return clock
 
 
-def _engine(
-    plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int, samples_here: int
-) -> Engine:
-    if plan.model.kind == "endpoint":
-        assert plan.served_model is not None
-        return EndpointEngine(
-            plan.model.name, plan.served_model, load_tokenizer(folder), max_concurrency=concurrency
-        )
-    return VllmEngine(
-        folder,
-        EngineOptions(
-            max_model_len=plan.limits.prompt_tokens + plan.limits.response_tokens,
-            max_num_seqs=concurrency,
-            dtype=plan.request.dtype,
-            seed=engine_seed(plan.draws.seed, samples_here),
-            tensor_parallel=tensor_parallel,
-        ),
-    )
-
-
-def engine_seed(seed: int, samples_here: int) -> int:
-    """The seed of an engine that starts with so many samples in the journal; of a first start it is `seed` itself.
-
-    Where requests have no seed of their own, an engine of the same seed draws the samples again that are there.
-    """
-    if not samples_here:
-        return seed
-    return int.from_bytes(hashlib.sha256(f"{seed} {samples_here}".encode()).digest()[:4]) >> 1
-
-
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """The folder is this process's alone; ConfigError where another one writes to it."""
     make_folder(out)
     with locked(out / ".lock", f"another evaluation is writing to {out}: wait for it, or take another --out"):
         yield
-
-
-@contextmanager
-def _sandbox(url: str | None, concurrency: int) -> Iterator[str]:
-    """The sandbox of that URL, else one of this evaluation's own, with a session for each sample in work."""
-    if url:
-        yield url
-        return
-    from verl_coder.sandbox.embedded import EmbeddedSandbox
-
-    with EmbeddedSandbox(extra=["--max-sessions", str(max(concurrency, 1))]) as sandbox:
-        yield sandbox.url
 
 
 def _in_order(plan: EvaluationPlan, journal: SampleJournal) -> list[EvaluationSample]:

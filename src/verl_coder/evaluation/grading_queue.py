@@ -74,6 +74,13 @@ class GradingQueue:
             self._verdicts[key] = asyncio.create_task(self._grade(code, problem.tests))
         return await asyncio.shield(self._verdicts[key])
 
+    async def close(self) -> None:
+        """End what is still graded, for which nobody waits any more."""
+        tasks = [*self._verdicts.values(), *self._second.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _grade(self, code: str, tests: TestSuite) -> GradedCode:
         self._on_change(1)
         try:

@@ -92,9 +92,12 @@ class EvaluationSession:
 
         EngineError, when the others are drawn, for samples whose answers were broken off at each try.
         """
-        await _all_or_first_error(self._worker(iterator) for iterator in self._workers())
-        owed_tries = [self.journal.samples[key] for key in sorted(self.journal.provisional)]
-        await _all_or_first_error(self._second_try(sample) for sample in owed_tries)
+        try:
+            await _all_or_first_error(self._worker(iterator) for iterator in self._workers())
+            owed_tries = [self.journal.samples[key] for key in sorted(self.journal.provisional)]
+            await _all_or_first_error(self._second_try(sample) for sample in owed_tries)
+        finally:
+            await self.grading.close()
         if self._unanswered:
             raise self._no_answers()
 
@@ -133,6 +136,7 @@ class EvaluationSession:
         except BaseException:
             for task in gradings:
                 task.cancel()
+            await asyncio.gather(*gradings, return_exceptions=True)
             raise
 
     async def _draw(self, posed: Posed, sample: int) -> Trajectory:

@@ -23,6 +23,7 @@ from verl_coder.evaluation.protocol import Posed
 from verl_coder.importing import exits_refused
 from verl_coder.paths import repository_root
 from verl_coder.protocols import agent_tags, appended_tags, closed_call, describes_tools
+from verl_coder.sandbox.answering import split_given
 from verl_coder.server_answers import is_whole
 
 
@@ -116,6 +117,11 @@ class AgentLoops:
                     f"{self._limits.prompt_tokens}: raise --max-prompt-tokens"
                 )
 
+    def tools_sandboxes(self) -> list[str]:
+        """Addresses of the sandboxes that the YAML of tools names of its own."""
+        settings = [getattr(tool, "settings", None) for tool in self._tools]
+        return [url for one in settings for url in split_given(getattr(one, "sandbox_url", None))]
+
     async def run(self, posed: Posed, sampling: DrawSettings) -> Trajectory:
         """Answer one problem.
 
@@ -148,7 +154,10 @@ class AgentLoops:
         if output.extra_fields.get("end_reason") == "hung_call":
             raise BrokenAnswerError("a call of a tool did not end within call_deadline_s of its agent loop")
         if output.extra_fields.get("tool_sandbox_unavailable"):
-            raise SandboxUnavailableError(f"{problem.problem_id}: a tool got no answer from its sandbox")
+            fault = output.extra_fields.get("tool_sandbox_fault") or output.extra_fields.get("end_reason")
+            raise SandboxUnavailableError(
+                f"{problem.problem_id}: a tool got no answer from its sandbox: {fault}"
+            )
         return self._trajectory(posed, server, output, seconds)
 
     def _trajectory(self, posed: Posed, server: "_LoopServer", output: Any, seconds: float) -> Trajectory:

@@ -216,7 +216,7 @@ class SandboxClient:
         except RetryError as error:
             cause = error.last_attempt.exception()
             raise SandboxUnavailableError(
-                f"{path} at {', '.join(self.urls)}: {self._max_attempts} attempts failed, the last with: {cause}"
+                f"sandbox {', '.join(self.urls)}, {path}: {self._max_attempts} attempts failed, the last with: {cause}"
             ) from cause
         raise AssertionError("unreachable")
 

@@ -158,7 +158,7 @@ async def try_all(
 ) -> list[TriedProblem]:
     """Each problem with its codes by problem_id; `concurrency` of 0 is twice the number of cores."""
     concurrency = concurrency or 2 * len(os.sched_getaffinity(0))
-    async with open_sandbox(sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _):
+    async with open_sandbox(sandbox_url, concurrency, tools_url=settings.sandbox_url) as (sandbox, _):
         runner = AttemptRunner(settings=settings, sandbox=sandbox, journal=journal, on_attempt=on_attempt)
         return await gather([try_problem(one, codes.get(one.problem_id, ()), runner) for one in problems])
 

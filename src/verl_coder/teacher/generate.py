@@ -186,7 +186,7 @@ async def _run(
     concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
     async with (
         options.client(report.budget, lambda usage: journal.add_spent(1, usage)) as client,
-        open_sandbox(options.sandbox_url or settings.sandbox_url, concurrency) as (sandbox, _),
+        open_sandbox(options.sandbox_url, concurrency, tools_url=settings.sandbox_url) as (sandbox, _),
     ):
         await check_servers(client, options.model)
         synthesis = Synthesis(

@@ -31,7 +31,8 @@ class SandboxTool(BaseTool):
     """A tool whose calls run in the sandbox; `use` is the work of one of them.
 
     It counts in `agent_data.extra_fields`, which verl hands to the reward function as `extra_info`: `tool_calls`,
-    `tool_successes`, and `tool_sandbox_unavailable`, which masks the trajectory (trainer/sample_masks.py).
+    `tool_successes`, and `tool_sandbox_unavailable`, which masks the trajectory (trainer/sample_masks.py), with the
+    reason in `tool_sandbox_fault`.
     """
 
     settings_class: ClassVar[type[InterpreterSettings]] = InterpreterSettings
@@ -62,8 +63,9 @@ class SandboxTool(BaseTool):
             used = await self._use_when_there_is_room(
                 parameters if isinstance(parameters, dict) else {}, agent_data
             )
-        except SandboxUnavailableError:
+        except SandboxUnavailableError as error:
             counts["tool_sandbox_unavailable"] = 1
+            counts["tool_sandbox_fault"] = str(error)
             used = ToolAnswer("the sandbox is not available", succeeded=False)
         if used.succeeded:
             counts["tool_successes"] = counts.get("tool_successes", 0) + 1

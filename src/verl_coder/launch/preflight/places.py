@@ -4,7 +4,6 @@ import asyncio
 import os
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from omegaconf import DictConfig
 
@@ -15,6 +14,7 @@ from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.run.checkpoint_files import saved_steps
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
+from verl_coder.sandbox.answering import check_answers, split_given
 from verl_coder.yaml_files import read_yaml
 
 BYTES_PER_PARAMETER_ON_DISK = 16
@@ -43,7 +43,7 @@ def check_dump_folders(config: DictConfig) -> None:
 def sandbox_urls(settings: Settings) -> str | None:
     """The sandboxes that a run is given, comma-separated; None where it starts its own."""
     for given in (settings.sandbox_url, os.environ.get("SANDBOX_URL")):
-        if urls := [url.strip() for url in (given or "").split(",") if url.strip()]:
+        if urls := split_given(given):
             return ",".join(urls)
     return None
 
@@ -61,53 +61,15 @@ def check_sandboxes(settings: Settings) -> None:
     if not given:
         return
     place = "verl_coder.sandbox_url" if settings.sandbox_url else "SANDBOX_URL"
-    _check_answers(place, given.split(","))
+    asyncio.run(check_answers(place, given.split(",")))
 
 
 def check_tools_sandboxes(tools: str | None) -> None:
     """The sandboxes that a YAML of tools names of its own, each as `config.sandbox_url`."""
     entries = read_yaml(Path(tools))["tools"] if tools else []
     for entry in entries:
-        url = entry["config"].get("sandbox_url")
-        if url:
-            _check_answers(
-                f"TOOLS: {tools}: config.sandbox_url", [part.strip() for part in str(url).split(",")]
-            )
-
-
-def _check_answers(place: str, urls: list[str]) -> None:
-    for url in urls:
-        if not _is_address(url):
-            raise ConfigError(
-                f"{place}: {url} is no address: write http://host:port, several with commas between"
-            )
-    silent = asyncio.run(_silent(urls))
-    if silent:
-        raise ConfigError(
-            f"{place}: no sandbox answers at {', '.join(silent)}: start it, or leave the setting out"
-        )
-
-
-def _is_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
-        )
-    except ValueError:  # a port that is none, a bracket that is not closed
-        return False
-
-
-async def _silent(urls: list[str]) -> list[str]:
-    """Those that do not answer their ping."""
-    from verl_coder.sandbox import SandboxClient
-
-    async def answers(url: str) -> bool:
-        async with SandboxClient(url, max_attempts=2) as client:
-            return await client.ping()
-
-    found = await asyncio.gather(*(answers(url) for url in urls))
-    return [url for url, answered in zip(urls, found, strict=True) if not answered]
+        if urls := split_given(str(entry["config"].get("sandbox_url") or "")):
+            asyncio.run(check_answers(f"TOOLS: {tools}: config.sandbox_url", urls))
 
 
 def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
