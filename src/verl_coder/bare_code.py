@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from verl_coder.syntax import parse_python
+
 CODE_LINE = re.compile(r"(?:@\w|(?:async\s+)?def\s+\w|class\s+\w|import\s+\w|from\s+[\w.]+\s+import\s)")
 """A line that begins code and no sentence."""
 
@@ -41,7 +43,7 @@ class ParseBudget:
         if len(code) > min(self.chars, _MAX_CHARS):
             return None
         try:
-            tree = ast.parse(code)
+            tree = parse_python(code)
         except SyntaxError as error:
             read_on = any(words in (error.msg or "") for words in _OPEN_ENDED)
             self.chars -= len(code) if read_on else _chars_before(code, error.lineno or 1)

@@ -20,6 +20,7 @@ from verl_coder.grading import answer_code
 from verl_coder.problems import AssertTests
 from verl_coder.prompts import visible_tests_of
 from verl_coder.protocols import agent_tags, feedback_message
+from verl_coder.syntax import parse_python
 from verl_coder.tools.visible_tests import visible_tests
 
 _RUN_TESTS = "run_tests"
@@ -108,7 +109,7 @@ class AnswerParser(ToolParser):
         """The response before the turn: a reward reads the whole."""
         self.suite = None
         if visible_tests(tests):
-            asserts = [node for node in ast.parse(tests).body if isinstance(node, ast.Assert)]
+            asserts = [node for node in parse_python(tests).body if isinstance(node, ast.Assert)]
             self.suite = AssertTests(tests=tuple(map(ast.unparse, asserts)))
 
     async def extract_tool_calls(

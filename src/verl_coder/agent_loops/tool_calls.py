@@ -1,12 +1,12 @@
 """Tool calls as models really write them: read, mended where the meaning is certain, else told what is wrong."""
 
-import ast
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from verl_coder.protocols import Tags
+from verl_coder.syntax import literal_value
 from verl_coder.words import did_you_mean
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -75,7 +75,7 @@ def _object(text: str) -> dict[str, Any]:
             return value
         raise CallMistake(f"the call is {_kind(value)}; {_FORM}")
     try:
-        value = ast.literal_eval(stripped)
+        value = literal_value(stripped)
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         value = None
     if isinstance(value, dict):

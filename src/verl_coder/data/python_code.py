@@ -6,6 +6,7 @@ import textwrap
 import warnings
 
 from verl_coder.extraction import extract_code
+from verl_coder.syntax import parse_python
 
 _CLASS_MAKERS = ("namedtuple", "NamedTuple", "Enum", "IntEnum", "Flag", "make_dataclass", "type")
 _FAILING_WORDS = ("assert", "raise")
@@ -19,7 +20,7 @@ def parse(code: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # "\d" in other people's code
-            return ast.parse(code)
+            return parse_python(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -1,6 +1,5 @@
 """How the columns of a raw record are read, whatever form a copy of the dataset stores them in."""
 
-import ast
 import contextlib
 import datetime
 import re
@@ -22,6 +21,7 @@ from pydantic.fields import FieldInfo
 from verl_coder import json_text
 from verl_coder.data.python_code import parse, statement_groups, without_fence
 from verl_coder.errors import DataError
+from verl_coder.syntax import literal_value
 
 RawRecord = Mapping[str, Any]
 RecordModel = TypeVar("RecordModel", bound="Record")
@@ -115,7 +115,7 @@ def parse_value(text: str) -> Any:
     except (ValueError, RecursionError) as error:
         reason = f"not JSON ({error})"
     try:
-        return ast.literal_eval(text.strip())
+        return literal_value(text.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(reason) from error
 

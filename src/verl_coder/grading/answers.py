@@ -9,6 +9,7 @@ from verl_coder.extraction import extract_code
 from verl_coder.grading.plan import make_plan
 from verl_coder.grading.statements import free_names
 from verl_coder.problems import AssertTests, CheckTests, FunctionTests, PytestTests, TestSuite
+from verl_coder.syntax import parse_python
 
 
 def answer_code(completion: str, tests: TestSuite) -> str | None:
@@ -42,7 +43,7 @@ def _names(tests: TestSuite) -> Iterable[str]:
 def _asked_of_module(tests: PytestTests) -> Iterator[str]:
     """What a pytest module takes from `solution`."""
     modules: set[str] = set()
-    nodes = list(ast.walk(ast.parse(tests.test)))
+    nodes = list(ast.walk(parse_python(tests.test)))
     for node in nodes:
         if isinstance(node, ast.ImportFrom) and node.module == "solution":
             for alias in node.names:

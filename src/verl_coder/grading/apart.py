@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterable
 
+from verl_coder.syntax import parse_python
+
 _FIXTURES = frozenset(("tmp_path", "tmpdir", "tmp_path_factory", "monkeypatch", "mocker"))
 _CALLS = frozenset(
     ("patch", "getsource", "getmembers", "NamedTemporaryFile", "TemporaryDirectory", "mkdtemp", "mkstemp")
@@ -17,7 +19,7 @@ def out_of_reach(sources: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for source in sources:
         try:
-            tree = ast.parse(source)
+            tree = parse_python(source)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
         for node in ast.walk(tree):

@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Iterator, Sequence
 
+from verl_coder.syntax import parse_python
+
 _SKIPS = ("skip", "skipif", "skipIf", "skipUnless", "xfail", "expectedFailure")
 _FACTS = frozenset(("sys", "os", "platform"))
 """Modules that tell of the machine: `sys.version_info < (3, 8)`."""
@@ -15,7 +17,7 @@ _FACT = (
 
 def skipped_in_the_text(source: str) -> list[str]:
     """Tests (`test_a`, `TestB::test_a`) whose decorators skip them or let them fail, or may, without the solution."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     known, others = {"patch"}, set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.bare_code import bound_names
+from verl_coder.syntax import parse_python
 
 _BUILTINS = frozenset(dir(builtins))
 _SHORT_CODE = 400
@@ -33,7 +34,7 @@ class CheckBody:
 
 def statement_item(source: str, entry: str, make_call: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """One test statement: a literal call where it is one, both sides of an `assert ==`, else the source."""
-    statements = ast.parse(source.strip()).body
+    statements = parse_python(source.strip()).body
     item: dict[str, Any] = {"source": source.strip()}
     if len(statements) != 1 or not isinstance(statements[0], ast.Assert):
         return item
@@ -58,7 +59,7 @@ def does_something(code: str) -> bool:
     if len(code) > _SHORT_CODE or not code.strip():
         return bool(code.strip())
     try:
-        body = ast.parse(code).body
+        body = parse_python(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     idle = (ast.Pass, ast.Constant)
@@ -70,7 +71,7 @@ def free_names(sources: Iterable[str]) -> list[str]:
     read: dict[str, None] = {}
     stored: set[str] = set()
     for source in sources:
-        for node in ast.walk(ast.parse(source.strip())):
+        for node in ast.walk(parse_python(source.strip())):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 read[node.id] = None
         stored |= assigned_names(source)
@@ -80,7 +81,7 @@ def free_names(sources: Iterable[str]) -> list[str]:
 def import_statements(source: str) -> str:
     """The imports of module-level code."""
     found: list[ast.stmt] = [
-        node for node in ast.parse(source).body if isinstance(node, (ast.Import, ast.ImportFrom))
+        node for node in parse_python(source).body if isinstance(node, (ast.Import, ast.ImportFrom))
     ]
     return ast.unparse(ast.Module(body=found, type_ignores=[]))
 
@@ -95,7 +96,7 @@ def first_called(tests: Sequence[str], library: Container[str] = (), given: Iter
     of_library = of_builtins = ""
     own = set(given).union(*map(assigned_names, tests))
     for source in tests:
-        for node in ast.walk(ast.parse(source.strip())):
+        for node in ast.walk(parse_python(source.strip())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 name = node.func.id
                 if name in own:
@@ -111,13 +112,13 @@ def first_called(tests: Sequence[str], library: Container[str] = (), given: Iter
 
 def assigned_names(source: str) -> set[str]:
     """Names that module-level code defines, its function parameters and comprehension variables included."""
-    return bound_names(ast.walk(ast.parse(source.strip()))) - {"", "*"}
+    return bound_names(ast.walk(parse_python(source.strip()))) - {"", "*"}
 
 
 def passes_variables(sources: Iterable[str]) -> bool:
     """Whether any call gets something that outlives it, so that the tests could see it changed in place."""
     for source in sources:
-        for node in ast.walk(ast.parse(source.strip())):
+        for node in ast.walk(parse_python(source.strip())):
             if isinstance(node, ast.Call):
                 values = [*node.args, *(keyword.value for keyword in node.keywords)]
                 if any(isinstance(v, (ast.Name, ast.Starred, ast.Attribute, ast.Subscript)) for v in values):
@@ -134,7 +135,7 @@ def shows_changes(sources: Sequence[str], asked: Iterable[str]) -> bool:
 
 def _own_nodes(source: str) -> Iterator[ast.AST]:
     """The nodes of a source but for names that are only called."""
-    nodes = list(ast.walk(ast.parse(source.strip())))
+    nodes = list(ast.walk(parse_python(source.strip())))
     called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     return (node for node in nodes if id(node) not in called)
 
@@ -150,7 +151,7 @@ def _looks_at_things(node: ast.AST, asked: set[str]) -> bool:
 
 def check_body(source: str) -> tuple[str, CheckBody | None]:
     """(parameter of `check`, its body if it is a plain list of statements with asserts in it, else None)."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     position = next(
         (i for i, node in enumerate(tree.body) if isinstance(node, ast.FunctionDef) and node.name == "check"),
         None,
@@ -192,7 +193,7 @@ def _segment(lines: list[str], node: ast.stmt) -> str:
 
 def test_function_count(source: str) -> int:
     """Test functions and methods of a pytest module."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     count = 0
     for node in tree.body:
         members = node.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test") else [node]
@@ -202,7 +203,7 @@ def test_function_count(source: str) -> int:
 
 def needs_pytest(source: str) -> bool:
     """Whether anything but plain test functions without arguments is in the module."""
-    tree = ast.parse(source)
+    tree = parse_python(source)
     for node in ast.walk(tree):
         names = (
             [alias.name for alias in node.names]

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
+from verl_coder.syntax import parse_python
+
 _LIBRARIES = (
     "math", "cmath", "collections", "functools", "itertools", "heapq", "bisect", "typing", "string", "random",
     "decimal", "fractions", "datetime", "statistics", "copy", "dataclasses",
@@ -79,7 +81,7 @@ def asked_of_solution(sources: Iterable[str], classes: Iterable[str], others: It
     """
     found = set(others) - _CHECKERS
     for source in sources if found else ():
-        for node in ast.walk(ast.parse(source.strip())):
+        for node in ast.walk(parse_python(source.strip())):
             if not isinstance(node, (ast.Call, ast.Compare)):
                 continue
             parts = list(ast.walk(node))
@@ -123,7 +125,7 @@ def _modules_only(sources: Iterable[str]) -> set[str]:
     with_part: set[str] = set()
     bare: set[str] = set()
     for source in sources:
-        nodes = list(ast.walk(ast.parse(source.strip())))
+        nodes = list(ast.walk(parse_python(source.strip())))
         bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
         for node in nodes:
             if isinstance(node, ast.Name):
@@ -141,7 +143,7 @@ def used_as_classes(sources: Iterable[str], also_called: Mapping[str, str] = {})
     """
     found: dict[str, None] = {}
     for source in sources:
-        usage = _Usage(ast.parse(source.strip()))
+        usage = _Usage(parse_python(source.strip()))
         names = [(also_called.get(name, name), True) for name in usage.in_place_of_classes()]
         names += [(also_called.get(name, name), False) for name in usage.treated_as_classes()]
         found.update((name, None) for name, certain in names if certain or _has_capital(name))

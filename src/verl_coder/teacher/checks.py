@@ -4,6 +4,7 @@ import ast
 from dataclasses import dataclass
 from typing import Protocol
 
+from verl_coder.syntax import parse_python
 from verl_coder.tools.execution import ProgramRun
 from verl_coder.tools.visible_tests import VisibleTests, visible_tests
 
@@ -97,7 +98,7 @@ def visible_check(tests: str) -> ExampleCheck | None:
     another statement than an import stands between them, on which they may depend.
     """
     try:
-        statements = ast.parse(tests).body
+        statements = parse_python(tests).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     imports = [node for node in statements if isinstance(node, ast.Import | ast.ImportFrom)]

@@ -15,6 +15,7 @@ from verl_coder.errors import DataError
 from verl_coder.grading import answer_code
 from verl_coder.problems import Problem
 from verl_coder.protocols import PROTOCOLS
+from verl_coder.syntax import parse_python
 
 _MARKS = (
     "<think>",
@@ -89,7 +90,7 @@ def without_demonstration(code: str) -> str:
     behind an AssertionError. A script, which has no definition, is left alone.
     """
     try:
-        body = ast.parse(code).body
+        body = parse_python(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return code
     kept = list(body)
@@ -122,7 +123,7 @@ def quotable(text: str) -> bool:
 def normalised(code: str) -> str:
     """The same text for codes that differ in layout and comments only."""
     try:
-        return ast.unparse(ast.parse(code))
+        return ast.unparse(parse_python(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return "\n".join(line.rstrip() for line in code.splitlines() if line.strip())
 

@@ -4,7 +4,6 @@ Everything that was answered stands in the journal, and is taken from there firs
 one does not ask again, and what it runs and grades again is nothing but what the journal lacks.
 """
 
-import ast
 import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from typing import NamedTuple
 from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import answer_code, grade
 from verl_coder.sandbox import SandboxClient
+from verl_coder.syntax import parse_python
 from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
 from verl_coder.teacher.journal import Journal, StoredVerdict, digest
@@ -242,7 +242,7 @@ class Synthesis:
 
 def _is_python(code: str) -> bool:
     try:
-        ast.parse(code)
+        parse_python(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

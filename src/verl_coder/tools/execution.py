@@ -11,6 +11,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import read_text
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 from verl_coder.sections import Count, Positive, PositiveCount, Section, read_section
+from verl_coder.syntax import parse_python
 from verl_coder.tools.output import format_output
 
 
@@ -83,11 +84,11 @@ def after_prelude(prelude: str, code: str) -> str:
     if "__future__" not in code:
         return f"{prelude}\n{code}"
     try:
-        body = ast.parse(code).body
+        body = parse_python(code).body
         futures = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
         names = dict.fromkeys(alias.name for node in futures for alias in node.names if alias.name != "*")
         first = f"from __future__ import {', '.join(names)}; {prelude}" if names else prelude
-        ast.parse(first)
+        parse_python(first)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return f"{prelude}\n{code}"
     lines = [line.encode() for line in code.split("\n")]

@@ -6,6 +6,7 @@ A test whose solution ends the program (`sys.exit`) has not passed, and the ones
 import ast
 from typing import NamedTuple
 
+from verl_coder.syntax import parse_python
 from verl_coder.tools.execution import ProgramRun
 
 PASSED = "passed"
@@ -46,7 +47,7 @@ class VisibleTests(NamedTuple):
 def visible_tests(tests: str) -> VisibleTests | None:
     """A program of the visible tests; None where they hold no assert statement. Each test runs whatever came before."""
     try:
-        statements = ast.parse(tests).body
+        statements = parse_python(tests).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
     parts: list[str] = []

@@ -1,0 +1,30 @@
+"""The syntax tree of Python source that somebody else wrote, and the value of a literal."""
+
+import ast
+from typing import Any
+
+_TRIES = 5
+
+
+def parse_python(source: str) -> ast.Module:
+    """`ast.parse`; raises its SyntaxError, ValueError, RecursionError and MemoryError.
+
+    Python 3.11 before 3.11.8 counts the depth of the tree in one place for all threads, and for what a collection of
+    garbage calls meanwhile (a task's unread error is logged with its source, which is parsed): the SystemError that
+    this gives says nothing about the source (https://github.com/python/cpython/issues/106905).
+    """
+    return _again(ast.parse, source)
+
+
+def literal_value(text: str) -> Any:
+    """`ast.literal_eval`, and its errors, for the same reason."""
+    return _again(ast.literal_eval, text)
+
+
+def _again(read: Any, text: str) -> Any:
+    for _ in range(_TRIES - 1):
+        try:
+            return read(text)
+        except SystemError:
+            continue
+    return read(text)

@@ -1,0 +1,73 @@
+"""The tree of a source, whatever else the process parses at that moment."""
+
+import ast
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from verl_coder.syntax import literal_value, parse_python
+
+SOURCE = "def f(x):\n    return [y for y in x if y]\n"
+
+
+def failing(times: int, read: Callable[..., Any]) -> Callable[..., Any]:
+    """Like `read`, but the interpreter's fault for the first calls."""
+    left = [times]
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise SystemError("AST constructor recursion depth mismatch (before=210, after=262)")
+        return read(*arguments, **options)
+
+    return call
+
+
+def test_a_fault_of_the_interpreter_says_nothing_about_the_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = ast.dump(ast.parse(SOURCE))
+    with monkeypatch.context() as patch:
+        patch.setattr(ast, "parse", failing(3, ast.parse))
+        assert ast.dump(parse_python(SOURCE)) == expected
+        patch.setattr(ast, "literal_eval", failing(2, ast.literal_eval))
+        assert literal_value("[1, 2]") == [1, 2]
+        patch.setattr(ast, "parse", failing(99, ast.parse))
+        with pytest.raises(SystemError, match="recursion depth"):
+            parse_python(SOURCE)
+
+
+def test_faults_of_the_source_are_told() -> None:
+    for text, kind in (
+        ("def", SyntaxError),
+        ("\0", (SyntaxError, ValueError)),
+        ("(" * 9999, (SyntaxError, MemoryError)),
+    ):
+        with pytest.raises(kind):  # type: ignore[arg-type]
+            parse_python(text)
+
+
+def test_threads_that_parse_at_once_get_their_trees() -> None:
+    source = Path(ast.__file__).read_text()
+    errors: list[SystemError] = []
+
+    def parse() -> None:
+        for _ in range(4):
+            try:
+                parse_python(source)
+            except SystemError as error:
+                errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=parse) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors
