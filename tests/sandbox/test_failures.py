@@ -164,3 +164,23 @@ async def test_a_program_that_kills_itself_is_its_own_failure() -> None:
                 )
                 assert response.status == "Failed"
                 assert response.run_result is not None and response.run_result.return_code == -number
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_a_request_that_its_program_never_took_is_not_the_next_ones(
+    protected_mode: str, number: signal.Signals
+) -> None:
+    with EmbeddedSandbox(isolation=protected_mode, extra=["--workers", "2"]) as sandbox:
+        async with SandboxClient(sandbox.url, max_attempts=1) as client:
+            for _ in range(3):
+                # As on a busy machine, where they get no time before their limit.
+                for pid in _of_kind(sandbox.pid, "programs"):
+                    os.kill(pid, number)
+                held = [client.run_code(RunRequest(code="print('held')", run_timeout=0.3)) for _ in range(2)]
+                for response in await asyncio.gather(*held):
+                    assert response.run_result is not None
+                    if number == signal.SIGSTOP:
+                        assert response.run_result.status == "TimeLimitExceeded"
+                    else:
+                        assert response.run_result.stdout == "held\n"
+                await asyncio.gather(*(_one(client, n) for n in range(4)))

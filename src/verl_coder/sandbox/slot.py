@@ -170,10 +170,13 @@ class Slot:
             for timer in self._timers:
                 timer.cancel()
             self._exit = None
-        if flags & UNCLEAN or self.runs >= _MAX_RUNS:
+        return_code = os.waitstatus_to_exitcode(status)
+        # Where somebody else kills, this may be the end of one that waited, and the request is another one's.
+        stranger = return_code == -signal.SIGKILL and not flags & (KILLED_BY_ORDER | KILLED_FOR_MEMORY)
+        if stranger or flags & UNCLEAN or self.runs >= _MAX_RUNS:
             self.stale = True
         return ProgramExit(
-            return_code=os.waitstatus_to_exitcode(status),
+            return_code=return_code,
             timed_out=self._timed_out and bool(flags & KILLED_BY_ORDER),
             out_of_memory=bool(flags & KILLED_FOR_MEMORY),
             ordered=bool(flags & KILLED_BY_ORDER),

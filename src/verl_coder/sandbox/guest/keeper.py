@@ -3,6 +3,7 @@
 The keeper never reads a request: the process it forks ahead does. So no program inherits another's data.
 """
 
+import contextlib
 import os
 import resource
 import select
@@ -141,6 +142,8 @@ class Keeper:
         self._kill_group()
         _, status = os.waitpid(child, 0)
         self.child = 0
+        if status:
+            self._drop_untaken_request()
         # Orphans come to pid 1, or to the subreaper.
         if self.children < 0 or os.pread(self.children, 16, 0):
             self._kill_all(reap=True)
@@ -155,6 +158,12 @@ class Keeper:
             self.hold = False
         else:
             self._reset_files()
+
+    def _drop_untaken_request(self) -> None:
+        """One whose program was killed before it took it would be the next program's, and all after it one late."""
+        with contextlib.suppress(BlockingIOError):
+            while self.control.recv(1, socket.MSG_DONTWAIT):
+                pass
 
     def _spent_us(self) -> int:
         """CPU time of all processes that were reaped since the last call: of those that a program left, too."""
