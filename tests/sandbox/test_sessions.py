@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 import pytest
-from process_tree import processes_below
+from process_tree import children_by_parent, processes_below
 
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -115,11 +115,26 @@ threading.Timer(0.5, take).start()
 """
 
 
-async def test_memory_that_is_taken_between_two_commands_is_limited_too(http: httpx.AsyncClient) -> None:
+def _with_children(server: int) -> set[int]:
+    """Programs that have processes of their own; a keeper has its program alone, and the zygotes are no programs."""
+    children = children_by_parent()
+    slots = set(processes_below(server)) - set(children.get(server, []))
+    return {pid for pid in slots if len(children.get(pid, [])) > 1}
+
+
+async def test_memory_that_is_taken_between_two_commands_is_limited_too(
+    http: httpx.AsyncClient, server: EmbeddedSandbox
+) -> None:
     session = await _open(http, memory_limit_MB=128)
     await asyncio.sleep(1.2)  # from now on it is looked at seldom
     assert (await _run(http, session, _LATER))["status"] == "Success"
-    await asyncio.sleep(3)
+    begun: set[int] = set()
+    for _ in range(200):  # a command would have it looked at often
+        families = _with_children(server.pid)
+        if begun and not begun & families:
+            break
+        begun |= families
+        await asyncio.sleep(0.05)
     assert not (await _run(http, session, "1"))["alive"]
 
 
