@@ -36,6 +36,7 @@ role="${1:-}"
 # shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 case "$role" in head|worker|run|ssh|check) ;; *) fail "the first argument is ${role:-missing}" "name head, worker, run, ssh or check" ;; esac
+[ "$role" != ssh ] || [ -n "${HOSTS// /}" ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
 # A folder of the user's own: over ssh it is read from another one.
 if [ ! -d "$REPO_ROOT/recipes/$RECIPE" ] && [ -f "$RECIPE/recipe.yaml" ]; then RECIPE="$(cd "$RECIPE" && pwd)"; fi
@@ -192,7 +193,6 @@ run_command() {
 over_ssh() {
   local names host name remote
   read -r -a names <<<"$HOSTS"
-  [ "${#names[@]}" -gt 0 ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
   [ -z "${RAY_AUTH_TOKEN:-}" ] || fail "RAY_AUTH_TOKEN does not travel by ssh" "put it into a file that all machines see: RAY_AUTH_TOKEN_PATH="
   HEAD="$(own_address)" NODES="${#names[@]}"
   make_token

@@ -107,3 +107,14 @@ def test_an_override_is_refused_before_torch_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["tiny_cpu: no snyc in config/mode/; did you mean sync?", "[]"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("sandbox serve --port 99999999", "--port 99999999: Input should be less than or equal to 65535 ("),
+        ("sandbox serve --port=no", "--port=no: Input should be a valid integer"),
+    ],
+)
+def test_a_wrong_value_is_shown_as_it_was_written(words: str, said: str) -> None:
+    assert answer(*words.split()).startswith(said)

@@ -25,12 +25,25 @@ def explain(error: Any, words: Sequence[str]) -> str:
         return f"{command} has no option {name}; {hint}"
     if found := _NO_COMMAND.search(message):
         return f"{command} has no command {found[1]}; {did_you_mean(found[1], context.command.commands, help_line)}"
+    if (written := _value_of(getattr(error, "param", None), words)) is not None:
+        return f"{written}: {message.rstrip('.')} ({help_line})"
     return f"{' '.join(error.format_message().split()).rstrip('.')} ({help_line})"
 
 
 def _as_written(name: str, words: Sequence[str]) -> str:
     """The word of the command line that the parser read as `-n` and more letters."""
     return next((word for word in words if not name.startswith("--") and word.startswith(name)), name)
+
+
+def _value_of(parameter: Any, words: Sequence[str]) -> str | None:
+    """`--name value`, as it stands on the command line, of an option whose value is wrong."""
+    for name in (*getattr(parameter, "opts", ()), *getattr(parameter, "secondary_opts", ())):
+        for word, after in zip(words, (*words[1:], ""), strict=True):
+            if word == name and after:
+                return f"{name} {after}"
+            if word.startswith(f"{name}="):
+                return word
+    return None
 
 
 def _options(command: Any) -> Iterator[str]:

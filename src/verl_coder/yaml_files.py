@@ -50,6 +50,9 @@ def read_yaml(path: Path, place: str = "") -> Any:
 def read_mapping(path: Path, otherwise: str, *, place: str = "") -> dict[str, Any]:
     """The mapping in a file; ConfigError, at `place` (else its path), with `otherwise` to do, where it holds none."""
     place = place or str(path)
+    if not path.is_file():
+        why = "it is a folder: name a YAML file" if path.is_dir() else "there is no such file"
+        raise ConfigError(f"{place}: {why}")
     try:
         found = read_yaml(path, place)
     except ConfigError as error:

@@ -14,6 +14,7 @@ import pytest
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.grading.cli import _read, _row
+from verl_coder.grading.report import TestReport, TestResult
 
 ROW = {
     "data_source": "sample",
@@ -135,3 +136,12 @@ def test_a_parquet_file_that_is_not_there_is_named(tmp_path):
 def test_a_completion_may_come_by_standard_input(monkeypatch):
     monkeypatch.setattr("sys.stdin", io.StringIO("def f(x): return x"))
     assert _read(Path("-")) == "def f(x): return x"
+
+
+def test_words_count_what_was_not_run_and_say_where_the_tests_ran() -> None:
+    tests = (TestResult(index=0, status="failed", got="1"), TestResult(index=1, status="not_run"))
+    words = TestReport(outcome="failed", passed=0, total=2, tests=tests, strength="pair").explain()
+    assert (
+        words.splitlines()[0] == "failed: 0 of 2 tests passed (tests and program in sandboxes of their own)"
+    )
+    assert words.splitlines()[-1] == "not run: 1 test"

@@ -22,6 +22,7 @@ from verl_coder.trainer.tracking import RunTracking
 
 
 def push(run_dir: RunDir, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    run_dir.config.touch()
     return subprocess.run(
         [
             sys.executable,

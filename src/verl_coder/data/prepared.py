@@ -13,6 +13,7 @@ from verl_coder.errors import DataError
 from verl_coder.problems import ROW_SCHEMA
 
 _BATCH_ROWS = 64
+_WHERE = " (a relative path begins in the working folder, else in the repository)"
 
 
 def resolve_prepared(path: Path) -> list[Path]:
@@ -31,7 +32,8 @@ def resolve_prepared(path: Path) -> list[Path]:
     else:
         found = shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
     if not found:
-        raise DataError(f"{path}: no such Parquet file, and no shards of it")
+        begins = "" if path.is_relative_to(Path.cwd()) or not path.is_absolute() else _WHERE
+        raise DataError(f"{path}: no such Parquet file, and no shards of it{begins}")
     return found
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from verl_coder.words import counted
+
 Outcome = Literal["passed", "failed", "error", "timeout", "no_code", "sandbox_unavailable"]
 TestStatus = Literal["passed", "failed", "error", "timeout", "not_run"]
 Strength = Literal["pair", "single_request", "none"]
@@ -72,7 +74,7 @@ class TestReport:
 
     def explain(self) -> str:
         """The verdict in words: which tests did not pass, what was expected and what came."""
-        lines = [f"{self.outcome}: {self.passed} of {self.total} tests passed ({self.strength})"]
+        lines = [f"{self.outcome}: {self.passed} of {self.total} tests passed ({_APART[self.strength]})"]
         if beyond := self._message_beyond_tests():
             lines.append(beyond)
         not_run = 0
@@ -85,7 +87,7 @@ class TestReport:
                     if text := getattr(test, name):
                         lines.append(f"  {name}: {text}")
         if not_run:
-            lines.append(f"{not_run} tests were not run")
+            lines.append(f"not run: {counted(not_run, 'test')}")
         return "\n".join(lines)
 
     def _message_beyond_tests(self) -> str:
@@ -94,6 +96,11 @@ class TestReport:
         return self.message.removeprefix(_first_words(first)).strip() if first else self.message
 
 
+_APART: dict[Strength, str] = {
+    "pair": "tests and program in sandboxes of their own",
+    "single_request": "tests and program in one sandbox",
+    "none": "nothing was run",
+}
 _LETTERS: dict[str, TestStatus] = {"p": "passed", "f": "failed", "e": "error", "t": "timeout", "n": "not_run"}
 _OUTCOMES: dict[TestStatus, Outcome] = {"failed": "failed", "error": "error", "timeout": "timeout"}
 _WORDS: dict[TestStatus, str] = {"failed": "wrong answer", "error": "error", "timeout": "time-out"}

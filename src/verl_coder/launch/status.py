@@ -4,23 +4,19 @@ import fcntl
 import time
 from pathlib import Path
 
-from verl_coder.errors import ConfigError
-from verl_coder.files import given_folder
 from verl_coder.launch.progress import duration
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.checkpoint_files import read_best
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
-from verl_coder.run.run_dir import RunDir
+from verl_coder.run.run_dir import RunDir, given_run
 from verl_coder.run.sync_state import SyncState
 from verl_coder.words import counted
 
 
 def run_status(folder: Path) -> dict[str, str]:
     """Lines of the report, name -> text; ConfigError where `folder` is no run."""
-    run_dir = RunDir(given_folder(folder))
-    if not run_dir.config.is_file():
-        raise ConfigError(f"{run_dir.path} is not the folder of a run: it has no {run_dir.config.name}")
+    run_dir = given_run(folder)
     records = run_dir.read_metrics()
     lines = {"run": str(run_dir.path), "state": _state(run_dir)}
     if records:

@@ -10,9 +10,9 @@ import typer
 from omegaconf import OmegaConf
 
 from verl_coder.errors import ConfigError, DataError, TrackingError
-from verl_coder.files import given_folder, json_lines
+from verl_coder.files import json_lines
 from verl_coder.run.backup import StepBackup
-from verl_coder.run.run_dir import RunDir
+from verl_coder.run.run_dir import given_run
 from verl_coder.run.sync_state import SyncState, has_wandb_key
 from verl_coder.words import counted
 
@@ -223,9 +223,9 @@ def push(
     ] = 300.0,
 ) -> None:
     """Send the steps that the server lacks, in order, and check that it has them."""
+    run_dir = given_run(run)
     if not has_wandb_key(dict(os.environ)):
         raise ConfigError("W&B has no key of yours: set WANDB_API_KEY, or run `wandb login`")
-    run_dir = RunDir(given_folder(run))
     task = WandbPush(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=finish_timeout_s)
     sent = task.push_pending(lambda step: print(f"step {step}", flush=True))
     print(f"{counted(sent, 'step')} sent; the server has step {task.state.confirmed_step} ({task.state.url})")

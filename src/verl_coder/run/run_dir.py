@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.errors import CheckpointError
-from verl_coder.files import read_object, write_atomically
+from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.files import given_folder, read_object, write_atomically
 from verl_coder.model_digest import weights_digest
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.checkpoint_files import TRACKER, is_whole, read_best, step_folder
@@ -216,3 +216,11 @@ def model_shape(config: DictConfig) -> dict[str, Any]:
         "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
         "strategy": str(config.actor_rollout_ref.actor.strategy),
     }
+
+
+def given_run(folder: Path) -> RunDir:
+    """The run in a folder that a user names; ConfigError where there is none."""
+    run_dir = RunDir(given_folder(folder))
+    if not run_dir.config.is_file():
+        raise ConfigError(f"{run_dir.path} is not the folder of a run: it has no {run_dir.config.name}")
+    return run_dir
