@@ -55,7 +55,11 @@ _From = Annotated[str | None, _option("Only problems published from this day on 
 _To = Annotated[str | None, _option("Only problems published up to this day.", "--to")]
 _Concurrency = Annotated[int | None, _option("Samples in work at a time.", min=1)]
 _Dtype = Annotated[
-    str, _option("auto (bfloat16; float32 where a CPU has no bfloat16), bfloat16, float16, float32.")
+    str,
+    _option(
+        "auto (that of the run; without one bfloat16, and float32 where a CPU has no bfloat16), "
+        "bfloat16, float16, float32."
+    ),
 ]
 _TensorParallel = Annotated[int, _option("GPUs for one model.", min=1)]
 _Served = Annotated[str | None, _option("Name of the model at an endpoint.")]

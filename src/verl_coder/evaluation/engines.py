@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 from verl_coder.errors import BrokenAnswerError, ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
-from verl_coder.platform.processor import multiplies_bfloat16
 
 _SMALL_MODEL_BYTES = 64 << 20
 
@@ -55,7 +54,7 @@ class EngineOptions:
 
     max_model_len: int
     max_num_seqs: int
-    dtype: str = "auto"
+    dtype: str = "bfloat16"
     seed: int = 0
     tensor_parallel: int = 1
     gpu_memory_share: float = 0.85
@@ -85,7 +84,7 @@ class VllmEngine:
             model=str(folder),
             max_model_len=options.max_model_len,
             max_num_seqs=options.max_num_seqs,
-            dtype=_dtype(options.dtype),  # type: ignore[arg-type]
+            dtype=options.dtype,  # type: ignore[arg-type]
             seed=options.seed,
             tensor_parallel_size=options.tensor_parallel,
             enable_prefix_caching=True,
@@ -191,13 +190,6 @@ def _resolve(future: "asyncio.Future[WrittenTurn]", result: WrittenTurn | Except
 
     with contextlib.suppress(RuntimeError):  # the loop is closed
         future.get_loop().call_soon_threadsafe(hand_over)
-
-
-def _dtype(wanted: str) -> str:
-    """`auto` is bfloat16 on a GPU and, on a processor that only emulates its products, float32."""
-    if wanted != "auto" or not cpu_platform_selected():
-        return wanted if wanted != "auto" else "bfloat16"
-    return "bfloat16" if multiplies_bfloat16() else "float32"
 
 
 class EndpointEngine:

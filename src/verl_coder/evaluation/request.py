@@ -16,14 +16,14 @@ from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.model_source import ModelSource, find_model, positions_of
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
-from verl_coder.evaluation.run_config import run_config
+from verl_coder.evaluation.run_config import NUMBER_FORMATS, number_format, run_config
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import check_tools, default_tools, protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import resolve_content_path
 
-DTYPES = ("auto", "bfloat16", "float16", "float32")
+DTYPES = ("auto", *NUMBER_FORMATS)
 _DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
 _UNBOUNDED = 1 << 40
 
@@ -124,6 +124,8 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         )
     served = (request.served_model or served_model(model.name)) if model.kind == "endpoint" else None
     run = run_config(model, request.like)
+    if model.kind != "endpoint":
+        request = replace(request, dtype=number_format(request.dtype, run))
     files = [resolve_content_path(path) for path in request.data] or _held_out(run)
     protocol, tools = protocol_and_tools(request.protocol, request.tools, run, files)
     choice = Choice(

@@ -8,10 +8,14 @@ from omegaconf.errors import OmegaConfBaseException
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.model_source import ModelSource
 from verl_coder.files import given_folder
+from verl_coder.platform.environment import cpu_platform_selected
+from verl_coder.platform.processor import multiplies_bfloat16
 from verl_coder.yaml_files import read_mapping
 
 _OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
 """Whole numbers that the configuration of every run has."""
+NUMBER_FORMATS = ("bfloat16", "float16", "float32")
+"""Of a model's weights and sums."""
 
 
 def run_config(model: ModelSource, like: str | None) -> DictConfig | None:
@@ -36,3 +40,16 @@ def run_config(model: ModelSource, like: str | None) -> DictConfig | None:
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"{path} is not the configuration of a run, its {key} is {value}: {otherwise}")
     return config
+
+
+def number_format(wanted: str, run: DictConfig | None) -> str:
+    """What `wanted` comes to: `auto` is that of the run's own rollouts.
+
+    Without a run it is bfloat16, and float32 on a processor that only emulates its products.
+    """
+    if wanted != "auto":
+        return wanted
+    of_run = OmegaConf.select(run, "actor_rollout_ref.rollout.dtype") if run is not None else None
+    if of_run in NUMBER_FORMATS:
+        return str(of_run)
+    return "float32" if cpu_platform_selected() and not multiplies_bfloat16() else "bfloat16"

@@ -244,6 +244,8 @@ def _evaluate(place: Workplace) -> list[PipelineTask]:
         "seed": config.seed,
         **place.chat_template,
     }
+    if not options.get("dtype"):  # as the run's own evaluations
+        shared["dtype"] = place.recipe.get("actor_rollout_ref.rollout.dtype", "auto")
     inputs = {**path_inputs(options, EVALUATE.function), **loop_files(), **numbered("problems", files)}
     protocols = [values["protocol"]] if values.get("protocol") else list(PROTOCOLS)
     inputs |= _tools_input(place) if place.tools else default_tool_files(protocols)
