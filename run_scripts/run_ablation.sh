@@ -19,6 +19,9 @@ OUT="${OUT:-}"                           # OUT/<arm>-seed<n>, OUT/table.md, OUT/
 # shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
+for word in "$@"; do
+  case "$word" in -h|--help) exec "$PYTHON" -m verl_coder.cli ablation run --help ;; esac
+done
 OUT="${OUT:-$REPO_ROOT/outputs/$(basename "$RECIPE")}"   # a relative OUT= is where you stand
 if [ -z "$MODEL" ] && [ "$RECIPE" = ablation ]; then
   MODEL="$REPO_ROOT/data/tiny_weak"

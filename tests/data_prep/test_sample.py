@@ -73,5 +73,7 @@ def test_a_repetition_writes_the_same_bytes_and_another_seed_others(prepared, tm
 def test_too_many_problems_are_one_clear_line_and_no_file(tmp_path):
     done = prepare(tmp_path / "data", "--train", "5000")
     assert done.returncode == 1
-    assert done.stderr.strip() == "error: the rl split has 1240 sample problems; 5000 were asked for"
+    assert (
+        done.stderr.strip() == "error: 5,000 sample problems for training were asked for, and there are 1,240"
+    )
     assert not list(tmp_path.glob("data/*.parquet"))

@@ -9,9 +9,10 @@ from omegaconf import OmegaConf
 from peft import PeftModel, get_peft_model
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.launch.export import actor_folder, export, lora_config
+from verl_coder.launch.export import actor_folder, app, export, lora_config
 from verl_coder.run.run_dir import RunDir
 from verl_coder.tiny.build import BASE
 
@@ -102,3 +103,18 @@ def test_what_cannot_be_exported_is_named(lora_run: tuple[RunDir, torch.Tensor],
     with pytest.raises(ConfigError, match="--dtype int8"):
         export(run_dir, tmp_path / "out", dtype="int8")
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
+
+
+def test_a_checkpoint_is_named_as_for_an_evaluation(
+    lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path
+) -> None:
+    run_dir, _ = lora_run
+    command = ["--out", str(tmp_path / "out"), "--adapter"]
+    done = CliRunner().invoke(app, [f"{run_dir.path}@3", *command])
+    assert done.exit_code == 0 and (tmp_path / "out" / "adapter_model.safetensors").is_file()
+    for words, told in (
+        ([f"{run_dir.path}@9"], "global_step_9"),
+        ([f"{run_dir.path}@3", "--step", "3"], "name the step once"),
+    ):
+        wrong = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out2"), "--adapter"])
+        assert told in str(wrong.exception) and not (tmp_path / "out2").exists()

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
-from verl_coder.run.run_dir import RunDir
+from verl_coder.run.run_dir import RunDir, given_run
 
 
 def _config(model: Path, lora_rank: int = 0) -> DictConfig:
@@ -147,3 +147,22 @@ def test_a_checkpoint_with_a_broken_manifest_is_not_whole(tmp_path: Path, manife
     (run_dir.checkpoints / "global_step_5" / "manifest.json").write_text(manifest)
     with pytest.raises(CheckpointError, match="not whole"):
         run_dir.checkpoint_step()
+
+
+def test_a_folder_above_a_run_is_answered_with_the_run(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(ConfigError, match=rf"^{tmp_path} is not the folder of a run: it has no config.yaml$"):
+        given_run(tmp_path)
+    (tmp_path / "train" / "config.yaml").touch()
+    with pytest.raises(ConfigError, match=rf"no config.yaml; {tmp_path / 'train'} is one$"):
+        given_run(tmp_path)
+    assert given_run(tmp_path / "train").path == tmp_path / "train"
+
+
+def test_a_step_is_named_behind_the_run(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    assert run.named_step("7") == 7 and run.named_step("") == 0
+    with pytest.raises(ConfigError, match="@x: after @ stands the number of a step, or `best`"):
+        run.named_step("x")
+    with pytest.raises(CheckpointError, match=r"has no checkpoints/best\.json"):
+        run.named_step("best")

@@ -97,5 +97,5 @@ def test_a_row_survives_the_round_trip(samples):
 
 
 def test_asking_for_more_held_out_problems_than_there_are_is_refused():
-    with pytest.raises(DataError, match="heldout split has 620 sample problems; 621"):
+    with pytest.raises(DataError, match="621 sample problems held out were asked for, and there are 620"):
         list(problems("heldout", 621, seed=0))

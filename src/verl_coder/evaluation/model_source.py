@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.errors import ConfigError
 from verl_coder.files import is_there, read_json
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import is_hub_name
-from verl_coder.run.checkpoint_files import read_best
 from verl_coder.run.run_dir import RunDir
 
 Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
@@ -81,14 +80,7 @@ def _checkpoint(run: RunDir, step: str) -> ModelSource:
     from verl_coder.launch.export import actor_folder, load_config
 
     load_config(run)
-    if step == "best":
-        best = read_best(run.best)
-        if best is None:
-            raise CheckpointError(f"{run.path} has no checkpoints/best.json: name a step (@8)")
-        step = str(best[0])
-    if step and not step.isdigit():
-        raise ConfigError(f"--model {run.path}@{step}: after @ stands the number of a step, or `best`")
-    number = int(step) if step else run.checkpoint_step()
+    number = run.named_step(step)
     return ModelSource(
         kind="checkpoint",
         name=f"{run.path}@{number}",

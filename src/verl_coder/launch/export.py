@@ -116,7 +116,10 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def run(
-    run: Annotated[Path, typer.Argument(help="Folder of a run, such as outputs/tiny_lora-seed0.")],
+    run: Annotated[
+        str,
+        typer.Argument(help="Folder of a run, such as outputs/tiny_lora-seed0; with @8 or @best a step's."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
     step: Annotated[int | None, typer.Option(help="Checkpoint's step; the last one if not given.")] = None,
     adapter: Annotated[
@@ -127,6 +130,12 @@ def run(
     ] = "bfloat16",
 ) -> None:
     """Write a trained policy: with LoRA merged into the base, or with --adapter the adapter alone."""
-    folder = export(RunDir(given_folder(run)), out, step=step, adapter=adapter, dtype=dtype)
+    path, _, name = run.partition("@")
+    run_dir = RunDir(given_folder(Path(path)))
+    if name:
+        if step is not None:
+            raise ConfigError(f"{run} and --step {step}: name the step once")
+        step = run_dir.named_step(name)
+    folder = export(run_dir, out, step=step, adapter=adapter, dtype=dtype)
     size = sum(file.stat().st_size for file in folder.iterdir())
     typer.echo(f"{folder}: {counted(len(list(folder.iterdir())), 'file')}, {size / 2**20:.1f} MiB")

@@ -20,6 +20,8 @@ from verl_coder.launch.training_process import train
 from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 
+_NO_ROWS = "warning: the data are not there yet: no row was looked at"
+
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     """Run the plan to its end, or resume it; returns the exit status of the command."""
@@ -30,9 +32,8 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     command = preparation(plan)
     if dry_run:
         findings = check_run(plan, data_is_there=command is None, dry_run=True)
-        print_plan(
-            plan, console, {"memory": findings.memory, "time": estimate(config), "data": findings.notes}
-        )
+        notes = [*findings.notes, *([_NO_ROWS] if command else [])]
+        print_plan(plan, console, {"memory": findings.memory, "time": estimate(config), "notes": notes})
         return 0
     if command:
         console.print(f"data: `{command}`", highlight=False, soft_wrap=True)

@@ -71,6 +71,20 @@ class RunDir:
         self.sample_folders = (path / "rollouts", path / "validation", self.samples)
         """Folders of samples, with a JSON-lines file a step each."""
 
+    def named_step(self, name: str) -> int:
+        """The step of `RUN@name`: a number, `best`, or the last one where nothing stands there.
+
+        ConfigError, CheckpointError.
+        """
+        if name == "best":
+            best = read_best(self.best)
+            if best is None:
+                raise CheckpointError(f"{self.path} has no checkpoints/best.json: name a step (@8)")
+            return best[0]
+        if name and not name.isdigit():
+            raise ConfigError(f"{self.path}@{name}: after @ stands the number of a step, or `best`")
+        return int(name) if name else self.checkpoint_step()
+
     def checkpoint_step(self) -> int:
         """Step of the last whole checkpoint; 0 where there is none."""
         tracker = self.checkpoints / TRACKER
@@ -222,5 +236,7 @@ def given_run(folder: Path) -> RunDir:
     """The run in a folder that a user names; ConfigError where there is none."""
     run_dir = RunDir(given_folder(folder))
     if not run_dir.config.is_file():
-        raise ConfigError(f"{run_dir.path} is not the folder of a run: it has no {run_dir.config.name}")
+        below = sorted(path.parent for path in run_dir.path.glob(f"*/{run_dir.config.name}"))
+        hint = f"; {below[0]} is one" if below else ""
+        raise ConfigError(f"{run_dir.path} is not the folder of a run: it has no {run_dir.config.name}{hint}")
     return run_dir

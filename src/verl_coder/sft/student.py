@@ -34,7 +34,7 @@ def student_tokenizer(
     if tools is None and any(trace.described_tools for trace in traces):
         raise ConfigError(
             "the traces call tools, and a rollout's prompt describes them: give the RL run's tool_config/*.yaml as "
-            "--tools, or --tools none where its prompt describes none"
+            "--tools (TOOLS= of run_sft.sh), or --tools none where its prompt describes none"
         )
     tokenizer = AutoTokenizer.from_pretrained(model)
     if not tokenizer.chat_template:

@@ -151,7 +151,7 @@ def _plan_printer(options: GenerateOptions, console: Console) -> Any:
         samples = len(tasks) * options.num_samples
         _print(
             console,
-            f"--- {counted(len(tasks), 'problem')} x {counted(options.num_samples, 'sample')} = {samples}, "
+            f"--- {counted(len(tasks), 'problem')} x {counted(options.num_samples, 'sample')} = {samples:,}, "
             f"{counted(options.in_flight, 'request')} in flight at {', '.join(options.base_url)}; "
             f"{counted(len(journal), 'answer is', 'answers are')} in {options.journal_path}",
         )

@@ -183,7 +183,10 @@ def problems(split: Split, count: int, *, seed: int) -> Iterator[SampleProblem]:
     """The first `count` problems of a split; the SFT split draws each combination anew as often as needed."""
     combinations = split_combinations(seed)[split]
     if split != "sft" and count > len(combinations):
-        raise DataError(f"the {split} split has {len(combinations)} sample problems; {count} were asked for")
+        purpose = {"rl": "for training", "heldout": "held out"}[split]
+        raise DataError(
+            f"{count:,} sample problems {purpose} were asked for, and there are {len(combinations):,}"
+        )
     for index in range(count):
         draw, position = divmod(index, len(combinations))
         yield make_problem(combinations[position], seed=seed, split=split, index=index, draw=draw)
