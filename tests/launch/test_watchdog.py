@@ -142,7 +142,9 @@ def test_a_kill_of_rays_memory_monitor_that_ends_the_run_at_once_is_told(
         assert stage.watchdog.told_death == ""
         log.write(killed.format("TaskRunnerV1", 23))
     words = stage.watchdog.told_death
-    assert words.startswith("the trainer (process 23) was killed by Ray's memory monitor at start 1/10: starting Ray")
+    assert words.startswith(
+        "the trainer (process 23) was killed by Ray's memory monitor at start 1/10: starting Ray"
+    )
     assert "it had 0.5 GiB, beside it FSDP actor 3.0, vLLM engine 1.0 GiB" in words
     assert words.endswith("set a.b=1; the same command goes on anew")
 
