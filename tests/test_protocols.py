@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import get_args
 import pyarrow as pa, pyarrow.parquet as pq
 from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.data.dataset import Draft, LoadOptions
 from verl_coder.data.script import ProtocolName
 from verl_coder.extraction import extract_code
@@ -45,7 +46,7 @@ options = LoadOptions(variant="", protocol="run")
 rows = Path(root, "rows.parquet")
 pq.write_table(pa.table({"agent_name": [problem.agent_name]}), rows)
 tools = str(Path(root, "tool_config/python_interpreter.yaml"))
-check_agent_loops(str(Path(root, "config/agent_loops.yaml")), tools, [rows])
+check_agent_loops(str(Path(root, "config/agent_loops.yaml")), check_tools(tools), [rows])
 json.dump({
     "prompt": problem.prompt[0]["content"], "agent": problem.agent_name, "choices": get_args(ProtocolName),
     "code": [extract_code(turn), extract_code(turns), extract_code(turns + answer)],

@@ -124,6 +124,31 @@ def test_memory_is_named_as_the_cause_with_settings(stage: Stage, monkeypatch: p
         stage.wait(DYING_S + 5)
 
 
+def test_a_kill_of_rays_memory_monitor_that_ends_the_run_at_once_is_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
+    stage.phase("starting Ray", phase="starting")
+    stage.wait(2)
+    killed = (
+        "ray.exceptions.OutOfMemoryError: 1 worker(s) were killed due to the node running low on memory\n"
+        "Considered workers: [\n"
+        "Selected to kill: (Task: job ID=01000000, lease ID=03d1, task name={}.__init__, required resources={{}}, "
+        "pid={}, actual memory used=0.50GB, worker ID=f093)\n]\n"
+    )
+    with stage.run_dir.log.open("a") as log:
+        log.write(killed.format("IDLE", 22))
+        log.flush()
+        assert stage.watchdog.told_death == ""
+        log.write(killed.format("TaskRunnerV1", 23))
+    words = stage.watchdog.told_death
+    assert words.startswith(
+        "the trainer (process 23) was killed by Ray's memory monitor at start 1/10: starting Ray"
+    )
+    assert "it had 0.5 GiB, beside it FSDP actor 3.0, vLLM engine 1.0 GiB" in words
+    assert words.endswith("set a.b=1; the same command goes on anew")
+
+
 def test_the_kernels_kill_is_told_from_an_older_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
     monkeypatch.setattr(watchdog_module, "killed_by_kernel", lambda: 1)  # anybody's, long before

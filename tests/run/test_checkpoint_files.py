@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from verl_coder.run.checkpoint_files import (
     TRACKER,
     commit,
     is_whole,
+    planned_bytes,
     prune,
     saved_steps,
     step_folder,
@@ -107,3 +109,19 @@ checkpoint_files.commit(pathlib.Path(sys.argv[1]), 2)
             assert step == 2
             break
     assert ended
+
+
+@pytest.mark.parametrize(
+    ("adapter", "options", "numbers"),
+    [
+        (0, {}, 100 + 200),
+        (3, {}, 103 + 6),
+        (3, {"adapter_alone": True}, 3 + 6),
+        (0, {"adapter_alone": True}, 100 + 200),
+        (0, {"contents": ["model", "hf_model"]}, 100 + 100),
+    ],
+)
+def test_a_checkpoint_holds_the_moments_of_what_is_trained(
+    adapter: int, options: dict[str, Any], numbers: int
+) -> None:
+    assert planned_bytes(100, adapter, **options) == 4 * numbers

@@ -32,13 +32,13 @@ def _tools(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.tools import check_tools
 
     turns = situation.config.actor_rollout_ref.rollout.multi_turn
-    check_tools(turns.tool_config_path, turns.max_tool_response_length)
-    check_tools_sandboxes(turns.tool_config_path)
+    check_tools_sandboxes(check_tools(turns.tool_config_path, turns.max_tool_response_length))
     return passed(turns.tool_config_path) if turns.tool_config_path else skipped("the recipe has no tools")
 
 
 def _agent_loops(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.agent_loops import check_agent_loops
+    from verl_coder.launch.preflight.tools import check_tools
 
     rollout = situation.config.actor_rollout_ref.rollout
     path = rollout.agent.agent_loop_config_path
@@ -46,7 +46,7 @@ def _agent_loops(situation: Situation) -> CheckResult:
         files = situation.data_files
     except NotHereError:
         files = []
-    check_agent_loops(path, rollout.multi_turn.tool_config_path, files)
+    check_agent_loops(path, check_tools(rollout.multi_turn.tool_config_path), files)
     return passed(f"{path}" + (f"; the rows of {len(files)} files name one of them" if files else ""))
 
 

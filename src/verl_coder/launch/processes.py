@@ -34,6 +34,10 @@ SANDBOX = "sandbox server"
 _NAMED = re.compile(r"\((\w+) pid=(\d+)[,)]")
 """How Ray begins each line that a worker has written."""
 _DIED = re.compile(r"A worker died or was killed while executing a task .*?Worker PID: (\d+)")
+_KILLED = re.compile(
+    r"Selected to kill: [^\n]*?task name=(\w+)[^\n]*?\bpid=(\d+), actual memory used=([\d.]+)GB"
+)
+"""What Ray's memory monitor says of a worker that it has killed, in the exception that ends the run."""
 _STACK_TIMEOUT_S = 10.0
 
 
@@ -108,6 +112,8 @@ class DeathsInLog:
         self._read = log.stat().st_size if log.is_file() else 0
         self._torn = b""
         self._names: dict[int, str] = {}
+        self.for_memory = False
+        """Whether Ray's memory monitor has killed one."""
 
     def look(self) -> list[RunProcess]:
         """Those of which the log's new lines tell; their memory is not known."""
@@ -121,7 +127,17 @@ class DeathsInLog:
         whole, newline, self._torn = (self._torn + new).rpartition(b"\n")
         text = (whole + newline).decode(errors="replace")
         self._names |= {int(pid): name for name, pid in _NAMED.findall(text)}
-        return [self._dead(int(pid)) for pid in _DIED.findall(text)]
+        return [*self._killed(text), *(self._dead(int(pid)) for pid in _DIED.findall(text))]
+
+    def _killed(self, text: str) -> list[RunProcess]:
+        """Those that a run needs: Ray starts another in the place of an idle one."""
+        found = [(role_of(f"ray::{name}"), int(pid), float(gb)) for name, pid, gb in _KILLED.findall(text)]
+        self.for_memory = self.for_memory or any(role for role, _, _ in found)
+        return [
+            RunProcess(pid=pid, role=role, status=psutil.STATUS_DEAD, rss_bytes=int(gb * 2**30))
+            for role, pid, gb in found
+            if role
+        ]
 
     def _dead(self, pid: int) -> RunProcess:
         role = role_of(f"ray::{self._names.get(pid, '')}") or "worker of Ray"

@@ -68,7 +68,12 @@ class Watchdog:
 
     @property
     def told_death(self) -> str:
-        """The line for a process that has died, empty where none has: for a run that has ended by itself since."""
+        """The line for a process that has died, empty where none has: for a run that has ended by itself since.
+
+        Ray's last lines come with the end of the run, after the last look.
+        """
+        if self._died is None:
+            self._look_for_dead(self._now(), list(self._seen.values()))
         return self._and_on(self._died[2]) if self._died else ""
 
     @property
@@ -196,6 +201,8 @@ class Watchdog:
 
     def _memory_words(self) -> str:
         """Who killed for memory, if anybody did."""
+        if self._deaths.for_memory:
+            return "by Ray's memory monitor"
         for path in self._scratch.glob("ray/session_*/logs/raylet.out"):
             with suppress(OSError):
                 if _PRESSURE.search(_tail(path)):

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from verl_coder.errors import CheckpointError
@@ -117,6 +117,27 @@ def prune(checkpoints: Path, *, latest: int, keep: int | None, best: int | None)
 def folder_bytes(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def planned_bytes(
+    parameters: int,
+    adapter: int = 0,
+    *,
+    contents: Collection[str] = ("model", "optimizer", "extra"),
+    adapter_alone: bool = False,
+) -> int:
+    """What verl writes for one checkpoint, in float32; `adapter`: parameters of LoRA's, 0 where all are trained.
+
+    `contents` and `adapter_alone` are verl's `checkpoint.save_contents` and `checkpoint.save_lora_only`.
+    """
+    trained = adapter or parameters
+    weights = adapter if adapter and adapter_alone else parameters + adapter
+    sizes = {
+        "model": weights,
+        "optimizer": 2 * trained,
+        "hf_model": parameters + adapter,
+    }  # two moments of Adam
+    return 4 * sum(size for name, size in sizes.items() if name in contents)
 
 
 def is_better(step: int, rate: float, best: tuple[int, float] | None) -> bool:

@@ -20,7 +20,7 @@ from verl_coder.launch.memory_plan import (
     machine_bytes,
 )
 from verl_coder.launch.model_shape import ModelShape, shape_of
-from verl_coder.run.checkpoint_files import saved_steps
+from verl_coder.run.checkpoint_files import planned_bytes, saved_steps
 from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.settings import SftRequest, micro_tokens, recomputes
 
@@ -130,9 +130,10 @@ def check_disk(request: SftRequest, model: Path) -> None:
     shape = shape_of(str(model))
     if shape is None:
         return
-    trained = shape.lora_parameters(request.lora_rank) if request.lora_rank else shape.parameters
+    adapter = shape.lora_parameters(request.lora_rank) if request.lora_rank else 0
+    one = planned_bytes(shape.parameters, adapter, adapter_alone=True)
     kept = len(saved_steps(RunDir(request.out).checkpoints))
-    needed = 12 * trained * max(_CHECKPOINTS - kept, 1) + 4 * shape.parameters + _SMALL_FILES
+    needed = one * max(_CHECKPOINTS - kept, 1) + 4 * shape.parameters + _SMALL_FILES
     free = free_bytes(request.out)
     if free < needed:
         raise ConfigError(

@@ -14,6 +14,9 @@ from verl_coder.launch.preflight.agent_loops import (
     check_template,
     fit_tools_to_rows,
 )
+from verl_coder.launch.preflight.checked_tools import CheckedTools
+from verl_coder.launch.preflight.places import check_tools_sandboxes
+from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.paths import repository_root
 from verl_coder.protocols import PROTOCOLS
 
@@ -32,24 +35,33 @@ def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
     own["feedback_agent"] = "feedback"
     for name in {protocol.agent_name for protocol in PROTOCOLS.values()}:
         tools = Path(TOOLS).with_name(f"{own.get(name, 'python_interpreter')}.yaml")
-        check_agent_loops(LOOPS, str(tools), [rows(tmp_path, name)])
+        check_agent_loops(LOOPS, check_tools(str(tools)), [rows(tmp_path, name)])
 
 
 def test_a_tool_that_keeps_its_state_needs_a_loop_that_does(tmp_path: Path) -> None:
     tools = str(Path(TOOLS).with_name("python_session.yaml"))
     with pytest.raises(ConfigError, match=r"python_session keeps its state .* rows of tool_agent"):
-        check_agent_loops(LOOPS, tools, [rows(tmp_path, "tool_agent")])
+        check_agent_loops(LOOPS, check_tools(tools), [rows(tmp_path, "tool_agent")])
+
+
+def test_a_checked_tools_file_is_not_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(Path(TOOLS).read_text())
+    tools = check_tools(str(path))
+    path.unlink()
+    check_agent_loops(LOOPS, tools, [rows(tmp_path, "tool_agent", "program_agent")])
+    check_tools_sandboxes(tools)
 
 
 def test_an_unknown_agent_loop_is_named_with_those_there_are(tmp_path: Path) -> None:
     path = rows(tmp_path, "tool_agent", "program_agnt")
     with pytest.raises(DataError, match=r"names the agent loop 'program_agnt'; did you mean program_agent"):
-        check_agent_loops(LOOPS, TOOLS, [path])
+        check_agent_loops(LOOPS, check_tools(TOOLS), [path])
 
 
 def test_program_rows_need_the_interpreter_among_the_tools(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"needs the tool python_interpreter, and TOOLS: nothing"):
-        check_agent_loops(LOOPS, None, [rows(tmp_path, "program_agent")])
+        check_agent_loops(LOOPS, CheckedTools(), [rows(tmp_path, "program_agent")])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +81,7 @@ def test_a_broken_list_of_loops_is_one_line(tmp_path: Path, text: str, message: 
     path = tmp_path / "loops.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=message) as caught:
-        check_agent_loops(str(path), TOOLS, [])
+        check_agent_loops(str(path), check_tools(TOOLS), [])
     assert "\n" not in str(caught.value)
 
 

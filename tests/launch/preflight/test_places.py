@@ -8,6 +8,7 @@ import pytest
 from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.places import check_out, check_sandboxes, check_tools_sandboxes, sandbox_urls
+from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.paths import repository_root
 from verl_coder.run.settings import Settings
@@ -70,9 +71,9 @@ def test_the_sandbox_of_a_tool_is_asked(url: str, words: str, tmp_path: Path) ->
     path = tmp_path / "tools.yaml"
     path.write_text(INTERPRETER.replace("sandbox_url: null", f"sandbox_url: {url}"))
     with pytest.raises(ConfigError, match=rf"TOOLS: .*tools.yaml: config.sandbox_url: .*{words}"):
-        check_tools_sandboxes(str(path))
+        check_tools_sandboxes(check_tools(str(path)))
     path.write_text(INTERPRETER)
-    check_tools_sandboxes(str(path))
+    check_tools_sandboxes(check_tools(str(path)))
 
 
 def test_two_addresses_need_no_quotes_of_hydras(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.checked_tools import CheckedTools
 from verl_coder.launch.preflight.files import check_parquet
 from verl_coder.launch.preflight.rows import Lengths, check_rows, fit_epochs, read_rows, repeated
 from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
@@ -121,7 +122,7 @@ def test_a_file_with_damaged_pages_is_named(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for start in range(4, len(whole) // 2, 50):
         path.write_bytes(whole[:start] + bytes(50) + whole[start + 50 :])
-        for read in (lambda: list(read_rows(path)), lambda: check_agent_loops(None, None, [path])):
+        for read in (lambda: list(read_rows(path)), lambda: check_agent_loops(None, CheckedTools(), [path])):
             try:
                 read()
             except DataError as error:

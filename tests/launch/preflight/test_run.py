@@ -13,6 +13,7 @@ from verl_coder.launch.preflight import places, sizes
 from verl_coder.launch.preflight.files import check_parquet
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.run.checkpoint_files import planned_bytes
 
 _SMALL_MICRO_BATCHES = tuple(
     f"actor_rollout_ref.{key}_per_gpu=1"
@@ -136,13 +137,23 @@ def test_settings_that_would_undo_our_checkpoints_are_refused(
 def test_checkpoints_that_are_there_need_no_more_room(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = places.BYTES_PER_PARAMETER_ON_DISK * places.parameter_count(config.actor_rollout_ref.model.path)
+    one = planned_bytes(places.parameter_count(config.actor_rollout_ref.model.path))
     monkeypatch.setattr(places, "free_bytes", lambda _: 200 * 2**20 + one)
     with pytest.raises(ConfigError, match="MiB free"):
         places.check_disk(config, tmp_path, keep_best=True)
     for step in (1, 2, 3):
         (tmp_path / "checkpoints" / f"global_step_{step}").mkdir(parents=True)
     places.check_disk(config, tmp_path, keep_best=True)
+
+
+def test_an_adapter_has_a_small_optimiser_on_the_disk(
+    config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = 4 * places.parameter_count(config.actor_rollout_ref.model.path)
+    monkeypatch.setattr(places, "free_bytes", lambda _: 200 * 2**20 + 2 * 3 * weights)
+    with pytest.raises(ConfigError, match="MiB free"):
+        places.check_disk(config, tmp_path, keep_best=True)
+    places.check_disk(_changed(config, "actor_rollout_ref.model.lora_rank=1"), tmp_path, keep_best=True)
 
 
 def test_knobs_win_over_the_recipe(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
+from verl_coder.launch.preflight.checked_tools import CheckedTools
 from verl_coder.protocols import PROTOCOLS, agent_tags, describes_tools
 from verl_coder.words import did_you_mean
 
@@ -20,10 +20,10 @@ OWN = frozenset({"single_turn_agent", "tool_agent"})
 """What verl registers itself."""
 
 
-def check_agent_loops(loops: str | None, tools: str | None, files: Iterable[Path]) -> None:
+def check_agent_loops(loops: str | None, tools: CheckedTools, files: Iterable[Path]) -> None:
     """ConfigError or DataError of one line: a loop that does not load or has no protocol, a row that names none.
 
-    `loops` is `rollout.agent.agent_loop_config_path`, `tools` the YAML of the tools, `files` the Parquet files.
+    `loops` is `rollout.agent.agent_loop_config_path`, `tools` those of the run, `files` the Parquet files.
     """
     own = _load(Path(loops)) if loops else {}
     known = OWN | own.keys()
@@ -75,22 +75,20 @@ class _Loop(NamedTuple):
     """For tools that keep their state from call to call."""
 
 
-def _check_tools(path: Path, name: str, loop: _Loop, tools: str | None) -> None:
-    entries: list[Mapping[str, Any]] = yaml.safe_load(Path(tools).read_text())["tools"] if tools else []
-    names = [entry["tool_schema"]["function"]["name"] for entry in entries]
+def _check_tools(path: Path, name: str, loop: _Loop, tools: CheckedTools) -> None:
     for needed in loop.needs:
-        if needed not in names:
+        if needed not in [tool.name for tool in tools.entries]:
             raise ConfigError(
                 f"{path} has rows of {name}, which needs the tool {needed}, and "
-                f"TOOLS: {tools or 'nothing'} has none"
+                f"TOOLS: {tools.path or 'nothing'} has none"
             )
     if name == "single_turn_agent":
         return
-    for tool, entry in zip(names, entries, strict=True):
-        if getattr(load_class(str(entry["class_name"])), "needs_workspace", False) and not loop.has_workspace:
+    for tool in tools.entries:
+        if getattr(tool.tool_class, "needs_workspace", False) and not loop.has_workspace:
             raise ConfigError(
-                f"TOOLS: {tools}: {tool} keeps its state from call to call, and {path} has rows of {name}, which "
-                "cannot: prepare them with --protocol session, debugger or feedback"
+                f"TOOLS: {tools.path}: {tool.name} keeps its state from call to call, and {path} has rows of {name}, "
+                "which cannot: prepare them with --protocol session, debugger or feedback"
             )
 
 

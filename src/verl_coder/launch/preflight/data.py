@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from verl_coder.launch.preflight.agent_loops import check_agent_loops
 from verl_coder.launch.preflight.files import check_parquet
+from verl_coder.launch.preflight.places import check_tools_sandboxes
 from verl_coder.launch.preflight.reward import check_reward
 from verl_coder.launch.preflight.rows import (
     check_rows,
@@ -27,10 +28,12 @@ def check_data(config: DictConfig, *, data_is_there: bool, model_is_there: bool 
     """
     rollout = config.actor_rollout_ref.rollout
     turns = rollout.multi_turn
-    check_tools(turns.tool_config_path, turns.max_tool_response_length)
+    tools = check_tools(turns.tool_config_path, turns.max_tool_response_length)
     files = _data_files(config) if data_is_there else []
-    check_agent_loops(rollout.agent.agent_loop_config_path, turns.tool_config_path, files)
-    return _check_rows_and_reward(config, files, model_is_there=model_is_there)
+    check_agent_loops(rollout.agent.agent_loop_config_path, tools, files)
+    notes = _check_rows_and_reward(config, files, model_is_there=model_is_there)
+    check_tools_sandboxes(tools)
+    return notes
 
 
 def _data_files(config: DictConfig) -> list[Path]:

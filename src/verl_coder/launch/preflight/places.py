@@ -10,15 +10,15 @@ from omegaconf import DictConfig
 from verl_coder.errors import ConfigError
 from verl_coder.files import free_bytes
 from verl_coder.launch.cluster import check_cluster
+from verl_coder.launch.model_shape import shape_of
+from verl_coder.launch.preflight.checked_tools import CheckedTools
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
-from verl_coder.run.checkpoint_files import saved_steps
+from verl_coder.run.checkpoint_files import planned_bytes, saved_steps
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
 from verl_coder.sandbox.answering import check_answers, split_given
-from verl_coder.yaml_files import read_yaml
 
-BYTES_PER_PARAMETER_ON_DISK = 16
-"""fp32 weights and two Adam moments, and the Hugging Face copy: what one checkpoint takes at most."""
+_SMALL_FILES = 200 * 2**20
 
 
 def check_out(folder: Path, name: str = "OUT") -> None:
@@ -52,7 +52,6 @@ def check_services(config: DictConfig, settings: Settings) -> None:
     """The cluster of a run on several nodes, and the sandboxes that it is given; ConfigError."""
     check_cluster(config)
     check_sandboxes(settings)
-    check_tools_sandboxes(config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
 
 
 def check_sandboxes(settings: Settings) -> None:
@@ -64,12 +63,11 @@ def check_sandboxes(settings: Settings) -> None:
     asyncio.run(check_answers(place, given.split(",")))
 
 
-def check_tools_sandboxes(tools: str | None) -> None:
-    """The sandboxes that a YAML of tools names of its own, each as `config.sandbox_url`."""
-    entries = read_yaml(Path(tools))["tools"] if tools else []
-    for entry in entries:
-        if urls := split_given(str(entry["config"].get("sandbox_url") or "")):
-            asyncio.run(check_answers(f"TOOLS: {tools}: config.sandbox_url", urls))
+def check_tools_sandboxes(tools: CheckedTools) -> None:
+    """The sandboxes that tools have of their own, each as `config.sandbox_url`."""
+    for tool in tools.entries:
+        if urls := split_given(tool.sandbox_url):
+            asyncio.run(check_answers(f"TOOLS: {tools.path}: config.sandbox_url", urls))
 
 
 def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
@@ -81,14 +79,28 @@ def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
         return
     keep = (config.trainer.max_actor_ckpt_to_keep or 1) + keep_best
     to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
-    needed = BYTES_PER_PARAMETER_ON_DISK * parameter_count(str(config.actor_rollout_ref.model.path)) * to_come
-    needed += 200 * 2**20
+    needed = _checkpoint_bytes(config) * to_come + _SMALL_FILES
     free = free_bytes(folder)
     if free < needed:
         raise ConfigError(
             f"{folder}: {free / 2**20:,.0f} MiB free, the checkpoints need {needed / 2**20:,.0f} MiB: free some, "
             "name another folder with OUT=, or lower trainer.max_actor_ckpt_to_keep"
         )
+
+
+def _checkpoint_bytes(config: DictConfig) -> int:
+    """Of one checkpoint; 0 where the model is not here."""
+    model, saved = config.actor_rollout_ref.model, config.actor_rollout_ref.actor.checkpoint
+    path, rank = str(model.path), model.get("lora_rank") or 0
+    parameters = parameter_count(path)
+    shape = shape_of(path) if rank and parameters else None
+    adapter = shape.lora_parameters(rank) if shape else 0
+    return planned_bytes(
+        parameters,
+        adapter,
+        contents=saved.save_contents,
+        adapter_alone=bool(saved.get("save_lora_only")),
+    )
 
 
 def parameter_count(path: str) -> int:

@@ -18,6 +18,7 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.agent_loops import agent_names, check_template, fit_tools_to_rows
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
+from verl_coder.traces import load_tool_schemas
 from verl_coder.words import counted
 
 READ = ("data_source", "prompt", "reward_model", "extra_info")
@@ -221,8 +222,7 @@ def _prompt_counter(config: DictConfig, tokenizer: Any) -> Any:
     options = options_of_run(config)
     for name in ("tokenize", "return_dict", "return_tensors"):
         options.pop(name, None)
-    schemas = _tool_schemas(config.data.get("tool_config_path"))
-    if schemas is not None:
+    if schemas := load_tool_schemas(config.data.get("tool_config_path")):
         options["tools"] = schemas
 
     def count(prompts: Sequence[Any]) -> list[int]:
@@ -268,19 +268,6 @@ def load_tokenizer(config: DictConfig) -> Any:
             "actor_rollout_ref.model.custom_chat_template"
         )
     return tokenizer
-
-
-def _tool_schemas(path: str | None) -> list[dict[str, Any]] | None:
-    if not path:
-        return None
-    import contextlib
-    import io
-
-    from verl.tools.tool_registry import load_all_tools
-
-    with contextlib.redirect_stdout(io.StringIO()):  # verl's base class prints the schema
-        tools = load_all_tools(tool_config_path=path, function_tool_path=None)
-    return [tool.tool_schema.model_dump(exclude_unset=True, exclude_none=True) for tool in tools]
 
 
 def _check_lengths(lengths: Lengths, *, least: int) -> None:

@@ -17,6 +17,7 @@ from verl.tools.schemas import (
 
 from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
+from verl_coder.launch.preflight.checked_tools import CheckedTool, CheckedTools
 from verl_coder.launch.preflight.files import check_is_there
 from verl_coder.words import choose_one
 from verl_coder.yaml_files import read_yaml
@@ -25,22 +26,24 @@ _TOOL_KEYS = ("class_name", "config", "tool_schema")
 _JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null")
 
 
-def check_tools(path: str | None, most_chars: int | None = None) -> None:
-    """ConfigError of one line unless each tool of the YAML can be made: class, settings, schema, no unknown key.
+def check_tools(path: str | None, most_chars: int | None = None) -> CheckedTools:
+    """The tools of the YAML; ConfigError of one line unless each can be made: class, settings, schema, no unknown key.
 
     `most_chars` is `multi_turn.max_tool_response_length`, at which verl cuts what a tool returns.
     """
     if not path:
-        return
+        return CheckedTools()
     check_is_there("TOOLS", path)
     try:
         entries = _entries(read_yaml(Path(path)))
-        names = [_check_tool(entry, most_chars) for entry in entries]
+        tools = tuple(_check_tool(entry, most_chars) for entry in entries)
     except ConfigError as error:
         raise ConfigError(f"TOOLS: {path}: {error}") from error
+    names = [tool.name for tool in tools]
     twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise ConfigError(f"TOOLS: {path}: two tools are named {twice[0]!r}")
+    return CheckedTools(path=path, entries=tools)
 
 
 def _entries(values: Any) -> list[Any]:
@@ -75,8 +78,8 @@ def _shown(value: Any) -> str:
     return "null" if value is None else f"{value!r:.80}"
 
 
-def _check_tool(entry: Any, most_chars: int | None) -> str:
-    """Make the tool as verl's registry does; returns the name that the model calls it by."""
+def _check_tool(entry: Any, most_chars: int | None) -> CheckedTool:
+    """Make the tool as verl's registry does."""
     if not isinstance(entry, Mapping):
         raise ConfigError(f"a tool is {_shown(entry)}: give a mapping with {', '.join(_TOOL_KEYS)}")
     _refuse_unknown(entry, _TOOL_KEYS, "a tool")
@@ -117,7 +120,7 @@ def _check_tool(entry: Any, most_chars: int | None) -> str:
         raise
     except Exception as error:
         raise ConfigError(f"{entry['class_name']} refuses its config: {error}") from error
-    return name
+    return CheckedTool(name=name, tool_class=tool_class, sandbox_url=str(config.get("sandbox_url") or ""))
 
 
 def _check_parameters(parameters: Any) -> None:
