@@ -4,6 +4,7 @@ from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped
 from verl_coder.doctor.situation import NotHereError, Situation
+from verl_coder.errors import ConfigError
 from verl_coder.words import counted
 
 
@@ -46,7 +47,11 @@ def _agent_loops(situation: Situation) -> CheckResult:
         files = situation.data_files
     except NotHereError:
         files = []
-    check_agent_loops(path, check_tools(rollout.multi_turn.tool_config_path), files)
+    try:
+        tools = check_tools(rollout.multi_turn.tool_config_path)
+    except ConfigError:
+        return skipped("not looked at: the tools cannot be loaded")  # which `tools` says
+    check_agent_loops(path, tools, files)
     return passed(f"{path}" + (f"; the rows of {len(files)} files name one of them" if files else ""))
 
 

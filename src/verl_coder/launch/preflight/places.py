@@ -25,7 +25,7 @@ def check_out(folder: Path, name: str = "OUT") -> None:
     """The folder that `name` gives must be one that can be made and written; nothing is left of the trial."""
     place = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     if not place.is_dir():
-        raise ConfigError(f"{name}: {folder}: {place} is a file")
+        raise ConfigError(f"{name}: {place} is a file")
     try:
         with tempfile.TemporaryDirectory(prefix=".verl-coder-", dir=place):
             pass
