@@ -80,7 +80,7 @@ def test_a_value_that_cannot_be_meant_is_named(tmp_path: Path, changes: dict[str
         (
             [*TALK, {"role": "tool", "content": "1"}, TALK[1]],
             {},
-            "--tools, or --tools none",
+            "give .* --tools .*, or --tools none",
         ),
         ([TALK[0], {"role": "assistant", "content": "x<|im_end|>"}], {}, "row 0: the control token"),
     ],
