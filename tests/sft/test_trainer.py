@@ -34,12 +34,6 @@ def _command(folder: Path, *more: str) -> list[str]:
     ]
 
 
-def _run(command: list[str], out: Path) -> str:
-    done = subprocess.run([*command, "--out", str(out)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
-
-
 def _losses(out: Path) -> dict[int, float]:
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert len({(r["step"], tuple(r["data"])) for r in lines}) == len(lines)  # no step is told twice
@@ -79,7 +73,7 @@ def _check_whole(out: Path) -> None:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(300)
-def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path) -> None:
+def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Killed where an epoch ends, then stopped within one: metrics and merged weights are those of one that was not."""
     # The shipped model never gives this answer: there is something to learn.
     traces = [
@@ -95,7 +89,9 @@ def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path) -> None:
     _stop(command, stopped, signal.SIGKILL)
     said = _stop(command, stopped, signal.SIGTERM)
     assert "resuming" in said and "which is saved; the same command goes on" in said
-    assert "resuming" in _run(command, stopped)
+    capfd.readouterr()
+    app([*command[3:], "--out", str(stopped)], standalone_mode=False)
+    assert "resuming" in capfd.readouterr().out
     losses = _losses(stopped)
     assert len(losses) == _STEPS and losses == _losses(tmp_path / "whole")
     ours, theirs = (
