@@ -20,6 +20,7 @@ from verl_coder.launch.training_process import train
 from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 
+_CHECKING = "checking settings, model, reward, tools and every row"
 _NO_ROWS = "warning: the data are not there yet: no row was looked at"
 
 
@@ -31,14 +32,18 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     run_dir, config = plan.run_dir, plan.config
     command = preparation(plan)
     if dry_run:
-        findings = check_run(plan, data_is_there=command is None, dry_run=True)
+        with console.status(_CHECKING):
+            findings = check_run(plan, data_is_there=command is None, dry_run=True)
         notes = [*findings.notes, *([_NO_ROWS] if command else [])]
         print_plan(plan, console, {"memory": findings.memory, "time": estimate(config), "notes": notes})
         return 0
     if command:
         console.print(f"data: `{command}`", highlight=False, soft_wrap=True)
-        prepare_data(command)
-    for note in check_run(plan).notes:
+        with console.status("making the data"):
+            prepare_data(command)
+    with console.status(_CHECKING):
+        findings = check_run(plan)
+    for note in findings.notes:
         console.print(note, highlight=False, soft_wrap=True)
     total = config.trainer.total_training_steps
     if total is not None and run_dir.finished_steps() >= total:
