@@ -118,7 +118,7 @@ def test_sigterm_while_the_sandbox_starts_stops_the_start(
 ) -> None:
     monkeypatch.setattr(_Nothing, "__enter__", _terminated)
     status, shown = start_worker(plan, monkeypatch, lambda _: pytest.fail("the worker was started"))
-    assert status == 0 and "stopped by SIGTERM; the same command goes on anew" in shown
+    assert status == 0 and "stopped by SIGTERM; the same command begins anew" in shown
 
 
 def _terminated(_: Any) -> tuple[str, list[int]]:

@@ -63,7 +63,7 @@ def test_a_dead_process_ends_the_run_in_a_line_that_names_it(stage: Stage) -> No
         stage.wait(DYING_S + 5)
     words = str(caught.value)
     assert "the FSDP actor (process 7) has died while training, step 3 of 9, updating" in words
-    assert "it had 3.0 GiB" in words and "the same command goes on anew" in words and "\n" not in words
+    assert "it had 3.0 GiB" in words and "the same command begins anew" in words and "\n" not in words
     assert stage.run_dir.stuck.is_file()
 
 
@@ -146,7 +146,7 @@ def test_a_kill_of_rays_memory_monitor_that_ends_the_run_at_once_is_told(
         "the trainer (process 23) was killed by Ray's memory monitor at start 1/10: starting Ray"
     )
     assert "it had 0.5 GiB, beside it FSDP actor 3.0, vLLM engine 1.0 GiB" in words
-    assert words.endswith("set a.b=1; the same command goes on anew")
+    assert words.endswith("set a.b=1; the same command begins anew")
 
 
 def test_the_kernels_kill_is_told_from_an_older_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

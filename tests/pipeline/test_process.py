@@ -11,7 +11,7 @@ import pytest
 
 import verl_coder.pipeline.process as process
 from verl_coder.launch.supervise import Interrupted
-from verl_coder.pipeline.process import run_child
+from verl_coder.pipeline.process import last_line, run_child
 
 ENDS_WELL = """
 import os, time
@@ -74,3 +74,17 @@ def test_without_a_signal_the_status_is_the_childs(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(process, "CHILD", ("-c", ENDS_BY_SIGTERM))
     (tmp_path / "end").touch()
     assert run_child([], out=tmp_path, log=tmp_path / "log", on_poll=lambda: None) == -signal.SIGTERM
+
+
+def test_what_a_command_said_last_is_no_line_of_a_librarys_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    foreign = [
+        "WARNING 11-29 05:08:45 [cpu_worker.py:153] CPU backend doesn't allow to use it",
+        "Writing model shards: 100%|##########| 1/1 [00:00<00:00, 71.66it/s]",
+        "[W1129 05:08:43.198221803 utils.cpp:68] Warning: NUMA binding",
+        "nanobind: leaked 12 instances!",
+    ]
+    log.write_text("\n".join(["24 samples, 0 of them here", *foreign, "┏━━┓", ""]))
+    assert last_line(log) == "24 samples, 0 of them here"
+    log.write_text("\n".join(foreign))
+    assert last_line(log) == foreign[-1]

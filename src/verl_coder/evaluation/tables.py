@@ -5,15 +5,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from verl_coder.words import counted
+
 
 def print_results(results: dict[str, Any], console: Console) -> None:
     """The table of pass@k over all, by dataset, difficulty and tag, and what else the samples tell."""
     ks = list(results["pass_at_k"])
     settings = results["settings"]
-    table = Table(
-        title=f"{settings['model']}: {results['num_tasks']} problems, {results['num_samples_per_task']} samples each",
-        title_justify="left",
-    )
+    count, each = counted(results["num_tasks"], "problem"), counted(results["num_samples_per_task"], "sample")
+    console.print(f"{settings['model']}: {count}, {each} each", highlight=False, soft_wrap=True)
+    table = Table()
     table.add_column("")
     table.add_column("problems", justify="right")
     for k in ks:

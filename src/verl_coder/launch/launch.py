@@ -112,9 +112,7 @@ def _train_and_tell(plan: Plan, console: Console, scratch: Path, log_begins: int
     try:
         status = train(plan, console, scratch, signals)
     except Interrupted as signal_name:
-        step = run_dir.checkpoint_step()
-        going_on = f"after step {step}" if step else "anew"
-        console.print(f"stopped by {signal_name}; the same command goes on {going_on}", highlight=False)
+        console.print(f"stopped by {signal_name}; {run_dir.same_command()}", highlight=False)
         # Before training has begun there is nothing to save. A second signal finds the first one's request.
         saves = str(signal_name) in {number.name for number in SAVING}
         return 0 if saves and not run_dir.stop_request.is_file() else 130

@@ -267,6 +267,7 @@ def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str
     """What the run would do, and with what; then what the checks came to know: lines under a name each."""
     config = plan.config
     rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
+    step = plan.run_dir.checkpoint_step()
     rows = {
         "recipe": plan.settings.recipe,
         "model": config.actor_rollout_ref.model.path,
@@ -285,7 +286,7 @@ def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str
         "sources": plan.settings.describe_sources(),
         "steps": config.trainer.total_training_steps or f"{counted(config.trainer.total_epochs, 'epoch')}",
         "output": plan.settings.out,
-        "resumes from step": plan.run_dir.checkpoint_step(),
+        "begins": f"after step {step}, its last checkpoint" if step else "anew",
     }
     for name, value in rows.items():
         console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)

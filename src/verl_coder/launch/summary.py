@@ -73,7 +73,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
         ),
         "phases_s": {word: round(seconds, 1) for word, seconds in phases.items()},
         "metrics_file": str(run_dir.metrics),
-        "report": str(run_dir.curve),
+        "curve": str(run_dir.curve),
         "checkpoint": str(run_dir.checkpoints / f"global_step_{run_dir.checkpoint_step()}"),
     }
 
@@ -130,7 +130,8 @@ def draw_curve(records: list[dict[str, Any]], title: str, path: Path) -> None:
     rates = [(r["step"], pass_rate(r["data"])) for r in records if pass_rate(r["data"]) is not None]
     left.plot(*series("critic/score/mean"), color="tab:gray", label="training reward")
     left.plot([s for s, _ in rates], [v for _, v in rates], "o-", color="tab:blue", label="held-out pass@1")
-    left.set(xlabel="step", ylim=(0, 1.02), title="pass rate")
+    low, high = left.get_ylim()  # a reward may be below 0, or above 1
+    left.set(xlabel="step", ylim=(min(low, 0), max(high, 1.02)), title="reward and pass rate")
     right.plot(*series("tool_calls/mean"), color="tab:gray", label="training, per sample")
     right.plot(*series("val-aux/tool_calls/mean"), "o-", color="tab:orange", label="held-out, per problem")
     right.set(xlabel="step", title="tool calls")

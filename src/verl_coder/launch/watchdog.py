@@ -230,8 +230,7 @@ class Watchdog:
         raise RunStuck(self._and_on(words))
 
     def _and_on(self, words: str) -> str:
-        step = self._run_dir.checkpoint_step()
-        return f"{words}; the same command goes on {f'after step {step}' if step else 'anew'}"
+        return f"{words}; {self._run_dir.same_command()}"
 
 
 def _tail(path: Path, most: int = 200_000) -> str:

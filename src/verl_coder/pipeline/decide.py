@@ -29,7 +29,7 @@ def decide(task: PipelineTask, place: Workplace, digests: Digests, *, ignore_cod
         return Decision(run=run, why=why, anew=anew, fingerprint=now, record=record)
 
     if record is None:
-        return decision(True, "not run yet", anew=True)
+        return decision(True, "for the first time", anew=True)
     before = settled(record.fingerprint, now, task)
     difference = now.changes_since(before, ignore_code=ignore_code)
     if difference:

@@ -23,6 +23,11 @@ _SIGTERM_BY_ITSELF_S = 1.5
 """A batch system sends SIGTERM to every process of a job: so long the child may show that it has had one."""
 _INTERRUPT_GRACE_S = 60.0
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+_FRAME = set("┏┓┗┛┡┩└┘├┤─━│┃╇┳┴┼┬╈╋═ ")
+_FOREIGN = re.compile(
+    r"^\[[A-Z]\d{4} |^(DEBUG|INFO|WARNING|ERROR) \d\d-\d\d |^nanobind: |^ ?- leaked |it/s\]$|s/it\]$"
+)
+"""torch's and vLLM's logs, and the bars of tqdm."""
 
 
 def run_child(
@@ -98,7 +103,10 @@ def _is_late(first: signal.Signals, since: float, stop_request: Path | None) -> 
 
 
 def last_line(log: Path, start: int = 0) -> str:
-    """What a command has said last, in a log from byte `start` on, without colours."""
+    """What a command has said last, in a log from byte `start` on, without colours.
+
+    Where there are others, no line of a library's own log and no bar of its progress.
+    """
     try:
         with log.open("rb") as file:
             end = file.seek(0, os.SEEK_END)
@@ -107,9 +115,8 @@ def last_line(log: Path, start: int = 0) -> str:
     except OSError:
         return ""
     lines = [line.strip() for line in re.split(r"[\r\n]+", _ANSI.sub("", text))]
-    return next(
-        (line for line in reversed(lines) if line and not set(line) <= set("┏┓┗┛┡┩└┘├┤─━│┃╇┳┴┼┬╈╋═ ")), ""
-    )
+    said = [line for line in reversed(lines) if line and not set(line) <= _FRAME]
+    return next((line for line in said if not _FOREIGN.search(line)), next(iter(said), ""))
 
 
 def error_line(log: Path, start: int) -> str:

@@ -71,6 +71,11 @@ class RunDir:
         self.sample_folders = (path / "rollouts", path / "validation", self.samples)
         """Folders of samples, with a JSON-lines file a step each."""
 
+    def same_command(self) -> str:
+        """What the command of the run does next, where it has ended early."""
+        step = self.checkpoint_step()
+        return f"the same command goes on after step {step}" if step else "the same command begins anew"
+
     def named_step(self, name: str) -> int:
         """The step of `RUN@name`: a number, `best`, or the last one where nothing stands there.
 
