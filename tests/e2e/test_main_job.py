@@ -8,6 +8,7 @@ import torch
 from e2e.training_run import STEPS, TrainingRun
 
 from verl_coder.launch.status import run_status
+from verl_coder.paths import repository_root
 from verl_coder.run.checkpoint_files import saved_steps
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -53,6 +54,12 @@ def test_tensorboard_has_every_step_once(training_run: TrainingRun) -> None:
     assert [event.step for event in board.Scalars("critic/score/mean")] == list(range(1, STEPS + 1))
     for record in training_run.run_dir.read_metrics()[1:]:
         assert steps[record["step"]] == pytest.approx(record["data"]["critic/score/mean"], abs=1e-6)
+
+
+def test_every_file_that_a_run_leaves_is_explained(training_run: TrainingRun) -> None:
+    explained = (repository_root() / "src/verl_coder/run/RUNS.md").read_text()
+    names = [path.name for path in training_run.run_dir.path.iterdir() if not path.name.startswith(".")]
+    assert [name for name in names if f"`{name}" not in explained] == []
 
 
 def test_an_evaluation_has_its_rate_its_tools_and_its_table(training_run: TrainingRun) -> None:
