@@ -49,7 +49,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("modle", "x", "modle: no such setting; did you mean model?"),
     ("model", None, "model=None: use a text"),
     ("seed", -1, "seed=-1: use a whole number of 0 or more"),
-    ("recipe", "tiny", "no recipe 'tiny'; did you mean tiny_"),
+    ("recipe", "tiny", "yaml: recipe: no recipe 'tiny'; did you mean tiny_"),
     ("recipe", None, "train needs a recipe: name a folder of recipes/"),
     ("protocol", "tool", "protocol=tool: sample makes rows of one protocol: leave it out"),
     ("tools", "tool_config/no.yaml", "tools=tool_config/no.yaml: there is no such file"),

@@ -236,7 +236,10 @@ def _command_options(
 def _check_files(config: PipelineConfig, place: str) -> None:
     """What the YAML names exists: found now, not after the stages before."""
     if config.recipe:
-        find_recipe(config.recipe)
+        try:
+            find_recipe(config.recipe)
+        except ConfigError as error:
+            raise ConfigError(f"{place}.recipe: {error}") from None
     folder = resolve_content_path(config.model)
     if not (is_there(folder) and folder.is_dir()) and not is_hub_name(config.model):
         raise ConfigError(
