@@ -31,6 +31,8 @@ def read_yaml(path: Path, place: str = "") -> Any:
     before = f"{place}: " if place else ""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Strict)
+    except FileNotFoundError as error:
+        raise ConfigError(f"{before}there is no such file") from error
     except IsADirectoryError as error:
         raise ConfigError(f"{before}it is a folder: name a YAML file") from error
     except OSError as error:
@@ -50,12 +52,11 @@ def read_yaml(path: Path, place: str = "") -> Any:
 def read_mapping(path: Path, otherwise: str, *, place: str = "") -> dict[str, Any]:
     """The mapping in a file; ConfigError, at `place` (else its path), with `otherwise` to do, where it holds none."""
     place = place or str(path)
-    if not path.is_file():
-        why = "it is a folder: name a YAML file" if path.is_dir() else "there is no such file"
-        raise ConfigError(f"{place}: {why}")
     try:
         found = read_yaml(path, place)
     except ConfigError as error:
+        if not path.is_file():
+            raise
         raise ConfigError(f"{error}: {otherwise}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{place} holds no mapping: {otherwise}")

@@ -19,7 +19,7 @@ from verl_coder.evaluation.results import summarize, versions
 from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write_samples
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.settings import keep_settings
-from verl_coder.evaluation.start import check_tools, sandboxes_of, start_engine
+from verl_coder.evaluation.start import check_tools_answer, sandboxes_of, start_engine
 from verl_coder.evaluation.trajectories import AgentLoops
 from verl_coder.files import locked, make_folder, read_json, write_atomically
 from verl_coder.sandbox import SandboxClient
@@ -87,7 +87,7 @@ def _draw(
         template_options=plan.template_options,
     )
     loops.check_prompts(plan.problems.problems)
-    check_tools(plan, loops)
+    check_tools_answer(plan, loops)
     engine = None
     if owed(plan.problems, journal, plan.draws):  # else second tries alone, for which nothing is written
         loops.engine = engine = start_engine(

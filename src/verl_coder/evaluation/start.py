@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions, VllmEngine
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
+from verl_coder.platform.environment import variable_set
 from verl_coder.sandbox.answering import check_answers
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.sandbox.opening import given_sandboxes
@@ -57,19 +57,14 @@ def sandboxes_of(url: str | None, concurrency: int) -> Iterator[str]:
     """
     place, urls = given_sandboxes(url)
     asyncio.run(check_answers(place, urls))
-    before = os.environ.get("SANDBOX_URL")
     with ExitStack() as stack:
         if not urls:
             extra = ["--max-sessions", str(max(concurrency, 1))]
             urls = [stack.enter_context(EmbeddedSandbox(extra=extra)).url]
-        os.environ["SANDBOX_URL"] = ",".join(urls)
-        try:
-            yield os.environ["SANDBOX_URL"]
-        finally:
-            del os.environ["SANDBOX_URL"]
-            os.environ.update({} if before is None else {"SANDBOX_URL": before})
+        stack.enter_context(variable_set("SANDBOX_URL", ",".join(urls)))
+        yield ",".join(urls)
 
 
-def check_tools(plan: EvaluationPlan, loops: AgentLoops) -> None:
+def check_tools_answer(plan: EvaluationPlan, loops: AgentLoops) -> None:
     """ConfigError where a sandbox that the YAML of tools names of its own does not answer."""
     asyncio.run(check_answers(f"--tools {plan.tools}: config.sandbox_url", loops.tools_sandboxes()))

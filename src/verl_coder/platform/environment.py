@@ -1,7 +1,12 @@
-"""The environment variables of the platform: those that select the CPU, in one place, and the run's sockets."""
+"""The environment variables of the platform: those that select the CPU, in one place, and the run's sockets.
+
+Also how any variable is set for a while.
+"""
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 SOCKET_FOLDER = "VERL_CODER_SOCKETS"
 """Names a folder of the run's own, in the environment of all its processes."""
@@ -47,3 +52,17 @@ def choose_profile(asked: str | None = None) -> str:
 def runs_on_cpu() -> bool:
     """Whether a command takes the CPU platform: where it is asked for, and where no GPU is, whatever was asked for."""
     return os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None
+
+
+@contextmanager
+def variable_set(name: str, value: str | None) -> Iterator[None]:
+    """Meanwhile this process's variable has that value (None or empty: the one it has), afterwards its own again."""
+    before = os.environ.get(name)
+    if value:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before

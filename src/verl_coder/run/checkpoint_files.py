@@ -134,9 +134,9 @@ def planned_bytes(
     weights = adapter if adapter and adapter_alone else parameters + adapter
     sizes = {
         "model": weights,
-        "optimizer": 2 * trained,
+        "optimizer": 2 * trained,  # two moments of Adam
         "hf_model": parameters + adapter,
-    }  # two moments of Adam
+    }
     return 4 * sum(size for name, size in sizes.items() if name in contents)
 
 

@@ -2,17 +2,15 @@
 
 import dataclasses
 import json
-import os
 import secrets
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import write_durably
+from verl_coder.platform.environment import variable_set
 from verl_coder.run.backup import StepBackup
 
 MODES = ("online", "offline", "disabled")
@@ -125,7 +123,8 @@ def has_wandb_key(environment: dict[str, str]) -> bool:
         settings.update_from_env_vars(dict(environment))
         if settings.api_key:
             return True
-        with _netrc_of(environment):
+        # W&B reads it from the process's environment only.
+        with variable_set("NETRC", environment.get("NETRC")):
             return wbauth.read_netrc_auth(host=wbauth.HostUrl(settings.base_url)) is not None
     except (wandb.errors.Error, ValueError):
         return False  # a key or a host that the client itself refuses
@@ -148,17 +147,3 @@ def check_wandb_key(environment: dict[str, str]) -> None:
 def _netrc_files(environment: dict[str, str]) -> list[Path]:
     given = environment.get("NETRC")
     return [Path(given).expanduser()] if given else [Path.home() / name for name in (".netrc", "_netrc")]
-
-
-@contextmanager
-def _netrc_of(environment: dict[str, str]) -> Iterator[None]:
-    """W&B reads NETRC from the process's environment only."""
-    before = os.environ.get("NETRC")
-    if environment.get("NETRC"):
-        os.environ["NETRC"] = environment["NETRC"]
-    try:
-        yield
-    finally:
-        os.environ.pop("NETRC", None)
-        if before is not None:
-            os.environ["NETRC"] = before

@@ -74,11 +74,10 @@ class Keeper:
         self.status.send(b"R")
         while True:
             self._reset_pids()
-            child = linux.fork_bare()
-            if child == 0:
+            self.child = linux.fork_bare()
+            if self.child == 0:
                 return self._become_program()
-            self.child = child
-            self._wait_and_report(child)
+            self._wait_and_report()
 
     def _reset_pids(self) -> None:
         """Each program has the same process id: from the next one it could tell how many processes ran before it."""
@@ -119,9 +118,9 @@ class Keeper:
 
     # ---- in the keeper
 
-    def _wait_and_report(self, child: int) -> None:
+    def _wait_and_report(self) -> None:
         flags = 0
-        pidfd = os.pidfd_open(child)
+        pidfd = os.pidfd_open(self.child)
         self.poll.register(pidfd, select.POLLIN)
         ended = False
         while not ended:
@@ -129,18 +128,18 @@ class Keeper:
             ready = [descriptor for descriptor, _ in events]
             ended = pidfd in ready
             if self.status_fd in ready:
-                flags |= self._obey(child, ended)
+                flags |= self._obey(ended)
             if ended:
                 break
-            if self.watching and self._look(child) > self.memory_limit:
+            if self.watching and self._look() > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
                 self._kill_all()
             if not events:
-                leftovers.reap_orphans(os.getpid(), child)
+                leftovers.reap_orphans(os.getpid(), self.child)
         self.poll.unregister(pidfd)
         os.close(pidfd)
         self._kill_group()
-        _, status = os.waitpid(child, 0)
+        _, status = os.waitpid(self.child, 0)
         self.child = 0
         if status:
             self._drop_untaken_request()
@@ -190,7 +189,7 @@ class Keeper:
             leftovers.remove_tree(self.config.work_dir)
         os._exit(0)
 
-    def _obey(self, child: int, ended: bool) -> int:
+    def _obey(self, ended: bool) -> int:
         order = self.status.recv(64)
         if not order:
             self._leave()
@@ -205,7 +204,7 @@ class Keeper:
             self._kill_all()
             return KILLED_BY_ORDER
         if kind == b"I":
-            os.kill(child, signal.SIGINT)
+            os.kill(self.child, signal.SIGINT)
         elif kind == b"H":
             self.hold = True
         elif kind == b"W":
@@ -214,7 +213,7 @@ class Keeper:
         elif kind == b"S":
             self.resting = True
         elif kind == b"M":
-            self._send(b"M" + struct.pack("=Q", self._memory_in_use(child)))
+            self._send(b"M" + struct.pack("=Q", self._memory_in_use()))
         return 0
 
     def _kill_all(self, *, reap: bool = False) -> None:
@@ -227,13 +226,13 @@ class Keeper:
         if self.child and not self.namespaced:
             leftovers.kill_group(self.child)
 
-    def _look(self, child: int) -> int:
+    def _look(self) -> int:
         began = time.monotonic()
-        found = self._memory_in_use(child, self.memory_limit)
+        found = self._memory_in_use(self.memory_limit)
         self.look_ms = int((time.monotonic() - began) * 1000)
         return found
 
-    def _memory_in_use(self, child: int, limit: int = 0) -> int:
+    def _memory_in_use(self, limit: int = 0) -> int:
         """Bytes of memory of all processes of the slot, and of its tmpfs; the tighter the closer to `limit`.
 
         An order of the server's, and the program's end, are served first.
@@ -244,7 +243,7 @@ class Keeper:
             pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
             on_tmpfs = leftovers.bytes_in_use(root.HOME)
         return leftovers.memory_in_use(
-            pids or [child], on_tmpfs=on_tmpfs, limit=limit, called=self._is_called
+            pids or [self.child], on_tmpfs=on_tmpfs, limit=limit, called=self._is_called
         )
 
     def _is_called(self) -> bool:

@@ -37,12 +37,12 @@ def kill_below(*, reap: bool, own_namespace: bool) -> None:
 
 
 def _stop_and_kill(pid: int, *, reap: bool) -> None:
-    """Kill the descendants of a process, none of which may fork while the others are killed, and take its place.
+    """Kill the descendants of a process, which may fork as fast as one after the other is killed.
 
     So they are stopped first, which frees no place for another below the limit of processes.
     """
     stopped: set[int] = set()
-    for turn in range(_TURNS):
+    for _ in range(_TURNS):
         if reap:
             # What has ended takes a place in the list no longer, and its own children have come to this process.
             reap_orphans(pid, 0)
@@ -53,7 +53,7 @@ def _stop_and_kill(pid: int, *, reap: bool) -> None:
         for number in unseen or alive:
             kill(number, signal.SIGSTOP if unseen else signal.SIGKILL)
         stopped |= unseen
-        if not unseen and turn:
+        if not unseen:
             time.sleep(_PAUSE_S)
 
 
