@@ -8,7 +8,7 @@ import pytest
 from evaluation.conftest import RIGHT
 
 from verl_coder.errors import ConfigError
-from verl_coder.evaluation.start import engine_seed, sandboxes_of
+from verl_coder.evaluation.start import sandboxes_of
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 NOBODY = "http://127.0.0.1:9"
@@ -52,9 +52,3 @@ def test_the_sandbox_of_a_tool_is_asked_before_a_model_is_loaded(evaluate_with: 
     tools.write_text(INTERPRETER.replace("sandbox_url: null", f"sandbox_url: {NOBODY}"))
     with pytest.raises(ConfigError, match=rf"^--tools {tools}: config.sandbox_url: no sandbox answers"):
         evaluate_with(lambda text, turn: RIGHT)(tools=str(tools))
-
-
-def test_an_engine_that_resumes_has_another_seed_than_the_starts_before_it() -> None:
-    assert engine_seed(7, 0) == 7
-    assert len({engine_seed(7, here) for here in range(100)}) == 100
-    assert engine_seed(7, 24) == engine_seed(7, 24)

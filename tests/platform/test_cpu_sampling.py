@@ -1,22 +1,43 @@
-"""Tokens drawn by one number a row: by their probabilities, none of probability 0, and vLLM draws so on the CPU."""
+"""Tokens drawn by one number a row: by their probabilities, none of probability 0, and vLLM draws so on the CPU.
+
+A request's seed and a token's position decide its number, whatever else is drawn.
+"""
 
 import subprocess
 import sys
 
+import numpy as np
 import torch
 
-from verl_coder.platform.cpu_sampling import draw
+from verl_coder.platform.cpu_sampling import RequestDraws, draw, uniform
 
 _VLLM_DRAWS_SO = """
 from verl_coder.platform.vllm_plugin import register
 register()
+register()
 import torch
+from types import SimpleNamespace
 from vllm.v1.sample.ops import topk_topp_sampler
-from verl_coder.platform.cpu_sampling import draw
-assert topk_topp_sampler.compiled_random_sample is draw
+from vllm.v1.worker.gpu_input_batch import InputBatch
+from verl_coder.platform.cpu_sampling import RequestDraws
 sampler = topk_topp_sampler.TopKTopPSampler()
 ids, _ = sampler(torch.tensor([[0.0, 9.0, 8.0, -99.0]] * 50), {}, None, torch.full((50,), 0.6))
 assert set(ids.tolist()) == {1}, ids
+
+logits = torch.zeros(4, 5000)
+first, _ = sampler(logits.clone(), {2: RequestDraws(7, 10)}, None, None)
+again, _ = sampler(logits.clone(), {0: RequestDraws(7, 10), 3: RequestDraws(8, 10)}, None, None)
+assert first[2] == again[0] and again[0] != again[3], (first, again)
+
+class Batch(InputBatch):
+    def __init__(self):
+        self.add_request(request)
+request = SimpleNamespace(generator=torch.Generator(), sampling_params=SimpleNamespace(seed=7), num_tokens=10)
+try:
+    Batch()
+except AttributeError:
+    pass  # vLLM's part of it, for which nothing is set up
+assert (request.generator.seed, request.generator.next_position()) == (7, 10)
 """
 
 
@@ -70,3 +91,55 @@ def test_vllm_draws_so_on_the_cpu() -> None:
         [sys.executable, "-c", _VLLM_DRAWS_SO], capture_output=True, text=True, timeout=120
     )
     assert found.returncode == 0, found.stderr[-2000:]
+
+
+def seeded(logits: torch.Tensor, seeds: list[int], positions: list[int]) -> list[int]:
+    draws = {
+        row: RequestDraws(seed, position)
+        for row, (seed, position) in enumerate(zip(seeds, positions, strict=True))
+    }
+    return draw(logits, draws).tolist()
+
+
+def test_a_seeded_rows_token_does_not_depend_on_the_rows_beside_it() -> None:
+    logits = torch.randn(6, 900)
+    seeds, positions = [3, 3, 4, 5, 6, 7], [10, 11, 10, 10, 12, 400]
+    together = seeded(logits, seeds, positions)
+    alone = [seeded(logits[i : i + 1], [seeds[i]], [positions[i]])[0] for i in range(6)]
+    order = [4, 0, 5, 2, 1, 3]
+    mixed = seeded(logits[order], [seeds[i] for i in order], [positions[i] for i in order])
+    assert together == alone == [mixed[order.index(i)] for i in range(6)]
+
+
+def test_a_request_in_two_parts_draws_what_it_draws_in_one() -> None:
+    logits = torch.randn(1, 900).repeat(10, 1)
+    whole = RequestDraws(9, 20)
+    one = [draw(logits[:1], {0: whole}).item() for _ in range(10)]
+    parts = [RequestDraws(9, 20), RequestDraws(9, 26)]
+    two = [draw(logits[:1], {0: parts[i >= 6]}).item() for i in range(10)]
+    assert one == two and len(set(one)) > 5
+
+
+def test_a_draw_that_is_taken_back_is_drawn_again() -> None:
+    logits, draws = torch.randn(1, 900), RequestDraws(9, 20)
+    first = draw(logits, {0: draws}).item()
+    draws.set_offset(draws.get_offset() - 4)
+    assert draw(logits, {0: draws}).item() == first
+
+
+def test_numbers_of_neighbouring_seeds_and_positions_are_even_and_do_not_follow_each_other() -> None:
+    seeds, positions = np.meshgrid(np.arange(300, dtype=np.uint64), np.arange(300, dtype=np.uint64))
+    numbers = uniform(seeds.ravel(), positions.ravel())
+    shares = np.histogram(numbers, bins=20, range=(0, 1))[0] / len(numbers)
+    np.testing.assert_allclose(shares, 0.05, atol=0.003)
+    square = numbers.reshape(300, 300)
+    for axis in (0, 1):
+        a, b = np.take(square, range(299), axis), np.take(square, range(1, 300), axis)
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.015
+    assert len(set(numbers.tolist())) == len(numbers)
+
+
+def test_seeded_tokens_come_as_often_as_their_probabilities_say() -> None:
+    probabilities = torch.tensor([0.5, 0.0, 0.25, 0.2, 0.05])
+    ids = torch.tensor(seeded(probabilities.log().expand(40_000, -1), [5] * 40_000, list(range(40_000))))
+    torch.testing.assert_close(torch.bincount(ids, minlength=5) / len(ids), probabilities, rtol=0, atol=0.01)

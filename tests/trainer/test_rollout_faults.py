@@ -67,6 +67,7 @@ class _VerlsWorker:
         )
         self.infos: dict[str, Any] = {"acc": 1.0}
         self.score, self.rollouts, self.put = score, list(rollouts), list[Any]()
+        self.asked = list[dict[str, Any]]()
 
     async def _compute_score(self, outputs: Any, kwargs: Any) -> None:
         if isinstance(self.score, Exception):
@@ -75,6 +76,7 @@ class _VerlsWorker:
         outputs[-1].extra_fields["reward_extra_info"] = dict(self.infos)
 
     async def _run_agent_loop(self, sampling_params: Any, trajectory: Any, **kwargs: Any) -> None:
+        self.asked.append(sampling_params)
         await self.rollouts.pop(0)()
 
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
@@ -150,6 +152,17 @@ def test_a_rollout_that_does_not_end_is_asked_again_by_name(tmp_path: Path) -> N
     rollout(made)
     assert made.rollouts == [] and made.put == []
     assert "u_2, problem mbpp/7, sample 2" in said(tmp_path)[0] and "asked once more" in said(tmp_path)[0]
+
+
+def test_a_sample_draws_by_a_seed_of_its_own_in_each_attempt(tmp_path: Path) -> None:
+    seeds = []
+    for sample in (0, 1):
+        made = worker(tmp_path, rollouts=[never, at_once])
+        step = {"validate": False, "step": 3}
+        asyncio.run(made._run_agent_loop({"top_k": -1}, step, **(KWARGS | {"session_id": sample})))
+        assert made.asked[0] == made.asked[1] and made.asked[0]["top_k"] == -1
+        seeds.append(made.asked[0]["seed"])
+    assert seeds[0] != seeds[1]
 
 
 def test_a_rollout_that_rests_while_the_trainer_trains_is_not_asked_again(

@@ -161,8 +161,7 @@ class VllmEngine:
             stop=list(request.stop) or None,
             include_stop_str_in_output=bool(request.stop),
             stop_token_ids=list(request.stop_token_ids) or None,
-            # vLLM 0.29 keeps no generator a request on a CPU ("CPU Generator does not use offset").
-            seed=None if cpu_platform_selected() else request.seed,
+            seed=request.seed,
             output_kind=RequestOutputKind.FINAL_ONLY,
             # Stop strings are looked for in text, which nobody else needs.
             detokenize=bool(request.stop),

@@ -90,9 +90,7 @@ def _draw(
     check_tools_answer(plan, loops)
     engine = None
     if owed(plan.problems, journal, plan.draws):  # else second tries alone, for which nothing is written
-        loops.engine = engine = start_engine(
-            plan, model_folder, concurrency, tensor_parallel, before + len(journal.broken_lines)
-        )
+        loops.engine = engine = start_engine(plan, model_folder, concurrency, tensor_parallel)
     loaded = time.monotonic()
     clock = WorkClock()
     try:

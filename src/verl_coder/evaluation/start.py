@@ -1,7 +1,6 @@
 """What an evaluation starts with: the engine, and sandboxes that answer."""
 
 import asyncio
-import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,13 +14,8 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.sandbox.opening import given_sandboxes
 
 
-def start_engine(
-    plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int, samples_here: int
-) -> Engine:
-    """The engine that writes the turns; ConfigError where vLLM cannot load the model.
-
-    `samples_here`: in the journal already, for the seed.
-    """
+def start_engine(plan: EvaluationPlan, folder: Path, concurrency: int, tensor_parallel: int) -> Engine:
+    """The engine that writes the turns; ConfigError where vLLM cannot load the model."""
     if plan.model.kind == "endpoint":
         assert plan.served_model is not None
         return EndpointEngine(
@@ -33,20 +27,10 @@ def start_engine(
             max_model_len=plan.limits.prompt_tokens + plan.limits.response_tokens,
             max_num_seqs=concurrency,
             dtype=plan.request.dtype,
-            seed=engine_seed(plan.draws.seed, samples_here),
+            seed=plan.draws.seed,
             tensor_parallel=tensor_parallel,
         ),
     )
-
-
-def engine_seed(seed: int, samples_here: int) -> int:
-    """The seed of an engine that starts with so many samples in the journal; of a first start it is `seed` itself.
-
-    Where requests have no seed of their own, an engine of the same seed draws the samples again that are there.
-    """
-    if not samples_here:
-        return seed
-    return int.from_bytes(hashlib.sha256(f"{seed} {samples_here}".encode()).digest()[:4]) >> 1
 
 
 @contextmanager

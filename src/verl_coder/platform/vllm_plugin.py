@@ -5,7 +5,8 @@ after every token: verl keeps the last and drops the others, and a process that 
 spends a fifth of its work on them. On the CPU: vLLM's processes wait for each other by spinning on shared memory for
 up to a second, which suits a machine with a core for each of them; here they wait for the notification that is sent
 anyway. And vLLM draws a token by an exponential number for each one of the vocabulary, 50 ms for 16 sequences of
-152,000, a fifth of a step of a 0.5 B model; here it takes one uniform number a sequence.
+152,000, a fifth of a step of a 0.5 B model; here it takes one uniform number a sequence. A request may have a seed
+there, too, which vLLM's CPU build has no generators for (`cpu_sampling.py`).
 """
 
 from typing import Any
@@ -66,9 +67,32 @@ def _wait_without_spinning() -> None:
 
 
 def _draw_by_one_number() -> None:
+    import torch
     from vllm.v1.sample.ops import topk_topp_sampler
+    from vllm.v1.worker.gpu_input_batch import InputBatch
 
-    from verl_coder.platform.cpu_sampling import draw
+    from verl_coder.platform.cpu_sampling import RequestDraws, draw
 
-    # Of requests without a seed of their own; verl gives none.
-    topk_topp_sampler.compiled_random_sample = draw
+    add_request: Any = InputBatch.add_request
+    if hasattr(add_request, "verl_coder_original"):
+        return
+    forward_cpu: Any = topk_topp_sampler.TopKTopPSampler.forward_cpu
+    seeded: dict[int, Any] = {}
+    """Of the rows that are drawn now."""
+
+    def add_with_draws(self: Any, request: Any) -> Any:
+        # vLLM's CPU generator cannot take a draw back, and a number for each token of the vocabulary is slow.
+        if isinstance(request.generator, torch.Generator):
+            request.generator = RequestDraws(request.sampling_params.seed, request.num_tokens)
+        return add_request(self, request)
+
+    def forward(self: Any, logits: Any, generators: Any, k: Any, p: Any) -> Any:
+        seeded.clear()
+        seeded.update(generators)
+        # Without generators vLLM draws all rows by the function that is put in below.
+        return forward_cpu(self, logits, {}, k, p)
+
+    add_with_draws.verl_coder_original = add_request  # type: ignore[attr-defined]
+    InputBatch.add_request = add_with_draws  # type: ignore[method-assign]
+    topk_topp_sampler.TopKTopPSampler.forward_cpu = forward  # type: ignore[method-assign]
+    topk_topp_sampler.compiled_random_sample = lambda logits: draw(logits, seeded)

@@ -18,6 +18,7 @@ from verl_coder.trainer.group_filter import GroupFilterMixin
 from verl_coder.trainer.interrupted_evaluation import InterruptedEvaluationMixin
 from verl_coder.trainer.phases import PhasesMixin
 from verl_coder.trainer.recipe_trainer import read_extra_fields
+from verl_coder.trainer.repeatable import RepeatableMixin
 from verl_coder.trainer.rollout_dump import RolloutDumpMixin
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 
@@ -27,6 +28,7 @@ class CoderTrainerMixin(
     SampleMasksMixin,
     TeacherGuidedMixin,
     GroupFilterMixin,
+    RepeatableMixin,
     RolloutDumpMixin,
     InterruptedEvaluationMixin,
 ):

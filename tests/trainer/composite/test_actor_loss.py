@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
 from verl.workers.config import FSDPActorConfig
 from verl.workers.utils.losses import ppo_loss
+from verl.workers.utils.padding import no_padding_2_padding
 
 from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss, rollout_loss
 
@@ -89,6 +90,20 @@ def test_with_a_token_to_learn_the_rollouts_loss_is_verls() -> None:
             loss(_config(), {"log_probs": log_probs}, _batch([0, 1, 3], supervised=0.0, alpha=1.0))[0].item()
         )
     assert found[0] == found[1] != 0.0
+
+
+def test_old_log_probs_that_differ_by_rounding_are_the_policys_own() -> None:
+    found = []
+    for noise in (0.0, 3e-5, -3e-5, 3e-2):
+        log_probs, leaves = _log_probs([0, 1, 3])
+        data = _batch([0, 1, 3], supervised=0.0, alpha=1.0)
+        own = no_padding_2_padding(log_probs.detach(), data)
+        rows = [row[:n] + noise for row, n in zip(own, data["responses"].offsets().diff(), strict=True)]
+        data["old_log_probs"] = torch.nested.as_nested_tensor(rows, layout=torch.jagged)
+        loss, _ = rollout_loss(_config(), {"log_probs": log_probs}, data)
+        loss.backward()
+        found.append((loss.item(), torch.cat([leaf.grad for leaf in leaves]).tolist()))  # type: ignore[misc]
+    assert found[0] == found[1] == found[2] != found[3]
 
 
 def test_without_supervised_weights_it_is_verls_loss() -> None:

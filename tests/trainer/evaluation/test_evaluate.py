@@ -110,6 +110,16 @@ def test_each_problem_is_answered_once_greedily_and_sampled_as_often_as_asked(ou
     assert len(set(trainer.asked["uid"])) == 6
 
 
+def test_problems_of_several_batches_have_names_of_their_own(out: Path) -> None:
+    trainer = Trainer(out, eval_samples=2)
+    trainer.val_dataloader *= 2
+    names: list[str] = []
+    answer = trainer._answer
+    trainer._answer = lambda rows: (names.extend(rows["uid"]), answer(rows))[1]  # type: ignore[method-assign]
+    trainer._validate()
+    assert len(names) == len(set(names)) == 12 and len(trainer.expected) == 6
+
+
 def test_without_samples_only_the_greedy_answers_are_asked_for(out: Path) -> None:
     trainer = Trainer(out)
     metrics = trainer._validate()

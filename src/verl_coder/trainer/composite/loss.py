@@ -77,13 +77,24 @@ WEIGHT_FIELDS = ("sft_teacher_weights", "sft_self_weights")
 
 ALPHA_FIELD = "policy_loss_weight"
 
+ROUNDING = 1e-4
+"""Below it old and own log-prob are one policy's: the same sums in another order, as those of vLLM and the trainer in
+float32. Which order it was depends on what else was generated, so that they would make each run another one."""
+
 
 def rollout_loss(
     config: Any, model_output: dict[str, Any], data: TensorDict, dp_group: Any = None
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """verl's `ppo_loss`, which is nan where no rollout of the mini-batch is trained on: here it is 0."""
+    """verl's `ppo_loss`, which is nan where no rollout of the mini-batch is trained on: here it is 0.
+
+    Old log-probs within ROUNDING of the policy's own are taken for these.
+    """
     if not data["batch_num_tokens"]:
         tu.assign_non_tensor(data, batch_num_tokens=1)
+    own = no_padding_2_padding(model_output["log_probs"], data).detach()  # (B, response)
+    old = data["old_log_probs"].to_padded_tensor(0.0)
+    data = data.copy()
+    data["old_log_probs"] = torch.where((old - own).abs() < ROUNDING, own, old)
     return ppo_loss(config, model_output, data, dp_group)
 
 

@@ -1,7 +1,6 @@
 """Evaluation while training: greedy and sampled answers to the held-out problems, all in flight at once."""
 
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from verl_coder.trainer.checkpointing import CheckpointMixin
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics, sample_table
 from verl_coder.trainer.evaluation.workers import SAMPLED
 from verl_coder.trainer.recipe_trainer import read_plain
+from verl_coder.trainer.repeatable import prompt_names
 
 
 class EvaluationMixin(CheckpointMixin):
@@ -26,8 +26,10 @@ class EvaluationMixin(CheckpointMixin):
     def _validate(self) -> dict[str, Any]:
         answers: list[Answer] = []
         expected: dict[tuple[str, str], int] = {}
+        named = 0
         for batch_dict in self.val_dataloader:
-            rows = self._with_sampled_rows(batch_dict)
+            rows = self._with_sampled_rows(batch_dict, named)
+            named += len(rows["uid"])
             for uid, source, sampled in zip(rows["uid"], rows["data_source"], rows[SAMPLED], strict=True):
                 if not sampled:
                     expected[str(source), str(uid)] = self.config.actor_rollout_ref.rollout.val_kwargs.n
@@ -79,8 +81,11 @@ class EvaluationMixin(CheckpointMixin):
             lost <= self.settings.max_sandbox_unavailable_share and failed <= self.settings.max_failed_share
         )
 
-    def _with_sampled_rows(self, batch_dict: Mapping[str, Any]) -> dict[str, Any]:
-        """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled."""
+    def _with_sampled_rows(self, batch_dict: Mapping[str, Any], first: int) -> dict[str, Any]:
+        """The batch, and behind it, with verl_coder.eval_samples, each problem once more to be sampled.
+
+        `first`: rows of the batches before it.
+        """
         count, samples = len(batch_dict["raw_prompt"]), self.settings.eval_samples
         copies = 2 if samples else 1
         rows = {
@@ -88,7 +93,7 @@ class EvaluationMixin(CheckpointMixin):
             for name, value in batch_dict.items()
         }
         greedy_n = self.config.actor_rollout_ref.rollout.val_kwargs.n
-        rows["uid"] = _objects([str(uuid.uuid4()) for _ in range(count * copies)])
+        rows["uid"] = _objects(prompt_names(self.global_steps, first, count * copies))
         rows[SAMPLED] = _objects([False] * count + [True] * (count * (copies - 1)))
         rows["__rollout_n__"] = _objects([greedy_n] * count + [samples] * (count * (copies - 1)))
         rows.setdefault("data_source", _objects(["unknown"] * (count * copies)))

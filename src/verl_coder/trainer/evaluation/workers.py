@@ -17,10 +17,12 @@ from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
 from verl_coder.chat_template import options_of_run
+from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.run.backup import number
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import parse_settings
+from verl_coder.trainer.repeatable import rollout_seed
 from verl_coder.trainer.rollout_faults import (
     FAULT,
     Kind,
@@ -50,6 +52,7 @@ class SampleGuard:
     def guard(self) -> None:
         """Read the settings; called once, in the worker."""
         settings = parse_settings(self.config.verl_coder)
+        self.seed = settings.seed
         self.notices = Notices(RunDir(Path(settings.out)).notices)
         self.clock = RolloutClock(
             max_tokens=int(self.config.data.max_response_length),
@@ -115,6 +118,10 @@ class SampleGuard:
         self, sampling_params: dict[str, Any], trajectory: dict[str, Any], **kwargs: Any
     ) -> None:
         what, timed = "", self._is_timed(trajectory["validate"])
+        # On a GPU a seed costs vLLM a kernel for each row, and the rows beside it change the numbers anyway.
+        if cpu_platform_selected():
+            seed = rollout_seed(self.seed, str(kwargs["uid"]), int(kwargs["session_id"]))
+            sampling_params = sampling_params | {"seed": seed}
         for attempt in range(ATTEMPTS):
             started = time.monotonic()
             task = asyncio.ensure_future(
