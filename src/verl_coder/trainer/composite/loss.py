@@ -92,7 +92,7 @@ def rollout_loss(
     if not data["batch_num_tokens"]:
         tu.assign_non_tensor(data, batch_num_tokens=1)
     own = no_padding_2_padding(model_output["log_probs"], data).detach()  # (B, response)
-    old = data["old_log_probs"].to_padded_tensor(0.0)
+    old = data.select("old_log_probs").to_padded_tensor()["old_log_probs"]
     data = data.copy()
     data["old_log_probs"] = torch.where((old - own).abs() < ROUNDING, own, old)
     return ppo_loss(config, model_output, data, dp_group)
