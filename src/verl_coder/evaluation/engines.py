@@ -13,7 +13,6 @@ from typing import Any, Protocol
 from verl_coder.errors import BrokenAnswerError, ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
 
-_SMALL_MODEL_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +101,7 @@ class VllmEngine:
         )
         self._waiting: dict[str, asyncio.Future[WrittenTurn]] = {}
         self._failure: EngineError | None = None
-        # The layers of a small model are shorter than the wait of two threads for each other.
-        size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        self._one_core = cpu_platform_selected() and size < _SMALL_MODEL_BYTES
+        self._model_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -118,10 +115,10 @@ class VllmEngine:
 
     def _run(self) -> None:
         """The thread: take requests in, step, hand turns out; an error of the engine goes to all who wait."""
-        if self._one_core:
-            import torch
+        if cpu_platform_selected():
+            from verl_coder.platform.threads import use_threads_for
 
-            torch.set_num_threads(1)  # of this thread: OpenMP keeps the number by thread
+            use_threads_for(self._model_bytes)
         number = 0
         try:
             while True:

@@ -8,6 +8,8 @@ cores there; a run leaves them unbound (`VLLM_CPU_OMP_THREADS_BIND=nobind`), so 
 
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
+from verl_coder.platform.threads import use_threads_for
+
 
 class OneProcessExecutor(UniProcExecutor):
     """Named by `actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend`; one rank only."""
@@ -21,3 +23,5 @@ class OneProcessExecutor(UniProcExecutor):
                 "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend=mp"
             )
         super()._init_executor()
+        model = self.driver_worker.get_model()
+        use_threads_for(sum(weight.nbytes for weight in model.parameters()))
