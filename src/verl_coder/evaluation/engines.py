@@ -14,7 +14,6 @@ from verl_coder.errors import BrokenAnswerError, ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class TurnRequest:
     """One turn of the model: it goes on from `prompt_ids`."""
