@@ -119,6 +119,7 @@ def _carry_out(
 
     from verl_coder.evaluation.evaluate import evaluate
     from verl_coder.evaluation.export_formats import EXPORTS
+    from verl_coder.evaluation.folder import RESULTS, SAMPLES
     from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
     from verl_coder.evaluation.samples import read_samples
     from verl_coder.evaluation.tables import print_results
@@ -142,9 +143,9 @@ def _carry_out(
     print_results(results, console)
     for name in export or ():
         write, file = EXPORTS[name]
-        written = write(read_samples(plan.out / "samples.parquet"), plan.out / file)
+        written = write(read_samples(plan.out / SAMPLES), plan.out / file)
         console.print(f"{name}: {written}", soft_wrap=True)
-    console.print(f"results: {plan.out / 'evaluation_results.json'}", soft_wrap=True)
+    console.print(f"results: {plan.out / RESULTS}", soft_wrap=True)
 
 
 def _ks(text: str | None) -> tuple[int, ...] | None:
