@@ -141,6 +141,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
     report = GenerateReport(
         problems=len(tasks), wanted=len(tasks) * options.num_samples, repeated=len(repeated)
     )
+    asyncio.run(_check_servers(options))  # before a word is printed or a file is made
     with Journal(options.journal_path) as journal:
         report.budget = _budget(options, journal)
         report.known_answers, report.torn = journal.replies, journal.torn
@@ -149,6 +150,11 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         if not report.interrupted:
             _write(options, tasks, synthesis, report)
     return report
+
+
+async def _check_servers(options: GenerateOptions) -> None:
+    async with options.client() as client:
+        await check_servers(client, options.model)
 
 
 def _keep_files(options: GenerateOptions) -> None:
@@ -188,7 +194,6 @@ async def _run(
         options.client(report.budget, lambda usage: journal.add_spent(1, usage)) as client,
         open_sandbox(options.sandbox_url, concurrency, tools_url=settings.sandbox_url) as (sandbox, _),
     ):
-        await check_servers(client, options.model)
         synthesis = Synthesis(
             client=client,
             journal=journal,
