@@ -60,6 +60,13 @@ def recipe_names() -> list[str]:
     return sorted(path.parent.name for path in (repository_root() / "recipes").glob("*/recipe.yaml"))
 
 
+def places_of(value: str) -> list[Path]:
+    """Where `resolve_content_path` looks for a path, in this order: one place for an absolute one."""
+    path = Path(value).expanduser()
+    roots = (Path.cwd(), repository_root().resolve(), work_root().resolve())
+    return list(dict.fromkeys(root / path for root in roots))
+
+
 def resolve_content_path(value: str) -> Path:
     """A path from a recipe or the command line: as given, else in the repository, the package or `work_root()`."""
     path = Path(value).expanduser()
