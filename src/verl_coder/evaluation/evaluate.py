@@ -141,7 +141,11 @@ async def _session(
             on_sample=progress.add,
         )
         progress.clock = clock
-        await session.run()
+        telling = asyncio.create_task(progress.tell_for_ever())
+        try:
+            await session.run()
+        finally:
+            telling.cancel()
     return clock
 
 
