@@ -73,8 +73,10 @@ def test_once_the_next_one_is_overdue_no_time_is_named() -> None:
     assert pace.words(32, longest_s=240.0) == "2 still open, the longest for 4 min"
 
 
-def test_where_nothing_waits_the_open_ones_are_named_at_once() -> None:
+def test_where_nothing_waits_the_last_tenth_are_named_and_not_timed() -> None:
     pace = paced(Clock(), (60.0, 30))
     assert pace.words(32, longest_s=20.0, waiting=False) == "2 still open, the longest for 20 s"
+    assert pace.words(40, longest_s=20.0, waiting=False) == "about 20 s left"
+    assert pace.words(32, longest_s=20.0) == "about 4 s left"
     assert pace.words(32, longest_s=None, waiting=False) == "about 4 s left"
     assert pace.words(30, longest_s=None, waiting=False) == ""

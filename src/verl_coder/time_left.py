@@ -4,6 +4,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+_SLOW = 10
+"""The last one of so many is no measure of the others, nor they of it."""
 _RECENT = 10
 """Ends by which the pace of late is measured: towards the end only the slow ones are left."""
 
@@ -36,10 +38,11 @@ class Pace:
         """`about 3 min left`, or `2 still open, the longest for 4 min`; empty where nothing is known yet.
 
         `longest_s`: for how long the oldest of those that are asked for has been. `waiting`: whether more are to be
-        asked for; without, those that are open are the slow ones, which the pace of the others says nothing of.
+        asked for; without, the last tenth are the slow ones, which the pace of the others says nothing of.
         """
         at, done = self._ends[-1]
-        left = self.left_s(of) if waiting or longest_s is None else None
+        slow = longest_s is not None and not waiting and _SLOW * (of - done) <= of
+        left = None if slow else self.left_s(of)
         if left is not None:
             return f"about {duration(left)} left"
         if done >= of or (done <= self._first[1] and (waiting or longest_s is None)):
