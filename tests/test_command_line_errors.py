@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from verl_coder.cli import app
-from verl_coder.command_line_errors import explain
+from verl_coder.command_line_errors import explain, name_variables
 from verl_coder.installation import HEAVY
 
 
@@ -51,6 +51,36 @@ def answer(*words: str) -> str:
 )
 def test_a_wrong_word_is_answered_with_the_nearest(words: str, said: str) -> None:
     assert answer(*words.split()) == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("train --recipe tiny_cpu --seed abc", "--seed abc: use a whole number (`verl-coder train"),
+        ("sandbox serve --port=99999", "--port=99999: use a whole number in [0, 65535] ("),
+        ("evaluate --model m --limit 0", "--limit 0: use a whole number of 1 or more ("),
+        ("evaluate --model m --top-p much", "--top-p much: use a number in [0, 1] ("),
+        ("evaluate --model m --protocol tol", "--protocol tol: did you mean tool? ("),
+        ("data prepare mbpp --out o --protocol sesion", "--protocol sesion: did you mean session? ("),
+        ("data prepare mbpp --out o --language de", "--language de: choose one of en, zh ("),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_the_option_takes(words: str, said: str) -> None:
+    assert answer(*words.split()).startswith(said)
+
+
+def test_a_value_that_a_variable_of_a_script_gave_is_named_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEED", "abc")
+    monkeypatch.setenv("VAL_SHARE", "7")
+    assert answer("train", "--seed", "abc").startswith("SEED=abc (--seed): use a whole number")
+    assert answer("train", "--seed", "1x").startswith("--seed 1x: ")
+    words = ("sft", "--seed", "0", "--val-share", "7")
+    assert (
+        name_variables("--val-share is 7.0: use a share", words)
+        == "VAL_SHARE= (--val-share) is 7.0: use a share"
+    )
+    assert name_variables("--seed is 0: no", words) == "--seed is 0: no"
+    assert name_variables("no such thing: --val-share", words) == "no such thing: --val-share"
 
 
 def test_it_is_one_line_and_status_2() -> None:
@@ -112,8 +142,8 @@ def test_an_override_is_refused_before_torch_is_imported() -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("sandbox serve --port 99999999", "--port 99999999: Input should be less than or equal to 65535 ("),
-        ("sandbox serve --port=no", "--port=no: Input should be a valid integer"),
+        ("sandbox serve --port 99999999", "--port 99999999: use a whole number in [0, 65535] ("),
+        ("sandbox serve --port=no", "--port=no: use a whole number in ["),
     ],
 )
 def test_a_wrong_value_is_shown_as_it_was_written(words: str, said: str) -> None:

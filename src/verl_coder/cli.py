@@ -147,7 +147,10 @@ def main() -> None:
     try:
         status = app(standalone_mode=False, prog_name="verl-coder")
     except VerlCoderError as error:
-        print("error:", *str(error).splitlines(), file=sys.stderr)
+        from verl_coder.command_line_errors import name_variables
+
+        words = name_variables(str(error), sys.argv[1:])
+        print("error:", *words.splitlines(), file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
         from verl_coder.installation import missing_package

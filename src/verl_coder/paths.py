@@ -6,6 +6,7 @@ from pathlib import Path
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import is_there
+from verl_coder.words import nearest
 
 CONTENT_FOLDERS = ("recipes", "config", "tool_config", "rewards", "data_prep", "requirements")
 """What the package reads beside its own code. setup.py puts a copy of each into a wheel."""
@@ -59,6 +60,13 @@ def recipe_names() -> list[str]:
     return sorted(path.parent.name for path in (repository_root() / "recipes").glob("*/recipe.yaml"))
 
 
+def places_of(value: str) -> list[Path]:
+    """Where `resolve_content_path` looks for a path, in this order: one place for an absolute one."""
+    path = Path(value).expanduser()
+    roots = (Path.cwd(), repository_root().resolve(), work_root().resolve())
+    return list(dict.fromkeys(root / path for root in roots))
+
+
 def resolve_content_path(value: str) -> Path:
     """A path from a recipe or the command line: as given, else in the repository, the package or `work_root()`."""
     path = Path(value).expanduser()
@@ -71,6 +79,34 @@ def resolve_content_path(value: str) -> Path:
         in_package = _PACKAGE.joinpath(*path.parts[2:])
         return in_package if in_package.exists() else in_repository
     return work_root() / path
+
+
+def check_tools_file(path: Path, place: str, *, or_none: bool = False) -> None:
+    """ConfigError of `place` where a YAML of tools is not there, with the nearest of tool_config/.
+
+    `or_none`: the word none may stand in its place.
+    """
+    _check_content_file(path, place, "tool_config/*.yaml", or_none)
+
+
+def check_reward_file(path: Path, place: str) -> None:
+    """ConfigError of `place` where a file of a reward is not there, with the nearest of rewards/."""
+    _check_content_file(path, place, "rewards/*.py")
+
+
+def _check_content_file(path: Path, place: str, pattern: str, or_none: bool = False) -> None:
+    if path.is_file():
+        return
+    if path.is_dir():
+        raise ConfigError(f"{place} is a folder: name a file")
+    folder, _, files = pattern.partition("/")
+    shipped = {file.stem: file.name for file in sorted((repository_root() / folder).glob(files))}
+    close = nearest(path.stem, [*shipped, *(["none"] if or_none else [])])
+    if close:
+        hint = f"did you mean {f'{folder}/{shipped[close]}' if close in shipped else close}?"
+    else:
+        hint = f"{folder}/ has {', '.join(shipped.values())}{'; or none' if or_none else ''}"
+    raise ConfigError(f"{place}: no such file; {hint}")
 
 
 def _wheels_content() -> Path:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple
 
 from verl_coder.errors import ConfigError
+from verl_coder.words import did_you_mean
 
 Language = Literal["en", "zh"]
 
@@ -208,6 +209,8 @@ PROTOCOLS: Mapping[str, ToolProtocol] = {
     )
 }
 """By name. A completion need not say which protocol it is in, so extraction and masks know the tags of all."""
+EVALPLUS = "evalplus"
+"""What an evaluation takes beside them: the problem asked for as EvalPlus does."""
 
 
 def tool_call(name: str, code: str) -> str:
@@ -269,9 +272,9 @@ def quote_closing_tags(text: str) -> str:
 
 
 def find_protocol(name: str) -> ToolProtocol:
-    """The protocol of that name; ConfigError lists those there are."""
+    """The protocol of that name; ConfigError names the nearest, else those there are."""
     if name not in PROTOCOLS:
-        raise ConfigError(f"protocol is {name!r}; it must be one of {', '.join(PROTOCOLS)}")
+        raise ConfigError(f"no protocol {name!r}; {did_you_mean(name, PROTOCOLS)}")
     return PROTOCOLS[name]
 
 

@@ -58,10 +58,10 @@ def _sentence(error: Any, model: type[Section], values: Any, place: str) -> str:
         none = "" if known else "the section has none"
         return f"{place}: no such setting; {did_you_mean(str(error['loc'][-1]), known, none)}"
     if error["type"] == "missing":
-        return f"{place}.{error['loc'][-1]} is missing: give {_allowed(spec)}"
+        return f"{place}.{error['loc'][-1]} is missing: give {allowed(spec)}"
     if error["type"] == "value_error" and "properties" in spec:
         return f"{place}: {error['ctx']['error']}"
-    return f"{place}={values}: use {_allowed(spec)}"
+    return f"{place}={values}: use {allowed(spec)}"
 
 
 def _below(spec: dict[str, Any], key: str | int, schema: dict[str, Any]) -> dict[str, Any]:
@@ -86,8 +86,8 @@ _KINDS = {
 }
 
 
-def _allowed(spec: dict[str, Any]) -> str:
-    """`a whole number of 1 or more`, `a number in (0, 10]`, `one of a, b`, `null, or ...`."""
+def allowed(spec: dict[str, Any]) -> str:
+    """What a JSON schema takes: `a whole number of 1 or more`, `a number in (0, 10]`, `one of a, b`, `null, or ...`."""
     words = _KINDS.get(spec.get("type", ""), "another value")
     if "enum" in spec:
         words = f"one of {', '.join(map(str, spec['enum']))}"

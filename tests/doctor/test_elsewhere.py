@@ -11,6 +11,7 @@ from verl_coder.doctor import sandbox
 from verl_coder.doctor.machine import _wanted_here
 from verl_coder.doctor.sandbox import is_this_machine
 from verl_coder.doctor.situation import Situation
+from verl_coder.files import locked
 
 
 @pytest.mark.parametrize(
@@ -84,6 +85,17 @@ def test_nothing_is_made_yet_of_data_that_lies_elsewhere(ward: Ward) -> None:
     situation: Situation
     with ward.situation() as situation:
         assert situation.not_made_yet == ""
+
+
+def test_a_run_that_is_at_work_does_not_go_on_but_is_at_work(ward: Ward) -> None:
+    with ward.situation() as situation:
+        run_dir = situation.plan.run_dir
+        run_dir.path.mkdir(parents=True, exist_ok=True)
+        with locked(run_dir.lock, "held"):
+            found = find("resume", situation)
+        assert found.status == "WARN" and "at work: another start there is refused" in found.text
+        assert f"verl-coder status {run_dir.path}" in found.fix
+        assert find("resume", situation).status == "SKIP"
 
 
 def test_a_run_that_was_started_and_has_no_checkpoint_is_no_empty_folder(ward: Ward) -> None:

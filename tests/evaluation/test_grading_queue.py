@@ -192,9 +192,9 @@ def test_a_verdict_that_time_decided_is_to_be_taken_again(
 
 def test_the_clock_counts_waiting_only_while_nothing_is_written() -> None:
     clock = WorkClock()
-    clock.change_generating(1)
+    clock.begin("a")
     clock.change_grading(1)
-    clock.change_generating(-1)
+    clock.end("a")
     assert clock.waiting_s == 0.0 and clock.generating_s > 0
     clock.change_grading(-1)
     assert clock.waiting_s > 0

@@ -1,13 +1,14 @@
 """The terminal's view: one line per step, warnings once, nothing twice."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from verl_coder.launch.progress import PhaseTeller, RunProgress, duration, step_line
+from verl_coder.launch.progress import PhaseTeller, RunProgress, step_line
 from verl_coder.run.notices import Notices
 from verl_coder.run.phase import START_PARTS, Phase, starting
 from verl_coder.run.run_dir import RunDir
@@ -65,14 +66,6 @@ def test_an_evaluation_and_a_stage_stand_in_the_line_of_their_step() -> None:
     }
     line = step_line(2, data)
     assert "held-out pass@1 0.750, tool calls 1.25" in line and "sampled 0.700" in line and "stage 2" in line
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(45, "45 s"), (720, "12 min"), (11100, "3 h 05 min"), (187200, "2 d 04 h")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 def test_every_step_is_shown_once_and_those_before_this_start_are_not(run_dir: RunDir) -> None:
@@ -163,3 +156,37 @@ def test_a_second_start_knows_how_long_it_takes() -> None:
     assert teller.lines(starting("starting vLLM")) == ["start 6/8: starting vLLM, about 65 s left"]
     time[0] = 25.0
     assert teller.lines(starting("starting vLLM"))[0].endswith("for 25 s, about 40 s left")
+
+
+def test_the_last_ones_of_a_part_are_told_as_open_once_they_are_overdue() -> None:
+    time = [0.0]
+    teller = PhaseTeller(now=lambda: time[0], every_s=20)
+    answering = Phase(phase="training", step=1, total=12, part="generating", done=0, of=32)
+    teller.lines(answering)
+    time[0] = 60.0
+    told = teller.lines(replace(answering, done=30))
+    assert told == ["training, step 1 of 12, generating (30 of 32), for 60 s, about 4 s left"]
+    time[0] = 240.0
+    told = teller.lines(replace(answering, done=30))
+    assert told == [
+        "training, step 1 of 12, generating (30 of 32), for 4 min, 2 still open, none ended for 3 min"
+    ]
+
+
+def test_a_start_that_takes_longer_than_the_last_one_has_no_time_left() -> None:
+    time = [0.0]
+    teller = PhaseTeller(now=lambda: time[0], history={"starting: starting vLLM": 20.0})
+    teller.lines(starting("starting vLLM"))
+    time[0] = 25.0
+    assert teller.lines(starting("starting vLLM")) == ["start 6/8: starting vLLM, for 25 s"]
+
+
+def test_a_terminal_shows_what_a_log_is_told(run_dir: RunDir) -> None:
+    console = Console(record=True, width=200, force_terminal=True)
+    with RunProgress(run_dir, console, 12) as progress:
+        for step in (1, 2):
+            write(run_dir, step, STEP)
+            progress.poll()
+        Phase(phase="training", step=3, total=12, part="generating", done=2, of=8).write(run_dir.phase)
+        progress.poll()
+        assert progress._bar.tasks[0].fields["left"] == "about 80 s left"

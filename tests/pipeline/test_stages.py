@@ -334,6 +334,16 @@ def test_every_file_of_a_report_is_its_product(tmp_path: Path) -> None:
     assert {"report/page.css", "report/data/index.js", "report/data/site.js"} <= set(products)
 
 
+def test_a_report_shows_the_comparison_that_it_is_made_after(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    plan = planned(EXAMPLES / "tiny.yaml", out)
+    assert plan["report"].inputs["comparison"] == parse(plan["evaluate/compare"].command)["out"]
+    assert plan["report"].inputs["comparison"] == out / plan["evaluate/compare"].products[0]
+    text = "model: owner/m\ndata: {datasets: {sample: {}}}\nevaluate: {models: [base]}\nreport:\n"
+    one = planned(written(tmp_path, text), out)
+    assert "evaluate/compare" not in one and "comparison" not in one["report"].inputs
+
+
 def test_repairs_are_of_all_shards(tmp_path: Path) -> None:
     out = tmp_path / "out"
     folder = out / "data" / "mbpp"

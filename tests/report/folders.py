@@ -133,6 +133,19 @@ def write_evaluation(
     return folder
 
 
+def write_comparison(folder: Path, *pairs: tuple[str, str], **values: Any) -> Path:
+    """What `verl-coder compare --out` writes, of (first, second) evaluations."""
+    row = {
+        "problems": 4, "problems_of_each": [4, 4], "rates": [0.5, 0.6], "difference": 0.1, "interval": [-0.05, 0.25],
+        "won": ["toy/1"], "lost": [], "p_value": 0.0000174, "adjusted_p_value": 0.0000348, "verdict": "better",
+        **values,
+    }  # fmt: skip
+    rows = [{"first": first, "second": second, **row} for first, second in pairs]
+    path = folder / "comparison.json"
+    path.write_text(json.dumps({"comparisons": rows, "settings": {}}))
+    return path
+
+
 def read_script(path: Path, name: str) -> Any:
     """What a data script hands to the page; its file is ASCII, on one line."""
     text = path.read_text(encoding="ascii")

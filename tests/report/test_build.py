@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from report.folders import read_script, write_evaluation, write_run, write_step
+from report.folders import read_script, write_comparison, write_evaluation, write_run, write_step
 
 from verl_coder.errors import ConfigError, FileWriteError
 from verl_coder.report.build import MARKER, Report, watched, write_report
@@ -42,6 +42,42 @@ def test_a_folder_of_runs_is_all_of_them_and_an_ablation_has_its_table(tmp_path:
     rows = site_of(page.parent)["ablation"]
     assert [(row["arm"], row["seeds"]) for row in rows] == [("base", 2), ("all", 2), ("grpo", 2)]
     assert rows[1]["pass_at_1"][0] == pytest.approx(0.805)
+
+
+def test_a_comparison_beside_evaluations_is_shown_of_those_that_the_report_shows(tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / "evaluate" / name) for name in ("base", "sft", "other")]
+    write_comparison(tmp_path / "evaluate", ("base", "sft"), ("evaluate/base", "evaluate/other"))
+    write_report(Report(find_inputs(folders[:2])), tmp_path / "out")
+    (shown,) = site_of(tmp_path / "out")["comparisons"]
+    assert shown["path"].endswith("evaluate/comparison.json") and shown["missing"] == []
+    (row,) = shown["rows"]
+    assert (row["first"], row["second"], row["won"], row["lost"]) == ("base", "sft", 1, 0)
+    assert (row["before"], row["after"], row["difference"], row["low"]) == (0.5, 0.6, 0.1, -0.05)
+    assert row["p_value"] == 0.0000348
+    write_report(Report(find_inputs(folders)), tmp_path / "all")
+    assert len(site_of(tmp_path / "all")["comparisons"][0]["rows"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "low", "rows"),
+    [({"interval": None}, None, 1), ({"interval": [1]}, None, 1), ({"difference": "x"}, None, 0)],
+)
+def test_a_comparison_shows_what_can_be_read_of_it(
+    tmp_path: Path, values: dict[str, Any], low: float | None, rows: int
+) -> None:
+    folders = [write_evaluation(tmp_path / name) for name in ("a", "b")]
+    write_comparison(tmp_path, ("a", "b"), **values)
+    write_report(Report(find_inputs(folders)), tmp_path / "out")
+    shown = [row for one in site_of(tmp_path / "out")["comparisons"] for row in one["rows"]]
+    assert [row["low"] for row in shown] == [low] * rows
+
+
+def test_a_broken_comparison_is_named(tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / name) for name in ("a", "b")]
+    (tmp_path / "comparison.json").write_text("{")
+    write_report(Report(find_inputs(folders)), tmp_path / "out")
+    (shown,) = site_of(tmp_path / "out")["comparisons"]
+    assert shown["rows"] == [] and shown["missing"][0].startswith("comparison.json cannot be read")
 
 
 def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:

@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.folders import ANSWER, HOSTILE, rollout, write_evaluation, write_lines, write_run, write_step
+from report.folders import (
+    ANSWER,
+    HOSTILE,
+    rollout,
+    write_comparison,
+    write_evaluation,
+    write_lines,
+    write_run,
+    write_step,
+)
 
 from verl_coder.report.build import Report, write_report
 from verl_coder.report.inputs import find_inputs
@@ -48,6 +57,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.append(rollout(80, 0, output="long " + "A" * 10_000_000 + " end", problem_id="long/line"))
     rows.append(rollout(81, 0, output=ANSWER, problem_id="with/tokens", tokens=tokens, advantage=-0.75))
     write_step(hostile, 3, rows)
+    write_comparison(folder, ("eval_none", "eval_tool"))
     write_report(Report(find_inputs([first, second, without, with_tool, hostile, other])), folder / "out")
     return folder / "out"
 
@@ -106,6 +116,25 @@ def test_evaluations_that_differ_in_more_than_their_tools_are_not_paired(page: A
     assert "0.600" in compared and "0.900" not in compared
 
 
+def test_what_compare_wrote_stands_on_the_overview_and_beside_the_rates(page: Any, out: Path) -> None:
+    for view in ("overview", "evaluations"):
+        go(page, out, f"#/{view}")
+        cells = page.evaluate("[...document.querySelectorAll('.compared td')].map((one) => one.innerText)")
+        assert cells == ["eval_none", "4", "0.500 → 0.600", "+10.0", "−5.0 to +25.0", "1, 0", "3.5×10⁻⁵"]
+    assert page.text(".compared").splitlines()[0] == "Compared, problem by problem"
+
+
+def test_a_run_that_measured_nothing_held_out_has_no_columns_of_it(page: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    (run / "metrics.jsonl").unlink()
+    write_step(run, 1)
+    write_report(Report(find_inputs([run])), tmp_path / "out")
+    go(page, tmp_path / "out", "#/overview")
+    heads = page.evaluate("[...document.querySelectorAll('thead th')].map((one) => one.innerText)")
+    assert "reward, first → last" in heads and not any("held-out" in head for head in heads)
+    assert "No held-out problems were measured" in page.text()
+
+
 def test_a_click_on_a_step_shows_its_trajectories(page: Any, out: Path) -> None:
     go(page, out, "#/curves")
     page.wait_for("document.querySelector('.u-over')")
@@ -144,6 +173,20 @@ def test_any_metric_can_be_drawn(page: Any, out: Path) -> None:
         })()"""
     )
     page.wait_for(f"({titles}).startsWith('timing_s/update_actor')")
+
+
+def test_lines_that_lie_upon_each_other_are_one_with_the_names_of_all(page: Any, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    data = {"actor/loss": -0.05, "actor/pg_loss": -0.05, "actor/kl_loss": 0.00002, "actor/ppo_kl": 0.5}
+    rows = [{"step": step, "data": {name: step * v for name, v in data.items()}} for step in (1, 2, 3)]
+    write_lines(run / "metrics.jsonl", [{"step": 3, "data": {"timing_s/gen": 0.00002}}, *rows])
+    write_report(Report(find_inputs([run])), tmp_path / "out")
+    go(page, tmp_path / "out", "#/curves")
+    legends = page.evaluate(
+        "[...document.querySelectorAll('.legend li:not(.step)')].map((one) => one.innerText)"
+    )
+    assert "all terms, policy -0.15" in legends
+    assert {"to the reference 6×10⁻⁵", "of the update 1.5"} <= set(legends)
 
 
 def test_pass_at_k_stands_with_its_interval_and_tools_beside_none(page: Any, out: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report.folders import write_run, write_step
+from report.folders import read_script, write_comparison, write_evaluation, write_run, write_step
 
 from verl_coder.errors import ConfigError
 from verl_coder.report.build import Report, write_report
@@ -87,6 +87,18 @@ def test_a_new_step_comes_to_the_page_while_it_is_watched(tmp_path: Path) -> Non
     before = index.read_text()
     write_step(run, 3)
     _wait(lambda: index.read_text() != before and (out / "data" / "0" / "rollouts-000003-0.js").is_file())
+
+
+def test_a_new_comparison_comes_to_the_page_while_it_is_watched(tmp_path: Path) -> None:
+    folders, said = [write_evaluation(tmp_path / name) for name in ("a", "b")], list[str]()
+    report, out = Report(find_inputs(folders)), tmp_path / "out"
+    options: dict[str, Any] = {"port": 0, "every_s": 0.05, "say": said.append}
+    threading.Thread(target=serve, args=(report, out), kwargs=options, daemon=True).start()
+    _wait(lambda: said)
+    site = out / "data" / "site.js"
+    assert read_script(site, "site")["comparisons"] == []
+    write_comparison(tmp_path, ("a", "b"))
+    _wait(lambda: read_script(site, "site")["comparisons"])
 
 
 def _wait(condition: Any) -> None:

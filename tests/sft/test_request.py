@@ -61,6 +61,7 @@ def _request(folder: Path, **changes: Any) -> SftRequest:
         ({"overrides": ("model.lora_adapter_path=x",)}, "use --model with the adapter merged"),
         ({"overrides": ("engine.strategy=fsdp",)}, "use verl's FSDP2"),
         ({"keep": "all"}, "--keep is 'all': use best or last"),
+        ({"seed": -1}, "--seed is -1: use a whole number of 0 or more"),
         ({"cpu_numbers": "fp8"}, "--cpu-numbers is 'fp8': use float32 or bfloat16"),
     ],
 )

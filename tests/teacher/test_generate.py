@@ -305,7 +305,7 @@ def test_the_plan_is_told_before_anything_is_sent(make: Generator) -> None:
         )
         generate(make.options(server.url), hooks)
     assert seen[0][0] == 0 and "Write a function add_0" in seen[0][1]
-    assert len(seen) == 13 and "left 0 s" in seen[-1]
+    assert len(seen) == 13 and "answers/s" in seen[-1] and "left" not in seen[-1]
 
 
 def test_with_every_fault_and_two_kills_each_problem_has_its_samples_once(
@@ -446,9 +446,22 @@ def test_a_wrong_model_and_a_wrong_key_are_one_line_each(
 
 def test_no_server_is_one_line_that_says_how_to_start_one(make: Generator) -> None:
     with pytest.raises(
-        TeacherError, match=r"http://127.0.0.1:1/v1: no server answers there.*start_teacher\.sh"
+        TeacherError,
+        match=r"127.0.0.1:1/v1: no server answers there \(Connection refused\); .*start_teacher\.sh",
     ):
         generate(make.options("http://127.0.0.1:1/v1"))
+
+
+def test_without_a_server_nothing_is_printed_before_the_error_and_no_file_is_made(
+    make: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_problems(make.folder / "problems.parquet", 1)
+    before = sorted(make.folder.rglob("*"))
+    monkeypatch.setenv("TEACHER_URL", "http://127.0.0.1:1/v1")
+    arguments = ["--problems", f"{make.folder}/problems.parquet", "--out", f"{make.out}", "--model", MODEL]
+    result = CliRunner().invoke(app, ["teacher", "generate", *arguments])
+    assert isinstance(result.exception, TeacherError) and "TEACHER_URL=" in str(result.exception)
+    assert result.output == "" and sorted(make.folder.rglob("*")) == before
 
 
 def test_a_thinking_model_without_a_reasoning_parser_is_read_and_told_in_one_line(make: Generator) -> None:

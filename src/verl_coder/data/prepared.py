@@ -10,10 +10,12 @@ import pyarrow.parquet as pq
 
 from verl_coder.data.writer import shards_of
 from verl_coder.errors import DataError
+from verl_coder.files import is_there
+from verl_coder.paths import places_of, resolve_content_path
 from verl_coder.problems import ROW_SCHEMA
 
 _BATCH_ROWS = 64
-_WHERE = " (a relative path begins in the working folder, else in the repository)"
+_NOTHING = "no such Parquet file, and no shards of it"
 
 
 def resolve_prepared(path: Path) -> list[Path]:
@@ -30,11 +32,27 @@ def resolve_prepared(path: Path) -> list[Path]:
                 f"{path} is a folder without a Parquet file of rows: `verl-coder data prepare` makes one"
             )
     else:
-        found = shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
+        found = _shards(path)
     if not found:
-        begins = "" if path.is_relative_to(Path.cwd()) or not path.is_absolute() else _WHERE
-        raise DataError(f"{path}: no such Parquet file, and no shards of it{begins}")
+        raise DataError(f"{path.absolute()}: {_NOTHING}")
     return found
+
+
+def find_prepared(value: str) -> Path:
+    """The path that a command's `value` names, in the working folder or the repository.
+
+    DataError, which names each place that was looked at, where no Parquet file, shards or folder is there.
+    """
+    path, places = resolve_content_path(value), places_of(value)
+    if is_there(path):
+        return path
+    if (whole := next(filter(_shards, places), None)) is None:
+        raise DataError(f"{value}: {_NOTHING}; looked at {' and '.join(map(str, places))}")
+    return whole
+
+
+def _shards(path: Path) -> list[Path]:
+    return shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
 
 
 def open_prepared(path: Path) -> pq.ParquetFile:

@@ -11,6 +11,7 @@ import yaml
 
 from verl_coder.data.prepared import iter_rows
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.paths import check_tools_file
 from verl_coder.problems import CheckTests, Problem, PytestTests, TestSuite
 
 CountTokens = Callable[[Problem], int]
@@ -126,6 +127,7 @@ def token_counter(
 
 
 def _tool_schemas(path: Path) -> list[dict[str, Any]]:
+    check_tools_file(path, f"--tools {path}")
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         return [tool["tool_schema"] for tool in config["tools"]]

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped
+from verl_coder.doctor.check import CheckResult, DoctorCheck, passed, skipped, warned
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.doctor.tools import CHECKS as TOOL_CHECKS
 from verl_coder.words import counted
@@ -75,9 +75,17 @@ def _traces(situation: Situation) -> CheckResult:
 
 
 def _resume(situation: Situation) -> CheckResult:
+    from verl_coder.launch.status import is_running
     from verl_coder.run.resume import check as check_resume
 
     plan = situation.plan
+    if is_running(plan.run_dir):
+        where = plan.run_dir.path
+        words = situation.what_stands or "a run, at work"
+        return warned(
+            f"{where}: {words}: another start there is refused until it has ended",
+            f"wait for it (verl-coder status {where}), or OUT= elsewhere",
+        )
     plan.run_dir.check_records()
     plan.run_dir.check_shape(plan.config)
     if not (plan.run_dir.checkpoint_step() or plan.run_dir.finished_steps()):

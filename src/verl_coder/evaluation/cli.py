@@ -1,13 +1,19 @@
 """`verl-coder evaluate`."""
 
 import os
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError
+from verl_coder.protocols import EVALPLUS, PROTOCOLS
+
+if TYPE_CHECKING:
+    ProtocolName = str
+else:
+    ProtocolName = Literal[(*PROTOCOLS, EVALPLUS)]  # which typer shows as the choice
 
 app = typer.Typer(add_completion=False)
 
@@ -31,8 +37,8 @@ _Tools = Annotated[
     str | None, _option("YAML of tool_config/, or `none`. Default: the run's, or as the rows need.")
 ]
 _Protocol = Annotated[
-    str | None,
-    _option("One of docs/prompts.md, or evalplus. Default: as the rows say, or as the tools need."),
+    ProtocolName | None,
+    _option("Of docs/prompts.md, or evalplus. Default: as the rows say, or as the tools need."),
 ]
 _Like = Annotated[str | None, _option("Run whose data, tools and limits are taken where none are given.")]
 _N = Annotated[int, _option("Samples a problem; 1 is greedy.", "--n", "-n")]
@@ -119,6 +125,7 @@ def _carry_out(
 
     from verl_coder.evaluation.evaluate import evaluate
     from verl_coder.evaluation.export_formats import EXPORTS
+    from verl_coder.evaluation.folder import RESULTS, SAMPLES
     from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
     from verl_coder.evaluation.samples import read_samples
     from verl_coder.evaluation.tables import print_results
@@ -142,9 +149,9 @@ def _carry_out(
     print_results(results, console)
     for name in export or ():
         write, file = EXPORTS[name]
-        written = write(read_samples(plan.out / "samples.parquet"), plan.out / file)
+        written = write(read_samples(plan.out / SAMPLES), plan.out / file)
         console.print(f"{name}: {written}", soft_wrap=True)
-    console.print(f"results: {plan.out / 'evaluation_results.json'}", soft_wrap=True)
+    console.print(f"results: {plan.out / RESULTS}", soft_wrap=True)
 
 
 def _ks(text: str | None) -> tuple[int, ...] | None:

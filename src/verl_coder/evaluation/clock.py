@@ -1,6 +1,7 @@
 """Where the wall time goes: seconds in which the model writes, and seconds in which only grading is left."""
 
 import time
+from collections.abc import Hashable
 
 
 class WorkClock:
@@ -11,13 +12,26 @@ class WorkClock:
         self.grading = 0
         self.generating_s = 0.0
         self.waiting_s = 0.0
+        self._begun: dict[Hashable, float] = {}
         self._since = time.monotonic()
         self._started = self._since
 
-    def change_generating(self, change: int) -> None:
-        """A trajectory begins (+1) or ends (-1)."""
+    def begin(self, key: Hashable) -> None:
+        """A trajectory begins."""
         self._count()
-        self.generating += change
+        self._begun[key] = self._since
+        self.generating += 1
+
+    def end(self, key: Hashable) -> None:
+        """A trajectory that has begun ends."""
+        self._count()
+        del self._begun[key]
+        self.generating -= 1
+
+    @property
+    def longest_s(self) -> float | None:
+        """For how long the oldest trajectory has been written; None where none is."""
+        return time.monotonic() - min(self._begun.values()) if self._begun else None
 
     def change_grading(self, change: int) -> None:
         """A grading begins (+1) or ends (-1)."""

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.evaluation.evaluate import RESULTS, SAMPLES
+from verl_coder.evaluation.folder import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_outcomes

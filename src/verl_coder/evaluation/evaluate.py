@@ -13,19 +13,17 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.clock import WorkClock
+from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, keep_settings
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
 from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write_samples
 from verl_coder.evaluation.session import EvaluationSession, owed
-from verl_coder.evaluation.settings import keep_settings
 from verl_coder.evaluation.start import check_tools_answer, sandboxes_of, start_engine
 from verl_coder.evaluation.trajectories import AgentLoops
 from verl_coder.files import locked, make_folder, read_json, write_atomically
 from verl_coder.sandbox import SandboxClient
 
-RESULTS = "evaluation_results.json"
-SAMPLES = "samples.parquet"
 _TIMES = (
     *("loading_s", "sampling_s", "generating_s", "waiting_for_grading_s"),
     *("generated_tokens", "drawn_samples", "starts"),
@@ -44,9 +42,9 @@ def evaluate(
     """Draw what is owed, grade it, write results and samples; the results."""
     out = plan.out
     with _locked(out):
-        journal_path = out / "samples.jsonl"
+        journal_path = out / JOURNAL
         begun = journal_path.is_file() and journal_path.stat().st_size > 0
-        keep_settings(out / "settings.json", plan.settings(), begun=begun)
+        keep_settings(out / SETTINGS, plan.settings(), begun=begun)
         with SampleJournal(journal_path) as journal:
             if lines := journal.broken_lines:
                 console.print(
@@ -141,7 +139,11 @@ async def _session(
             on_sample=progress.add,
         )
         progress.clock = clock
-        await session.run()
+        telling = asyncio.create_task(progress.tell_for_ever())
+        try:
+            await session.run()
+        finally:
+            telling.cancel()
     return clock
 
 

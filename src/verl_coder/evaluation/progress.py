@@ -1,17 +1,20 @@
 """An evaluation while it runs: how far it is, the score so far, tokens a second; lines where there is no terminal."""
 
+import asyncio
 import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
 from verl_coder.evaluation.clock import WorkClock
 from verl_coder.evaluation.samples import EvaluationSample
+from verl_coder.time_left import Pace
 
 _LINE_S = 20.0
+_TICK_S = 1.0
 
 
 class EvaluationProgress:
@@ -24,12 +27,12 @@ class EvaluationProgress:
         self._passed = sum(self._solved.values())
         self._tokens = 0
         self.clock: WorkClock | None = None
+        self._pace = Pace(len(done))
         self._started = time.monotonic()
         self._line_at = self._started
         columns: list[ProgressColumn] = [
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
             TextColumn("{task.completed}/{task.total}  {task.description}"),
-            TimeRemainingColumn(),
         ]
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, expand=True)
         self._task = self._bar.add_task("loading", total=total, completed=len(done))
@@ -49,6 +52,16 @@ class EvaluationProgress:
             self._tokens += sample.generated_tokens
         self._passed += sample.solved - self._solved.get(sample.key, False)
         self._solved[sample.key] = sample.solved
+        self._pace.see(len(self._solved))
+        self._tell()
+
+    async def tell_for_ever(self) -> None:
+        """While nothing ends, too: how many are open, and for how long."""
+        while True:
+            await asyncio.sleep(_TICK_S)
+            self._tell()
+
+    def _tell(self) -> None:
         text = self._text()
         self._bar.update(self._task, completed=len(self._solved), description=text)
         now = time.monotonic()
@@ -61,5 +74,9 @@ class EvaluationProgress:
         seconds = max(time.monotonic() - self._started, 1e-9)
         text = f"pass@1 so far {rate:.3f}  {self._tokens / seconds:.0f} tokens/s"
         if self.clock is not None:
-            text += f"  in work {self.clock.generating}, grading {self.clock.grading}"
+            clock, left = self.clock, self._total - len(self._solved)
+            text += f"  in work {clock.generating}, grading {clock.grading}"
+            waiting = left > clock.generating + clock.grading
+            words = self._pace.words(self._total, longest_s=clock.longest_s, waiting=waiting)
+            text += f"  {words}" if words else ""
         return text

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
 from verl_coder.prompts import statement_of, system_prompt, visible_tests_of
-from verl_coder.protocols import PROTOCOLS, Language, find_protocol
+from verl_coder.protocols import EVALPLUS, PROTOCOLS, Language, find_protocol
 
-EVALPLUS = "evalplus"
 _LANGUAGES: tuple[Language, ...] = ("en", "zh")
 
 # EvalPlus's own words (evalplus/codegen.py and provider/utility.py, v0.3.1, Apache-2.0): a number compares with a

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.chat_template import options_of_run, template_options
+from verl_coder.data.prepared import find_prepared
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.model_source import ModelSource, find_model, positions_of
@@ -21,7 +22,6 @@ from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import check_tools, default_tools, protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
 from verl_coder.model_digest import folder_digest
-from verl_coder.paths import resolve_content_path
 
 DTYPES = ("auto", *NUMBER_FORMATS)
 _DEFAULT_LIMITS = Limits(prompt_tokens=4096, response_tokens=4096, turns=10)
@@ -126,7 +126,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     run = run_config(model, request.like)
     if model.kind != "endpoint":
         request = replace(request, dtype=number_format(request.dtype, run))
-    files = [resolve_content_path(path) for path in request.data] or _held_out(run)
+    files = [find_prepared(path) for path in request.data] or _held_out(run)
     protocol, tools = protocol_and_tools(request.protocol, request.tools, run, files)
     choice = Choice(
         limit=request.limit,
@@ -200,7 +200,7 @@ def _held_out(run: DictConfig | None) -> list[Path]:
         raise ConfigError(
             "--data is missing, and the run's data.val_files is empty: name a Parquet file of problems"
         )
-    return [resolve_content_path(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
+    return [find_prepared(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
 
 
 def _template_options(request: EvaluationRequest, run: DictConfig | None) -> dict[str, Any]:

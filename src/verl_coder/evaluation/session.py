@@ -117,7 +117,7 @@ class EvaluationSession:
         try:
             while (item := work.next()) is not None:
                 posed, sample = item
-                self.clock.change_generating(1)
+                self.clock.begin((posed.problem.problem_id, sample))
                 try:
                     trajectory = await self._draw(posed, sample)
                 except BrokenAnswerError as error:
@@ -126,7 +126,7 @@ class EvaluationSession:
                         raise self._no_answers() from error
                     continue
                 finally:
-                    self.clock.change_generating(-1)
+                    self.clock.end((posed.problem.problem_id, sample))
                 await self._ungraded.acquire()
                 gradings.add(asyncio.create_task(self._finish(posed, sample, trajectory)))
                 for task in [task for task in gradings if task.done()]:

@@ -9,12 +9,13 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError
-from verl_coder.evaluation.protocol import EVALPLUS
-from verl_coder.paths import repository_root, resolve_content_path
-from verl_coder.protocols import PROTOCOLS
+from verl_coder.paths import check_tools_file, repository_root, resolve_content_path
+from verl_coder.protocols import EVALPLUS, PROTOCOLS
 from verl_coder.tools.execution import read_tools_text
+from verl_coder.words import choose_one
 
 _NO_TOOLS = "none"
+_ALL_PROTOCOLS = (*PROTOCOLS, EVALPLUS)
 
 
 def protocol_and_tools(
@@ -25,6 +26,8 @@ def protocol_and_tools(
     `protocol` and `tools_given` are the command's options, `run` the configuration of the run that the rest is taken
     from. ConfigError where the two contradict each other, or there is no such YAML.
     """
+    if protocol not in (None, *_ALL_PROTOCOLS):
+        raise ConfigError(f"--protocol {protocol}: {choose_one(protocol, _ALL_PROTOCOLS)}")
     if tools_given == _NO_TOOLS:
         if protocol not in (None, "none", EVALPLUS):
             raise ConfigError(
@@ -39,11 +42,8 @@ def protocol_and_tools(
         return protocol, None
     given = tools_given or _tools_of(run)
     tools = resolve_content_path(given) if given else None
-    if tools is not None and not tools.is_file():
-        raise ConfigError(
-            f"--tools {given}: no such file; there are the YAML files of tool_config/, and none"
-        )
     if tools is not None:
+        check_tools_file(tools, f"--tools {given}", or_none=True)
         read_tools_text(tools)  # ConfigError where it is no text
     if tools is not None and not tools_given and protocol and not _serve(tools, protocol):
         return protocol, None  # the run was of another protocol

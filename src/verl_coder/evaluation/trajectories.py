@@ -21,7 +21,7 @@ from verl_coder.errors import BrokenAnswerError, ConfigError, DataError, Sandbox
 from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.importing import exits_refused
-from verl_coder.paths import repository_root
+from verl_coder.paths import check_tools_file, repository_root
 from verl_coder.protocols import agent_tags, appended_tags, closed_call, describes_tools
 from verl_coder.sandbox.answering import split_given
 from verl_coder.server_answers import is_whole
@@ -290,8 +290,7 @@ def _load_tools(path: Path | None) -> list[Any]:
         return []
     from verl.tools.tool_registry import load_all_tools
 
-    if not path.is_file():
-        raise ConfigError(f"--tools {path}: no such file; there are the YAML files of tool_config/, and none")
+    check_tools_file(path, f"--tools {path}", or_none=True)
     try:
         with exits_refused(), contextlib.redirect_stdout(io.StringIO()):  # verl prints every schema
             return load_all_tools(tool_config_path=str(path), function_tool_path=None)

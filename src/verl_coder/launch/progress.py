@@ -13,13 +13,13 @@ from rich.progress import (
     Progress,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.notices import NoticeReader
 from verl_coder.run.phase import START_PARTS, STARTING, TRAINING, Phase, read_history, starting
 from verl_coder.run.run_dir import RunDir
+from verl_coder.time_left import Pace, duration
 
 LINE_EVERY_S = 20.0
 """How often a phase that goes on tells where it is, in a log or a pipe, where no bar can move."""
@@ -38,41 +38,42 @@ class PhaseTeller:
         self._now, self._every_s, self._history = now, every_s, history or {}
         self._key = ""
         self._began = self._told = now()
-        self._first_done = 0
+        self._pace = Pace(now=now)
         self._next_part = len(START_PARTS)
 
     def lines(self, phase: Phase) -> list[str]:
         """The lines that are due. A part of the start is told as it begins; one too short to be seen, with the next."""
         now = self._now()
         if phase.key != self._key:
-            self._key, self._began, self._told, self._first_done = phase.key, now, now, phase.done
+            self._key, self._began, self._told = phase.key, now, now
+            self._pace = Pace(phase.done, self._now)
             if phase.phase != STARTING:
                 return []
             unseen = START_PARTS[self._next_part : phase.done]
             self._next_part = phase.done + 1
             return [
                 *(starting(part).describe() for part in unseen),
-                phase.describe() + self._left_words(phase),
+                phase.describe() + _after_comma(self.left_words(phase)),
             ]
+        self._pace.see(phase.done)
         if now - self._told < self._every_s:
             return []
         self._told = now
-        return [f"{phase.describe()}, for {duration(now - self._began)}" + self._left_words(phase)]
+        return [
+            f"{phase.describe()}, for {duration(now - self._began)}" + _after_comma(self.left_words(phase))
+        ]
 
-    def _left_words(self, phase: Phase) -> str:
-        left = self.left_s(phase)
-        return f", about {duration(left)} left" if left is not None else ""
+    def left_words(self, phase: Phase) -> str:
+        """How long the part, or the start, still takes by its pace or its history; empty where neither is known."""
+        if phase.phase != STARTING:
+            return self._pace.words(phase.of) if phase.of else ""
+        coming = [self._history.get(f"{STARTING}: {part}") for part in START_PARTS[phase.done :]]
+        left = sum(seconds for seconds in coming if seconds is not None) - (self._now() - self._began)
+        return f"about {duration(left)} left" if left > 0 else ""
 
-    def left_s(self, phase: Phase) -> float | None:
-        """Seconds that the part, or the start, still takes by its pace or its history; None where neither is known."""
-        if phase.phase == STARTING:
-            coming = [self._history.get(f"{STARTING}: {part}") for part in START_PARTS[phase.done :]]
-            known = [seconds for seconds in coming if seconds is not None]
-            return max(sum(known) - (self._now() - self._began), 0.0) if known else None
-        done = phase.done - self._first_done
-        if not phase.of or done <= 0:
-            return None
-        return (phase.of - phase.done) * (self._now() - self._began) / done
+
+def _after_comma(words: str) -> str:
+    return f", {words}" if words else ""
 
 
 class RunProgress:
@@ -85,13 +86,12 @@ class RunProgress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
         )
-        self._task = self._bar.add_task("starting", total=total_steps)
-        self._part = self._bar.add_task("", total=None, visible=False)
+        self._task = self._bar.add_task("starting", total=total_steps, left="")
+        self._part = self._bar.add_task("", total=None, visible=False, left="")
         self._teller = PhaseTeller(history=read_history(run_dir.phase_history))
         self._key = ""
         self._offset = run_dir.metrics.stat().st_size if run_dir.metrics.is_file() else 0
@@ -126,9 +126,11 @@ class RunProgress:
                     self._seconds.append(
                         record["data"]["timing_s/step"] + record["data"].get("timing_s/testing", 0.0)
                     )
-                line_text = step_line(
-                    record["step"], record["data"], self._total, self._left_s(record["step"])
+                left_s = self._left_s(record["step"])
+                self._bar.update(
+                    self._task, left=f"about {duration(left_s)} left" if left_s is not None else ""
                 )
+                line_text = step_line(record["step"], record["data"], self._total, left_s)
                 self._bar.console.print(line_text, highlight=False, soft_wrap=True)
 
     def _show(self, phase: Phase) -> None:
@@ -142,8 +144,10 @@ class RunProgress:
             self._bar.reset(
                 self._part, total=phase.of or None, description=phase.part, visible=bool(phase.part)
             )
-        self._bar.update(self._part, total=phase.of or None, completed=phase.place)
-        for line in self._teller.lines(phase):
+        lines = self._teller.lines(phase)
+        left = self._teller.left_words(phase)
+        self._bar.update(self._part, total=phase.of or None, completed=phase.place, left=left)
+        for line in lines:
             if not self._bar.console.is_terminal:
                 self._bar.console.print(line, highlight=False, soft_wrap=True)
 
@@ -205,15 +209,3 @@ def _losses(data: dict[str, Any]) -> str:
 
 def _phases(data: dict[str, Any]) -> str:
     return ", ".join(f"{word} {data[key]:.1f}" for key, word in PHASES.items() if data.get(key, 0.0) >= 0.05)
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 05 min`, `2 d 04 h`."""
-    minutes, hours = round(seconds / 60), round(seconds / 3600)
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if minutes < 100:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    return f"{hours // 24} d {hours % 24:02d} h"

@@ -4,13 +4,13 @@ import fcntl
 import time
 from pathlib import Path
 
-from verl_coder.launch.progress import duration
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.checkpoint_files import read_best
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir, given_run
 from verl_coder.run.sync_state import SyncState
+from verl_coder.time_left import duration
 from verl_coder.words import counted
 
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import is_there
 from verl_coder.launch.recipe import find_recipe
-from verl_coder.paths import is_hub_name, resolve_content_path
+from verl_coder.paths import check_reward_file, check_tools_file, is_hub_name, resolve_content_path
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
@@ -246,15 +246,18 @@ def _check_files(config: PipelineConfig, place: str) -> None:
             f"{place}.model={config.model}: there is no such folder, and it is no hub name (owner/name)"
         )
     named = {
-        "tools": config.tools if config.tools != "none" else None,
         "teacher.file": config.teacher.file if config.teacher else None,
-        "train.reward": (config.train or {}).get("reward"),
         **{
             f"data.{name}": value
             for name in ("train", "validation", "test")
             for value in getattr(config.data, name)
         },
     }
+    if config.tools not in (None, "none"):
+        tools = resolve_content_path(config.tools)
+        check_tools_file(tools, f"{place}.tools={config.tools}", or_none=True)
+    if reward := (config.train or {}).get("reward"):
+        check_reward_file(resolve_content_path(reward), f"{place}.train.reward={reward}")
     for key, value in named.items():
         if value and not is_there(resolve_content_path(str(value))):
             raise ConfigError(f"{place}.{key}={value}: there is no such file")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
+from verl_coder.evaluation.folder import COMPARISON, RESULTS, SAMPLES
 from verl_coder.paths import repository_root
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.config import PipelineEvaluate, PipelineSft, PipelineTrain
@@ -268,7 +269,7 @@ def _evaluate(place: Workplace) -> list[PipelineTask]:
             | shared
             | {"model": None if _model_input(model) else model},
             inputs=inputs | _model_input(model),
-            products=(f"evaluate/{name}/evaluation_results.json", f"evaluate/{name}/samples.parquet"),
+            products=(f"evaluate/{name}/{RESULTS}", f"evaluate/{name}/{SAMPLES}"),
             folder=place.evaluate / name,
         )
         for name, model in models.items()
@@ -281,9 +282,9 @@ def _compare(place: Workplace, names: list[str]) -> PipelineTask:
     return PipelineTask(
         stage="evaluate",
         name="evaluate/compare",
-        command=("compare", *map(str, folders), "--out", str(place.comparison)),
-        inputs={f"samples of {folder.name}": folder / "samples.parquet" for folder in folders},
-        products=("evaluate/comparison.json",),
+        command=("compare", *map(str, folders), "--out", str(place.evaluate / COMPARISON)),
+        inputs={f"samples of {folder.name}": folder / SAMPLES for folder in folders},
+        products=(f"evaluate/{COMPARISON}",),
     )
 
 
@@ -294,7 +295,8 @@ def _report(place: Workplace) -> list[PipelineTask]:
     if config.evaluate is not None:
         names = list(evaluated_models(place))
         folders += [place.evaluate / name for name in names]
-        inputs |= {f"results of {name}": place.evaluate / name / "evaluation_results.json" for name in names}
+        inputs |= {f"results of {name}": place.evaluate / name / RESULTS for name in names}
+        inputs |= {"comparison": place.evaluate / COMPARISON} if len(names) > 1 else {}
     if not folders:
         raise ConfigError("report has nothing to show: the pipeline neither trains nor evaluates")
     return [

@@ -67,7 +67,6 @@ class Workplace:
         self.train = self.out / "train"
         self.trained_model = self.out / "model"
         self.evaluate = self.out / "evaluate"
-        self.comparison = self.evaluate / "comparison.json"
         self.report = self.out / "report"
         self.superseded = self.out / "superseded"
         self.lock = self.out / ".lock"

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from verl_coder.errors import ConfigError
+from verl_coder.evaluation.folder import COMPARISON, RESULTS
 from verl_coder.files import read_json
 from verl_coder.pipeline.process import last_line
 from verl_coder.pipeline.tasks import Workplace
@@ -90,7 +91,7 @@ def scores(place: Workplace) -> dict[str, dict[str, float]]:
     """Model -> k -> pass@k, of the evaluations that are there; `k` of the evaluation says for which k."""
     found = {}
     for name in ("base", "sft", "trained"):
-        path = place.evaluate / name / "evaluation_results.json"
+        path = place.evaluate / name / RESULTS
         if path.is_file():
             rates = read_json(path, _REMOVE).get("pass_at_k")
             try:
@@ -107,7 +108,7 @@ def verdicts(place: Workplace) -> list[str]:
     if shared := set.intersection(*map(set, rates.values())) if rates else set():
         k = min(shared, key=int)
         lines.append(f"pass@{k}: " + ", ".join(f"{name} {found[k]:.3f}" for name, found in rates.items()))
-    if place.comparison.is_file():
-        found = read_json(place.comparison, _REMOVE).get("comparisons")
+    if (path := place.evaluate / COMPARISON).is_file():
+        found = read_json(path, _REMOVE).get("comparisons")
         lines += [str(one.get("verdict")) for one in found or [] if isinstance(one, dict)]
     return lines

@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import json
 import os
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from verl_coder.errors import ConfigError, FileWriteError
 from verl_coder.files import is_there, locked, make_folder, write_atomically, writing
 from verl_coder.report.chunks import Part, script, write_part
 from verl_coder.report.evaluation_files import (
+    other_results,
     pass_at_k,
     read_evaluation_samples,
     read_results,
@@ -30,7 +30,7 @@ from verl_coder.report.inputs import ReportInput
 from verl_coder.report.records import TrajectoryRecord, not_yet, split_notes
 from verl_coder.report.sample_files import read_samples, sample_files
 from verl_coder.report.sft_run import describe_sft_run
-from verl_coder.report.tables import ablation_table
+from verl_coder.report.tables import ablation_table, comparison_files, paired_comparisons
 from verl_coder.report.training_run import describe_training_run, flatten, is_beginning
 
 PAGE = Path(__file__).parent / "page"
@@ -38,7 +38,6 @@ MARKER = ".verl_coder_report"
 """Stands in a folder that a report wrote, so that only such a one is ever replaced."""
 WATCHED = ".watched"
 """The lock of a report that is kept up to date."""
-_MAX_RESULTS_CHARS = 200_000
 
 
 class Report:
@@ -54,6 +53,15 @@ class Report:
     def trajectories(self) -> int:
         """How many the last build has shown."""
         return sum(len(part.rows) for _, part, _ in self._parts.values())
+
+    @property
+    def comparison_files(self) -> list[Path]:
+        """Beside the evaluations, whether they are there or not."""
+        return comparison_files(self._evaluations)
+
+    @property
+    def _evaluations(self) -> list[Path]:
+        return [one.path for one in self.inputs if one.kind == "evaluation"]
 
     def forget(self) -> None:
         """Read all files of samples again: the chunks of a new folder are not there yet."""
@@ -79,6 +87,7 @@ class Report:
         site = {
             "runs": described,
             "ablation": ablation_table(described),
+            "comparisons": paired_comparisons(self._evaluations),
             "built": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         }
         write_atomically(data / "site.js", script("site", site))
@@ -110,21 +119,13 @@ class Report:
             f"{number}/samples", samples, data, partial(read_evaluation_samples, samples)
         )
         settings = results.get("settings")
-        rest = {
-            name: value
-            for name, value in results.items()
-            if name != "settings" and not name.startswith(("by_", "pass_at_k"))
-        }
-        if len(json.dumps(rest, default=str)) > _MAX_RESULTS_CHARS:
-            rest = {name: value for name, value in rest.items() if not isinstance(value, dict | list)}
-            notes.append("evaluation_results.json is long: only its plain values are shown")
         estimates = {str(k): estimate._asdict() for k, estimate in pass_at_k(results).items()}
         found = {
             "kind": "evaluation",
             "pass_at_k": estimates,
             "groups": score_groups(results),
             "settings": flatten(settings) if isinstance(settings, dict) else {},
-            "results": flatten(rest),
+            "results": flatten(other_results(results, notes)),
             "counts": counts.to_dict(),
         }
         return found, [part]

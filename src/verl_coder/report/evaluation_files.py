@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS
 from verl_coder.report.records import KINDS, TrajectoryRecord, not_yet, number, text_of, whole
 from verl_coder.words import counted
 
-RESULTS, SAMPLES, JOURNAL = "evaluation_results.json", "samples.parquet", "samples.jsonl"
 MAX_GROUPS = 60
 """Rows of a table by tag, the largest first."""
+_MAX_CHARS = 200_000
 _BATCH_ROWS = 256
 _EVALUATION = KINDS[3]
 
@@ -22,7 +23,7 @@ _EVALUATION = KINDS[3]
 def _settings_so_far(folder: Path) -> dict[str, Any]:
     """Of an evaluation that goes on, what it was asked for."""
     try:
-        return {"settings": json.loads((folder / "settings.json").read_bytes())}
+        return {"settings": json.loads((folder / SETTINGS).read_bytes())}
     except (OSError, ValueError, RecursionError):
         return {}
 
@@ -51,6 +52,19 @@ def read_results(folder: Path, notes: list[str]) -> dict[str, Any]:
         notes.append(f"{RESULTS} is no JSON object: no pass@k, no settings")
         return {}
     return results
+
+
+def other_results(results: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
+    """What stands there beside the settings, pass@k and its groups; of much, its plain values, with a note."""
+    rest = {
+        name: value
+        for name, value in results.items()
+        if name != "settings" and not name.startswith(("by_", "pass_at_k"))
+    }
+    if len(json.dumps(rest, default=str)) > _MAX_CHARS:
+        rest = {name: value for name, value in rest.items() if not isinstance(value, dict | list)}
+        notes.append(f"{RESULTS} is long: only its plain values are shown")
+    return rest
 
 
 def pass_at_k(scores: Mapping[str, Any]) -> dict[int, Estimate]:

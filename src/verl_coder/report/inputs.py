@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Literal
 
 from verl_coder.errors import ConfigError
+from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES
 from verl_coder.files import given_folder
-from verl_coder.report.evaluation_files import JOURNAL, RESULTS, SAMPLES
 from verl_coder.report.sft_run import is_sft_run
 from verl_coder.sft.process import LOG
 

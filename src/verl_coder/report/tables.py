@@ -1,12 +1,14 @@
-"""The table of an ablation, where runs named `<arm>-seed<n>` stand side by side."""
+"""Tables over several folders: the arms of an ablation, and the paired comparisons beside evaluations."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from verl_coder.evaluation.folder import COMPARISON
 from verl_coder.launch.arms import ArmResult, table_rows
-from verl_coder.report.records import number
+from verl_coder.report.records import number, text_of, whole
+from verl_coder.report.training_run import json_file
 
 
 def ablation_table(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -37,3 +39,64 @@ def _result(run: Mapping[str, Any]) -> ArmResult | None:
         tool_calls=calls or 0.0,  # an arm without a tool has no such metric
         step_s=step_s,
     )
+
+
+def comparison_files(evaluations: Sequence[Path]) -> list[Path]:
+    """Where comparisons of these folders would stand: beside them."""
+    return list(dict.fromkeys(folder.resolve().parent / COMPARISON for folder in evaluations))
+
+
+def paired_comparisons(evaluations: Sequence[Path]) -> list[dict[str, Any]]:
+    """Of each `comparison.json` beside evaluations of the report: its path, rows, and what cannot be read of it.
+
+    A row is one evaluation against another, where the report shows both.
+    """
+    found = []
+    for path in comparison_files(evaluations):
+        notes: list[str] = []
+        rows = json_file(path, notes, "").get("comparisons")
+        shown = [
+            row
+            for one in (rows if isinstance(rows, list) else ())
+            if isinstance(one, Mapping) and (row := _comparison(one))
+            if all(
+                any(_ends_with(folder, row[side]) for folder in evaluations) for side in ("first", "second")
+            )
+        ]
+        if shown or notes:
+            found.append({"path": str(path), "rows": shown, "missing": notes})
+    return found
+
+
+def _ends_with(folder: Path, name: str) -> bool:
+    parts = Path(name).parts
+    return bool(parts) and folder.resolve().parts[-len(parts) :] == parts
+
+
+def _two_numbers(found: Any) -> tuple[float | None, float | None]:
+    first, second = found if isinstance(found, list) and len(found) == 2 else (None, None)
+    return number(first), number(second)
+
+
+def _comparison(one: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One comparison as the page shows it; None where it has no difference or no p-value."""
+    difference, p_value = number(one.get("difference")), number(one.get("adjusted_p_value"))
+    if difference is None or p_value is None:
+        return None
+    before, after = _two_numbers(one.get("rates"))
+    low, high = _two_numbers(one.get("interval"))
+    won, lost = (len(found) if isinstance(found := one.get(name), list) else None for name in ("won", "lost"))
+    return {
+        "first": text_of(one.get("first")),
+        "second": text_of(one.get("second")),
+        "problems": whole(one.get("problems")),
+        "before": before,
+        "after": after,
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "won": won,
+        "lost": lost,
+        "p_value": p_value,
+        "verdict": text_of(one.get("verdict")),
+    }

@@ -116,13 +116,15 @@ def _serve(report: Report, out: Path, *, port: int, every_s: float, say: Callabl
 
 def _state(report: Report) -> dict[str, tuple[int, int]]:
     """Size and time of each file that the report reads."""
-    found = {}
+    paths = report.comparison_files
     for folder in report.inputs:
         for pattern in ("*.json*", "*.yaml", "*.parquet", "*/*.jsonl"):
-            for path in folder.path.glob(pattern):
-                try:
-                    status = path.stat()
-                except OSError:
-                    continue
-                found[str(path)] = (status.st_size, status.st_mtime_ns)
+            paths += folder.path.glob(pattern)
+    found = {}
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        found[str(path)] = (status.st_size, status.st_mtime_ns)
     return found

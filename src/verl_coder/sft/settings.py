@@ -91,6 +91,8 @@ class SftRequest:
                 raise ConfigError(f"{option} is {value}: use a number above 0")
         if not 0 <= self.val_share < 1:
             raise ConfigError(f"--val-share is {self.val_share}: use a share in [0, 1); 0 holds nothing out")
+        if self.seed < 0:
+            raise ConfigError(f"--seed is {self.seed}: use a whole number of 0 or more")
         if self.lora_rank < 0:
             raise ConfigError(f"--lora-rank is {self.lora_rank}: use 0 (all parameters learn) or more")
         if self.lora_alpha is not None and not self.lora_rank:

@@ -6,7 +6,7 @@ from typing import Any
 
 from verl_coder.chat_template import template_options
 from verl_coder.errors import ConfigError
-from verl_coder.paths import resolve_content_path
+from verl_coder.paths import check_tools_file, resolve_content_path
 from verl_coder.tools.execution import read_tools_text
 from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
 
@@ -27,9 +27,8 @@ def student_tokenizer(
     from transformers import AutoConfig, AutoTokenizer
 
     path = None if tools in (None, "", "none") else resolve_content_path(str(tools))
-    if path is not None and not path.is_file():
-        raise ConfigError(f"--tools {tools}: no such file (the tools of the RL run: tool_config/*.yaml)")
     if path is not None:
+        check_tools_file(path, f"--tools {tools}", or_none=True)
         read_tools_text(path)  # ConfigError where it is no text
     if tools is None and any(trace.described_tools for trace in traces):
         raise ConfigError(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from verl_coder.teacher.budget import BudgetSpentError
 from verl_coder.teacher.client import StoppedError
 from verl_coder.teacher.synthesis import Conversed, Synthesis, TeacherSample
 from verl_coder.teacher.tasks import TeacherTask
+from verl_coder.time_left import Pace
 
 BUDGET = "budget: "
 """What `Asking.stopped` begins with where a budget is spent; else it is the name of a signal."""
@@ -36,6 +38,10 @@ class Asking:
         self.stopped = ""
         """Why not every sample was asked; empty where all were."""
         self._synthesis, self._left, self._done = synthesis, left, done
+        self._asked = self._ended = 0
+        self._pace = Pace()
+        self._begun: dict[tuple[int, int], float] = {}
+        """(place of the task, number of the sample) -> when its conversation began, of those that go on."""
         self._running: set[asyncio.Task[None]] = set()
         self._ungraded: asyncio.Queue[Conversed | None] = asyncio.Queue(_MOST_UNGRADED)
 
@@ -43,6 +49,11 @@ class Asking:
     def interrupted(self) -> bool:
         """A signal has come."""
         return bool(self.stopped) and not self.stopped.startswith(BUDGET)
+
+    def left_words(self, of: int) -> str:
+        """How long `of` samples still take, or how many are open, for how long; empty where nothing is known."""
+        longest_s = time.monotonic() - min(self._begun.values()) if self._begun else None
+        return self._pace.words(of, longest_s=longest_s, waiting=self._asked < of)
 
     async def run(self, in_flight: int, graders: int) -> None:
         """Until every sample is done or none may be asked; the first error of one ends all.
@@ -70,6 +81,8 @@ class Asking:
 
     async def _ask(self) -> None:
         for place, task, number in self._left:
+            self._asked += 1
+            self._begun[place, number] = time.monotonic()
             try:
                 conversed = await self._synthesis.converse(task, place, number)
             except BudgetSpentError as error:
@@ -84,11 +97,16 @@ class Asking:
                 return  # a sandbox of the same terminal has had the same Ctrl-C; others may still arrive
             else:
                 await self._ungraded.put(conversed)
+            finally:
+                del self._begun[place, number]
 
     async def _grade(self) -> None:
         while conversed := await self._ungraded.get():
             try:
-                self._done(await self._synthesis.judge(conversed))
+                sample = await self._synthesis.judge(conversed)
+                self._ended += 1
+                self._pace.see(self._ended)
+                self._done(sample)
             except VerlCoderError:
                 if not self.interrupted:
                     raise

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from verl_coder.teacher.replies import (
     usage_of,
 )
 
+_ANOTHER = "give the address of another (TEACHER_URL=, --base-url)"
 _CONNECT_TIMEOUT_S = 10.0
 _REST_AFTER_FAULT_S = 2.0
 _LONGEST_PAUSE_S = 900.0
@@ -182,12 +184,12 @@ class TeacherClient:
         except TimeoutError as error:
             raise TeacherError(
                 f"--base-url {url}: no answer within {limit_s:g} s, asked for its models: wait until the server has "
-                "started, or give the address of another"
+                f"started, or {_ANOTHER}"
             ) from error
         except aiohttp.ClientError as error:
             raise TeacherError(
                 f"--base-url {url}: no server answers there ({_words(error)}); start one with "
-                f"`{script('start_teacher.sh', 'vllm serve MODEL')}`, or give the address of another"
+                f"`{script('start_teacher.sh', 'vllm serve MODEL')}`, or {_ANOTHER}"
             ) from error
         self._refuse_stranger(response, url, "")
         if response.status != 200:
@@ -387,4 +389,8 @@ def _message(response: _Response) -> str:
 
 
 def _words(error: BaseException) -> str:
+    """`Connection refused`, where the system says why; else the library's own words."""
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0:
+        return os.strerror(number)
     return " ".join(f"{type(error).__name__} {error}".split())[:200]

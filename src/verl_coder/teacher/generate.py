@@ -39,6 +39,7 @@ _COLUMNS = (
     ("finish_reason", pa.string()),
     ("sample", pa.int64()),
 )
+_TICK_S = 1.0
 
 
 @dataclass(kw_only=True)
@@ -65,6 +66,8 @@ class GenerateReport:
     """Attempts that failed and were made again, by what was wrong."""
     budget: Budget = field(default_factory=Budget)
     seconds: float = 0.0
+    left: str = ""
+    """How long it still takes, or how many samples are still open, in words; empty where nothing is known of it."""
     stopped: str = ""
     """Why not every sample was asked; empty where all were."""
     interrupted: bool = False
@@ -114,6 +117,8 @@ class Hooks:
     on_plan: Callable[[Sequence[TeacherTask], dict[str, Any], Journal], None] = lambda *_: None
     """The problems, and the first request as it will be sent, before anything is."""
     on_sample: Callable[[TeacherSample, GenerateReport], None] = lambda *_: None
+    on_tick: Callable[[GenerateReport], None] = lambda *_: None
+    """Now and then, whether a sample has ended or not."""
 
 
 def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateReport:
@@ -141,6 +146,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
     report = GenerateReport(
         problems=len(tasks), wanted=len(tasks) * options.num_samples, repeated=len(repeated)
     )
+    asyncio.run(_check_servers(options))  # before a word is printed or a file is made
     with Journal(options.journal_path) as journal:
         report.budget = _budget(options, journal)
         report.known_answers, report.torn = journal.replies, journal.torn
@@ -149,6 +155,11 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         if not report.interrupted:
             _write(options, tasks, synthesis, report)
     return report
+
+
+async def _check_servers(options: GenerateOptions) -> None:
+    async with options.client() as client:
+        await check_servers(client, options.model)
 
 
 def _keep_files(options: GenerateOptions) -> None:
@@ -188,7 +199,6 @@ async def _run(
         options.client(report.budget, lambda usage: journal.add_spent(1, usage)) as client,
         open_sandbox(options.sandbox_url, concurrency, tools_url=settings.sandbox_url) as (sandbox, _),
     ):
-        await check_servers(client, options.model)
         synthesis = Synthesis(
             client=client,
             journal=journal,
@@ -208,12 +218,15 @@ async def _run(
                 report.refused[tasks[sample.task].problem.problem_id] = sample.refusal
             report.seconds = time.perf_counter() - started
             report.answers = len(journal) - known
+            report.left = asking.left_words(report.wanted)
             hooks.on_sample(sample, report)
 
         asking = Asking(synthesis, left, done)
+        ticking = asyncio.create_task(_tick(report, asking, hooks))
         try:
             await asking.run(options.in_flight, 2 * concurrency)
         finally:
+            ticking.cancel()
             report.stopped, report.interrupted = asking.stopped, asking.interrupted
             report.faults = client.faults
             report.seconds = time.perf_counter() - started
@@ -221,6 +234,14 @@ async def _run(
             with contextlib.suppress(TeacherError):  # a full disk has been told already
                 await _write_unanswered(report.budget, journal)
     return synthesis
+
+
+async def _tick(report: GenerateReport, asking: Asking, hooks: Hooks) -> None:
+    """Until it is cancelled: the last answers let wait, and meanwhile nothing else would tell of them."""
+    while True:
+        await asyncio.sleep(_TICK_S)
+        report.left = asking.left_words(report.wanted)
+        hooks.on_tick(report)
 
 
 async def _write_unanswered(budget: Budget, journal: Journal) -> None:

@@ -35,8 +35,9 @@ _NAMED = 5
 def show_generate(options: GenerateOptions) -> GenerateReport:
     """Ask with a progress line, then say what came of it; DataError where no sample is a trace."""
     console = Console(stderr=True)
-    with _progress(console) as on_sample:
-        report = generate(options, Hooks(on_plan=_plan_printer(options, console), on_sample=on_sample))
+    with _progress(console) as (on_sample, on_tick):
+        hooks = Hooks(on_plan=_plan_printer(options, console), on_sample=on_sample, on_tick=on_tick)
+        report = generate(options, hooks)
     if report.interrupted:
         known = report.known_answers + report.answers
         _print(
@@ -175,9 +176,12 @@ def _progress(console: Console) -> Iterator[Any]:
         last = time.monotonic()
 
         def on_sample(sample: TeacherSample, report: GenerateReport) -> None:
-            nonlocal last
             counts["passing"] += sample.passed
             counts["dropped"] += bool(sample.dropped)
+            on_tick(report)
+
+        def on_tick(report: GenerateReport) -> None:
+            nonlocal last
             text = progress_text(counts, report)
             progress.update(
                 bar, total=report.wanted, completed=len(report.samples), description=text, visible=True
@@ -186,21 +190,15 @@ def _progress(console: Console) -> Iterator[Any]:
                 last = time.monotonic()
                 _print(console, f"{len(report.samples)}/{report.wanted}  {text}")
 
-        yield on_sample
+        yield on_sample, on_tick
 
 
 def progress_text(counts: dict[str, int], report: GenerateReport) -> str:
-    """The counts so far, the rate, and the time that is left at this rate."""
-    done, left = len(report.samples), report.wanted - len(report.samples)
+    """The counts so far, the rate, and what is left."""
     parts = [f"{counts['passing']} passing, {counts['dropped']} without a verdict"]
     if report.answers and report.seconds:
         parts.append(f"{report.answers / report.seconds:.1f} answers/s")
-        parts.append(f"left {_duration(left * report.seconds / done)}")
-    return ", ".join(parts)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+    return ", ".join([*parts, *([report.left] if report.left else [])])
 
 
 def _where(field: str, thinking: str, options: GenerateOptions) -> str:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import read_text
+from verl_coder.paths import check_tools_file
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 from verl_coder.sections import Count, Positive, PositiveCount, Section, read_section
 from verl_coder.syntax import parse_python
@@ -103,6 +104,7 @@ def after_prelude(prelude: str, code: str) -> str:
 
 def read_tools_text(path: Path) -> str:
     """The text of a YAML of tools; ConfigError where it cannot be read or is none."""
+    check_tools_file(path, f"--tools {path}")
     return read_text(path, "see tool_config/", place=f"--tools {path}")
 
 

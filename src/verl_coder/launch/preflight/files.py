@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import file_list
-from verl_coder.paths import is_hub_name
+from verl_coder.paths import check_reward_file, check_tools_file, is_hub_name
 from verl_coder.problems import ROW_SCHEMA
 
 
@@ -21,20 +21,15 @@ def check_files(config: DictConfig, to_come: Collection[Path] = ()) -> None:
     """
     if not is_hub_name(model := str(config.actor_rollout_ref.model.path)):
         check_model(model)
-    check_is_there("TOOLS", config.actor_rollout_ref.rollout.multi_turn.tool_config_path)
-    check_is_there("REWARD", config.reward.custom_reward_function.path)
+    if tools := config.actor_rollout_ref.rollout.multi_turn.tool_config_path:
+        check_tools_file(Path(tools), f"TOOLS: {tools}")
+    if reward := config.reward.custom_reward_function.path:
+        check_reward_file(Path(reward), f"REWARD: {reward}")
     for name in ("train_files", "val_files"):
         paths = file_list(config.data[name])
         there = [path for path in paths if path.is_file() or path not in to_come]
         if there or not paths:
             check_parquet(f"data.{name}", there)
-
-
-def check_is_there(knob: str, path: str | None) -> None:
-    """ConfigError where a file is named that is not there."""
-    if path and not Path(path).is_file():
-        what = "is a folder: name a file" if Path(path).is_dir() else "no such file"
-        raise ConfigError(f"{knob}: {path}: {what}")
 
 
 def check_parquet(place: str, paths: list[Path]) -> None:

@@ -18,7 +18,7 @@ from verl.tools.schemas import (
 from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
 from verl_coder.launch.preflight.checked_tools import CheckedTool, CheckedTools
-from verl_coder.launch.preflight.files import check_is_there
+from verl_coder.paths import check_tools_file
 from verl_coder.words import choose_one
 from verl_coder.yaml_files import read_yaml
 
@@ -33,7 +33,7 @@ def check_tools(path: str | None, most_chars: int | None = None) -> CheckedTools
     """
     if not path:
         return CheckedTools()
-    check_is_there("TOOLS", path)
+    check_tools_file(Path(path), f"TOOLS: {path}")
     try:
         entries = _entries(read_yaml(Path(path)))
         tools = tuple(_check_tool(entry, most_chars) for entry in entries)

@@ -52,7 +52,7 @@
       <${Choice} name="source" label="dataset" ...${{ params, set }} options=${pairs("source")} />
       <${Choice} name="difficulty" label="difficulty" ...${{ params, set }} options=${pairs("difficulty")} />
       <${Field} name="problem" label="problem" ...${{ params, set }} placeholder="id or title" size="14" />
-      <${Field} name="text" label="text" ...${{ params, set }} placeholder="in prompt or answer ( / )" size="20" />
+      <${Field} name="text" label="text" ...${{ params, set }} placeholder="in prompt or answer" title="/ goes here" size="20" />
       <${Choice} name="sort" label="sort" any="as written" ...${{ params, set }} options=${VC.SORTS.flatMap((name) => [[`${name}-down`, `${name} ↓`], [`${name}-up`, `${name} ↑`]])} />
     </form></details>
       <p class="found" aria-live="polite"><b>${result.rows.length.toLocaleString("en")}</b> of ${index.rows.toLocaleString("en")}

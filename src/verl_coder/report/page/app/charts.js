@@ -40,7 +40,7 @@
       focus: { alpha: 0.35 },
       scales: { x: { time: false }, y: rate ? { range: (u, low, high) => [Math.min(0, low), Math.max(1, high)] } : zero || layers ? { range: (u, low, high) => [Math.min(0, low), high > 0 ? high * 1.05 : 1] } : {} },
       ...(layers && { bands: bands(lines) }),
-      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], size: 28 }, { ...axis, size: 52, values: (u, ticks) => ticks.map((tick) => VC.show(tick, 4)) }],
+      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], size: 28 }, { ...axis, size: 60, values: (u, ticks) => ticks.map((tick) => VC.show(tick, 4)) }],
       series: [{}, ...lines.map((line) => ({
         label: line.label, stroke: line.colour, ...(layers && line === lines.at(-1) && { fill: `${line.colour}55` }), width: line.flat === undefined ? 2 : 1, dash: DASHES[line.dash % DASHES.length],
         spanGaps: true, points: { show: line.points || line.steps.length === 1 },
@@ -52,11 +52,12 @@
     };
   }
 
-  VC.Chart = ({ title, lines, rate, zero, layers, onStep, note, height = 210 }) => {
+  VC.Chart = ({ title, lines, rate, zero, layers, seconds, onStep, note, height = 210 }) => {
     const place = useRef(null), down = useRef(null);
     const [at, setAt] = useState(null);
     const [theme, setTheme] = useState(0);
     const data = aligned(lines);
+    const say = seconds ? VC.seconds : VC.show;
     const signature = JSON.stringify([lines.map((line) => [line.label, line.colour, line.flat]), data, theme]);
 
     useEffect(() => {
@@ -92,17 +93,17 @@
       <div class="plot" ref=${place} onPointerDown=${(event) => { down.current = event.clientX; }} role="img" aria-label=${`${title}: the values stand in the table below`}></div>
       <ul class="legend"><li class="step">${at === null ? "last" : `step ${data[0][shown]}`}</li>${lines.map((line, i) => html`<li>
         <svg width="22" height="8" aria-hidden="true"><line x1="0" y1="4" x2="22" y2="4" stroke=${line.colour} stroke-width="2" stroke-dasharray=${DASHES[line.dash % DASHES.length].join(" ")} /></svg>
-        ${VC.visible(line.label)} <b>${VC.show(valueAt(line, i, shown), 4)}</b></li>`)}</ul>
-      ${onStep && html`<details class="values"><summary>values</summary><${Values} lines=${lines} data=${data} onStep=${onStep} /></details>`}
+        ${VC.visible(line.label)} <b>${say(valueAt(line, i, shown), 4)}</b></li>`)}</ul>
+      ${onStep && html`<details class="values"><summary>values</summary><${Values} lines=${lines} data=${data} say=${say} onStep=${onStep} /></details>`}
     </section>`;
   };
 
-  const Values = ({ lines, data, onStep }) => {
+  const Values = ({ lines, data, say, onStep }) => {
     const stride = Math.ceil(data[0].length / 200);
     const rows = data[0].map((step, i) => i).filter((i) => i % stride === 0 || i === data[0].length - 1);
     return html`<${VC.Table} head=${["step", ...lines.map((line) => VC.visible(line.label))]} rows=${rows.map((i) => [
       html`<button class="link" onClick=${() => onStep(data[0][i])}>${data[0][i]}</button>`,
-      ...lines.map((line, j) => VC.show(line.own ? line.own[line.steps.indexOf(data[0][i])] : data[j + 1][i], 4)),
+      ...lines.map((line, j) => say(line.own ? line.own[line.steps.indexOf(data[0][i])] : data[j + 1][i], 4)),
     ])} />`;
   };
 })();

@@ -22,7 +22,7 @@
     { title: "gradient norm", metrics: ["actor/grad_norm"], names: ["norm"] },
     { title: "curriculum stage", metrics: ["curriculum/stage"], names: ["stage"] },
     { title: "what went wrong", zero: true, note: "shares of the samples", metrics: ["sandbox/unavailable_share", "reward/sandbox_unavailable/mean", "reward/timeout/mean", "reward/no_code/mean", "response_length/clip_ratio", "response/aborted_ratio"], names: ["no verdict (sandbox)", "no verdict (reward)", "time-out", "no code", "cut off", "aborted"] },
-    { title: "seconds a step", zero: true, metrics: ["timing_s/step", "timing_s/gen", "timing_s/testing"], names: ["all", "generate", "evaluate"] },
+    { title: "seconds a step", zero: true, seconds: true, metrics: ["timing_s/step", "timing_s/gen", "timing_s/testing"], names: ["all", "generate", "evaluate"] },
   ];
 
   function heldOutLines(run, place) {
@@ -35,19 +35,37 @@
     return lines;
   }
 
+  // Whether no eye tells two lines apart: nowhere a thousandth of the first one's spread between them.
+  function alike(a, b) {
+    const spread = Math.max(...a.values) - Math.min(...a.values);
+    return a.heldOut === b.heldOut && a.steps.length === b.steps.length
+      && a.steps.every((step, i) => step === b.steps[i] && Math.abs(a.values[i] - b.values[i]) <= spread / 1000);
+  }
+
+  // Of a run's lines that lie upon each other one is drawn, with the names of all: the others would be seen nowhere.
+  function together(lines) {
+    const found = [];
+    for (const line of lines) {
+      const first = found.find((other) => alike(other, line));
+      if (first) first.label = first.before + (first.word += `, ${line.word}`);
+      else found.push(line);
+    }
+    return found;
+  }
+
   function panelLines(panel, runs, weight) {
     return runs.flatMap(({ run, place }) => {
       if (panel.heldOut) return heldOutLines(run, place);
       const metrics = panel.match ? Object.keys(run.series).filter((name) => panel.match.test(name)) : panel.metrics;
-      return metrics.flatMap((metric, dash) => {
+      return together(metrics.flatMap((metric, dash) => {
         const values = run.series[metric];
         if (!values || values.every((value) => value === null)) return [];
         const word = panel.match ? panel.match.exec(metric)[1] : panel.names ? panel.names[dash] : metric;
-        const label = runs.length > 1 ? `${run.name}: ${word}` : word;
+        const before = runs.length > 1 ? `${run.name}: ` : "";
         const known = values.map((value, i) => i).filter((i) => values[i] !== null);
         const kept = known.map((i) => values[i] * (panel.scale || 1));
-        return [{ label, steps: known.map((i) => run.steps[i]), values: VC.smoothed(kept, weight), dash, colour: VC.colour(place), place, heldOut: /^(val-|eval)/.test(metric) }];
-      });
+        return [{ before, word, label: before + word, steps: known.map((i) => run.steps[i]), values: VC.smoothed(kept, weight), dash, colour: VC.colour(place), place, heldOut: /^(val-|eval)/.test(metric) }];
+      }));
     });
   }
 
@@ -87,8 +105,8 @@
       </div>`}
       <div class="charts">
         ${!small && metrics.includes(wanted) && html`<${VC.Chart} key=${wanted} title=${wanted} lines=${panelLines({ ...ALL(wanted), names: [wanted.split("/").at(-1)] }, runs, weight)} onStep=${step({})} />`}
-        ${panels.map(([panel, lines]) => html`<${VC.Chart} key=${panel.title} title=${panel.title} note=${panel.note} rate=${panel.rate || panel.heldOut} zero=${panel.zero} lines=${lines} onStep=${step(panel)} />`)}
-        ${!small && runs.filter(({ run }) => run.phases && run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers onStep=${(at) => run.trajectories > 0 && VC.go("trajectories", { step: at, run: place })} />`)}
+        ${panels.map(([panel, lines]) => html`<${VC.Chart} key=${panel.title} title=${panel.title} note=${panel.note} rate=${panel.rate || panel.heldOut} zero=${panel.zero} seconds=${panel.seconds} lines=${lines} onStep=${step(panel)} />`)}
+        ${!small && runs.filter(({ run }) => run.phases && run.series["timing_s/step"]).slice(0, 8).map(({ run, place }) => html`<${VC.Chart} key=${`phases ${place}`} title="seconds by phase" note=${`${VC.visible(run.name)}; the layers add up`} lines=${phaseLines(run)} layers seconds onStep=${(at) => run.trajectories > 0 && VC.go("trajectories", { step: at, run: place })} />`)}
       </div>
     </div>`;
   };

@@ -58,6 +58,20 @@
     })}<p class="note">Whether a difference is more than noise: <code>verl-coder compare</code> pairs the problems.</p></section>`;
   };
 
+  const points = (value) => `${value < 0 ? "−" : "+"}${Math.abs(100 * value).toFixed(1)}`;
+
+  // What `verl-coder compare` said of these evaluations: problem by problem, with the test of its own.
+  const Compared = ({ comparisons }) => comparisons.map(({ path, rows, missing }) => html`<section class="card compared"><h2>Compared, problem by problem</h2>
+    ${rows.length > 0 && html`<${VC.Table}
+      head=${["evaluation", "against", "problems in common", "pass@1", "points", "95% interval", "won, lost", "p"]}
+      rows=${rows.map((row) => [
+        VC.visible(row.second), VC.visible(row.first), VC.show(row.problems), `${VC.rate(row.before)} → ${VC.rate(row.after)}`, html`<b>${points(row.difference)}</b>`,
+        row.low === null || row.high === null ? "–" : `${points(row.low)} to ${points(row.high)}`,
+        `${VC.show(row.won)}, ${VC.show(row.lost)}`, html`<span title=${VC.visible(row.verdict)}>${VC.show(row.p_value, 2)}</span>`,
+      ])} />`}
+    ${missing.map((note) => html`<p class="error">${VC.visible(note)}</p>`)}
+    <p class="note">p is two-sided, from the paired problems, and corrected for the number of comparisons (Holm). From ${VC.visible(short(path))}.</p></section>`);
+
   const Counts = ({ run, place }) => {
     const { samples, outcomes, finish_reasons: reasons, means } = run.counts;
     const share = (count) => `${((100 * count) / samples).toFixed(1)}%`;
@@ -84,7 +98,7 @@
     const training = site.runs.map((run, place) => ({ run, place })).filter(({ run }) => run.kind === "training" && run.held_out.length);
     if (!runs.length && !training.length) return html`<p class="empty">No evaluation was given.</p>`;
     return html`<div>
-      ${runs.length > 0 && html`<${Rates} runs=${runs} /><${ToolComparison} runs=${runs} />`}
+      ${runs.length > 0 && html`<${Rates} runs=${runs} /><${Compared} comparisons=${site.comparisons} /><${ToolComparison} runs=${runs} />`}
       ${!small && runs.slice(0, open).map(({ run, place }) => run.counts.samples > 0 && html`<${Counts} run=${run} place=${place} />`)}
       ${!small && runs.length > open && html`<button onClick=${() => setOpen(open + 12)}>show more of ${runs.length}</button>`}
       ${!small && site.ablation.length > 0 && html`<${VC.Ablation} rows=${site.ablation} />`}

@@ -16,36 +16,39 @@
 
   const last = (run, name) => (run.series[name] || []).findLast((value) => value !== null);
 
-  const TrainingTable = ({ runs }) => html`<section class="card"><h2>Training runs</h2><${VC.Table}
-    head=${["run", "state", "base, held-out", "last, held-out", "best", "reward, first → last", "tool calls, base → last", "trajectories", "wall time"]}
+  // A run that did not evaluate while it trained has nothing held out: without any, the columns go.
+  const HELD_OUT = ["base, held-out", "last, held-out", "best"];
+
+  const TrainingTable = ({ runs, measured = runs.some(({ run }) => run.held_out.length) }) => html`<section class="card"><h2>Training runs</h2><${VC.Table}
+    head=${["run", "state", ...(measured ? HELD_OUT : []), "reward, first → last", "tool calls, base → last", "trajectories", "wall time"]}
     rows=${runs.map(({ run, place }) => {
       const scores = (run.series["critic/score/mean"] || []).filter((value) => value !== null);
       const calls = (run.series["val-aux/tool_calls/mean"] || []).filter((value) => value !== null);
       const wall = run.summary.wall_s;
       return [
-        html`<${VC.RunName} run=${run} place=${place} />`, VC.visible(run.state), ...heldOut(run),
+        html`<${VC.RunName} run=${run} place=${place} />`, VC.visible(run.state), ...(measured ? heldOut(run) : []),
         scores.length ? `${VC.rate(scores[0])} → ${VC.rate(scores.at(-1))}` : "–",
         calls.length ? `${VC.show(calls[0])} → ${VC.show(calls.at(-1))}` : "–",
         html`<${VC.ToTrajectories} run=${run} place=${place} />`,
         VC.duration(wall),
       ];
-    })} /><p class="note">Held-out: greedy pass@1 with Wilson's 95% interval over the problems of one run. It says nothing of other seeds.</p></section>`;
+    })} /><p class="note">${measured ? "Held-out: greedy pass@1 with Wilson's 95% interval over the problems of one run. It says nothing of other seeds." : "No held-out problems were measured while these trained; evaluations have a table of their own."}</p></section>`;
 
   const FineTuning = ({ runs }) => html`<section class="card"><h2>Fine-tuning runs</h2><${VC.Table}
-    head=${["run", "state", "traces learnt", "held out", "too long", "loss, first → last", "held-out loss, before → after", "wall time"]}
+    head=${["run", "state", "traces learnt", "held out", "too long", "loss, first → last", "held-out loss, before → after", "time of the steps"]}
     rows=${runs.map(({ run, place }) => [
       html`<${VC.RunName} run=${run} place=${place} />`, VC.visible(run.state),
       ...["training", "held_out", "dropped_too_long"].map((name) => VC.show(run.rows[name])),
       `${VC.show(run.loss.first)} → ${VC.show(run.loss.last)}`, `${VC.show(run.loss.held_out_before)} → ${VC.show(run.loss.held_out_after)}`,
       VC.duration(run.seconds),
-    ])} /></section>`;
+    ])} /><p class="note">The time of the steps is without loading the model, evaluating and saving.</p></section>`;
 
   const Phases = ({ runs }) => {
     const shown = runs.filter(({ run }) => run.summary.phases_s && typeof run.summary.phases_s === "object");
     if (!shown.length) return null;
     const names = [...new Set(shown.flatMap(({ run }) => Object.keys(run.summary.phases_s)))];
     return html`<section class="card"><h2>Seconds by phase</h2><${VC.Table} head=${["run", ...names]}
-      rows=${shown.map(({ run, place }) => [html`<${VC.RunName} run=${run} place=${place} />`, ...names.map((name) => VC.show(run.summary.phases_s[name]))])} /></section>`;
+      rows=${shown.map(({ run, place }) => [html`<${VC.RunName} run=${run} place=${place} />`, ...names.map((name) => VC.seconds(run.summary.phases_s[name]))])} /></section>`;
   };
 
   const mean = (cell, digits) => (cell ? `${cell[0].toFixed(digits)}${cell[1] === null ? "" : ` ± ${cell[1].toFixed(digits)}`}` : "–");

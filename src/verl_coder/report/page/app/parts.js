@@ -6,15 +6,26 @@
   VC.COLOURS = ["#2f6fde", "#d9622b", "#1f9d6b", "#b24bc4", "#b58900", "#d6336c", "#0b8fa8", "#7c6f64"];
   VC.colour = (place) => VC.COLOURS[place % VC.COLOURS.length];
 
+  const RAISED = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+
+  // 0.00001738 -> 1.74×10⁻⁵: of a number near zero its size is what counts.
+  const small = (value, digits) => {
+    const [mantissa, exponent] = value.toExponential(Math.min(digits, 3) - 1).split("e");
+    return `${Number(mantissa)}×10${[...exponent].map((sign) => RAISED[sign]).join("")}`;
+  };
+
   VC.show = (value, digits = 3) => {
     if (value === null || value === undefined || Number.isNaN(value)) return "–";
     if (typeof value !== "number") return String(value);
     if (Number.isInteger(value)) return value.toLocaleString("en");
+    if (Math.abs(value) < 1e-4) return small(value, digits);
     return Math.abs(value) >= 1000 ? value.toLocaleString("en", { maximumFractionDigits: 0 }) : String(Number(value.toPrecision(digits)));
   };
+  // Of a second, less than a thousandth is nothing.
+  VC.seconds = (value, digits = 3) => (value > 0 && value < 0.001 ? "< 0.001" : VC.show(value, digits));
   VC.rate = (value) => (value === null || value === undefined ? "–" : value.toFixed(3));
 
-  VC.duration = (seconds) => (typeof seconds !== "number" ? "–" : seconds > 5400 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 60).toFixed(1)} min`);
+  VC.duration = (seconds) => (typeof seconds !== "number" ? "–" : seconds < 120 ? `${Math.round(seconds)} s` : seconds > 5400 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 60).toFixed(1)} min`);
 
   VC.RunName = ({ run, place }) => html`<span class="run"><i style=${`background:${VC.colour(place)}`}></i><bdi>${VC.visible(run.name)}</bdi></span>`;
 

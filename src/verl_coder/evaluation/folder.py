@@ -1,4 +1,7 @@
-"""What an evaluation was asked for: kept beside its samples, so that other settings never mix into them."""
+"""The folder of an evaluation: the names of its files, and what its samples were drawn with.
+
+It loads nothing of what evaluates, so that the report and the pipeline name the files, too.
+"""
 
 import json
 from pathlib import Path
@@ -7,6 +10,15 @@ from typing import Any
 from verl_coder.errors import ConfigError
 from verl_coder.files import read_json, write_durably
 
+RESULTS = "evaluation_results.json"
+SAMPLES = "samples.parquet"
+"""A row a sample, when all are there."""
+JOURNAL = "samples.jsonl"
+"""The samples so far."""
+SETTINGS = "settings.json"
+"""What it was asked for: kept beside its samples, so that other settings never mix into them."""
+COMPARISON = "comparison.json"
+"""What `verl-coder compare A B --out` writes for the report, in the folder that holds A and B."""
 _FREE = ("k",)
 """Settings that change no sample: another value goes on from the samples there are."""
 
