@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e.training_run import TrainingRunProcess
+from e2e.background import RUNS, BackgroundRuns
 
 from verl_coder.platform.environment import select_cpu_platform
 
@@ -16,19 +16,24 @@ select_cpu_platform()
 gc.disable()
 
 
-def _waits_for_the_run(item: pytest.Item) -> bool:
-    return "training_run" in getattr(item, "fixturenames", ())
+_RUNS = list(RUNS)
+
+
+def _waits_for(item: pytest.Item) -> list[str]:
+    """The runs beside the tests that it needs, in their order."""
+    return [name for name in _RUNS if name in getattr(item, "fixturenames", ())]
 
 
 def _place(item: pytest.Item) -> tuple[int, float]:
-    """0, 1 where it trains, 2 where it waits for the end-to-end run; and its limit in seconds, 0 for the common one."""
-    kind = 2 if _waits_for_the_run(item) else int(item.get_closest_marker("e2e") is not None)
+    """0; 1 where it trains; more, the later the run ends that it waits for. And its own limit in seconds, or 0."""
+    waits = _waits_for(item)
+    kind = 2 + _RUNS.index(waits[-1]) if waits else int(item.get_closest_marker("e2e") is not None)
     limit = item.get_closest_marker("timeout")
     return kind, float(limit.args[0]) if limit else 0.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Other files that train come late, when the end-to-end run is over; those that wait for it come last.
+    """Other files that train come late, when the end-to-end runs are over; those that wait for them come last.
 
     Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
     """
@@ -48,18 +53,20 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def training_run_process(
+def background_runs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, worker_id: str
-) -> Iterator[TrainingRunProcess | None]:
-    """The end-to-end run, begun with the session where a chosen test needs it: see e2e/training_run.py."""
-    if not any(map(_waits_for_the_run, request.session.items)):
+) -> Iterator[BackgroundRuns | None]:
+    """The end-to-end runs that the chosen tests need, begun with the session: see e2e/background.py."""
+    needed = {name for item in request.session.items for name in _waits_for(item)}
+    if not needed:
         yield None
         return
-    # One run for all workers: their folders lie in one of the session's.
+    # The same runs for all workers: their folders lie in one of the session's.
     base = tmp_path_factory.getbasetemp()
-    run = TrainingRunProcess((base if worker_id == "master" else base.parent) / "e2e")
-    yield run
-    run.end()
+    folder = (base if worker_id == "master" else base.parent) / "e2e"
+    runs = BackgroundRuns(folder, [name for name in _RUNS if name in needed])
+    yield runs
+    runs.end()
 
 
 _HANDED_ON = ("SANDBOX_URL", "RAY_ADDRESS", "TEACHER_URL", "MODEL", "RECIPE", "OUT")

@@ -1,32 +1,27 @@
-"""A real training run by the user's own command, small: interrupted, started again, started a third time.
+"""A real training run by the user's own command, small: interrupted, started again, started a third time; evaluated."""
 
-Most of its two starts is one process after another that imports torch, verl and vLLM, and a free core beside it. So
-it is a process of its own that begins with the session, and the tests that wait for it come last.
-"""
-
-import contextlib
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from filelock import FileLock
 
 from verl_coder.paths import repository_root
 from verl_coder.run.run_dir import RunDir
 
 STEPS = 3
+EVALUATED = 24
+"""Problems of each evaluation."""
 _OVERRIDES = (
     f"trainer.total_training_steps={STEPS}",
     "trainer.save_freq=1",
     f"trainer.test_freq={STEPS}",
-    "data.val_max_samples=24",
+    f"data.val_max_samples={EVALUATED}",
     "verl_coder.eval_samples=1",
     "data.train_batch_size=8",
     "actor_rollout_ref.actor.ppo_mini_batch_size=8",
@@ -55,61 +50,6 @@ class TrainingRun:
     def run_dir(self) -> RunDir:
         """The files of the run's folder."""
         return RunDir(Path(self.out))
-
-
-_DETACHED = """
-import subprocess, sys
-with open(sys.argv[1], "w") as errors:
-    command = [sys.executable, *sys.argv[2:]]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": errors}
-    print(subprocess.Popen(command, start_new_session=True, **quiet).pid)
-"""
-
-
-class TrainingRunProcess:
-    """The run beside the other tests. It is no descendant of theirs: some of them look at all that they have.
-
-    The first worker of a session begins it, the last one that leaves ends it where it still runs.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(exist_ok=True)
-        self._errors, self._result = folder / "errors.txt", folder / "result.json"
-        self._lock = FileLock(folder / "lock")
-        self._pid, self._user = folder / "pid", folder / f"user_{os.getpid()}"
-        with self._lock:
-            self._user.touch()
-            if not self._pid.exists():
-                command = [sys.executable, "-c", _DETACHED, str(self._errors), __file__, str(folder)]
-                self._pid.write_text(subprocess.check_output(command, text=True))
-
-    def _process(self) -> psutil.Process:
-        return psutil.Process(int(self._pid.read_text()))
-
-    def result(self) -> TrainingRun:
-        """Wait for its end; AssertionError with its own words when it failed."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = self._process()
-            while process.status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.2)
-        assert self._result.is_file(), self._errors.read_text()
-        return TrainingRun(**json.loads(self._result.read_text()))
-
-    def end(self) -> None:
-        """Leave it. Interrupt it where nobody waits for it any more; the launcher ends what it started."""
-        with self._lock:
-            self._user.unlink()
-            if any(self._user.parent.glob("user_*")):
-                return
-        try:
-            process = self._process()
-            launchers = process.children()
-            process.kill()
-        except psutil.NoSuchProcess:
-            return
-        for launcher in launchers:
-            launcher.send_signal(signal.SIGINT)
-        psutil.wait_procs(launchers, timeout=60)
 
 
 def _tools(folder: Path) -> Path:
@@ -177,8 +117,9 @@ def _interrupt_after_step(
     return ["no such step"]
 
 
-def run_interrupt_and_resume(out: Path) -> TrainingRun:
+def run_interrupt_and_resume(folder: Path) -> TrainingRun:
     """Start, interrupt after step 1, start again to the end, start a third time; the limits suit a busy machine."""
+    out = folder / "run"
     command, environment = _command(out)
     run_dir = RunDir(out)
     first = subprocess.Popen(
@@ -207,6 +148,20 @@ def run_interrupt_and_resume(out: Path) -> TrainingRun:
     )
 
 
-if __name__ == "__main__":
-    folder = Path(sys.argv[1])
-    (folder / "result.json").write_text(json.dumps(asdict(run_interrupt_and_resume(folder / "run"))))
+@dataclass(frozen=True)
+class Evaluation:
+    """What `verl-coder evaluate` left of the run's last checkpoint."""
+
+    out: str
+    said: str
+    status: int
+
+
+def evaluate_last_checkpoint(folder: Path) -> Evaluation:
+    """On the first of the problems, as many as the run's own evaluation has."""
+    out = folder / "evaluation"
+    command = [sys.executable, "-m", "verl_coder.cli", "evaluate", "--model", f"{folder / 'run'}@{STEPS}"]
+    command += ["--limit", str(EVALUATED), "--out", str(out)]
+    environment = {**os.environ, "PROFILE": "cpu"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=800, check=False)
+    return Evaluation(out=str(out), said=done.stdout + done.stderr, status=done.returncode)

@@ -9,7 +9,7 @@ from evaluation.conftest import make_problem
 from verl_coder.evaluation import grading_queue
 from verl_coder.evaluation.clock import WorkClock
 from verl_coder.evaluation.grading_queue import GradingQueue, load_of
-from verl_coder.grading import grade
+from verl_coder.grading import grade, plan
 from verl_coder.grading.report import empty_report
 from verl_coder.problems import FunctionCase, FunctionTests, StdioCase, StdioTests
 from verl_coder.sandbox import SandboxClient
@@ -62,9 +62,12 @@ def test_equal_programs_of_a_problem_are_graded_once(
     assert len(calls) == 2
 
 
-def test_hostile_answers_get_a_verdict_and_none_holds_up_the_others(sandbox_url: str) -> None:
+def test_hostile_answers_get_a_verdict_and_none_holds_up_the_others(
+    sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from dataclasses import replace
 
+    monkeypatch.setattr(plan, "LOAD_TIMEOUT_S", 2.0)
     problem = make_problem(0)
     problem = replace(problem, tests=replace(problem.tests, timeout_s=1.0))
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from verl_coder.grading import grade, grader
+from verl_coder.grading import grade, grader, plan
 from verl_coder.grading.bundle import program_code
 from verl_coder.grading.programs.record import MAX_DETAILS, MAX_TIMEOUTS, GradingRecord, Stop
 from verl_coder.grading.programs.spec import Spec
@@ -107,8 +107,9 @@ def test_a_sandbox_without_pytest_is_unavailable_and_never_a_wrong_answer(with_c
     assert report.outcome == "sandbox_unavailable" and "pytest" in report.message
 
 
-def test_a_load_that_takes_too_long_is_told_with_its_own_limit(with_pair_client):
+def test_a_load_that_takes_too_long_is_told_with_its_own_limit(with_pair_client, monkeypatch):
+    monkeypatch.setattr(plan, "LOAD_TIMEOUT_S", 1.5)
     tests = AssertTests(tests=("assert f(1) == 1",), timeout_s=0.3)
     code = "import time\ntime.sleep(30)\ndef f(x): return x\n"
     report = with_pair_client(lambda client: grade(code, tests, client))
-    assert (report.outcome, report.message) == ("timeout", "the solution was not loaded within 10 s")
+    assert (report.outcome, report.message) == ("timeout", "the solution was not loaded within 1.5 s")

@@ -20,11 +20,15 @@ def server() -> Iterator[WandbServer]:
 
 @pytest.fixture
 def environment(server: WandbServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Environment in which wandb finds the scripted server and a key."""
+    """Environment in which wandb finds the scripted server and a key, and its client sends every second.
+
+    By itself it sends every 15 s, and so it does where this is less than a second.
+    """
     for name, value in {
         "WANDB_BASE_URL": server.url,
         "WANDB_API_KEY": "0" * 40,
         "WANDB_ENTITY": "tests",
+        "WANDB__FILE_STREAM_TRANSMIT_INTERVAL": "1",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("WANDB_MODE", raising=False)

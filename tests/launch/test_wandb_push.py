@@ -55,7 +55,7 @@ def steps_of(server: WandbServer, run_id: str) -> list[int]:
 def wait_for(condition: object, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
-        time.sleep(0.1)
+        time.sleep(0.02)
 
 
 def test_each_step_arrives_once_in_order_whatever_is_pushed_and_trained_again(
@@ -95,8 +95,7 @@ def test_a_failing_server_holds_nobody_up_and_loses_nothing(
         wait_for(lambda: len(server.requests) > 1)
         server.mode = "cut"
         wait_for(lambda seen=len(server.requests): len(server.requests) > seen)
-        server.mode = "hang"
-        time.sleep(1.0)
+        server.mode = "hang"  # for the last try, at the end
     assert not any(psutil.pid_exists(pid) for pid in uploader.pids)
     assert state(run_dir).confirmed_step == -1
     server.mode = "ok"
@@ -125,22 +124,46 @@ def test_a_server_that_fails_in_the_middle_gets_the_rest_later(
     assert steps_of(server, state(run_dir).run_id) == list(range(8))
 
 
-def test_a_long_upload_learns_in_between_what_the_server_has(
-    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
-) -> None:
-    program = (
-        "import sys, time; from pathlib import Path\n"
-        "from verl_coder.launch.wandb_push import WandbPush; from verl_coder.run.run_dir import RunDir\n"
-        "run = RunDir(Path(sys.argv[1]))\n"
-        "push = WandbPush(run.path, run.sync_state, run.backup, finish_timeout_s=10)\n"
-        "push.follow(lambda: (run.path / 'stop').exists(), print, confirm_every_s=0.1)\n"
+_FOLLOW = """
+import sys, time; from pathlib import Path
+from verl_coder.launch import wandb_push; from verl_coder.run.run_dir import RunDir
+wandb_push.RETRY_S = 0.1
+run = RunDir(Path(sys.argv[1]))
+push = wandb_push.WandbPush(run.path, run.sync_state, run.backup, finish_timeout_s=10)
+push.follow(lambda: (run.path / "stop").exists(), print, confirm_every_s=0.1)
+"""
+
+
+def follow_until_confirmed(run_dir: RunDir, server: WandbServer, environment: dict[str, str]) -> str:
+    """What it says until the server has all; the server answers well from its second request on."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", _FOLLOW, str(run_dir.path)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    process = subprocess.Popen([sys.executable, "-c", program, str(run_dir.path)], env=environment)
+    wait_for(lambda: server.requests)
+    server.mode = "ok"
     wait_for(lambda: state(run_dir).confirmed_step == 4)
     assert process.poll() is None and state(run_dir).confirmed_step == 4
     (run_dir.path / "stop").touch()
-    assert process.wait(60) == 0
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
     assert steps_of(server, state(run_dir).run_id) == [0, 1, 2, 3, 4]
+    return said
+
+
+def test_a_long_upload_learns_in_between_what_the_server_has(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    assert not follow_until_confirmed(run_dir, server, environment)
+
+
+def test_an_upload_whose_start_failed_is_begun_again(
+    run_dir: RunDir, server: WandbServer, environment: dict[str, str]
+) -> None:
+    server.mode = "cut"
+    assert "W&B does not answer" in follow_until_confirmed(run_dir, server, environment)
 
 
 class WithoutServer(WandbPush):
@@ -158,6 +181,7 @@ class WithoutServer(WandbPush):
 @pytest.fixture
 def uploader(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> WithoutServer:
     monkeypatch.setattr(wandb_push, "RETRY_S", 0.0)
+    monkeypatch.setattr(wandb_push, "POLL_S", 0.01)
     push = WithoutServer(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=1.0)
     push.given = []
     return push

@@ -49,7 +49,8 @@ async def _calls(tool: Any, *calls: dict[str, Any]) -> tuple[list[str], dict[str
     said = []
     for call in calls:
         said.append((await tool.execute("", call, agent_data=agent))[0].text)
-        await asyncio.sleep(0.8)
+        if len(said) == 1:
+            await asyncio.sleep(0.8)  # the first call's code ends its program meanwhile
     await agent.workspace.close()
     return said, agent.extra_fields
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,6 +146,9 @@ class WandbPush:
             )
         except Exception as error:  # wandb raises many kinds, and none of them may stop anything
             self._run = None
+            # Its service would refuse every later try: it holds the run that it could not begin for "in use".
+            with suppress(Exception):
+                wandb.teardown()
             self._remember(_one_line(error))
             raise TrackingError(f"W&B does not answer ({self.state.error})") from error
         self.state.url = getattr(self._run, "url", None)

@@ -79,7 +79,9 @@ def start_server(folder: Path, port: int) -> ThreadingHTTPServer:
             f"port {port} on {LOOPBACK} cannot be had ({error.strerror}): choose another --port"
         ) from error
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name="report-server", daemon=True).start()
+    # It looks so often whether it is to end, by itself every half second.
+    ends = {"poll_interval": 0.05}
+    threading.Thread(target=server.serve_forever, kwargs=ends, name="report-server", daemon=True).start()
     return server
 
 
