@@ -96,7 +96,7 @@ class ProcessState:
 
     def __init__(self, source: bytes = b"") -> None:
         self._limits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
-        self._environment = dict(os.environ)
+        self._environment = dict(_environment())
         self._folder = os.getcwd()
         self._seeds = b"seed" in source or b"setstate" in source
 
@@ -105,9 +105,9 @@ class ProcessState:
         recursion, digits = self._limits
         sys.setrecursionlimit(recursion)
         sys.set_int_max_str_digits(digits)
-        if dict(os.environ) != self._environment:
+        if _environment() != self._environment:
             os.environ.clear()
-            os.environ.update(self._environment)
+            os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()})
         os.chdir(self._folder)
         with contextlib.suppress(Exception):
             if (decimal := sys.modules.get("decimal")) is not None:
@@ -124,3 +124,8 @@ def parsed(source: bytes) -> Any:
         return ast.parse(source)
     except (RecursionError, MemoryError):
         return ast.Module(body=[], type_ignores=[])
+
+
+def _environment() -> dict[bytes, bytes]:
+    """What `os.environ` holds, without decoding each of its names at each look."""
+    return os.environ._data  # type: ignore[attr-defined]
