@@ -107,7 +107,9 @@ class ProcessState:
         sys.set_int_max_str_digits(digits)
         if _environment() != self._environment:
             os.environ.clear()
-            os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()})
+            os.environ.update(
+                {os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()}
+            )
         os.chdir(self._folder)
         with contextlib.suppress(Exception):
             if (decimal := sys.modules.get("decimal")) is not None:
