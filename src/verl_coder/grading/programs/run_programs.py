@@ -7,7 +7,7 @@ from typing import Any
 from verl_coder.grading.programs.ahead import sent_together
 from verl_coder.grading.programs.compare import same_text
 from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
-from verl_coder.grading.programs.frames import GatheredFrames, WireError, receive_frame, send_frame
+from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import CandidateChannel
 
@@ -33,14 +33,14 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
     cap = output_cap(items)
     send_frame(control, {"cap": cap})
     questions, answers = ([" ".join(item[part].split()) for item in items] for part in ("stdin", "expected"))
-    frames, sent = GatheredFrames(control), 0
+    sent = 0
     for index, item in enumerate(items):
         try:
             with time_limit(record.limit_s):
                 if index == sent:
                     sent += sent_together(questions, answers, sent)
                     send_frame(control, {"inputs": [item["stdin"] for item in items[index:sent]]})
-                reply = frames.receive(last=index + 1 == sent)
+                reply = receive_frame(control)
                 got, ended = str(reply.get("out")), reply.get("ended")
                 long = too_long(got, cap)
                 passed = ended == 0 and not long and same_text(got, item["expected"])
