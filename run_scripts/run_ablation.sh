@@ -4,6 +4,7 @@
 #   bash run_scripts/run_ablation.sh
 #   RECIPE=tool_comparison bash run_scripts/run_ablation.sh
 #   SEEDS="0" ARMS="grpo grpo_teacher" bash run_scripts/run_ablation.sh trainer.total_training_steps=8
+#   bash run_scripts/run_ablation.sh --dry-run                         # check every arm, train none
 #
 # Ctrl-C at any time: the same command goes on where it was; finished runs are kept.
 set -euo pipefail
@@ -23,13 +24,14 @@ for word in "$@"; do
   case "$word" in -h|--help) exec "$PYTHON" -m verl_coder.cli ablation run --help ;; esac
 done
 OUT="${OUT:-$REPO_ROOT/outputs/$(basename "$RECIPE")}"   # a relative OUT= is where you stand
+arguments=(--recipe "$RECIPE" --seeds "$SEEDS" --arms "$ARMS" --against "$AGAINST" --out "$OUT")
+# What a recipe's own base is made by, once all that was asked for is known to be right.
 if [ -z "$MODEL" ] && [ "$RECIPE" = ablation ]; then
   MODEL="$REPO_ROOT/data/tiny_weak"
-  [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny weaken --out "$MODEL"
+  arguments+=(--model-made-by "tiny weaken --out '$MODEL'")
 elif [ -z "$MODEL" ] && [ "$RECIPE" = tool_comparison ]; then
   MODEL="$REPO_ROOT/data/tiny_tools/mixed/model"
-  [ -d "$MODEL" ] || "$PYTHON" -m verl_coder.cli tiny tools --out "$REPO_ROOT/data/tiny_tools"
+  arguments+=(--model-made-by "tiny tools --out '$REPO_ROOT/data/tiny_tools'")
 fi
-arguments=(--recipe "$RECIPE" --seeds "$SEEDS" --arms "$ARMS" --against "$AGAINST" --out "$OUT")
 [ -z "$MODEL" ] || arguments+=(--model "$MODEL")
 exec "$PYTHON" -m verl_coder.cli ablation run "${arguments[@]}" "$@"

@@ -25,15 +25,15 @@ def _waits_for(item: pytest.Item) -> list[str]:
 
 
 def _place(item: pytest.Item) -> tuple[int, float]:
-    """0; 1 where it trains; more, the later the run ends that it waits for. And its own limit in seconds, or 0."""
+    """0 where it trains; 1; more, the later the run ends that it waits for. And its own limit in seconds, or 0."""
     waits = _waits_for(item)
-    kind = 2 + _RUNS.index(waits[-1]) if waits else int(item.get_closest_marker("e2e") is not None)
+    kind = 2 + _RUNS.index(waits[-1]) if waits else int(item.get_closest_marker("e2e") is None)
     limit = item.get_closest_marker("timeout")
     return kind, float(limit.args[0]) if limit else 0.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Other files that train come late, when the end-to-end runs are over; those that wait for them come last.
+    """Files that train come first, those that wait for the end-to-end runs last.
 
     Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
     """

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -183,3 +184,34 @@ def test_a_wrong_file_of_arms_is_named(tmp_path: Path, text: str, message: str) 
     (tmp_path / "arms.yaml").write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_arms(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--seeds", "x"], "--seeds 'x': give whole numbers"),
+        (["--arms", "grpoo"], "did you mean grpo"),
+        (["--against", "grpoo"], "did you mean grpo"),
+        (["--dry-run"], "is not there yet; to check the arms make it: verl-coder tiny weaken --out w"),
+    ],
+)
+def test_the_base_is_made_when_all_that_was_asked_for_is_right_and_not_in_a_dry_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], message: str
+) -> None:
+    monkeypatch.setattr("verl_coder.launch.ablation.subprocess.run", lambda *_: pytest.fail("it was made"))
+    model = ["--model", str(tmp_path / "w"), "--model-made-by", "tiny weaken --out w"]
+    done = CliRunner().invoke(app, ["run", "--out", str(tmp_path), *model, *given])
+    assert isinstance(done.exception, ConfigError) and message in str(done.exception)
+
+
+def test_a_base_that_cannot_be_made_ends_the_ablation_with_its_status(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        "verl_coder.launch.ablation.subprocess.run",
+        lambda command: asked.append(command) or SimpleNamespace(returncode=3),
+    )
+    model = ["--model", str(tmp_path / "w"), "--model-made-by", "tiny weaken --out 'a b'"]
+    assert CliRunner().invoke(app, ["run", "--out", str(tmp_path), *model]).exit_code == 3
+    assert asked[0][1:] == ["-m", "verl_coder.cli", "tiny", "weaken", "--out", "a b"]

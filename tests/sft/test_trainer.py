@@ -72,7 +72,7 @@ def _check_whole(out: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Killed where an epoch ends, then stopped within one: metrics and merged weights are those of one that was not."""
     # The shipped model never gives this answer: there is something to learn.

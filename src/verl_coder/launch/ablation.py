@@ -1,5 +1,8 @@
 """Several arms of one recipe, each with several seeds; one table and one picture of what came out."""
 
+import shlex
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +54,10 @@ _Out = Annotated[Path, typer.Option(help="Folder of all runs: OUT/<arm>-seed<n>,
 _Against = Annotated[
     str, typer.Option(help="Arm that the others are compared with; the first of arms.yaml if empty.")
 ]
+_MadeBy = Annotated[
+    str,
+    typer.Option(help="Command of verl-coder that makes --model where it is missing: tiny weaken --out ..."),
+]
 _Recipe = Annotated[str, typer.Option(help="Folder under recipes/ with recipe.yaml and arms.yaml.")]
 
 
@@ -62,7 +69,9 @@ def run(
     seeds: Annotated[str, typer.Option(help="Seeds, separated by spaces.")] = "0 1 2",
     arms: Annotated[str, typer.Option(help="Arms of arms.yaml, separated by spaces; all if empty.")] = "",
     model: Annotated[str | None, typer.Option(help="Model that every arm starts from.")] = None,
+    model_made_by: _MadeBy = "",
     against: _Against = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every arm and print its plan.")] = False,
 ) -> None:
     """Train every arm with every seed, seed by seed; what is finished stays, what was stopped goes on."""
 
@@ -81,7 +90,9 @@ def run(
     every = read_arms(find_recipe(recipe))
     chosen = choose_arms(every, arms.split())
     choose_arms(every, against.split())
-    for seed in numbers:
+    if model and model_made_by and not Path(model).is_dir():
+        _make_model(model, model_made_by, dry_run=dry_run)
+    for seed in numbers[:1] if dry_run else numbers:
         for arm, overrides in chosen.items():
             console.rule(f"{arm}, seed {seed}")
             request = TrainRequest(
@@ -92,11 +103,25 @@ def run(
                 overrides=(*overrides, *context.args),
             )
             plan = make_plan(request)
-            status = start(plan, console)
+            status = start(plan, console, dry_run=dry_run)
+            if dry_run:
+                continue
             # Status 0 without a summary: SIGTERM, which is no failure.
             if status or not plan.run_dir.summary.is_file():
                 raise typer.Exit(status)
-    table(out, recipe, against)
+    if not dry_run:
+        table(out, recipe, against)
+
+
+def _make_model(model: str, command: str, *, dry_run: bool) -> None:
+    """Run the command; ConfigError in a dry run, which makes nothing. Its failure is this command's."""
+    if dry_run:
+        raise ConfigError(
+            f"--model {model} is not there yet; to check the arms make it: verl-coder {command}"
+        )
+    status = subprocess.run([sys.executable, "-m", "verl_coder.cli", *shlex.split(command)]).returncode
+    if status:
+        raise typer.Exit(status)
 
 
 @app.command()
