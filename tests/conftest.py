@@ -25,15 +25,15 @@ def _waits_for(item: pytest.Item) -> list[str]:
 
 
 def _place(item: pytest.Item) -> tuple[int, float]:
-    """0 where it trains; 1; more, the later the run ends that it waits for. And its own limit in seconds, or 0."""
+    """0; 1 where it trains; more, the later the run ends that it waits for. And its own limit in seconds, or 0."""
     waits = _waits_for(item)
-    kind = 2 + _RUNS.index(waits[-1]) if waits else int(item.get_closest_marker("e2e") is None)
+    kind = 2 + _RUNS.index(waits[-1]) if waits else int(item.get_closest_marker("e2e") is not None)
     limit = item.get_closest_marker("timeout")
     return kind, float(limit.args[0]) if limit else 0.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that train come first, those that wait for the end-to-end runs last.
+    """Files that train come in the middle, beside no start of the end-to-end runs; those that wait for these come last.
 
     Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
     """
@@ -43,7 +43,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind, limit_s = _place(item)
         kinds[item.path] = max(kinds.get(item.path, 0), kind)
         limits[item.path] = max(limits.get(item.path, 0.0), limit_s)
-    items.sort(key=lambda item: (kinds[item.path], -limits[item.path]))
+    order = sorted(kinds, key=lambda path: (kinds[path], -limits[path]))
+    others = [path for path in order if not kinds[path]]
+    late = set(others[len(others) // 2 :])
+    place = {path: (2 * kinds[path] + 2 * (path in late), number) for number, path in enumerate(order)}
+    place |= {path: (1, number) for number, path in enumerate(order) if kinds[path] == 1}
+    items.sort(key=lambda item: place[item.path])
 
 
 def pytest_collection_finish() -> None:
