@@ -33,7 +33,7 @@ def _place(item: pytest.Item) -> tuple[int, float]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that train come in the middle, beside no start of the end-to-end runs; those that wait for these come last.
+    """Other files that train come late, when the end-to-end runs are over; those that wait for them come last.
 
     Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
     """
@@ -43,12 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind, limit_s = _place(item)
         kinds[item.path] = max(kinds.get(item.path, 0), kind)
         limits[item.path] = max(limits.get(item.path, 0.0), limit_s)
-    order = sorted(kinds, key=lambda path: (kinds[path], -limits[path]))
-    others = [path for path in order if not kinds[path]]
-    late = set(others[len(others) // 2 :])
-    place = {path: (2 * kinds[path] + 2 * (path in late), number) for number, path in enumerate(order)}
-    place |= {path: (1, number) for number, path in enumerate(order) if kinds[path] == 1}
-    items.sort(key=lambda item: place[item.path])
+    items.sort(key=lambda item: (kinds[item.path], -limits[item.path]))
 
 
 def pytest_collection_finish() -> None:
