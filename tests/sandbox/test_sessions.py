@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import psutil
 import pytest
-from process_tree import children_by_parent, processes_below
+from process_tree import processes_below
 
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -120,23 +120,19 @@ async def test_memory_that_is_taken_between_two_commands_is_limited_too() -> Non
     # A server of its own: the processes of no other test are taken for the program's.
     with EmbeddedSandbox() as sandbox:
         async with httpx.AsyncClient(base_url=sandbox.url, timeout=60, trust_env=False) as http:
+            before = set(processes_below(sandbox.pid))
             session = await _open(http, memory_limit_MB=128)
             await asyncio.sleep(1.2)  # from now on it is looked at seldom
+            program = psutil.Process(_program(set(processes_below(sandbox.pid)) - before))
             assert (await _run(http, session, _LATER))["status"] == "Success"
-            program = 0
-            for _ in range(400):  # a command would have it looked at often
-                if program and not psutil.pid_exists(program):
-                    break
-                program = program or _with_four_children(sandbox.pid)
-                await asyncio.sleep(0.05)
+            # A command in the place of this wait would have it looked at often.
+            await asyncio.to_thread(program.wait, 60)
             assert not (await _run(http, session, "1"))["alive"]
 
 
-def _with_four_children(server: int) -> int:
-    """The process below the zygotes that has so many; 0 where there is none."""
-    children = children_by_parent()
-    below = set(processes_below(server)) - set(children.get(server, []))
-    return next((pid for pid in below if len(children.get(pid, [])) == 4), 0)
+def _program(processes: set[int]) -> int:
+    """The one that another of them, a zygote, has forked."""
+    return next(pid for pid in processes if psutil.Process(pid).ppid() in processes)
 
 
 def _wakes(pids: list[int]) -> int:
