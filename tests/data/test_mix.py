@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from tests.data.conftest import toy_record, write_jsonl
+from verl_coder.data.difficulty import parse_rate_range
 from verl_coder.data.mix import MixOptions, mix, parse_shares
 from verl_coder.data.shuffle import Shuffler
 from verl_coder.errors import DataError
@@ -114,6 +116,43 @@ def test_a_measured_pass_rate_sets_the_difficulty(data: Path, tmp_path: Path) ->
     assert (info[first]["pass_rate"], info[first]["difficulty"]) == (0.75, "easy")
     assert (info[second]["pass_rate"], info[second]["difficulty"]) == (0.1, "hard")
     assert sum(entry["pass_rate"] is None for entry in info.values()) == len(info) - 2
+
+
+def test_training_rows_are_chosen_by_their_pass_rate_and_held_out_rows_are_not(
+    data: Path, tmp_path: Path
+) -> None:
+    low, inside, high, *_ = train = ids(data / "a", "train")
+    held_out = ids(data / "a", "validation")
+    rates = write_jsonl(
+        tmp_path / "rates.jsonl",
+        [
+            {"problem_id": name, "pass_rate": rate}
+            for name, rate in ((low, 0.1), (inside, 0.2), (high, 0.9), (held_out[0], 1.0))
+        ],
+    )
+    options = MixOptions(
+        shares={"a": 1},
+        data=data,
+        out=tmp_path / "m",
+        pass_rates=rates,
+        train_pass_rate=parse_rate_range("0.2-0.8", "--x"),
+    )
+    result = mix(options)
+    assert ids(tmp_path / "m", "train") == [inside] and result.outside == len(train) - 1
+    assert set(ids(tmp_path / "m", "validation")) == set(held_out)
+    with pytest.raises(
+        DataError, match=r"--train-pass-rate 0.3-0.4: none of the .* training rows has such a rate"
+    ):
+        mix(replace(options, train_pass_rate=parse_rate_range("0.3-0.4", "--x"), out=tmp_path / "none"))
+    assert not any((tmp_path / "none").iterdir())
+    with pytest.raises(DataError, match="--train-pass-rate needs --pass-rates"):
+        mix(replace(options, pass_rates=None, out=tmp_path / "none"))
+
+
+@pytest.mark.parametrize("text", ["", "0.2", "a-b", "0.8-0.2", "0.2-1.2", "-0.2", "0-nan"])
+def test_a_range_of_pass_rates_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(DataError, match=f"--x {text}: write two pass rates of 0 to 1"):
+        parse_rate_range(text, "--x")
 
 
 @pytest.mark.parametrize(

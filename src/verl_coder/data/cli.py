@@ -65,9 +65,16 @@ def mix(
     pass_rates: Annotated[
         Path | None, typer.Option(help="Evaluation file with problem_id and pass_rate: measured difficulty.")
     ] = None,
+    train_pass_rate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW-HIGH", help="Keep of the training rows those with such a measured rate: 0.2-0.8."
+        ),
+    ] = None,
     rows_per_shard: Annotated[int | None, typer.Option(min=1, help="Write shards of so many rows.")] = None,
 ) -> None:
     """Merge prepared datasets into one shuffled train and validation file, and report repeats."""
+    from verl_coder.data.difficulty import parse_rate_range
     from verl_coder.data.mix import MixOptions, parse_shares
     from verl_coder.data.terminal import show_mix
 
@@ -81,6 +88,9 @@ def mix(
             decontaminate=decontaminate,
             similarity=similarity,
             pass_rates=pass_rates,
+            train_pass_rate=parse_rate_range(train_pass_rate, "--train-pass-rate")
+            if train_pass_rate
+            else None,
             rows_per_shard=rows_per_shard,
         )
     )

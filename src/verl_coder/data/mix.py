@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from verl_coder.data.difficulty import measured_difficulty, read_pass_rates
+from verl_coder.data.difficulty import RateRange, measured_difficulty, read_pass_rates
 from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair, Statement
 from verl_coder.data.prepared import iter_rows, open_prepared, resolve_prepared
 from verl_coder.data.provenance import describe_files, describe_sources, write_card
@@ -18,6 +18,7 @@ from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
 from verl_coder.files import whole_file
 from verl_coder.prompts import statement_of
+from verl_coder.words import counted
 
 HELD_OUT = ("mbpp", "humaneval", "livecodebench")
 """Datasets whose test split a mix is compared with, where it has been prepared."""
@@ -39,6 +40,8 @@ class MixOptions:
     decontaminate: bool = False
     similarity: float = SIMILARITY
     pass_rates: Path | None = None
+    train_pass_rate: RateRange | None = None
+    """Training rows with another measured rate, or none, are left out; held-out rows never are."""
     rows_per_shard: int | None = None
 
 
@@ -74,6 +77,8 @@ class MixResult:
     dropped: int
     rows: Counter[str]
     measured: int
+    outside: int
+    """Training rows that `train_pass_rate` left out."""
     wall_s: float
 
 
@@ -101,6 +106,8 @@ def parse_shares(text: str) -> dict[str, float]:
 def mix(options: MixOptions) -> MixResult:
     """Write `train` and `validation`, `overlaps.jsonl` and the card to `options.out`; all or none of them."""
     started = time.perf_counter()
+    if options.train_pass_rate and not options.pass_rates:
+        raise DataError("--train-pass-rate needs --pass-rates, the evaluation file that has them")
     inputs = {split: _split_files(options, split) for split in _MIXED_SPLITS}
     if not any(inputs.values()):
         raise DataError(f"{options.data}: none of {', '.join(options.shares)} has a train or validation file")
@@ -108,13 +115,14 @@ def mix(options: MixOptions) -> MixResult:
     pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
     overlaps = list(_find_overlaps(options, inputs, held_out))
     dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
-    files, rows, measured = _write(options, inputs, dropped, pass_rates)
+    files, rows, measured, outside = _write(options, inputs, dropped, pass_rates)
     result = MixResult(
         files=files,
         overlaps=overlaps,
         dropped=len(dropped),
         rows=rows,
         measured=measured,
+        outside=outside,
         wall_s=time.perf_counter() - started,
     )
     _write_report(options.out / "overlaps.jsonl", overlaps)
@@ -179,9 +187,9 @@ def _write(
     inputs: Mapping[str, Sequence[MixInput]],
     dropped: set[Place],
     pass_rates: Mapping[str, float],
-) -> tuple[list[WrittenFile], Counter[str], int]:
+) -> tuple[list[WrittenFile], Counter[str], int, int]:
     rows: Counter[str] = Counter()
-    measured = 0
+    measured = outside = 0
     written: list[WrittenFile] = []
     with ExitStack() as stack:
         writers: list[RowWriter] = []
@@ -193,6 +201,9 @@ def _write(
             for row in _shuffled(options, split, entries, dropped):
                 info = row["extra_info"]
                 rate = pass_rates.get(info["problem_id"])
+                if split == "train" and options.train_pass_rate and not _belongs(rate, options):
+                    outside += 1
+                    continue
                 if rate is not None:
                     info["pass_rate"], info["difficulty"] = rate, measured_difficulty(rate)
                     measured += 1
@@ -201,13 +212,22 @@ def _write(
                 rows[f"{split}/{row['data_source']}"] += 1
         if not any(writer.rows for writer in writers):
             raise DataError("the mix is empty: every row was left out by its share or as a repeat")
+        if outside and not any(name.startswith("train/") for name in rows):
+            raise DataError(
+                f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "
+                f"a rate in {options.pass_rates}: choose a wider range, or evaluate more of them"
+            )
         for writer in writers:
             if writer.rows:
                 written += writer.commit()
             else:
                 for stale in shards_of(writer.path):
                     stale.unlink()
-    return written, rows, measured
+    return written, rows, measured, outside
+
+
+def _belongs(rate: float | None, options: MixOptions) -> bool:
+    return rate is not None and options.train_pass_rate is not None and rate in options.train_pass_rate
 
 
 def _shuffled(
@@ -252,6 +272,7 @@ def _card(
             "repeats_of_held_out": sum(overlap.against == "held_out" for overlap in result.overlaps),
             "dropped": result.dropped,
             "measured_difficulty": result.measured,
+            "outside_train_pass_rate": result.outside,
         },
         "wall_s": round(result.wall_s, 1),
     }

@@ -90,6 +90,9 @@ def show_mix(options: MixOptions) -> MixResult:
     console.print(f"mix: {counts}; {result.wall_s:.1f} s", highlight=False, soft_wrap=True)
     if options.pass_rates:
         console.print(f"  {counted(result.measured, 'row has', 'rows have')} a measured difficulty")
+    if options.train_pass_rate:
+        rows = counted(result.outside, "training row has", "training rows have")
+        console.print(f"  {rows} no pass rate in {options.train_pass_rate}: left out", highlight=False)
     if result.overlaps:
         verb = "dropped" if options.decontaminate else "kept; --decontaminate drops them"
         within = sum(overlap.against == "mix" for overlap in result.overlaps)

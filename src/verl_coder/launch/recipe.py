@@ -101,6 +101,15 @@ def verl_tree() -> DictConfig:
         return _hydra_compose("ppo_trainer", (), "verl")
 
 
+def sft_tree(overrides: Sequence[str] = ()) -> DictConfig:
+    """The configuration of verl's SFT trainer with the overrides; ConfigError names one that no setting takes."""
+    from hydra import initialize_config_dir
+
+    name = "sft_trainer_engine"
+    with initialize_config_dir(str(_verls_folder()), version_base=None):
+        return _hydra_compose(name, overrides, "sft", lambda: _hydra_compose(name, (), "sft"))
+
+
 def _verls_folder() -> Path:
     """verl's YAML files, found without importing verl, which takes torch and seconds; ConfigError where it is not."""
     spec = find_spec("verl")

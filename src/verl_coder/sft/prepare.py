@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import DataError
+from verl_coder.run.run_dir import RunDir
+from verl_coder.sft.composed import check_composed
 from verl_coder.sft.memory import SftMemory, check_disk, check_memory
 from verl_coder.sft.model_folder import resolve_model
+from verl_coder.sft.record import row_files
 from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise
-from verl_coder.sft.settings import SftRequest, total_steps
+from verl_coder.sft.settings import SftRequest, total_steps, trainer_keys
 from verl_coder.sft.student import student_tokenizer
 from verl_coder.traces import Trace, TraceError, TraceRow, TraceTokenizer, check_text, read_traces
 
@@ -37,16 +40,28 @@ class SftPlan:
     data: SftData
     steps: int
     memory: SftMemory
+    keys: dict[str, Any]
+    """What verl's configuration is told of it."""
 
 
-def plan_run(request: SftRequest, *, memory_check: bool) -> SftPlan:
+def plan_run(request: SftRequest, run_dir: RunDir, *, memory_check: bool) -> SftPlan:
     """Check all that can be checked; ConfigError or DataError in one line."""
     source = resolve_model(request.model)
     data = prepare(request, source)
     steps = total_steps(request, len(data.training))
     memory = check_memory(request, source, data.longest, refuse=memory_check)
     check_disk(request, source)
-    return SftPlan(source=source, data=data, steps=steps, memory=memory)
+    files = row_files(run_dir)
+    keys = trainer_keys(
+        request,
+        model=source,
+        train_file=files["train"],
+        val_file=files["held_out"] if data.held_out else None,
+        longest=data.longest,
+        recompute=memory.recompute,
+    )
+    check_composed(keys, run_dir=run_dir, steps=steps, profile=request.profile, name=request.out.name)
+    return SftPlan(source=source, data=data, steps=steps, memory=memory, keys=keys)
 
 
 def prepare(request: SftRequest, source: Path) -> SftData:

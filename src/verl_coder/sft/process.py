@@ -65,12 +65,11 @@ def train(
     for left in (run_dir.stop_request, run_dir.stopped):
         left.unlink(missing_ok=True)
     begins = log.stat().st_size if log.is_file() else 0
-    whole = merge({**_common(run_dir, steps, name), **DEVICE[profile]}, overrides)
     with SftProgress(run_dir, steps, description) as progress:
         status = run_supervised(
             [
                 *(sys.executable, "-m", "verl_coder.sft.child", str(os.getpid())),
-                *(f"{key}={_value(value)}" for key, value in whole.items()),
+                *hydra_overrides(overrides, run_dir=run_dir, steps=steps, profile=profile, name=name),
             ],
             environment=_environment(profile, run_dir.metrics),
             log=log,
@@ -87,6 +86,14 @@ def train(
     if not folder.is_dir():
         raise VerlCoderError(f"{description}: no checkpoint {folder}; see {log}")
     return folder
+
+
+def hydra_overrides(
+    overrides: Mapping[str, Any], *, run_dir: RunDir, steps: int, profile: str, name: str
+) -> list[str]:
+    """All that the child is told of verl's configuration, as `key=value`."""
+    whole = merge({**_common(run_dir, steps, name), **DEVICE[profile]}, overrides)
+    return [f"{key}={_value(value)}" for key, value in whole.items()]
 
 
 def _value(value: Any) -> Any:

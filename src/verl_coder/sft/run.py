@@ -19,7 +19,7 @@ from verl_coder.sft.prepare import SftPlan, plan_run
 from verl_coder.sft.process import train
 from verl_coder.sft.record import begin, clear, digests, is_finished, last_step, row_files
 from verl_coder.sft.rows import length, write_rows
-from verl_coder.sft.settings import SftRequest, trainer_keys
+from verl_coder.sft.settings import SftRequest
 from verl_coder.sft.summary import summary, tell_plan, tell_result
 
 
@@ -34,7 +34,7 @@ def run(
     if _said_finished(request, run_dir, found, console):
         return request.out / "model"
     last_step(request, run_dir, found)
-    plan = plan_run(request, memory_check=memory_check)
+    plan = plan_run(request, run_dir, memory_check=memory_check)
     tell_plan(console, request, plan)
     busy = f"--out {request.out}: another process is training there"
     if dry_run:
@@ -71,16 +71,13 @@ def _train(
     files = row_files(run_dir)
     write_rows(data.training, files["train"])
     write_rows(data.held_out, files["held_out"])
-    keys = trainer_keys(
-        request,
-        model=plan.source,
-        train_file=files["train"],
-        val_file=files["held_out"] if data.held_out else None,
-        longest=data.longest,
-        recompute=plan.memory.recompute,
-    )
     if done < steps and not train(
-        keys, run_dir=run_dir, steps=steps, profile=request.profile, name=request.out.name, description="SFT"
+        plan.keys,
+        run_dir=run_dir,
+        steps=steps,
+        profile=request.profile,
+        name=request.out.name,
+        description="SFT",
     ):
         for path in (run_dir.stop_request, run_dir.stopped):
             path.unlink(missing_ok=True)

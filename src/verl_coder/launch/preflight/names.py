@@ -9,12 +9,9 @@ from verl_coder.errors import ConfigError
 from verl_coder.importing import load_class
 from verl_coder.launch.cards import check_card
 from verl_coder.run.settings import Settings
+from verl_coder.words import choose_one
 
-_MODULES = (
-    "actor_rollout_ref.model.external_lib",
-    "actor_rollout_ref.rollout.checkpoint_engine.custom_backend_module",
-)
-_ATTENTION = "actor_rollout_ref.model.override_config.attn_implementation"
+_BACKEND = "actor_rollout_ref.rollout.checkpoint_engine.custom_backend_module"
 ATTENTIONS = (
     *("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"),
     *("packed", "shared_prefix"),
@@ -24,17 +21,27 @@ ATTENTIONS = (
 
 def check_names(config: DictConfig, settings: Settings) -> None:
     """ConfigError for the first setting that names something that is not there."""
-    for place in _MODULES:
-        value = OmegaConf.select(config, place)
-        for name in value if isinstance(value, ListConfig) else [value]:
-            if name is not None:
-                _check_module(place, str(name))
-    _check_attention(config)
-    _check_optimiser(config)
+    _check_modules(config, _BACKEND)
+    check_model_names(config, model="actor_rollout_ref.model", optim="actor_rollout_ref.actor.optim")
     path = OmegaConf.select(config, "data.custom_cls.path")
     if path and "://" not in str(path) and not Path(str(path)).is_file():
         raise ConfigError(f"data.custom_cls.path={path}: no such file")
     check_card(settings.plan_for)
+
+
+def check_model_names(config: DictConfig, *, model: str, optim: str) -> None:
+    """ConfigError where the section `model` names a library or an attention, or `optim` a class, that is not there."""
+    library = f"{model}.external_lib"
+    _check_modules(config, library)
+    _check_attention(config, f"{model}.override_config.attn_implementation", library)
+    _check_optimiser(config, optim)
+
+
+def _check_modules(config: DictConfig, place: str) -> None:
+    value = OmegaConf.select(config, place)
+    for name in value if isinstance(value, ListConfig) else [value]:
+        if name is not None:
+            _check_module(place, str(name))
 
 
 def _check_module(place: str, name: str) -> None:
@@ -46,17 +53,15 @@ def _check_module(place: str, name: str) -> None:
         raise ConfigError(f"{place}={name}: no such module: install it, or name another")
 
 
-def _check_attention(config: DictConfig) -> None:
-    value, library = OmegaConf.select(config, _ATTENTION), OmegaConf.select(config, _MODULES[0])
-    is_ours = library is None or str(library).startswith(
-        "verl_coder."
-    )  # another library may register its own
+def _check_attention(config: DictConfig, place: str, library_place: str) -> None:
+    value, library = OmegaConf.select(config, place), OmegaConf.select(config, library_place)
+    # Another library may register its own.
+    is_ours = library is None or str(library).startswith("verl_coder.")
     if value is not None and is_ours and value not in ATTENTIONS and "/" not in str(value):
-        raise ConfigError(f"{_ATTENTION}={value}: choose one of {', '.join(ATTENTIONS)}")
+        raise ConfigError(f"{place}={value}: {choose_one(value, ATTENTIONS)}")
 
 
-def _check_optimiser(config: DictConfig) -> None:
-    place = "actor_rollout_ref.actor.optim"
+def _check_optimiser(config: DictConfig, place: str) -> None:
     section = OmegaConf.select(config, place)
     if section is None or not section.get("optimizer_impl"):
         return

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -153,10 +153,16 @@ def check_values(config: DictConfig) -> None:
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{place}={_shown(value)}: use a text")
     _check_choices(config)
+    check_kinds(config, verl_tree())
+
+
+def check_kinds(config: DictConfig, verl: DictConfig, *, but: Collection[str] = ()) -> None:
+    """ConfigError for the first number or truth value that is none; `verl` is verl's own tree, `but` are left out."""
     for place, value, kinds in _typed_leaves(
-        OmegaConf.to_container(config), OmegaConf.to_container(verl_tree(), resolve=False), ""
+        OmegaConf.to_container(config), OmegaConf.to_container(verl, resolve=False), ""
     ):
-        _check_kind(place, value, kinds)
+        if place not in but:
+            _check_kind(place, value, kinds)
 
 
 def _check_choices(config: DictConfig) -> None:

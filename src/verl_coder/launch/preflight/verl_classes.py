@@ -6,7 +6,7 @@ import linecache
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 
 from omegaconf import DictConfig, OmegaConf
@@ -18,12 +18,12 @@ SECTIONS = ("algorithm", "actor_rollout_ref.actor", "actor_rollout_ref.rollout")
 _FULL_KEY = re.compile(r"^full_key: (\S+)$", re.M)
 
 
-def check_verl_classes(config: DictConfig) -> None:
+def check_verl_classes(config: DictConfig, sections: Sequence[str] = SECTIONS) -> None:
     """ConfigError for the first section that verl's class of it refuses: the place, the reason, the values in it."""
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    for place in SECTIONS:
+    for place in sections:
         node = OmegaConf.select(config, place)
         if not isinstance(node, DictConfig) or "_target_" not in node:
             continue
