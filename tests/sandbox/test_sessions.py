@@ -1,9 +1,12 @@
 """Sessions keep their variables, survive an interrupt, and end; debugger sessions show and steer a program."""
 
 import asyncio
+import contextlib
+import os
+import time
+from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from process_tree import processes_below
 
@@ -106,7 +109,8 @@ async def test_sessions_do_not_see_each_other(http: httpx.AsyncClient) -> None:
 
 
 _LATER = """
-import os, threading, time
+import ctypes, os, threading, time
+ctypes.CDLL(None).prctl(15, b"NAME")
 def take():
     for _ in range(4):
         if os.fork() == 0:
@@ -116,23 +120,29 @@ threading.Timer(0.5, take).start()
 """
 
 
-async def test_memory_that_is_taken_between_two_commands_is_limited_too() -> None:
-    # A server of its own: the processes of no other test are taken for the program's.
-    with EmbeddedSandbox() as sandbox:
-        async with httpx.AsyncClient(base_url=sandbox.url, timeout=60, trust_env=False) as http:
-            before = set(processes_below(sandbox.pid))
-            session = await _open(http, memory_limit_MB=128)
-            await asyncio.sleep(1.2)  # from now on it is looked at seldom
-            program = psutil.Process(_program(set(processes_below(sandbox.pid)) - before))
-            assert (await _run(http, session, _LATER))["status"] == "Success"
-            # A command in the place of this wait would have it looked at often.
-            await asyncio.to_thread(program.wait, 60)
-            assert not (await _run(http, session, "1"))["alive"]
+async def test_memory_that_is_taken_between_two_commands_is_limited_too(http: httpx.AsyncClient) -> None:
+    session, name = await _open(http, memory_limit_MB=128), f"taker{os.getpid()}"
+    await asyncio.sleep(1.2)  # from now on it is looked at seldom
+    assert (await _run(http, session, _LATER.replace("NAME", name)))["status"] == "Success"
+    assert _named(name)
+    await asyncio.to_thread(_wait_until_gone, name)  # a command would have it looked at often
+    assert not (await _run(http, session, "1"))["alive"]
 
 
-def _program(processes: set[int]) -> int:
-    """The one that another of them, a zygote, has forked."""
-    return next(pid for pid in processes if psutil.Process(pid).ppid() in processes)
+def _wait_until_gone(name: str, within_s: float = 60) -> None:
+    ends = time.monotonic() + within_s
+    while _named(name) and time.monotonic() < ends:
+        time.sleep(0.1)
+
+
+def _named(name: str) -> list[str]:
+    """The processes of that name, a program and those that it has forked."""
+    found = []
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):
+            if comm.read_text() == f"{name}\n":
+                found.append(comm.parent.name)
+    return found
 
 
 def _wakes(pids: list[int]) -> int:
