@@ -33,7 +33,7 @@ def _place(item: pytest.Item) -> tuple[int, float]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Other files that train come late, when the end-to-end runs are over; those that wait for them come last.
+    """Other files that train come in the middle, beside no start of the end-to-end runs; what waits for those is last.
 
     Of each kind the files with the longest limits come first: no worker begins a long one when the other has ended.
     """
@@ -43,7 +43,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind, limit_s = _place(item)
         kinds[item.path] = max(kinds.get(item.path, 0), kind)
         limits[item.path] = max(limits.get(item.path, 0.0), limit_s)
-    items.sort(key=lambda item: (kinds[item.path], -limits[item.path]))
+    order = sorted(kinds, key=lambda path: (kinds[path], -limits[path]))
+    others = [path for path in order if kinds[path] == 0]
+    behind_training = dict.fromkeys(others[len(others) // 2 :], 1.5)
+    items.sort(key=lambda item: (behind_training.get(item.path, kinds[item.path]), -limits[item.path]))
 
 
 def pytest_collection_finish() -> None:
