@@ -37,6 +37,14 @@ def test_what_is_near_to_none_is_answered_with_all(tmp_path: Path) -> None:
         check_tools_file(tmp_path, "TOOLS: x")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("a" * 300, "no such file"), ("/dev/null", "is no file: name a file")]
+)
+def test_what_can_be_no_file_of_tools_is_said_in_a_line(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check_tools_file(Path(name), f"--tools {name}")
+
+
 def test_a_reward_that_is_not_there_has_a_neighbour() -> None:
     with pytest.raises(ConfigError, match=r"did you mean rewards/pass_rate\.py\?"):
         check_reward_file(Path("rewards/pasrate.py"), "REWARD: rewards/pasrate.py")

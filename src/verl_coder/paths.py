@@ -95,10 +95,10 @@ def check_reward_file(path: Path, place: str) -> None:
 
 
 def _check_content_file(path: Path, place: str, pattern: str, or_none: bool = False) -> None:
-    if path.is_file():
-        return
-    if path.is_dir():
-        raise ConfigError(f"{place} is a folder: name a file")
+    if is_there(path):
+        if path.is_file():
+            return
+        raise ConfigError(f"{place} is {'a folder' if path.is_dir() else 'no file'}: name a file")
     folder, _, files = pattern.partition("/")
     shipped = {file.stem: file.name for file in sorted((repository_root() / folder).glob(files))}
     close = nearest(path.stem, [*shipped, *(["none"] if or_none else [])])
