@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.conftest import toy_record, write_jsonl
-from verl_coder.data.difficulty import parse_rate_range
+from verl_coder.data.difficulty import parse_rate_range, read_pass_rates
 from verl_coder.data.mix import MixOptions, mix, parse_shares
 from verl_coder.data.shuffle import Shuffler
 from verl_coder.errors import DataError
@@ -118,6 +118,17 @@ def test_a_measured_pass_rate_sets_the_difficulty(data: Path, tmp_path: Path) ->
     assert sum(entry["pass_rate"] is None for entry in info.values()) == len(info) - 2
 
 
+def test_the_pass_rate_of_samples_is_the_share_that_passed_and_not_the_share_of_their_tests(
+    tmp_path: Path,
+) -> None:
+    half = {"problem_id": "a/1", "pass_rate": 0.5}
+    samples = [half | {"outcome": word, "passed": 2} for word in ("failed", "failed", "failed", "passed")]
+    rollouts = [{"problem_id": "a/2", "pass_rate": 0.5, "acc": acc} for acc in (0.0, 1.0)]
+    no_verdict = {"problem_id": "a/2", "acc": 0.0, "sandbox_unavailable": 1.0}
+    rates = write_jsonl(tmp_path / "samples.jsonl", [*samples, *rollouts, no_verdict])
+    assert read_pass_rates(rates) == {"a/1": 0.25, "a/2": 0.5}
+
+
 def test_training_rows_are_chosen_by_their_pass_rate_and_held_out_rows_are_not(
     data: Path, tmp_path: Path
 ) -> None:
@@ -145,6 +156,11 @@ def test_training_rows_are_chosen_by_their_pass_rate_and_held_out_rows_are_not(
     ):
         mix(replace(options, train_pass_rate=parse_rate_range("0.3-0.4", "--x"), out=tmp_path / "none"))
     assert not any((tmp_path / "none").iterdir())
+    (data / "a" / "validation.parquet").unlink()
+    with pytest.raises(
+        DataError, match=r"--train-pass-rate 0.3-0.4: none of the .* training rows has such a rate"
+    ):
+        mix(replace(options, train_pass_rate=parse_rate_range("0.3-0.4", "--x"), out=tmp_path / "none"))
     with pytest.raises(DataError, match="--train-pass-rate needs --pass-rates"):
         mix(replace(options, pass_rates=None, out=tmp_path / "none"))
 

@@ -63,7 +63,10 @@ def mix(
         float, typer.Option(min=0.3, max=1.0, help="Jaccard similarity that makes two statements a repeat.")
     ] = 0.7,
     pass_rates: Annotated[
-        Path | None, typer.Option(help="Evaluation file with problem_id and pass_rate: measured difficulty.")
+        Path | None,
+        typer.Option(
+            help="Problem ids with verdicts or pass rates, as samples.parquet of an evaluation: measured difficulty."
+        ),
     ] = None,
     train_pass_rate: Annotated[
         str | None,

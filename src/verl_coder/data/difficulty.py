@@ -20,7 +20,8 @@ _WORDS: dict[str, Difficulty] = {
 }
 _EASY_FROM = 2 / 3
 _MEDIUM_FROM = 1 / 3
-_RATE_COLUMNS = ("pass_rate", "acc", "passed")
+_RATE_COLUMNS = ("acc", "pass_rate", "passed")
+"""The first that a row has: in a row of a sample `pass_rate` is the share of its tests, and `acc` is its verdict."""
 
 
 def normalise_difficulty(label: str) -> Difficulty:
@@ -62,14 +63,19 @@ def parse_rate_range(text: str, option: str) -> RateRange:
 
 
 def read_pass_rates(path: Path) -> dict[str, float]:
-    """Mean over the rows of each `problem_id` of `pass_rate`, `acc` or `passed`; JSON lines or Parquet.
+    """Mean over the rows of each `problem_id` of `acc`, `pass_rate` or `passed`; JSON lines or Parquet.
 
-    So one row a problem and one row a sample are both fine. DataError names the row that lacks a column or
-    whose rate is outside [0, 1].
+    So one row a problem and one row a sample are both fine. Of a sample its verdict counts, where the row has one: the
+    `outcome` of an evaluation, `acc` of a run's rollouts; one that the sandbox gave no verdict of does not count.
+    DataError names the row that lacks a column or whose rate is outside [0, 1].
     """
     sums: dict[str, float] = defaultdict(float)
     counts: dict[str, int] = defaultdict(int)
     for place, row in _rows(path):
+        if row.get("sandbox_unavailable"):
+            continue
+        if isinstance(row.get("outcome"), str):
+            row = {**row, "acc": row["outcome"] == "passed"}
         column = next((name for name in _RATE_COLUMNS if row.get(name) is not None), None)
         if not isinstance(row.get("problem_id"), str) or column is None:
             raise DataError(

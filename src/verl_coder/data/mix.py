@@ -210,13 +210,13 @@ def _write(
                 info["index"] = writer.rows
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
-        if not any(writer.rows for writer in writers):
-            raise DataError("the mix is empty: every row was left out by its share or as a repeat")
         if outside and not any(name.startswith("train/") for name in rows):
             raise DataError(
                 f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "
                 f"a rate in {options.pass_rates}: choose a wider range, or evaluate more of them"
             )
+        if not any(writer.rows for writer in writers):
+            raise DataError("the mix is empty: every row was left out by its share or as a repeat")
         for writer in writers:
             if writer.rows:
                 written += writer.commit()
