@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.data.conftest import toy_record, write_jsonl
-from verl_coder.data.difficulty import parse_rate_range, read_pass_rates
-from verl_coder.data.mix import MixOptions, mix, parse_shares
+from verl_coder.data.difficulty import read_pass_rates
+from verl_coder.data.mix import MixOptions, mix, parse_rate_range, parse_shares
 from verl_coder.data.shuffle import Shuffler
 from verl_coder.errors import DataError
 

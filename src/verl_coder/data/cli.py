@@ -64,9 +64,7 @@ def mix(
     ] = 0.7,
     pass_rates: Annotated[
         Path | None,
-        typer.Option(
-            help="Problem ids with verdicts or pass rates, as samples.parquet of an evaluation: measured difficulty."
-        ),
+        typer.Option(help="Measured difficulty: samples.parquet of an evaluation, or pass rates."),
     ] = None,
     train_pass_rate: Annotated[
         str | None,
@@ -77,8 +75,7 @@ def mix(
     rows_per_shard: Annotated[int | None, typer.Option(min=1, help="Write shards of so many rows.")] = None,
 ) -> None:
     """Merge prepared datasets into one shuffled train and validation file, and report repeats."""
-    from verl_coder.data.difficulty import parse_rate_range
-    from verl_coder.data.mix import MixOptions, parse_shares
+    from verl_coder.data.mix import MixOptions, parse_rate_range, parse_shares
     from verl_coder.data.terminal import show_mix
 
     show_mix(

@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,34 +31,6 @@ def normalise_difficulty(label: str) -> Difficulty:
 def measured_difficulty(pass_rate: float) -> Difficulty:
     """Thirds of the pass rate."""
     return "easy" if pass_rate >= _EASY_FROM else "medium" if pass_rate >= _MEDIUM_FROM else "hard"
-
-
-@dataclass(frozen=True)
-class RateRange:
-    """Pass rates from `low` to `high`, both of which belong to it."""
-
-    low: float
-    high: float
-
-    def __contains__(self, rate: float) -> bool:
-        """Whether the rate lies in it."""
-        return self.low <= rate <= self.high
-
-    def __str__(self) -> str:
-        """As an option says it."""
-        return f"{self.low:g}-{self.high:g}"
-
-
-def parse_rate_range(text: str, option: str) -> RateRange:
-    """`0.2-0.8` -> a range; DataError names the option and what is wrong with its value."""
-    low, dash, high = text.partition("-")
-    try:
-        found = RateRange(float(low), float(high))
-    except ValueError:
-        found = None
-    if not dash or found is None or not 0 <= found.low <= found.high <= 1:
-        raise DataError(f"{option} {text}: write two pass rates of 0 to 1, the lower first: 0.2-0.8")
-    return found
 
 
 def read_pass_rates(path: Path) -> dict[str, float]:

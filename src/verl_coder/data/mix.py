@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from verl_coder.data.difficulty import RateRange, measured_difficulty, read_pass_rates
+from verl_coder.data.difficulty import measured_difficulty, read_pass_rates
 from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair, Statement
 from verl_coder.data.prepared import iter_rows, open_prepared, resolve_prepared
 from verl_coder.data.provenance import describe_files, describe_sources, write_card
@@ -25,6 +25,22 @@ HELD_OUT = ("mbpp", "humaneval", "livecodebench")
 
 _MIXED_SPLITS = ("validation", "train")
 _LIGHT_COLUMNS = ("prompt", "data_source", "extra_info.problem_id")
+
+
+@dataclass(frozen=True)
+class RateRange:
+    """Pass rates from `low` to `high`, both of which belong to it."""
+
+    low: float
+    high: float
+
+    def __contains__(self, rate: float) -> bool:
+        """Whether the rate lies in it."""
+        return self.low <= rate <= self.high
+
+    def __str__(self) -> str:
+        """As an option says it."""
+        return f"{self.low:g}-{self.high:g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +117,18 @@ def parse_shares(text: str) -> dict[str, float]:
     if not shares:
         raise DataError("--mix is empty; write it as mbpp=1,apps=0.5")
     return shares
+
+
+def parse_rate_range(text: str, option: str) -> RateRange:
+    """`0.2-0.8` -> a range; DataError names the option and what is wrong with its value."""
+    low, dash, high = text.partition("-")
+    try:
+        found = RateRange(float(low), float(high))
+    except ValueError:
+        found = None
+    if not dash or found is None or not 0 <= found.low <= found.high <= 1:
+        raise DataError(f"{option} {text}: write two pass rates of 0 to 1, the lower first: 0.2-0.8")
+    return found
 
 
 def mix(options: MixOptions) -> MixResult:
