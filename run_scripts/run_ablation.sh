@@ -25,13 +25,14 @@ for word in "$@"; do
 done
 OUT="${OUT:-$REPO_ROOT/outputs/$(basename "$RECIPE")}"   # a relative OUT= is where you stand
 arguments=(--recipe "$RECIPE" --seeds "$SEEDS" --arms "$ARMS" --against "$AGAINST" --out "$OUT")
-# What a recipe's own base is made by, once all that was asked for is known to be right.
+# What a recipe's own base is made by, once all that was asked for is known to be right: a command line, so in quotes.
+in_quotes() { "$PYTHON" -c 'import shlex, sys; print(shlex.quote(sys.argv[1]))' "$1"; }
 if [ -z "$MODEL" ] && [ "$RECIPE" = ablation ]; then
   MODEL="$REPO_ROOT/data/tiny_weak"
-  arguments+=(--model-made-by "tiny weaken --out '$MODEL'")
+  arguments+=(--model-made-by "tiny weaken --out $(in_quotes "$MODEL")")
 elif [ -z "$MODEL" ] && [ "$RECIPE" = tool_comparison ]; then
   MODEL="$REPO_ROOT/data/tiny_tools/mixed/model"
-  arguments+=(--model-made-by "tiny tools --out '$REPO_ROOT/data/tiny_tools'")
+  arguments+=(--model-made-by "tiny tools --out $(in_quotes "$REPO_ROOT/data/tiny_tools")")
 fi
 [ -z "$MODEL" ] || arguments+=(--model "$MODEL")
 exec "$PYTHON" -m verl_coder.cli ablation run "${arguments[@]}" "$@"

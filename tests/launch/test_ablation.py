@@ -1,6 +1,11 @@
 """The ablation's table says what the runs measured, with an interval over seeds."""
 
 import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +32,7 @@ from verl_coder.launch.arms import (
     tag_table,
 )
 from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.paths import repository_root
 from verl_coder.run.settings import LossWeights
 from verl_coder.sections import read_section
 
@@ -190,6 +196,13 @@ def test_a_wrong_file_of_arms_is_named(tmp_path: Path, text: str, message: str) 
     ("given", "message"),
     [
         (["--seeds", "x"], "--seeds 'x': give whole numbers"),
+        (["--seeds", " "], "--seeds is empty: give whole numbers"),
+        (["--seeds", "0 -1"], "--seeds -1: use a whole number in [0, "),
+        (["trainer.total_training_step=8"], "did you mean trainer.total_training_steps?"),
+        (
+            ["--model-made-by", "tiny weaken --out 'w"],
+            "--model-made-by tiny weaken --out 'w: no command line",
+        ),
         (["--arms", "grpoo"], "did you mean grpo"),
         (["--against", "grpoo"], "did you mean grpo"),
         (["--dry-run"], "is not there yet; to check the arms make it: verl-coder tiny weaken --out w"),
@@ -198,20 +211,44 @@ def test_a_wrong_file_of_arms_is_named(tmp_path: Path, text: str, message: str) 
 def test_the_base_is_made_when_all_that_was_asked_for_is_right_and_not_in_a_dry_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], message: str
 ) -> None:
-    monkeypatch.setattr("verl_coder.launch.ablation.subprocess.run", lambda *_: pytest.fail("it was made"))
+    begun = SimpleNamespace(run=lambda *_: pytest.fail("it was made"))
+    monkeypatch.setattr("verl_coder.launch.ablation.subprocess", begun)
     model = ["--model", str(tmp_path / "w"), "--model-made-by", "tiny weaken --out w"]
     done = CliRunner().invoke(app, ["run", "--out", str(tmp_path), *model, *given])
     assert isinstance(done.exception, ConfigError) and message in str(done.exception)
+
+
+def test_the_script_names_a_base_whose_path_has_an_apostrophe(tmp_path: Path) -> None:
+    root = tmp_path / "o'brien"
+    (root / "run_scripts").mkdir(parents=True)
+    shutil.copy(repository_root() / "run_scripts" / "run_ablation.sh", root / "run_scripts")
+    (root / "run_scripts" / "environment.sh").write_text("make_environment() { :; }\n")
+    told = root / "python"
+    told.write_text(f"""#!/bin/sh
+[ "$1" = -c ] && exec {shlex.quote(sys.executable)} "$@"
+printf '%s\\n' "$@"
+""")
+    told.chmod(0o755)
+    done = subprocess.run(
+        ["bash", str(root / "run_scripts" / "run_ablation.sh")],
+        env=os.environ | {"REPO_ROOT": str(root), "PYTHON": str(told)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    words = done.stdout.splitlines()
+    made_by = words[words.index("--model-made-by") + 1]
+    assert shlex.split(made_by) == ["tiny", "weaken", "--out", words[words.index("--model") + 1]]
+    assert words[words.index("--model") + 1] == f"{root}/data/tiny_weak"
 
 
 def test_a_base_that_cannot_be_made_ends_the_ablation_with_its_status(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[list[str]] = []
-    monkeypatch.setattr(
-        "verl_coder.launch.ablation.subprocess.run",
-        lambda command: asked.append(command) or SimpleNamespace(returncode=3),
-    )
+    begun = SimpleNamespace(run=lambda command: asked.append(command) or SimpleNamespace(returncode=3))
+    monkeypatch.setattr("verl_coder.launch.ablation.subprocess", begun)
     model = ["--model", str(tmp_path / "w"), "--model-made-by", "tiny weaken --out 'a b'"]
     assert CliRunner().invoke(app, ["run", "--out", str(tmp_path), *model]).exit_code == 3
     assert asked[0][1:] == ["-m", "verl_coder.cli", "tiny", "weaken", "--out", "a b"]

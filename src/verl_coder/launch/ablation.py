@@ -11,7 +11,7 @@ import typer
 
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import write_atomically
+from verl_coder.files import is_there, write_atomically
 from verl_coder.launch.arms import (
     collect,
     markdown_table,
@@ -74,7 +74,6 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every arm and print its plan.")] = False,
 ) -> None:
     """Train every arm with every seed, seed by seed; what is finished stays, what was stopped goes on."""
-
     from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 
     if runs_on_cpu():
@@ -82,35 +81,48 @@ def run(
     from verl_coder.launch.launch import start
     from verl_coder.launch.plan import TrainRequest, make_plan
 
-    try:
-        numbers = [int(seed) for seed in seeds.split()]
-    except ValueError:
-        raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
+    numbers = _numbers(seeds)
     console = table_console()
     every = read_arms(find_recipe(recipe))
     chosen = choose_arms(every, arms.split())
     choose_arms(every, against.split())
-    if model and model_made_by and not Path(model).is_dir():
+    requests = [
+        TrainRequest(
+            recipe=recipe,
+            model=model,
+            out=str(run_folder(out, arm, seed)),
+            seed=seed,
+            overrides=(*overrides, *context.args),
+        )
+        for seed in (numbers[:1] if dry_run else numbers)
+        for arm, overrides in chosen.items()
+    ]
+    for request in requests[: len(chosen)]:
+        make_plan(request)  # the last arm's mistake is said before the first one trains
+    if model and model_made_by and not is_there(Path(model)):
         _make_model(model, model_made_by, dry_run=dry_run)
-    for seed in numbers[:1] if dry_run else numbers:
-        for arm, overrides in chosen.items():
-            console.rule(f"{arm}, seed {seed}")
-            request = TrainRequest(
-                recipe=recipe,
-                model=model,
-                out=str(run_folder(out, arm, seed)),
-                seed=seed,
-                overrides=(*overrides, *context.args),
-            )
-            plan = make_plan(request)
-            status = start(plan, console, dry_run=dry_run)
-            if dry_run:
-                continue
-            # Status 0 without a summary: SIGTERM, which is no failure.
-            if status or not plan.run_dir.summary.is_file():
-                raise typer.Exit(status)
+    for request in requests:
+        console.rule(Path(str(request.out)).name)
+        plan = make_plan(request)
+        status = start(plan, console, dry_run=dry_run)
+        # Status 0 without a summary: SIGTERM, which is no failure.
+        if not dry_run and (status or not plan.run_dir.summary.is_file()):
+            raise typer.Exit(status)
     if not dry_run:
         table(out, recipe, against)
+
+
+def _numbers(seeds: str) -> list[int]:
+    """The seeds of all runs; ConfigError now for one that a run would refuse when it is its turn."""
+    try:
+        numbers = [int(seed) for seed in seeds.split()]
+    except ValueError:
+        raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
+    if not numbers:
+        raise ConfigError("--seeds is empty: give whole numbers, separated by spaces")
+    from verl_coder.launch.plan import check_seed
+
+    return [check_seed(number, f"--seeds {number}") for number in numbers]
 
 
 def _make_model(model: str, command: str, *, dry_run: bool) -> None:
@@ -119,7 +131,11 @@ def _make_model(model: str, command: str, *, dry_run: bool) -> None:
         raise ConfigError(
             f"--model {model} is not there yet; to check the arms make it: verl-coder {command}"
         )
-    status = subprocess.run([sys.executable, "-m", "verl_coder.cli", *shlex.split(command)]).returncode
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigError(f"--model-made-by {command}: no command line ({error})") from error
+    status = subprocess.run([sys.executable, "-m", "verl_coder.cli", *words]).returncode
     if status:
         raise typer.Exit(status)
 

@@ -138,8 +138,13 @@ def _checked_seed(request: TrainRequest, config: DictConfig) -> int:
             raise ConfigError(f"{override}: SEED= (verl_coder.seed) sets all seeds of a run")
     place = "verl_coder.seed" if request.seed is None else "SEED"
     seed = config.verl_coder.seed if request.seed is None else request.seed
+    return check_seed(seed, f"{place}={seed}")
+
+
+def check_seed(seed: object, given: str) -> int:
+    """The seed; ConfigError that begins with `given` where it is none of a run."""
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < MOST_SEED:
-        raise ConfigError(f"{place}={seed}: use a whole number in [0, {MOST_SEED})")
+        raise ConfigError(f"{given}: use a whole number in [0, {MOST_SEED})")
     return seed
 
 
