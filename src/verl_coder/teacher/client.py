@@ -391,6 +391,8 @@ def _message(response: _Response) -> str:
 def _words(error: BaseException) -> str:
     """`Connection refused`, where the system says why; else the library's own words."""
     number = getattr(error, "errno", None)
-    if isinstance(number, int) and number > 0:
+    # One of TLS or of a name's look-up is a number of OpenSSL's or of the resolver's, which says something else here.
+    of_system = not isinstance(error, aiohttp.ClientSSLError | aiohttp.ClientConnectorDNSError)
+    if of_system and isinstance(number, int) and number > 0:
         return os.strerror(number)
     return " ".join(f"{type(error).__name__} {error}".split())[:200]
