@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
+from verl_coder.files import make_folder
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
@@ -59,7 +60,7 @@ class RowWriter:
         self._shards: list[tuple[Path, int]] = []
 
     def __enter__(self) -> "RowWriter":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         return self
 
     def __exit__(
