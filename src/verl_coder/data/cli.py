@@ -124,7 +124,9 @@ def inspect(
         Path | None, typer.Option(help="YAML of the tools, whose schemas are in the prompt.")
     ] = None,
     chat_template_kwargs: Annotated[str | None, typer.Option(help=CHAT_TEMPLATE_HELP)] = None,
-    max_prompt_tokens: Annotated[int | None, typer.Option(help="Count the prompts longer than this.")] = None,
+    max_prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Count the prompts longer than this.")
+    ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Number of rows to show.")] = 3,
     html: Annotated[Path | None, typer.Option(help="Also write a page with the distributions.")] = None,
 ) -> None:
