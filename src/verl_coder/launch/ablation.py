@@ -11,7 +11,7 @@ import typer
 
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import write_atomically
+from verl_coder.files import refuse_file_in_the_way, write_atomically
 from verl_coder.launch.arms import (
     collect,
     markdown_table,
@@ -22,6 +22,7 @@ from verl_coder.launch.arms import (
     tag_table,
 )
 from verl_coder.launch.recipe import find_recipe
+from verl_coder.paths import is_hub_name
 from verl_coder.words import did_you_mean
 from verl_coder.yaml_files import read_yaml
 
@@ -86,10 +87,13 @@ def run(
         numbers = [int(seed) for seed in seeds.split()]
     except ValueError:
         raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--seeds {seeds!r}: give each seed once, and one at least")
     console = table_console()
     every = read_arms(find_recipe(recipe))
     chosen = choose_arms(every, arms.split())
     choose_arms(every, against.split())
+    refuse_file_in_the_way(out, "--out")
     if model and model_made_by and not Path(model).is_dir():
         _make_model(model, model_made_by, dry_run=dry_run)
     for seed in numbers[:1] if dry_run else numbers:
@@ -103,6 +107,7 @@ def run(
                 overrides=(*overrides, *context.args),
             )
             plan = make_plan(request)
+            _check_base(str(plan.config.actor_rollout_ref.model.path), recipe)
             status = start(plan, console, dry_run=dry_run)
             if dry_run:
                 continue
@@ -111,6 +116,15 @@ def run(
                 raise typer.Exit(status)
     if not dry_run:
         table(out, recipe, against)
+
+
+def _check_base(model: str, recipe: str) -> None:
+    """ConfigError where the base of all arms is a folder that is not there: a recipe's own is made first."""
+    if not Path(model).exists() and not is_hub_name(model):
+        raise ConfigError(
+            f"recipe {recipe}: its base {model} is not there: run_scripts/run_ablation.sh makes that of "
+            "ablation and of tool_comparison; else name one with --model"
+        )
 
 
 def _make_model(model: str, command: str, *, dry_run: bool) -> None:
