@@ -63,7 +63,8 @@ def mix(
         float, typer.Option(min=0.3, max=1.0, help="Jaccard similarity that makes two statements a repeat.")
     ] = 0.7,
     pass_rates: Annotated[
-        Path | None, typer.Option(help="Evaluation file with problem_id and pass_rate: measured difficulty.")
+        Path | None,
+        typer.Option(help="Measured difficulty: samples.parquet of `evaluate`, or problem_id and pass_rate."),
     ] = None,
     train_pass_rate: Annotated[
         str | None,
@@ -104,7 +105,9 @@ def verify(
         str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Verify on every machine of this cluster.")] = None,
-    concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
+    ] = 0,
 ) -> None:
     """Run the reference solutions of prepared files and keep the rows that pass."""
     from verl_coder.data.prepared import resolve_prepared
@@ -137,13 +140,10 @@ def inspect(
     from verl_coder.data.inspect_html import write_html
     from verl_coder.data.inspect_terminal import show_statistics
     from verl_coder.data.prepared import resolve_prepared
-    from verl_coder.data.statistics import collect, token_counter
-    from verl_coder.errors import ConfigError
+    from verl_coder.data.statistics import collect, need_tokenizer, token_counter
 
     if tokenizer is None and (tools or max_prompt_tokens or chat_template_kwargs):
-        raise ConfigError(
-            "--tools, --chat-template-kwargs and --max-prompt-tokens count tokens: give --tokenizer too"
-        )
+        need_tokenizer()
     options = template_options(chat_template_kwargs)
     paths = [file for path in files for file in resolve_prepared(path)]
     statistics = collect(

@@ -102,7 +102,9 @@ def _prepare(
     drop_trivial: _DropTrivial = False,
     sandbox_url: _SandboxUrl = None,
     ray_address: _RayAddress = None,
-    concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
+    ] = 0,
     rows_per_shard: _Shard = None,
 ) -> None:
     from verl_coder.data.prepare import PrepareOptions

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
@@ -99,6 +99,13 @@ def count_tests(tests: TestSuite) -> int:
     if isinstance(tests, PytestTests):
         return max(1, len(_TEST_FUNCTION.findall(tests.test)))
     return len(tests)
+
+
+def need_tokenizer() -> NoReturn:
+    """ConfigError: what was asked for counts tokens."""
+    raise ConfigError(
+        "--tools, --chat-template-kwargs and --max-prompt-tokens count tokens: give --tokenizer too"
+    )
 
 
 def token_counter(

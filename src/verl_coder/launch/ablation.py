@@ -83,12 +83,7 @@ def run(
     from verl_coder.launch.launch import start
     from verl_coder.launch.plan import TrainRequest, make_plan
 
-    try:
-        numbers = [int(seed) for seed in seeds.split()]
-    except ValueError:
-        raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise ConfigError(f"--seeds {seeds!r}: give each seed once, and one at least")
+    numbers = _numbers(seeds)
     console = table_console()
     every = read_arms(find_recipe(recipe))
     chosen = choose_arms(every, arms.split())
@@ -116,6 +111,16 @@ def run(
                 raise typer.Exit(status)
     if not dry_run:
         table(out, recipe, against)
+
+
+def _numbers(seeds: str) -> list[int]:
+    try:
+        numbers = [int(seed) for seed in seeds.split()]
+    except ValueError:
+        raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--seeds {seeds!r}: give each seed once, and one at least")
+    return numbers
 
 
 def _check_base(model: str, recipe: str) -> None:
