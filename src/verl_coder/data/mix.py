@@ -143,7 +143,7 @@ def _check_places(options: MixOptions) -> None:
                 + (
                     f"did you mean {close}?"
                     if close
-                    else f"prepare it first: verl-coder data prepare {name} --out {folder}"
+                    else f"prepare it first: verl-coder data prepare {name} --out {folder} (--data: where it is)"
                 )
             )
         if options.out.resolve() == folder.resolve():
