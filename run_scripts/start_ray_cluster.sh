@@ -32,6 +32,7 @@ dry_run=""
 if [ "${1:-}" = --dry-run ]; then dry_run=1; shift; fi
 role="${1:-}"
 [ $# -eq 0 ] || shift
+case "$role" in -h|--help) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;; esac
 
 # shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"

@@ -26,6 +26,11 @@ def test_tools_that_are_not_there_have_a_neighbour(given: str, said: str) -> Non
     assert str(error.value) == f"--tools {given}: no such file; {said}"
 
 
+def test_a_file_that_is_not_there_is_not_taken_for_the_word_none() -> None:
+    with pytest.raises(ConfigError, match=r"; or none$"):
+        check_tools_file(Path("nofile.yaml"), "--tools nofile.yaml", or_none=True)
+
+
 def test_what_is_near_to_none_is_answered_with_all(tmp_path: Path) -> None:
     names = {file.name for file in (repository_root() / "tool_config").glob("*.yaml")}
     for or_none in (True, False):

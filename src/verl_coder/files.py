@@ -71,13 +71,13 @@ def is_there(path: Path) -> bool:
         return False
 
 
-def given_folder(path: Path) -> Path:
-    """A folder that a user names, absolute, `~` filled in; ConfigError where there is none."""
-    folder = path.expanduser()
+def given_folder(path: Path, option: str = "") -> Path:
+    """A folder that a user names (by `option`), absolute, `~` filled in; ConfigError where there is none."""
+    folder, place = path.expanduser(), f"{option} {path}".strip()
     if not is_there(folder):
-        raise ConfigError(f"no such folder: {path}")
+        raise ConfigError(f"{place}: no such folder" if option else f"no such folder: {path}")
     if not folder.is_dir():
-        raise ConfigError(f"{path} is a file: name a folder")
+        raise ConfigError(f"{place} is a file: name a folder")
     return folder.resolve()
 
 
@@ -96,6 +96,20 @@ def free_bytes(place: Path) -> int:
     """Of the disk that holds `place`, or would."""
     place = place.resolve()
     return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
+
+
+def refuse_file_in_the_way(folder: Path, option: str) -> None:
+    """ConfigError of `option` where a file stands at the place of the folder that it names, or of one above it."""
+    place = next((path for path in (folder, *folder.parents) if is_there(path)), folder)
+    if is_there(place) and not place.is_dir():
+        raise ConfigError(f"{option} {folder}: {place} is a file: name another folder")
+
+
+def refuse_used_folder(out: Path) -> None:
+    """ConfigError where --out is there already and no empty folder, or a file stands above it."""
+    if is_there(out) and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not an empty folder: remove it or name another with --out")
+    refuse_file_in_the_way(out, "--out")
 
 
 def make_folder(path: Path) -> None:

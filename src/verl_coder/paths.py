@@ -101,7 +101,9 @@ def _check_content_file(path: Path, place: str, pattern: str, or_none: bool = Fa
         raise ConfigError(f"{place} is {'a folder' if path.is_dir() else 'no file'}: name a file")
     folder, _, files = pattern.partition("/")
     shipped = {file.stem: file.name for file in sorted((repository_root() / folder).glob(files))}
-    close = nearest(path.stem, [*shipped, *(["none"] if or_none else [])])
+    close = nearest(
+        path.stem, [*shipped, *(["none"] if or_none and len(path.name) <= len("none") + 1 else [])]
+    )
     if close:
         hint = f"did you mean {f'{folder}/{shipped[close]}' if close in shipped else close}?"
     else:

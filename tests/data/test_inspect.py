@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 
 from tests.data.conftest import toy_record, write_jsonl
 from verl_coder.data.cli import app
-from verl_coder.data.statistics import collect, count_tests
+from verl_coder.data.statistics import collect, count_tests, token_counter
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.paths import repository_root
 from verl_coder.problems import CheckTests, PytestTests
 
 
@@ -72,3 +73,20 @@ def test_a_missing_file_and_a_missing_tokenizer_are_named(folder: Path, tmp_path
     assert "nothing.parquet: no such Parquet file" in str(done.exception)
     done = CliRunner().invoke(app, ["inspect", str(folder), "--max-prompt-tokens", "10"])
     assert isinstance(done.exception, ConfigError) and "--tokenizer" in str(done.exception)
+
+
+def test_what_is_no_tokenizer_is_said_without_asking_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_: pytest.fail("it was asked"))
+    with pytest.raises(ConfigError, match=r"--tokenizer nope: no such folder, and not a name on the hub"):
+        token_counter("nope", None)
+    with pytest.raises(ConfigError, match=r"holds no tokenizer \(tokenizer.json or .*name a model's folder"):
+        token_counter(str(tmp_path), None)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "tools: 3", "tools: [{name: x}]", "a: [", "\x00"])
+def test_a_yaml_that_holds_no_tools_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "tools.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"tools\.yaml holds no tools .*: name a file of tool_config/$"):
+        token_counter(str(repository_root() / "src/verl_coder/tiny/base"), tmp_path / "tools.yaml")

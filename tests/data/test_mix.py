@@ -12,7 +12,7 @@ from tests.data.conftest import toy_record, write_jsonl
 from verl_coder.data.difficulty import read_pass_rates
 from verl_coder.data.mix import MixOptions, mix, parse_rate_range, parse_shares
 from verl_coder.data.shuffle import Shuffler
-from verl_coder.errors import DataError
+from verl_coder.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -155,12 +155,13 @@ def test_training_rows_are_chosen_by_their_pass_rate_and_held_out_rows_are_not(
         DataError, match=r"--train-pass-rate 0.3-0.4: none of the .* training rows has such a rate"
     ):
         mix(replace(options, train_pass_rate=parse_rate_range("0.3-0.4", "--x"), out=tmp_path / "none"))
-    assert not any((tmp_path / "none").iterdir())
+    assert not (tmp_path / "none").exists()
     (data / "a" / "validation.parquet").unlink()
     with pytest.raises(
         DataError, match=r"--train-pass-rate 0.3-0.4: none of the .* training rows has such a rate"
     ):
         mix(replace(options, train_pass_rate=parse_rate_range("0.3-0.4", "--x"), out=tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
     with pytest.raises(DataError, match="--train-pass-rate needs --pass-rates"):
         mix(replace(options, pass_rates=None, out=tmp_path / "none"))
 
@@ -208,3 +209,32 @@ def test_rows_come_in_the_order_of_their_ranks_whatever_the_buckets(tmp_path: Pa
                 shuffler.add(rank, {"rank": rank})
             assert [row["rank"] for row in shuffler.rows()] == sorted(ranks)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_dataset_is_answered_with_the_one_that_is_there(data: Path, tmp_path: Path) -> None:
+    (data / "humaneval").mkdir()
+    with pytest.raises(DataError, match=r"humanevl does not exist; did you mean humaneval\?"):
+        mix(MixOptions(shares={"humanevl": 1}, data=data, out=tmp_path / "mix"))
+
+
+def test_a_mix_never_takes_the_place_of_a_dataset_that_it_is_made_of(data: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in (data / "a").iterdir()}
+    with pytest.raises(DataError, match="is the folder of a, whose rows the mix would replace"):
+        mix(MixOptions(shares={"b": 1, "a": 1}, data=data, out=data / "b" / ".." / "a"))
+    assert {path: path.read_bytes() for path in (data / "a").iterdir()} == before
+
+
+def test_pass_rates_of_other_problems_alone_are_refused_and_nothing_is_written(
+    data: Path, tmp_path: Path
+) -> None:
+    rates = write_jsonl(tmp_path / "rates.jsonl", [{"problem_id": "other/1", "pass_rate": 0.5}])
+    with pytest.raises(DataError, match="has rates of 1 problem, none of them in the mix"):
+        mix(MixOptions(shares={"a": 1}, data=data, out=tmp_path / "mix", pass_rates=rates))
+    assert not (tmp_path / "mix").exists()
+
+
+def test_a_file_in_the_place_of_the_mix_is_named(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "mix").write_text("")
+    for place in ("mix", "mix/deeper"):
+        with pytest.raises(ConfigError, match="is a file: name another folder"):
+            mix(MixOptions(shares={"a": 1}, data=data, out=tmp_path / place))

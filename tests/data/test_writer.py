@@ -79,3 +79,10 @@ def test_damaged_pages_are_named_and_no_traceback(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train\.parquet is damaged") as error:
         list(iter_rows(written.path))
     assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_was_made_for_rows_that_did_not_come_is_taken_away_and_no_other(tmp_path: Path) -> None:
+    for folder in (tmp_path / "new", tmp_path):
+        with pytest.raises(DataError):
+            write_rows([], folder / "train.parquet")
+    assert tmp_path.is_dir() and not (tmp_path / "new").exists()

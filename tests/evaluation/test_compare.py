@@ -39,6 +39,7 @@ def test_the_command_says_it_in_words_and_writes_it_down(tmp_path: Path) -> None
     folders = [make_evaluation(tmp_path / name, right) for name, right in (("base", 20), ("trained", 40))]
     result = CliRunner().invoke(app, [*map(str, folders), "--out", str(tmp_path / "c.json")])
     assert result.exit_code == 0
+    assert "settings that differ:\n  model: " in result.output
     assert "trained is 40.0 points better than base" in result.output and "won: p/20" in result.output
     record = json.loads((tmp_path / "c.json").read_text())
     assert record["comparisons"][0]["verdict"].startswith("trained is 40.0 points better")

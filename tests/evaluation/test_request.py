@@ -102,3 +102,13 @@ def test_tools_that_a_loop_cannot_do_with_are_refused_before_a_model_is_loaded(t
         plan_evaluation(
             EvaluationRequest(model=str(TINY), data=(str(rows),), tools=tools, protocol="session")
         )
+
+
+def test_a_difficulty_that_no_problem_has_is_answered_with_those_that_are_there(problems: Path) -> None:
+    with pytest.raises(ConfigError, match=r"by difficulty esy \(of difficulty there are \w+.*\)$"):
+        options_of(problems, difficulty="esy")
+
+
+def test_a_temperature_below_0_is_told_its_range(problems: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--temperature -1: use a number of 0 or more; 0 is greedy$"):
+        options_of(problems, temperature=-1.0)  # type: ignore[arg-type]

@@ -3,13 +3,14 @@
 # ruff: noqa: E501 - tables of programs
 
 import ast
+import os
 
 import pytest
 from plain_python import run_plain
 
 from verl_coder.grading import grade
 from verl_coder.grading.alone import FEW_TESTS
-from verl_coder.grading.programs.kept_state import leaves_state
+from verl_coder.grading.programs.kept_state import ProcessState, leaves_state
 from verl_coder.problems import StdioCase, StdioTests
 
 INPUTS = [f"{n}\n" for n in (40, 5, 30, 6, 7)]
@@ -96,3 +97,20 @@ def test_a_program_that_may_leave_something_is_known(code):
 )
 def test_ordinary_programs_leave_nothing(code):
     assert not leaves_state(ast.parse(code))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "os.environ['X'] = '1'",
+        "os.environ.clear()",
+        "os.environ = {}",
+        "os.environ._data = {}",
+        "del os.environ._data",
+    ],
+)
+def test_the_environment_is_put_back_whatever_was_done_to_it(code: str) -> None:
+    mapping, before, state = os.environ, dict(os.environ), ProcessState()
+    exec(code)
+    state.restore()
+    assert os.environ is mapping and dict(os.environ) == before

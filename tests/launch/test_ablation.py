@@ -196,13 +196,14 @@ def test_a_wrong_file_of_arms_is_named(tmp_path: Path, text: str, message: str) 
     ("given", "message"),
     [
         (["--seeds", "x"], "--seeds 'x': give whole numbers"),
-        (["--seeds", " "], "--seeds is empty: give whole numbers"),
         (["--seeds", "0 -1"], "--seeds -1: use a whole number in [0, "),
         (["trainer.total_training_step=8"], "did you mean trainer.total_training_steps?"),
         (
             ["--model-made-by", "tiny weaken --out 'w"],
             "--model-made-by tiny weaken --out 'w: no command line",
         ),
+        (["--seeds", "0 1 0"], "--seeds '0 1 0': give each seed once"),
+        (["--seeds", " "], "--seeds ' ': give each seed once, and one at least"),
         (["--arms", "grpoo"], "did you mean grpo"),
         (["--against", "grpoo"], "did you mean grpo"),
         (["--dry-run"], "is not there yet; to check the arms make it: verl-coder tiny weaken --out w"),
@@ -252,3 +253,13 @@ def test_a_base_that_cannot_be_made_ends_the_ablation_with_its_status(
     model = ["--model", str(tmp_path / "w"), "--model-made-by", "tiny weaken --out 'a b'"]
     assert CliRunner().invoke(app, ["run", "--out", str(tmp_path), *model]).exit_code == 3
     assert asked[0][1:] == ["-m", "verl_coder.cli", "tiny", "weaken", "--out", "a b"]
+
+
+def test_a_base_that_is_not_there_is_named_with_what_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verl_coder.launch.launch.start", lambda *_, **__: pytest.fail("it was started"))
+    given = ["--model", str(tmp_path / "w"), "--seeds", "0", "--arms", "grpo", "--dry-run"]
+    done = CliRunner().invoke(app, ["run", "--out", str(tmp_path / "out"), *given])
+    assert isinstance(done.exception, ConfigError)
+    assert "is not there: run_scripts/run_ablation.sh makes that of ablation" in str(done.exception)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch.plan import LOGICAL_CPUS, TrainRequest, make_plan, preparation
+from verl_coder.launch.plan import LOGICAL_CPUS, TrainRequest, make_plan, missing_data, preparation
 from verl_coder.paths import repository_root
 
 
@@ -64,6 +64,13 @@ def test_a_recipe_makes_its_own_data_and_no_file_that_the_user_names(tmp_path: P
     if not all(Path(file).is_file() for file in own.config.data.train_files):
         assert preparation(own) == own.settings.prepare
     assert preparation(named) is None
+
+
+def test_of_the_data_those_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"")
+    files = {name: f"{tmp_path}/{name}.parquet" for name in ("train", "val")}
+    plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "out"), **files))
+    assert missing_data(plan) == [tmp_path / "val.parquet"]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("recipe", "tiny", "yaml: recipe: no recipe 'tiny'; did you mean tiny_"),
     ("recipe", None, "train needs a recipe: name a folder of recipes/"),
     ("protocol", "tool", "protocol=tool: sample makes rows of one protocol: leave it out"),
-    ("tools", "tool_config/no.yaml", "tools=tool_config/no.yaml: no such file; did you mean none?"),
+    ("tools", "tool_config/no.yaml", "tools=tool_config/no.yaml: no such file; tool_config/ has"),
     ("tools", "tool_config/feedbak.yaml", "no such file; did you mean tool_config/feedback.yaml?"),
     ("train.reward", "rewards/pasrate.py", "no such file; did you mean rewards/pass_rate.py?"),
     ("evaluate.protocol", "tol", "evaluate.protocol=tol: use null, or one of none, tool, "),

@@ -274,3 +274,8 @@ def test_what_goes_over_ssh_is_one_word_each(tmp_path: Path) -> None:
 def test_a_recipe_of_the_users_own_is_found_from_another_folder() -> None:
     told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RECIPE="tests/../recipes/tiny_cpu")
     assert f"RECIPE={ROOT}/recipes/tiny_cpu" in told
+
+
+def test_help_shows_the_commands_of_the_first_lines() -> None:
+    shown = subprocess.run(["bash", SCRIPT, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=30)
+    assert shown.returncode == 0 and "start_ray_cluster.sh worker" in shown.stdout and not shown.stderr

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 
 import httpx
 import pytest
@@ -125,6 +127,18 @@ async def test_metrics_count_the_requests(http: httpx.AsyncClient) -> None:
 def test_no_protection_is_refused_without_unsafe() -> None:
     with pytest.raises(SandboxUnavailableError, match="--unsafe"):
         EmbeddedSandbox(isolation="none").__enter__()
+
+
+def test_an_address_that_is_not_of_this_machine_is_told_so_and_a_taken_port_otherwise() -> None:
+    with EmbeddedSandbox(extra=["--workers", "2"]) as sandbox:
+        taken = sandbox.url.rpartition(":")[2]
+        for extra, cure in (
+            (["--host", "192.0.2.1"], "choose another --host"),
+            (["--port", taken], "another --port"),
+        ):
+            command = [sys.executable, "-m", "verl_coder.cli", "sandbox", "serve", "--port", "0", *extra]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 1 and cure in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 async def test_overload_is_429_at_once_and_a_burst_below_it_queues() -> None:

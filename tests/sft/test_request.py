@@ -55,6 +55,7 @@ def _request(folder: Path, **changes: Any) -> SftRequest:
         ({"overrides": ("optim.lr",)}, "neither an option nor a Hydra override"),
         ({"overrides": ("--lr=1",)}, "neither an option nor a Hydra override"),
         ({"overrides": ("optim.lr=1",)}, "use --learning-rate"),
+        ({"overrides": ("optim=megatron",)}, "optim=megatron: use verl's FSDP2"),
         ({"lora_rank": -1}, "--lora-rank is -1"),
         ({"lora_alpha": 8}, "--lora-alpha is 8 and there is no adapter"),
         ({"lora_rank": 4, "lora_alpha": 0}, "--lora-alpha is 0"),

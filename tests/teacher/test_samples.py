@@ -69,5 +69,12 @@ def test_the_samples_of_an_evaluation_are_those_of_the_same_json_lines(tmp_path:
 
 def test_a_parquet_file_without_outputs_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"problem_id": ["a"]}), tmp_path / "s.parquet")
-    with pytest.raises(DataError, match=r"s\.parquet cannot be read: .*output"):
+    with pytest.raises(DataError, match=r"s\.parquet lacks problem_id or output: take samples\.parquet"):
         read_samples([tmp_path / "s.parquet"], problems("a"))
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_a_file_that_is_named_and_holds_no_sample_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "samples.jsonl").write_text(text)
+    with pytest.raises(DataError, match=r"--samples .*samples\.jsonl holds no samples: name another file"):
+        read_samples([tmp_path / "samples.jsonl"], problems("a"))

@@ -25,7 +25,9 @@ def test_a_folder_with_files_is_refused_before_anything_is_made(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 1}, {"direct_share": 1.5}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 1}, {"direct_share": 1.5}, {"batch_size": 0}, {"measured_problems": 0}]
+)
 def test_wrong_settings_are_refused(wrong):
     with pytest.raises(ConfigError):
         BuildSettings(**wrong)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from verl_coder.errors import ConfigError
+from verl_coder.upgrade.packages import other_folder
 from verl_coder.upgrade.review import Review
 
 ENGINE = '''
@@ -147,3 +149,8 @@ def test_a_call_without_a_new_needed_value_is_named() -> None:
         "takes no exact=",
     ]
     assert call_problems([*takes, "**more"], 2, ["exact"], open_ended=False) == []
+
+
+def test_a_version_that_is_nowhere_is_said(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--at .*nowhere: no such folder$"):
+        other_folder(str(tmp_path / "nowhere"))

@@ -104,7 +104,9 @@ def verify(
         str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Verify on every machine of this cluster.")] = None,
-    concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
+    ] = 0,
 ) -> None:
     """Run the reference solutions of prepared files and keep the rows that pass."""
     from verl_coder.data.prepared import resolve_prepared
@@ -124,7 +126,9 @@ def inspect(
         Path | None, typer.Option(help="YAML of the tools, whose schemas are in the prompt.")
     ] = None,
     chat_template_kwargs: Annotated[str | None, typer.Option(help=CHAT_TEMPLATE_HELP)] = None,
-    max_prompt_tokens: Annotated[int | None, typer.Option(help="Count the prompts longer than this.")] = None,
+    max_prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Count the prompts longer than this.")
+    ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Number of rows to show.")] = 3,
     html: Annotated[Path | None, typer.Option(help="Also write a page with the distributions.")] = None,
 ) -> None:
@@ -135,13 +139,10 @@ def inspect(
     from verl_coder.data.inspect_html import write_html
     from verl_coder.data.inspect_terminal import show_statistics
     from verl_coder.data.prepared import resolve_prepared
-    from verl_coder.data.statistics import collect, token_counter
-    from verl_coder.errors import ConfigError
+    from verl_coder.data.statistics import collect, need_tokenizer, token_counter
 
     if tokenizer is None and (tools or max_prompt_tokens or chat_template_kwargs):
-        raise ConfigError(
-            "--tools, --chat-template-kwargs and --max-prompt-tokens count tokens: give --tokenizer too"
-        )
+        need_tokenizer()
     options = template_options(chat_template_kwargs)
     paths = [file for path in files for file in resolve_prepared(path)]
     statistics = collect(

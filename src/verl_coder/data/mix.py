@@ -16,9 +16,9 @@ from verl_coder.data.provenance import describe_files, describe_sources, write_c
 from verl_coder.data.shuffle import Shuffler, unit_hash
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.files import whole_file
+from verl_coder.files import refuse_file_in_the_way, whole_file
 from verl_coder.prompts import statement_of
-from verl_coder.words import counted
+from verl_coder.words import counted, nearest
 
 HELD_OUT = ("mbpp", "humaneval", "livecodebench")
 """Datasets whose test split a mix is compared with, where it has been prepared."""
@@ -136,6 +136,7 @@ def mix(options: MixOptions) -> MixResult:
     started = time.perf_counter()
     if options.train_pass_rate and not options.pass_rates:
         raise DataError("--train-pass-rate needs --pass-rates, the evaluation file that has them")
+    _check_places(options)
     inputs = {split: _split_files(options, split) for split in _MIXED_SPLITS}
     if not any(inputs.values()):
         raise DataError(f"{options.data}: none of {', '.join(options.shares)} has a train or validation file")
@@ -159,15 +160,31 @@ def mix(options: MixOptions) -> MixResult:
     return result
 
 
+def _check_places(options: MixOptions) -> None:
+    """Every dataset is there, and --out is none of their folders, whose files the mix would replace."""
+    for name in options.shares:
+        folder = options.data / name
+        if not folder.is_dir():
+            close = nearest(name, [path.name for path in options.data.glob("*/")])
+            raise DataError(
+                f"{folder} does not exist; "
+                + (
+                    f"did you mean {close}?"
+                    if close
+                    else f"prepare it first: verl-coder data prepare {name} --out {folder} (--data: where it is)"
+                )
+            )
+        if options.out.resolve() == folder.resolve():
+            raise DataError(
+                f"--out {options.out} is the folder of {name}, whose rows the mix would replace: name another folder"
+            )
+    refuse_file_in_the_way(options.out, "--out")
+
+
 def _split_files(options: MixOptions, split: str) -> list[MixInput]:
     files: list[MixInput] = []
     for name, share in options.shares.items():
-        folder = options.data / name
-        if not folder.is_dir():
-            raise DataError(
-                f"{folder} does not exist; prepare it first: verl-coder data prepare {name} --out {folder}"
-            )
-        paths = shards_of(folder / f"{split}.parquet")
+        paths = shards_of(options.data / name / f"{split}.parquet")
         files += [MixInput(name=name, path=path, share=share) for path in paths]
     return files
 
@@ -238,6 +255,11 @@ def _write(
                 info["index"] = writer.rows
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
+        if options.pass_rates and not measured and not options.train_pass_rate:
+            raise DataError(
+                f"{options.pass_rates} has rates of {counted(len(pass_rates), 'problem')}, none of them in the mix: "
+                "name the evaluation of these problems"
+            )
         if outside and not any(name.startswith("train/") for name in rows):
             raise DataError(
                 f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "

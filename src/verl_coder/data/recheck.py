@@ -14,6 +14,7 @@ from verl_coder.data.verdicts import VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
+from verl_coder.files import refuse_file_in_the_way
 from verl_coder.problems import Problem
 
 
@@ -40,6 +41,7 @@ def recheck(
     DataError where two of `paths` have one name. A file of an earlier run of which no row passes now is removed.
     """
     _refuse_one_name(paths)
+    refuse_file_in_the_way(out, "--out")
     return asyncio.run(_recheck(paths, out, options, on_row))
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from verl_coder.data.dataset import Dataset, LoadOptions, Main
-from verl_coder.errors import DataError, VerlCoderError
+from verl_coder.errors import VerlCoderError
+from verl_coder.files import refuse_file_in_the_way
 from verl_coder.protocols import PROTOCOLS, Language
 
 if TYPE_CHECKING:
@@ -101,7 +102,9 @@ def _prepare(
     drop_trivial: _DropTrivial = False,
     sandbox_url: _SandboxUrl = None,
     ray_address: _RayAddress = None,
-    concurrency: Annotated[int, typer.Option(min=0, help="Problems at a time on a machine.")] = 0,
+    concurrency: Annotated[
+        int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
+    ] = 0,
     rows_per_shard: _Shard = None,
 ) -> None:
     from verl_coder.data.prepare import PrepareOptions
@@ -109,8 +112,7 @@ def _prepare(
     from verl_coder.data.verification import VerifyOptions
 
     dataset.source(variant)
-    if out.is_file():
-        raise DataError(f"--out {out} is a file; give a folder")
+    refuse_file_in_the_way(out, "--out")
     load = LoadOptions(variant=variant, language=language, protocol=protocol, visible_tests=visible_tests)
     where = VerifyOptions(sandbox_url=sandbox_url, ray_address=ray_address, concurrency=concurrency)
     options = PrepareOptions(

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from verl_coder import json_text
+from verl_coder.files import make_folder
 
 BUCKET_BYTES = 64 * 2**20
 
@@ -30,7 +31,7 @@ class Shuffler:
         self._streams: list[IO[str]] = []
 
     def __enter__(self) -> "Shuffler":
-        self._parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._parent)
         self._folder = Path(tempfile.mkdtemp(prefix=".shuffle-", dir=self._parent))
         for number in range(self._count):
             self._streams.append((self._folder / f"{number}.jsonl").open("w+", encoding="utf-8"))

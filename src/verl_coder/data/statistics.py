@@ -5,16 +5,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from verl_coder.data.prepared import iter_rows
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.paths import check_tools_file
+from verl_coder.files import is_there
+from verl_coder.paths import check_tools_file, is_hub_name
 from verl_coder.problems import CheckTests, Problem, PytestTests, TestSuite
 
 CountTokens = Callable[[Problem], int]
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json")
 
 _ASSERT = re.compile(r"^\s*assert\b", re.MULTILINE)
 _TEST_FUNCTION = re.compile(r"^\s*(?:async\s+)?def test\w*", re.MULTILINE)
@@ -98,10 +101,19 @@ def count_tests(tests: TestSuite) -> int:
     return len(tests)
 
 
+def need_tokenizer() -> NoReturn:
+    """ConfigError: what was asked for counts tokens."""
+    raise ConfigError(
+        "--tools, --chat-template-kwargs and --max-prompt-tokens count tokens: give --tokenizer too"
+    )
+
+
 def token_counter(
     tokenizer: str, tools: Path | None, template_options: Mapping[str, Any] | None = None
 ) -> CountTokens:
     """Prompt tokens as the trainer counts them: chat template, tool schemas, generation prompt."""
+    _check_tokenizer(tokenizer)
+    schemas = _tool_schemas(tools) if tools else None
     from transformers import AutoTokenizer
 
     try:
@@ -110,7 +122,6 @@ def token_counter(
         raise ConfigError(f"cannot load tokenizer {tokenizer!r}: {str(error).splitlines()[0]}") from error
     if loaded.chat_template is None:
         raise ConfigError(f"tokenizer {tokenizer!r} has no chat template")
-    schemas = _tool_schemas(tools) if tools else None
 
     def count(problem: Problem) -> int:
         ids = loaded.apply_chat_template(
@@ -126,13 +137,28 @@ def token_counter(
     return count
 
 
+def _check_tokenizer(name: str) -> None:
+    """ConfigError where it is neither a folder with a tokenizer nor a name that the hub could have."""
+    folder = Path(name).expanduser()
+    if is_there(folder):
+        if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+            raise ConfigError(
+                f"--tokenizer {name} holds no tokenizer ({' or '.join(_TOKENIZER_FILES)}): name a model's folder"
+            )
+    elif not is_hub_name(name):
+        raise ConfigError(f"--tokenizer {name}: no such folder, and not a name on the hub (owner/name)")
+
+
 def _tool_schemas(path: Path) -> list[dict[str, Any]]:
     check_tools_file(path, f"--tools {path}")
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         return [tool["tool_schema"] for tool in config["tools"]]
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is not a tool config with tools[].tool_schema: {error!r}") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"--tools {path} holds no tools (a list `tools:` whose entries have a tool_schema): name a file of "
+            "tool_config/"
+        ) from error
 
 
 def _problem(row: dict[str, Any], place: str) -> Problem:

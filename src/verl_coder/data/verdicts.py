@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
+from verl_coder.files import make_folder
 from verl_coder.problems import Problem
 
 VERIFIER_VERSION = 1
@@ -89,7 +90,7 @@ def _read(path: Path) -> dict[str, Verdict]:
 
 
 def _open_for_append(path: Path) -> IO[str]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     cut_off = False
     if path.exists() and path.stat().st_size:
         with path.open("rb") as stream:

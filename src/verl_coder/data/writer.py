@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
+from verl_coder.files import make_folder
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
@@ -43,7 +45,7 @@ def write_rows(
 
 
 class RowWriter:
-    """Writes row by row: `add` each problem, then `commit`; without `commit` no file is left."""
+    """Writes row by row: `add` each problem, then `commit`; without it no file is left, nor a folder of its own."""
 
     def __init__(self, path: Path, *, rows_per_shard: int | None = None) -> None:
         if path.suffix != ".parquet":
@@ -57,9 +59,11 @@ class RowWriter:
         self._pending_bytes = 0
         self._file: pq.ParquetWriter | None = None
         self._shards: list[tuple[Path, int]] = []
+        self._made_folder = False
 
     def __enter__(self) -> "RowWriter":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._made_folder = not self.path.parent.exists()
+        make_folder(self.path.parent)
         return self
 
     def __exit__(
@@ -69,6 +73,9 @@ class RowWriter:
             self._file.close()
         for temporary, _ in self._shards:
             temporary.unlink(missing_ok=True)
+        if self._made_folder and error is not None:
+            with suppress(OSError):  # others have written there
+                self.path.parent.rmdir()
 
     def add(self, problem: Problem) -> None:
         """Append one problem."""

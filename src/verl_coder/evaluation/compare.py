@@ -105,8 +105,10 @@ def run(
 def _print(
     comparisons: Sequence[PairedComparison], differences: dict[str, list[Any]], console: Console
 ) -> None:
+    if differences:
+        _say(console, "settings that differ:")
     for name, values in differences.items():
-        _say(console, f"{name}: {' | '.join(_short(value) for value in values)}")
+        _say(console, f"  {name}: {' | '.join(_short(value) for value in values)}")
     console.print(_table(comparisons))
     for one in comparisons:
         _say(console, one.verdict())

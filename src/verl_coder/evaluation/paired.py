@@ -7,7 +7,7 @@ from math import gcd, lcm
 import numpy as np
 
 from verl_coder.evaluation.intervals import DIFFERENCES, Interval, mean_intervals
-from verl_coder.evaluation.pass_at_k import pass_at_k
+from verl_coder.evaluation.pass_at_k import mean_pass_at_k, pass_at_k
 from verl_coder.evaluation.randomisation import Pair, redraw_p_value, sign_flip_p_value
 
 SIGNIFICANCE = 0.05
@@ -100,10 +100,7 @@ def compare_paired(
         second=second,
         problems=len(problems),
         problems_of_each=(len(first_counts), len(second_counts)),
-        rates=(
-            sum(a[1] / a[0] for a, _ in pairs) / len(pairs),
-            sum(b[1] / b[0] for _, b in pairs) / len(pairs),
-        ),
+        rates=(mean_pass_at_k((a for a, _ in pairs), 1), mean_pass_at_k((b for _, b in pairs), 1)),
         difference=float(one.mean()),
         interval=intervals[0],
         won=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value > 0),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from math import comb
+from math import comb, fsum
 
 from verl_coder.errors import ConfigError
 
@@ -40,6 +40,6 @@ def reported_ks(wanted: Sequence[int] | None, n: int) -> list[int]:
 
 
 def mean_pass_at_k(counts: Iterable[tuple[int, int]], k: int) -> float:
-    """Mean over problems, each given as (samples, samples that passed)."""
+    """Mean over problems, each given as (samples, samples that passed); the same in whichever order they come."""
     values = [pass_at_k(n, c, k) for n, c in counts]
-    return sum(values) / len(values)
+    return fsum(values) / len(values)

@@ -40,6 +40,7 @@ def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
     """Read and filter; DataError names the file and row that is wrong, ConfigError a filter that leaves nothing."""
     files = tuple(file for path in paths for file in resolve_prepared(path))
     posed: list[Posed] = []
+    there: set[str] = set()
     for file in files:
         for number, row in enumerate(iter_rows(file)):
             try:
@@ -51,6 +52,7 @@ def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
                 raise DataError(
                     f"{file}, row {number}: a column is of another kind than a row's ({error})"
                 ) from error
+            there.add(problem.difficulty)
             if _wanted(problem, choice):
                 posed.append(pose(problem, choice.protocol))
     name, count = Counter(p.problem.problem_id for p in posed).most_common(1)[0] if posed else ("", 0)
@@ -60,7 +62,9 @@ def load_problems(paths: Sequence[Path], choice: Choice) -> ProblemSet:
             "problem must have its own"
         )
     if not posed:
-        raise ConfigError(f"no problem is left of {', '.join(map(str, paths))} by {_words(choice)}")
+        unknown = choice.difficulty and choice.difficulty not in there
+        hint = f" (of difficulty there are {', '.join(sorted(there))})" if unknown and there else ""
+        raise ConfigError(f"no problem is left of {', '.join(map(str, paths))} by {_words(choice)}{hint}")
     return ProblemSet(files=files, digest=_digest(files), problems=tuple(posed[: choice.limit]))
 
 

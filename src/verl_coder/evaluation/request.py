@@ -170,7 +170,9 @@ def _draws(request: EvaluationRequest) -> Draws:
     if request.n < 1:
         raise ConfigError(f"--n {request.n}: at least one sample a problem")
     temperature = request.temperature if request.temperature is not None else (0.0 if request.n == 1 else 1.0)
-    if temperature < 0 or (temperature == 0 and request.n > 1):
+    if temperature < 0:
+        raise ConfigError(f"--temperature {temperature:g}: use a number of 0 or more; 0 is greedy")
+    if temperature == 0 and request.n > 1:
         raise ConfigError(
             f"--temperature {temperature:g} with --n {request.n}: greedy answers are all the same, so take --n 1, or a "
             "temperature above 0"

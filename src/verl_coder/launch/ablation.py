@@ -11,7 +11,7 @@ import typer
 
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import is_there, write_atomically
+from verl_coder.files import is_there, refuse_file_in_the_way, write_atomically
 from verl_coder.launch.arms import (
     collect,
     markdown_table,
@@ -22,6 +22,7 @@ from verl_coder.launch.arms import (
     tag_table,
 )
 from verl_coder.launch.recipe import find_recipe
+from verl_coder.paths import is_hub_name
 from verl_coder.words import did_you_mean
 from verl_coder.yaml_files import read_yaml
 
@@ -86,6 +87,7 @@ def run(
     every = read_arms(find_recipe(recipe))
     chosen = choose_arms(every, arms.split())
     choose_arms(every, against.split())
+    refuse_file_in_the_way(out, "--out")
     requests = [
         TrainRequest(
             recipe=recipe,
@@ -104,6 +106,7 @@ def run(
     for request in requests:
         console.rule(Path(str(request.out)).name)
         plan = make_plan(request)
+        _check_base(str(plan.config.actor_rollout_ref.model.path), recipe)
         status = start(plan, console, dry_run=dry_run)
         # Status 0 without a summary: SIGTERM, which is no failure.
         if not dry_run and (status or not plan.run_dir.summary.is_file()):
@@ -118,11 +121,20 @@ def _numbers(seeds: str) -> list[int]:
         numbers = [int(seed) for seed in seeds.split()]
     except ValueError:
         raise ConfigError(f"--seeds {seeds!r}: give whole numbers, separated by spaces") from None
-    if not numbers:
-        raise ConfigError("--seeds is empty: give whole numbers, separated by spaces")
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--seeds {seeds!r}: give each seed once, and one at least")
     from verl_coder.launch.plan import check_seed
 
     return [check_seed(number, f"--seeds {number}") for number in numbers]
+
+
+def _check_base(model: str, recipe: str) -> None:
+    """ConfigError where the base of all arms is a folder that is not there: a recipe's own is made first."""
+    if not Path(model).exists() and not is_hub_name(model):
+        raise ConfigError(
+            f"recipe {recipe}: its base {model} is not there: run_scripts/run_ablation.sh makes that of "
+            "ablation and of tool_comparison; else name one with --model"
+        )
 
 
 def _make_model(model: str, command: str, *, dry_run: bool) -> None:

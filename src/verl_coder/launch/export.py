@@ -14,7 +14,7 @@ import typer
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.files import given_folder
+from verl_coder.files import given_folder, refuse_used_folder
 from verl_coder.launch.trained_weights import adapter_config, trained_model
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
@@ -70,8 +70,7 @@ def export(
     run_dir: RunDir, out: Path, *, step: int | None = None, adapter: bool = False, dtype: str = "float32"
 ) -> Path:
     """Write the policy to `out`, whole or not at all: merged, or the adapter alone. Returns `out`."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is not an empty folder: remove it or name another with --out")
+    refuse_used_folder(out)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype {dtype}: use float32, bfloat16 or float16")
     config = load_config(run_dir)

@@ -12,7 +12,7 @@ from verl_coder.errors import VerlCoderError
 from verl_coder.files import locked, write_atomically
 from verl_coder.launch.cost import estimate
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
-from verl_coder.launch.plan import Plan, preparation, prepare_data, print_plan
+from verl_coder.launch.plan import Plan, missing_data, preparation, prepare_data, print_plan
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
@@ -21,7 +21,11 @@ from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 
 _CHECKING = "checking settings, model, reward, tools and every row"
-_NO_ROWS = "warning: the data are not there yet: no row was looked at"
+
+
+def _no_rows(plan: Plan, command: str) -> str:
+    there = ", ".join(str(path) for path in missing_data(plan))
+    return f"warning: not there yet: {there} (made by `{command}`); so no row of any file was looked at"
 
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
@@ -34,7 +38,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
     if dry_run:
         with console.status(_CHECKING):
             findings = check_run(plan, data_is_there=command is None, dry_run=True)
-        notes = [*findings.notes, *([_NO_ROWS] if command else [])]
+        notes = [*findings.notes, *([_no_rows(plan, command)] if command else [])]
         print_plan(plan, console, {"memory": findings.memory, "time": estimate(config), "notes": notes})
         return 0
     if command:

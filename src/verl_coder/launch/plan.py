@@ -213,12 +213,16 @@ def preparation(plan: Plan) -> str | None:
     """The recipe's command that makes its data, if of the data files and the teacher's traces those are missing that
     it makes: what lies elsewhere was named by the user, and a check says that it is not there.
     """
-    settings = plan.settings
+    missing, command = missing_data(plan), plan.settings.prepare
+    makes_all = len(_to_come(command, missing, plan.named)) == len(missing)
+    return command if missing and makes_all else None
+
+
+def missing_data(plan: Plan) -> list[Path]:
+    """Of the data files and the teacher's traces those that are not there."""
     files = _data_files(plan.config)
-    files += file_list(settings.teacher.traces if settings.uses_teacher else None)
-    missing = [path for path in files if not path.is_file()]
-    makes_all = len(_to_come(settings.prepare, missing, plan.named)) == len(missing)
-    return settings.prepare if missing and makes_all else None
+    files += file_list(plan.settings.teacher.traces if plan.settings.uses_teacher else None)
+    return [path for path in files if not path.is_file()]
 
 
 def _data_files(config: DictConfig) -> list[Path]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import refuse_file_in_the_way
 from verl_coder.words import did_you_mean
 
 app = typer.Typer(add_completion=False)
@@ -36,9 +37,9 @@ def pipeline(
     from verl_coder.pipeline.tasks import Workplace
 
     whole = read_config(config, out=out)
-    run = PipelineRun(
-        Workplace(whole), choose_stages(stages or [], whole.stages), Console(), ignore_code=ignore_code
-    )
+    place = Workplace(whole)
+    refuse_file_in_the_way(place.out, "--out" if out else f"{config}: out")
+    run = PipelineRun(place, choose_stages(stages or [], whole.stages), Console(), ignore_code=ignore_code)
     if dry_run:
         run.dry_run()
         return

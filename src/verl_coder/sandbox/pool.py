@@ -98,6 +98,11 @@ class Pool:
 
     async def _choose_variant(self) -> Slot:
         wanted = self.settings.isolation
+        if wanted == "none" and not self.settings.unsafe:
+            raise ConfigError(
+                "isolation 'none' leaves this machine unprotected: say --unsafe, too (in a run "
+                "verl_coder.sandbox_unsafe=true), or take another isolation"
+            )
         namespaced = ["range", "plain"] if os.geteuid() == 0 else ["single"]
         candidates = {
             "auto": [*namespaced, "light", "none"],

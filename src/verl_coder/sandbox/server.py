@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -92,8 +93,13 @@ async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no
     try:
         return await loop.create_server(factory, settings.host, settings.port, backlog=1024)
     except OSError as error:
+        other = (
+            "--port"
+            if error.errno in (errno.EADDRINUSE, errno.EACCES)
+            else "--host, an address of this machine"
+        )
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {error}: choose another --port"
+            f"cannot listen on {settings.host}:{settings.port}: {error}: choose another {other}"
         ) from error
 
 

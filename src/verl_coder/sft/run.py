@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from verl_coder.files import locked, make_folder, write_atomically
+from verl_coder.files import locked, make_folder, refuse_file_in_the_way, write_atomically
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.run.checkpoint_files import saved_steps, step_folder
 from verl_coder.run.run_dir import RunDir
@@ -30,6 +30,7 @@ def run(
 
     ConfigError, DataError or VerlCoderError in one line where it fails.
     """
+    refuse_file_in_the_way(request.out, "--out")
     found, run_dir = digests(request), RunDir(request.out.resolve())
     if _said_finished(request, run_dir, found, console):
         return request.out / "model"

@@ -32,6 +32,7 @@ OWNED = {
     "model.target_parameters": "--lora-rank, which adapts all linear layers",
     "model.lora_adapter_path": "--model with the adapter merged (`verl-coder export`)",
     "engine": "verl's FSDP2, which is what this command exports",
+    "optim": "verl's FSDP2, which is what this command exports",
     "engine.strategy": "verl's FSDP2, which is what this command exports",
     "checkpoint.save_contents": "--keep",
     "checkpoint.load_contents": "--keep",

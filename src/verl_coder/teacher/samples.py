@@ -40,7 +40,10 @@ def read_samples(paths: Sequence[Path], problems: Mapping[str, Problem]) -> Samp
     samples = Samples()
     seen: set[tuple[str, str]] = set()
     for path in paths:
-        for problem_id, output in _from_parquet(path) if path.suffix == ".parquet" else _from_lines(path):
+        found = list(_from_parquet(path) if path.suffix == ".parquet" else _from_lines(path))
+        if not found:
+            raise DataError(f"--samples {path} holds no samples: name another file, or leave the option out")
+        for problem_id, output in found:
             if problem_id not in problems:
                 samples.counts["unknown_problem"] += 1
                 continue
@@ -71,6 +74,11 @@ def _from_parquet(path: Path) -> Iterator[tuple[str, str]]:
     try:
         rows = pq.read_table(path, columns=["problem_id", "output"]).to_pylist()
     except (pa.ArrowException, OSError) as error:
+        if path.is_file() and isinstance(error, pa.ArrowInvalid) and "No match for FieldRef" in str(error):
+            raise DataError(
+                f"--samples {path} lacks problem_id or output: take samples.parquet of `verl-coder evaluate`, or JSON "
+                "lines with the two"
+            ) from error
         words = str(error).splitlines()[0]
         raise DataError(f"--samples {path} cannot be read: {words}") from error
     for row in rows:

@@ -13,6 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import refuse_used_folder
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.sft import SftSettings, run_sft, write_messages
@@ -40,6 +41,10 @@ class BuildSettings:
     def __post_init__(self) -> None:
         if self.steps < 2:
             raise ConfigError(f"steps is {self.steps}; the two stages need at least 2")
+        if self.batch_size < 1 or self.measured_problems < 1:
+            raise ConfigError(
+                f"batch-size is {self.batch_size}, measured-problems {self.measured_problems}; each must be 1 or more"
+            )
         if not 0 <= self.direct_share <= 1:
             raise ConfigError(f"direct-share is {self.direct_share}; it must be between 0 and 1")
 
@@ -55,8 +60,7 @@ def build(out: Path, settings: BuildSettings) -> Path:
     Where training fails, the error names its log, which stays in a hidden folder beside `out`; Interrupted
     (SIGINT, SIGTERM) leaves nothing.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is not an empty folder: remove it or name another with --out")
+    refuse_used_folder(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-build-", dir=out.parent))
     try:

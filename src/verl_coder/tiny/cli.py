@@ -9,7 +9,9 @@ from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
 from verl_coder.words import counted
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="The tiny base model: build it, measure it, weaken it."
+)
 _DEFAULTS = BuildSettings()
 
 

@@ -15,7 +15,7 @@ from verl_coder.chains.problems import Kind, chains
 from verl_coder.chains.traces import ChainTrace, chain_traces, write_trace_rows
 from verl_coder.chains.wording import Tool
 from verl_coder.errors import ConfigError
-from verl_coder.files import write_atomically
+from verl_coder.files import refuse_file_in_the_way, write_atomically
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.sft.run import run
 from verl_coder.sft.settings import SftRequest
@@ -79,6 +79,7 @@ def build_tool_base(out: Path, settings: ToolBaseSettings, console: Console, *, 
         raise ConfigError(
             f"steps={settings.steps}, direct-share={settings.direct_share}: use 5 or more, and a share in [0, 1]"
         )
+    refuse_file_in_the_way(out, "--out")
     model = base
     for number, stage in enumerate(STAGES):
         model = _train(out / stage.name, model, settings, number, console)

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import refuse_used_folder
 from verl_coder.tiny.build import BASE, finish_model
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.sft import SftSettings, run_sft, write_messages
@@ -30,8 +31,7 @@ class WeakenSettings:
 
 def weaken(out: Path, settings: WeakenSettings, *, base: Path = BASE) -> Path:
     """Train `base` with verl's SFT trainer and save the result in `out`, all or nothing."""
-    if out.exists() and any(out.iterdir()):
-        raise ConfigError(f"{out} exists and is not an empty folder: remove it or name another with --out")
+    refuse_used_folder(out)
     if settings.steps < 1 or not 0 <= settings.direct_share <= 1:
         raise ConfigError(
             f"steps={settings.steps}, direct-share={settings.direct_share}: use 1 or more, and a share in [0, 1]"

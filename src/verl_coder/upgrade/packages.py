@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from verl_coder.errors import ConfigError
+from verl_coder.files import given_folder
 
 PACKAGES = {
     "verl": ("verl",),
@@ -64,7 +65,7 @@ def _version_in(package: str, at: Path) -> str | None:
 
 def other_folder(at: str) -> Path:
     """A folder with unpacked packages; ConfigError where it holds none of them."""
-    folder = Path(at).expanduser().resolve()
+    folder = given_folder(Path(at), "--at")
     if not any((folder / package).is_dir() for package in PACKAGES):
         raise ConfigError(
             f"--at {at}: none of {', '.join(PACKAGES)} lies in it (an unpacked wheel or a clone)"

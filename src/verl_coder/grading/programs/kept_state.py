@@ -96,7 +96,9 @@ class ProcessState:
 
     def __init__(self, source: bytes = b"") -> None:
         self._limits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
-        self._environment = dict(_environment())
+        self._mapping: Any = os.environ
+        self._data: dict[bytes, bytes] = self._mapping._data  # not decoded at each look
+        self._environment = dict(self._data)
         self._folder = os.getcwd()
         self._seeds = b"seed" in source or b"setstate" in source
 
@@ -105,9 +107,11 @@ class ProcessState:
         recursion, digits = self._limits
         sys.setrecursionlimit(recursion)
         sys.set_int_max_str_digits(digits)
-        if _environment() != self._environment:
-            os.environ.clear()
-            os.environ.update(
+        # A program may have put others in their places.
+        os.environ, self._mapping._data = self._mapping, self._data
+        if self._data != self._environment:
+            self._mapping.clear()
+            self._mapping.update(
                 {os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()}
             )
         os.chdir(self._folder)
@@ -126,8 +130,3 @@ def parsed(source: bytes) -> Any:
         return ast.parse(source)
     except (RecursionError, MemoryError):
         return ast.Module(body=[], type_ignores=[])
-
-
-def _environment() -> dict[bytes, bytes]:
-    """What `os.environ` holds, without decoding each of its names at each look."""
-    return os.environ._data  # type: ignore[attr-defined]
