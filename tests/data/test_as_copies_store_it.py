@@ -128,7 +128,7 @@ def test_a_file_without_a_record_ends_in_one_line_and_leaves_no_rows(tmp_path: P
     with pytest.raises(DataError) as error:
         read(tmp_path, "apps", source)
     assert "\n" not in str(error.value)
-    assert {path.name for path in (tmp_path / "out").iterdir()} <= {"rejected.parquet"}
+    assert {path.name for path in (tmp_path / "out").glob("*")} <= {"rejected.parquet"}
 
 
 @pytest.mark.parametrize(

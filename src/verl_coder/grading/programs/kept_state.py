@@ -96,8 +96,9 @@ class ProcessState:
 
     def __init__(self, source: bytes = b"") -> None:
         self._limits = sys.getrecursionlimit(), sys.get_int_max_str_digits()
-        self._mapping: Any = os.environ
-        self._data: dict[bytes, bytes] = self._mapping._data  # not decoded at each look
+        mapping: Any = os.environ
+        self._mapping = mapping
+        self._data: dict[bytes, bytes] = mapping._data  # not decoded at each look
         self._environment = dict(self._data)
         self._folder = os.getcwd()
         self._seeds = b"seed" in source or b"setstate" in source
