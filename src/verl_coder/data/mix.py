@@ -34,9 +34,9 @@ class RateRange:
     low: float
     high: float
 
-    def __contains__(self, rate: float) -> bool:
-        """Whether the rate lies in it."""
-        return self.low <= rate <= self.high
+    def __contains__(self, rate: float | None) -> bool:
+        """Whether the rate lies in it; None, of a row without one, does not."""
+        return rate is not None and self.low <= rate <= self.high
 
     def __str__(self) -> str:
         """As an option says it."""
@@ -246,7 +246,7 @@ def _write(
             for row in _shuffled(options, split, entries, dropped):
                 info = row["extra_info"]
                 rate = pass_rates.get(info["problem_id"])
-                if split == "train" and options.train_pass_rate and not _belongs(rate, options):
+                if split == "train" and options.train_pass_rate and rate not in options.train_pass_rate:
                     outside += 1
                     continue
                 if rate is not None:
@@ -274,10 +274,6 @@ def _write(
                 for stale in shards_of(writer.path):
                     stale.unlink()
     return written, rows, measured, outside
-
-
-def _belongs(rate: float | None, options: MixOptions) -> bool:
-    return rate is not None and options.train_pass_rate is not None and rate in options.train_pass_rate
 
 
 def _shuffled(

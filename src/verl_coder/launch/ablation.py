@@ -130,7 +130,7 @@ def _numbers(seeds: str) -> list[int]:
 
 def _check_base(model: str, recipe: str) -> None:
     """ConfigError where the base of all arms is a folder that is not there: a recipe's own is made first."""
-    if not Path(model).exists() and not is_hub_name(model):
+    if not is_there(Path(model)) and not is_hub_name(model):
         raise ConfigError(
             f"recipe {recipe}: its base {model} is not there: run_scripts/run_ablation.sh makes that of "
             "ablation and of tool_comparison; else name one with --model"

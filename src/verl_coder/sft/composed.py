@@ -13,7 +13,6 @@ from verl_coder.sft.process import hydra_overrides
 _SECTIONS = ("checkpoint", "engine", "optim")
 """Those that verl reads into a dataclass of its own, but for the model's, which loads the model's files."""
 
-
 _WORDS = ("trainer.test_freq", "trainer.save_freq")
 """Steps, or a word: `settings.py` has checked them."""
 
