@@ -78,6 +78,21 @@ def test_adapters_lower_the_plan_of_short_passes_and_raise_that_of_long_ones(con
     assert size(config, lora) > size(config)  # an adapter on each linear layer keeps activations of its own
 
 
+@pytest.mark.parametrize(
+    "needs_them",
+    [f"{ACTOR}.entropy_coeff=0.01", "actor_rollout_ref.model.target_modules=[lm_head]"],
+)
+def test_logits_are_planned_for_an_adapter_only_where_they_are_needed(
+    config: DictConfig, needs_them: str
+) -> None:
+    plain = (
+        "actor_rollout_ref.model.lora_rank=16",
+        f"{ACTOR}.entropy_coeff=0",
+        f"{ACTOR}.calculate_entropy=false",
+    )
+    assert size(config, *plain, needs_them) > size(config, *plain) + 1
+
+
 def test_what_does_not_fit_is_refused_with_settings_that_then_fit(config: DictConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"memory: .* GiB planned; the machine has 24.0 GiB.*it fits"

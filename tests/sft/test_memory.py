@@ -1,5 +1,6 @@
 """What does not fit is refused before the start, with what would fit."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from verl_coder.sft.memory import check_disk, check_memory, plan_memory
 from verl_coder.sft.settings import SftRequest
 
 HALF_BILLION = ModelShape(
+    model_type="qwen2",
     vocab_size=151_936,
     hidden_size=896,
     intermediate_size=4864,
@@ -33,22 +35,32 @@ def _request(**changes: Any) -> SftRequest:
 
 
 def test_an_adapter_takes_no_gradients_and_optimiser_of_the_base() -> None:
-    whole, lora = (plan_memory(_request(lora_rank=rank), HALF_BILLION, 700).total() for rank in (0, 16))
+    shape = replace(HALF_BILLION, model_type="gemma2")
+    whole, lora = (plan_memory(_request(lora_rank=rank), shape, 700).total() for rank in (0, 16))
     assert whole - lora == pytest.approx(12 * HALF_BILLION.parameters, rel=0.1)
+
+
+def test_an_adapter_needs_no_logits_where_the_output_layer_gives_them_as_they_are() -> None:
+    plain, other = (
+        plan_memory(_request(lora_rank=16), replace(HALF_BILLION, model_type=name), 700).total()
+        for name in ("qwen2", "gemma2")
+    )
+    assert other - plain > 8 * 700 * HALF_BILLION.vocab_size
 
 
 @pytest.mark.parametrize(
     ("gib", "cure"),
     [
         (12, "set --micro-tokens 700: then"),
-        (6, "set --lora-rank 16 --micro-tokens 700"),
+        (6, "set --lora-rank 16: then"),
+        (4.2, "set --lora-rank 16 --micro-tokens 700"),
         (2, "a smaller model"),
     ],
 )
 def test_what_makes_it_fit_is_named(monkeypatch: pytest.MonkeyPatch, gib: float, cure: str) -> None:
     monkeypatch.setattr(memory, "shape_of", lambda model: HALF_BILLION)
     monkeypatch.setattr(memory, "machine_bytes", lambda: gib * GIB)
-    with pytest.raises(ConfigError, match=rf"^memory: .*the machine has {gib}.0 GiB.*{cure}") as caught:
+    with pytest.raises(ConfigError, match=rf"^memory: .*the machine has {gib:.1f} GiB.*{cure}") as caught:
         check_memory(_request(), Path("m"), 700)
     assert "\n" not in str(caught.value)
 

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from verl_coder.launch.cards import GIB, Card, card_for
 from verl_coder.launch.model_shape import ModelShape, shape_of
 from verl_coder.launch.preflight.sizes import vllm_executor
+from verl_coder.platform.output_layer import CHUNK_LOGITS, PLAIN_MODELS
 
 BASE_MIB = {
     "actor": 800,
@@ -242,6 +243,8 @@ def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tupl
     logits = shape.vocab_size * max(trained * logit_bytes, judged * LOGIT_BYTES_NO_GRADIENT)
     mixed = actor.fsdp_config.get("mixed_precision") or {}
     width = _BYTES.get(str(mixed.get("param_dtype", "bf16")), 2)
+    if not on_gpu and _makes_no_logits(config, shape):
+        logits = label_bytes(shape, trained, width=width)
     activations = activation_bytes(
         shape,
         trained,
@@ -250,6 +253,26 @@ def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tupl
         adapter_on_cpu=bool(section.model.get("lora_rank")) and not on_gpu,
     )
     return float(logits), activations
+
+
+def _makes_no_logits(config: DictConfig, shape: ModelShape) -> bool:
+    """Whether the passes of the update give log-probabilities at once (platform/label_log_probs.py)."""
+    actor, model = config.actor_rollout_ref.actor, config.actor_rollout_ref.model
+    frozen = bool(model.get("lora_rank")) and "lm_head" not in str(model.get("target_modules"))
+    needs_logits = (
+        float(actor.entropy_coeff) or actor.get("calculate_entropy") or model.get("use_fused_kernels")
+    )
+    return frozen and can_do_without_logits(shape) and bool(model.use_remove_padding) and not needs_logits
+
+
+def can_do_without_logits(shape: ModelShape) -> bool:
+    """Whether a model's output layer, where it is not trained, may give log-probabilities at once."""
+    return shape.model_type in PLAIN_MODELS
+
+
+def label_bytes(shape: ModelShape, tokens: float, *, width: int) -> float:
+    """Of a pass that makes no logits: a chunk of them, and what is kept of each token for its backward."""
+    return float(width * (CHUNK_LOGITS + tokens * shape.hidden_size))
 
 
 def activation_bytes(

@@ -21,6 +21,8 @@ _NEEDED = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"
 class ModelShape:
     """Sizes of a decoder."""
 
+    model_type: str
+    """As its config.json says it: `qwen2`."""
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -80,7 +82,7 @@ def _config_of(folder: Path) -> dict[str, Any]:
         config = AutoConfig.from_pretrained(folder)
     except (ValueError, OSError) as error:
         raise ConfigError(f"MODEL: {folder}: {str(error).splitlines()[0]}") from error
-    names = (*_NEEDED, "num_key_value_heads", "head_dim", "tie_word_embeddings")
+    names = (*_NEEDED, "model_type", "num_key_value_heads", "head_dim", "tie_word_embeddings")
     return {name: getattr(config, name, None) for name in names}
 
 
@@ -90,6 +92,7 @@ def _from(config: Mapping[str, Any], parameters: int | None = None) -> ModelShap
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
     tied = bool(config.get("tie_word_embeddings"))
     return ModelShape(
+        model_type=config["model_type"],
         vocab_size=config["vocab_size"],
         hidden_size=config["hidden_size"],
         intermediate_size=config["intermediate_size"],

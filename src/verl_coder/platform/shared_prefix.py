@@ -27,6 +27,7 @@ from tensordict import TensorDict
 from transformers import AttentionInterface, AttentionMaskInterface
 from verl.utils import tensordict_utils as tu
 
+from verl_coder.platform.label_log_probs import LabelHead, Question, label_head_of
 from verl_coder.platform.packed_attention import packed_attention, packed_mask
 
 NAME = "shared_prefix"
@@ -197,34 +198,78 @@ def _prepare_model_inputs(engine: Any, micro_batch: TensorDict) -> tuple[dict[st
         inputs["logits_to_keep"] = keep
         for name in ("input_ids_rmpad_rolled", "temperature_rmpad"):
             outputs[name] = outputs[name][keep]
-    if layout is not None or keep is not None:
-        outputs[NAME] = (layout, keep, inputs["input_ids"].numel())
+    head = _label_head(engine, micro_batch)
+    question = None
+    if head is not None:
+        question = head.question = _question(outputs, micro_batch)
+    if layout is not None or keep is not None or question is not None:
+        outputs[NAME] = _Pass(layout, keep, inputs["input_ids"].numel(), question)
     return inputs, outputs
+
+
+@dataclass
+class _Pass:
+    """A pass over `tokens`, of which those of `keep` have logits; its answer where it was asked for no logits."""
+
+    layout: SharedLayout | None
+    keep: torch.Tensor | None
+    tokens: int
+    question: Question | None
+
+
+def _label_head(engine: Any, micro_batch: TensorDict) -> LabelHead | None:
+    """The model's, where nothing needs the logits themselves: no gradient goes through the entropy."""
+
+    def wanted(key: str) -> bool:
+        return bool(tu.get_non_tensor_data(micro_batch, key, False))
+
+    if wanted("calculate_sum_pi_squared") or wanted("distillation_only"):
+        return None
+    if wanted("calculate_entropy") and torch.is_grad_enabled():
+        return None
+    return label_head_of(engine.module)
+
+
+def _question(outputs: dict[str, Any], micro_batch: TensorDict) -> Question:
+    """The log-probabilities of the next tokens, and the entropies if the batch asks for them."""
+    labels, temperature = outputs["input_ids_rmpad_rolled"], outputs["temperature_rmpad"]
+    entropy = tu.get_non_tensor_data(micro_batch, "calculate_entropy", False)
+    return Question(
+        labels,
+        None if outputs.get("temperature_is_one", False) else temperature,
+        torch.empty(labels.shape, dtype=torch.float32, device=labels.device) if entropy else None,
+    )
 
 
 def _prepare_model_outputs(
     engine: Any, output: Any, output_args: dict[str, Any], micro_batch: TensorDict, logits_processor_func: Any
 ) -> dict[str, Any]:
     """verl's outputs (log-probabilities, entropy), each token's given to every sample that it stands for."""
-    layout, keep, tokens = output_args.pop(NAME, (None, None, 0))
-    if layout is None and keep is None:
+    asked: _Pass | None = output_args.pop(NAME, None)
+    if asked is None:
         return _verls_outputs(engine, output, output_args, micro_batch, logits_processor_func)
-    ids = micro_batch["input_ids"]
-    computed = tokens if keep is None else len(keep)
-    # verl takes of the batch only how many rows and tokens there are.
-    packed = micro_batch.copy()
-    packed["input_ids"] = torch.nested.nested_tensor_from_jagged(
-        ids.values().new_zeros(computed), _offsets(computed, ids.size(0), ids.device)
-    )
-    found = _verls_outputs(engine, output, output_args, packed, logits_processor_func)
+    ids, keep, layout = micro_batch["input_ids"], asked.keep, asked.layout
+    if asked.question is not None:
+        found = {"log_probs": output.logits.squeeze(0)}
+        if asked.question.entropies is not None:
+            found["entropy"] = asked.question.entropies
+    else:
+        computed = asked.tokens if keep is None else len(keep)
+        # verl takes of the batch only how many rows and tokens there are.
+        packed = micro_batch.copy()
+        packed["input_ids"] = torch.nested.nested_tensor_from_jagged(
+            ids.values().new_zeros(computed), _offsets(computed, ids.size(0), ids.device)
+        )
+        given = _verls_outputs(engine, output, output_args, packed, logits_processor_func)
+        found = {name: value.values() for name, value in given.items()}
 
     def spread(values: torch.Tensor) -> torch.Tensor:
         if keep is not None:
-            values = values.new_zeros(tokens).index_copy(0, keep, values)
+            values = values.new_zeros(asked.tokens).index_copy(0, keep, values)
         return values if layout is None else values[layout.expand]
 
     return {
-        name: torch.nested.nested_tensor_from_jagged(spread(value.values()), ids.offsets())
+        name: torch.nested.nested_tensor_from_jagged(spread(value), ids.offsets())
         for name, value in found.items()
     }
 

@@ -17,6 +17,8 @@ from verl_coder.launch.memory_plan import (
     MemoryPlan,
     Term,
     activation_bytes,
+    can_do_without_logits,
+    label_bytes,
     machine_bytes,
 )
 from verl_coder.launch.model_shape import ModelShape, shape_of
@@ -46,13 +48,15 @@ def plan_memory(
     activations = activation_bytes(
         shape, tokens, width=width, checkpointing=recompute, adapter_on_cpu=bool(rank) and not on_gpu
     )
+    logit_bytes = LOGIT_BYTES if on_gpu else LOGIT_BYTES_ON_CPU
+    logits = float(shape.vocab_size * tokens * logit_bytes)
+    if rank and not on_gpu and can_do_without_logits(shape):
+        logits = label_bytes(shape, tokens, width=width)
     sizes = {
         "parameters": 4.0 * (shape.parameters + (trained if rank else 0)),
         "gradients": 4.0 * trained,
         "optimiser": 8.0 * trained,
-        "logits of a pass": float(shape.vocab_size)
-        * tokens
-        * (LOGIT_BYTES if on_gpu else LOGIT_BYTES_ON_CPU),
+        "logits of a pass": logits,
         "activations of a pass": activations,
     }
     terms = [Term(process="trainer", what=what, bytes=size, on_gpu=on_gpu) for what, size in sizes.items()]
