@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from verl_coder.grading.programs.audit import tell_refusals
-from verl_coder.grading.programs.failures import TestTimedOut, time_limit
+from verl_coder.grading.programs.failures import TestTimedOut, TimeLimit
 from verl_coder.grading.programs.frames import HELLO
 from verl_coder.grading.programs.libraries import find_library
 from verl_coder.grading.programs.record import GradingRecord, Stop
@@ -38,6 +38,6 @@ def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
 
 def _harness_answers(control: socket.socket, timeout_s: float) -> bool:
     """Nothing of the solution has run yet: silence here is the sandbox's failure."""
-    with contextlib.suppress(OSError, TestTimedOut), time_limit(timeout_s):
+    with contextlib.suppress(OSError, TestTimedOut), TimeLimit(timeout_s):
         return control.recv(1) == HELLO
     return False

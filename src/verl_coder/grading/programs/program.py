@@ -18,6 +18,9 @@ from verl_coder.grading.programs.frames import receive_frame, send_frame
 from verl_coder.grading.programs.kept_state import ProcessState, leaves_state, parsed
 from verl_coder.sandbox.guest.program import has_children, nameless_file, open_streams, run_main, wind_up
 
+_MANY = 1 << 16
+"""Bytes that few programs print."""
+
 
 def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
     """Run the program on each input and send what it printed, up to the cap of each, and its exit status."""
@@ -59,7 +62,7 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         if has_children():
             # They would run on while other tests are on the clock.
             return
-        printed = os.pread(streams[1], cap + 1, 0).decode("utf-8", "replace")
+        printed = _content(streams[1], cap + 1).decode("utf-8", "replace")
         for stream in streams:
             os.close(stream)
         send_frame(control, {"out": printed, "ended": status})
@@ -75,6 +78,12 @@ def _next_input(control: socket.socket, waiting: list[str]) -> str | None:
         except (EOFError, OSError):
             return None
     return waiting.pop(0)
+
+
+def _content(number: int, most: int) -> bytes:
+    """The first `most` bytes; a buffer for all of them costs more than most programs."""
+    data = os.pread(number, min(most, _MANY), 0)
+    return os.pread(number, most, 0) if len(data) == _MANY else data
 
 
 def _input_file(text: str) -> int:

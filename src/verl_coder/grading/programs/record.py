@@ -8,11 +8,10 @@ from typing import Any, NoReturn
 from verl_coder.grading.programs.failures import (
     ENDS,
     CandidateLost,
-    Limit,
     Refused,
     TestTimedOut,
+    TimeLimit,
     Unsplittable,
-    time_limit,
 )
 from verl_coder.grading.programs.proxies import Remote, describe
 from verl_coder.grading.programs.remote import CandidateChannel
@@ -139,7 +138,7 @@ class GradingRecord:
         """Letter and words of `test(item)`, run within its time; it returns both sides where they differ."""
         candidate.refusal = ""
         try:
-            with time_limit(self.limit_s) as limit:
+            with TimeLimit(self.limit_s) as limit:
                 sides = test(item)
             ended = self.ended_by(candidate, limit)
             if ended is None:
@@ -152,7 +151,7 @@ class GradingRecord:
             letter, message = self.explain(ended)
         return letter, {"message": message}
 
-    def ended_by(self, candidate: CandidateChannel, limit: Limit) -> BaseException | None:
+    def ended_by(self, candidate: CandidateChannel, limit: TimeLimit) -> BaseException | None:
         """What should have ended a test that went on: it may have said `except:`."""
         if limit.expired:
             return TestTimedOut()
@@ -166,7 +165,7 @@ class GradingRecord:
         try:
             candidate.start(min(self.spec.load_timeout_s, self.left_s))
             words = f"the tests were not loaded within {self.spec.timeout_s:g} s"
-            with time_limit(self.limit_s):
+            with TimeLimit(self.limit_s):
                 prepare()
         except TestTimedOut:
             self.fail_load("t", words)

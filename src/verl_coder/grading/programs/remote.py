@@ -15,8 +15,8 @@ from verl_coder.grading.programs.failures import (
     TEST_FILES,
     CandidateLost,
     Refused,
+    TimeLimit,
     Unsplittable,
-    time_limit,
 )
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.guards import guarded_array
@@ -152,7 +152,7 @@ class CandidateChannel(Caller):
         self.faces.forget()
         self.broken = True
         self.part_with_all()
-        with time_limit(load_timeout_s):
+        with TimeLimit(load_timeout_s):
             self.sock = self.control if self.direct else take_socket(self.control)
             self._unwrap(self._receive())
         self.broken = False

@@ -13,8 +13,8 @@ from verl_coder.grading.programs.failures import (
     NOT_FOR_TESTS,
     CandidateLost,
     TestTimedOut,
+    TimeLimit,
     compile_tests,
-    time_limit,
 )
 from verl_coder.grading.programs.guards import guard_approx
 from verl_coder.grading.programs.kinds import given_names
@@ -183,7 +183,7 @@ class _Plugin:
                 module.__file__ = str(path)
                 module.__dict__.update(given)
                 guard_text_runners(module.__dict__, source, refused)
-                with time_limit(limit_s):
+                with TimeLimit(limit_s):
                     exec(compile_tests(source, str(path)), module.__dict__)
                 return module
 
@@ -253,7 +253,7 @@ class _Plugin:
         HISTORY.begin_test()
         self.failed_parts, self.gave_up = [], False
         try:
-            with time_limit(record.limit_s) as limit:
+            with TimeLimit(record.limit_s) as limit:
                 reports = runtestprotocol(item, nextitem=nextitem, log=False)
             ended = record.ended_by(candidate, limit)
         except NOT_FOR_TESTS as error:

@@ -6,7 +6,7 @@ from typing import Any
 
 from verl_coder.grading.programs.ahead import sent_together
 from verl_coder.grading.programs.compare import same_text
-from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, time_limit
+from verl_coder.grading.programs.failures import CandidateLost, TestTimedOut, TimeLimit
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import CandidateChannel
@@ -15,7 +15,7 @@ from verl_coder.grading.programs.remote import CandidateChannel
 def run_programs(record: GradingRecord, candidate: CandidateChannel) -> None:
     """All programs together in one process; what did not pass there is left to plain runs."""
     try:
-        with time_limit(record.spec.load_timeout_s):
+        with TimeLimit(record.spec.load_timeout_s):
             reply = receive_frame(candidate.control)
         if "x" in reply:
             record.fail_load("e", str(reply["x"][1])[:500])
@@ -36,7 +36,7 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
     sent = 0
     for index, item in enumerate(items):
         try:
-            with time_limit(record.limit_s):
+            with TimeLimit(record.limit_s):
                 if index == sent:
                     sent += sent_together(questions, answers, sent)
                     send_frame(control, {"inputs": [item["stdin"] for item in items[index:sent]]})

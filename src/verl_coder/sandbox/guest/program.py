@@ -22,6 +22,8 @@ _ENCODING = sys.__stdin__.encoding if sys.__stdin__ else "utf-8"
 # `surrogateescape` where the locale is C or C.UTF-8, else `strict`.
 _ERRORS = sys.__stdin__.errors if sys.__stdin__ else "strict"
 _FLUSH_FAILED = 120
+_memory_files = True
+"""Until this process learns that it may have none."""
 
 
 def new_main_module(path: str) -> types.ModuleType:
@@ -230,18 +232,31 @@ def run_pytest(code: str) -> NoReturn:
 
 def nameless_file(name: str) -> int:
     """Descriptor of a file in no folder: in memory, or where a sandbox refuses that, on the program's file system."""
-    try:
-        return os.memfd_create(name)
-    except (OSError, AttributeError):
-        main = getattr(sys.modules.get("__main__"), "__file__", None) or "."
-    path = f".{name}.{os.urandom(8).hex()}"
-    try:
-        # A program may have left its folder.
-        path = os.path.join(os.path.dirname(os.path.abspath(main)), path)
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError:
-        path = os.path.abspath(os.path.basename(path))
-        number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    global _memory_files
+    if _memory_files:
+        try:
+            return os.memfd_create(name)
+        except (OSError, AttributeError):
+            _memory_files = False
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    # A program may have left its folder.
+    for folder in (os.path.dirname(main) if main else "", "."):
+        for make in (_file_without_name, _file_that_lost_its_name):
+            try:
+                return make(folder or ".", name)
+            except (OSError, AttributeError) as error:
+                failure = error
+    raise failure
+
+
+def _file_without_name(folder: str, name: str) -> int:
+    return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _file_that_lost_its_name(folder: str, name: str) -> int:
+    """Where a file system can make none without."""
+    path = os.path.join(folder, f".{name}.{os.urandom(8).hex()}")
+    number = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     os.unlink(path)
     return number
 
