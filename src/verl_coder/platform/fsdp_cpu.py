@@ -1,7 +1,7 @@
 """`actor_rollout_ref.model.external_lib` on the CPU: FSDP2's CPU offload becomes no offload; attention on packed rows.
 
-Log-probabilities of many tokens at a time; of a batch, only the columns with numbers, and of an
-update only the rows that have a gradient.
+Log-probabilities of many tokens at a time, or without logits; an adapter's part added in place. Of a batch, only the
+columns with numbers, and of an update only the rows that have a gradient.
 
 verl always gives the reference policy `CPUOffloadPolicy(pin_memory=True)`; pinning needs an accelerator, and
 parameters that live on the CPU have nowhere to be offloaded to.
@@ -14,6 +14,7 @@ from torch.distributed.fsdp import OffloadPolicy
 
 import verl_coder.platform.gradient_rows
 import verl_coder.platform.log_probs
+import verl_coder.platform.lora_linear
 import verl_coder.platform.lora_seed
 import verl_coder.platform.packed_attention  # (registers `attn_implementation: packed`)
 import verl_coder.platform.shared_prefix

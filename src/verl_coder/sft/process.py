@@ -12,6 +12,7 @@ from typing import Any
 from verl_coder.errors import VerlCoderError
 from verl_coder.launch.recipe import quoted
 from verl_coder.launch.supervise import reason_in_log, run_supervised
+from verl_coder.platform.allocator import allocator_environment
 from verl_coder.platform.environment import CPU_ENVIRONMENT, cpu_platform_selected
 from verl_coder.run.checkpoint_files import step_folder
 from verl_coder.run.notices import NoticeReader
@@ -144,7 +145,7 @@ def _environment(profile: str, metrics: Path) -> dict[str, str]:
     environment = {**os.environ, **_ALONE, "VERL_FILE_LOGGER_PATH": str(metrics), "HF_HUB_OFFLINE": "1"}
     if profile == "cpu":
         threads = os.environ.get("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-        return {**environment, **CPU_ENVIRONMENT, "OMP_NUM_THREADS": threads}
+        return {**environment, **CPU_ENVIRONMENT, **allocator_environment(), "OMP_NUM_THREADS": threads}
     if cpu_platform_selected():
         for key in CPU_ENVIRONMENT:
             environment.pop(key, None)

@@ -8,6 +8,8 @@ import ray
 from omegaconf import DictConfig, open_dict
 from verl.trainer.main_ppo import TaskRunnerV1
 
+from verl_coder.platform.allocator import allocator_environment
+from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
 
@@ -34,6 +36,16 @@ def _told(base: Any, method: str, note: Path, part: str) -> Any:
     return type(base.__name__, (base,), {method: staticmethod(tell) if bound else tell})
 
 
+def _with_allocator(base: Any) -> Any:
+    """verl's worker group, whose workers start with `allocator_environment`."""
+
+    def start(self: Any, *args: Any, **kwargs: Any) -> None:
+        own = {**allocator_environment(), **kwargs.pop("worker_env", {})}
+        base.__init__(self, *args, worker_env=own, **kwargs)
+
+    return type(base.__name__, (base,), {"__init__": start})
+
+
 @ray.remote
 class CoderTaskRunner(_TaskRunner):
     """verl's TaskRunnerV1 with `verl_coder`'s trainers in the place of verl's, mode by mode."""
@@ -49,7 +61,12 @@ class CoderTaskRunner(_TaskRunner):
         note = run_dir_of(config).phase
         starting("starting the trainer").write(note)
         trainer_base.Tracking = RunTracking  # type: ignore[misc]
-        trainer_base.RayWorkerGroup = _told(trainer_base.RayWorkerGroup, "spawn", note, "loading the model")  # type: ignore[misc]
+        group = (
+            _with_allocator(trainer_base.RayWorkerGroup)
+            if cpu_platform_selected()
+            else trainer_base.RayWorkerGroup
+        )
+        trainer_base.RayWorkerGroup = _told(group, "spawn", note, "loading the model")  # type: ignore[misc]
         trainer_base.LLMServerManager = _told(trainer_base.LLMServerManager, "create", note, "starting vLLM")  # type: ignore[misc]
         trainer_base.TRAINER_REGISTRY.update(TRAINERS)
         agent = config.actor_rollout_ref.rollout.agent
