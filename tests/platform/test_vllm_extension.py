@@ -5,7 +5,7 @@ from collections import deque
 
 import torch
 
-from verl_coder.platform.vllm_extension import _forgotten, _give_back
+from verl_coder.platform.vllm_extension import _forgotten
 
 
 def test_a_weight_that_was_taken_is_free_when_the_next_is_asked_for() -> None:
@@ -17,7 +17,3 @@ def test_a_weight_that_was_taken_is_free_when_the_next_is_asked_for() -> None:
         del _
         assert [ref() is None for ref in alive[: len(taken) - 1]] == [True] * (len(taken) - 1)
     assert taken == ["0", "1", "2"] and all(ref() is None for ref in alive)
-
-
-def test_giving_memory_back_is_done_where_it_can_be() -> None:
-    _give_back()

@@ -10,6 +10,8 @@ import torch
 from verl.plugin.platform.platform_base import PlatformBase
 from verl.plugin.platform.platform_manager import PlatformRegistry
 
+from verl_coder.platform.allocator import give_back
+
 
 class _CpuDeviceModule(ModuleType):
     """`torch.cpu`, plus the memory and random-state calls that verl makes on an accelerator module."""
@@ -39,7 +41,8 @@ class _CpuDeviceModule(ModuleType):
 
     @staticmethod
     def empty_cache() -> None:
-        """Nothing to empty: PyTorch keeps no cache of CPU memory."""
+        """PyTorch keeps no cache of CPU memory; the allocator does."""
+        give_back()
 
     @staticmethod
     def reset_peak_memory_stats(device: Any = None) -> None:

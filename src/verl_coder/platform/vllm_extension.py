@@ -4,8 +4,6 @@ vLLM's CPU linear layers pack their weights after loading and drop the originals
 `load_weights` finds no loader. `reload_weights` restores the layers, loads, and packs again.
 """
 
-import contextlib
-import ctypes
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +11,8 @@ from typing import Any
 import torch
 from verl.workers.rollout.vllm_rollout.bucketed_weight_transfer import BucketedWeightReceiver
 from verl.workers.rollout.vllm_rollout.utils import vLLMColocateWorkerExtension
+
+from verl_coder.platform.allocator import give_back
 
 
 class CpuWorkerExtension(vLLMColocateWorkerExtension):
@@ -41,16 +41,10 @@ class CpuWorkerExtension(vLLMColocateWorkerExtension):
             zmq_handle=self._get_zmq_handle(), device=self.device, use_shm=use_shm
         ).receive_weights(on_bucket_received=keep)
         self.model_runner.reload_weights(weights_iterator=_forgotten(weights))
-        _give_back()
+        give_back()
 
 
 def _forgotten(weights: deque[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, torch.Tensor]]:
     """Each of them, and none twice: vLLM loads layer by layer, so what has been loaded need not be there any more."""
     while weights:
         yield weights.popleft()
-
-
-def _give_back() -> None:
-    """What a sync has freed goes back to the machine, where the C library can do that."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
