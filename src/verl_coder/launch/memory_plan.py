@@ -250,7 +250,6 @@ def _micro_batch(config: DictConfig, shape: ModelShape, *, on_gpu: bool) -> tupl
         trained,
         width=width,
         checkpointing=bool(section.model.enable_gradient_checkpointing),
-        adapter_on_cpu=bool(section.model.get("lora_rank")) and not on_gpu,
     )
     return float(logits), activations
 
@@ -275,15 +274,9 @@ def label_bytes(shape: ModelShape, tokens: float, *, width: int) -> float:
     return float(width * (CHUNK_LOGITS + tokens * shape.hidden_size))
 
 
-def activation_bytes(
-    shape: ModelShape, tokens: float, *, width: int, checkpointing: bool, adapter_on_cpu: bool
-) -> float:
+def activation_bytes(shape: ModelShape, tokens: float, *, width: int, checkpointing: bool) -> float:
     """What a pass over `tokens` keeps for its backward, in numbers of `width` bytes."""
-    kept = 12 * shape.hidden_size + 3 * shape.intermediate_size
-    if adapter_on_cpu:
-        # As measured: beside each linear layer its adapter keeps both ends once more.
-        kept += shape.linear_ends
-    a_layer = kept * width
+    a_layer = (12 * shape.hidden_size + 3 * shape.intermediate_size) * width
     if checkpointing:
         return float(tokens * (shape.layers * shape.hidden_size * width + a_layer))
     return float(tokens * shape.layers * a_layer)

@@ -45,9 +45,7 @@ def plan_memory(
     trained = shape.lora_parameters(rank) if rank else shape.parameters
     tokens = micro_tokens(request, longest)
     width = 2 if on_gpu or request.cpu_numbers == "bfloat16" else 4
-    activations = activation_bytes(
-        shape, tokens, width=width, checkpointing=recompute, adapter_on_cpu=bool(rank) and not on_gpu
-    )
+    activations = activation_bytes(shape, tokens, width=width, checkpointing=recompute)
     logit_bytes = LOGIT_BYTES if on_gpu else LOGIT_BYTES_ON_CPU
     logits = float(shape.vocab_size * tokens * logit_bytes)
     if rank and not on_gpu and can_do_without_logits(shape):
