@@ -101,6 +101,21 @@ def test_a_new_comparison_comes_to_the_page_while_it_is_watched(tmp_path: Path) 
     _wait(lambda: read_script(site, "site")["comparisons"])
 
 
+def test_what_changes_while_the_first_pages_are_made_is_not_missed(tmp_path: Path) -> None:
+    folders, out = [write_evaluation(tmp_path / name) for name in ("a", "b")], tmp_path / "out"
+
+    def change(_: str) -> None:
+        write_comparison(tmp_path, ("a", "b"))
+
+    options: dict[str, Any] = {"port": 0, "every_s": 0.05, "say": change}
+    threading.Thread(
+        target=serve, args=(Report(find_inputs(folders)), out), kwargs=options, daemon=True
+    ).start()
+    _wait(
+        lambda: (out / "data/site.js").is_file() and read_script(out / "data/site.js", "site")["comparisons"]
+    )
+
+
 def _wait(condition: Any) -> None:
     end = time.monotonic() + 20
     while not condition():

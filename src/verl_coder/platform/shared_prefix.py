@@ -27,6 +27,7 @@ from tensordict import TensorDict
 from transformers import AttentionInterface, AttentionMaskInterface
 from verl.utils import tensordict_utils as tu
 
+from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.platform.label_log_probs import LabelHead, Question, label_head_of
 from verl_coder.platform.packed_attention import packed_attention, packed_mask
 
@@ -218,12 +219,12 @@ class _Pass:
 
 
 def _label_head(engine: Any, micro_batch: TensorDict) -> LabelHead | None:
-    """The model's, where nothing needs the logits themselves: no gradient goes through the entropy."""
+    """The model's, on a CPU, where nothing needs the logits themselves: no gradient goes through the entropy."""
 
     def wanted(key: str) -> bool:
         return bool(tu.get_non_tensor_data(micro_batch, key, False))
 
-    if wanted("calculate_sum_pi_squared") or wanted("distillation_only"):
+    if not cpu_platform_selected() or wanted("calculate_sum_pi_squared") or wanted("distillation_only"):
         return None
     if wanted("calculate_entropy") and torch.is_grad_enabled():
         return None

@@ -94,12 +94,13 @@ def serve(report: Report, out: Path, *, port: int, every_s: float, say: Callable
 
 
 def _serve(report: Report, out: Path, *, port: int, every_s: float, say: Callable[[str], None]) -> None:
+    # Before it is read: what changes meanwhile is new.
+    seen = _state(report)
     report.write_data(out)
     server = start_server(out, port)
     say(
         f"http://{LOOPBACK}:{server.server_address[1]}/ shows {counted(len(report.inputs), 'folder')}; Ctrl-C ends it"
     )
-    seen = _state(report)
     try:
         while True:
             time.sleep(every_s)
