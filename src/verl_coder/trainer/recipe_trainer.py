@@ -38,6 +38,13 @@ class RecipeTrainer(PPOTrainer):
         return Notices(self.run_dir.notices)
 
 
+def place_of(key: str) -> tuple[str, int, int]:
+    """Prompt, sample and output of a row's key, `{prompt}_{sample}_{output}`; (key, 0, 0) of another form."""
+    prompt, _, output = key.rpartition("_")
+    prompt, _, sample = prompt.rpartition("_")
+    return (prompt, int(sample), int(output)) if sample.isdigit() and output.isdigit() else (key, 0, 0)
+
+
 def read_plain(column: Any) -> list[Any]:
     """A non-tensor column of TransferQueue as a list: it comes back in one of three containers."""
     return [getattr(value, "data", value) for value in column]

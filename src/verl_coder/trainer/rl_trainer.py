@@ -15,12 +15,13 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.trainer.composite.update import TeacherGuidedMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
+from verl_coder.trainer.group_statistics import group_statistics
 from verl_coder.trainer.interrupted_evaluation import InterruptedEvaluationMixin
 from verl_coder.trainer.phases import PhasesMixin
-from verl_coder.trainer.recipe_trainer import read_extra_fields
+from verl_coder.trainer.recipe_trainer import read_columns, read_extra_fields
 from verl_coder.trainer.repeatable import RepeatableMixin
 from verl_coder.trainer.rollout_dump import RolloutDumpMixin
-from verl_coder.trainer.sample_masks import SampleMasksMixin
+from verl_coder.trainer.sample_masks import SampleMasksMixin, unavailable_rows
 
 
 class CoderTrainerMixin(
@@ -72,12 +73,21 @@ class CoderTrainerMixin(
         epoch: int,
     ) -> None:
         super()._compute_metrics(batch, metrics, timing_raw, global_steps, epoch)
-        real = [
-            field
-            for field, tag in zip(read_extra_fields(batch), batch.tags, strict=True)
-            if not tag.get("is_padding", False)
-        ]
-        metrics.update(rollout_statistics(real))
+        extra_fields = read_extra_fields(batch)
+        real = [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
+        fields = [extra_fields[row] for row in real]
+        metrics.update(rollout_statistics(fields))
+        advantages = read_columns(batch, "advantages")["advantages"].unbind()
+        metrics.update(
+            group_statistics(
+                [batch.keys[row] for row in real],
+                [bool(advantages[row].any()) for row in real],
+                [
+                    None if unavailable else (field.get("reward_extra_info") or {}).get("acc")
+                    for field, unavailable in zip(fields, unavailable_rows(fields), strict=True)
+                ],
+            )
+        )
         if self.trainer_mode != "sync" and timing_raw.get("step"):
             metrics["training/off_policy/trainer_idle_share"] = (
                 timing_raw.get("gen", 0.0) / timing_raw["step"]

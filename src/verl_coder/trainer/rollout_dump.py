@@ -7,7 +7,7 @@ import torch
 from transfer_queue import KVBatchMeta
 from verl.utils.debug import marked_timer
 
-from verl_coder.trainer.recipe_trainer import RecipeTrainer, read_columns, read_plain
+from verl_coder.trainer.recipe_trainer import RecipeTrainer, place_of, read_columns, read_plain
 
 _FIELDS = (
     *("prompts", "responses", "rm_scores", "reward_model", "extra_info", "extra_fields", "num_turns"),
@@ -23,7 +23,8 @@ class RolloutDumpMixin(RecipeTrainer):
         self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str
     ) -> None:
         with marked_timer("dump_rollout_generations", timing_raw, color="green"):
-            order = sorted(range(len(batch.keys)), key=lambda place: _sort_key(batch.keys[place]))
+            # Samples of a prompt stand together, in order.
+            order = sorted(range(len(batch.keys)), key=lambda place: place_of(batch.keys[place]))
             fields = (*_FIELDS, *_TOKEN_FIELDS) if self.settings.rollout_tokens else _FIELDS
             data = read_columns(batch, *fields)
             columns = {name: _rows(data.get(name, None), len(batch.keys)) for name in fields}
@@ -105,10 +106,3 @@ def _rows(column: Any, count: int) -> Sequence[Any]:
     if column is None:
         return [None] * count
     return list(column.unbind()) if torch.is_tensor(column) else read_plain(column)
-
-
-def _sort_key(key: str) -> tuple[str, int, int]:
-    """`{prompt}_{sample}_{output}`: samples of a prompt stand together, in order."""
-    prompt, _, rest = key.rpartition("_")
-    prompt, _, sample = prompt.rpartition("_")
-    return (prompt, int(sample), int(rest)) if sample.isdigit() and rest.isdigit() else (key, 0, 0)
