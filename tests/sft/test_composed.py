@@ -33,6 +33,8 @@ def test_what_a_run_is_given_by_itself_passes_in_a_folder_of_any_name(tmp_path: 
         ("optim.lr_scheduler_type=cosin", "optim.lr_scheduler_type=cosin: verl refuses it"),
         ("optim.weight_decay=abc", "optim.weight_decay=abc: use a number"),
         ("optim.weight_decy=1", r"no setting optim.weight_decy; did you mean optim.weight_decay\?"),
+        ("optim.weight_decay=-1", "optim.weight_decay=-1: use a number of 0 or more"),
+        ("optim.betas=[0.9]", r"optim.betas=\[0.9\]: use two numbers"),
         ("engin.seed=1", r"no setting engin; did you mean engine\?"),
     ],
 )

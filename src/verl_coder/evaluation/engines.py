@@ -100,7 +100,8 @@ class VllmEngine:
         )
         self._waiting: dict[str, asyncio.Future[WrittenTurn]] = {}
         self._failure: EngineError | None = None
-        self._model_bytes = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        weights = [*folder.glob("*.safetensors")] or [*folder.glob("*.bin")]
+        self._model_bytes = sum(file.stat().st_size for file in weights)
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 

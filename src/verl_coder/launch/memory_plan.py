@@ -33,6 +33,8 @@ BASE_MIB = {
     "launcher and sandbox": 800,
 }
 """Proportional set sizes on the CPU platform, each of the whole group where several processes have one name."""
+VOCABULARY_BYTES = {"vLLM server": 3900, "agent-loop worker": 1300, "reward worker": 900}
+"""What each entry of the vocabulary adds to a process that reads and writes text: 151,936 entries less 576."""
 LOGIT_BYTES = 8
 """Of a token's logit while training: the logit in float32, and its gradient."""
 LOGIT_BYTES_ON_CPU = 14
@@ -171,7 +173,7 @@ def plan_memory(config: DictConfig) -> MemoryPlan | None:
     terms = [
         *_actor(config, shape, shards),
         *_rollout(config, shape, shards, card),
-        *_small_processes(config),
+        *_small_processes(config, shape),
     ]
     return MemoryPlan(
         terms=tuple(terms),
@@ -316,6 +318,12 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         receivers = BASE_MIB["weight receiver"] * 2**20 * devices
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
+    yield _tokenizers("vLLM server", shape, replicas)
+
+
+def _tokenizers(process: str, shape: ModelShape, count: int) -> Term:
+    size = float(VOCABULARY_BYTES[process] * shape.vocab_size * count)
+    return Term(process=process, what="tokenizers", bytes=size)
 
 
 def least_share(config: DictConfig) -> float:
@@ -338,7 +346,7 @@ def separate_devices(config: DictConfig) -> int:
     )
 
 
-def _small_processes(config: DictConfig) -> Iterable[Term]:
+def _small_processes(config: DictConfig, shape: ModelShape) -> Iterable[Term]:
     counts = {
         "trainer": 1,
         "driver": 1,
@@ -350,6 +358,8 @@ def _small_processes(config: DictConfig) -> Iterable[Term]:
     }
     for name, count in counts.items():
         yield Term(process=name, what="process", bytes=BASE_MIB[name] * 2**20 * count)
+        if name in VOCABULARY_BYTES:
+            yield _tokenizers(name, shape, count)
     yield Term(process="Ray", what="object store", bytes=_samples_in_store(config))
 
 

@@ -223,7 +223,7 @@ def callback() -> None:
 def push(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     finish_timeout_s: Annotated[
-        float, typer.Option(help="How long to wait for the server at the end.")
+        float, typer.Option(help="How long to wait for the server at the end.", min=0.0)
     ] = 300.0,
 ) -> None:
     """Send the steps that the server lacks, in order, and check that it has them."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from verl_coder.launch.preflight.names import check_model_names
+from verl_coder.launch.preflight.optimiser import check_optimiser
 from verl_coder.launch.preflight.values import check_kinds
 from verl_coder.launch.preflight.verl_classes import check_verl_classes
 from verl_coder.launch.recipe import sft_tree
@@ -22,4 +23,5 @@ def check_composed(keys: Mapping[str, Any], *, run_dir: RunDir, steps: int, prof
     config = sft_tree(hydra_overrides(keys, run_dir=run_dir, steps=steps, profile=profile, name=name))
     check_kinds(config, sft_tree(), but=_WORDS)
     check_model_names(config, model="model", optim="optim")
+    check_optimiser(config, "optim")
     check_verl_classes(config, _SECTIONS)
