@@ -18,6 +18,10 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.tiny.build import BASE
 
 LOGPROB = -0.5
+_IN_VERLS_PLACE = {
+    "tool_agent": "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop",
+    "single_turn_agent": "verl_coder.agent_loops.single_turn_agent.CodeAnswerLoop",
+}
 
 
 class ScriptedModel:
@@ -62,7 +66,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> DictConfig:
 
 @pytest.fixture
 def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatch) -> Rollout:
-    """`rollout(script, ...)` is one trajectory, as in verl's worker; `tests` are visible ones, `loop` its settings."""
+    """`rollout(script, ...)` is one trajectory, as in verl's worker; `tests` are visible ones, `loop` its settings.
+
+    `ours` are settings of `verl_coder:`.
+    """
 
     def run(
         script: list[str],
@@ -74,11 +81,14 @@ def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatc
         tools: str = "",
         loop: Mapping[str, Any] = MappingProxyType({}),
         tests: str | None = None,
+        ours: Mapping[str, Any] = MappingProxyType({}),
     ) -> tuple[Any, ScriptedModel, PreTrainedTokenizerBase]:
         monkeypatch.setenv("SANDBOX_URL", url)
         config = copy.deepcopy(recipe)
         for key, value in changes.items():
             OmegaConf.update(config.actor_rollout_ref.rollout, key, value)
+        for key, value in ours.items():
+            OmegaConf.update(config.verl_coder, key, value)
         tokenizer = AutoTokenizer.from_pretrained(BASE)
         model = ScriptedModel(tokenizer, script)
         if tools:
@@ -113,8 +123,8 @@ async def _trajectory(
     name = PROTOCOLS[protocol].agent_name
     entries = OmegaConf.load(settings.agent.agent_loop_config_path)
     entry = {**next((e for e in entries if e.name == name), entries[0]), "name": name}
-    if name == "tool_agent":
-        entry = {"_target_": "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop"}
+    if name in _IN_VERLS_PLACE:
+        entry = {"_target_": _IN_VERLS_PLACE[name]}
     loop = hydra.utils.instantiate(
         config={**entry, **changed},
         trainer_config=DictConfigWrap(config=config),

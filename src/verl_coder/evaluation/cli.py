@@ -57,6 +57,13 @@ _MaxTurns = Annotated[int | None, _option("Of the model. Default 10, or the run'
 _Limit = Annotated[int | None, _option("Only the first so many problems.", min=1)]
 _Difficulty = Annotated[str | None, _option("Only problems of this difficulty.")]
 _Tag = Annotated[str | None, _option("Only problems with this tag.")]
+_StopAfterCode = Annotated[
+    bool | None,
+    _option(
+        "An answer of one turn ends with its first block of code. Default: as in the run.",
+        "--stop-after-code/--no-stop-after-code",
+    ),
+]
 _From = Annotated[str | None, _option("Only problems published from this day on (YYYY-MM-DD).", "--from")]
 _To = Annotated[str | None, _option("Only problems published up to this day.", "--to")]
 _Concurrency = Annotated[int | None, _option("Samples in work at a time.", min=1)]
@@ -93,6 +100,7 @@ def run(
     max_prompt_tokens: _MaxPrompt = None,
     max_response_tokens: _MaxResponse = None,
     max_turns: _MaxTurns = None,
+    stop_after_code: _StopAfterCode = None,
     limit: _Limit = None,
     difficulty: _Difficulty = None,
     tag: _Tag = None,

@@ -47,6 +47,7 @@ class EvaluationRequest:
     max_prompt_tokens: int | None = None
     max_response_tokens: int | None = None
     max_turns: int | None = None
+    stop_after_code: bool | None = None
     limit: int | None = None
     difficulty: str | None = None
     tag: str | None = None
@@ -98,6 +99,7 @@ class EvaluationPlan:
             "max_prompt_tokens": self.limits.prompt_tokens,
             "max_response_tokens": self.limits.response_tokens,
             "max_turns": self.limits.turns,
+            **({"stop_after_code": True} if self.limits.stop_after_code else {}),
             "dtype": request.dtype,
             "difficulty": request.difficulty,
             "tag": request.tag,
@@ -219,6 +221,7 @@ def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSour
             prompt_tokens=int(run.data.max_prompt_length),
             response_tokens=int(run.data.max_response_length),
             turns=int(turns or _DEFAULT_LIMITS.turns),
+            stop_after_code=bool(OmegaConf.select(run, "verl_coder.stop_after_code", default=False)),
         )
     longest = positions_of(model)
     prompt_tokens = request.max_prompt_tokens or min(
@@ -235,6 +238,9 @@ def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSour
         prompt_tokens=prompt_tokens,
         response_tokens=response_tokens,
         turns=request.max_turns or default.turns,
+        stop_after_code=(
+            default.stop_after_code if request.stop_after_code is None else request.stop_after_code
+        ),
     )
 
 

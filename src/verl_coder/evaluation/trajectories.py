@@ -36,6 +36,8 @@ class Limits:
     """All turns and tool results together."""
     turns: int
     """Of the model; a call in the last one is not run."""
+    stop_after_code: bool = False
+    """An answer of one turn ends with its first block of code."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +323,8 @@ def _loop_config(limits: Limits, template_options: Mapping[str, Any]) -> Any:
         "multi_turn": multi_turn,
     }
     data: dict[str, Any] = {"apply_chat_template_kwargs": dict(template_options), "mm_processor_kwargs": {}}
-    return OmegaConf.create({"actor_rollout_ref": {"rollout": rollout}, "data": data})
+    ours = {"stop_after_code": limits.stop_after_code}
+    return OmegaConf.create({"actor_rollout_ref": {"rollout": rollout}, "data": data, "verl_coder": ours})
 
 
 def _registry() -> dict[str, Any]:
@@ -330,9 +333,10 @@ def _registry() -> dict[str, Any]:
     verl has Hydra instantiate a loop for each trajectory, which takes several times as long as the loop itself.
     """
     from hydra.utils import get_class
-    from verl.experimental.agent_loop import agent_loop, single_turn_agent_loop  # noqa: F401
+    from verl.experimental.agent_loop import agent_loop
 
-    import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
+    import verl_coder.agent_loops.single_turn_agent
+    import verl_coder.agent_loops.tool_agent  # noqa: F401  (both register themselves in the place of verl's)
 
     own = read_entries(repository_root() / "config" / "agent_loops.yaml")
     entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **own}

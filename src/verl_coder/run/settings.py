@@ -283,6 +283,9 @@ class Settings(CompositeSettings):
     skip_rows_without_gradient: bool = True
     """Compute no row of an update whose loss is 0 whatever the model says: all samples of its prompt had one
     reward. `actor/ppo_kl` and `actor/pg_clipfrac` are then means over the other rows."""
+    stop_after_code: bool = False
+    """An answer of one turn (rows of `single_turn_agent`) ends with its first block of code: what would follow changes
+    no reward. Not for a model that thinks in blocks of code."""
     mask_overlong: bool = False
     """Train on no sample that was cut off at the response length (DAPO's over-long filtering)."""
     mask_void_turns: bool = False

@@ -15,7 +15,8 @@ from verl.experimental.agent_loop.agent_loop import AgentLoopMetrics, AgentLoopO
 from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopManagerTQ, AgentLoopWorkerTQ
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
-import verl_coder.agent_loops.tool_agent  # noqa: F401  (registers itself in the place of verl's tool_agent)
+import verl_coder.agent_loops.single_turn_agent
+import verl_coder.agent_loops.tool_agent  # noqa: F401  (both register themselves in the place of verl's)
 from verl_coder.chat_template import options_of_run
 from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.run.backup import number
