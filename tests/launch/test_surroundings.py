@@ -19,8 +19,16 @@ def test_every_trajectory_of_a_step_and_of_an_evaluation_may_keep_a_session(
     monkeypatch.setattr(surroundings, "machine_bytes", lambda: 1 << 40)
     assert sessions("data.val_batch_size=1") == 16 * 8
     assert sessions("data.val_batch_size=1", "actor_rollout_ref.rollout.n=32") == 16 * 32
-    assert sessions("data.val_batch_size=1000") == 1000
+    assert sessions("data.val_batch_size=1000", "verl_coder.eval_samples=0") == 1000
+    assert sessions("data.val_batch_size=1000", "verl_coder.eval_samples=4") == 5000
     assert sessions("data.val_batch_size=1", "data.train_batch_size=1") == LEAST_SESSIONS
+
+
+def test_an_evaluation_of_all_problems_at_once_may_have_as_many_as_there_is_memory_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(surroundings, "machine_bytes", lambda: 4 * 999 * SESSION_BYTES)
+    assert sessions("data.val_batch_size=null") == 999
 
 
 def test_no_more_than_a_quarter_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

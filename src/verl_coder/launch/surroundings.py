@@ -52,8 +52,10 @@ def sessions_at_once(config: DictConfig) -> int:
     """How many trajectories may each keep a session: those of a step or an evaluation, in a quarter of the memory."""
     rollout, data = config.actor_rollout_ref.rollout, config.data
     training = int(data.get("gen_batch_size") or data.train_batch_size) * int(rollout.n)
-    evaluation = int(data.get("val_batch_size") or 0) * int(rollout.val_kwargs.n)
     most = machine_bytes() // 4 // SESSION_BYTES
+    answers = int(rollout.val_kwargs.n) + int(config.verl_coder.eval_samples)
+    # Without a size an evaluation takes all held-out problems at once.
+    evaluation = int(data.val_batch_size) * answers if data.get("val_batch_size") else most
     return max(min(max(training, evaluation), most), LEAST_SESSIONS)
 
 

@@ -5,8 +5,10 @@ Also how any variable is set for a while.
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 SOCKET_FOLDER = "VERL_CODER_SOCKETS"
 """Names a folder of the run's own, in the environment of all its processes."""
@@ -46,12 +48,29 @@ def select_cpu_platform() -> None:
 
 def choose_profile(asked: str | None = None) -> str:
     """The profile that was asked for, else $PROFILE, else gpu where an NVIDIA GPU is."""
-    return asked or os.environ.get("PROFILE") or ("gpu" if shutil.which("nvidia-smi") else "cpu")
+    return asked or os.environ.get("PROFILE") or ("gpu" if gpu_is_here() else "cpu")
 
 
 def runs_on_cpu() -> bool:
     """Whether a command takes the CPU platform: where it is asked for, and where no GPU is, whatever was asked for."""
-    return os.environ.get("PROFILE") == "cpu" or shutil.which("nvidia-smi") is None
+    return os.environ.get("PROFILE") == "cpu" or not gpu_is_here()
+
+
+def gpu_is_here() -> bool:
+    """Whether nvidia-smi lists a GPU, the rule of run_scripts/environment.sh: an image has the program without one."""
+    program = shutil.which("nvidia-smi")
+    return program is not None and _lists_a_gpu(program)
+
+
+@cache
+def _lists_a_gpu(program: str) -> bool:
+    try:
+        listed = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=60, check=False
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return "GPU" in listed
 
 
 @contextmanager

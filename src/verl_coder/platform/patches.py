@@ -1,4 +1,4 @@
-"""Three places where verl 0.9.1 assumes an accelerator and offers no setting."""
+"""Two places where verl 0.9.1 assumes an accelerator and offers no setting."""
 
 import importlib.metadata
 from collections.abc import Callable

@@ -71,14 +71,16 @@ def check_tools_sandboxes(tools: CheckedTools) -> None:
 
 
 def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
-    """Enough room for the checkpoints that the run keeps (the last ones, the best) and one that is being written.
+    """Enough room for the checkpoints that the run keeps (the last ones, the best; all) and one that is being written.
 
     Those that are there already take no more.
     """
     if config.trainer.save_freq <= 0:
         return
-    keep = (config.trainer.max_actor_ckpt_to_keep or 1) + keep_best
-    to_come = max(keep + 1 - len(saved_steps(RunDir(folder).checkpoints)), 1)
+    saves = -(-int(config.trainer.total_training_steps or 0) // int(config.trainer.save_freq))
+    last = config.trainer.max_actor_ckpt_to_keep
+    kept = (last or 1) + keep_best + 1 if last is not None or not saves else saves
+    to_come = max(kept - len(saved_steps(RunDir(folder).checkpoints)), 1)
     needed = _checkpoint_bytes(config) * to_come + _SMALL_FILES
     free = free_bytes(folder)
     if free < needed:
