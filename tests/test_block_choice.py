@@ -245,3 +245,32 @@ def test_a_transcript_of_the_interpreter_is_what_was_typed(label: str) -> None:
 def test_a_transcript_loses_to_code() -> None:
     for order in ((CUBE, TYPED), (TYPED, CUBE)):
         assert extract_code("".join(f"Look:\n```python\n{code}```\n" for code in order)) == CUBE
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        "def cube(x): pass",
+        "def cube(x):\n    raise NotImplementedError",
+        "from solution import cube\nprint(cube(2))",
+    ],
+)
+@pytest.mark.parametrize(
+    "whole", [f"```python\n{CUBE}", f"```solution\n{CUBE}```\n", f"```text\n{CUBE}```\n", f"\n{CUBE}"]
+)
+def test_a_stub_in_a_whole_block_is_not_the_answer_where_the_code_stands_anywhere(
+    stub: str, whole: str
+) -> None:
+    answer = f"The signature:\n```python\n{stub}\n```\nThe answer:\n{whole}"
+    assert (extract_code(answer, asked=[frozenset({"cube"})]) or "").strip() == CUBE.strip()
+
+
+def test_a_class_without_the_method_asked_for_is_not_the_answer_where_one_with_it_is_cut_off() -> None:
+    whole = "class Solution:\n    def cube(self, x):\n        return x ** 3\n"
+    answer = f"```python\nclass Solution: pass\n```\n```python\n{whole}"
+    assert extract_code(answer, asked=[frozenset({"Solution.cube"})]) == whole
+
+
+def test_a_stub_is_the_answer_where_there_is_no_other() -> None:
+    stub = "def cube(x): pass\n"
+    assert extract_code(f"```python\n{stub}```", asked=[frozenset({"cube"})]) == stub

@@ -57,10 +57,13 @@ def choose_block(blocks: Sequence[Block], shapes: Shapes) -> BlockChoice:
     return BlockChoice(code, rank, parsed[best])
 
 
-def choose_asked(blocks: Sequence[Block], shapes: Shapes, asked: Asked) -> BlockChoice | None:
-    """The last block that defines what the tests ask for, with what it needs of others; None without such a block."""
+def choose_asked(blocks: Sequence[Block], shapes: Shapes, asked: Asked, *, whole: bool) -> BlockChoice | None:
+    """The last block that defines what the tests ask for, with what it needs of others; None without such a block.
+
+    `whole`: a stub, an import, a class without the method asked for is none.
+    """
     parsed = [block for block in blocks if block.parses][-_MAX_BLOCKS:]
-    return _Parts(parsed, shapes).asked(asked) if asked else None
+    return _Parts(parsed, shapes).asked(asked, whole=whole) if asked else None
 
 
 class _Parts:
@@ -113,14 +116,21 @@ class _Parts:
         before = {name for one in self.shapes[:index] if one is not None for name in one.values}
         return not before.isdisjoint(shape.values) and self._ends_a_program(shape, index)
 
-    def asked(self, asked: Asked) -> BlockChoice | None:
-        """The last definitions of all that is asked for, with what they need."""
+    def asked(self, asked: Asked, *, whole: bool) -> BlockChoice | None:
+        """The last definitions of all that is asked for, with what they need; `whole`: of one of it with its code."""
+        if whole and not any(self._wholly(names) for names in asked):
+            return None
         roots = {root for names in asked if (root := self._last_that_defines(names)) is not None}
         if not roots:
             return None
         joined = _Joined(self, sorted(roots))
         joined.add_corrections()
         return BlockChoice(joined.code(_owners(frozenset().union(*asked))), STANDS, self.blocks[max(roots)])
+
+    def _wholly(self, names: frozenset[str]) -> bool:
+        """Whether a block has code, or a value, for one of the very names."""
+        shapes = [shape for shape in self.shapes if shape is not None and shape.works]
+        return any(not names.isdisjoint(_codes(shape) | _values(shape)) for shape in shapes)
 
     def _last_that_defines(self, names: frozenset[str]) -> int | None:
         """The last block with code for one of the names; else for its class, with a value, with a stub or an import."""

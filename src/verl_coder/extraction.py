@@ -1,7 +1,7 @@
 """Thinking and code of a completion: one function for every stage, linear in the length of the text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from verl_coder.bare_code import (
@@ -100,22 +100,25 @@ class _Search:
         return self._by_names(blocks) or self._by_form(blocks)
 
     def _by_names(self, blocks: list[Block]) -> _Found:
-        """By what the tests ask for; blocks that are no sure code count where no sure one has that."""
-        if not self.asked:
-            return None
+        """By what the tests ask for, stubs of it last; what is no sure code counts where no sure block has that."""
+        for whole in (True, False) if self.asked else ():
+            for some in self._sources(blocks):
+                ordered = sorted(some, key=lambda block: block.start)
+                if choice := choose_asked(ordered, self.shapes, self.asked, whole=whole):
+                    return choice.code, choice.block.closed
+        return None
+
+    def _sources(self, blocks: list[Block]) -> Iterator[list[Block]]:
+        """Where the answer may stand, the surest first: complete blocks, unclosed ones, what has no label, no block."""
         candidates = self.candidates
         closed = [block for block in _closed(candidates) if block.parses]
+        yield closed
         mended = (self._mended(block) for block in candidates if not block.closed)
         unsure = [*closed, *(block for block in mended if block.parses)]
-        for some in (closed, unsure, [*unsure, *self._may_be_code(blocks)]):
-            ordered = sorted(some, key=lambda block: block.start)
-            if choice := choose_asked(ordered, self.shapes, self.asked):
-                return choice.code, choice.block.closed
+        yield unsure
+        yield [*unsure, *self._may_be_code(blocks)]
         if (bare := self._bare()) is not None:
-            block = Block(kind="plain", code=bare, closed=False, parses=True, start=0, end=0)
-            if choice := choose_asked([block, *closed], self.shapes, self.asked):
-                return choice.code, False
-        return None
+            yield [Block(kind="plain", code=bare, closed=False, parses=True, start=-1, end=0), *closed]
 
     def _by_form(self, blocks: list[Block]) -> _Found:
         """By what the blocks look like. Of blocks as good as each other, the last one counts."""

@@ -79,8 +79,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         compare_all([first, other])
     with pytest.raises(DataError, match=r"holds no samples\.parquet"):
         compare_all([first, tmp_path])
-    with pytest.raises(ConfigError, match="named twice"):
-        compare_all([first, first])
+    with pytest.raises(ConfigError, match=f"{other} is named twice"):
+        compare_all([first, other, other])
 
 
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff", b"{}", b'{"settings": 3}'])

@@ -41,6 +41,15 @@ def test_a_step_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) ->
         find_model(f"{run}@last")
 
 
+def test_a_folder_may_have_an_at_sign_in_its_name(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "me@lab" / "run")
+    assert [find_model(f"{run}{step}").step for step in ("", "@4")] == [8, 4]
+    model = tmp_path / "qwen@main"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    assert find_model(str(model)).folder == model.resolve()
+
+
 def test_folders_urls_and_what_is_neither(tmp_path: Path) -> None:
     assert find_model(str(TINY)).kind == "folder"
     assert find_model("http://host:1/v1/").name == "http://host:1/v1"

@@ -128,6 +128,14 @@ def test_a_row_that_is_not_there_is_answered_with_those_that_are(parquet, wanted
         _row(Path(f"{parquet}{wanted}"))
 
 
+def test_a_row_in_json_may_have_the_other_ending_in_its_path(tmp_path):
+    for name in ("rows.parquet.json", "rows.parquet/row.json"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(ROW))
+        assert _row(path) == ROW
+
+
 def test_a_parquet_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.parquet: no such file"):
         _row(tmp_path / "none.parquet:0")

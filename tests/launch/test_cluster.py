@@ -63,6 +63,7 @@ def test_actors_elsewhere_get_the_runs_variables_and_neither_secrets_nor_this_ma
         "HOME": "/h",
     }
     assert actors_environment(told | kept) == told
+    assert actors_environment({"TOKENIZERS_PARALLELISM": "false"}) == {"TOKENIZERS_PARALLELISM": "false"}
 
 
 def test_what_the_user_gave_to_ray_stays() -> None:

@@ -98,3 +98,13 @@ def test_the_moments_of_a_rate_are_as_far_apart_as_it_says_whoever_takes_them(tm
     clock[0] += 10.0
     assert [other._wait_s(), one._wait_s()] == [0.0, 0.25]
     assert SharedLimit("another tool", per_s=4.0, folder=tmp_path).folder != one.folder
+
+
+async def test_a_call_that_tries_again_takes_no_moment_of_the_rate(tmp_path):
+    limit = SharedLimit("tool", per_s=0.001, folder=tmp_path / "limit")
+    async with limit.place():
+        pass
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            async with limit.place(is_new=False):
+                pass

@@ -48,7 +48,11 @@ _TopP = Annotated[float, _option("Nucleus of the draws, above 0; 1 is all tokens
 _TopK = Annotated[int, _option("Tokens to draw from; -1 is all.")]
 _Seed = Annotated[int, _option("Seed of the draws.", min=0)]
 _MaxPrompt = Annotated[
-    int | None, _option("Default 4096 (the longest of MBPP's has 3,761), or the run's.", min=1)
+    int | None,
+    _option(
+        "Default 4096 (MBPP's longest has 3,761; at most a quarter of the model's positions), or the run's.",
+        min=1,
+    ),
 ]
 _MaxResponse = Annotated[
     int | None, _option("Of all turns and tool outputs. Default 4096, or the run's.", min=1)

@@ -62,7 +62,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
         names = ["/".join(part[-length:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    raise ConfigError(f"{folders[0]} is named twice")
+    twice = next(folder for place, folder in enumerate(folders) if parts[place] in parts[:place])
+    raise ConfigError(f"{twice} is named twice")
 
 
 def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:

@@ -52,7 +52,8 @@ def find_model(value: str) -> ModelSource:
     """The model that `--model` names; ConfigError or CheckpointError says what is wrong with it."""
     if value.startswith(("http://", "https://")):
         return ModelSource(kind="endpoint", name=value.rstrip("/"))
-    path, _, step = value.partition("@")
+    whole = Path(value).expanduser()
+    path, _, step = (value, "", "") if is_there(whole) or "@" not in value else value.rpartition("@")
     folder = Path(path).expanduser()
     if is_there(folder) and folder.is_dir():
         folder = folder.resolve()

@@ -1,6 +1,7 @@
 """`verl-coder grade`: the verdict on one completion, for anyone who writes a reward or doubts a verdict."""
 
 import json
+import re
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -65,13 +66,9 @@ async def _grade(code: str, suite: Any, url: str) -> Any:
 
 
 def _row(path: Path) -> Any:
-    file, parquet, wanted = str(path).rpartition(".parquet")
+    in_file = re.fullmatch(r"(.+?\.parquet)(?::(.*))?", str(path), re.S)
     try:
-        row = (
-            _parquet_row(Path(file + parquet), wanted.removeprefix(":"))
-            if parquet
-            else json_text.loads(_read(path))
-        )
+        row = _parquet_row(Path(in_file[1]), in_file[2] or "") if in_file else json_text.loads(_read(path))
         row["reward_model"]["ground_truth"]
         return row
     except json.JSONDecodeError as error:

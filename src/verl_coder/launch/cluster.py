@@ -16,7 +16,7 @@ _OF_AN_OWN_RAY = ("num_cpus", "num_gpus", "object_store_memory", "include_dashbo
 _TOLD = re.compile(
     r"(SANDBOX_URL|PYTHONPATH|OMP_\w+|(VERL|VERL_CODER|VLLM|NCCL|HF|TOKENIZERS|TRANSFORMERS)_\w+)$"
 )
-_NOT_TOLD = re.compile(r"VERL_CODER_SOCKETS|\w*(TOKEN|KEY|SECRET|PASSWORD)")
+_NOT_TOLD = re.compile(r"VERL_CODER_SOCKETS|\w*(TOKEN(?!IZER)|KEY|SECRET|PASSWORD)")
 """A folder of the launcher's machine, and what Ray's dashboard would show to anyone."""
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 

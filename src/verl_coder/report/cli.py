@@ -15,7 +15,9 @@ def report(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the pages; default: report/ in the one folder named, else here."),
+        typer.Option(
+            help="Folder of the pages; default: report/ in the run or evaluation where it is only one, else ./report."
+        ),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Serve the pages on this machine alone, and keep them up to date.")

@@ -105,6 +105,7 @@ def contents(config: DictConfig) -> dict[str, dict[str, str]]:
         "VAL": config.data.val_files,
         "REWARD": config.reward.custom_reward_function.path,
         "TOOLS": config.actor_rollout_ref.rollout.multi_turn.tool_config_path,
+        "agent_loop_config_path": config.actor_rollout_ref.rollout.agent.get("agent_loop_config_path"),
         "verl_coder.teacher.traces": traces,
     }
     found = {}

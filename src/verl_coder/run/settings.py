@@ -224,17 +224,17 @@ class Settings(CompositeSettings):
     """Ours, beside verl's own tree. The launcher fills in the first three."""
 
     run_name: str
-    """Name of the run: the last part of `out`."""
+    """Name of the run: the last part of `out`; filled in by the launcher."""
     out: str
-    """Folder of the run: configuration, metrics, rollouts, checkpoints, summary."""
+    """Folder of the run: configuration, metrics, rollouts, checkpoints, summary; filled in by the launcher."""
     recipe: str
-    """Name of the recipe's folder."""
+    """Name of the recipe's folder; filled in by the launcher."""
     seed: Count = 0
     """Seeds the data order, the actor and the sampler."""
     prepare: str | None = None
     """Command that makes the data files of the recipe where they are missing, run in the repository."""
     sandbox_url: str | None = None
-    """URLs of running sandboxes, comma-separated; null starts the embedded one for the run."""
+    """URLs of running sandboxes, comma-separated; null takes SANDBOX_URL, else starts the embedded one for the run."""
     sandbox_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """Port of the embedded sandbox on loopback; 0 takes a free one."""
     sandbox_isolation: Literal["auto", "namespaces", "light", "none"] = "auto"

@@ -74,13 +74,15 @@ class SandboxTool(BaseTool):
     async def _use_when_there_is_room(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """A call that finds no room for its session waits for another's end, and holds no place meanwhile."""
         patience = time.monotonic() + SESSION_WAIT_S
+        is_new = True
         while True:
             try:
-                async with self._limit.place():
+                async with self._limit.place(is_new=is_new):
                     return await self.use(parameters, agent_data)
             except SandboxFullError:
                 if time.monotonic() > patience:
                     raise
+            is_new = False
             await asyncio.sleep(random.uniform(0.1, 0.5))
 
     @abstractmethod

@@ -34,13 +34,13 @@ class SharedLimit:
         self.places, self.per_s = places, per_s
 
     @contextlib.asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for the rate, then for a free place; both are given in no order."""
+    async def place(self, *, is_new: bool = True) -> AsyncIterator[None]:
+        """Wait for the rate, then for a free place; both are given in no order. Of a call that is not new the place."""
         if not self.places and not self.per_s:
             yield
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self.per_s:
+        if self.per_s and is_new:
             await asyncio.sleep(self._wait_s())
         if not self.places:
             yield

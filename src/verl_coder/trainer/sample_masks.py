@@ -130,7 +130,7 @@ class SampleMasksMixin(RecipeTrainer):
             self.notices.say(
                 f"masked {self.global_steps}",
                 f"step {self.global_steps}: every sample would be masked (masked/*_share, sandbox/unavailable_share), "
-                "so none is, and none has an advantage",
+                "so none is but for those without a score, and none has an advantage",
             )
             _mask(batch, no_score, real)
         elif masked.any():

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -196,6 +197,21 @@ def test_the_epochs_last_for_the_steps(
     note = fit_epochs(config, Lengths(place="x", tokens=[1] * 9, limit=2, filtered=True))
     assert (config.trainer.total_training_steps, config.trainer.total_epochs) == then
     assert bool(note) == (epochs != then[1])
+
+
+@pytest.mark.parametrize(("shuffle", "seed"), [(False, 1), (True, 1), (True, 7), (True, None)])
+def test_of_rows_that_are_drawn_those_that_fit_make_the_epochs(
+    planned: DictConfig, shuffle: bool, seed: int | None
+) -> None:
+    """verl draws `train_max_samples` rows and leaves out long prompts afterwards."""
+    config = OmegaConf.create(OmegaConf.to_container(planned))
+    config.data.update({"train_batch_size": 2, "train_max_samples": 50, "shuffle": shuffle, "seed": seed})
+    config.trainer.total_training_steps, config.trainer.total_epochs = 100, 1
+    tokens = [1, 1, 3] * 30
+    fit_epochs(config, Lengths(place="x", tokens=tokens, limit=2, filtered=True))
+    drawn = np.random.default_rng(seed).choice(90, size=50, replace=False) if shuffle else range(50)
+    stay = 20 if seed is None else sum(tokens[row] == 1 for row in drawn)
+    assert config.trainer.total_epochs == -(-100 // (stay // 2))
 
 
 def test_prompts_are_counted_with_the_tools_only_where_a_rows_agent_loop_describes_them(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
 from omegaconf import DictConfig, OmegaConf
@@ -292,19 +293,31 @@ def _check_lengths(lengths: Lengths, *, least: int) -> None:
     )
 
 
+def _rows_trained_on(config: DictConfig, train: Lengths) -> int:
+    """Rows that stay of those that verl draws: it takes `train_max_samples` first, and leaves out what is long then."""
+    most, total, seed = int(config.data.get("train_max_samples") or -1), len(train.tokens), config.data.seed
+    if not 0 < most < total:
+        return train.kept
+    if not config.data.shuffle:
+        drawn: Sequence[int] = range(most)
+    elif seed is None:
+        return max(most - (total - train.kept), 0)  # at the worst
+    else:
+        drawn = np.random.default_rng(seed).choice(total, size=most, replace=False).tolist()
+    return sum(train.tokens[row] <= train.limit for row in drawn)
+
+
 def fit_epochs(config: DictConfig, train: Lengths) -> str:
     """Let total_epochs and total_training_steps agree, for the rows that stay; what was changed, or an empty text.
 
     verl ends at whichever comes first, and takes an end by the epochs for no last step: no evaluation, no best.
     """
-    rows = train.kept
-    most = config.data.get("train_max_samples", -1)
-    if most and most > 0:
-        rows = min(rows, int(most))
-    an_epoch = rows // int(config.data.train_batch_size)
+    rows, batch = _rows_trained_on(config, train), int(config.data.train_batch_size)
+    an_epoch = rows // batch
     if not an_epoch:
         raise DataError(
-            f"data.train_max_samples={most}: a batch takes data.train_batch_size={config.data.train_batch_size}"
+            f"data.train_max_samples={config.data.train_max_samples}: {rows} of these fit the limits, and a batch "
+            f"takes data.train_batch_size={batch}"
         )
     steps, epochs = config.trainer.total_training_steps, int(config.trainer.total_epochs)
     if steps is None:
