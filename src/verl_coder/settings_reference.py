@@ -30,8 +30,8 @@ from verl_coder.tools.execution import DebuggerSettings, InterpreterSettings
 _INTRO = """# Settings
 
 The settings of recipes, tools, pipelines and the commands that a pipeline runs, with what each allows and what it is
-where nothing is said; those of agent loops stand in config/agent_loops.yaml. Made from the models and the commands that read
-them by `python -m verl_coder.settings_reference`; a test says when it is out of date.
+where nothing is said; those of agent loops stand in config/agent_loops.yaml. Made from the models and the commands that
+read them by `python -m verl_coder.settings_reference`; a test says when it is out of date.
 
 | where | what |
 | --- | --- |
