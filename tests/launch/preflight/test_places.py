@@ -1,5 +1,6 @@
 """Where a run writes, and whom it asks, is tried before it starts."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,13 @@ import pytest
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import TrainRequest, make_plan
-from verl_coder.launch.preflight.places import check_out, check_sandboxes, check_tools_sandboxes, sandbox_urls
+from verl_coder.launch.preflight.places import (
+    check_disk,
+    check_out,
+    check_sandboxes,
+    check_tools_sandboxes,
+    sandbox_urls,
+)
 from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.paths import repository_root
@@ -105,3 +112,21 @@ def repository() -> Callable[[Path], None]:
             (root / name).symlink_to(here / name)
 
     return make
+
+
+def test_a_run_that_keeps_every_checkpoint_needs_the_disk_for_all_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verl_coder.launch.preflight.places.free_bytes", lambda _: 0)
+
+    def needed(keep: str) -> int:
+        overrides = (f"trainer.max_actor_ckpt_to_keep={keep}", "trainer.save_freq=1")
+        config = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=overrides)).config
+        with pytest.raises(ConfigError, match=r"need (\d+) MiB.*max_actor_ckpt_to_keep") as caught:
+            check_disk(config, tmp_path / "run", keep_best=True)
+        found = re.search(r"need (\d+) MiB", str(caught.value))
+        assert found
+        return int(found[1])
+
+    one_more = needed("3") - needed("2")
+    assert needed("null") == pytest.approx(needed("2") + (12 - 4) * one_more, abs=8)

@@ -86,7 +86,7 @@ def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
     if free < needed:
         raise ConfigError(
             f"{folder}: {free / 2**20:,.0f} MiB free, the checkpoints need {needed / 2**20:,.0f} MiB: free some, "
-            "name another folder with OUT=, or lower trainer.max_actor_ckpt_to_keep"
+            "name another folder with OUT=, or set a lower trainer.max_actor_ckpt_to_keep"
         )
 
 
