@@ -62,11 +62,7 @@ _Limit = Annotated[int | None, _option("Only the first so many problems.", min=1
 _Difficulty = Annotated[str | None, _option("Only problems of this difficulty.")]
 _Tag = Annotated[str | None, _option("Only problems with this tag.")]
 _StopAfterCode = Annotated[
-    bool | None,
-    _option(
-        "An answer of one turn ends with its first block of code. Default: as in the run.",
-        "--stop-after-code/--no-stop-after-code",
-    ),
+    bool | None, _option("An answer of one turn ends with its first block of code. Default: as in the run.")
 ]
 _From = Annotated[str | None, _option("Only problems published from this day on (YYYY-MM-DD).", "--from")]
 _To = Annotated[str | None, _option("Only problems published up to this day.", "--to")]
