@@ -130,7 +130,7 @@ class _Parts:
     def _wholly(self, names: frozenset[str]) -> bool:
         """Whether a block has code, or a value, for one of the very names."""
         shapes = [shape for shape in self.shapes if shape is not None and shape.works]
-        return any(not names.isdisjoint(_codes(shape) | _values(shape)) for shape in shapes)
+        return any(not names.isdisjoint(shape.codes | shape.values) for shape in shapes)
 
     def _last_that_defines(self, names: frozenset[str]) -> int | None:
         """The last block with code for one of the names; else for its class, with a value, with a stub or an import."""

@@ -88,7 +88,7 @@ async def rollout(
     settings.multi_turn.max_assistant_turns = settings.multi_turn.max_user_turns = 9
     loops = {
         "tool_agent": "verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop",
-        "single_turn_agent": "verl.experimental.agent_loop.single_turn_agent_loop.SingleTurnAgentLoop",
+        "single_turn_agent": "verl_coder.agent_loops.single_turn_agent.CodeAnswerLoop",
     }
     entry: dict[str, Any] = {"_target_": loops.get(agent)}
     if agent == "feedback_agent":
