@@ -18,7 +18,7 @@ from verl.workers.config import ActorConfig, OptimizerConfig
 
 from verl_coder.paths import repository_root
 from verl_coder.platform import gradient_rows, shared_prefix
-from verl_coder.platform.update_options import GRADIENT_FIELD
+from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD, GRADIENT_FIELD
 from verl_coder.trainer.composite.loss import rollout_loss
 
 ADVANTAGES = (0.0, 0.0, 1.0, -1.0, 0.0, 0.5)
@@ -112,6 +112,18 @@ def test_a_row_that_another_source_learns_from_is_computed() -> None:
 
 def test_a_batch_without_the_field_is_computed_whole() -> None:
     assert _rows(fsdp.prepare_micro_batches(data=_batch(), dp_group=None)[0]) == list(range(6))
+
+
+def test_the_share_of_the_tokens_that_is_computed_goes_along() -> None:
+    data = _batch(**{GRADIENT_FIELD: "advantages"})
+    parts = fsdp.prepare_micro_batches(data=data, dp_group=None)[0]
+    answers = [2 + row for row in range(6)]
+    computed = sum(20 + answers[row] for row in (2, 3, 5)) / sum(20 + n for n in answers)
+    assert [tu.get_non_tensor_data(part, COMPUTED_SHARE_FIELD, 1.0) for part in parts] == [
+        pytest.approx(computed)
+    ] * len(parts)
+    whole = fsdp.prepare_micro_batches(data=_batch(), dp_group=None)[0]
+    assert {tu.get_non_tensor_data(part, COMPUTED_SHARE_FIELD, 1.0) for part in whole} == {1.0}
 
 
 def test_one_row_stays_where_none_has_a_gradient() -> None:

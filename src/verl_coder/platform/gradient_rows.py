@@ -4,7 +4,8 @@ Where all samples of a prompt have one reward, their advantages are 0: the polic
 the model says, and so is its gradient. On real problems that is about half of the rows. The trainer names the columns
 that a row's loss is a multiple of (`GRADIENT_FIELD`), where the loss has no other term
 (trainer/composite/gradient.py); a row that is zero in all of them is left out of the micro-batches. What the loss is
-divided by counts all rows, as before. Importing the module puts it into verl's FSDP engine.
+divided by counts all rows, as before; the share of the tokens that is computed goes along with the data
+(`COMPUTED_SHARE_FIELD`), for the loss function to report. Importing the module puts it into verl's FSDP engine.
 """
 
 from typing import Any
@@ -16,7 +17,7 @@ from verl.utils import tensordict_utils as tu
 
 # Its micro-batches are wrapped here: it comes first.
 from verl_coder.platform import shared_prefix
-from verl_coder.platform.update_options import GRADIENT_FIELD
+from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD, GRADIENT_FIELD
 
 
 def rows_with_gradient(data: TensorDict, names: list[str]) -> torch.Tensor:
@@ -48,9 +49,12 @@ def _prepare_micro_batches(data: TensorDict, dp_group: Any = None, **options: An
     if dist.is_initialized() and dp_group is not None:
         # As many on every rank, which then can have as many micro-batches: each is a collective of FSDP.
         dist.all_reduce(least, op=dist.ReduceOp.MAX, group=dp_group)
-    rows = rows_to_compute(has_gradient, data["input_ids"].offsets().diff(), int(least.item()))
+    lengths = data["input_ids"].offsets().diff()
+    rows = rows_to_compute(has_gradient, lengths, int(least.item()))
     if len(rows) < len(data):
         data = tu.index_select_tensor_dict(data, rows)
+        share = float(lengths[rows].sum() / lengths.sum())
+        tu.assign_non_tensor(data, **{COMPUTED_SHARE_FIELD: share})
     return _all_rows(data=data, dp_group=dp_group, **options)
 
 

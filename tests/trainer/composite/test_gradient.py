@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.run.settings import Settings, parse_settings
-from verl_coder.trainer.composite.gradient import gradient_fields
+from verl_coder.trainer.composite.gradient import count_computed_tokens, gradient_fields
 
 ACTOR = "actor_rollout_ref.actor"
 
@@ -49,3 +49,15 @@ def test_the_supervised_sources_count_too(composed: DictConfig) -> None:
     config = composed.copy()
     OmegaConf.update(config, "verl_coder.losses.gamma", 0.1, force_add=True)
     assert gradient_fields(config, _settings(config)) == "advantages,sft_teacher_weights,sft_self_weights"
+
+
+def test_the_utilisation_is_that_of_the_tokens_that_were_computed() -> None:
+    metrics = {"perf/mfu/actor": 0.5, "actor/computed_token_share": 0.1}
+    count_computed_tokens(metrics)
+    assert metrics["perf/mfu/actor"] == pytest.approx(0.05)
+
+
+def test_the_utilisation_stays_where_no_share_is_reported() -> None:
+    metrics = {"perf/mfu/actor": 0.5}
+    count_computed_tokens(metrics)
+    assert metrics == {"perf/mfu/actor": 0.5}

@@ -1,7 +1,10 @@
 """Which columns of a batch a row's loss is a multiple of: where all of them are 0, the row has no gradient."""
 
+from typing import Any
+
 from omegaconf import DictConfig
 
+from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD
 from verl_coder.run.settings import Settings
 from verl_coder.trainer.composite.loss import WEIGHT_FIELDS
 
@@ -26,3 +29,9 @@ def gradient_fields(config: DictConfig, settings: Settings) -> str:
     ):
         return ""
     return ",".join(["advantages", *(WEIGHT_FIELDS if settings.is_composite else ())])
+
+
+def count_computed_tokens(metrics: dict[str, Any]) -> None:
+    """Make `perf/mfu/actor` that of the rows that were computed; verl counts those that were left out, too."""
+    if "perf/mfu/actor" in metrics:
+        metrics["perf/mfu/actor"] *= metrics.get(f"actor/{COMPUTED_SHARE_FIELD}", 1.0)

@@ -17,6 +17,8 @@ from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
 
+from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD
+
 SOURCES = ("grpo", "teacher", "self")
 """The three terms, in the order of alpha, beta, gamma."""
 
@@ -87,7 +89,8 @@ def rollout_loss(
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """verl's `ppo_loss`, which is nan where no rollout of the mini-batch is trained on: here it is 0.
 
-    Old log-probs within ROUNDING of the policy's own are taken for these.
+    Old log-probs within ROUNDING of the policy's own are taken for these. The metric `computed_token_share` says how
+    much of the mini-batch is computed at all (platform/gradient_rows.py).
     """
     if not data["batch_num_tokens"]:
         tu.assign_non_tensor(data, batch_num_tokens=1)
@@ -95,7 +98,9 @@ def rollout_loss(
     old = data.select("old_log_probs").to_padded_tensor()["old_log_probs"]
     data = data.copy()
     data["old_log_probs"] = torch.where((old - own).abs() < ROUNDING, own, old)
-    return ppo_loss(config, model_output, data, dp_group)
+    loss, metrics = ppo_loss(config, model_output, data, dp_group)
+    metrics[COMPUTED_SHARE_FIELD] = float(tu.get_non_tensor_data(data, COMPUTED_SHARE_FIELD, 1.0))
+    return loss, metrics
 
 
 def actor_loss(

@@ -26,7 +26,7 @@ from verl.utils.py_functional import rename_dict
 from verl_coder.platform.update_options import GRADIENT_FIELD
 from verl_coder.traces import TraceRow, read_traces, rollout_tokenizer
 from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool, choose_rollouts, read_rollouts
-from verl_coder.trainer.composite.gradient import gradient_fields
+from verl_coder.trainer.composite.gradient import count_computed_tokens, gradient_fields
 from verl_coder.trainer.composite.layout import Layout
 from verl_coder.trainer.composite.loss import (
     ALPHA_FIELD,
@@ -82,7 +82,9 @@ class TeacherGuidedMixin(RecipeTrainer):
         settings = self.settings
         batch.extra_info[GRADIENT_FIELD] = gradient_fields(self.config, settings)
         if not settings.is_composite:
-            return super()._update_actor(batch, metrics)
+            batch = super()._update_actor(batch, metrics)
+            count_computed_tokens(metrics)
+            return batch
         mixed = self._mix(batch)
         mixed.batch.extra_info.update(
             self._update_options(mixed, settings.losses.alpha.value(self.global_steps))
@@ -100,6 +102,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
         metrics.update(actor)
+        count_computed_tokens(metrics)
         return batch
 
     def _update_options(self, mixed: _Mixed, alpha: float) -> dict[str, Any]:
