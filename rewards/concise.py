@@ -1,0 +1,24 @@
+"""1 for a right answer, up to a fifth less the longer it is: without it, length is paid for by nobody and may drift.
+
+A wrong answer earns at most 0, a right one at least 0.8. From which length on nothing more is taken off: set it here, or
+by REWARD_CONCISE_CHARACTERS in the environment of the run.
+"""
+
+import os
+from typing import Any
+
+from verl_coder.rewards import grade_answer, scored
+
+LENGTH_WEIGHT = 0.2
+"""Small: two right answers differ by less than a right and a wrong one."""
+CHARACTERS = float(os.environ.get("REWARD_CONCISE_CHARACTERS", "1000"))
+"""About 300 tokens of Python. All turns count, with what the tools said."""
+
+
+async def compute_score(
+    data_source: str, solution_str: str, ground_truth: str, extra_info: dict[str, Any], **kwargs: Any
+) -> dict[str, float]:
+    """score = acc * (1 - LENGTH_WEIGHT * min(1, length / CHARACTERS)), in [0, 1]."""
+    report = await grade_answer(solution_str, ground_truth, stop_early=True)
+    length = min(1.0, len(solution_str) / CHARACTERS)
+    return scored(report, (report.outcome == "passed") * (1 - LENGTH_WEIGHT * length), length=length)
