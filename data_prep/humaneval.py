@@ -91,6 +91,7 @@ DATASET = Dataset(
     },
     to_draft=to_draft,
     has_difficulties=False,
+    has_training_rows=False,
     example_records={
         "all": {
             "task_id": "HumanEval/0",

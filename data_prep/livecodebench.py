@@ -135,6 +135,7 @@ DATASET = Dataset(
     sources={"all": HubSource(repo="livecodebench/code_generation_lite", patterns=("test*.jsonl",))},
     to_draft=to_draft,
     has_references=False,
+    has_training_rows=False,
     example_records={
         "all": {
             "question_title": "Double",

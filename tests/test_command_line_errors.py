@@ -62,6 +62,18 @@ def test_a_wrong_word_is_answered_with_the_nearest(words: str, said: str) -> Non
         ("evaluate --model m --top-p much", "--top-p much: use a number in [0, 1] ("),
         ("evaluate --model m --protocol tol", "--protocol tol: did you mean tool? ("),
         ("data prepare mbpp --out o --protocol sesion", "--protocol sesion: did you mean session? ("),
+        (
+            "data prepare mbpp --out o --train-time-limit 0",
+            "--train-time-limit 0: use a number of 0.001 or more (",
+        ),
+        (
+            "data prepare mbpp --out o --train-time-limit nan",
+            "--train-time-limit nan: use a number of 0.001 or ",
+        ),
+        (
+            "data prepare mbpp --out o --train-time-limit 2s",
+            "--train-time-limit 2s: use a number of 0.001 or ",
+        ),
         ("data prepare mbpp --out o --language de", "--language de: choose one of en, zh ("),
     ],
 )

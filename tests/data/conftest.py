@@ -21,6 +21,7 @@ class ToyRecord(Record):
     tests: list[str]
     level: str = "easy"
     timeout_s: float = 2.0
+    """0: the tests have no limit of their own."""
 
 
 def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
@@ -28,7 +29,7 @@ def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     return Draft(
         problem_id=f"toy/{record.id}",
         statement=record.text,
-        tests=(AssertTests(tests=tuple(record.tests), entry_point="f", timeout_s=record.timeout_s),),
+        tests=(AssertTests(tests=tuple(record.tests), entry_point="f", timeout_s=record.timeout_s or None),),
         references=(record.code,),
         split="test" if split == "test" else None,
         difficulty=record.level,

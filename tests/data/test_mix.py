@@ -13,6 +13,7 @@ from verl_coder.data.difficulty import read_pass_rates
 from verl_coder.data.mix import MixOptions, mix, parse_rate_range, parse_shares
 from verl_coder.data.shuffle import Shuffler
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.problems import Problem
 
 
 @pytest.fixture
@@ -72,6 +73,14 @@ def test_all_rows_are_there_once_in_a_new_order_that_repeats(data: Path, tmp_pat
     assert [row["extra_info"]["index"] for row in rows(tmp_path / "m1", "train")] == list(range(len(mixed)))
     mix(MixOptions(shares={"a": 1, "b": 1}, data=data, out=tmp_path / "m3", seed=1))
     assert ids(tmp_path / "m3", "train") != mixed
+
+
+def test_rows_keep_their_time_limits_in_a_mix(prepare_toy, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(40)])
+    prepare_toy(source, tmp_path / "data" / "a", train_time_limit_s=1.5)
+    mix(MixOptions(shares={"a": 1}, data=tmp_path / "data", out=tmp_path / "m"))
+    for split, limit_s in (("train", 1.5), ("validation", 2.0)):
+        assert {Problem.from_row(row).tests.timeout_s for row in rows(tmp_path / "m", split)} == {limit_s}
 
 
 def test_a_share_takes_that_fraction_of_the_one_dataset(data: Path, tmp_path: Path) -> None:

@@ -174,3 +174,52 @@ def test_every_file_has_the_one_schema_and_the_card_tells_its_hash(prepare_toy, 
     for file in result.files:
         assert pq.read_schema(file.path).equals(ROW_SCHEMA)
     assert any("-00001-of-" in file.path.name for file in result.files)
+
+
+def limits(folder: Path, split: str) -> dict[str, float | None]:
+    return {problem.problem_id: problem.tests.timeout_s for problem in read(folder, split)}
+
+
+def test_the_time_limit_for_training_is_in_training_rows_alone(prepare_toy, tmp_path: Path) -> None:
+    records = [toy_record(n, timeout_s=(0, 7.5)[n % 2]) for n in range(60)]
+    folder = tmp_path / "raw"
+    write_jsonl(folder / "train.jsonl", records[:50])
+    write_jsonl(folder / "test.jsonl", records[50:])
+    result = prepare_toy(folder, train_time_limit_s=2.5)
+    out = tmp_path / "out"
+    assert set(limits(out, "train").values()) == {2.5}
+    for split in ("validation", "test"):
+        held_out = limits(out, split)
+        assert held_out == {f"toy/{n}": (None, 7.5)[n % 2] for n in range(60) if f"toy/{n}" in held_out}
+        assert set(held_out.values()) == {None, 7.5}
+    card = json.loads((out / "card.json").read_text())
+    assert card["options"]["train_time_limit_s"] == 2.5
+    assert card["counts"]["train_time_limited"] == result.time_limited == len(limits(out, "train"))
+
+
+def test_a_row_whose_own_limit_is_shorter_keeps_it(prepare_toy, tmp_path: Path) -> None:
+    records = [toy_record(n, timeout_s=(0.5, 2.0, 0)[n]) for n in range(3)]
+    path = write_jsonl(tmp_path / "train.jsonl", records)
+    result = prepare_toy(path, train_time_limit_s=1.0, validation_fraction=0.0)
+    assert limits(tmp_path / "out", "train") == {"toy/0": 0.5, "toy/1": 1.0, "toy/2": 1.0}
+    assert result.time_limited == 2
+
+
+def test_a_time_limit_that_is_no_shorter_than_the_graders_changes_no_byte(
+    prepare_toy, tmp_path: Path
+) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n, timeout_s=0) for n in range(20)])
+    prepare_toy(path, tmp_path / "without")
+    prepare_toy(path, tmp_path / "with", train_time_limit_s=10.0)
+    assert (tmp_path / "with" / "train.parquet").read_bytes() == (
+        tmp_path / "without" / "train.parquet"
+    ).read_bytes()
+    assert set(limits(tmp_path / "with", "train").values()) == {None}
+
+
+@pytest.mark.parametrize("limit_s", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_time_limit_that_is_none_is_refused(prepare_toy, tmp_path: Path, limit_s: float) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(1)])
+    with pytest.raises(DataError, match=r"^--train-time-limit is .*: use a finite number above 0$"):
+        prepare_toy(path, train_time_limit_s=limit_s)
+    assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from verl_coder.data.prepared import resolve_prepared
 from verl_coder.data.recheck import recheck
 from verl_coder.data.verification import VerifyOptions, verify_problem
 from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
-from verl_coder.problems import PytestTests
+from verl_coder.problems import Problem, PytestTests
 from verl_coder.sandbox import SandboxClient
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -96,6 +96,40 @@ def test_a_second_run_verifies_only_what_changed(prepare_toy, tmp_path: Path, sa
     assert (tmp_path / "out" / "verdicts.jsonl").read_text().splitlines()[:-1] == lines
 
 
+def test_a_reference_too_slow_for_the_time_limit_is_left_out_of_training_alone(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    slow = "import time\n\ndef f(x):\n    time.sleep(1.2)\n    return x + 3\n"
+    folder = tmp_path / "raw"
+    write_jsonl(folder / "train.jsonl", [toy_record(1), toy_record(3, code=slow, tests=["assert f(1) == 4"])])
+    write_jsonl(folder / "test.jsonl", [toy_record(4, code=slow, tests=["assert f(1) == 4"])])
+    options = VerifyOptions(sandbox_url=sandbox_url)
+    result = prepare_toy(folder, verify=options, validation_fraction=0.0, train_time_limit_s=0.6)
+    assert [(file.path.name, file.rows) for file in result.files] == [
+        ("train.parquet", 1),
+        ("test.parquet", 1),
+    ]
+    [(problem, (reason, message))] = rejected(tmp_path / "out").items()
+    assert (problem, reason) == ("toy/3", "timeout") and "no answer within 0.6 s" in message
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["counts"]["rejected"] == {"timeout": 1} and card["counts"]["train_time_limited"] == 1
+
+
+def test_another_time_limit_verifies_the_training_rows_alone_again(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(12)])
+    options = VerifyOptions(sandbox_url=sandbox_url)
+    verdicts, card = tmp_path / "out" / "verdicts.jsonl", tmp_path / "out" / "card.json"
+    prepare_toy(source, verify=options)
+    training = pq.read_metadata(tmp_path / "out" / "train.parquet").num_rows
+    assert 0 < training < 12
+    for limit_s, known, there in ((1.5, 12 - training, 12 + training), (None, 12, 12 + training)):
+        prepare_toy(source, verify=options, train_time_limit_s=limit_s)
+        assert json.loads(card.read_text())["verdicts_from_cache"] == known
+        assert len(verdicts.read_text().splitlines()) == there
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(prepare_toy, tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(12)])
     with EmbeddedSandbox() as server:
@@ -134,6 +168,18 @@ def test_written_files_can_be_verified_again(prepare_toy, tmp_path: Path, sandbo
     assert sum(file.rows for file in result.files) == 8
     kept = [path.name for path in resolve_prepared(tmp_path / "b")]
     assert kept == [path.name for path in resolve_prepared(tmp_path / "a")]
+
+
+def test_rows_that_are_verified_again_keep_their_time_limits(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(12)])
+    prepare_toy(source, tmp_path / "a", train_time_limit_s=1.5)
+    recheck(resolve_prepared(tmp_path / "a"), tmp_path / "b", VerifyOptions(sandbox_url=sandbox_url))
+    for split, limit_s in (("train", 1.5), ("validation", 2.0)):
+        before, after = (pq.read_table(tmp_path / out / f"{split}.parquet").to_pylist() for out in "ab")
+        assert after == before
+        assert {Problem.from_row(row).tests.timeout_s for row in after} == {limit_s}
 
 
 def test_files_of_one_name_are_not_verified_into_one(prepare_toy, tmp_path: Path, sandbox_url: str) -> None:

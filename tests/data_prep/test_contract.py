@@ -104,11 +104,15 @@ def test_the_help_of_prepare_lists_every_file_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("name", "offered", "left_out"),
     [
-        ("mbpp", {"variant", "visible-tests", "verify"}, {"difficulty"}),
+        ("mbpp", {"variant", "visible-tests", "verify", "train-time-limit"}, {"difficulty"}),
         ("apps", {"difficulty", "verify", "sandbox-url"}, {"variant", "visible-tests"}),
         ("kodcode", {"variant", "difficulty"}, {"visible-tests"}),
-        ("humaneval", {"variant", "verify"}, {"difficulty", "visible-tests"}),
-        ("livecodebench", {"difficulty"}, {"verify", "no-verify", "drop-trivial", "ray-address"}),
+        ("humaneval", {"variant", "verify"}, {"difficulty", "visible-tests", "train-time-limit"}),
+        (
+            "livecodebench",
+            {"difficulty"},
+            {"verify", "no-verify", "drop-trivial", "ray-address", "train-time-limit"},
+        ),
         ("sample", {"train", "val", "sft"}, {"source", "verify", "protocol"}),
         ("chains", {"train", "kinds", "depths", "wording"}, {"source", "verify", "protocol"}),
     ],
@@ -118,6 +122,26 @@ def test_a_dataset_offers_the_options_that_mean_something_for_it(
 ) -> None:
     options = set(re.findall(r"--([\w-]+)", prepare_help(name)))
     assert offered <= options and not left_out & options
+
+
+@pytest.mark.parametrize(("name", "variant"), EXAMPLES)
+def test_the_time_limit_of_the_command_is_in_training_rows_alone(
+    name: str, variant: str, tmp_path: Path
+) -> None:
+    dataset, [problem, *_] = load(name, variant)
+    if not dataset.has_training_rows:
+        assert problem.split == "test"
+        return
+    source = tmp_path / "raw.jsonl"
+    source.write_text(json.dumps(dataset.example_records[variant]))
+    command = ["prepare", name, "--source", source, "--out", tmp_path / "out", "--no-verify"]
+    command += ["--variant", variant] if len(dataset.sources) > 1 else []
+    command += ["--validation-fraction", "0", "--train-time-limit", "0.5"]
+    done = CliRunner().invoke(app, [str(part) for part in command])
+    assert done.exit_code == 0, done.output
+    [path] = list((tmp_path / "out").glob("*.parquet"))
+    [made] = [Problem.from_row(row) for row in pq.read_table(path).to_pylist()]
+    assert made.tests.timeout_s == (0.5 if made.split == "train" else problem.tests.timeout_s)
 
 
 def test_prepare_runs_a_file_that_makes_its_problems_itself(tmp_path: Path) -> None:

@@ -136,6 +136,8 @@ class Dataset:
     """Whether its records differ in difficulty: `--difficulty` chooses one."""
     has_references: bool = True
     """Whether its records have reference solutions, which verification runs."""
+    has_training_rows: bool = True
+    """Whether some of its records may be in the split `train`: `--train-time-limit` is about those."""
     example_records: Mapping[str, RawRecord] = field(default_factory=dict)
     """A small record per variant, in the hub's columns: documents them, and the contract test loads it."""
 

@@ -1,6 +1,7 @@
 """One dataset from its source to `train`, `validation`, `test` and `rejected` Parquet files and a card."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,7 +27,7 @@ from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.grading.plan import make_plan
+from verl_coder.grading.plan import DEFAULT_TIMEOUT_S, make_plan
 from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
 
 SPLITS = ("train", "validation", "test")
@@ -44,10 +45,16 @@ class PrepareOptions:
     limit: int | None = None
     seed: int = 0
     validation_fraction: float = 0.2
+    train_time_limit_s: float | None = None
+    """Most seconds for a test of a training row; a shorter limit of its own stays, and held-out rows keep theirs."""
     strict: bool = False
     verify: VerifyOptions | None = field(default_factory=VerifyOptions)
     drop_trivial: bool = False
     rows_per_shard: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.train_time_limit_s is not None and not 0 < self.train_time_limit_s < math.inf:
+            raise DataError(f"--train-time-limit is {self.train_time_limit_s:g}: use a finite number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,8 @@ class PrepareResult:
     rejections: list[Rejection]
     trivial: dict[str, str]
     rows_read: int
+    time_limited: int
+    """Training rows written whose limit is that of `train_time_limit_s`."""
     wall_s: float
 
 
@@ -77,6 +86,11 @@ def _fault(tests: TestSuite) -> str:
         except DataError as error:
             return str(error)
     return ""
+
+
+def _limited(tests: TestSuite, limit_s: float) -> TestSuite:
+    """The tests with at most `limit_s` for each; the same where their own limit, or the grader's, is no longer."""
+    return replace(tests, timeout_s=limit_s) if limit_s < (tests.timeout_s or DEFAULT_TIMEOUT_S) else tests
 
 
 class _Preparation:
@@ -99,6 +113,7 @@ class _Preparation:
         self.difficulties: Counter[str] = Counter()
         self.unwanted: Counter[str] = Counter()
         self.cache_hits = 0
+        self.time_limited = 0
 
     async def run(self) -> PrepareResult:
         started = time.perf_counter()
@@ -115,6 +130,7 @@ class _Preparation:
                 writer = writers[problem.split]
                 writer.add(replace(problem, index=writer.rows))
                 self.difficulties[problem.difficulty] += 1
+                self.time_limited += self._has_the_limit(problem)
             write_rejected(self.rejections, out / "rejected.parquet")
             if not any(writer.rows for writer in writers.values()):
                 raise DataError(self._nothing_left())
@@ -129,6 +145,7 @@ class _Preparation:
             rejections=self.rejections,
             trivial=self.trivial,
             rows_read=self.rows_read,
+            time_limited=self.time_limited,
             wall_s=time.perf_counter() - started,
         )
         write_card(out / "card.json", self._card(result))
@@ -203,7 +220,14 @@ class _Preparation:
         if not draft.statement.strip():
             raise RowError("the statement is empty")
         split = draft.split or self._split_of(draft.problem_id)
+        limit_s = self.options.train_time_limit_s
+        if split == "train" and limit_s is not None:
+            draft = replace(draft, tests=tuple(_limited(tests, limit_s) for tests in draft.tests))
         return draft.problems(data_source=self.dataset.name, split=split, options=self.options.load)
+
+    def _has_the_limit(self, problem: Problem) -> bool:
+        limit_s = self.options.train_time_limit_s
+        return limit_s is not None and problem.split == "train" and problem.tests.timeout_s == limit_s
 
     def _split_of(self, problem_id: str) -> str:
         """By hash of the id, so that a problem keeps its split when the dataset grows or is reordered."""
@@ -254,6 +278,7 @@ class _Preparation:
                 "rejected": count_reasons(result.rejections),
                 "difficulty": self.difficulties,
                 "trivial_tests": len(result.trivial),
+                "train_time_limited": result.time_limited,
             },
             "trivial_tests": result.trivial,
             "verdicts_from_cache": self.cache_hits,

@@ -59,6 +59,8 @@ def _prepare_command(dataset: Dataset) -> Callable[..., None]:
         left_out |= {"visible_tests"}
     if not dataset.has_difficulties:
         left_out |= {"difficulty"}
+    if not dataset.has_training_rows:
+        left_out |= {"train_time_limit"}
     if not dataset.has_references:
         left_out |= {"verify", "drop_trivial", "sandbox_url", "ray_address", "concurrency"}
     full = inspect.signature(_prepare)
@@ -75,6 +77,10 @@ _Source = Annotated[
 _VisibleTests = Annotated[int | None, typer.Option(min=0, help="Show only so many tests in the prompt.")]
 _ValidationFraction = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="Share of the problems without a split of their own.")
+]
+_TrainTimeLimit = Annotated[
+    float | None,
+    typer.Option(min=0.001, metavar="SECONDS", help="Most seconds for a test of a training row."),
 ]
 _DropTrivial = Annotated[bool, typer.Option("--drop-trivial", help="Drop tests that a constant passes.")]
 _SandboxUrl = Annotated[
@@ -97,6 +103,7 @@ def _prepare(
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     validation_fraction: _ValidationFraction = 0.2,
+    train_time_limit: _TrainTimeLimit = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record.")] = False,
     verify: Annotated[bool, typer.Option(help="Run every reference solution.")] = True,
     drop_trivial: _DropTrivial = False,
@@ -123,6 +130,7 @@ def _prepare(
         limit=limit,
         seed=seed,
         validation_fraction=validation_fraction,
+        train_time_limit_s=train_time_limit,
         strict=strict,
         verify=where if verify else None,
         drop_trivial=drop_trivial,

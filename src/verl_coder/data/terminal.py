@@ -44,6 +44,9 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
     console.print(f"{dataset.name}: {written} of {result.rows_read} records, {result.wall_s:.1f} s")
     for file in result.files:
         console.print(f"  {file.path}  {counted(file.rows, 'row')}", highlight=False, soft_wrap=True)
+    if options.train_time_limit_s is not None:
+        rows = counted(result.time_limited, "training row has", "training rows have")
+        console.print(f"  {rows} the limit of {options.train_time_limit_s:g} s for a test", highlight=False)
     if result.trivial:
         console.print(
             f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes (card.json)"
