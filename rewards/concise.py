@@ -1,6 +1,6 @@
 """1 for a right answer, up to a fifth less the longer it is: without it, length is paid for by nobody and may drift.
 
-A wrong answer earns at most 0, a right one at least 0.8. From which length on nothing more is taken off: set it here, or
+A wrong answer earns at most 0, a right one at least 0.8. Beyond which length nothing more is taken off is set here, or
 by REWARD_CONCISE_CHARACTERS in the environment of the run.
 """
 

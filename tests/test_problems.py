@@ -24,6 +24,7 @@ PYTEST = {"style": "pytest", "test": "from solution import f"}
         (ASSERT | {"tests": [1]}, r"tests\[0\] is 1; give a text"),
         (ASSERT | {"timeout_s": "soon"}, "timeout_s is 'soon'; give a number above 0"),
         (ASSERT | {"timeout_s": -1}, "timeout_s is -1; give a number above 0"),
+        (ASSERT | {"load_timeout_s": "2"}, "load_timeout_s is '2'; give a number above 0"),
         (ASSERT | {"memory_mb": 0}, "memory_mb is 0; give a number above 0"),
         (ASSERT | {"memory_mb": True}, "memory_mb is True"),
         (FUNCTION | {"entry_point": None}, "lacks or has a wrong field: .*entry_point"),

@@ -30,6 +30,9 @@ class TestSuite:
     __test__ = False  # not a pytest class
     style: ClassVar[Style]
     timeout_s: float | None = None
+    """Wall time of a test."""
+    load_timeout_s: float | None = None
+    """Wall time until the solution is loaded: an answer that calls itself at its end may hang there."""
     memory_mb: int | None = None
     classes: tuple[str, ...] | None = None
     """Names that are classes in the reference solution; None: there is none, and how the tests use a name tells."""
@@ -189,7 +192,8 @@ def _check_kinds(suite: TestSuite) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise DataError(f"{place}: {name} is {text!r:.80}; give a text")
-    for name, limit in (("timeout_s", suite.timeout_s), ("memory_mb", suite.memory_mb)):
+    for name in ("timeout_s", "load_timeout_s", "memory_mb"):
+        limit = getattr(suite, name)
         is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
         if limit is not None and not (is_number and 0 < limit < math.inf):
             raise DataError(f"{place}: {name} is {limit!r:.80}; give a number above 0, or null")

@@ -217,6 +217,16 @@ def test_a_time_limit_that_is_no_shorter_than_the_graders_changes_no_byte(
     assert set(limits(tmp_path / "with", "train").values()) == {None}
 
 
+def test_loading_has_three_seconds_more_than_a_test_in_training_rows(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(
+        tmp_path / "train.jsonl", [toy_record(n, timeout_s=(0, 0.5)[n % 2]) for n in range(20)]
+    )
+    prepare_toy(path, train_time_limit_s=2.0)
+    out = tmp_path / "out"
+    assert {problem.tests.load_timeout_s for problem in read(out, "train")} == {5.0}
+    assert {problem.tests.load_timeout_s for problem in read(out, "validation")} == {None}
+
+
 @pytest.mark.parametrize("limit_s", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_time_limit_that_is_none_is_refused(prepare_toy, tmp_path: Path, limit_s: float) -> None:
     path = write_jsonl(tmp_path / "train.jsonl", [toy_record(1)])

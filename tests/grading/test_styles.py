@@ -3,6 +3,7 @@
 # ruff: noqa: E501 - tables of cases
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -85,6 +86,12 @@ def test_a_solution_that_cannot_be_loaded_says_why(code, outcome, with_pair_clie
     report = with_pair_client(lambda client: grade(code, function_tests(((1,), 1)), client))
     assert (report.outcome, report.passed, report.total) == (outcome, 0, 1)
     assert report.message
+
+
+def test_a_suite_says_how_long_loading_may_take(with_pair_client):
+    tests = replace(function_tests(((1,), 1)), load_timeout_s=0.5)
+    report = with_pair_client(lambda client: grade("while True: pass", tests, client))
+    assert (report.outcome, report.message) == ("timeout", "the solution was not loaded within 0.5 s")
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,12 @@ from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.grading.plan import DEFAULT_TIMEOUT_S, make_plan
+from verl_coder.grading.plan import DEFAULT_TIMEOUT_S, LOAD_TIMEOUT_S, make_plan
 from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
 
 SPLITS = ("train", "validation", "test")
+_MORE_FOR_LOADING_S = 3.0
+"""Heavy imports take some seconds on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class PrepareOptions:
     seed: int = 0
     validation_fraction: float = 0.2
     train_time_limit_s: float | None = None
-    """Most seconds for a test of a training row; a shorter limit of its own stays, and held-out rows keep theirs."""
+    """Most seconds for a test of a training row, with 3 more for loading; held-out rows keep their own limits."""
     strict: bool = False
     verify: VerifyOptions | None = field(default_factory=VerifyOptions)
     drop_trivial: bool = False
@@ -89,8 +91,13 @@ def _fault(tests: TestSuite) -> str:
 
 
 def _limited(tests: TestSuite, limit_s: float) -> TestSuite:
-    """The tests with at most `limit_s` for each; the same where their own limit, or the grader's, is no longer."""
-    return replace(tests, timeout_s=limit_s) if limit_s < (tests.timeout_s or DEFAULT_TIMEOUT_S) else tests
+    """The tests with at most `limit_s` for each, and for loading 3 s more; what is shorter already stays."""
+    changes: dict[str, Any] = {}
+    if limit_s < (tests.timeout_s or DEFAULT_TIMEOUT_S):
+        changes["timeout_s"] = limit_s
+    if (loading_s := limit_s + _MORE_FOR_LOADING_S) < (tests.load_timeout_s or LOAD_TIMEOUT_S):
+        changes["load_timeout_s"] = loading_s
+    return replace(tests, **changes)
 
 
 class _Preparation:

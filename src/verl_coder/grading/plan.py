@@ -115,7 +115,7 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
     total = spec.total or sum(not item.get("setup") for item in spec.items)
     if total == 0:
         raise DataError(f"the tests of style {tests.style!r} hold no test")
-    timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S
+    timeout_s, load_timeout_s = tests.timeout_s or DEFAULT_TIMEOUT_S, tests.load_timeout_s or LOAD_TIMEOUT_S
     texts = _texts(tests)
     watched = [name for name, words in _WATCHED.items() if _mention(*words, among=texts)]
     job = {
@@ -134,8 +134,8 @@ def _plan(tests: TestSuite, spec: Spec, *, entries: Sequence[str] = (), given: s
             says_what_it_expects=spec.live and says_what_it_expects(*_to_read(spec)),
             asks_types=_mention("type(", among=texts) and not _mention("(type)", "metaclass", among=texts),
             timeout_s=timeout_s,
-            load_timeout_s=LOAD_TIMEOUT_S,
-            budget_s=LOAD_TIMEOUT_S + min(total * timeout_s, max(MAX_BUDGET_S, timeout_s)),
+            load_timeout_s=load_timeout_s,
+            budget_s=load_timeout_s + min(total * timeout_s, max(MAX_BUDGET_S, timeout_s)),
         ),
         memory_mb=tests.memory_mb,
         usual_imports=isinstance(tests, FunctionTests),
