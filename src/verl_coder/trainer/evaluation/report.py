@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from verl_coder.evaluation.pass_at_k import K_VALUES, mean_pass_at_k
-from verl_coder.evaluation.statistics import mean, tool_statistics
+from verl_coder.evaluation.statistics import given_statistics, mean, tool_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,11 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
             **{f"eval/{kind}/tool_calls/{name}": value for name, value in tools.items()},
             f"eval/{kind}/turns/mean": mean([answer.turns for answer in graded]),
         }
+        if any("no_code" in answer.infos for answer in graded):
+            given = given_statistics(
+                [not answer.infos.get("no_code") for answer in graded], [answer.passed for answer in graded]
+            )
+            metrics |= {f"eval/{kind}/given/{name}": value for name, value in given.items()}
         if sampled:
             metrics |= _sampled_pass_at_k(graded)
         for name in sorted({answer.difficulty for answer in graded}):
