@@ -40,11 +40,11 @@ def _library(content: bytes) -> bytearray:
     return bytearray(start + bodies + headers)
 
 
-def _kept(*entries: tuple[int, int, bytes]) -> list[bytes]:
+def _kept(*entries: tuple[int, int, bytes], arch: int = 90) -> list[bytes]:
     """Payloads that are still in the library's CUDA section."""
     content = _container(*entries)
     data = _library(content)
-    prune(data, 90)
+    prune(data, arch)
     section = bytes(data[64 : 64 + len(content)])
     assert data[64 + len(content) :] == _library(content)[64 + len(content) :], "another section is changed"
     return [payload for _, _, payload in entries if payload in section]
@@ -57,6 +57,11 @@ def test_the_code_of_the_card_stays_and_no_other() -> None:
 def test_without_code_for_the_card_its_newest_text_stays() -> None:
     entries = ((CODE, 80, b"a" * 16), (PTX, 75, b"b" * 8), (PTX, 80, b"c" * 8), (PTX, 100, b"d" * 8))
     assert _kept(*entries) == [b"c" * 8]
+
+
+def test_a_card_runs_the_code_of_an_older_one_of_its_generation() -> None:
+    entries = ((CODE, 75, b"a" * 16), (CODE, 80, b"b" * 16), (CODE, 86, b"c" * 16), (PTX, 80, b"d" * 8))
+    assert _kept(*entries, arch=89) == [b"c" * 16]
 
 
 def test_what_no_card_of_this_kind_can_run_goes() -> None:

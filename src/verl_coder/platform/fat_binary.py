@@ -31,15 +31,18 @@ class _Entry:
 def prune(data: bytearray, arch: int) -> int:
     """Zero in a library's bytes what a card of architecture `arch` (90: Hopper) does not need; the bytes zeroed.
 
-    A container with code for `arch` keeps that, one without keeps its newest PTX that `arch` can compile. ValueError
-    for what is no 64-bit ELF file or whose containers are cut.
+    A container keeps its code for `arch`, else its newest for an older card of the same generation (86 runs the code of
+    80), else its newest PTX that `arch` can compile. ValueError for what is no 64-bit ELF file or whose containers are
+    cut.
     """
     zeroed = 0
     for offset, size in _sections(data):
         for entries in _containers(data, offset, offset + size):
-            code = [e for e in entries if (e.kind, e.arch) == (_CODE, arch)]
-            texts = sorted((e for e in entries if e.kind == _PTX and e.arch <= arch), key=lambda e: e.arch)
-            kept = code or texts[-1:]
+            older = [e for e in entries if e.arch <= arch]
+            runs = [e for e in older if e.kind == _CODE and e.arch // 10 == arch // 10]
+            fitting = runs or [e for e in older if e.kind == _PTX]
+            newest = max((e.arch for e in fitting), default=0)
+            kept = [e for e in fitting if e.arch == newest]
             for entry in entries:
                 if entry not in kept:
                     data[entry.start : entry.start + entry.size] = bytes(entry.size)
