@@ -13,6 +13,8 @@ LENGTH_WEIGHT = 0.2
 """Small: two right answers differ by less than a right and a wrong one."""
 CHARACTERS = float(os.environ.get("REWARD_CONCISE_CHARACTERS", "1000"))
 """About 300 tokens of Python. All turns count, with what the tools said."""
+if CHARACTERS <= 0:
+    raise ValueError(f"REWARD_CONCISE_CHARACTERS is {CHARACTERS:g}: give a number above 0")
 
 
 async def compute_score(

@@ -11,16 +11,18 @@ ARCH="${ARCH:-90}"                           # its card's compute capability: 90
 PART_MB="${PART_MB:-60}"                     # of a part, at most
 OUT="${OUT:-outputs/gpu_site}"
 # What the other machine has already (nvidia-* and cuda-* are never taken):
-HAS="${HAS:-torch torchaudio torchvision triton pandas pyarrow scipy sympy networkx mpmath numba llvmlite pillow grpcio ninja setuptools opencv-python-headless}"
+HAS="${HAS:-torch torchaudio torchvision triton pandas pyarrow scipy sympy networkx mpmath numba llvmlite pillow grpcio ninja setuptools opencv-python-headless tensorboard tensorboard-data-server}"
 # What a run of a text model does not import:
-WITHOUT="${WITHOUT:-torchcodec tilelang z3-solver flashinfer-cubin flashinfer-python tokenspeed-mla tokenspeed-triton humming-kernels quack-kernels torch-c-dlpack-ext av mypy ruff pre-commit pytest pytest-asyncio pytest-rerunfailures pytest-timeout pytest-xdist hypothesis virtualenv matplotlib fonttools kiwisolver contourpy tensorboard tensorboard-data-server wandb sentry-sdk py-spy}"
+WITHOUT="${WITHOUT:-torchcodec tilelang z3-solver flashinfer-cubin flashinfer-python tokenspeed-mla tokenspeed-triton humming-kernels quack-kernels torch-c-dlpack-ext av mypy ruff pre-commit pytest pytest-asyncio pytest-rerunfailures pytest-timeout pytest-xdist hypothesis virtualenv matplotlib fonttools kiwisolver contourpy wandb sentry-sdk py-spy}"
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 fail() { printf 'error: %s\n  what to do: %s\n' "$1" "$2" >&2; exit 1; }
 "$BASE_PYTHON" -c 'import venv' 2>/dev/null || fail "BASE_PYTHON=$BASE_PYTHON runs no Python" "name the interpreter of the other machine's version"
+PYTHON="${PYTHON:-$ROOT/.venv/bin/python}"
+"$PYTHON" -c 'import typer' 2>/dev/null || fail "$PYTHON is no Python of this project's environment" "run another script of run_scripts/ first, or name one in PYTHON="
 [[ "$PART_MB" =~ ^[1-9][0-9]*$ ]] || fail "PART_MB=$PART_MB" "a whole number of megabytes"
 [[ "$ARCH" =~ ^[1-9][0-9]+$ ]] || fail "ARCH=$ARCH" "a compute capability without the dot, such as 90"
-[ ! -e "$OUT/site" ] || fail "$OUT/site is there already" "remove it, or name another OUT="
+[ ! -e "$OUT" ] || fail "$OUT is there already" "remove it, or name another OUT="
 mkdir -p "$OUT"
 OUT="$(cd "$OUT" && pwd)"
 
@@ -32,12 +34,11 @@ echo "$(wc -l <"$OUT/pins.txt") packages for $("$BASE_PYTHON" -V) (log: $OUT/pip
 "$OUT/venv/bin/python" -m pip install --no-deps --no-compile --target "$OUT/site" -r "$OUT/pins.txt" >"$OUT/pip.log" 2>&1 ||
   fail "pip: $(grep -m1 -E '^ERROR' "$OUT/pip.log")" "the whole of it is in $OUT/pip.log"
 
-PYTHONPATH="$ROOT/src" "${PYTHON:-$ROOT/.venv/bin/python}" -m verl_coder.platform.fat_binary "$OUT/site" --arch "$ARCH"
+PYTHONPATH="$ROOT/src" "$PYTHON" -m verl_coder.platform.fat_binary "$OUT/site" --arch "$ARCH"
 rm -rf "$OUT/site"/ray/{jars,cpp,rllib} "$OUT/site/tests" "$OUT/site/vllm/vllm-rs" "$OUT/site/vllm/third_party/deep_gemm/include"
 find "$OUT/site" \( -name "*.a" -o -name "*.pyi" -o -name "*.js.map" \) -delete
 find "$OUT/site" -name __pycache__ -prune -exec rm -rf {} +
 
-rm -f "$OUT"/part.*
 XZ_OPT='-T0 -1' tar -C "$OUT/site" -cJf - . | split -b "${PART_MB}MB" -d - "$OUT/part."
 (cd "$OUT" && sha256sum part.* >parts.sha256)
 cat >"$OUT/unpack.sh" <<'UNPACK'

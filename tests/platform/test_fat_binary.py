@@ -88,9 +88,17 @@ def test_a_file_without_cuda_code_and_one_that_is_no_library_stay(
     assert "script.so: left as it is (no 64-bit ELF file)" in capsys.readouterr().out
 
 
-def test_a_container_that_is_cut_changes_nothing(tmp_path: Path) -> None:
-    cut = tmp_path / "cut.so"
-    whole = _container((CODE, 80, b"a" * 16))
-    cut.write_bytes(_library(whole[:-8]))
+@pytest.mark.parametrize(
+    "content",
+    [
+        _container((CODE, 80, b"a" * 16))[:-8],
+        _container((CODE, 80, b"a" * 16)).replace(struct.pack("<Q", 16), struct.pack("<Q", 4096)),
+        struct.pack("<IHHQ", 0xBA55ED50, 1, 16, 64) + bytes(64),
+    ],
+    ids=["a container that is cut", "an entry beyond its container", "an entry of no size"],
+)
+def test_what_is_damaged_stays_as_it_is(content: bytes, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.so"
+    damaged.write_bytes(_library(content))
     main(tmp_path, arch=90)
-    assert cut.read_bytes() == bytes(_library(whole[:-8]))
+    assert damaged.read_bytes() == bytes(_library(content))

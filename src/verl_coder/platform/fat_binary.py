@@ -32,8 +32,8 @@ def prune(data: bytearray, arch: int) -> int:
     """Zero in a library's bytes what a card of architecture `arch` (90: Hopper) does not need; the bytes zeroed.
 
     A container keeps its code for `arch`, else its newest for an older card of the same generation (86 runs the code of
-    80), else its newest PTX that `arch` can compile. ValueError for what is no 64-bit ELF file or whose containers are
-    cut.
+    80; what is made for one chip alone, `100a`, is not told apart), else its newest PTX that `arch` can compile.
+    ValueError for what is no 64-bit ELF file or whose containers are cut.
     """
     zeroed = 0
     for offset, size in _sections(data):
@@ -75,6 +75,8 @@ def _containers(data: bytearray, position: int, end: int) -> Iterator[list[_Entr
         entries = []
         while at < stop:
             kind, _, header, size = struct.unpack_from("<HHIQ", data, at)
+            if not header or at + header + size > stop:
+                raise ValueError(f"the entry at byte {at} goes beyond its container")
             (arch,) = struct.unpack_from("<I", data, at + 28)
             entries.append(_Entry(kind=kind, arch=arch, start=at + header, size=size))
             at += header + size

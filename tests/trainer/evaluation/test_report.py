@@ -77,7 +77,8 @@ def test_tools_are_counted() -> None:
 
 def test_what_is_answered_and_what_is_right_of_it_are_told_apart() -> None:
     infos = {"right": {"acc": 1.0, "no_code": 0.0}, "none": {"acc": 0.0, "no_code": 1.0}}
-    answers = [answer("a", infos=infos["right"]), *(answer(name, infos=infos["none"]) for name in "bcd")]
+    lost = answer("d", infos={"acc": 0.0, "lost": 1.0})
+    answers = [answer("a", infos=infos["right"]), *(answer(name, infos=infos["none"]) for name in "bc"), lost]
     metrics = evaluation_metrics(answers)
     assert (metrics["eval/greedy/given/rate"], metrics["eval/greedy/given/pass_rate"]) == (0.25, 1.0)
     assert metrics["eval/greedy/pass_at_1"] == 0.25

@@ -19,6 +19,10 @@ from verl_coder.grading.programs.spec import Spec
 _RUNNERS = {"calls": run_calls, "module": run_module, "program": run_programs}
 
 
+_START_S = 10.0
+"""For the candidate's process to begin, however short the limits of what it runs are."""
+
+
 def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
     """The report of one solution, whose harness is at the other end of `control`."""
     if spec.with_numpy or "numpy" in sys.modules:
@@ -30,7 +34,7 @@ def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
     )
     tell_refusals(candidate.refused)
     with contextlib.suppress(Stop):
-        if not _harness_answers(control, spec.load_timeout_s):
+        if not _harness_answers(control, max(spec.load_timeout_s, _START_S)):
             record.fail_sandbox("the candidate's process did not start")
         _RUNNERS[spec.style](record, candidate)
     return record.report(candidate.unsplittable)

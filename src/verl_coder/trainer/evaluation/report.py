@@ -80,7 +80,8 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
         }
         if any("no_code" in answer.infos for answer in graded):
             given = given_statistics(
-                [not answer.infos.get("no_code") for answer in graded], [answer.passed for answer in graded]
+                [not (answer.failed or answer.infos.get("no_code")) for answer in graded],
+                [answer.passed for answer in graded],
             )
             metrics |= {f"eval/{kind}/given/{name}": value for name, value in given.items()}
         if sampled:
