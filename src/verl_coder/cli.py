@@ -13,6 +13,7 @@ with ended_by_ctrl_c():
     from typer.main import get_command
 
     from verl_coder.errors import VerlCoderError
+    from verl_coder.many_modules import collector_paused, leave
     from verl_coder.paths import recipe_names
 
 PARTS = {
@@ -106,7 +107,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan.")] = False,
 ) -> None:
     """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
-    with ended_by_ctrl_c():
+    with ended_by_ctrl_c(), collector_paused():
         from rich.console import Console
 
         from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
@@ -129,7 +130,9 @@ def train(
         overrides=tuple(context.args),
     )
     with ended_by_ctrl_c():
-        status = start(make_plan(request, files_first=True), Console(), dry_run=dry_run)
+        with collector_paused():  # verl is imported there
+            plan = make_plan(request, files_first=True)
+        status = start(plan, Console(), dry_run=dry_run)
     raise typer.Exit(status)
 
 
@@ -144,6 +147,13 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> N
 
 def main() -> None:
     """Entry point: an error becomes one line on stderr. Its exit status is 2 for a wrong command line, else 1."""
+    status = _status_of_command()
+    if "--dry-run" in sys.argv[1:]:  # it has started nothing, so that nothing is left to be ended in order
+        leave(status)
+    sys.exit(status)
+
+
+def _status_of_command() -> int:
     try:
         status = app(standalone_mode=False, prog_name="verl-coder")
     except VerlCoderError as error:
@@ -151,26 +161,26 @@ def main() -> None:
 
         words = name_variables(str(error), sys.argv[1:])
         print("error:", *words.splitlines(), file=sys.stderr)
-        sys.exit(1)
+        return 1
     except ModuleNotFoundError as error:
         from verl_coder.installation import missing_package
 
         if not (words := missing_package(error)):
             raise
         print(f"error: {words}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     except Exception as error:
         if type(error).__name__ == "Abort":  # the parser's; Ctrl-C is an exit status, 130
             print("error: the input ended before a question was answered", file=sys.stderr)
-            sys.exit(1)
+            return 1
         if not hasattr(error, "format_message"):
             raise
         from verl_coder.command_line_errors import explain
 
         if words := explain(error, sys.argv[1:]):
             print(f"error: {words}", file=sys.stderr)
-        sys.exit(getattr(error, "exit_code", 1))
-    sys.exit(status if isinstance(status, int) else 0)
+        return int(getattr(error, "exit_code", 1))
+    return status if isinstance(status, int) else 0
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.recipe import OPEN_MAPPINGS, verl_tree
+from verl_coder.many_modules import collector_paused
 from verl_coder.words import choose_one
 
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
@@ -159,9 +160,10 @@ def check_kinds(config: DictConfig, verl: DictConfig, *, but: Collection[str] = 
 
 
 def _check_choices(config: DictConfig) -> None:
-    from verl.experimental.agent_loop.tool_parser import ToolParser
-    from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
-    from verl.utils.tracking import Tracking
+    with collector_paused():
+        from verl.experimental.agent_loop.tool_parser import ToolParser
+        from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
+        from verl.utils.tracking import Tracking
 
     choices = CHOICES | {
         "algorithm.adv_estimator": tuple(map(str, ADV_ESTIMATOR_REGISTRY)),
