@@ -1,19 +1,21 @@
 """1 for a right answer, up to a fifth less the longer it is: without it, length is paid for by nobody and may drift.
 
-A wrong answer earns at most 0, a right one at least 0.8. Beyond which length nothing more is taken off is set here, or
-by REWARD_CONCISE_CHARACTERS in the environment of the run.
+A wrong answer earns at most 0, a right one at least 0.8. The length is that of the final turn without its thinking: a
+price on all turns would be one on the tool. Beyond which length nothing more is taken off is set here, or by
+REWARD_CONCISE_CHARACTERS in the environment of the run.
 """
 
 import os
 from typing import Any
 
+from verl_coder.extraction import extract
 from verl_coder.rewards import grade_answer, scored
 
 LENGTH_WEIGHT = 0.2
 """Small: two right answers differ by less than a right and a wrong one."""
 CHARACTERS = float(os.environ.get("REWARD_CONCISE_CHARACTERS", "1000"))
-"""About 300 tokens of Python. All turns count, with what the tools said."""
-if CHARACTERS <= 0:
+"""About 300 tokens of Python."""
+if not CHARACTERS > 0:
     raise ValueError(f"REWARD_CONCISE_CHARACTERS is {CHARACTERS:g}: give a number above 0")
 
 
@@ -22,5 +24,5 @@ async def compute_score(
 ) -> dict[str, float]:
     """score = acc * (1 - LENGTH_WEIGHT * min(1, length / CHARACTERS)), in [0, 1]."""
     report = await grade_answer(solution_str, ground_truth, stop_early=True)
-    length = min(1.0, len(solution_str) / CHARACTERS)
+    length = min(1.0, len(extract(solution_str).answer) / CHARACTERS)
     return scored(report, (report.outcome == "passed") * (1 - LENGTH_WEIGHT * length), length=length)
