@@ -32,13 +32,13 @@ PASSED_ON = {
     "run_tests.sh": "its arguments are pytest's",
     "build_docs.sh": "its arguments are those of sphinx-build",
     "check_release.sh": "it takes none",
+    "pack_gpu_site.sh": "it takes none",
     "start_teacher.sh": "its arguments are those of vllm serve",
     "start_ray_cluster.sh": "its arguments are a role and a command",
 }
 NOT_RUN = {
     "docker": "no engine is here; tests/docker/ holds the files, services and options",
     "pip": "tests/test_wheel.py makes the wheel by other means",
-    "uv": "it fetches gigabytes, for a machine without a network",
     "cp": "it makes the reader's own file",
     "source": "it is the shell's, of an environment that a script has made",
     "echo": "what it prints goes to the command behind it",
