@@ -111,8 +111,9 @@ def test_retries_end(venv: Path, tmp_path: Path) -> None:
 
 
 def test_sigterm_is_passed_on_and_the_commands_end_is_waited_for(venv: Path, tmp_path: Path) -> None:
-    on_term = f"kill $!; sleep 0.3; echo saved >{tmp_path}/saved; exit 0"
-    command = f"trap '{on_term}' TERM; touch {tmp_path}/up; sleep 60 & wait"
+    on_term = f"sleep 0.3; echo saved >{tmp_path}/saved; exit 0"
+    # No `wait` for one long sleep: a signal that comes just before it is only looked at when the sleep has ended.
+    command = f"trap '{on_term}' TERM; touch {tmp_path}/up; while :; do sleep 0.1; done"
     running = start(venv, "run", "sh", "-c", command)
     wait_for(tmp_path / "up")
     os.kill(running.pid, signal.SIGTERM)

@@ -1,7 +1,10 @@
 """A lost slot is the service's failure, but where it had been ordered to stop; a look at memory can be broken off."""
 
 import asyncio
+import itertools
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -27,6 +30,34 @@ async def test_one_that_nobody_ordered_to_stop_is_the_services_failure(slot: Slo
     slot.kill()
     with pytest.raises(SlotLost):
         await slot.end()
+
+
+HOLDS_SHARED_MEMORY = """
+import mmap, time
+memory = mmap.mmap(-1, 8 << 20)
+memory.write(b"x" * (8 << 20))
+print("holds", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("reaped", [False, True])
+def test_a_process_that_ends_while_it_is_looked_at_holds_nothing(reaped: bool) -> None:
+    child = subprocess.Popen([sys.executable, "-c", HOLDS_SHARED_MEMORY], stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"holds\n"
+    before = leftovers.memory_in_use([child.pid], on_tmpfs=0)
+    looks = itertools.count(1)
+
+    def ends_before_its_share_is_read() -> bool:
+        if next(looks) == 2:
+            child.kill()
+            os.waitid(os.P_PID, child.pid, os.WEXITED | (0 if reaped else os.WNOWAIT))
+        return False
+
+    after = leftovers.memory_in_use([child.pid], on_tmpfs=0, called=ends_before_its_share_is_read)
+    child.wait()
+    child.stdout.close()
+    assert after + (8 << 20) <= before
 
 
 def test_a_look_at_memory_ends_where_something_is_to_be_done() -> None:

@@ -127,12 +127,17 @@ def _resident(pid: int) -> tuple[str, int, int]:
 
 
 def _kilobytes(path: str, name: str) -> int | None:
-    """Bytes of a line `name ... kB` of a file below /proc; None where it may not be read or has no such line."""
+    """Bytes of a line `name ... kB` of a file below /proc; None where it may not be read or has no such line.
+
+    0 where the process has ended meanwhile: it holds nothing any more.
+    """
     try:
         with open(path) as file:
             return next((int(line.split()[1]) << 10 for line in file if line.startswith(name)), None)
+    except ProcessLookupError:
+        return 0
     except OSError:
-        return None
+        return None if os.path.exists(os.path.dirname(path)) else 0
 
 
 def bytes_in_use(path: str) -> int:
