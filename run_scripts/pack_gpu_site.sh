@@ -2,11 +2,11 @@
 # Packs what requirements/gpu.txt pins for a GPU machine that reaches no package index and has PyTorch: parts that are copied
 # there, and unpack.sh, which checks and joins them.
 #
-#   BASE_PYTHON=/path/to/python3.12 OUT=outputs/gpu_site bash run_scripts/pack_gpu_site.sh
+#   SITE_PYTHON=/path/to/python3.12 OUT=outputs/gpu_site bash run_scripts/pack_gpu_site.sh
 #   there: bash unpack.sh /opt/site; export PYTHONPATH=<repository>/src:/opt/site     (docs/offline_gpu.md)
 set -euo pipefail
 
-BASE_PYTHON="${BASE_PYTHON:-python3}"        # of the version of the other machine's
+SITE_PYTHON="${SITE_PYTHON:-python3}"        # of the version of the other machine's
 ARCH="${ARCH:-90}"                           # its card's compute capability: 90 Hopper, 80 A100, 100 B200
 PART_MB="${PART_MB:-60}"                     # of a part, at most
 OUT="${OUT:-outputs/gpu_site}"
@@ -15,26 +15,25 @@ HAS="${HAS:-torch torchaudio torchvision triton pandas pyarrow scipy sympy netwo
 # What a run of a text model does not import:
 WITHOUT="${WITHOUT:-torchcodec tilelang z3-solver flashinfer-cubin flashinfer-python tokenspeed-mla tokenspeed-triton humming-kernels quack-kernels torch-c-dlpack-ext av mypy ruff pre-commit pytest pytest-asyncio pytest-rerunfailures pytest-timeout pytest-xdist hypothesis virtualenv matplotlib fonttools kiwisolver contourpy wandb sentry-sdk py-spy}"
 
-ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-fail() { printf 'error: %s\n  what to do: %s\n' "$1" "$2" >&2; exit 1; }
-"$BASE_PYTHON" -c 'import venv' 2>/dev/null || fail "BASE_PYTHON=$BASE_PYTHON runs no Python" "name the interpreter of the other machine's version"
-PYTHON="${PYTHON:-$ROOT/.venv/bin/python}"
-"$PYTHON" -c 'import typer' 2>/dev/null || fail "$PYTHON is no Python of this project's environment" "run another script of run_scripts/ first, or name one in PYTHON="
+# shellcheck source=run_scripts/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+"$SITE_PYTHON" -c 'import venv' 2>/dev/null || fail "SITE_PYTHON=$SITE_PYTHON runs no Python" "name an interpreter of the other machine's version"
 [[ "$PART_MB" =~ ^[1-9][0-9]*$ ]] || fail "PART_MB=$PART_MB" "a whole number of megabytes"
 [[ "$ARCH" =~ ^[1-9][0-9]+$ ]] || fail "ARCH=$ARCH" "a compute capability without the dot, such as 90"
 [ ! -e "$OUT" ] || fail "$OUT is there already" "remove it, or name another OUT="
+make_environment
 mkdir -p "$OUT"
 OUT="$(cd "$OUT" && pwd)"
 
-"$BASE_PYTHON" -m venv "$OUT/venv"
-grep -oE '^[A-Za-z0-9_.-]+==[^ ;\\]+' "$ROOT/requirements/gpu.txt" | grep -vE '^(nvidia|cuda)-' |
+"$SITE_PYTHON" -m venv "$OUT/venv"
+grep -oE '^[A-Za-z0-9_.-]+==[^ ;\\]+' "$REPO_ROOT/requirements/gpu.txt" | grep -vE '^(nvidia|cuda)-' |
   awk -v left="$HAS $WITHOUT" 'BEGIN { n = split(left, names, " "); for (i = 1; i <= n; i++) out[names[i]] }
     { split($0, pin, "=="); if (!(pin[1] in out)) print }' >"$OUT/pins.txt"
-echo "$(wc -l <"$OUT/pins.txt") packages for $("$BASE_PYTHON" -V) (log: $OUT/pip.log)"
+echo "$(wc -l <"$OUT/pins.txt") packages for $("$SITE_PYTHON" -V) (log: $OUT/pip.log)"
 "$OUT/venv/bin/python" -m pip install --no-deps --no-compile --target "$OUT/site" -r "$OUT/pins.txt" >"$OUT/pip.log" 2>&1 ||
   fail "pip: $(grep -m1 -E '^ERROR' "$OUT/pip.log")" "the whole of it is in $OUT/pip.log"
 
-PYTHONPATH="$ROOT/src" "$PYTHON" -m verl_coder.platform.fat_binary "$OUT/site" --arch "$ARCH"
+"$PYTHON" -m verl_coder.platform.fat_binary "$OUT/site" --arch "$ARCH"
 rm -rf "$OUT/site"/ray/{jars,cpp,rllib} "$OUT/site/tests" "$OUT/site/vllm/vllm-rs" "$OUT/site/vllm/third_party/deep_gemm/include"
 find "$OUT/site" \( -name "*.a" -o -name "*.pyi" -o -name "*.js.map" \) -delete
 find "$OUT/site" -name __pycache__ -prune -exec rm -rf {} +
