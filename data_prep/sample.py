@@ -14,8 +14,7 @@ import typer
 
 from verl_coder.data import run_script, write_rows
 from verl_coder.tiny.problems import problems
-from verl_coder.tiny.trace_file import write_trace_rows
-from verl_coder.tiny.traces import write_traces
+from verl_coder.tiny.trace_file import write_sample_traces
 
 
 def main(
@@ -33,7 +32,7 @@ def main(
     write_rows((s.problem for s in training), out / "train.parquet")
     write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "validation.parquet")
     teacher = [*training, *problems("sft", sft, seed=seed)]
-    write_trace_rows(write_traces(teacher, seed=seed, direct_share=direct_share), out / "traces.parquet")
+    write_sample_traces(teacher, out / "traces.parquet", seed=seed, direct_share=direct_share)
     typer.echo(f"{out}: {train} training and {val} held-out problems, {len(teacher)} traces")
 
 

@@ -1,6 +1,6 @@
 """Command lines of `verl-coder` through its real argument parser, without running them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from typer.main import get_command
@@ -37,3 +37,23 @@ def _parsed(command: Any, name: str, rest: list[str], parent: Any) -> dict[str, 
 
 def _words(error: Exception) -> str:
     return str(error.format_message()) if hasattr(error, "format_message") else str(error)
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command and group of `verl-coder`, with the words that call it."""
+    yield from _below((), get_command(app))
+
+
+def _below(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield words, command
+    if not hasattr(command, "resolve_command"):
+        return
+    context = command.make_context("verl-coder", [], resilient_parsing=True)
+    for name in command.list_commands(context):
+        yield from _below((*words, name), command.resolve_command(context, [name])[1])
+
+
+def help_of(words: Sequence[str], command: Any) -> str:
+    """What `--help` of the command prints."""
+    context = command.make_context(" ".join(("verl-coder", *words)), [], resilient_parsing=True)
+    return str(command.get_help(context))

@@ -1,6 +1,7 @@
 """The command line shows all it has, and imports only what is called."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -8,14 +9,15 @@ from importlib.metadata import version
 import pytest
 from typer.testing import CliRunner
 
+from tests.command_lines import commands, help_of
 from verl_coder.cli import PARTS, app
 
 
 def test_help_lists_every_command_with_a_line_about_it() -> None:
     text = CliRunner().invoke(app, ["--help"]).output
     for name in ("train", "status", *PARTS):
-        line = next(line for line in text.splitlines() if f"│ {name} " in line)
-        assert len(line.strip("│ ").split()) > 3
+        line = next(line for line in text.splitlines() if line.startswith(f"  {name} "))
+        assert len(line.split()) > 3
 
 
 def test_help_imports_none_of_the_parts() -> None:
@@ -27,6 +29,19 @@ def test_help_imports_none_of_the_parts() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_help_cuts_a_name_short_whatever_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    seen = 0
+    for words, command in commands():
+        text = help_of(words, command)
+        shown = [option for option in command.params if not getattr(option, "hidden", False)]
+        names = {name for option in shown for name in (*option.opts, *option.secondary_opts)}
+        names = {name for name in names if name.startswith("-")} | set(getattr(command, "commands", ()))
+        assert [name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", text)] == [], words
+        seen += len(names)
+    assert seen > 300
 
 
 @pytest.mark.parametrize("name", PARTS)

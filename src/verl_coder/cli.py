@@ -12,6 +12,7 @@ with ended_by_ctrl_c():
     from typer.core import TyperCommand, TyperGroup
     from typer.main import get_command
 
+    from verl_coder.command_app import command_app
     from verl_coder.errors import VerlCoderError
     from verl_coder.many_modules import collector_paused, leave
     from verl_coder.paths import recipe_names
@@ -67,7 +68,7 @@ class _Parts(TyperGroup):
         return name, command, rest
 
 
-app = typer.Typer(cls=_Parts, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+app = command_app(cls=_Parts, add_completion=True, no_args_is_help=True, help=__doc__)
 
 
 def _print_version(wanted: bool) -> None:

@@ -91,13 +91,13 @@ def test_a_damaged_record_is_a_row_error_and_nothing_else(name: str, variant: st
 
 
 def prepare_help(*arguments: str) -> str:
-    done = CliRunner().invoke(app, ["prepare", *arguments, "--help"], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, ["prepare", *arguments, "--help"])
     assert done.exit_code == 0, done.output
     return done.output
 
 
 def test_the_help_of_prepare_lists_every_file_and_nothing_else() -> None:
-    listed = re.findall(r"^│ ([\w-]+) +\S", prepare_help().partition("Commands")[2], re.MULTILINE)
+    listed = re.findall(r"^  ([\w-]+) +\S", prepare_help().partition("Commands:")[2], re.MULTILINE)
     assert listed == list(dataset_files())
 
 

@@ -18,15 +18,17 @@ from typer.testing import CliRunner
 
 from verl_coder.chains.wording import TOOLS
 from verl_coder.errors import ConfigError
-from verl_coder.launch.ablation import app, choose_arms, read_arms
+from verl_coder.launch.ablation import app
 from verl_coder.launch.arm_curves import read_curves
 from verl_coder.launch.arms import (
+    choose_arms,
     collect,
     last_answers,
     markdown_table,
     mean_and_interval,
     paired_table,
     paired_with,
+    read_arms,
     run_folder,
     table_rows,
     tag_table,

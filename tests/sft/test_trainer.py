@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +14,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_coder.cli import app
 from verl_coder.run.checkpoint_files import TRACKER
+from verl_coder.teacher.trace_file import write_traces
 from verl_coder.tiny.build import BASE
 from verl_coder.tiny.problems import problems
-from verl_coder.tiny.trace_file import write_trace_rows
-from verl_coder.tiny.traces import write_traces
+from verl_coder.tiny.traces import write_traces as traced
 
 _STEPS = 16
 """Of four epochs of four."""
@@ -76,11 +75,14 @@ def _check_whole(out: Path) -> None:
 def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Killed where an epoch ends, then stopped within one: metrics and merged weights are those of one that was not."""
     # The shipped model never gives this answer: there is something to learn.
-    traces = [
-        replace(trace, messages=(*trace.messages[:-1], {"role": "assistant", "content": "pass"}))
-        for trace in write_traces(problems("rl", 20, seed=0), seed=0, direct_share=1.0)
+    rows = [
+        {
+            "problem_id": trace.problem.problem_id,
+            "messages": [*trace.messages[:-1], {"role": "assistant", "content": "pass"}],
+        }
+        for trace in traced(problems("rl", 20, seed=0), seed=0, direct_share=1.0)
     ]
-    write_trace_rows(traces, tmp_path / "t.parquet")
+    write_traces(rows, tmp_path / "t.parquet")
     command = _command(tmp_path, "--lora-rank", "4", "trainer.save_freq=4", "optim.lr_warmup_steps_ratio=0")
     # What it needs is imported here already: two thirds of a start.
     app([*command[3:], "--out", str(tmp_path / "whole")], standalone_mode=False)

@@ -7,10 +7,10 @@ import typer
 from typer.core import TyperGroup
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+from verl_coder.command_app import command_app
 from verl_coder.consoles import table_console
 
-app = typer.Typer(
-    add_completion=False,
+app = command_app(
     no_args_is_help=True,
     help="Datasets: prepare, mix, verify and look at Parquet files of problems.",
 )
@@ -34,7 +34,7 @@ class _Datasets(TyperGroup):
 
 
 app.add_typer(
-    typer.Typer(
+    command_app(
         cls=_Datasets,
         no_args_is_help=True,
         subcommand_metavar="DATASET [OPTIONS]",

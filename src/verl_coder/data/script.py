@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from verl_coder.command_app import command_app
 from verl_coder.data.dataset import Dataset, LoadOptions, Main
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import refuse_file_in_the_way
@@ -30,7 +31,7 @@ def run_script(script: Dataset | Main) -> None:
 
 def script_app(script: Dataset | Main) -> typer.Typer:
     """A typer app with one command: `prepare` with the options that the dataset accepts, or the file's `main`."""
-    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app = command_app()
     if isinstance(script, Dataset):
         variants = f" Variants: {', '.join(script.sources)}." if len(script.sources) > 1 else ""
         about = f"Prepare {script.name} ({script.license}) from the hub or --source.{variants}"

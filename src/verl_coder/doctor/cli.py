@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from verl_coder.command_app import command_app
 from verl_coder.errors import ConfigError
 from verl_coder.paths import recipe_names
 
 if TYPE_CHECKING:
     from verl_coder.doctor.situation import DoctorOptions
 
-app = typer.Typer(add_completion=False)
+app = command_app()
 
 
 def knob(name: str, given: str | None) -> str | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+from verl_coder.command_app import command_app
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError
 from verl_coder.protocols import EVALPLUS, PROTOCOLS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 else:
     ProtocolName = Literal[(*PROTOCOLS, EVALPLUS)]  # which typer shows as the choice
 
-app = typer.Typer(add_completion=False)
+app = command_app()
 
 
 def _option(help: str, *names: str, **more: Any) -> Any:

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from verl_coder.command_app import command_app
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.folder import RESULTS, SAMPLES
@@ -19,7 +20,7 @@ from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_outcomes
 from verl_coder.files import given_folder, read_json, write_atomically
 
-app = typer.Typer(add_completion=False)
+app = command_app()
 _SHOWN = 8
 _MADE_AGAIN = "the evaluation's own command writes it again from its samples"
 

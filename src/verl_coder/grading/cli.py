@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from verl_coder import json_text
+from verl_coder.command_app import command_app
 from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
 from verl_coder.words import did_you_mean
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = command_app(help=__doc__)
 
 
 @app.command()

@@ -3,53 +3,30 @@
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from verl_coder.command_app import command_app
 from verl_coder.consoles import table_console
 from verl_coder.errors import ConfigError, VerlCoderError
 from verl_coder.files import is_there, refuse_file_in_the_way, write_atomically
 from verl_coder.launch.arms import (
+    choose_arms,
     collect,
     markdown_table,
     paired_table,
     paired_with,
+    read_arms,
     run_folder,
     table_rows,
     tag_table,
 )
 from verl_coder.launch.recipe import find_recipe
 from verl_coder.paths import is_hub_name
-from verl_coder.words import did_you_mean
-from verl_coder.yaml_files import read_yaml
 
-
-def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
-    """Hydra overrides by arm, from `arms.yaml`; ConfigError names what is wrong with it."""
-    path = recipe_folder / "arms.yaml"
-    if not path.is_file():
-        raise ConfigError(f"{recipe_folder} has no arms.yaml: it names the arms and their overrides")
-    arms = read_yaml(path, str(path))
-    if not isinstance(arms, Mapping) or not arms:
-        raise ConfigError(f"{path}: give a mapping from an arm's name to a list of overrides")
-    for name, overrides in arms.items():
-        if not isinstance(overrides, list) or not all(isinstance(o, str) for o in overrides):
-            raise ConfigError(f"{path}: {name} is {overrides!r}; give a list of Hydra overrides, [] for none")
-    return {str(name): tuple(overrides) for name, overrides in arms.items()}
-
-
-def choose_arms(arms: Mapping[str, tuple[str, ...]], wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The wanted arms, all of them where none is named."""
-    for name in wanted:
-        if name not in arms:
-            raise ConfigError(f"no arm {name!r}; {did_you_mean(name, arms)}")
-    return {name: arms[name] for name in wanted or arms}
-
-
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = command_app(no_args_is_help=True, help=__doc__)
 
 _Out = Annotated[Path, typer.Option(help="Folder of all runs: OUT/<arm>-seed<n>, table.md, curves.png.")]
 _Against = Annotated[

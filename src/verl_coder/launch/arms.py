@@ -1,4 +1,4 @@
-"""What finished runs of arms came to: means over seeds, and paired differences on the same held-out problems."""
+"""Arms of a recipe, and what their finished runs came to: means over seeds, paired differences on the same problems."""
 
 import json
 import math
@@ -15,6 +15,8 @@ import yaml
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paired, holm
 from verl_coder.files import json_lines
+from verl_coder.words import did_you_mean
+from verl_coder.yaml_files import read_yaml
 
 BASE_ARM = "base"
 """Not trained: the evaluation before training of all runs."""
@@ -31,6 +33,28 @@ class ArmResult:
     after: float
     tool_calls: float
     step_s: float
+
+
+def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
+    """Hydra overrides by arm, from `arms.yaml`; ConfigError names what is wrong with it."""
+    path = recipe_folder / "arms.yaml"
+    if not path.is_file():
+        raise ConfigError(f"{recipe_folder} has no arms.yaml: it names the arms and their overrides")
+    arms = read_yaml(path, str(path))
+    if not isinstance(arms, Mapping) or not arms:
+        raise ConfigError(f"{path}: give a mapping from an arm's name to a list of overrides")
+    for name, overrides in arms.items():
+        if not isinstance(overrides, list) or not all(isinstance(o, str) for o in overrides):
+            raise ConfigError(f"{path}: {name} is {overrides!r}; give a list of Hydra overrides, [] for none")
+    return {str(name): tuple(overrides) for name, overrides in arms.items()}
+
+
+def choose_arms(arms: Mapping[str, tuple[str, ...]], wanted: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The wanted arms, all of them where none is named."""
+    for name in wanted:
+        if name not in arms:
+            raise ConfigError(f"no arm {name!r}; {did_you_mean(name, arms)}")
+    return {name: arms[name] for name in wanted or arms}
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:

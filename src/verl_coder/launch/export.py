@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.command_app import command_app
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.files import given_folder, refuse_used_folder
 from verl_coder.launch.trained_weights import adapter_config, trained_model
@@ -110,7 +111,7 @@ def _copy_tokenizer(source: Path, target: Path, *, generation: bool) -> None:
         card.unlink(missing_ok=True)
 
 
-app = typer.Typer(add_completion=False)
+app = command_app()
 
 
 @app.command()

@@ -8,10 +8,11 @@ from typing import Annotated, Any
 import typer
 import yaml
 
+from verl_coder.command_app import command_app
 from verl_coder.errors import ConfigError
 from verl_coder.paths import recipe_names, repository_root
 
-app = typer.Typer(add_completion=False)
+app = command_app()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from omegaconf import OmegaConf
 
+from verl_coder.command_app import command_app
 from verl_coder.errors import ConfigError, DataError, TrackingError
 from verl_coder.files import json_lines
 from verl_coder.run.backup import StepBackup
@@ -211,7 +212,7 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0][:200] if text else ''}".rstrip(": ")
 
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="What a run has not sent to W&B yet.")
+app = command_app(no_args_is_help=True, help="What a run has not sent to W&B yet.")
 
 
 @app.callback()

@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.command_app import command_app
 from verl_coder.errors import ConfigError
 from verl_coder.files import refuse_file_in_the_way
 from verl_coder.words import did_you_mean
 
-app = typer.Typer(add_completion=False)
+app = command_app()
 
 
 @app.command()

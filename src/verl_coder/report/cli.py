@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, no_args_is_help=True)
+from verl_coder.command_app import command_app
+
+app = command_app(no_args_is_help=True)
 
 
 @app.command()

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.command_app import command_app
+
 _Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one and prints it.")]
 _Workers = Annotated[int, typer.Option(min=0, help="Programs at a time; 0: twice the cores, at least 8.")]
 _Memory = Annotated[
@@ -18,7 +20,7 @@ _Hold = Annotated[
     str, typer.Option(help="MODULE:FUNCTION that gives the programs of pairs to hold ready; empty: none.")
 ]
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="The embedded sandbox server.")
+app = command_app(no_args_is_help=True, help="The embedded sandbox server.")
 
 
 @app.callback()

@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+from verl_coder.command_app import command_app
 from verl_coder.platform.environment import choose_profile
 from verl_coder.sft.settings import SftRequest
 
-app = typer.Typer(add_completion=False, help=__doc__)
+app = command_app(help=__doc__)
 
 _Model = Annotated[str, typer.Option(help="Folder or hub name of the model.")]
 _Traces = Annotated[Path, typer.Option(help="Parquet file of problem_id and messages.")]

@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
+from verl_coder.command_app import command_app
 from verl_coder.teacher import generate_cli
 
-app = typer.Typer(
-    add_completion=False,
+app = command_app(
     no_args_is_help=True,
     help="Traces to learn from: conversations that solve a problem.",
 )

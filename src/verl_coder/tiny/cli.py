@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
+from verl_coder.command_app import command_app
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
 from verl_coder.words import counted
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="The tiny base model: build it, measure it, weaken it."
-)
+app = command_app(no_args_is_help=True, help="The tiny base model: build it, measure it, weaken it.")
 _DEFAULTS = BuildSettings()
 
 
@@ -127,10 +126,7 @@ def traces(
 ) -> None:
     """Write a teacher's traces of the tiny training problems: problem_id and messages."""
     from verl_coder.tiny.problems import problems as draw
-    from verl_coder.tiny.trace_file import write_trace_rows
-    from verl_coder.tiny.traces import write_traces
+    from verl_coder.tiny.trace_file import write_sample_traces
 
-    count = write_trace_rows(
-        write_traces(draw("rl", problems, seed=seed), seed=seed, direct_share=direct_share), out
-    )
+    count = write_sample_traces(draw("rl", problems, seed=seed), out, seed=seed, direct_share=direct_share)
     typer.echo(f"{out}: {counted(count, 'trace')}")

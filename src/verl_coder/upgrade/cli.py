@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    add_completion=False,
+from verl_coder.command_app import command_app
+
+app = command_app(
     no_args_is_help=True,
     help="What we touch of verl, vLLM and Ray, and what another version of them breaks.",
 )
