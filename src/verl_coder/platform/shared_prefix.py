@@ -30,6 +30,7 @@ from verl.utils import tensordict_utils as tu
 from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.platform.label_log_probs import LabelHead, Question, label_head_of
 from verl_coder.platform.packed_attention import packed_attention, packed_mask
+from verl_coder.platform.tensordicts import replaced
 
 NAME = "shared_prefix"
 _LEAST = 16
@@ -257,11 +258,11 @@ def _prepare_model_outputs(
     else:
         computed = asked.tokens if keep is None else len(keep)
         # verl takes of the batch only how many rows and tokens there are.
-        packed = micro_batch.copy()
-        packed["input_ids"] = torch.nested.nested_tensor_from_jagged(
+        counted = torch.nested.nested_tensor_from_jagged(
             ids.values().new_zeros(computed), _offsets(computed, ids.size(0), ids.device)
         )
-        given = _verls_outputs(engine, output, output_args, packed, logits_processor_func)
+        with replaced(micro_batch, "input_ids", counted) as packed:
+            given = _verls_outputs(engine, output, output_args, packed, logits_processor_func)
         found = {name: value.values() for name, value in given.items()}
 
     def spread(values: torch.Tensor) -> torch.Tensor:

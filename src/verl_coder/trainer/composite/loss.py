@@ -17,6 +17,7 @@ from verl.utils.metric import AggregationType, Metric
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
 
+from verl_coder.platform.tensordicts import replaced
 from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD
 
 SOURCES = ("grpo", "teacher", "self")
@@ -96,9 +97,8 @@ def rollout_loss(
         tu.assign_non_tensor(data, batch_num_tokens=1)
     own = no_padding_2_padding(model_output["log_probs"], data).detach()  # (B, response)
     old = data.select("old_log_probs").to_padded_tensor()["old_log_probs"]
-    data = data.copy()
-    data["old_log_probs"] = torch.where((old - own).abs() < ROUNDING, own, old)
-    loss, metrics = ppo_loss(config, model_output, data, dp_group)
+    with replaced(data, "old_log_probs", torch.where((old - own).abs() < ROUNDING, own, old)):
+        loss, metrics = ppo_loss(config, model_output, data, dp_group)
     metrics[COMPUTED_SHARE_FIELD] = float(tu.get_non_tensor_data(data, COMPUTED_SHARE_FIELD, 1.0))
     return loss, metrics
 

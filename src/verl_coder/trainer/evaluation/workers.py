@@ -17,6 +17,7 @@ from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC
 
 import verl_coder.agent_loops.single_turn_agent
 import verl_coder.agent_loops.tool_agent  # noqa: F401  (both register themselves in the place of verl's)
+from verl_coder.agent_loops.making import make_by_class
 from verl_coder.chat_template import options_of_run
 from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.run.backup import number
@@ -33,6 +34,7 @@ from verl_coder.trainer.rollout_faults import (
     sample_place,
     score_fault,
 )
+from verl_coder.trainer.rollout_puts import put_together
 
 SAMPLED = "sampled_evaluation"
 """Column of an evaluation's batch: True for rows at the training temperature."""
@@ -192,6 +194,8 @@ class CoderAgentLoopWorker(SampleGuard, _Worker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.guard()
+        make_by_class()
+        put_together(super(SampleGuard, self)._agent_loop_postprocess)
 
     async def _run_prompt(
         self,
