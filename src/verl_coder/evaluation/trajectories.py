@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -328,22 +327,16 @@ def _loop_config(limits: Limits, template_options: Mapping[str, Any]) -> Any:
 
 
 def _registry() -> dict[str, Any]:
-    """Makers of agent loops by name: verl's own, and those of config/agent_loops.yaml.
-
-    verl has Hydra instantiate a loop for each trajectory, which takes several times as long as the loop itself.
-    """
-    from hydra.utils import get_class
+    """Makers of agent loops by name: verl's own, and those of config/agent_loops.yaml."""
     from verl.experimental.agent_loop import agent_loop
 
     import verl_coder.agent_loops.single_turn_agent
     import verl_coder.agent_loops.tool_agent  # noqa: F401  (both register themselves in the place of verl's)
+    from verl_coder.agent_loops.making import maker
 
     own = read_entries(repository_root() / "config" / "agent_loops.yaml")
     entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **own}
-    makers = {}
-    for name, entry in entries.items():
-        arguments = {key: value for key, value in entry.items() if key != "_target_"}
-        if "trajectory_deadline_s" in arguments:
-            arguments["trajectory_deadline_s"] = math.inf  # a slow machine holds up no step here
-        makers[name] = partial(get_class(entry["_target_"]), **arguments)
-    return makers
+    for entry in own.values():
+        if "trajectory_deadline_s" in entry:
+            entry["trajectory_deadline_s"] = math.inf  # a slow machine holds up no step here
+    return {name: maker(entry) for name, entry in entries.items()}
