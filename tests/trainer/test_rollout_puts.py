@@ -1,6 +1,8 @@
 """Samples that end while others are on their way go together; none is lost, and none waits for a clock."""
 
 import asyncio
+import inspect
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -93,9 +95,15 @@ async def test_a_column_of_pictures_is_put_where_there_are_some(value: dict[str,
 
 def test_verls_worker_puts_its_samples_so(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # type: ignore[attr-defined]
-    names = worker._agent_loop_postprocess.__globals__
+    postprocess = inspect.unwrap(worker._agent_loop_postprocess)
+    names = postprocess.__globals__
     for name in ("tq", "list_of_dict_to_tensordict"):
         monkeypatch.setitem(names, name, names[name])
     put_together(worker._agent_loop_postprocess.__get__(object()))
     assert names["tq"].async_kv_batch_put.__func__ is JoinedPuts.put
-    assert {"tq", "list_of_dict_to_tensordict"} <= set(worker._agent_loop_postprocess.__code__.co_names)
+    assert {"tq", "list_of_dict_to_tensordict"} <= set(_names_of(postprocess.__code__))
+
+
+def _names_of(code: CodeType) -> list[str]:
+    inner = [name for part in code.co_consts if isinstance(part, CodeType) for name in _names_of(part)]
+    return [*code.co_names, *inner]

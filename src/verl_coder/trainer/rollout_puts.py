@@ -6,6 +6,7 @@ for a clock.
 """
 
 import asyncio
+import inspect
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -80,9 +81,9 @@ def _without_empty_objects(row: Row) -> Row:
 def put_together(postprocess: Any) -> None:
     """Let verl's `_agent_loop_postprocess`, a bound method of its worker, put its samples so.
 
-    Ray hands verl's class to the worker with names of its own, not those of verl's module.
+    Ray hands verl's class to the worker with names of its own, not those of verl's module, and wraps its methods.
     """
-    names = postprocess.__func__.__globals__
+    names = inspect.unwrap(postprocess.__func__).__globals__
     names["list_of_dict_to_tensordict"] = list
     names["tq"] = SimpleNamespace(
         init=tq.init, async_kv_put=tq.async_kv_put, async_kv_batch_put=JoinedPuts().put
