@@ -46,11 +46,16 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
 
 def _below(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     yield words, command
-    if not hasattr(command, "resolve_command"):
-        return
-    context = command.make_context("verl-coder", [], resilient_parsing=True)
-    for name in command.list_commands(context):
+    for name in names_below(command):
+        context = command.make_context("verl-coder", [], resilient_parsing=True)
         yield from _below((*words, name), command.resolve_command(context, [name])[1])
+
+
+def names_below(command: Any) -> list[str]:
+    """The commands of a group; none of a command."""
+    if not hasattr(command, "list_commands"):
+        return []
+    return list(command.list_commands(command.make_context("verl-coder", [], resilient_parsing=True)))
 
 
 def help_of(words: Sequence[str], command: Any) -> str:

@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 from typer.testing import CliRunner
 
-from tests.command_lines import commands, help_of
+from tests.command_lines import commands, help_of, names_below
 from verl_coder.cli import PARTS, app
 
 
@@ -18,6 +18,7 @@ def test_help_lists_every_command_with_a_line_about_it() -> None:
     for name in ("train", "status", *PARTS):
         line = next(line for line in text.splitlines() if line.startswith(f"  {name} "))
         assert len(line.split()) > 3
+    assert "..." not in text.partition("Commands:")[2]
 
 
 def test_help_imports_none_of_the_parts() -> None:
@@ -31,14 +32,17 @@ def test_help_imports_none_of_the_parts() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_no_help_cuts_a_name_short_whatever_the_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+@pytest.mark.parametrize("columns", ["50", "80", "200"])
+def test_no_help_cuts_a_name_short_however_narrow_the_terminal_is(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
     seen = 0
     for words, command in commands():
         text = help_of(words, command)
         shown = [option for option in command.params if not getattr(option, "hidden", False)]
         names = {name for option in shown for name in (*option.opts, *option.secondary_opts)}
-        names = {name for name in names if name.startswith("-")} | set(getattr(command, "commands", ()))
+        names = {name for name in names if name.startswith("-")} | set(names_below(command))
         assert [name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", text)] == [], words
         seen += len(names)
     assert seen > 300

@@ -9,10 +9,10 @@ from verl_coder.interrupts import ended_by_ctrl_c
 
 with ended_by_ctrl_c():
     import typer
-    from typer.core import TyperCommand, TyperGroup
+    from typer.core import TyperCommand
     from typer.main import get_command
 
-    from verl_coder.command_app import command_app
+    from verl_coder.command_app import CommandGroup, command_app
     from verl_coder.errors import VerlCoderError
     from verl_coder.many_modules import collector_paused, leave
     from verl_coder.paths import recipe_names
@@ -53,7 +53,7 @@ PARTS = {
 """Name -> the module whose `app` it is, imported when it is called, and its line in `--help`."""
 
 
-class _Parts(TyperGroup):
+class _Parts(CommandGroup):
     """All commands in one list; of the parts only the one that is called is imported."""
 
     def __init__(self, **options: Any) -> None:

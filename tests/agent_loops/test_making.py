@@ -47,8 +47,18 @@ def test_class_settings_and_objects_are_those_that_hydra_gives(
     given = objects()
     loop = make(config, **given)
     assert type(loop) is Loop and loop.settings == wanted.settings
+    assert all(type(value) is not ListConfig for value in loop.settings.values())
     assert loop.trainer_config is given["trainer_config"] and loop.tools is given["tools"]
-    assert make(config, **given) is not loop
+    other = make(config, **given)
+    assert other is not loop and other.settings.get("needs") is not loop.settings.get("needs", 0)
+
+
+def made(**objects: Any) -> Loop:
+    return Loop(**objects)
+
+
+def test_a_function_may_be_what_makes_it() -> None:
+    assert type(make({"_target_": f"{__name__}.made"}, **objects())) is Loop
 
 
 @pytest.mark.parametrize("inner", [_COUNTER, [_COUNTER]])

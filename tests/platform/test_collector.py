@@ -1,33 +1,54 @@
 """What a long collection of garbage has left is not looked at again; a short one changes nothing."""
 
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
+from verl_coder.paths import repository_root
 from verl_coder.platform import collector
+
+
+class Ring:
+    def __init__(self) -> None:
+        self.other = self
 
 
 @pytest.fixture(autouse=True)
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The collector watched from anew; in the end all is frozen, as tests/conftest.py leaves it."""
     before = list(gc.callbacks)
+    monkeypatch.setattr(collector, "_frozen", 0)
+    monkeypatch.setattr(collector, "LONG_S", 60.0)
+    gc.unfreeze()
     collector.watch()
     yield
     gc.callbacks[:] = before
-    gc.unfreeze()
+    gc.freeze()
 
 
 @pytest.mark.parametrize(
-    ("long_s", "generation", "frozen"), [(0.0, 2, True), (60.0, 2, False), (0.0, 1, False)]
+    ("long_s", "generation", "frozen"), [(-1.0, 2, True), (60.0, 2, False), (-1.0, 1, False)]
 )
 def test_only_a_full_collection_that_took_long_freezes_what_it_left(
     monkeypatch: pytest.MonkeyPatch, long_s: float, generation: int, frozen: bool
 ) -> None:
-    monkeypatch.setattr(collector, "LONG_S", 60.0)
-    gc.unfreeze()
     monkeypatch.setattr(collector, "LONG_S", long_s)
     gc.collect(generation)
     assert (gc.get_freeze_count() > 1000) is frozen
+
+
+def test_a_process_freezes_three_times_and_then_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "LONG_S", -1.0)
+    for _ in range(collector.FREEZES):
+        gc.unfreeze()
+        gc.collect()
+        assert gc.get_freeze_count() > 1000
+    gc.unfreeze()
+    gc.collect()
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_process_watches_once_however_often_it_is_told() -> None:
@@ -36,10 +57,20 @@ def test_a_process_watches_once_however_often_it_is_told() -> None:
     assert len(gc.callbacks) == number
 
 
-def test_garbage_that_comes_later_is_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(collector, "LONG_S", 0.0)
+def test_a_ring_that_comes_after_a_freeze_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collector, "LONG_S", -1.0)
     gc.collect()
-    ring: list[object] = []
-    ring.append(ring)
+    assert gc.get_freeze_count() > 1000
+    ring = Ring()
+    seen = weakref.ref(ring)
     del ring
-    assert gc.collect() >= 1
+    assert seen() is not None
+    gc.collect()
+    assert seen() is None
+
+
+def test_every_recipe_has_rays_workers_watch() -> None:
+    base = yaml.safe_load((repository_root() / "config" / "base.yaml").read_text())
+    named = base["ray_kwargs"]["ray_init"]["runtime_env"]["worker_process_setup_hook"]
+    module, _, name = named.rpartition(".")
+    assert module == collector.__name__ and name == collector.watch.__name__

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+import transfer_queue
+import verl.trainer.ppo.v1.agent_loop_tq as agent_loop_tq
+from ray import cloudpickle
 from tensordict import TensorDict
-from verl.trainer.ppo.v1.agent_loop_tq import AgentLoopWorkerTQ
 
+from verl_coder.trainer.evaluation.workers import CoderAgentLoopWorker
 from verl_coder.trainer.rollout_puts import JoinedPuts, put_together
 
 
@@ -53,55 +56,87 @@ async def test_samples_that_end_while_a_put_is_on_its_way_go_in_one_request() ->
         assert row["note"] == key
 
 
-async def test_rows_with_other_columns_and_of_other_partitions_are_put_apart() -> None:
+async def test_rows_with_other_columns_and_of_other_partitions_are_put_apart_in_their_order() -> None:
     queue = Queue()
     queue.open.set()
     puts = JoinedPuts(queue.put)
     row = {"ids": torch.arange(2), "note": "v"}
     held_out = asyncio.ensure_future(puts.put(["v"], [row], [{}], "val"))
-    await asyncio.gather(put(puts, "a"), put(puts, "b", more=1), held_out, put(puts, "c"))
-    assert sorted(map(sorted, queue.requests)) == [["a", "c"], ["b"], ["v"]]
+    await asyncio.gather(held_out, put(puts, "a"), put(puts, "b", more=1), put(puts, "c"))
+    assert queue.requests == [["v"], ["a", "c"], ["b"]]
     assert queue.rows["v"][0] == "val" and queue.rows["b"][1]["more"] == 1
 
 
-async def test_a_row_that_is_refused_takes_none_of_the_others_with_it() -> None:
+async def test_a_row_that_is_refused_takes_none_of_the_others_with_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     queue = Queue("bad")
     puts = JoinedPuts(queue.put)
     queue.open.set()
     found = await asyncio.gather(*(put(puts, key) for key in ("a", "bad", "c")), return_exceptions=True)
     assert [type(one) for one in found] == [type(None), ValueError, type(None)]
     assert sorted(queue.rows) == ["a", "c"]
+    assert "3 samples go into TransferQueue one by one: ValueError(\"refused ['bad']\")" in caplog.text
 
 
-async def test_a_sample_that_is_given_up_leaves_the_others_waiting_for_nothing() -> None:
+async def test_a_sample_that_was_given_up_before_its_request_is_not_put_beside_its_second_attempt() -> None:
     queue = Queue()
     puts = JoinedPuts(queue.put)
-    tasks = [put(puts, key) for key in ("a", "b")]
+    first = put(puts, "first")
     await asyncio.sleep(0)
-    tasks[0].cancel()
+    await asyncio.sleep(0)
+    given_up, other = put(puts, "again", attempt=1), put(puts, "b", attempt=1)
+    await asyncio.sleep(0)
+    given_up.cancel()
+    second = put(puts, "again", attempt=2)
     queue.open.set()
-    await asyncio.wait_for(tasks[1], 5)
+    await asyncio.gather(first, other, second)
+    assert queue.requests == [["first"], ["b", "again"]]
+    assert queue.rows["again"][1]["attempt"] == 2
+
+
+async def test_nobody_waits_for_a_request_that_was_cancelled() -> None:
+    queue = Queue()
+    puts = JoinedPuts(queue.put)
+    waiting = put(puts, "a")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert puts._task is not None and queue.requests == [["a"]]
+    puts._task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waiting, 5)
+    queue.open.set()
     await asyncio.wait_for(put(puts, "later"), 5)
-    assert {"b", "later"} <= set(queue.rows)
+    assert list(queue.rows) == ["later"]
 
 
-@pytest.mark.parametrize(("value", "kept"), [({}, False), ({"image": 1}, True)])
-async def test_a_column_of_pictures_is_put_where_there_are_some(value: dict[str, int], kept: bool) -> None:
+@pytest.mark.parametrize("text_only", [True, False])
+async def test_the_column_of_pictures_is_left_out_for_a_model_of_text_alone(text_only: bool) -> None:
     queue = Queue()
     queue.open.set()
-    await put(JoinedPuts(queue.put), "a", multi_modal_inputs=value)
-    assert ("multi_modal_inputs" in queue.rows["a"][1]) is kept
+    puts = JoinedPuts(queue.put, text_only=text_only)
+    await asyncio.gather(
+        put(puts, "a", multi_modal_inputs={}), put(puts, "b", multi_modal_inputs={"image": 1})
+    )
+    assert queue.requests == [["a"], ["b"]] or queue.requests == [["a", "b"]]
+    assert all(("multi_modal_inputs" in row) is not text_only for _, row, _ in queue.rows.values())
 
 
-def test_verls_worker_puts_its_samples_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = AgentLoopWorkerTQ.__ray_metadata__.modified_class  # type: ignore[attr-defined]
+@pytest.fixture
+def worker() -> Any:
+    """verl's class as a worker gets it: with names of its own."""
+    sent = cloudpickle.loads(cloudpickle.dumps(CoderAgentLoopWorker.__ray_metadata__.modified_class))  # type: ignore[attr-defined]
+    return next(one for one in sent.__mro__ if one.__name__ == "AgentLoopWorkerTQ")
+
+
+def test_verls_worker_puts_its_samples_so(worker: Any) -> None:
     postprocess = inspect.unwrap(worker._agent_loop_postprocess)
-    names = postprocess.__globals__
-    for name in ("tq", "list_of_dict_to_tensordict"):
-        monkeypatch.setitem(names, name, names[name])
-    put_together(worker._agent_loop_postprocess.__get__(object()))
-    assert names["tq"].async_kv_batch_put.__func__ is JoinedPuts.put
+    assert postprocess.__globals__ is not vars(agent_loop_tq)
+    put_together(worker._agent_loop_postprocess.__get__(object()), text_only=True)
+    assert postprocess.__globals__["tq"].async_kv_batch_put.__func__ is JoinedPuts.put
+    assert postprocess.__globals__["list_of_dict_to_tensordict"] is list
     assert {"tq", "list_of_dict_to_tensordict"} <= set(_names_of(postprocess.__code__))
+    assert agent_loop_tq.tq is transfer_queue
 
 
 def _names_of(code: CodeType) -> list[str]:

@@ -15,26 +15,39 @@ from omegaconf import ListConfig
 
 _TARGET = "_target_"
 _SCALARS = (str, int, float, bool, type(None))
-_class_of = cache(hydra.utils.get_class)
+_LISTS = (list, ListConfig)
+_named = cache(hydra.utils.get_method)  # a class, too
 
 
 def maker(config: Mapping[str, Any]) -> Callable[..., Any]:
-    """What makes a loop of its registered configuration, given the objects that verl hands to each."""
+    """What makes a loop of its registered configuration, given the objects that verl hands to each.
+
+    Lists among its settings are a loop's own.
+    """
     settings = {str(name): value for name, value in config.items() if name != _TARGET}
     if not all(_is_plain(name, value) for name, value in settings.items()):
         return partial(hydra.utils.instantiate, config)
-    return partial(_class_of(str(config[_TARGET])), **settings)
+    target = _named(str(config[_TARGET]))
+
+    def made(**objects: Any) -> Any:
+        return target(**{name: _own(value) for name, value in settings.items()}, **objects)
+
+    return made
 
 
 def make(config: Mapping[str, Any], **objects: Any) -> Any:
-    """What `hydra.utils.instantiate(config, **objects)` gives; errors are the class's own."""
+    """What `hydra.utils.instantiate(config, **objects)` gives, lists as Python's; errors are its own or the class's."""
     return maker(config)(**objects)
 
 
 def _is_plain(name: str, value: Any) -> bool:
     """Whether hydra would hand the value over as it is; names with an underscore in front are hydra's own."""
-    many = value if isinstance(value, list | ListConfig) else [value]
+    many = value if isinstance(value, _LISTS) else [value]
     return not name.startswith("_") and all(isinstance(one, _SCALARS) for one in many)
+
+
+def _own(value: Any) -> Any:
+    return list(value) if isinstance(value, _LISTS) else value
 
 
 def make_by_class() -> None:

@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
-from verl_coder.command_app import command_app
+from verl_coder.command_app import CommandGroup, command_app
 from verl_coder.consoles import table_console
 
 app = command_app(
@@ -16,7 +15,7 @@ app = command_app(
 )
 
 
-class _Datasets(TyperGroup):
+class _Datasets(CommandGroup):
     """A command for each file of data_prep/, with the options of that dataset."""
 
     def list_commands(self, ctx: Any) -> list[str]:

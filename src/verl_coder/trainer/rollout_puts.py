@@ -7,7 +7,7 @@ for a clock.
 
 import asyncio
 import inspect
-from collections import defaultdict
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -17,8 +17,11 @@ import transfer_queue as tq
 from verl.utils.tensordict_utils import list_of_dict_to_tensordict
 
 Row = dict[str, Any]
-_EMPTY_OBJECTS = "multi_modal_inputs"
-"""A column of objects that is `{}` in every row of text; the trainer takes a missing one for that."""
+logger = logging.getLogger(__name__)
+
+_PICTURES = "multi_modal_inputs"
+"""A column of objects that is `{}` in every row of a model of text; the trainer takes a missing one for that."""
+_REPLACED = {"list_of_dict_to_tensordict", "tq"}
 
 
 @dataclass
@@ -30,31 +33,43 @@ class _Put:
 
 
 class JoinedPuts:
-    """`async_kv_batch_put` of TransferQueue for rows as dictionaries; one request for all that wait."""
+    """`async_kv_batch_put` of TransferQueue for rows as dictionaries; one request for all that wait.
 
-    def __init__(self, put: Callable[..., Awaitable[Any]] = tq.async_kv_batch_put) -> None:
-        self._put = put
-        self._waiting: dict[tuple[str, frozenset[str]], list[_Put]] = defaultdict(list)
+    Rows of other columns or of another partition wait for a request of their own, in the order in which they came.
+    """
+
+    def __init__(
+        self, put: Callable[..., Awaitable[Any]] = tq.async_kv_batch_put, *, text_only: bool = False
+    ) -> None:
+        self._put, self._text_only = put, text_only
+        self._waiting: dict[tuple[str, frozenset[str]], list[_Put]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def put(
         self, keys: Sequence[str], fields: Sequence[Row], tags: Sequence[dict[str, Any]], partition_id: str
     ) -> None:
-        """Return when the rows are there; raises what the queue raised for them."""
-        rows = [_without_empty_objects(row) for row in fields]
+        """Return when the rows are there; raises what the queue raised for them. One that is cancelled is not put."""
+        left_out = {_PICTURES} if self._text_only else set()
+        rows = [{name: value for name, value in row.items() if name not in left_out} for row in fields]
         put = _Put(keys, rows, tags, asyncio.get_running_loop().create_future())
-        self._waiting[partition_id, frozenset(rows[0])].append(put)
+        self._waiting.setdefault((partition_id, frozenset(rows[0])), []).append(put)
         if self._task is None:
             self._task = asyncio.create_task(self._put_all())
         await put.done
 
     async def _put_all(self) -> None:
-        while self._waiting:
-            (partition, _), puts = self._waiting.popitem()
-            await self._put_together(partition, puts)
-        self._task = None
+        try:
+            while self._waiting:
+                (partition, columns), puts = next(iter(self._waiting.items()))
+                del self._waiting[partition, columns]
+                await self._put_together(partition, puts)
+        finally:
+            self._task = None
 
     async def _put_together(self, partition: str, puts: Sequence[_Put]) -> None:
+        puts = [put for put in puts if not put.done.done()]  # else its sample was given up, and is made again
+        if not puts:
+            return
         try:
             await self._put(
                 keys=[key for put in puts for key in put.keys],
@@ -63,28 +78,43 @@ class JoinedPuts:
                 partition_id=partition,
             )
         except Exception as error:
-            if len(puts) > 1:  # one of them may be what is wrong: the others are not to be lost with it
-                for put in puts:
-                    await self._put_together(partition, [put])
-            elif not puts[0].done.done():
-                puts[0].done.set_exception(error)
-            return
-        for put in puts:
-            if not put.done.done():  # else its sample was given up meanwhile
-                put.done.set_result(None)
+            if len(puts) == 1:
+                _end(puts, error)
+                return
+            # One of them may be what is wrong: the others are not to be lost with it.
+            logger.warning("%d samples go into TransferQueue one by one: %r", len(puts), error)
+            await asyncio.gather(*(self._put_together(partition, [put]) for put in puts))
+        except BaseException as error:  # the process ends, or the task was cancelled
+            _end(puts, error)
+            raise
+        else:
+            _end(puts, None)
 
 
-def _without_empty_objects(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name != _EMPTY_OBJECTS or value}
+def _end(puts: Sequence[_Put], error: BaseException | None) -> None:
+    """Tell all who still wait how their put ended."""
+    for put in puts:
+        if put.done.done():
+            continue
+        if error is None:
+            put.done.set_result(None)
+        elif isinstance(error, Exception):
+            put.done.set_exception(error)
+        else:
+            put.done.cancel()
 
 
-def put_together(postprocess: Any) -> None:
+def put_together(postprocess: Any, *, text_only: bool) -> None:
     """Let verl's `_agent_loop_postprocess`, a bound method of its worker, put its samples so.
 
     Ray hands verl's class to the worker with names of its own, not those of verl's module, and wraps its methods.
+    `text_only`: the model reads no pictures.
     """
     names = inspect.unwrap(postprocess.__func__).__globals__
+    assert names.keys() >= _REPLACED, f"verl's agent-loop worker has not the names {sorted(_REPLACED)}"
     names["list_of_dict_to_tensordict"] = list
     names["tq"] = SimpleNamespace(
-        init=tq.init, async_kv_put=tq.async_kv_put, async_kv_batch_put=JoinedPuts().put
+        init=tq.init,
+        async_kv_put=tq.async_kv_put,
+        async_kv_batch_put=JoinedPuts(text_only=text_only).put,
     )

@@ -195,7 +195,7 @@ class CoderAgentLoopWorker(SampleGuard, _Worker):
         super().__init__(*args, **kwargs)
         self.guard()
         make_by_class()
-        put_together(super(SampleGuard, self)._agent_loop_postprocess)
+        put_together(super(SampleGuard, self)._agent_loop_postprocess, text_only=self.processor is None)
 
     async def _run_prompt(
         self,
