@@ -33,16 +33,14 @@ class _Batch:
         return sorted(names)
 
 
-@pytest.mark.parametrize("chosen", [["raw_prompt"], None])
-async def test_columns_that_the_caller_names_are_all_fetched(
-    monkeypatch: pytest.MonkeyPatch, chosen: list[str] | None
+@pytest.mark.parametrize("named", [["input_ids", "multi_modal_inputs", "raw_prompt", "rm_scores"], None])
+async def test_objects_stay_where_they_are_also_where_the_batch_names_them(
+    monkeypatch: pytest.MonkeyPatch, named: list[str] | None
 ) -> None:
-    batch = _Batch()
-
     async def whole(meta: Any) -> _Batch:
-        return batch
+        return _Batch()
 
     monkeypatch.setattr(worker_columns, "_verls_meta", whole)
-    meta = type("Meta", (), {"fields": chosen})
+    meta = type("Meta", (), {"fields": named})
     found = await transferqueue_utils.async_kv_batch_meta2batch_meta(meta)
-    assert found is batch if chosen else found == ["input_ids", "multi_modal_inputs", "rm_scores"]
+    assert found == ["input_ids", "multi_modal_inputs", "rm_scores"]

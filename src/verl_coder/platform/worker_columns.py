@@ -1,8 +1,9 @@
 """The columns of a batch that a training worker reads: those with numbers.
 
 verl's workers fetch all columns of their rows from TransferQueue, then copy them, split them and move them to the
-device once for each pass: prompts as messages, tools' arguments, what the reward reported. None of these takes part
-in a pass, and on a small model to carry them costs more than the pass. Importing the module leaves them where they are;
+device once for each pass: prompts as messages, hidden tests, tools' arguments, what the reward reported. None of these takes part
+in a pass, and on a small model to carry them costs more than the pass. A batch that names its columns names them all, since
+whatever was written to it last names what it has. Importing the module leaves them where they are;
 `fsdp_cpu.py` and `fsdp_gpu.py` do, which recipes name as `external_lib`.
 """
 
@@ -23,7 +24,7 @@ def numeric_columns(schema: dict[str, dict[str, Any]]) -> list[str]:
 
 async def _only_numbers(meta: Any) -> Any:
     batch = await _verls_meta(meta)
-    return batch if meta.fields is not None else batch.select_fields(numeric_columns(batch.field_schema))
+    return batch.select_fields(numeric_columns(batch.field_schema))
 
 
 _verls_meta: Any = transferqueue_utils.async_kv_batch_meta2batch_meta
