@@ -1,10 +1,10 @@
 """The columns of a batch that a training worker reads: those with numbers.
 
 verl's workers fetch all columns of their rows from TransferQueue, then copy them, split them and move them to the
-device once for each pass: prompts as messages, hidden tests, tools' arguments, what the reward reported. None of these takes part
-in a pass, and on a small model to carry them costs more than the pass. A batch that names its columns names them all, since
-whatever was written to it last names what it has. Importing the module leaves them where they are;
-`fsdp_cpu.py` and `fsdp_gpu.py` do, which recipes name as `external_lib`.
+device once for each pass: prompts as messages, hidden tests, tools' arguments, what the reward reported. None of
+these takes part in a pass, and on a small model to carry them costs more than the pass. In an update the batch names
+its columns, all of them, since what was written to it last says what it has. Importing the module leaves objects
+where they are; `fsdp_cpu.py` and `fsdp_gpu.py` do, which recipes name as `external_lib`.
 """
 
 from typing import Any
