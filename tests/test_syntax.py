@@ -1,6 +1,7 @@
 """The tree of a source, whatever else the process parses at that moment."""
 
 import ast
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -71,3 +72,15 @@ def test_threads_that_parse_at_once_get_their_trees() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert not errors
+
+
+def test_what_python_thinks_of_an_answers_style_is_not_said() -> None:
+    program = (
+        "import ast; from verl_coder.syntax import parse_python\n"
+        "answer = 'x = ' + repr(chr(92) + 'd').replace(chr(92) * 2, chr(92))\n"
+        "parse_python(answer); ast.parse(answer, 'own.py')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, check=True
+    )
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["own.py"]
