@@ -63,7 +63,7 @@ def _merged(path: Path, config: Path, open_files: frozenset[Path]) -> dict[str, 
         raise ConfigError(f"{path}: {' '.join(str(error).split())}: mend the YAML") from error
     found: dict[str, Any] = {}
     for entry in [*defaults, *([] if "_self_" in defaults else ["_self_"])]:
-        other = config / f"{entry}.yaml"
+        other = config / f"{str(entry).lstrip('/')}.yaml"  # `/` in front: from config/, not from the folder
         if entry == "_self_":
             _put_over(found, own)
         elif isinstance(entry, str) and other.is_file() and other not in open_files:
