@@ -48,6 +48,23 @@ def test_no_help_cuts_a_name_short_however_narrow_the_terminal_is(
     assert seen > 300
 
 
+@pytest.mark.parametrize("words", [[], ["data"], ["data", "prepare"], ["tiny"]])
+def test_a_group_without_a_command_is_answered_with_its_help(words: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", "verl_coder.cli", *words], capture_output=True, text=True)
+    assert done.returncode == 2 and "error" not in done.stderr
+    assert (
+        done.stderr.startswith(f"Usage: {' '.join(('verl-coder', *words))} ")
+        and "\nCommands:\n" in done.stderr
+    )
+
+
+def test_options_before_a_command_of_a_group_are_answered_with_their_place() -> None:
+    program = [sys.executable, "-m", "verl_coder.cli", "data", "prepare", "--out", "x"]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "has no option --out; name one of its commands before options" in done.stderr
+
+
 @pytest.mark.parametrize("name", PARTS)
 def test_every_part_has_a_help_of_its_own(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"])

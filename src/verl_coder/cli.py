@@ -89,19 +89,23 @@ def options(
     """Options of `verl-coder` itself."""
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@app.command(context_settings={"allow_extra_args": True}, options_metavar="[OPTIONS] [KEY=VALUE]...")
 def train(
     context: typer.Context,
     recipe: Annotated[
         str, typer.Option(help="Folder under recipes/, or a path to one.", autocompletion=recipe_names)
     ],
-    model: Annotated[str | None, typer.Option(help="Folder or hub name of the model.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder or hub name of the model. Default: the recipe's, as below.")
+    ] = None,
     train: Annotated[str | None, typer.Option(help="Parquet files to train on, comma-separated.")] = None,
     val: Annotated[str | None, typer.Option(help="Parquet files held out, comma-separated.")] = None,
     reward: Annotated[str | None, typer.Option(help="File with compute_score.")] = None,
     tools: Annotated[str | None, typer.Option(help="YAML of the tools.")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the run.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of data order and sampling.")] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the run. Default: outputs/RECIPE-seedSEED.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of data order and sampling. Default: 0.")] = None,
     new_wandb_run: Annotated[
         bool, typer.Option("--new-wandb-run", help="Resume into a new W&B run, linked to the old one.")
     ] = False,
@@ -138,7 +142,7 @@ def train(
 
 
 @app.command()
-def status(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> None:
+def status(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")]) -> None:
     """Show what a run is doing, its last checkpoint, and what W&B has of it."""
     from verl_coder.launch.status import run_status
 
@@ -176,10 +180,12 @@ def _status_of_command() -> int:
             return 1
         if not hasattr(error, "format_message"):
             raise
-        from verl_coder.command_line_errors import explain
+        from verl_coder.command_line_errors import explain, help_instead
 
         if words := explain(error, sys.argv[1:]):
             print(f"error: {words}", file=sys.stderr)
+        else:
+            print(help_instead(error), file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     return status if isinstance(status, int) else 0
 

@@ -13,8 +13,8 @@ _NO_CHOICE = re.compile(r"is not one of ('.*')")
 
 
 def explain(error: Any, words: Sequence[str]) -> str:
-    """The parser's error of the command line `words`; empty where it was answered with the help."""
-    if type(error).__name__ == "NoArgsIsHelpError":
+    """The parser's error of the command line `words`; empty where the answer is the help (`help_instead`)."""
+    if help_instead(error):
         return ""
     context = getattr(error, "ctx", None)
     message = " ".join(str(getattr(error, "message", "")).split()) or " ".join(error.format_message().split())
@@ -25,12 +25,19 @@ def explain(error: Any, words: Sequence[str]) -> str:
     if "No such option" in message:
         name = _as_written(error.option_name, words)
         hint = did_you_mean(f"--{name.lstrip('-')}", _options(context.command), help_line)
+        if hasattr(context.command, "list_commands") and not hint.startswith("did you"):
+            hint = f"name one of its commands before options: {help_line}"
         return f"{command} has no option {name}; {hint}"
     if found := _NO_COMMAND.search(message):
         return f"{command} has no command {found[1]}; {did_you_mean(found[1], context.command.commands, help_line)}"
     if (written := _value_of(getattr(error, "param", None), words)) is not None:
         return f"{_as_given(*written)}: {_cure(error.param, written[1], message)} ({help_line})"
     return f"{' '.join(error.format_message().split()).rstrip('.')} ({help_line})"
+
+
+def help_instead(error: Any) -> str:
+    """The help, which answers a group that was called without a command; empty for any other error."""
+    return str(error.format_message()) if type(error).__name__ == "NoArgsIsHelpError" else ""
 
 
 def _as_written(name: str, words: Sequence[str]) -> str:

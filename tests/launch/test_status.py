@@ -46,6 +46,15 @@ def test_local_metrics_and_wandbs_are_shown(run_dir: RunDir) -> None:
     assert status["held-out pass@1"].endswith("0.750 (step 3)")
 
 
+def test_the_pass_rate_before_training_is_told_beside_the_last_ones(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [{"step": step, "data": {"val-core/sample/acc/mean@1": step / 10}} for step in range(6)]
+    monkeypatch.setattr(RunDir, "read_metrics", lambda _: records)
+    told = run_status(run_dir.path)["held-out pass@1"]
+    assert told == "0.000 (step 0), ..., 0.300 (step 3), 0.400 (step 4), 0.500 (step 5)"
+
+
 def test_a_run_that_nobody_holds_is_not_running(run_dir: RunDir) -> None:
     run_dir.phase.write_text(json.dumps({"phase": "training", "step": 4, "total": 9}))
     run_dir.lock.touch()

@@ -18,6 +18,9 @@ app = command_app(
 class _Datasets(CommandGroup):
     """A command for each file of data_prep/, with the options of that dataset."""
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [self.subcommand_metavar]
+
     def list_commands(self, ctx: Any) -> list[str]:
         from verl_coder.data.dataset import dataset_files
 
@@ -48,7 +51,7 @@ def mix(
     shares: Annotated[str, typer.Option("--mix", help="Datasets and the fraction to take: mbpp=1,apps=0.5")],
     out: Annotated[Path, typer.Option(help="Folder for train, validation, overlaps.jsonl and the card.")],
     data: Annotated[Path, typer.Option(help="Folder that holds the prepared datasets by name.")] = Path(
-        "outputs/data"
+        "data"
     ),
     seed: Annotated[int, typer.Option(help="Seed of the choice and of the order.")] = 0,
     against: Annotated[
@@ -97,7 +100,7 @@ def mix(
 
 @app.command()
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Parquet files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet files, or folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for the rows that pass, under the same file names.")],
     sandbox_url: Annotated[
         str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
@@ -119,7 +122,7 @@ def verify(
 
 @app.command()
 def inspect(
-    files: Annotated[list[Path], typer.Argument(help="Parquet files, or folders of them.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Parquet files, or folders of them.")],
     tokenizer: Annotated[str | None, typer.Option(help="Folder or hub name: count prompt tokens.")] = None,
     tools: Annotated[
         Path | None, typer.Option(help="YAML of the tools, whose schemas are in the prompt.")

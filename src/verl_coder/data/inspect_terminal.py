@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
+from verl_coder.consoles import print_whole
 from verl_coder.data.statistics import Statistics
 from verl_coder.problems import Problem
 from verl_coder.words import counted
@@ -31,7 +32,7 @@ def show_statistics(statistics: Statistics, console: Console, *, max_prompt_toke
     for title, values in lengths(statistics):
         if values:
             table.add_row(title, *(f"{value:.5g}" for value in summary(values)))
-    console.print(table)
+    print_whole(console, table)
     if statistics.without_reference:
         console.print(
             f"  {counted(statistics.without_reference, 'row has', 'rows have')} no reference solution"

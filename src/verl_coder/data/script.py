@@ -79,6 +79,10 @@ _VisibleTests = Annotated[int | None, typer.Option(min=0, help="Show only so man
 _ValidationFraction = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="Share of the problems without a split of their own.")
 ]
+_Protocol = Annotated[
+    ProtocolName,
+    typer.Option(metavar="PROTOCOL", help=f"How the model may run code: {', '.join(PROTOCOLS)}."),
+]
 _TrainTimeLimit = Annotated[
     float | None,
     typer.Option(min=0.001, metavar="SECONDS", help="Most seconds for a test of a training row."),
@@ -98,7 +102,7 @@ def _prepare(
     source: _Source = None,
     variant: Annotated[str, typer.Option(help="Variant of the dataset.")],
     language: Annotated[Language, typer.Option(help="Language of the prompt.")] = "en",
-    protocol: Annotated[ProtocolName, typer.Option(help="How the model may run code.")] = "tool",
+    protocol: _Protocol = "tool",
     visible_tests: _VisibleTests = None,
     difficulty: Annotated[str | None, typer.Option(help="Keep only this difficulty.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many problems.")] = None,

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from verl_coder import json_text
 from verl_coder.data.dataset import HubSource
 from verl_coder.errors import DataError
+from verl_coder.hub import hub_reason
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|validation|prompt)(?![a-z])")
@@ -110,9 +111,8 @@ def _download(repo: str, patterns: tuple[str, ...]) -> Path:
     try:
         return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=list(patterns)))
     except failures as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise DataError(
-            f"cannot download dataset {repo!r} from the hub ({reason}); "
+            f"cannot download dataset {repo!r} from the hub: {hub_reason(error)}; "
             "give --source with a local file or folder of it"
         ) from error
 

@@ -63,7 +63,9 @@ def doctor(
     ] = None,
     teacher_model: Annotated[str | None, typer.Option(help="Its model; default: the first it names.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object in place of lines.")] = False,
-    override: Annotated[list[str] | None, typer.Argument(help="Hydra overrides, as of `train`.")] = None,
+    override: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Hydra overrides, as of `train`.")
+    ] = None,
 ) -> None:
     """Check that everything a run needs is here: PASS, WARN, FAIL or SKIP, and what to do. Exit status 1 on a FAIL."""
     given = {"train": ",".join(train or ()), "val": ",".join(val or ())}

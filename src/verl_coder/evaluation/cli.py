@@ -39,7 +39,10 @@ _Tools = Annotated[
 ]
 _Protocol = Annotated[
     ProtocolName | None,
-    _option("Of docs/prompts.md, or evalplus. Default: as the rows say, or as the tools need."),
+    _option(
+        f"Of docs/prompts.md ({', '.join(PROTOCOLS)}), or evalplus. Default: as the rows say, or as the tools need.",
+        metavar="PROTOCOL",
+    ),
 ]
 _Like = Annotated[str | None, _option("Run whose data, tools and limits are taken where none are given.")]
 _N = Annotated[int, _option("Samples a problem; 1 is greedy.", "--n", "-n")]

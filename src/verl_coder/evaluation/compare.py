@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from verl_coder.command_app import command_app
-from verl_coder.consoles import table_console
+from verl_coder.consoles import print_whole, table_console
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.folder import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
@@ -84,7 +84,10 @@ def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
 @app.command()
 def run(
     folders: Annotated[
-        list[Path], typer.Argument(help="Folders of evaluations; the first is what others are held against.")
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER", help="Folders of evaluations; the first is what others are held against."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="JSON file for the comparison.")] = None,
 ) -> None:
@@ -111,7 +114,7 @@ def _print(
         _say(console, "settings that differ:")
     for name, values in differences.items():
         _say(console, f"  {name}: {' | '.join(_short(value) for value in values)}")
-    console.print(_table(comparisons))
+    print_whole(console, _table(comparisons))
     for one in comparisons:
         _say(console, one.verdict())
         _say(console, f"  p-value: {one.p_value_how}")

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import is_there, read_json
+from verl_coder.hub import hub_reason
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import is_hub_name
 from verl_coder.run.run_dir import RunDir
@@ -98,7 +99,7 @@ def _download(name: str) -> Path:
         return Path(snapshot_download(name))
     except Exception as error:
         raise ConfigError(
-            f"--model {name}: no such folder, and the hub gives none of that name: {' '.join(str(error).split())[:200]}"
+            f"--model {name}: no such folder, and the hub gives none: {hub_reason(error)}"
         ) from error
 
 

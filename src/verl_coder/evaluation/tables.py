@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from verl_coder.consoles import print_whole
 from verl_coder.words import counted
 
 
@@ -27,7 +28,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
             table.add_section()
             for name, group in groups.items():
                 _add_row(table, name, group, ks)
-    console.print(table)
+    print_whole(console, table)
     for line in _lines(results):
         console.print(line, highlight=False, soft_wrap=True)
 

@@ -118,7 +118,9 @@ app = command_app()
 def run(
     run: Annotated[
         str,
-        typer.Argument(help="Folder of a run, such as outputs/tiny_lora-seed0; with @8 or @best a step's."),
+        typer.Argument(
+            metavar="RUN", help="Folder of a run, such as outputs/tiny_lora-seed0; with @8 or @best a step's."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write; must not exist or be empty.")],
     step: Annotated[int | None, typer.Option(help="Checkpoint's step; the last one if not given.")] = None,

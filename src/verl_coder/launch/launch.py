@@ -12,7 +12,7 @@ from verl_coder.errors import VerlCoderError
 from verl_coder.files import locked, write_atomically
 from verl_coder.launch.cost import estimate
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
-from verl_coder.launch.plan import Plan, missing_data, preparation, prepare_data, print_plan
+from verl_coder.launch.plan import Plan, is_finished, missing_data, preparation, prepare_data, print_plan
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
@@ -49,8 +49,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         findings = check_run(plan)
     for note in findings.notes:
         console.print(note, highlight=False, soft_wrap=True)
-    total = config.trainer.total_training_steps
-    if total is not None and run_dir.finished_steps() >= total:
+    if is_finished(plan):
         console.print(
             f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False, soft_wrap=True
         )

@@ -272,11 +272,18 @@ def prepare_data(command: str) -> None:
         raise DataError(f"`{command}` failed: {' '.join(reason)} (run it by hand, or give TRAIN= and VAL=)")
 
 
+def is_finished(plan: Plan) -> bool:
+    """Whether the run has all its steps: the same command trains no more."""
+    total = plan.config.trainer.total_training_steps
+    return total is not None and plan.run_dir.finished_steps() >= total
+
+
 def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str]]) -> None:
     """What the run would do, and with what; then what the checks came to know: lines under a name each."""
     config = plan.config
     rollout, actor = config.actor_rollout_ref.rollout, config.actor_rollout_ref.actor
     step = plan.run_dir.checkpoint_step()
+    begins = f"after step {step}, its last checkpoint" if step else "anew"
     rows = {
         "recipe": plan.settings.recipe,
         "model": config.actor_rollout_ref.model.path,
@@ -295,7 +302,7 @@ def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str
         "sources": plan.settings.describe_sources(),
         "steps": config.trainer.total_training_steps or f"{counted(config.trainer.total_epochs, 'epoch')}",
         "output": plan.settings.out,
-        "begins": f"after step {step}, its last checkpoint" if step else "anew",
+        "begins": "not: it has all its steps (another run: OUT= or SEED=)" if is_finished(plan) else begins,
     }
     for name, value in rows.items():
         console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)

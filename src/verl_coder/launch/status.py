@@ -23,7 +23,8 @@ def run_status(folder: Path) -> dict[str, str]:
         lines["last step"] = str(records[-1]["step"])
     rates = [(r["step"], pass_rate(r["data"])) for r in records if pass_rate(r["data"]) is not None]
     if rates:
-        lines["held-out pass@1"] = ", ".join(f"{rate:.3f} (step {step})" for step, rate in rates[-3:])
+        told = [f"{rate:.3f} (step {step})" for step, rate in rates]
+        lines["held-out pass@1"] = ", ".join(told if len(told) <= 4 else [told[0], "...", *told[-3:]])
     lines["checkpoint"] = f"step {run_dir.checkpoint_step()}" if run_dir.checkpoint_step() else "none yet"
     if best := read_best(run_dir.best):
         lines["best checkpoint"] = f"step {best[0]} (pass rate {best[1]:.3f})"

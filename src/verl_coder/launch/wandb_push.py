@@ -222,7 +222,7 @@ def callback() -> None:
 
 @app.command()
 def push(
-    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run.")],
     finish_timeout_s: Annotated[
         float, typer.Option(help="How long to wait for the server at the end.", min=0.0)
     ] = 300.0,

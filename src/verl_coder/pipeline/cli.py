@@ -18,7 +18,10 @@ def pipeline(
     config: Annotated[Path, typer.Option(help="YAML of the pipeline; examples: config/pipeline/.")],
     stages: Annotated[
         list[str] | None,
-        typer.Argument(help="all (default), or some of: data, teacher, sft, train, evaluate, report."),
+        typer.Argument(
+            metavar="STAGE",
+            help="all (default), or some of: data, teacher, sft, train, evaluate, report.",
+        ),
     ] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder of all that is written; default: the YAML's.")

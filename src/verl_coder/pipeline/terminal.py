@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from verl_coder.consoles import print_whole
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.folder import COMPARISON, RESULTS
 from verl_coder.files import read_json
@@ -77,7 +78,7 @@ def show_end(console: Console, place: Workplace, rows: Sequence[dict[str, Any]])
         table.add_column(title, justify="right" if title == "seconds in all" else "left")
     for row in rows:
         table.add_row(row["task"], row["did"], f"{row['seconds']:.0f}", row["digest"])
-    console.print(table)
+    print_whole(console, table)
     for line in verdicts(place):
         say(console, line)
     if place.trained_model.is_dir():

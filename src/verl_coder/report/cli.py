@@ -13,7 +13,10 @@ app = command_app(no_args_is_help=True)
 @app.command()
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(help="Folders of runs or evaluations, or folders that hold such folders.")
+        list[Path],
+        typer.Argument(
+            metavar="FOLDER", help="Folders of runs or evaluations, or folders that hold such folders."
+        ),
     ],
     out: Annotated[
         Path | None,

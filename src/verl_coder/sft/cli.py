@@ -47,7 +47,7 @@ _DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything, star
 _MemoryCheck = Annotated[bool, typer.Option(help="Refuse what does not fit into memory.")]
 
 
-@app.command(context_settings={"allow_extra_args": True})
+@app.command(context_settings={"allow_extra_args": True}, options_metavar="[OPTIONS] [KEY=VALUE]...")
 def sft(
     context: typer.Context,
     model: _Model,

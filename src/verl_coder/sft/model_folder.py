@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from verl_coder.errors import ConfigError, VerlCoderError
+from verl_coder.hub import hub_reason
 from verl_coder.launch.trained_weights import adapter_config, trained_model
 from verl_coder.paths import is_hub_name, resolve_content_path
 from verl_coder.traces import TraceRow
@@ -39,7 +40,7 @@ def resolve_model(model: str) -> Path:
         return Path(snapshot_download(model, allow_patterns=[*_WEIGHTS, *_SMALL_FILES]))
     except Exception as error:
         raise ConfigError(
-            f"--model {model}: no such folder, and the hub gives none: {str(error).splitlines()[0][:200]}"
+            f"--model {model}: no such folder, and the hub gives none: {hub_reason(error)}"
         ) from error
 
 

@@ -25,7 +25,9 @@ app.command()(generate_cli.generate)
 
 @app.command()
 def show(
-    traces: Annotated[Path, typer.Argument(help="Parquet file of problem_id and messages.")],
+    traces: Annotated[
+        Path, typer.Argument(metavar="TRACES", help="Parquet file of problem_id and messages.")
+    ],
     model: Annotated[str, typer.Option(help="Folder or hub name of the student.")],
     tools: Annotated[
         str | None, typer.Option(help="YAML of the RL run's tools, which its prompt describes; or none.")

@@ -54,7 +54,9 @@ def build(
 
 @app.command("measure")
 def measure_command(
-    model: Annotated[Path, typer.Argument(help="Folder of a model made by `build`, or trained from one.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Folder of a model made by `build`, or trained from one.")
+    ],
     problems: Annotated[int, typer.Option(help="Held-out problems.")] = _DEFAULTS.measured_problems,
     seed: Annotated[int, typer.Option(help="Seed of the problems.")] = _DEFAULTS.seed,
 ) -> None:

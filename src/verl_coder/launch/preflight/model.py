@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
+from verl_coder.hub import hub_reason
 from verl_coder.paths import is_hub_name
 
 TRUE_WORDS = {"1", "ON", "YES", "TRUE"}
@@ -66,8 +67,7 @@ def ask_hub(path: str) -> str:
     try:
         return str(HfApi().model_info(path, timeout=HUB_TIMEOUT_S).id)
     except Exception as error:  # requests', httpx's and its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise ConfigError(f"the hub gives no {path}: {reason}") from error
+        raise ConfigError(f"the hub gives no {path}: {hub_reason(error)}") from error
 
 
 def local_folder(path: str) -> Path | None:

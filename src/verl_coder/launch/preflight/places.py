@@ -25,12 +25,14 @@ def check_out(folder: Path, name: str = "OUT") -> None:
     """The folder that `name` gives must be one that can be made and written; nothing is left of the trial."""
     place = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     if not place.is_dir():
-        raise ConfigError(f"{name}: {place} is a file")
+        raise ConfigError(f"{name}: {place} is a file: name another folder")
     try:
         with tempfile.TemporaryDirectory(prefix=".verl-coder-", dir=place):
             pass
     except OSError as error:
-        raise ConfigError(f"{name}: {folder}: {place} cannot be written ({error.strerror})") from error
+        raise ConfigError(
+            f"{name}: {folder}: {place} cannot be written ({error.strerror}): name another folder"
+        ) from error
 
 
 def check_dump_folders(config: DictConfig) -> None:
