@@ -98,13 +98,16 @@ async def test_a_sample_that_was_given_up_before_its_request_is_not_put_beside_i
 async def test_nobody_waits_for_a_request_that_was_cancelled() -> None:
     queue = Queue()
     puts = JoinedPuts(queue.put)
-    waiting = put(puts, "a")
+    asked = put(puts, "a")
     await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    behind = put(puts, "b")
     await asyncio.sleep(0)
     assert puts._task is not None and queue.requests == [["a"]]
     puts._task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(waiting, 5)
+    for waiting in (asked, behind):
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 5)
     queue.open.set()
     await asyncio.wait_for(put(puts, "later"), 5)
     assert list(queue.rows) == ["later"]

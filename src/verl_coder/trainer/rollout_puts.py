@@ -63,6 +63,10 @@ class JoinedPuts:
                 (partition, columns), puts = next(iter(self._waiting.items()))
                 del self._waiting[partition, columns]
                 await self._put_together(partition, puts)
+        except BaseException as error:  # the process ends, or the task was cancelled
+            _end([put for puts in self._waiting.values() for put in puts], error)
+            self._waiting.clear()
+            raise
         finally:
             self._task = None
 
@@ -84,7 +88,7 @@ class JoinedPuts:
             # One of them may be what is wrong: the others are not to be lost with it.
             logger.warning("%d samples go into TransferQueue one by one: %r", len(puts), error)
             await asyncio.gather(*(self._put_together(partition, [put]) for put in puts))
-        except BaseException as error:  # the process ends, or the task was cancelled
+        except BaseException as error:
             _end(puts, error)
             raise
         else:
