@@ -96,7 +96,8 @@ def train(
         str, typer.Option(help="Folder under recipes/, or a path to one.", autocompletion=recipe_names)
     ],
     model: Annotated[
-        str | None, typer.Option(help="Folder or hub name of the model. Default: the recipe's, as below.")
+        str | None,
+        typer.Option(help="Folder or hub name of the model. Default, here and below: the recipe's."),
     ] = None,
     train: Annotated[str | None, typer.Option(help="Parquet files to train on, comma-separated.")] = None,
     val: Annotated[str | None, typer.Option(help="Parquet files held out, comma-separated.")] = None,

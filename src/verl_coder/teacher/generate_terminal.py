@@ -170,7 +170,8 @@ def _progress(console: Console) -> Iterator[Any]:
         TextColumn("{task.description}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    shows = console.is_terminal and not console.is_dumb_terminal  # a dumb one would get an empty line instead
+    with Progress(*columns, console=console, transient=True, disable=not shows) as progress:
         bar = progress.add_task("", total=None, visible=False)
         counts = {"passing": 0, "dropped": 0}
         last = time.monotonic()
