@@ -183,10 +183,7 @@ def _status_of_command() -> int:
             raise
         from verl_coder.command_line_errors import explain, help_instead
 
-        if words := explain(error, sys.argv[1:]):
-            print(f"error: {words}", file=sys.stderr)
-        else:
-            print(help_instead(error), file=sys.stderr)
+        print(help_instead(error) or f"error: {explain(error, sys.argv[1:])}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     return status if isinstance(status, int) else 0
 

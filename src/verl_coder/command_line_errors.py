@@ -13,9 +13,7 @@ _NO_CHOICE = re.compile(r"is not one of ('.*')")
 
 
 def explain(error: Any, words: Sequence[str]) -> str:
-    """The parser's error of the command line `words`; empty where the answer is the help (`help_instead`)."""
-    if help_instead(error):
-        return ""
+    """The parser's error of the command line `words`, where the answer is not the help (`help_instead`)."""
     context = getattr(error, "ctx", None)
     message = " ".join(str(getattr(error, "message", "")).split()) or " ".join(error.format_message().split())
     if context is None:
@@ -24,9 +22,9 @@ def explain(error: Any, words: Sequence[str]) -> str:
     help_line = f"`{command} --help` shows all"
     if "No such option" in message:
         name = _as_written(error.option_name, words)
-        hint = did_you_mean(f"--{name.lstrip('-')}", _options(context.command), help_line)
-        if hasattr(context.command, "list_commands") and not hint.startswith("did you"):
-            hint = f"name one of its commands before options: {help_line}"
+        is_group = hasattr(context.command, "list_commands")
+        place = f"name one of its commands before options: {help_line}" if is_group else help_line
+        hint = did_you_mean(f"--{name.lstrip('-')}", _options(context.command), place)
         return f"{command} has no option {name}; {hint}"
     if found := _NO_COMMAND.search(message):
         return f"{command} has no command {found[1]}; {did_you_mean(found[1], context.command.commands, help_line)}"

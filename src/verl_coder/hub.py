@@ -11,9 +11,9 @@ _NOT_REACHED = ("ConnectError", "ConnectTimeout", "ConnectionError", "OfflineMod
 def hub_reason(error: BaseException) -> str:
     """Why the hub gave nothing: it cannot be reached from here, or its own first words, cut between two of them."""
     if cause := next((one for one in _chain(error) if type(one).__name__ in _NOT_REACHED), None):
-        words = str(cause).strip() or type(cause).__name__
-        return textwrap.shorten(f"it cannot be reached from here ({' '.join(words.split())})", _MOST)
-    words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+        words = f"it cannot be reached from here ({str(cause).strip() or type(cause).__name__})"
+    else:
+        words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return textwrap.shorten(words, _MOST, placeholder=" ...")
 
 
