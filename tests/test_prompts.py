@@ -74,5 +74,5 @@ def test_a_prompt_without_its_tool_is_that_of_the_protocol_none(language) -> Non
         for protocol in ("tool", "none")
     )
     assert without_tool(offered) == plain
-    with pytest.raises(ConfigError, match="not that of the protocol tool"):
+    with pytest.raises(ConfigError, match="not that of a protocol with tools"):
         without_tool(plain)

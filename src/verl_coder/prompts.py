@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message, Style
-from verl_coder.protocols import Language, find_protocol
+from verl_coder.protocols import PROTOCOLS, Language, find_protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,16 +81,18 @@ def system_prompt(*, language: Language = "en", protocol: str = "tool") -> str:
     return "\n\n".join([texts.system, *find_protocol(protocol).prompt(language)])
 
 
-def without_tool(prompt: Sequence[Message], *, protocol: str = "tool") -> tuple[Message, ...]:
-    """A prompt that `build_prompt` made for `protocol`, as it makes it where no tool is on offer.
+def without_tool(prompt: Sequence[Message]) -> tuple[Message, ...]:
+    """A prompt that `build_prompt` made for any protocol, as it makes it where no tool is on offer.
 
     ConfigError where the prompt has another system message.
     """
     first, *rest = prompt
     for language in _TEXTS:
-        if first["content"] == system_prompt(language=language, protocol=protocol):
-            return ({**first, "content": system_prompt(language=language, protocol="none")}, *rest)
-    raise ConfigError(f"its prompt is not that of the protocol {protocol}: {first['content'][:60]!r}...")
+        for name, protocol in PROTOCOLS.items():
+            told = language in protocol.instructions
+            if told and first["content"] == system_prompt(language=language, protocol=name):
+                return ({**first, "content": system_prompt(language=language, protocol="none")}, *rest)
+    raise ConfigError(f"its prompt is not that of a protocol with tools: {first['content'][:60]!r}...")
 
 
 def _texts(language: Language) -> _Texts:

@@ -213,11 +213,11 @@ EVALPLUS = "evalplus"
 """What an evaluation takes beside them: the problem asked for as EvalPlus does."""
 
 
-def tool_call(name: str, code: str) -> str:
-    """An assistant's call of an interpreter in hermes form, the protocol `tool`'s."""
+def tool_call(name: str, code: str, **arguments: str) -> str:
+    """An assistant's call in hermes form, the protocol `tool`'s: `code`, and what else the tool takes."""
     tags = PROTOCOLS["tool"].tags
     assert tags is not None
-    call = json.dumps({"name": name, "arguments": {"code": code}}, ensure_ascii=False)
+    call = json.dumps({"name": name, "arguments": {"code": code, **arguments}}, ensure_ascii=False)
     return f"{tags.call}\n{call}\n{tags.end_call}"
 
 

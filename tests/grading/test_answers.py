@@ -21,7 +21,7 @@ from verl_coder.problems import (
     StdioTests,
     TestSuite,
 )
-from verl_coder.teacher import repairs, samples, synthesis
+from verl_coder.teacher import repair_rows, samples, synthesis
 from verl_coder.tiny import environment
 
 CASE = FunctionCase(args=(1,), expected=1)
@@ -88,7 +88,7 @@ def test_the_code_has_what_the_tests_ask_for() -> None:
     assert "brute" in (answer_code(TEXT, AssertTests(tests=("assert brute(2) == 8",))) or "")
 
 
-@pytest.mark.parametrize("module", [rewards, session, cli, synthesis, repairs, samples, environment])
+@pytest.mark.parametrize("module", [rewards, session, cli, synthesis, repair_rows, samples, environment])
 def test_all_that_grade_take_the_code_from_one_function(module: object) -> None:
     source = inspect.getsource(module)  # type: ignore[arg-type]
     assert "answer_code(" in source and "extract_code" not in source

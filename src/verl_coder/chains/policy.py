@@ -4,14 +4,13 @@ It knows the readings of a chain, not which are right. It writes traces for the 
 through the real agent loops (benchmarks/tool_advantage.py).
 """
 
-import json
 import random
 import re
 from dataclasses import dataclass
 
 from verl_coder.chains.problems import Chain
 from verl_coder.chains.wording import Tool
-from verl_coder.protocols import PROTOCOLS
+from verl_coder.protocols import PROTOCOLS, tool_call
 
 _CALLED = {"interpreter": "python_interpreter", "session": "python_session", "program": "python_interpreter"}
 _WRONG = re.compile(r"AssertionError: (\w+) is wrong")
@@ -119,11 +118,8 @@ class Solver:
 
 def hermes(name: str, **arguments: str) -> SolverTurn:
     """A call as the tiny model and Qwen write it."""
-    tags = PROTOCOLS["tool"].tags
-    assert tags is not None
-    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return SolverTurn(
-        text=f"{tags.call}\n{call}\n{tags.end_call}",
+        text=tool_call(name, **arguments),
         tool=name,
         code=arguments["code"],
         commands=arguments.get("commands", ""),

@@ -1,33 +1,22 @@
 """Attempts at a problem: codes of samples and the reference, each run as the interpreter would, and graded."""
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, TypeVar
 
 from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import grade
-from verl_coder.paths import repository_root
 from verl_coder.problems import AssertTests, Problem
 from verl_coder.prompts import visible_tests_of
-from verl_coder.protocols import find_protocol
 from verl_coder.sandbox import SandboxClient
-from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.attempt_journal import AttemptJournal, attempt_key
 from verl_coder.teacher.checks import Check, check_of
 from verl_coder.teacher.samples import usable_code
-from verl_coder.tools.execution import (
-    InterpreterSettings,
-    ProgramRun,
-    read_interpreter,
-    read_tool,
-    run_program,
-)
+from verl_coder.teacher.trace_tools import TESTS, TraceTools
+from verl_coder.tools.execution import ProgramRun, run_program
 
 T = TypeVar("T")
-FEEDBACK_AGENT_NAME = find_protocol("feedback").agent_name
 Origin = Literal["own", "reference"]
 Verdict = Literal["passed", "failed", "hidden_failed", "unclear"]
 
@@ -74,7 +63,7 @@ class TriedProblem:
 class AttemptRunner:
     """Where attempts run, with the limits and the output form of the tool."""
 
-    settings: InterpreterSettings
+    tools: TraceTools
     sandbox: SandboxClient
     journal: AttemptJournal
     on_attempt: Callable[[str], None] = lambda verdict: None
@@ -84,9 +73,8 @@ class AttemptRunner:
 
         SandboxUnavailableError where the sandbox gives no answer.
         """
-        setup = problem.tests.setup if isinstance(problem.tests, AssertTests) else ""
-        program = check.program(code, setup)
-        key = attempt_key(code, program, problem, self.settings)
+        program = check.program(code, setup_of(problem))
+        key = attempt_key(code, program, problem, self.tools.settings)
         run, passes = self.journal.find(key) or await self._run(key, code, program, problem, check)
         verdict: Verdict = "unclear"
         if check.passed(run):
@@ -102,7 +90,7 @@ class AttemptRunner:
     ) -> tuple[ProgramRun, bool]:
         """(what the program did, whether the code passes the hidden tests; they are not asked of a wrong one)."""
         run = await run_program(
-            program, prelude=problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
+            program, prelude=problem.tool_prelude, settings=self.tools.settings, sandbox=self.sandbox
         )
         passes = check.passed(run) and await self._passes(code, problem)
         self.journal.add(key, run, passes=passes)
@@ -118,12 +106,9 @@ class AttemptRunner:
         return report.outcome == "passed"
 
 
-def tool_of(problems: Iterable[Problem], path: Path | None) -> tuple[str, InterpreterSettings]:
-    """(name, settings) of the tool that tries attempts at these problems; ConfigError where the YAML has none."""
-    folder = repository_root() / "tool_config"
-    if any(problem.agent_name == FEEDBACK_AGENT_NAME for problem in problems):
-        return read_tool(path or folder / "feedback.yaml", "RunTests", "feedback.yaml")
-    return read_interpreter(path or folder / "python_interpreter.yaml")
+def setup_of(problem: Problem) -> str:
+    """The set-up code of the hidden tests; empty where they have none."""
+    return problem.tests.setup.strip() if isinstance(problem.tests, AssertTests) else ""
 
 
 async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRunner) -> TriedProblem:
@@ -132,7 +117,7 @@ async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRun
     if not codes and not reference:
         return TriedProblem(problem=problem, skipped="no sample with code and no reference")
     tests = visible_tests_of(problem.prompt)
-    check = check_of(tests, feedback=problem.agent_name == FEEDBACK_AGENT_NAME)
+    check = check_of(tests, by_tests=runner.tools.kind == TESTS)
     if check is None:
         return TriedProblem(
             problem=problem,
@@ -147,20 +132,10 @@ async def try_problem(problem: Problem, codes: Sequence[str], runner: AttemptRun
 
 
 async def try_all(
-    problems: Sequence[Problem],
-    codes: Mapping[str, Sequence[str]],
-    settings: InterpreterSettings,
-    journal: AttemptJournal,
-    *,
-    sandbox_url: str | None,
-    concurrency: int,
-    on_attempt: Callable[[str], None],
+    problems: Sequence[Problem], codes: Mapping[str, Sequence[str]], runner: AttemptRunner
 ) -> list[TriedProblem]:
-    """Each problem with its codes by problem_id; `concurrency` of 0 is twice the number of cores."""
-    concurrency = concurrency or 2 * len(os.sched_getaffinity(0))
-    async with open_sandbox(sandbox_url, concurrency, tools_url=settings.sandbox_url) as (sandbox, _):
-        runner = AttemptRunner(settings=settings, sandbox=sandbox, journal=journal, on_attempt=on_attempt)
-        return await gather([try_problem(one, codes.get(one.problem_id, ()), runner) for one in problems])
+    """Each problem with its codes by problem_id."""
+    return await gather([try_problem(one, codes.get(one.problem_id, ()), runner) for one in problems])
 
 
 async def gather(work: Sequence[Awaitable[T]]) -> list[T]:

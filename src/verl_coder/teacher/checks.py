@@ -1,6 +1,7 @@
 """The visible tests of a problem as the last lines of a program that tries a solution on them."""
 
 import ast
+import textwrap
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,8 +30,8 @@ class Check(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class FeedbackCheck:
-    """As `feedback_agent` runs an answer: by the tool `run_tests`."""
+class TestsCheck:
+    """By the tool `run_tests`, which a model calls, or `feedback_agent` for it."""
 
     tests: VisibleTests
 
@@ -60,6 +61,21 @@ class ExampleCheck:
 
     code: str
     ok_lines: int
+    imports: str = ""
+    """What `code` begins with, where that stands apart from what follows it."""
+
+    def function(self, name: str) -> str:
+        """The same as a function without arguments; empty where it cannot be one (a text of several lines, a star)."""
+        body = self.code.removeprefix(self.imports).strip("\n")
+        source = f"def {name}():\n{textwrap.indent(body, '    ')}"
+        try:
+            [function] = parse_python(source).body
+            same = isinstance(function, ast.FunctionDef) and _dumped(function.body) == _dumped(
+                parse_python(body).body
+            )
+        except (SyntaxError, ValueError):
+            return ""
+        return "\n\n".join(part for part in (self.imports, source) if part) if same else ""
 
     def program(self, solution: str, setup: str) -> str:
         """Set-up code uses the solution's classes: the grader, too, runs it between solution and tests."""
@@ -71,19 +87,23 @@ class ExampleCheck:
 
     def passed(self, run: ProgramRun) -> bool:
         """Every example was right."""
-        return run.succeeded and run.text.split("\n")[-self.ok_lines :] == [OK] * self.ok_lines
+        return run.succeeded and self.says_ok(run.text)
+
+    def says_ok(self, text: str) -> bool:
+        """Whether an output ends with an `ok` for each example."""
+        return text.split("\n")[-self.ok_lines :] == [OK] * self.ok_lines
 
     def failed(self, run: ProgramRun) -> bool:
         """The output says that an example was wrong, or that the program failed; silence says neither."""
         return not run.succeeded or bool(wrong_lines(run.text))
 
 
-def check_of(tests: str, *, feedback: bool) -> Check | None:
-    """The check of a prompt's visible tests; None where they are no assert statements."""
-    if not feedback:
+def check_of(tests: str, *, by_tests: bool) -> Check | None:
+    """The check of a prompt's visible tests, by `run_tests` or by a program; None where they are no asserts."""
+    if not by_tests:
         return visible_check(tests)
     shown = visible_tests(tests)
-    return FeedbackCheck(tests=shown) if shown else None
+    return TestsCheck(tests=shown) if shown else None
 
 
 def wrong_lines(text: str) -> list[str]:
@@ -110,6 +130,7 @@ def visible_check(tests: str) -> ExampleCheck | None:
     pairs = [pair for node in asserts if (pair := _operands(tests, node))]
     others = [_source(tests, node) for node in asserts if not _operands(tests, node)]
     parts = [_source(tests, node) for node in imports]
+    head = "\n".join(parts)
     if pairs:
         rows = "".join(f"    ({left}, {right}),\n" for left, right in pairs)
         parts.append(
@@ -118,7 +139,7 @@ def visible_check(tests: str) -> ExampleCheck | None:
         )
     if others:
         parts += [*others, f'print("{OK}")']
-    return ExampleCheck(code="\n".join(parts), ok_lines=len(pairs) + bool(others))
+    return ExampleCheck(code="\n".join(parts), ok_lines=len(pairs) + bool(others), imports=head)
 
 
 def _operands(tests: str, node: ast.Assert) -> tuple[str, str] | None:
@@ -127,6 +148,10 @@ def _operands(tests: str, node: ast.Assert) -> tuple[str, str] | None:
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
         return _source(tests, test.left), _source(tests, test.comparators[0])
     return None
+
+
+def _dumped(body: list[ast.stmt]) -> list[str]:
+    return [ast.dump(statement) for statement in body]
 
 
 def _source(tests: str, node: ast.AST) -> str:

@@ -70,7 +70,9 @@ _PlainShare = Annotated[
 
 @app.command()
 def repairs(
-    problems: Annotated[Path, typer.Option(help="Parquet file made with --protocol tool or feedback.")],
+    problems: Annotated[
+        Path, typer.Option(help="Parquet file of rows of tool, session, debugger, debugger_late or feedback.")
+    ],
     out: Annotated[Path, typer.Option(help="Parquet file of the traces.")],
     samples: Annotated[
         list[Path] | None,
@@ -96,7 +98,7 @@ def repairs(
     ] = 0,
 ) -> None:
     """Make tool traces from a model's own samples: its failures, their real errors, what passes at last."""
-    from verl_coder.teacher.repairs import RepairOptions
+    from verl_coder.teacher.repair_report import RepairOptions
     from verl_coder.teacher.terminal import show_repairs
 
     show_repairs(

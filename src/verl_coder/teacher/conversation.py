@@ -2,22 +2,24 @@
 
 import random
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from verl_coder.prompts import without_tool
-from verl_coder.protocols import feedback_message, find_protocol, tool_call
-from verl_coder.teacher.attempts import FEEDBACK_AGENT_NAME, Attempt
+from verl_coder.protocols import feedback_message, find_protocol
+from verl_coder.teacher.attempts import Attempt
+from verl_coder.teacher.calls import ToolTurn
 from verl_coder.teacher.checks import WRONG, wrong_lines
 from verl_coder.teacher.choice import Sketch
 from verl_coder.teacher.samples import quotable
+from verl_coder.teacher.trace_tools import FEEDBACK_AGENT_NAME
 from verl_coder.tools.visible_tests import PASSED
 
-AGENT_NAME = find_protocol("tool").agent_name
-PLAIN_AGENT_NAME = find_protocol("none").agent_name
 _TAGS, _FEEDBACK_TAGS = find_protocol("tool").tags, find_protocol("feedback").tags
 _MAX_QUOTE = 120
 _ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))\b(?:: (.+))?")
+
+_TEST = re.compile(r"test \d+: ")
 
 _FIRST = (
     "I write the function and run it on the examples.",
@@ -25,6 +27,11 @@ _FIRST = (
     "First I run my solution on the examples.",
 )
 _AGAIN = ("I change it and run it again.", "I mend it and check again.", "I correct this and try once more.")
+_LOOK = (
+    "I look at its variables where it goes wrong.",
+    "The debugger shows me where.",
+    "I stop it there and look.",
+)
 _LAST = (
     "All examples print ok, so this is my answer.",
     "Every example is ok, so I answer with this code.",
@@ -35,9 +42,11 @@ _DIRECT = ("I write the function as it is described.", "The function follows fro
 
 
 def write_messages(
-    sketch: Sketch, tool_name: str, rng: random.Random, *, learn_failures: bool = False
+    sketch: Sketch, calls: Sequence[ToolTurn], rng: random.Random, *, learn_failures: bool = False
 ) -> list[dict[str, Any]]:
     """The conversation of a sketch, prompt included; failing attempts are read and not learnt, unless asked for.
+
+    `calls` are those of the sketch, none where it is direct. To debug a failing attempt is learnt.
 
     Learnt, they teach a model to write them again: after 1,310 such traces Qwen2.5-Coder-0.5B repeated a failing
     program word for word in 71% of its conversations of two calls or more.
@@ -45,7 +54,7 @@ def write_messages(
     answered = sketch.problem.agent_name == FEEDBACK_AGENT_NAME
     prompt = sketch.problem.prompt
     if sketch.plain:
-        prompt = without_tool(prompt, protocol="feedback" if answered else "tool")
+        prompt = without_tool(prompt)
     messages: list[dict[str, Any]] = [dict(message) for message in prompt]
     if answered:
         return messages + _answered_turns(sketch, rng, learn_failures=learn_failures)
@@ -53,15 +62,23 @@ def write_messages(
     thought = rng.choice(_DIRECT)
     if not sketch.direct:
         thought = rng.choice(_FIRST)
-        for attempt in sketch.attempts:
-            call = f"{_think(thought)}\n{tool_call(tool_name, attempt.program)}"
-            learnt = learn_failures or attempt is last
-            messages.append({"role": "assistant", "content": call, "weight": int(learnt)})
-            messages.append({"role": "tool", "content": attempt.told})
-            thought = f"{remark(attempt)} {rng.choice(_AGAIN)}" if attempt is not last else rng.choice(_LAST)
+        for call, after in zip(calls, [*calls[1:], None], strict=True):
+            text = f"{_think(thought)}\n{call.text}"
+            learnt = learn_failures or call.attempt is last or bool(call.seen)
+            messages.append({"role": "assistant", "content": text, "weight": int(learnt)})
+            messages.append({"role": "tool", "content": call.told})
+            thought = _after(call, after, rng)
     answer = f"{_think(thought)}\n```python\n{last.code}\n```"
     messages.append({"role": "assistant", "content": answer})
     return messages
+
+
+def _after(call: ToolTurn, after: ToolTurn | None, rng: random.Random) -> str:
+    """The thought with which the turn behind a call begins."""
+    if after is None:
+        return rng.choice(_LAST)
+    said = _sentence(call.seen, otherwise="I see it.") if call.seen else remark(call.attempt)
+    return f"{said} {rng.choice(_LOOK if after.seen else _AGAIN)}"
 
 
 def _answered_turns(sketch: Sketch, rng: random.Random, *, learn_failures: bool) -> list[dict[str, Any]]:
@@ -75,18 +92,8 @@ def _answered_turns(sketch: Sketch, rng: random.Random, *, learn_failures: bool)
         messages.append({"role": "assistant", "content": answer, "weight": int(last or learn_failures)})
         if not last:
             messages.append({"role": "user", "content": feedback_message(attempt.told, _FEEDBACK_TAGS)})
-            thought = f"{_verdict(attempt)} {rng.choice(_MENDED)}"
+            thought = f"{remark(attempt)} {rng.choice(_MENDED)}"
     return messages
-
-
-def _verdict(attempt: Attempt) -> str:
-    """One sentence about the first test that did not pass."""
-    lines = [
-        line for line in attempt.told.splitlines() if line.startswith("test ") and not line.endswith(PASSED)
-    ]
-    if lines:
-        return _sentence(f"T{lines[0][1:]}", otherwise="A test fails")
-    return "The program ended before the tests." if attempt.run.succeeded else remark(attempt)
 
 
 def decoded_response(messages: Iterable[Mapping[str, Any]]) -> str:
@@ -114,7 +121,10 @@ def failure_name(attempt: Attempt) -> str:
 
 
 def remark(attempt: Attempt) -> str:
-    """One sentence about the output of a failing attempt."""
+    """One sentence about what is told of a failing attempt."""
+    failed = [line for line in attempt.told.splitlines() if _TEST.match(line) and not line.endswith(PASSED)]
+    if failed:
+        return _sentence(f"T{failed[0][1:]}", otherwise="A test fails")
     if attempt.run.result.status == "TimeLimitExceeded":
         return "The program did not end in time: it is too slow, or a loop never ends."
     if not attempt.run.succeeded:
@@ -123,6 +133,8 @@ def remark(attempt: Attempt) -> str:
             return "The program failed."
         return _sentence(f"It fails with {found[0]}", otherwise=f"It fails with {found[1]}")
     wrong = wrong_lines(attempt.run.text)
+    if not wrong:
+        return "The program ended before the tests."
     count = "One example is" if len(wrong) == 1 else f"{len(wrong)} examples are"
     which = "" if len(wrong) == 1 else "the first "
     return _sentence(f"{count} wrong: {which}got {wrong[0].removeprefix(WRONG)}", otherwise=f"{count} wrong")

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from verl_coder.errors import ConfigError
 from verl_coder.teacher.budget import Budget
 from verl_coder.teacher.client import TeacherClient, check_url
@@ -16,7 +14,7 @@ from verl_coder.teacher.dialogues import ToolUse, open_dialogue
 from verl_coder.teacher.sampling import Sampling, Thinking
 from verl_coder.teacher.selection import Keep
 from verl_coder.teacher.tasks import Mode, TeacherTask
-from verl_coder.tools.execution import InterpreterSettings, read_interpreter, read_tools_text
+from verl_coder.tools.execution import InterpreterSettings, find_tool, read_interpreter
 
 KEY_NAMES = ("TEACHER_API_KEY", "OPENAI_API_KEY")
 """Environment variables that the key is taken from, the first that is set."""
@@ -126,11 +124,10 @@ class GenerateOptions:
     def interpreter(self) -> tuple[ToolUse, InterpreterSettings]:
         """The interpreter of the YAML, as requests describe it and as it runs; ConfigError without one."""
         name, settings = read_interpreter(self.tools)
-        for tool in yaml.safe_load(read_tools_text(self.tools))["tools"]:
-            if tool["tool_schema"]["function"]["name"] == name:
-                use = ToolUse(name=name, schema=tool["tool_schema"], structured=self.structured_calls)
-                return use, settings
-        raise ConfigError(f"{self.tools} has no schema of {name}")
+        found = find_tool(self.tools, "PythonInterpreter")
+        assert found is not None
+        schema = found.entry["tool_schema"]
+        return ToolUse(name=name, schema=schema, structured=self.structured_calls), settings
 
     def first_request(self, task: TeacherTask, tool: ToolUse) -> dict[str, Any]:
         """The first request of a problem as it is sent."""

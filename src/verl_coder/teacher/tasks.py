@@ -13,10 +13,12 @@ from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protoco
 from verl_coder.teacher.dialogues import ToolUse
 from verl_coder.teacher.journal import digest
 from verl_coder.teacher.sampling import Sampling
+from verl_coder.teacher.trace_tools import TRACED_PROTOCOLS, has_traces
 from verl_coder.tools.execution import InterpreterSettings
 
 Mode = Literal["row", "plain", "tool", "program"]
 _MODES = {"plain": "none", "tool": "tool", "program": "program"}
+_OTHERS = [name for name in TRACED_PROTOCOLS if name != "tool"]
 _LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _EXPECTED = {"hard": 0.25, "medium": 0.5, "unknown": 0.5, "easy": 0.75}
 """The pass rate that a difficulty stands for, where none was measured."""
@@ -96,6 +98,29 @@ def read_problem(row: dict[str, Any], place: str) -> Problem:
             f"{place} ({problem.problem_id}): its prompt is no list of messages with role and content"
         )
     return problem
+
+
+def read_problems(path: Path) -> dict[str, Problem]:
+    """The rows of one file (or its shards) by problem_id; DataError unless all are of one agent loop with traces."""
+    if path.is_dir():
+        raise ConfigError(
+            f"--problems {path} is a folder with every split: name one file, such as train.parquet"
+        )
+    problems: dict[str, Problem] = {}
+    for file in resolve_prepared(path):
+        for number, row in enumerate(iter_rows(file)):
+            problem = read_problem(row, f"{file}, row {number}")
+            if not has_traces(problem.agent_name):
+                raise DataError(
+                    f"{file}, row {number} has agent_name {problem.agent_name!r}, of which no traces are made; make "
+                    f"the file with `verl-coder data prepare ... --protocol tool` (or {', '.join(_OTHERS)})"
+                )
+            if problem.agent_name != next(iter(problems.values()), problem).agent_name:
+                raise DataError(f"{file}, row {number} has another agent_name than those before it")
+            if problem.problem_id in problems:
+                raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
+            problems[problem.problem_id] = problem
+    return problems
 
 
 def _ease(task: TeacherTask) -> float:

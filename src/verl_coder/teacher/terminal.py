@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from verl_coder.data.terminal import counting_progress
-from verl_coder.teacher.repairs import RepairOptions, RepairReport, make_repairs
+from verl_coder.teacher.repair_report import RepairOptions, RepairReport
+from verl_coder.teacher.repairs import make_repairs
 from verl_coder.words import counted
 
 _SHOWN_FAILURES = 8
@@ -45,6 +46,7 @@ def repair_table(report: RepairReport) -> Table:
         ("references run", _listed(report.references)),
         ("traces", report.traces),
         *((_calls(count), report.by_attempts[count]) for count in sorted(report.by_attempts)),
+        *([("  with a look by the debugger", report.debugged)] if report.debugged else []),
         *([("  offered no tool", report.plain)] if report.plain else []),
         ("  last code", _listed(report.by_last_code)),
         ("  repairs, last code", _listed(report.mended_by)),

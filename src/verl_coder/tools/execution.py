@@ -2,7 +2,7 @@
 
 import ast
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field
@@ -115,14 +115,29 @@ def read_interpreter(path: Path) -> tuple[str, InterpreterSettings]:
 
 def read_tool(path: Path, class_name: str, shipped: str) -> tuple[str, InterpreterSettings]:
     """The same of the tool of that class, which the `shipped` YAML of tool_config/ has."""
+    found = find_tool(path, class_name)
+    if found is None:
+        raise ConfigError(f"{path} has no {class_name}; take tool_config/{shipped}")
+    settings = DebuggerSettings if class_name == "PythonDebugger" else InterpreterSettings
+    return found.name, read_section(settings, found.entry["config"], f"{path}: config")
+
+
+class ListedTool(NamedTuple):
+    """A tool as a YAML of tools has it."""
+
+    name: str
+    """By which the model calls it."""
+    entry: dict[str, Any]
+    """`class_name`, `config`, `tool_schema`."""
+
+
+def find_tool(path: Path, class_name: str) -> ListedTool | None:
+    """The first tool of that class in a YAML of tools; ConfigError where it is no such YAML."""
     try:
-        tools = yaml.safe_load(read_tools_text(path))["tools"]
-        found = [tool for tool in tools if str(tool["class_name"]).endswith(f".{class_name}")]
-        name, config = (
-            (str(found[0]["tool_schema"]["function"]["name"]), found[0]["config"]) if found else ("", {})
-        )
+        for entry in yaml.safe_load(read_tools_text(path))["tools"]:
+            name, _ = str(entry["tool_schema"]["function"]["name"]), entry["config"]
+            if str(entry["class_name"]).endswith(f".{class_name}"):
+                return ListedTool(name, entry)
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no YAML of tools ({error!r}); see tool_config/") from error
-    if not found:
-        raise ConfigError(f"{path} has no {class_name}; take tool_config/{shipped}")
-    return name, read_section(InterpreterSettings, config, f"{path}: config")
+    return None

@@ -1,0 +1,88 @@
+"""What a trace calls: by the agent loop of its rows, and the YAML of tools."""
+
+import contextlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from verl_coder.importing import load_class
+from verl_coder.paths import repository_root
+from verl_coder.protocols import PROTOCOLS, find_protocol
+from verl_coder.tools.execution import (
+    DebuggerSettings,
+    InterpreterSettings,
+    find_tool,
+    read_tool,
+)
+
+AGENT_NAME = find_protocol("tool").agent_name
+PLAIN_AGENT_NAME = find_protocol("none").agent_name
+FEEDBACK_AGENT_NAME = find_protocol("feedback").agent_name
+SESSION_AGENT_NAME = find_protocol("session").agent_name
+DEBUGGER_AGENT_NAME = find_protocol("debugger").agent_name
+
+INTERPRETER, SESSION, TESTS, DEBUGGER = "PythonInterpreter", "PythonSession", "RunTests", "PythonDebugger"
+_TRIED_WITH: Mapping[str, tuple[str, ...]] = {
+    AGENT_NAME: (INTERPRETER,),
+    FEEDBACK_AGENT_NAME: (TESTS,),
+    SESSION_AGENT_NAME: (TESTS, SESSION),
+    DEBUGGER_AGENT_NAME: (INTERPRETER,),
+}
+"""Classes of tools that try an attempt, by agent loop: the first that the YAML has."""
+TRACED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.agent_name in _TRIED_WITH)
+"""Those whose rows `teacher repairs` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceTools:
+    """What tries attempts, and what looks at those that fail."""
+
+    agent_name: str
+    path: Path
+    kind: str
+    """Class of the tool that tries attempts: INTERPRETER, SESSION or TESTS."""
+    name: str
+    """By which it is called."""
+    settings: InterpreterSettings
+    debugger: DebuggerSettings | None = None
+    debugger_name: str = ""
+
+    @property
+    def plays(self) -> bool:
+        """Whether what a call gives depends on the calls before it."""
+        return self.kind == SESSION or self.debugger is not None
+
+
+def has_traces(agent_name: str) -> bool:
+    """Whether `teacher repairs` writes conversations of this agent loop."""
+    return agent_name in _TRIED_WITH
+
+
+def tools_of(agent_name: str, path: Path | None) -> TraceTools:
+    """Those of such rows in the YAML, or in the shipped one of their protocol; ConfigError where it has none."""
+    protocol = next(one for one in PROTOCOLS.values() if one.agent_name == agent_name)
+    shipped = protocol.tools or ""
+    path = path or repository_root() / "tool_config" / shipped
+    classes = _TRIED_WITH[agent_name]
+    kind = next((one for one in classes if find_tool(path, one)), classes[-1])
+    name, settings = read_tool(path, kind, shipped)
+    tools = TraceTools(agent_name=agent_name, path=path, kind=kind, name=name, settings=settings)
+    if agent_name != DEBUGGER_AGENT_NAME:
+        return tools
+    debugger_name, debugger = read_tool(path, DEBUGGER, shipped)
+    assert isinstance(debugger, DebuggerSettings)
+    return TraceTools(**{**vars(tools), "debugger": debugger, "debugger_name": debugger_name})
+
+
+def made_tool(path: Path, kind: str, sandbox_url: str) -> Any:
+    """The tool of that class as a rollout makes it, bound to these sandboxes (comma-separated); ConfigError."""
+    from verl.tools.schemas import OpenAIFunctionToolSchema
+
+    found = find_tool(path, kind)
+    assert found is not None
+    schema = OpenAIFunctionToolSchema.model_validate(found.entry["tool_schema"])
+    made = load_class(str(found.entry["class_name"]))
+    with contextlib.redirect_stdout(io.StringIO()):  # verl prints every schema
+        return made(config={**found.entry["config"], "sandbox_url": sandbox_url}, tool_schema=schema)
