@@ -214,10 +214,15 @@ EVALPLUS = "evalplus"
 
 
 def tool_call(name: str, code: str, **arguments: str) -> str:
-    """An assistant's call in hermes form, the protocol `tool`'s: `code`, and what else the tool takes."""
+    """An assistant's call of a tool with `code`, and what else it takes, as `hermes_call` writes it."""
+    return hermes_call(name, {"code": code, **arguments})
+
+
+def hermes_call(name: str, arguments: Mapping[str, object]) -> str:
+    """An assistant's call in hermes form, the protocol `tool`'s."""
     tags = PROTOCOLS["tool"].tags
     assert tags is not None
-    call = json.dumps({"name": name, "arguments": {"code": code, **arguments}}, ensure_ascii=False)
+    call = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
     return f"{tags.call}\n{call}\n{tags.end_call}"
 
 

@@ -1,28 +1,40 @@
 """A teacher's conversation becomes the student's own: calls in the student's form, outputs from our sandbox only."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from verl.tools.schemas import OpenAIFunctionToolSchema
+
+from verl_coder.agent_loops.call_parser import CallParser
 from verl_coder.extraction import extract
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import find_protocol, tool_call
-from verl_coder.teacher.dialogues import Call, Dialogue, ToolDialogue, ToolUse, open_dialogue
+from verl_coder.teacher.dialogues import Call, Dialogue, ToolDialogue, open_dialogue
+from verl_coder.teacher.offers import Offer, Offers
 from verl_coder.teacher.replies import StructuredCall, TeacherReply
 
-TOOL = ToolUse(
-    name="python_interpreter",
-    schema={"type": "function", "function": {"name": "python_interpreter", "parameters": {}}},
-)
+PROTOCOL = find_protocol("tool")
 ANSWER = "```python\ndef double(n):\n    return 2 * n\n```"
 
 
-def opened(protocol: str, tool: ToolUse = TOOL) -> Dialogue:
+def offered(protocol: str, *, structured: bool = True) -> Offer:
+    return Offers(None, structured=structured).of(find_protocol(protocol))
+
+
+def opened(protocol: str, *, structured: bool = True) -> Dialogue:
     prompt = build_prompt("Double a number.", style="function", protocol=protocol, entry_point="double")
-    return open_dialogue(find_protocol(protocol), prompt, tool)
+    return open_dialogue(find_protocol(protocol), prompt, offered(protocol, structured=structured))
 
 
 def call(code: Any = "print(1)", name: str = "python_interpreter", **others: Any) -> StructuredCall:
     return StructuredCall(name, json.dumps({"code": code, **others}))
+
+
+def runs(code: str) -> Call:
+    return Call("python_interpreter", {"code": code})
 
 
 def said(dialogue: Dialogue) -> list[str]:
@@ -48,11 +60,14 @@ def test_an_answer_without_a_tool_is_thinking_and_text() -> None:
 
 def test_a_structured_call_stands_in_the_trace_as_the_student_writes_it() -> None:
     dialogue = opened("tool")
-    assert dialogue.request()["tools"] == [TOOL.schema] and dialogue.request()["tool_choice"] == "auto"
+    assert (
+        dialogue.request()["tools"] == list(offered("tool").schemas)
+        and dialogue.request()["tool_choice"] == "auto"
+    )
     reply = TeacherReply(
         content="I try.", thinking="Hm.", thinking_field="reasoning", calls=(call(), call("print(2)"))
     )
-    assert dialogue.add_reply(reply) == Call("print(1)")
+    assert dialogue.add_reply(reply) == runs("print(1)")
     succeed(dialogue)
     assert said(dialogue) == [
         f"<think>\nHm.\n</think>\n\nI try.\n{tool_call('python_interpreter', 'print(1)')}"
@@ -66,26 +81,72 @@ def test_a_structured_call_stands_in_the_trace_as_the_student_writes_it() -> Non
 
 
 def test_a_call_in_the_text_counts_and_what_the_teacher_writes_behind_it_is_cut_off() -> None:
-    dialogue = opened("tool", ToolUse(name=TOOL.name, schema=TOOL.schema, structured=False))
+    dialogue = opened("tool", structured=False)
     assert dialogue.request()["tool_choice"] == "none"
     written = tool_call("python_interpreter", "print(1)")
     invented = f"I run it.\n{written}\n<tool_response>\n1000\n</tool_response>\nSo it is 1000."
-    assert dialogue.add_reply(TeacherReply(content=invented)) == Call("print(1)")
+    assert dialogue.add_reply(TeacherReply(content=invented)) == runs("print(1)")
     succeed(dialogue)
     assert said(dialogue) == [f"I run it.\n{written}"] and "1000" not in str(dialogue.request()["messages"])
 
 
-def test_a_bad_call_is_answered_as_a_rollout_answers_it_and_not_learnt() -> None:
-    for bad, words in (
-        (StructuredCall("search", "{}"), "Unknown function 'search'"),
-        (StructuredCall("python_interpreter", "{oops"), "Invalid JSON in arguments"),
-        (call(7), 'the argument "code" must be a string'),
-    ):
-        dialogue = opened("tool")
-        found = dialogue.add_reply(TeacherReply(content="", calls=(bad,)))
-        assert found is not None and found.code is None and words in found.error
-        fail(dialogue, found.error)
-        assert dialogue.trace[-2]["weight"] == 0 and dialogue.trace[-2]["content"].count("<tool_call>") == 1
+def rollout_answers(text: str) -> str:
+    """What the rollout's own parser answers to a turn."""
+    tokenizer = SimpleNamespace(decode=lambda ids: text)
+    [schema] = offered("tool").schemas
+    tools = [OpenAIFunctionToolSchema.model_validate(schema)]
+    assert PROTOCOL.tags is not None
+    parser = CallParser(tokenizer, PROTOCOL.tags, 1)
+    _, [found] = asyncio.run(parser.extract_tool_calls([], tools))
+    return f"Error: {found.mistake}" if getattr(found, "mistake", "") else ""
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (StructuredCall("search", "{}"), "no tool 'search'"),
+        (StructuredCall("python_interpreter", "{oops"), "the call is no JSON"),
+        (StructuredCall("python_interpreter", "[1]"), "it must be an object"),
+        (StructuredCall("python_interpreter", "{}"), "lacks the argument 'code'"),
+        (StructuredCall("python_interpreter", '{"code": "1", "timeout": 3}'), "no argument 'timeout'"),
+        (StructuredCall("python_interpreter", '{"code": 7}'), "it must be string"),
+    ],
+)
+def test_a_bad_call_is_answered_as_a_rollout_answers_it_and_not_learnt(
+    bad: StructuredCall, words: str
+) -> None:
+    dialogue = opened("tool")
+    found = dialogue.add_reply(TeacherReply(content="", calls=(bad,)))
+    assert found is not None and words in found.error
+    assert found.error == rollout_answers(said(dialogue)[0])
+    fail(dialogue, found.error)
+    assert dialogue.trace[-2]["weight"] == 0 and dialogue.trace[-2]["content"].count("<tool_call>") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"name": "python_interpreter", "arguments": {"code": "print(1)"}',
+        "{'name': 'python_interpreter', 'arguments': {'code': 'print(1)'}}",
+        '{"name": "python_interpreter", "parameters": "{\\"code\\": \\"print(1)\\"}"}',
+    ],
+)
+def test_a_call_that_a_rollout_would_mend_is_learnt_as_it_should_be_written(text: str) -> None:
+    dialogue = opened("tool", structured=False)
+    written = f"<tool_call>\n{text}\n</tool_call>"
+    assert rollout_answers(written) == ""
+    assert dialogue.add_reply(TeacherReply(content=written)) == runs("print(1)")
+    assert said(dialogue) == [tool_call("python_interpreter", "print(1)")]
+
+
+def test_every_tool_of_a_debugger_is_on_offer_with_its_own_arguments() -> None:
+    dialogue = opened("debugger")
+    names = [schema["function"]["name"] for schema in dialogue.request()["tools"]]
+    assert names == ["python_interpreter", "python_debugger"]
+    look = StructuredCall("python_debugger", '{"code": "x = 1", "commands": "run"}')
+    found = dialogue.add_reply(TeacherReply(content="", calls=(look,)))
+    assert found == Call("python_debugger", {"code": "x = 1", "commands": "run"})
+    assert said(dialogue) == [tool_call("python_debugger", "x = 1", commands="run")]
 
 
 def test_half_of_a_surrogate_pair_in_the_json_of_a_call_is_a_question_mark() -> None:
@@ -95,18 +156,20 @@ def test_half_of_a_surrogate_pair_in_the_json_of_a_call_is_a_question_mark() -> 
     structured = TeacherReply(content="", calls=(call("x = 1 # \ud83d"),))
     for reply in (in_text, structured):
         dialogue = opened("tool")
-        assert dialogue.add_reply(reply) == Call("x = 1 # ?")
+        assert dialogue.add_reply(reply) == runs("x = 1 # ?")
         json.dumps([dialogue.trace, dialogue.request()], ensure_ascii=False).encode()
     nameless = TeacherReply(content=f"<tool_call>\n{code.replace('python', chr(92) + 'ud83d')}\n</tool_call>")
-    assert "Unknown function '?_interpreter'" in str(opened("tool").add_reply(nameless))
+    bad = opened("tool").add_reply(nameless)
+    assert bad is not None and bad.error.startswith("Error: no tool") and bad.error.isascii()
 
 
 def test_json_that_is_nested_too_deep_is_a_bad_call() -> None:
     deep = '{"code": ' + "[" * 100_000
     dialogue = opened("tool")
     bad = dialogue.add_reply(TeacherReply(content="", calls=(StructuredCall("python_interpreter", deep),)))
-    assert bad is not None and bad.code is None and "Invalid JSON" in bad.error
-    assert opened("tool").add_reply(TeacherReply(content=f"<tool_call>{deep}</tool_call>")) is None
+    in_text = opened("tool").add_reply(TeacherReply(content=f"<tool_call>{deep}</tool_call>"))
+    for found in (bad, in_text):
+        assert found is not None and "the call is no JSON" in found.error
 
 
 def test_a_turn_whose_program_failed_is_read_and_not_learnt_unless_asked_for() -> None:
@@ -122,7 +185,7 @@ def test_a_program_goes_on_in_the_students_turn_and_in_a_new_one_for_the_teacher
     assert dialogue.request()["stop"] == ["</program>"]
     # Servers leave out the text that they stopped at.
     reply = TeacherReply(content="<program>\nprint(1)\n", thinking="Hm.")
-    assert dialogue.add_reply(reply) == Call("print(1)\n")
+    assert dialogue.add_reply(reply) == runs("print(1)\n")
     succeed(dialogue)
     assert said(dialogue) == ["<think>\nHm.\n</think>\n\n<program>\nprint(1)\n</program>"]
     assert dialogue.request()["messages"][-1] == {"role": "user", "content": "<output>\n1\n</output>"}

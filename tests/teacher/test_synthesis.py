@@ -11,13 +11,12 @@ from verl_coder.prompts import build_prompt
 from verl_coder.protocols import find_protocol, tool_call
 from verl_coder.sandbox import SandboxClient
 from verl_coder.teacher.client import TeacherClient
-from verl_coder.teacher.dialogues import ToolUse
 from verl_coder.teacher.journal import Journal
+from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.sampling import Sampling
 from verl_coder.teacher.synthesis import Conversed, Synthesis
 from verl_coder.teacher.tasks import TeacherTask
 from verl_coder.teacher.trace_file import write_traces
-from verl_coder.tools.execution import InterpreterSettings
 
 ANSWER = "```python\ndef double(n):\n    return 2 * n\n```"
 CALL = tool_call("python_interpreter", "print(1)")
@@ -50,8 +49,7 @@ async def conversed(path: Path, texts: Sequence[str], *, max_turns: int, result:
             journal=journal,
             sandbox=sandbox,
             sampling=Sampling(model="m"),
-            tool=ToolUse(name="python_interpreter", schema={}),
-            settings=InterpreterSettings(),
+            offers=Offers(None),
             max_turns=max_turns,
         )
         return await synthesis.converse(TASK, 0, 0)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -13,12 +14,12 @@ from verl_coder.errors import DataError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.prompts import build_prompt, system_prompt
 from verl_coder.protocols import PROTOCOLS
-from verl_coder.teacher.dialogues import ToolUse
+from verl_coder.teacher.offers import Offer
 from verl_coder.teacher.sampling import Sampling
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
 from verl_coder.tools.execution import InterpreterSettings
 
-TOOL = ToolUse(name="python_interpreter", schema={"function": {"name": "python_interpreter"}})
+SCHEMA = {"function": {"name": "python_interpreter"}}
 
 
 def problem(number: int, protocol: str = "none", language: Any = "en", **changes: Any) -> Problem:
@@ -43,7 +44,8 @@ def write(path: Path, problems: list[Problem]) -> Path:
 
 def read(path: Path, mode: Any = "row", model: str = "m", **options: Any) -> list[TeacherTask]:
     settings = options.pop("settings", InterpreterSettings())
-    return read_tasks([path], mode, Sampling(model=model), tool=TOOL, settings=settings, **options)
+    offers: Any = SimpleNamespace(of=lambda protocol: Offer(Path("tools.yaml"), (SCHEMA,), (settings,)))
+    return read_tasks([path], mode, Sampling(model=model), offers=offers, **options)
 
 
 def test_hard_problems_come_first_and_measured_ones_by_their_pass_rate(tmp_path: Path) -> None:
@@ -139,7 +141,7 @@ def test_a_prompt_of_another_type_is_named_with_its_file_and_row(tmp_path: Path,
             read(path, mode)
 
 
-@pytest.mark.parametrize("protocol", ["session", "debugger", "feedback"])
+@pytest.mark.parametrize("protocol", ["feedback"])
 def test_rows_whose_tools_a_teacher_does_not_have_are_refused_in_their_own_protocol(
     tmp_path: Path, protocol: str
 ) -> None:

@@ -30,7 +30,6 @@ def _options(situation: Situation) -> GenerateOptions:
         out=Path("none.parquet"),
         base_url=urls,
         model=situation.options.teacher_model or situation.once("the teacher", lambda: _first_model(urls)),
-        tools=Path("none.yaml"),
         max_tokens=2048,
         temperature=0.0,
         timeout_s=_TIMEOUT_S,
@@ -44,7 +43,6 @@ def _first_model(urls: tuple[str, ...]) -> str:
         out=Path("-"),
         base_url=urls,
         model="-",
-        tools=Path("-"),
         timeout_s=_TIMEOUT_S,
         max_attempts=2,
     )

@@ -6,35 +6,33 @@ own call is cut off.
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message
-from verl_coder.protocols import Tags, ToolProtocol, appended_result, closed_call, find_program, tool_call
+from verl_coder.protocols import (
+    Tags,
+    ToolProtocol,
+    appended_result,
+    closed_call,
+    find_program,
+    hermes_call,
+)
 from verl_coder.teacher.conversation import decoded_response
+from verl_coder.teacher.offers import Offer
 from verl_coder.teacher.replies import TeacherReply, encodable
 from verl_coder.teacher.samples import quotable
 from verl_coder.traces import control_token
 
 
 class Call(NamedTuple):
-    """What a turn asks for: a program to run, or nothing but the text of an error that answers a bad call."""
+    """What a turn asks for: a tool and its arguments, or nothing but the text of an error that answers a bad call."""
 
-    code: str | None
+    tool: str
+    arguments: Mapping[str, Any]
     error: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ToolUse:
-    """The interpreter as a request describes it."""
-
-    name: str
-    schema: Mapping[str, Any]
-    structured: bool = True
-    """The server parses tool calls; else they are read from the text."""
 
 
 class Dialogue:
@@ -79,17 +77,18 @@ class Dialogue:
 
 
 class ToolDialogue(Dialogue):
-    """Function calls in hermes form, one in a turn, as the rollout of `tool_agent` runs them."""
+    """Function calls in hermes form, one in a turn, read and answered as the rollouts' loops do."""
 
-    def __init__(self, prompt: Sequence[Message], tool: ToolUse) -> None:
+    def __init__(self, prompt: Sequence[Message], offer: Offer, tags: Tags) -> None:
         super().__init__(prompt)
-        self._tool = tool
+        self._offer = offer
+        self._tags = tags
         self._call_id = ""
 
     def request(self) -> dict[str, Any]:
-        """With the schema of the tool."""
-        choice = "auto" if self._tool.structured else "none"
-        return {"messages": self._to_teacher, "tools": [self._tool.schema], "tool_choice": choice}
+        """With the schemas of the tools."""
+        choice = "auto" if self._offer.structured else "none"
+        return {"messages": self._to_teacher, "tools": list(self._offer.schemas), "tool_choice": choice}
 
     def add_reply(self, reply: TeacherReply) -> Call | None:
         """The first call counts, structured or in the text."""
@@ -98,14 +97,16 @@ class ToolDialogue(Dialogue):
         if structured:
             name, arguments = reply.calls[0]
             sent = {"name": name, "arguments": arguments}
+            text = json.dumps({"name": name, "arguments": _object_of(arguments)}, ensure_ascii=False)
+        elif texts := call_texts(content, self._tags):
+            content, text = content.partition(self._tags.call)[0].rstrip(), texts[0]
         else:
-            found = find_tool_call(content)
-            if found is None:
-                self._say(student_text(reply.thinking, content))
-                return None
-            content, name, arguments = found
-        call = self._read(name, arguments)
-        written = _hermes(name, arguments) if call.code is None else tool_call(self._tool.name, call.code)
+            self._say(student_text(reply.thinking, content))
+            return None
+        call = self._read(text)
+        written = f"{self._tags.call}\n{encodable(text)}\n{self._tags.end_call}"
+        if not call.error:
+            written = hermes_call(call.tool, call.arguments)
         self._say(student_text(reply.thinking, content, written))
         message: dict[str, Any] = {"role": "assistant", "content": content}
         if reply.thinking_field in ("reasoning", "reasoning_content"):
@@ -139,26 +140,26 @@ class ToolDialogue(Dialogue):
                     return "a call inside a text"
         return super().unusable()
 
-    def _read(self, name: str, arguments: str) -> Call:
-        """The program of a call, or the words with which a rollout answers a bad one."""
-        if name != self._tool.name:
-            return Call(None, f"Unknown function '{name}'. Available tools: ['{self._tool.name}']")
+    def _read(self, text: str) -> Call:
+        """The call that the student would write so, or the words with which a rollout answers a bad one."""
         try:
-            values = json.loads(arguments)
-        except (ValueError, RecursionError) as error:
-            return Call(None, f"Invalid JSON in arguments for '{name}': {error}")
-        code = values.get("code") if isinstance(values, Mapping) else None
-        if not isinstance(code, str):
-            return Call(None, 'TypeError: the argument "code" must be a string')
-        return Call(encodable(code))
+            name, arguments = read_call(text)
+            check_call(name, arguments, self._offer.parameters)
+        except CallMistake as mistake:
+            return Call("", {}, f"Error: {encodable(str(mistake))}")
+        return Call(
+            name,
+            {key: encodable(value) if isinstance(value, str) else value for key, value in arguments.items()},
+        )
 
 
 class ProgramDialogue(Dialogue):
     """Programs between two tags. The teacher reads a result as a message of the user, the student in its own turn."""
 
-    def __init__(self, prompt: Sequence[Message], tags: Tags) -> None:
+    def __init__(self, prompt: Sequence[Message], offer: Offer, tags: Tags) -> None:
         super().__init__(prompt)
         self._tags = tags
+        self._interpreter = next(iter(offer.parameters))
 
     def request(self) -> dict[str, Any]:
         """The server stops at the end of a program."""
@@ -174,7 +175,7 @@ class ProgramDialogue(Dialogue):
         content = content.partition(self._tags.end_call)[0] + self._tags.end_call
         self._say(student_text(reply.thinking, content))
         self._to_teacher.append({"role": "assistant", "content": content})
-        return Call(code)
+        return Call(self._interpreter, {"code": code})
 
     def add_result(self, text: str, *, failed: bool, learn_failures: bool) -> None:
         """In the trace a message of role `tool`, whose text the rollout has between the tags of a result."""
@@ -204,15 +205,12 @@ class ProgramDialogue(Dialogue):
         return super().unusable()
 
 
-def open_dialogue(protocol: ToolProtocol, prompt: Sequence[Message], tool: ToolUse | None) -> Dialogue:
-    """The conversation of a prompt in its protocol."""
+def open_dialogue(protocol: ToolProtocol, prompt: Sequence[Message], offer: Offer) -> Dialogue:
+    """The conversation of a prompt in its protocol, with the tools that it has on offer."""
     if protocol.tags is None:
         return Dialogue(prompt)
-    if protocol.in_turn:
-        return ProgramDialogue(prompt, protocol.tags)
-    if tool is None:
-        raise ConfigError("tool traces need the YAML of an interpreter (--tools)")
-    return ToolDialogue(prompt, tool)
+    kind = ProgramDialogue if protocol.in_turn else ToolDialogue
+    return kind(prompt, offer, protocol.tags)
 
 
 def student_text(thinking: str, content: str, call: str = "") -> str:
@@ -221,25 +219,9 @@ def student_text(thinking: str, content: str, call: str = "") -> str:
     return think + "\n".join(part for part in (content.strip(), call) if part)
 
 
-_HERMES = re.compile(r"<tool_call>(.*?)</tool_call>", re.S)
-
-
-def find_tool_call(text: str) -> tuple[str, str, str] | None:
-    """(text before, name, arguments as JSON) of the first call in hermes form that can be read; None without one."""
-    for match in _HERMES.finditer(text):
-        try:
-            call = json.loads(match.group(1))
-            name, arguments = str(call["name"]), json.dumps(call["arguments"], ensure_ascii=False)
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-        return text[: match.start()].rstrip(), encodable(name), encodable(arguments)
-    return None
-
-
-def _hermes(name: str, arguments: str) -> str:
-    """A bad call in hermes form, its arguments as they were written."""
+def _object_of(arguments: str) -> Any:
+    """The arguments of a structured call as the student writes them: an object, or the text that is none."""
     try:
-        json.loads(arguments)
+        return json.loads(arguments)
     except (ValueError, RecursionError):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return f'<tool_call>\n{{"name": {json.dumps(name)}, "arguments": {arguments}}}\n</tool_call>'
+        return arguments

@@ -127,7 +127,6 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
     Where no sample is a trace there is no file of traces: older ones are set aside.
     """
     hooks = hooks or Hooks()
-    tool, settings = options.interpreter()
     if options.out.is_dir():
         raise ConfigError(
             f"--out {options.out} is a folder: name a file, such as {options.out / 'traces.parquet'}"
@@ -138,8 +137,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
         options.problems,
         options.mode,
         options.sampling,
-        tool=tool,
-        settings=settings,
+        offers=options.offers(),
         max_tasks=options.max_tasks,
         on_repeated=repeated.append,
     )
@@ -150,7 +148,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
     with Journal(options.journal_path) as journal:
         report.budget = _budget(options, journal)
         report.known_answers, report.torn = journal.replies, journal.torn
-        hooks.on_plan(tasks, options.first_request(tasks[0], tool), journal)
+        hooks.on_plan(tasks, options.first_request(tasks[0]), journal)
         synthesis = asyncio.run(_run(options, tasks, journal, report, hooks))
         if not report.interrupted:
             _write(options, tasks, synthesis, report)
@@ -169,7 +167,7 @@ def _keep_files(options: GenerateOptions) -> None:
         "--journal": options.journal_path,
         "the statistics' file": statistics_path(options.out),
     }
-    keep_inputs(written, options.problems, {"--tools": [options.tools]})
+    keep_inputs(written, options.problems, {"--tools": [options.tools] if options.tools else []})
 
 
 def statistics_path(out: Path) -> Path:
@@ -193,19 +191,20 @@ async def _run(
     report: GenerateReport,
     hooks: Hooks,
 ) -> Synthesis:
-    tool, settings = options.interpreter()
+    offers = options.offers()
+    named = offers.sandbox_url(task.protocol for task in tasks)
     concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
     async with (
         options.client(report.budget, lambda usage: journal.add_spent(1, usage)) as client,
-        open_sandbox(options.sandbox_url, concurrency, tools_url=settings.sandbox_url) as (sandbox, _),
+        open_sandbox(options.sandbox_url, concurrency, tools_url=named) as (sandbox, places),
     ):
         synthesis = Synthesis(
             client=client,
             journal=journal,
             sandbox=sandbox,
             sampling=options.sampling,
-            tool=tool,
-            settings=settings,
+            offers=offers,
+            places=places,
             max_turns=options.max_turns,
             learn_failures=options.learn_failures,
         )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-_Mode = Literal["row", "plain", "tool", "program"]
+_Mode = Literal["row", "plain", "tool", "program", "session", "debugger", "debugger_late"]
 _Keep = Literal["passing", "all", "best-of-n"]
 _Thinking = Literal["on", "off", "unset"]
 _Option = typer.Option
@@ -19,7 +19,7 @@ BaseUrl = Annotated[
 ]
 Model = Annotated[str, _Option(help="Name under which the server offers the teacher.")]
 Tools = Annotated[
-    Path | None, _Option(help="YAML of the interpreter. Default: tool_config/python_interpreter.yaml")
+    Path | None, _Option(help="YAML of the tools. Default: the shipped one that the rows need.")
 ]
 ModeOption = Annotated[_Mode, _Option(help="Protocol of the traces; row takes that of each problem.")]
 NumSamples = Annotated[int, _Option(min=1, help="Samples of a problem.")]
@@ -102,14 +102,12 @@ def generate(
 
 
 def _run(*, test_connection: bool, **values: Any) -> None:
-    from verl_coder.paths import repository_root
     from verl_coder.teacher.generate_terminal import show_connection, show_generate
     from verl_coder.teacher.options import GenerateOptions
 
     default_url = os.environ.get("TEACHER_URL") or "http://127.0.0.1:8129/v1"
     values["problems"] = tuple(values["problems"])
     values["base_url"] = tuple(values["base_url"] or (url.strip() for url in default_url.split(",")))
-    values["tools"] = values["tools"] or repository_root() / "tool_config" / "python_interpreter.yaml"
     options = GenerateOptions(**values)
     if test_connection:
         show_connection(options)

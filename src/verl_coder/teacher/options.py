@@ -10,11 +10,11 @@ from typing import Any
 from verl_coder.errors import ConfigError
 from verl_coder.teacher.budget import Budget
 from verl_coder.teacher.client import TeacherClient, check_url
-from verl_coder.teacher.dialogues import ToolUse, open_dialogue
+from verl_coder.teacher.dialogues import open_dialogue
+from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.sampling import Sampling, Thinking
 from verl_coder.teacher.selection import Keep
 from verl_coder.teacher.tasks import Mode, TeacherTask
-from verl_coder.tools.execution import InterpreterSettings, find_tool, read_interpreter
 
 KEY_NAMES = ("TEACHER_API_KEY", "OPENAI_API_KEY")
 """Environment variables that the key is taken from, the first that is set."""
@@ -28,7 +28,8 @@ class GenerateOptions:
     out: Path
     base_url: tuple[str, ...]
     model: str
-    tools: Path
+    tools: Path | None = None
+    """YAML; None: the shipped one that the rows need."""
     mode: Mode = "row"
     num_samples: int = 8
     max_tasks: int | None = None
@@ -121,17 +122,13 @@ class GenerateOptions:
             on_failed=on_failed,
         )
 
-    def interpreter(self) -> tuple[ToolUse, InterpreterSettings]:
-        """The interpreter of the YAML, as requests describe it and as it runs; ConfigError without one."""
-        name, settings = read_interpreter(self.tools)
-        found = find_tool(self.tools, "PythonInterpreter")
-        assert found is not None
-        schema = found.entry["tool_schema"]
-        return ToolUse(name=name, schema=schema, structured=self.structured_calls), settings
+    def offers(self) -> Offers:
+        """The tools of each protocol, by `tools`."""
+        return Offers(self.tools, structured=self.structured_calls)
 
-    def first_request(self, task: TeacherTask, tool: ToolUse) -> dict[str, Any]:
+    def first_request(self, task: TeacherTask) -> dict[str, Any]:
         """The first request of a problem as it is sent."""
-        dialogue = open_dialogue(task.protocol, task.problem.prompt, tool)
+        dialogue = open_dialogue(task.protocol, task.problem.prompt, self.offers().of(task.protocol))
         return self.sampling.body(**dialogue.request())
 
 

@@ -147,3 +147,12 @@ def _fields(line: bytes, place: str) -> tuple[str, str]:
                 f"{place} lacks the text {name!r}: give lines such as RUN/validation/0.jsonl has, or samples.parquet"
             )
     return row["problem_id"], row["output"]
+
+
+def is_python(code: str) -> bool:
+    """Whether it parses."""
+    try:
+        parse_python(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import answer_code, grade
 from verl_coder.sandbox import SandboxClient
-from verl_coder.syntax import parse_python
 from verl_coder.teacher.client import TeacherClient
-from verl_coder.teacher.dialogues import Call, Dialogue, ToolUse, open_dialogue
+from verl_coder.teacher.dialogues import Call, Dialogue, open_dialogue
 from verl_coder.teacher.journal import Journal, StoredVerdict, digest
+from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.replies import (
     REFUSED,
     FailedReplyError,
@@ -24,10 +24,10 @@ from verl_coder.teacher.replies import (
     encodable,
     parse_reply,
 )
-from verl_coder.teacher.samples import normalised
+from verl_coder.teacher.samples import is_python, normalised
 from verl_coder.teacher.sampling import Sampling
 from verl_coder.teacher.tasks import TeacherTask
-from verl_coder.tools.execution import InterpreterSettings, run_program
+from verl_coder.teacher.tool_runs import ToolRuns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +71,8 @@ class Played:
         self.dialogue = dialogue
         self.turns = self.calls = self.prompt_tokens = self.completion_tokens = 0
         self.call: Call | None = None
+        self.made: list[tuple[Call, bool]] = []
+        """The calls that were answered, and whether each failed."""
         self.thinking: ThinkingField = ""
         self.finish_reason = ""
 
@@ -78,6 +80,12 @@ class Played:
     def ended(self) -> bool:
         """The last turn is an answer."""
         return self.turns > 0 and self.call is None
+
+    def answer(self, text: str, *, failed: bool, learn_failures: bool) -> None:
+        """What the last call came to."""
+        if self.call is not None:
+            self.made.append((self.call, failed))
+        self.dialogue.add_result(encodable(text), failed=failed, learn_failures=learn_failures)
 
     def add(self, reply: TeacherReply) -> None:
         """The teacher's next turn."""
@@ -108,16 +116,19 @@ class Synthesis:
     journal: Journal
     sandbox: SandboxClient
     sampling: Sampling
-    tool: ToolUse
-    settings: InterpreterSettings
+    offers: Offers
+    places: int = 1
+    """Conversations at a time whose calls are made in a workspace."""
     max_turns: int = 4
     learn_failures: bool = False
 
     def __post_init__(self) -> None:
         self._grading: dict[str, asyncio.Task[StoredVerdict]] = {}
+        self._runs = ToolRuns(self.offers, self.sandbox, places=self.places)
 
     async def end(self) -> None:
-        """Drop the grading that nobody waits for any more."""
+        """Drop the grading that nobody waits for any more, and close what the tools have open."""
+        await self._runs.close()
         tasks = list(self._grading.values())
         for task in tasks:
             task.cancel()
@@ -125,14 +136,14 @@ class Synthesis:
 
     def replay(self, task: TeacherTask, number: int) -> Played:
         """As much of a sample as the journal has, to the limit of turns; what cannot be read counts as missing."""
-        played = Played(open_dialogue(task.protocol, task.problem.prompt, self.tool))
+        played = Played(open_dialogue(task.protocol, task.problem.prompt, self.offers.of(task.protocol)))
         while self._goes_on(played) and (entry := self.journal.find_reply(task.key, number, played.turns)):
             try:
                 reply = parse_reply(entry["raw"])
             except (FailedReplyError, MalformedReplyError):
                 break
             if result := entry.get("result"):
-                self._answer(played.dialogue, result["text"], result["failed"])
+                self._answer(played, result["text"], result["failed"])
             played.add(reply)
         return played
 
@@ -180,8 +191,8 @@ class Synthesis:
         """One more turn: the result of the last call, then the teacher's answer to it, on disk."""
         result = None
         if played.call is not None:
-            result = await self._run(played.call, task)
-            self._answer(played.dialogue, *result)
+            result = await self._runs.run(played.call, played.made, task)
+            self._answer(played, *result)
         body = self.sampling.body(**played.dialogue.request(), sample=number)
         completion = await self.client.complete(body, problem=task.key)
         entry = {
@@ -192,24 +203,15 @@ class Synthesis:
         await self.journal.add_reply(task.key, number, played.turns, entry)
         played.add(completion.reply)
 
-    async def _run(self, call: Call, task: TeacherTask) -> tuple[str, bool]:
-        """(what the student reads of a call, whether it failed)."""
-        if call.code is None:
-            return call.error, True
-        run = await run_program(
-            call.code, prelude=task.problem.tool_prelude, settings=self.settings, sandbox=self.sandbox
-        )
-        return run.text, not run.succeeded
-
-    def _answer(self, dialogue: Dialogue, text: str, failed: bool) -> None:
-        dialogue.add_result(encodable(text), failed=failed, learn_failures=self.learn_failures)
+    def _answer(self, played: Played, text: str, failed: bool) -> None:
+        played.answer(text, failed=failed, learn_failures=self.learn_failures)
 
     async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
         """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""
         code = answer_code(dialogue.response(), task.problem.tests)
         if code is None or not code.strip():
             return "no code", None, ""
-        if not _is_python(code):
+        if not is_python(code):
             return "invalid Python", None, ""
         verdict = await self._grade(task, code)
         return dialogue.unusable(), verdict, digest(normalised(code) if verdict.passed else code)
@@ -238,11 +240,3 @@ class Synthesis:
             return verdict
         finally:
             del self._grading[key]
-
-
-def _is_python(code: str) -> bool:
-    try:
-        parse_python(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

@@ -3,21 +3,20 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import Message, Problem
 from verl_coder.prompts import system_prompt
 from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
-from verl_coder.teacher.dialogues import ToolUse
 from verl_coder.teacher.journal import digest
+from verl_coder.teacher.offers import Offer, Offers
 from verl_coder.teacher.sampling import Sampling
 from verl_coder.teacher.trace_tools import TRACED_PROTOCOLS, has_traces
-from verl_coder.tools.execution import InterpreterSettings
 
-Mode = Literal["row", "plain", "tool", "program"]
-_MODES = {"plain": "none", "tool": "tool", "program": "program"}
+Mode = Literal["row", "plain", "tool", "program", "session", "debugger", "debugger_late"]
+_MODES = {"plain": "none"} | {name: name for name in get_args(Mode) if name not in ("row", "plain")}
 _OTHERS = [name for name in TRACED_PROTOCOLS if name != "tool"]
 _LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _EXPECTED = {"hard": 0.25, "medium": 0.5, "unknown": 0.5, "easy": 0.75}
@@ -45,8 +44,7 @@ def read_tasks(
     mode: Mode,
     sampling: Sampling,
     *,
-    tool: ToolUse,
-    settings: InterpreterSettings,
+    offers: Offers,
     max_tasks: int | None = None,
     on_repeated: Callable[[str], object] = lambda problem_id: None,
 ) -> list[TeacherTask]:
@@ -66,7 +64,7 @@ def read_tasks(
                 place = f"{file}, row {number}"
                 problem = read_problem(row, place)
                 protocol, problem = _in_protocol(problem, mode, place)
-                key = _key(problem, protocol, sampling, tool, settings)
+                key = _key(problem, protocol, sampling, offers.of(protocol))
                 if key in seen:
                     on_repeated(problem.problem_id)
                     continue
@@ -159,13 +157,7 @@ def _in_protocol(problem: Problem, mode: Mode, place: str) -> tuple[ToolProtocol
     return protocol, replace(problem, prompt=prompt, agent_name=protocol.agent_name)
 
 
-def _key(
-    problem: Problem,
-    protocol: ToolProtocol,
-    sampling: Sampling,
-    tool: ToolUse,
-    settings: InterpreterSettings,
-) -> str:
+def _key(problem: Problem, protocol: ToolProtocol, sampling: Sampling, offer: Offer) -> str:
     asked: dict[str, Any] = {
         "prompt": list(problem.prompt),
         "request": sampling.identity(),
@@ -173,8 +165,10 @@ def _key(
         "agent": problem.agent_name,
     }
     if protocol.tags is not None:
-        run = settings.model_dump(exclude={"sandbox_url", "type"}) | _NO_OUTPUT
-        asked["tool"] = {"settings": run, "prelude": problem.tool_prelude}
+        runs = [one.model_dump(exclude={"sandbox_url", "type"}) | _NO_OUTPUT for one in offer.settings]
+        schemas = [dict(schema) for schema in offer.schemas]
+        one_tool = not offer.keeps_state
+        asked["tool"] = {"settings": runs[0] if one_tool else runs, "prelude": problem.tool_prelude}
         if not protocol.in_turn:
-            asked["schema"] = {"tool": dict(tool.schema), "structured": tool.structured}
+            asked["schema"] = {"tool": schemas[0] if one_tool else schemas, "structured": offer.structured}
     return digest(asked)

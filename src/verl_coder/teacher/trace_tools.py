@@ -1,13 +1,9 @@
 """What a trace calls: by the agent loop of its rows, and the YAML of tools."""
 
-import contextlib
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from verl_coder.importing import load_class
 from verl_coder.paths import repository_root
 from verl_coder.protocols import PROTOCOLS, find_protocol
 from verl_coder.tools.execution import (
@@ -74,15 +70,3 @@ def tools_of(agent_name: str, path: Path | None) -> TraceTools:
     debugger_name, debugger = read_tool(path, DEBUGGER, shipped)
     assert isinstance(debugger, DebuggerSettings)
     return TraceTools(**{**vars(tools), "debugger": debugger, "debugger_name": debugger_name})
-
-
-def made_tool(path: Path, kind: str, sandbox_url: str) -> Any:
-    """The tool of that class as a rollout makes it, bound to these sandboxes (comma-separated); ConfigError."""
-    from verl.tools.schemas import OpenAIFunctionToolSchema
-
-    found = find_tool(path, kind)
-    assert found is not None
-    schema = OpenAIFunctionToolSchema.model_validate(found.entry["tool_schema"])
-    made = load_class(str(found.entry["class_name"]))
-    with contextlib.redirect_stdout(io.StringIO()):  # verl prints every schema
-        return made(config={**found.entry["config"], "sandbox_url": sandbox_url}, tool_schema=schema)

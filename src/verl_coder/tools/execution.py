@@ -118,8 +118,7 @@ def read_tool(path: Path, class_name: str, shipped: str) -> tuple[str, Interpret
     found = find_tool(path, class_name)
     if found is None:
         raise ConfigError(f"{path} has no {class_name}; take tool_config/{shipped}")
-    settings = DebuggerSettings if class_name == "PythonDebugger" else InterpreterSettings
-    return found.name, read_section(settings, found.entry["config"], f"{path}: config")
+    return found.name, settings_of(found.entry, path)
 
 
 class ListedTool(NamedTuple):
@@ -131,13 +130,29 @@ class ListedTool(NamedTuple):
     """`class_name`, `config`, `tool_schema`."""
 
 
-def find_tool(path: Path, class_name: str) -> ListedTool | None:
-    """The first tool of that class in a YAML of tools; ConfigError where it is no such YAML."""
+def listed_tools(path: Path) -> list[ListedTool]:
+    """The tools of a YAML of tools; ConfigError where it is no such YAML."""
     try:
-        for entry in yaml.safe_load(read_tools_text(path))["tools"]:
-            name, _ = str(entry["tool_schema"]["function"]["name"]), entry["config"]
-            if str(entry["class_name"]).endswith(f".{class_name}"):
-                return ListedTool(name, entry)
+        entries = yaml.safe_load(read_tools_text(path))["tools"]
+        tools = [ListedTool(str(entry["tool_schema"]["function"]["name"]), entry) for entry in entries]
+        for tool in tools:
+            _ = tool.entry["class_name"], tool.entry["config"]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no YAML of tools ({error!r}); see tool_config/") from error
-    return None
+    return tools
+
+
+def find_tool(path: Path, class_name: str) -> ListedTool | None:
+    """The first tool of that class in a YAML of tools; ConfigError where it is no such YAML."""
+    return next((tool for tool in listed_tools(path) if is_of_class(tool.entry, class_name)), None)
+
+
+def is_of_class(entry: dict[str, Any], class_name: str) -> bool:
+    """Whether a tool's class has that name, in whichever module."""
+    return str(entry["class_name"]).rpartition(".")[2] == class_name
+
+
+def settings_of(entry: dict[str, Any], path: Path) -> InterpreterSettings:
+    """The `config` of a tool of ours; ConfigError names the YAML, the key and the value."""
+    settings = DebuggerSettings if is_of_class(entry, "PythonDebugger") else InterpreterSettings
+    return read_section(settings, entry["config"], f"{path}: config")
