@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from verl_coder.cli import app
 from verl_coder.doctor import examine as examination
 from verl_coder.doctor.check import DoctorCheck, passed, warned
+from verl_coder.doctor.components import COMPONENTS
 from verl_coder.doctor.examine import CHECKS, choose
 from verl_coder.doctor.situation import DoctorOptions
 from verl_coder.errors import ConfigError
@@ -66,6 +67,10 @@ def test_json_has_every_finding(two_checks: None) -> None:
     assert status == 1 and found["ok"] is False
     assert [check["status"] for check in found["checks"]] == ["WARN", "FAIL"]
     assert set(found["checks"][0]) == {"name", "component", "status", "text", "fix", "seconds"}
+
+
+def test_the_report_has_every_component_in_its_order() -> None:
+    assert tuple(dict.fromkeys(check.component for check in CHECKS)) == COMPONENTS
 
 
 def test_a_component_that_does_not_exist_is_refused_with_those_that_do() -> None:

@@ -84,7 +84,7 @@ def test_what_a_command_said_last_is_no_line_of_a_librarys_log(tmp_path: Path) -
         "[W1129 05:08:43.198221803 utils.cpp:68] Warning: NUMA binding",
         "nanobind: leaked 12 instances!",
     ]
-    log.write_text("\n".join(["24 samples, 0 of them here", *foreign, "┏━━┓", ""]))
-    assert last_line(log) == "24 samples, 0 of them here"
+    log.write_text("\n".join(["24 samples; output: out", *foreign, "┏━━┓", ""]))
+    assert last_line(log) == "24 samples; output: out"
     log.write_text("\n".join(foreign))
     assert last_line(log) == foreign[-1]

@@ -76,6 +76,8 @@ def prepare(
     dataset: Dataset, options: PrepareOptions, *, on_row: Callable[[str], None] = lambda status: None
 ) -> PrepareResult:
     """Read, verify, split and write one dataset; DataError when the source is wrong or no row is usable."""
+    if options.out.exists() and not options.out.is_dir():
+        raise DataError(f"--out {options.out} is a file: name a folder, which need not exist")
     files = find_files(options.source, dataset.source(options.load.variant))
     return asyncio.run(_Preparation(dataset, options, files, on_row).run())
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from verl_coder.doctor.components import Component
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.errors import VerlCoderError
 from verl_coder.installation import missing_package
@@ -28,7 +29,7 @@ class DoctorCheck:
     """One check. What it raises is a finding, too: a NotHereError is SKIP, anything else FAIL."""
 
     name: str
-    component: str
+    component: Component
     look: Callable[[Situation], CheckResult]
     fix: str
     """What to do where `look` raises; an error of the project's names the place and the value itself."""
@@ -41,7 +42,7 @@ class CheckedLine:
     """A line of the report."""
 
     name: str
-    component: str
+    component: Component
     result: CheckResult
     seconds: float
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from verl_coder.command_app import command_app
+from verl_coder.doctor.components import COMPONENTS
 from verl_coder.errors import ConfigError
 from verl_coder.paths import recipe_names
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from verl_coder.doctor.situation import DoctorOptions
 
 app = command_app()
+_COMPONENT = typer.Option(
+    help=f"Only this part ({', '.join(COMPONENTS)}), or this check by its name; may be given several times."
+)
 
 
 def knob(name: str, given: str | None) -> str | None:
@@ -40,10 +44,7 @@ def doctor(
             autocompletion=recipe_names,
         ),
     ] = None,
-    component: Annotated[
-        list[str] | None,
-        typer.Option(help="Look at this part only, or at this check; may be given several times."),
-    ] = None,
+    component: Annotated[list[str] | None, _COMPONENT] = None,
     model: Annotated[
         str | None,
         typer.Option(help="Folder of the model, loaded for one answer; default: MODEL, not loaded."),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 from verl_coder.doctor.all_checks import CHECKS
 from verl_coder.doctor.check import CheckedLine, DoctorCheck, look
+from verl_coder.doctor.components import COMPONENTS
 from verl_coder.doctor.situation import DoctorOptions, Situation
 from verl_coder.errors import ConfigError
 from verl_coder.words import counted, did_you_mean
@@ -11,11 +12,10 @@ from verl_coder.words import counted, did_you_mean
 
 def choose(wanted: Sequence[str]) -> list[DoctorCheck]:
     """The checks of these components or names; all but the slow ones where none is named. ConfigError."""
-    components = list(dict.fromkeys(check.component for check in CHECKS))
     for name in wanted:
-        if name not in components and name not in {check.name for check in CHECKS}:
-            there = f"there are {', '.join(components)}, and each check by its own name"
-            known = [*components, *(check.name for check in CHECKS)]
+        if name not in COMPONENTS and name not in {check.name for check in CHECKS}:
+            there = f"there are {', '.join(COMPONENTS)}, and each check by its own name"
+            known = [*COMPONENTS, *(check.name for check in CHECKS)]
             raise ConfigError(f"--component {name}: {did_you_mean(name, known, there)}")
     if not wanted:
         return [check for check in CHECKS if not check.only_when_named]

@@ -74,9 +74,8 @@ def _draw(
     """Load the model and let the session run; its times are kept, however it ends."""
     started, before = time.monotonic(), len(journal.samples)
     total = len(plan.problems.problems) * plan.draws.samples
-    console.print(
-        f"{total} samples, {before} of them here; output: {plan.out}", highlight=False, soft_wrap=True
-    )
+    earlier = f", {before} drawn by an earlier start" if before else ""
+    console.print(f"{total} samples{earlier}; output: {plan.out}", highlight=False, soft_wrap=True)
     model_folder = _model_folder(plan)
     loops = AgentLoops(
         model_folder=model_folder,

@@ -66,7 +66,7 @@ def _lines(results: dict[str, Any]) -> list[str]:
             f"{tools['valid_share']:.1%} of {tools['written_calls']}, ended well {_share(tools['success_rate'])}; "
             f"passed with calls {_share(with_calls)}, without {_share(without)}"
         )
-    second = f"second tries {results['second_tries']}"
+    second = f"graded a second time, alone (near a time limit): {results['second_tries']}"
     if not times["sampling_s"]:
         return [*lines, f"time: not known, the starts that drew the samples were killed; {second}"]
     drawn, there = int(times["drawn_samples"]), sum(results["outcomes"].values())

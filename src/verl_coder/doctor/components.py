@@ -1,0 +1,19 @@
+"""The parts that `verl-coder doctor` looks at."""
+
+from typing import Literal, get_args
+
+Component = Literal[
+    "machine",
+    "places",
+    "recipe",
+    "data",
+    "sandbox",
+    "grader",
+    "model",
+    "stages",
+    "teacher",
+    "services",
+    "sync",
+]
+COMPONENTS: tuple[str, ...] = get_args(Component)
+"""The parts of the report, in its order."""
