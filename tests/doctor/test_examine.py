@@ -28,9 +28,11 @@ def run(*arguments: str) -> tuple[int, str]:
 def two_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that warns and one that breaks."""
     checks = (
-        DoctorCheck(name="thin", component="a", look=lambda _: warned("little", "take more"), fix=""),
-        DoctorCheck(name="torn", component="b", look=breaks, fix="mend it"),  # type: ignore[arg-type]
-        DoctorCheck(name="slow", component="c", look=lambda _: passed("well"), fix="", only_when_named=True),
+        DoctorCheck(name="thin", component="machine", look=lambda _: warned("little", "take more"), fix=""),
+        DoctorCheck(name="torn", component="places", look=breaks, fix="mend it"),  # type: ignore[arg-type]
+        DoctorCheck(
+            name="slow", component="sync", look=lambda _: passed("well"), fix="", only_when_named=True
+        ),
     )
     monkeypatch.setattr(examination, "CHECKS", checks)
 
@@ -58,7 +60,7 @@ def test_a_warning_alone_is_no_failure(two_checks: None) -> None:
 
 def test_a_slow_check_is_made_where_it_is_named(two_checks: None) -> None:
     assert "slow" not in run()[1]
-    assert "PASS  slow" in run("--component", "c")[1]
+    assert "PASS  slow" in run("--component", "sync")[1]
 
 
 def test_json_has_every_finding(two_checks: None) -> None:

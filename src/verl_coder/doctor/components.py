@@ -4,8 +4,8 @@ from typing import Literal, get_args
 
 Component = Literal[
     "machine",
-    "places",
     "recipe",
+    "places",
     "data",
     "sandbox",
     "grader",
