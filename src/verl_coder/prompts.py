@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message, Style
-from verl_coder.protocols import PROTOCOLS, Language, find_protocol
+from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +88,33 @@ def without_tool(prompt: Sequence[Message]) -> tuple[Message, ...]:
     ConfigError where the prompt has another system message.
     """
     first, *rest = prompt
+    known = known_system(prompt)
+    if known is None or find_protocol(known[0]).tags is None:
+        raise ConfigError(f"its prompt is not that of a protocol with tools: {first['content'][:60]!r}...")
+    return ({**first, "content": system_prompt(language=known[1], protocol="none")}, *rest)
+
+
+def known_system(prompt: Sequence[Message]) -> tuple[str, Language] | None:
+    """(protocol, language) whose system message a prompt begins with; None where that is none of ours."""
+    first = prompt[0] if prompt else {}
+    return _systems().get(str(first.get("content"))) if first.get("role") == "system" else None
+
+
+def protocol_of(agent_name: str, prompt: Sequence[Message]) -> ToolProtocol | None:
+    """The protocol of a row: its prompt says which where several have its agent loop; None for an unknown loop."""
+    spoken = [protocol for protocol in PROTOCOLS.values() if protocol.agent_name == agent_name]
+    known = known_system(prompt)
+    return next((one for one in spoken if known and one.name == known[0]), spoken[0] if spoken else None)
+
+
+@cache
+def _systems() -> dict[str, tuple[str, Language]]:
+    found: dict[str, tuple[str, Language]] = {}
     for language in _TEXTS:
         for name, protocol in PROTOCOLS.items():
-            told = language in protocol.instructions
-            if told and first["content"] == system_prompt(language=language, protocol=name):
-                return ({**first, "content": system_prompt(language=language, protocol="none")}, *rest)
-    raise ConfigError(f"its prompt is not that of a protocol with tools: {first['content'][:60]!r}...")
+            if not protocol.instructions or language in protocol.instructions:
+                found.setdefault(system_prompt(language=language, protocol=name), (name, language))
+    return found
 
 
 def _texts(language: Language) -> _Texts:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from teacher.trace_maker import (
     problem,
 )
 
+from verl_coder.errors import ConfigError
 from verl_coder.extraction import extract
 from verl_coder.importing import load_class
 from verl_coder.paths import repository_root
@@ -143,16 +145,61 @@ def test_an_attempt_that_leans_on_what_the_session_has_left_is_no_trace(
 ) -> None:
     make = Maker(tmp_path, shipped(tmp_path, "python_session"), sandbox_url)
     first = MENDS_A_NAME.replace("helper(a) + b", "helper(a) - b")
+    names = [f"p{number}" for number in range(6)]
     report, rows = make(
-        [posed("session", "session_agent", reference=RIGHT)],
-        [("p", block(code)) for code in (first, LEANS_ON_IT)],
+        [replace(posed("session", "session_agent"), problem_id=name) for name in names],
+        [(name, block(code)) for name in names for code in (first, LEANS_ON_IT)],
         failing_share=1.0,
         per_problem=9,
         max_attempts=3,
     )
-    told = [[text for _, _, text, _ in calls(row)] for row in rows]
-    assert report.dropped["in a session an attempt comes to something else"] == 2 - len(rows), told
-    assert all(texts[-1] == "ok\nok" and "ok\nok" not in texts[:-1] for texts in told)
+    second = [[arguments["code"] for _, arguments, _, _ in calls(row)][1] for row in rows]
+    dropped = report.dropped["in a session an attempt comes to something else"]
+    assert dropped > 0 and dropped + len(rows) == 12
+    assert not any(code.startswith(LEANS_ON_IT) for code in second)
+
+
+def test_a_thought_quotes_the_output_above_it(tmp_path: Path, sandbox_url: str) -> None:
+    make = Maker(tmp_path, shipped(tmp_path, "python_session"), sandbox_url)
+    lazy = "def add(a, b):\n    return map(int, [a, b])"
+    _, [row] = make(
+        [posed("session", "session_agent")],
+        [("p", block(lazy)), ("p", block(RIGHT))],
+        failing_share=1.0,
+        per_problem=1,
+    )
+    [(_, _, told, _), _] = calls(row)
+    shown = told.splitlines()[0].removeprefix("wrong: ")
+    assert "<map object at 0x" in shown and shown in row["messages"][4]["content"]
+
+
+def test_tests_that_pass_are_spoken_of_as_tests(tmp_path: Path, sandbox_url: str) -> None:
+    make = Maker(tmp_path, shipped(tmp_path, "run_tests"), sandbox_url)
+    _, [row] = make([posed("session", "session_agent")], [("p", block(RIGHT))])
+    assert "test" in row["messages"][-1]["content"].lower() and "ok" not in row["messages"][-1]["content"]
+
+
+def test_rows_of_a_late_debugger_have_its_own_yaml(tmp_path: Path, sandbox_url: str) -> None:
+    make = Maker(tmp_path, None, sandbox_url)  # type: ignore[arg-type]
+    samples = [("p", block(SECOND_WRONG)), ("p", block(RIGHT))]
+    options: dict[str, Any] = {"failing_share": 1.0, "per_problem": 1}
+    late, _ = make([posed("debugger_late", "debugger_agent")], samples, **options)
+    at_once, _ = make([posed("debugger", "debugger_agent")], samples, **options)
+    assert (late.debugged, at_once.debugged) == (0, 1)
+
+
+def test_a_session_needs_its_tool_beside_the_tests(tmp_path: Path, sandbox_url: str) -> None:
+    make = Maker(tmp_path, repository_root() / "tool_config" / "feedback.yaml", sandbox_url)
+    with pytest.raises(ConfigError, match=r"has no PythonSession; take tool_config/python_session\.yaml"):
+        make([posed("session", "session_agent")], [("p", block(RIGHT))])
+
+
+def test_a_tool_that_cannot_be_made_is_named_with_its_yaml(tmp_path: Path, sandbox_url: str) -> None:
+    tools = shipped(tmp_path, "python_session")
+    tools.write_text(tools.read_text().replace("verl_coder.tools.python_session", "no_such_module"))
+    make = Maker(tmp_path, tools, sandbox_url)
+    with pytest.raises(ConfigError, match=r"python_session\.yaml: the tool python_session cannot be made"):
+        make([posed("session", "session_agent")], [("p", block(RIGHT))])
 
 
 def test_the_debugger_looks_at_the_last_failing_attempt_and_that_is_learnt(

@@ -42,6 +42,7 @@ def test_an_error_is_where_the_program_stops_by_itself() -> None:
         ("def f(a): return a", "assert f(f(1)) == 2"),
         ("def f(a): return a", "x = 1"),
         ("def f(a): return a", "assert f(0) == 0\nassert f(a=1) == 2"),
+        ("def f(a): return a", "assert f(1)\nassert f(2) == 3"),
         ("def f(*a): return a", "assert f(0) == (0,)\nassert f(1) == 2"),
         ("def f(a): return a", f"assert f(0) == 0\nassert f({'1' * 90}) == 2"),
     ],

@@ -9,10 +9,11 @@ import pytest
 from verl.tools.schemas import OpenAIFunctionToolSchema
 
 from verl_coder.agent_loops.call_parser import CallParser
+from verl_coder.agent_loops.tool_calls import call_texts
 from verl_coder.extraction import extract
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import find_protocol, tool_call
-from verl_coder.teacher.dialogues import Call, Dialogue, ToolDialogue, open_dialogue
+from verl_coder.teacher.dialogues import Call, Dialogue, open_dialogue
 from verl_coder.teacher.offers import Offer, Offers
 from verl_coder.teacher.replies import StructuredCall, TeacherReply
 
@@ -204,10 +205,31 @@ def test_what_a_program_protocol_would_not_have_generated_is_no_trace() -> None:
     assert dialogue.unusable() == "a call inside a text"
 
 
-def test_a_call_that_the_rollout_would_read_in_a_thought_is_no_trace() -> None:
+def test_a_call_that_is_only_thought_of_is_none_for_the_rollout_either() -> None:
     dialogue = opened("tool")
     dialogue.add_reply(TeacherReply(content=ANSWER, thinking=tool_call("python_interpreter", "1")))
-    assert isinstance(dialogue, ToolDialogue) and dialogue.unusable() == "a call inside a text"
+    assert call_texts(said(dialogue)[0], PROTOCOL.tags) == [] and dialogue.unusable() == ""  # type: ignore[arg-type]
+
+
+def test_a_call_that_a_rollout_reads_otherwise_than_it_was_answered_is_no_trace() -> None:
+    for code in ("print('</tool_call>')", "print('</think>')"):
+        dialogue = opened("tool")
+        dialogue.add_reply(TeacherReply(content="", calls=(call(code),)))
+        succeed(dialogue)
+        dialogue.add_reply(TeacherReply(content=ANSWER))
+        assert dialogue.unusable() == "a call inside a text"
+
+
+def test_a_tag_that_is_only_mentioned_stays_in_the_text() -> None:
+    dialogue = opened("tool", structured=False)
+    written = tool_call("python_interpreter", "print(1)")
+    assert dialogue.add_reply(TeacherReply(content=f"I use <tool_call> for it.\n{written}")) == runs(
+        "print(1)"
+    )
+    assert said(dialogue) == [f"I use <tool_call> for it.\n{written}"]
+    succeed(dialogue)
+    dialogue.add_reply(TeacherReply(content=ANSWER))
+    assert dialogue.unusable() == ""
 
 
 def test_control_tokens_and_outputs_that_end_their_result_are_no_trace() -> None:

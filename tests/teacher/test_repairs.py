@@ -390,5 +390,5 @@ def test_a_first_try_of_feedback_is_one_answer_and_a_plain_one_is_told_of_none(m
 def test_the_yaml_and_the_rows_belong_together(make: Maker) -> None:
     with pytest.raises(ConfigError, match=r"has no RunTests; take tool_config/feedback\.yaml"):
         make([feedback_problem()], [("p", block(RIGHT))])
-    with pytest.raises(DataError, match="row 1 has another agent_name than those before it"):
+    with pytest.raises(DataError, match="row 1 has another agent_name or protocol than those before it"):
         make([problem("a"), feedback_problem()], [("p", block(RIGHT))])

@@ -8,7 +8,7 @@ import pytest
 
 from verl_coder.problems import AssertTests, Problem
 from verl_coder.prompts import build_prompt
-from verl_coder.protocols import find_protocol, tool_call
+from verl_coder.protocols import find_protocol, hermes_call, tool_call
 from verl_coder.sandbox import SandboxClient
 from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.journal import Journal
@@ -37,22 +37,26 @@ TASK = TeacherTask(
 
 async def conversed(path: Path, texts: Sequence[str], *, max_turns: int, result: str = "1") -> Conversed:
     """The conversation of a journal that has these answers; nothing is asked, since there is nobody to ask."""
-    client: Any = TeacherClient(["http://127.0.0.1:1/v1"], max_attempts=1)
-    sandbox: Any = SandboxClient(["http://127.0.0.1:1"])
     with Journal(path) as journal:
         for turn, text in enumerate(texts):
             raw = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
             answered = {"text": result, "failed": False} if turn else None
             await journal.add_reply(TASK.key, 0, turn, {"raw": raw, "seconds": 1, "result": answered})
-        synthesis = Synthesis(
-            client=client,
-            journal=journal,
-            sandbox=sandbox,
-            sampling=Sampling(model="m"),
-            offers=Offers(None),
-            max_turns=max_turns,
-        )
-        return await synthesis.converse(TASK, 0, 0)
+        return await synthesis_of(journal, max_turns=max_turns).converse(TASK, 0, 0)
+
+
+def synthesis_of(journal: Journal, *, max_turns: int = 9) -> Synthesis:
+    """With a teacher and a sandbox that are not there."""
+    client: Any = TeacherClient(["http://127.0.0.1:1/v1"], max_attempts=1)
+    sandbox: Any = SandboxClient(["http://127.0.0.1:1"])
+    return Synthesis(
+        client=client,
+        journal=journal,
+        sandbox=sandbox,
+        sampling=Sampling(model="m"),
+        offers=Offers(None),
+        max_turns=max_turns,
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,3 +81,32 @@ async def test_an_old_journal_with_half_a_surrogate_pair_makes_a_trace(tmp_path:
     trace = found.played.dialogue.trace
     write_traces([{"problem_id": "p", "messages": trace, "source": "s"}], tmp_path / "traces.parquet")
     assert [message["content"][0] for message in trace[2:]] == ["?", "?", "?"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stored"),
+    [
+        ({"code": "print(1)", "timeout": 3}, "1"),
+        ('{"code": "print(1)"}', 'TypeError: the argument "code" must be a string'),
+    ],
+)
+async def test_a_result_that_an_old_journal_gives_to_another_call_is_asked_for_again(
+    tmp_path: Path, arguments: Any, stored: str
+) -> None:
+    text = hermes_call("python_interpreter", arguments)
+    found = await conversed(tmp_path / "j.jsonl", [text, ANSWER], max_turns=1, result=stored)
+    assert found.played.turns == 1
+    assert await turns_read(tmp_path / "j.jsonl") == 1
+
+
+async def turns_read(path: Path) -> int:
+    """How much of the journal the next start takes."""
+    with Journal(path) as journal:
+        return synthesis_of(journal).replay(TASK, 0).turns
+
+
+async def test_bad_calls_alone_end_a_sample_as_they_end_a_rollout(tmp_path: Path) -> None:
+    bad = hermes_call("python_interpreter", {})
+    error = "Error: python_interpreter lacks the argument 'code'"
+    found = await conversed(tmp_path / "j.jsonl", [bad, bad, bad, ANSWER], max_turns=9, result=error)
+    assert (found.played.turns, found.dropped) == (3, "bad calls alone, turn after turn")

@@ -17,6 +17,7 @@ from verl.tools.schemas import ToolResponse
 
 from verl_coder.agent_loops.call_parser import CallParser
 from verl_coder.agent_loops.end_reason import EndReasonToolLoop
+from verl_coder.agent_loops.tool_calls import MAX_INVALID_CALLS
 from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.protocols import Tags, agent_tags
 
@@ -25,7 +26,7 @@ from verl_coder.protocols import Tags, agent_tags
 class GuardedToolAgentLoop(EndReasonToolLoop):
     """verl's `tool_agent`; a row's `tools_kwargs` may be null, and so may that of a tool."""
 
-    def __init__(self, *args: Any, max_invalid_calls: int = 3, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, max_invalid_calls: int = MAX_INVALID_CALLS, **kwargs: Any) -> None:
         """`max_invalid_calls` turns in a row without a call that can be done end the trajectory."""
         super().__init__(*args, **kwargs)
         self.max_invalid_calls = max_invalid_calls

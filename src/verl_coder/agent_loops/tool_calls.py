@@ -19,6 +19,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 }
 
 
+MAX_INVALID_CALLS = 3
+"""Turns in a row without a call that can be done, after which a trajectory ends, unless its loop says otherwise."""
 _FORM = 'write {"name": ..., "arguments": {...}}'
 
 

@@ -179,6 +179,7 @@ def _choose_platform() -> None:
     """The CPU where there is no GPU; its key-value cache is larger than a training run's."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # vLLM tells there how it binds memory
     os.environ.setdefault("VERL_LOGGING_LEVEL", "CRITICAL")  # a model's broken calls are counted, not logged
     from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
 

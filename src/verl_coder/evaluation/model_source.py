@@ -117,6 +117,7 @@ def merge_adapter(adapter: Path, target: Path) -> None:
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
     base = adapter_base(adapter)
     try:
@@ -129,6 +130,7 @@ def merge_adapter(adapter: Path, target: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(adapter if (adapter / "tokenizer.json").is_file() else base)
     work = target.with_name(f".{target.name}.part")
     shutil.rmtree(work, ignore_errors=True)
+    logging.disable_progress_bar()  # seconds long, and beside our own
     merged.save_pretrained(work)
     tokenizer.save_pretrained(work)
     work.rename(target)

@@ -1,14 +1,11 @@
 """The same problems under another protocol: the prompt's system message and the agent loop change, nothing else."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
-from verl_coder.prompts import statement_of, system_prompt, visible_tests_of
-from verl_coder.protocols import EVALPLUS, PROTOCOLS, Language, find_protocol
-
-_LANGUAGES: tuple[Language, ...] = ("en", "zh")
+from verl_coder.prompts import known_system, statement_of, system_prompt, visible_tests_of
+from verl_coder.protocols import EVALPLUS, find_protocol
 
 # EvalPlus's own words (evalplus/codegen.py and provider/utility.py, v0.3.1, Apache-2.0): a number compares with a
 # published one only where the model reads the same.
@@ -40,8 +37,7 @@ def pose(problem: Problem, protocol: str | None) -> Posed:
     if protocol == EVALPLUS:
         return _evalplus(problem)
     wanted = find_protocol(protocol)
-    first = problem.prompt[0]
-    known = _known_systems().get(first["content"]) if first["role"] == "system" else None
+    known = known_system(problem.prompt)
     if known is not None:
         system = {"role": "system", "content": system_prompt(language=known[1], protocol=protocol)}
         prompt = (system, *problem.prompt[1:])
@@ -53,15 +49,6 @@ def pose(problem: Problem, protocol: str | None) -> Posed:
             f"take its place: prepare the data with --protocol {protocol}"
         )
     return Posed(problem=replace(problem, prompt=prompt, agent_name=wanted.agent_name))
-
-
-def _known_systems() -> Mapping[str, tuple[str, Language]]:
-    """System message -> (protocol, language)."""
-    found: dict[str, tuple[str, Language]] = {}
-    for language in _LANGUAGES:
-        for name in PROTOCOLS:
-            found.setdefault(system_prompt(language=language, protocol=name), (name, language))
-    return found
 
 
 def _evalplus(problem: Problem) -> Posed:

@@ -19,7 +19,7 @@ from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
 from verl_coder.evaluation.run_config import NUMBER_FORMATS, number_format, run_config
 from verl_coder.evaluation.session import Draws
-from verl_coder.evaluation.tool_choice import check_tools, default_tools, protocol_and_tools
+from verl_coder.evaluation.tool_choice import chosen_tools, protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
 from verl_coder.model_digest import folder_digest
 
@@ -139,12 +139,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         protocol=protocol,
     )
     problems = load_problems(files, choice)
-    agents = {posed.problem.agent_name for posed in problems.problems}
-    if agents == {"single_turn_agent"}:
-        tools = None
-    elif tools is None:
-        tools = default_tools(protocol, agents)
-    check_tools(tools, agents)
+    tools = chosen_tools(tools, protocol, [posed.problem for posed in problems.problems])
     limits = _limits(request, run, model)
     return EvaluationPlan(
         request=request,

@@ -10,6 +10,8 @@ from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError
 from verl_coder.paths import check_tools_file, repository_root, resolve_content_path
+from verl_coder.problems import Problem
+from verl_coder.prompts import protocol_of
 from verl_coder.protocols import EVALPLUS, PROTOCOLS
 from verl_coder.tools.execution import read_tools_text
 from verl_coder.words import choose_one
@@ -60,6 +62,22 @@ def default_tools(protocol: str | None, agents: Set[str]) -> Path | None:
     if file is None and agents != {PROTOCOLS["none"].agent_name}:
         file = PROTOCOLS["tool"].tools  # a loop of the user's own
     return resolve_content_path(f"tool_config/{file}") if file else None
+
+
+def chosen_tools(tools: Path | None, protocol: str | None, problems: Sequence[Problem]) -> Path | None:
+    """The YAML for these rows: that which is given, else the shipped one of their protocol; None for one turn.
+
+    ConfigError where an agent loop of the rows does not find what it needs in it.
+    """
+    agents = {problem.agent_name for problem in problems}
+    if agents == {PROTOCOLS["none"].agent_name}:
+        tools = None
+    elif tools is None:
+        spoken = (protocol_of(problem.agent_name, problem.prompt) for problem in problems)
+        with_tools = (one.name for one in spoken if one is not None and one.tools)
+        tools = default_tools(protocol or next(with_tools, None), agents)
+    check_tools(tools, agents)
+    return tools
 
 
 def check_tools(tools: Path | None, agents: Set[str]) -> None:

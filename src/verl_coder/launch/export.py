@@ -71,6 +71,8 @@ def export(
     run_dir: RunDir, out: Path, *, step: int | None = None, adapter: bool = False, dtype: str = "float32"
 ) -> Path:
     """Write the policy to `out`, whole or not at all: merged, or the adapter alone. Returns `out`."""
+    from transformers.utils import logging
+
     refuse_used_folder(out)
     if dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype {dtype}: use float32, bfloat16 or float16")
@@ -82,6 +84,7 @@ def export(
     model: Any = policy(run_dir, step)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    logging.disable_progress_bar()  # seconds long, and beside our own
     try:
         if adapter:
             model.save_pretrained(work)

@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from verl_coder.sandbox.client import SandboxClient, SandboxSession, shared_client
+    from verl_coder.sandbox.client import SandboxClient, SandboxSession, close_shared, shared_client
     from verl_coder.sandbox.types import (
         CommandResult,
         PairRequest,
@@ -23,6 +23,7 @@ __all__ = [
     "RunResponse",
     "SandboxClient",
     "SandboxSession",
+    "close_shared",
     "shared_client",
 ]
 
@@ -31,5 +32,7 @@ def __getattr__(name: str) -> Any:
     # Imported on first use: the processes that programs are forked from must not carry an HTTP client.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "client" if name in ("SandboxClient", "SandboxSession", "shared_client") else "types"
+    home = (
+        "client" if name in ("SandboxClient", "SandboxSession", "close_shared", "shared_client") else "types"
+    )
     return getattr(importlib.import_module(f"{__name__}.{home}"), name)

@@ -349,3 +349,11 @@ def shared_client(urls: str | Sequence[str]) -> SandboxClient:
     if key not in clients:
         clients[key] = SandboxClient(key)
     return clients[key]
+
+
+async def close_shared(urls: str | Sequence[str]) -> None:
+    """Close that client; the next use of these URLs in this event loop makes another."""
+    client = _shared.get(asyncio.get_running_loop(), {}).pop(split_urls(urls), None)
+    if client is not None:
+        async with client:
+            pass

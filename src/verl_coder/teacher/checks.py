@@ -1,6 +1,7 @@
 """The visible tests of a problem as the last lines of a program that tries a solution on them."""
 
 import ast
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +12,7 @@ from verl_coder.tools.visible_tests import VisibleTests, visible_tests
 
 OK = "ok"
 WRONG = "wrong: got "
+_ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))\b(?:: .+)?")
 
 
 class Check(Protocol):
@@ -69,6 +71,7 @@ class ExampleCheck:
         body = self.code.removeprefix(self.imports).strip("\n")
         source = f"def {name}():\n{textwrap.indent(body, '    ')}"
         try:
+            compile(source, "<examples>", "exec", dont_inherit=True)  # also what only the compiler refuses
             [function] = parse_python(source).body
             same = isinstance(function, ast.FunctionDef) and _dumped(function.body) == _dumped(
                 parse_python(body).body
@@ -111,6 +114,20 @@ def wrong_lines(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith(WRONG)]
 
 
+def error_line(text: str) -> tuple[str, str] | None:
+    """(line, name) of the last line of an output that names an error."""
+    for line in reversed(text.splitlines()):
+        if found := _ERROR.match(line):
+            return line.strip(), found[1]
+    return None
+
+
+def error_name(text: str) -> str:
+    """Its name; empty where no line names one."""
+    found = error_line(text)
+    return found[1] if found else ""
+
+
 def visible_check(tests: str) -> ExampleCheck | None:
     """The check of visible tests, the text of assert statements; None where it is no such text.
 
@@ -143,10 +160,16 @@ def visible_check(tests: str) -> ExampleCheck | None:
 
 
 def _operands(tests: str, node: ast.Assert) -> tuple[str, str] | None:
+    """The source of both sides of an equality."""
+    sides = equality(node)
+    return (_source(tests, sides[0]), _source(tests, sides[1])) if sides else None
+
+
+def equality(node: ast.Assert) -> tuple[ast.expr, ast.expr] | None:
     """(LEFT, RIGHT) of `assert LEFT == RIGHT`."""
     test = node.test
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
-        return _source(tests, test.left), _source(tests, test.comparators[0])
+        return test.left, test.comparators[0]
     return None
 
 

@@ -84,7 +84,7 @@ def repairs(
         Path | None, typer.Option(help="YAML; default: the shipped one that the rows need.")
     ] = None,
     per_problem: Annotated[int, typer.Option(min=1, help="Most traces of one problem.")] = 4,
-    max_attempts: Annotated[int, typer.Option(min=1, help="Most calls of the tool in a trace.")] = 3,
+    max_attempts: Annotated[int, typer.Option(min=1, help="Most attempts in a trace.")] = 3,
     failing_share: _FailingShare = 0.5,
     direct_share: _DirectShare = 0.0,
     plain_share: _PlainShare = 0.0,

@@ -9,7 +9,7 @@ from verl_coder.prompts import without_tool
 from verl_coder.protocols import feedback_message, find_protocol
 from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.calls import ToolTurn
-from verl_coder.teacher.checks import WRONG, wrong_lines
+from verl_coder.teacher.checks import WRONG, error_line, error_name, wrong_lines
 from verl_coder.teacher.choice import Sketch
 from verl_coder.teacher.samples import quotable
 from verl_coder.teacher.trace_tools import FEEDBACK_AGENT_NAME
@@ -17,7 +17,6 @@ from verl_coder.tools.visible_tests import PASSED
 
 _TAGS, _FEEDBACK_TAGS = find_protocol("tool").tags, find_protocol("feedback").tags
 _MAX_QUOTE = 120
-_ERROR = re.compile(r"([A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt|Iteration|Warning))\b(?:: (.+))?")
 
 _TEST = re.compile(r"test \d+: ")
 
@@ -36,6 +35,10 @@ _LAST = (
     "All examples print ok, so this is my answer.",
     "Every example is ok, so I answer with this code.",
     "The examples pass, so this is the solution.",
+)
+_LAST_TESTS = (
+    "Every test passes, so this is my answer.",
+    "The tests pass, so I answer with this code.",
 )
 _MENDED = ("I correct this.", "I change it.", "So I write it differently.")
 _DIRECT = ("I write the function as it is described.", "The function follows from the statement.")
@@ -76,8 +79,8 @@ def write_messages(
 def _after(call: ToolTurn, after: ToolTurn | None, rng: random.Random) -> str:
     """The thought with which the turn behind a call begins."""
     if after is None:
-        return rng.choice(_LAST)
-    said = _sentence(call.seen, otherwise="I see it.") if call.seen else remark(call.attempt)
+        return rng.choice(_LAST_TESTS if _TEST.match(call.told) else _LAST)
+    said = _sentence(call.seen, otherwise="I see it.") if call.seen else remark(call.attempt, call.told)
     return f"{said} {rng.choice(_LOOK if after.seen else _AGAIN)}"
 
 
@@ -92,7 +95,7 @@ def _answered_turns(sketch: Sketch, rng: random.Random, *, learn_failures: bool)
         messages.append({"role": "assistant", "content": answer, "weight": int(last or learn_failures)})
         if not last:
             messages.append({"role": "user", "content": feedback_message(attempt.told, _FEEDBACK_TAGS)})
-            thought = f"{remark(attempt)} {rng.choice(_MENDED)}"
+            thought = f"{remark(attempt, attempt.told)} {rng.choice(_MENDED)}"
     return messages
 
 
@@ -114,38 +117,27 @@ def failure_name(attempt: Attempt) -> str:
     """What was wrong with a failing attempt, in a word: the error's name, or `wrong`."""
     if attempt.run.result.status == "TimeLimitExceeded":
         return "TimeoutError"
-    if attempt.run.succeeded:
-        return "wrong"
-    found = _error(attempt.run.text)
-    return found[1] if found else "failure"
+    return "wrong" if attempt.run.succeeded else error_name(attempt.run.text) or "failure"
 
 
-def remark(attempt: Attempt) -> str:
+def remark(attempt: Attempt, told: str) -> str:
     """One sentence about what is told of a failing attempt."""
-    failed = [line for line in attempt.told.splitlines() if _TEST.match(line) and not line.endswith(PASSED)]
+    failed = [line for line in told.splitlines() if _TEST.match(line) and not line.endswith(PASSED)]
     if failed:
         return _sentence(f"T{failed[0][1:]}", otherwise="A test fails")
     if attempt.run.result.status == "TimeLimitExceeded":
         return "The program did not end in time: it is too slow, or a loop never ends."
     if not attempt.run.succeeded:
-        found = _error(attempt.run.text)
+        found = error_line(told)
         if found is None:
             return "The program failed."
         return _sentence(f"It fails with {found[0]}", otherwise=f"It fails with {found[1]}")
-    wrong = wrong_lines(attempt.run.text)
+    wrong = wrong_lines(told)
     if not wrong:
         return "The program ended before the tests."
     count = "One example is" if len(wrong) == 1 else f"{len(wrong)} examples are"
     which = "" if len(wrong) == 1 else "the first "
     return _sentence(f"{count} wrong: {which}got {wrong[0].removeprefix(WRONG)}", otherwise=f"{count} wrong")
-
-
-def _error(text: str) -> tuple[str, str, str] | None:
-    """(line, name, message) of the last line of an output that names an error."""
-    for line in reversed(text.splitlines()):
-        if found := _ERROR.match(line):
-            return line.strip(), found[1], found[2] or ""
-    return None
 
 
 def _sentence(text: str, *, otherwise: str) -> str:

@@ -5,7 +5,7 @@ import re
 
 from verl_coder.syntax import parse_python
 from verl_coder.teacher.attempts import Attempt
-from verl_coder.teacher.checks import OK, WRONG
+from verl_coder.teacher.checks import OK, WRONG, equality
 
 _MAX_CONDITION = 80
 _STANDS = re.compile(r"(?P<why>.+) at line (?P<line>\d+) in (?P<function>\w+)")
@@ -59,16 +59,19 @@ def what_it_shows(told: str) -> str:
 
 
 def _first_wrong(printed: str, tests: str) -> tuple[int, list[ast.Call]] | None:
-    """(number, calls on the left side) of the first example whose line says so."""
+    """(number, calls on the left side) of the first example whose line says so.
+
+    None where an assert is no plain equality: their lines stand in another order than they do.
+    """
     asserts = [node for node in _body(tests) if isinstance(node, ast.Assert)]
+    equalities = [pair for node in asserts if (pair := equality(node))]
     lines = [line for line in printed.splitlines() if line == OK or line.startswith(WRONG)]
-    if len(lines) != len(asserts):
+    if not len(lines) == len(asserts) == len(equalities):
         return None
     number = next((place for place, line in enumerate(lines) if line != OK), None)
     if number is None:
         return None
-    test = asserts[number].test
-    left = test.left if isinstance(test, ast.Compare) else test
+    left, _ = equalities[number]
     return number, [node for node in ast.walk(left) if isinstance(node, ast.Call)]
 
 

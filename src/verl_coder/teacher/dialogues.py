@@ -84,6 +84,7 @@ class ToolDialogue(Dialogue):
         self._offer = offer
         self._tags = tags
         self._call_id = ""
+        self._calls: list[Call] = []
 
     def request(self) -> dict[str, Any]:
         """With the schemas of the tools."""
@@ -99,11 +100,14 @@ class ToolDialogue(Dialogue):
             sent = {"name": name, "arguments": arguments}
             text = json.dumps({"name": name, "arguments": _object_of(arguments)}, ensure_ascii=False)
         elif texts := call_texts(content, self._tags):
-            content, text = content.partition(self._tags.call)[0].rstrip(), texts[0]
+            text = texts[0]
+            before = content[: content.find(text)]
+            content = before[: before.rfind(self._tags.call)].rstrip()
         else:
             self._say(student_text(reply.thinking, content))
             return None
         call = self._read(text)
+        self._calls.append(call)
         written = f"{self._tags.call}\n{encodable(text)}\n{self._tags.end_call}"
         if not call.error:
             written = hermes_call(call.tool, call.arguments)
@@ -132,12 +136,11 @@ class ToolDialogue(Dialogue):
 
     def unusable(self) -> str:
         """Also where the rollout's parser would read other calls in the text than were answered."""
-        turns = self.trace[self._response_at :]
-        for message, after in zip(turns, [*turns[1:], None], strict=True):
-            if message["role"] == "assistant":
-                calls = message["content"].count("<tool_call>")
-                if calls != (after is not None):
-                    return "a call inside a text"
+        turns = [m["content"] for m in self.trace[self._response_at :] if m["role"] == "assistant"]
+        read = [[self._read(text) for text in call_texts(turn, self._tags)] for turn in turns]
+        answered = [[call] for call in self._calls]
+        if read != [*answered, []][: len(turns)]:
+            return "a call inside a text"
         return super().unusable()
 
     def _read(self, text: str) -> Call:

@@ -204,6 +204,7 @@ async def _run(
             sandbox=sandbox,
             sampling=options.sampling,
             offers=offers,
+            tasks=tasks,
             places=places,
             max_turns=options.max_turns,
             learn_failures=options.learn_failures,

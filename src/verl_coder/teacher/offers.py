@@ -6,14 +6,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from verl_coder.paths import repository_root
 from verl_coder.protocols import ToolProtocol
 from verl_coder.teacher.trace_tools import (
-    AGENT_NAME,
     DEBUGGER_AGENT_NAME,
     INTERPRETER,
     SESSION_AGENT_NAME,
     tools_of,
+    tools_path,
 )
 from verl_coder.tools.execution import (
     InterpreterSettings,
@@ -51,6 +50,9 @@ class Offers:
     """The offer of each protocol, by the YAML that was named, else by the shipped one that the protocol needs."""
 
     def __init__(self, tools: Path | None, *, structured: bool = True) -> None:
+        """ConfigError where `tools` is no YAML of tools."""
+        if tools is not None:
+            listed_tools(tools)
         self._tools, self._structured = tools, structured
         self._found: dict[str, Offer] = {}
 
@@ -66,9 +68,10 @@ class Offers:
         return next((one.sandbox_url for one in settings if one.sandbox_url), None)
 
     def _read(self, protocol: ToolProtocol) -> Offer:
+        if protocol.tags is None:
+            return Offer(Path(), (), ())
         if protocol.agent_name in WITH_STATE:
-            path = self._tools or repository_root() / "tool_config" / (protocol.tools or "")
-            tools_of(protocol.agent_name, path)
+            path = tools_of(protocol, self._tools).path
             entries = [tool.entry for tool in listed_tools(path)]
             return Offer(
                 path,
@@ -77,7 +80,7 @@ class Offers:
                 self._structured,
                 keeps_state=True,
             )
-        path = self._tools or tools_of(AGENT_NAME, None).path
+        path = tools_path(protocol, self._tools)
         _, settings = read_interpreter(path)
         found = find_tool(path, INTERPRETER)
         assert found is not None

@@ -20,7 +20,7 @@ class RepairOptions:
     samples: tuple[Path, ...] = ()
     per_problem: int = 4
     max_attempts: int = 3
-    """Calls of the interpreter in a trace, the last one with the code that passes."""
+    """Attempts in a trace, the last one with the code that passes; a debugger's look comes on top."""
     failing_share: float = 0.5
     direct_share: float = 0.0
     """Of traces that do not call the tool on offer."""
@@ -63,7 +63,7 @@ class RepairReport:
     dropped: Counter[str] = field(default_factory=Counter)
     """Traces that were not written, by reason."""
     by_attempts: Counter[int] = field(default_factory=Counter)
-    """Traces by number of calls, 0 = direct."""
+    """Traces by number of attempts that a tool runs, 0 = direct."""
     debugged: int = 0
     """Traces in which a debugger looks at a failing attempt."""
     plain: int = 0

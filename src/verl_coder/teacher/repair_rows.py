@@ -17,7 +17,7 @@ from verl_coder.teacher.trace_file import set_aside, write_traces
 from verl_coder.teacher.trace_tools import FEEDBACK_AGENT_NAME, PLAIN_AGENT_NAME
 
 SOURCE = "repairs"
-Played = tuple[Sketch, list[ToolTurn] | None]
+ChosenTrace = tuple[Sketch, list[ToolTurn] | None]
 """With its calls; None where a session answers otherwise than the attempts did by themselves."""
 _COLUMNS = (
     ("agent_name", pa.string()),
@@ -27,7 +27,7 @@ _COLUMNS = (
 )
 
 
-def write_rows(played: Sequence[Played], report: RepairReport, options: RepairOptions) -> None:
+def write_rows(played: Sequence[ChosenTrace], report: RepairReport, options: RepairOptions) -> None:
     """Write the file and count what is in it; DataError, and no file, where there is no trace at all."""
     traces = []
     for sketch, calls in played:

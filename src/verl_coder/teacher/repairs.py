@@ -7,16 +7,17 @@ import time
 from collections.abc import Callable, Sequence
 
 from verl_coder.problems import Problem
+from verl_coder.protocols import find_protocol
 from verl_coder.sandbox.opening import open_sandbox
 from verl_coder.teacher.attempt_journal import AttemptJournal, journal_path
 from verl_coder.teacher.attempts import AttemptRunner, TriedProblem, try_all
 from verl_coder.teacher.choice import Sketch, choose, make_direct, sketches
 from verl_coder.teacher.playing import all_calls
 from verl_coder.teacher.repair_report import RepairOptions, RepairReport
-from verl_coder.teacher.repair_rows import Played, write_rows
+from verl_coder.teacher.repair_rows import ChosenTrace, write_rows
 from verl_coder.teacher.samples import Samples, read_samples
-from verl_coder.teacher.tasks import read_problems
-from verl_coder.teacher.trace_tools import AGENT_NAME, TraceTools, tools_of
+from verl_coder.teacher.tasks import own_protocol, read_problems
+from verl_coder.teacher.trace_tools import TraceTools, tools_of
 
 
 def make_repairs(
@@ -29,7 +30,8 @@ def make_repairs(
     started = time.perf_counter()
     options.check()
     problems = read_problems(options.problems)
-    tools = tools_of(next((one.agent_name for one in problems.values()), AGENT_NAME), options.tools)
+    protocols = (own_protocol(problem) for problem in problems.values())
+    tools = tools_of(next(protocols, None) or find_protocol("tool"), options.tools)
     samples = read_samples(options.samples, problems)
     report = RepairReport(samples=samples.counts)
     with AttemptJournal(journal_path(options.out)) as attempts:
@@ -51,7 +53,7 @@ async def _try_and_play(
     options: RepairOptions,
     journal: AttemptJournal,
     on_attempt: Callable[[str], None],
-) -> tuple[list[TriedProblem], list[Played]]:
+) -> tuple[list[TriedProblem], list[ChosenTrace]]:
     """Every attempt, and the chosen sketches with their calls."""
     concurrency = options.concurrency or 2 * len(os.sched_getaffinity(0))
     async with open_sandbox(options.sandbox_url, concurrency, tools_url=tools.settings.sandbox_url) as opened:
@@ -78,13 +80,13 @@ def _count(tried: Sequence[TriedProblem], report: RepairReport) -> None:
 def _chosen(tried: Sequence[TriedProblem], options: RepairOptions) -> list[Sketch]:
     """The sketches to write, by problem in the order of the file."""
     seed = options.seed
-    offers = [
+    candidates = [
         sketches(one, random.Random(f"{seed}/{one.problem.problem_id}"), max_attempts=options.max_attempts)
         for one in tried
         if one.right
     ]
     rng = random.Random(f"choice/{seed}")
-    chosen = choose(offers, rng, per_problem=options.per_problem, failing_share=options.failing_share)
+    chosen = choose(candidates, rng, per_problem=options.per_problem, failing_share=options.failing_share)
     order = {one.problem.problem_id: place for place, one in enumerate(tried)}
     chosen.sort(key=lambda sketch: order[sketch.problem.problem_id])
     return make_direct(chosen, rng, share=options.direct_share, plain_share=options.plain_share)

@@ -5,6 +5,7 @@ one does not ask again, and what it runs and grades again is nothing but what th
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,16 +13,14 @@ from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import answer_code, grade
 from verl_coder.sandbox import SandboxClient
 from verl_coder.teacher.client import TeacherClient
-from verl_coder.teacher.dialogues import Call, Dialogue, open_dialogue
+from verl_coder.teacher.exchange import TeacherExchange
 from verl_coder.teacher.journal import Journal, StoredVerdict, digest
 from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.replies import (
     REFUSED,
     FailedReplyError,
     MalformedReplyError,
-    TeacherReply,
     ThinkingField,
-    encodable,
     parse_reply,
 )
 from verl_coder.teacher.samples import is_python, normalised
@@ -64,47 +63,13 @@ class TeacherSample:
         return self.dropped.removeprefix(REFUSED) if self.dropped.startswith(REFUSED) else ""
 
 
-class Played:
-    """A conversation so far, and what its turns came to."""
-
-    def __init__(self, dialogue: Dialogue) -> None:
-        self.dialogue = dialogue
-        self.turns = self.calls = self.prompt_tokens = self.completion_tokens = 0
-        self.call: Call | None = None
-        self.made: list[tuple[Call, bool]] = []
-        """The calls that were answered, and whether each failed."""
-        self.thinking: ThinkingField = ""
-        self.finish_reason = ""
-
-    @property
-    def ended(self) -> bool:
-        """The last turn is an answer."""
-        return self.turns > 0 and self.call is None
-
-    def answer(self, text: str, *, failed: bool, learn_failures: bool) -> None:
-        """What the last call came to."""
-        if self.call is not None:
-            self.made.append((self.call, failed))
-        self.dialogue.add_result(encodable(text), failed=failed, learn_failures=learn_failures)
-
-    def add(self, reply: TeacherReply) -> None:
-        """The teacher's next turn."""
-        self.call = self.dialogue.add_reply(reply)
-        self.turns += 1
-        self.calls += self.call is not None
-        self.prompt_tokens += reply.prompt_tokens
-        self.completion_tokens += reply.completion_tokens
-        self.thinking = self.thinking or reply.thinking_field
-        self.finish_reason = reply.finish_reason
-
-
 class Conversed(NamedTuple):
     """A conversation that has ended, or why it has not."""
 
     task: TeacherTask
     place: int
     number: int
-    played: Played
+    played: TeacherExchange
     dropped: str
 
 
@@ -117,6 +82,8 @@ class Synthesis:
     sandbox: SandboxClient
     sampling: Sampling
     offers: Offers
+    tasks: Sequence[TeacherTask] = ()
+    """Whose tools are made at once."""
     places: int = 1
     """Conversations at a time whose calls are made in a workspace."""
     max_turns: int = 4
@@ -124,25 +91,27 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         self._grading: dict[str, asyncio.Task[StoredVerdict]] = {}
-        self._runs = ToolRuns(self.offers, self.sandbox, places=self.places)
+        self._runs = ToolRuns(self.offers, self.sandbox, self.tasks, places=self.places)
 
     async def end(self) -> None:
         """Drop the grading that nobody waits for any more, and close what the tools have open."""
-        await self._runs.close()
         tasks = list(self._grading.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._runs.close()
 
-    def replay(self, task: TeacherTask, number: int) -> Played:
+    def replay(self, task: TeacherTask, number: int) -> TeacherExchange:
         """As much of a sample as the journal has, to the limit of turns; what cannot be read counts as missing."""
-        played = Played(open_dialogue(task.protocol, task.problem.prompt, self.offers.of(task.protocol)))
+        played = TeacherExchange(task, self.offers)
         while self._goes_on(played) and (entry := self.journal.find_reply(task.key, number, played.turns)):
             try:
                 reply = parse_reply(entry["raw"])
             except (FailedReplyError, MalformedReplyError):
                 break
             if result := entry.get("result"):
+                if not played.answered_so(result["text"]):
+                    break
                 self._answer(played, result["text"], result["failed"])
             played.add(reply)
         return played
@@ -158,6 +127,8 @@ class Synthesis:
             if error.raw is not None:
                 await self.journal.add_failure(task.key, number, played.turns, error.why, error.raw)
             dropped = error.why
+        if not dropped and played.only_mistakes:
+            dropped = "bad calls alone, turn after turn"
         if not dropped and not played.ended:
             dropped = f"no answer in {self.max_turns} turns"
         return Conversed(task, index, number, played, dropped)
@@ -167,7 +138,7 @@ class Synthesis:
         played, dropped = conversed.played, conversed.dropped
         verdict, code_key = None, ""
         if not dropped:
-            dropped, verdict, code_key = await self._judge(conversed.task, played.dialogue)
+            dropped, verdict, code_key = await self._judge(conversed.task, played)
         return TeacherSample(
             task=conversed.place,
             number=conversed.number,
@@ -183,11 +154,11 @@ class Synthesis:
             finish_reason=played.finish_reason,
         )
 
-    def _goes_on(self, played: Played) -> bool:
+    def _goes_on(self, played: TeacherExchange) -> bool:
         """Whether the teacher has another turn; a journal may have more of them than this start allows."""
-        return not played.ended and played.turns < self.max_turns
+        return not played.ended and played.turns < self.max_turns and not played.only_mistakes
 
-    async def _ask(self, task: TeacherTask, number: int, played: Played) -> None:
+    async def _ask(self, task: TeacherTask, number: int, played: TeacherExchange) -> None:
         """One more turn: the result of the last call, then the teacher's answer to it, on disk."""
         result = None
         if played.call is not None:
@@ -203,18 +174,20 @@ class Synthesis:
         await self.journal.add_reply(task.key, number, played.turns, entry)
         played.add(completion.reply)
 
-    def _answer(self, played: Played, text: str, failed: bool) -> None:
+    def _answer(self, played: TeacherExchange, text: str, failed: bool) -> None:
         played.answer(text, failed=failed, learn_failures=self.learn_failures)
 
-    async def _judge(self, task: TeacherTask, dialogue: Dialogue) -> tuple[str, StoredVerdict | None, str]:
+    async def _judge(
+        self, task: TeacherTask, played: TeacherExchange
+    ) -> tuple[str, StoredVerdict | None, str]:
         """(why it is no candidate, verdict, hash of the code) of a conversation that has ended."""
-        code = answer_code(dialogue.response(), task.problem.tests)
+        code = answer_code(played.dialogue.response(), task.problem.tests)
         if code is None or not code.strip():
             return "no code", None, ""
         if not is_python(code):
             return "invalid Python", None, ""
         verdict = await self._grade(task, code)
-        return dialogue.unusable(), verdict, digest(normalised(code) if verdict.passed else code)
+        return played.dialogue.unusable(), verdict, digest(normalised(code) if verdict.passed else code)
 
     async def _grade(self, task: TeacherTask, code: str) -> StoredVerdict:
         """The verdict, of the journal where it knows the code; samples with one code wait for one grading."""

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import Message, Problem
-from verl_coder.prompts import system_prompt
-from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
+from verl_coder.prompts import known_system, protocol_of, system_prompt
+from verl_coder.protocols import ToolProtocol, find_protocol
 from verl_coder.teacher.journal import digest
 from verl_coder.teacher.offers import Offer, Offers
 from verl_coder.teacher.sampling import Sampling
@@ -17,8 +17,8 @@ from verl_coder.teacher.trace_tools import TRACED_PROTOCOLS, has_traces
 
 Mode = Literal["row", "plain", "tool", "program", "session", "debugger", "debugger_late"]
 _MODES = {"plain": "none"} | {name: name for name in get_args(Mode) if name not in ("row", "plain")}
+_ASKED = (*_MODES.values(), "program_one_shot")
 _OTHERS = [name for name in TRACED_PROTOCOLS if name != "tool"]
-_LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _EXPECTED = {"hard": 0.25, "medium": 0.5, "unknown": 0.5, "easy": 0.75}
 """The pass rate that a difficulty stands for, where none was measured."""
 _NO_OUTPUT = {"num_workers": 0, "calls_per_s": 0.0}
@@ -99,12 +99,13 @@ def read_problem(row: dict[str, Any], place: str) -> Problem:
 
 
 def read_problems(path: Path) -> dict[str, Problem]:
-    """The rows of one file (or its shards) by problem_id; DataError unless all are of one agent loop with traces."""
+    """The rows of one file (or its shards) by problem_id; DataError unless all are of one protocol with traces."""
     if path.is_dir():
         raise ConfigError(
             f"--problems {path} is a folder with every split: name one file, such as train.parquet"
         )
     problems: dict[str, Problem] = {}
+    first: Problem | None = None
     for file in resolve_prepared(path):
         for number, row in enumerate(iter_rows(file)):
             problem = read_problem(row, f"{file}, row {number}")
@@ -113,12 +114,20 @@ def read_problems(path: Path) -> dict[str, Problem]:
                     f"{file}, row {number} has agent_name {problem.agent_name!r}, of which no traces are made; make "
                     f"the file with `verl-coder data prepare ... --protocol tool` (or {', '.join(_OTHERS)})"
                 )
-            if problem.agent_name != next(iter(problems.values()), problem).agent_name:
-                raise DataError(f"{file}, row {number} has another agent_name than those before it")
+            if own_protocol(problem) != own_protocol(first or problem):
+                raise DataError(
+                    f"{file}, row {number} has another agent_name or protocol than those before it"
+                )
+            first = first or problem
             if problem.problem_id in problems:
                 raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
             problems[problem.problem_id] = problem
     return problems
+
+
+def own_protocol(problem: Problem) -> ToolProtocol | None:
+    """The protocol of its row."""
+    return protocol_of(problem.agent_name, problem.prompt)
 
 
 def _ease(task: TeacherTask) -> float:
@@ -128,32 +137,29 @@ def _ease(task: TeacherTask) -> float:
 
 def _in_protocol(problem: Problem, mode: Mode, place: str) -> tuple[ToolProtocol, Problem]:
     """(protocol, the problem with a prompt of that protocol)."""
+    own = own_protocol(problem)
     if mode == "row":
-        found = [p for p in PROTOCOLS.values() if p.agent_name == problem.agent_name]
-        if not found:
+        if own is None:
             raise DataError(f"{place} has agent_name {problem.agent_name!r}, of which no protocol is known")
-        if found[0].name not in _MODES.values():
+        if own.name not in _ASKED:
             raise DataError(
-                f"{place} is of the protocol {found[0].name}, whose tools a teacher does not have here: take rows of "
-                f"{', '.join(_MODES.values())}, or --mode"
+                f"{place} is of the protocol {own.name}, whose tools a teacher does not have here: take rows of "
+                f"{', '.join(_ASKED)}, or --mode"
             )
-        return found[0], problem
+        return own, problem
     protocol = find_protocol(_MODES[mode])
-    if protocol.agent_name == problem.agent_name:
+    if own is not None and own.name == protocol.name:
         return protocol, problem
-    system, *rest = problem.prompt
-    texts = {
-        system_prompt(language=language, protocol=name): language
-        for language in _LANGUAGES
-        for name in PROTOCOLS
-    }
-    if system["role"] != "system" or system["content"] not in texts:
+    known = known_system(problem.prompt)
+    if known is None and own is not None and own.agent_name == protocol.agent_name:
+        return protocol, problem
+    if known is None:
         raise DataError(
             f"{place}: --mode {mode} would change its system prompt, which is none of prompts.py: prepare the file "
             f"with `verl-coder data prepare ... --protocol {protocol.name}`"
         )
-    text = system_prompt(language=texts[system["content"]], protocol=protocol.name)
-    prompt: tuple[Message, ...] = ({"role": "system", "content": text}, *rest)
+    text = system_prompt(language=known[1], protocol=protocol.name)
+    prompt: tuple[Message, ...] = ({"role": "system", "content": text}, *problem.prompt[1:])
     return protocol, replace(problem, prompt=prompt, agent_name=protocol.agent_name)
 
 

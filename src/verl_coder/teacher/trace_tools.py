@@ -1,11 +1,11 @@
 """What a trace calls: by the agent loop of its rows, and the YAML of tools."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verl_coder.paths import repository_root
-from verl_coder.protocols import PROTOCOLS, find_protocol
+from verl_coder.protocols import PROTOCOLS, ToolProtocol, find_protocol
 from verl_coder.tools.execution import (
     DebuggerSettings,
     InterpreterSettings,
@@ -26,7 +26,7 @@ _TRIED_WITH: Mapping[str, tuple[str, ...]] = {
     SESSION_AGENT_NAME: (TESTS, SESSION),
     DEBUGGER_AGENT_NAME: (INTERPRETER,),
 }
-"""Classes of tools that try an attempt, by agent loop: the first that the YAML has."""
+"""Classes of tools that try an attempt, by agent loop: the first that the YAML has; the last it must have."""
 TRACED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.agent_name in _TRIED_WITH)
 """Those whose rows `teacher repairs` takes."""
 
@@ -56,17 +56,22 @@ def has_traces(agent_name: str) -> bool:
     return agent_name in _TRIED_WITH
 
 
-def tools_of(agent_name: str, path: Path | None) -> TraceTools:
+def tools_path(protocol: ToolProtocol, given: Path | None) -> Path:
+    """The YAML that was named, else the shipped one of the protocol."""
+    return given or repository_root() / "tool_config" / (protocol.tools or "")
+
+
+def tools_of(protocol: ToolProtocol, given: Path | None) -> TraceTools:
     """Those of such rows in the YAML, or in the shipped one of their protocol; ConfigError where it has none."""
-    protocol = next(one for one in PROTOCOLS.values() if one.agent_name == agent_name)
-    shipped = protocol.tools or ""
-    path = path or repository_root() / "tool_config" / shipped
+    agent_name, shipped = protocol.agent_name, protocol.tools or ""
+    path = tools_path(protocol, given)
     classes = _TRIED_WITH[agent_name]
-    kind = next((one for one in classes if find_tool(path, one)), classes[-1])
+    read_tool(path, classes[-1], shipped)  # what its agent loop needs
+    kind = next(one for one in classes if find_tool(path, one))
     name, settings = read_tool(path, kind, shipped)
     tools = TraceTools(agent_name=agent_name, path=path, kind=kind, name=name, settings=settings)
     if agent_name != DEBUGGER_AGENT_NAME:
         return tools
     debugger_name, debugger = read_tool(path, DEBUGGER, shipped)
     assert isinstance(debugger, DebuggerSettings)
-    return TraceTools(**{**vars(tools), "debugger": debugger, "debugger_name": debugger_name})
+    return replace(tools, debugger=debugger, debugger_name=debugger_name)

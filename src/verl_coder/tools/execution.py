@@ -136,8 +136,9 @@ def listed_tools(path: Path) -> list[ListedTool]:
         entries = yaml.safe_load(read_tools_text(path))["tools"]
         tools = [ListedTool(str(entry["tool_schema"]["function"]["name"]), entry) for entry in entries]
         for tool in tools:
-            _ = tool.entry["class_name"], tool.entry["config"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+            dict(tool.entry["config"])
+            _ = tool.entry["class_name"]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{path} is no YAML of tools ({error!r}); see tool_config/") from error
     return tools
 
