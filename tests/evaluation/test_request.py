@@ -92,6 +92,17 @@ def test_rows_bring_the_tools_of_their_loop(tmp_path: Path) -> None:
     assert found and found.name == "python_session.yaml"
 
 
+@pytest.mark.parametrize("protocol", ["debugger", "debugger_late"])
+def test_rows_of_one_loop_bring_the_tools_of_the_protocol_that_their_prompt_speaks(
+    protocol: str, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.parquet"
+    prompt = build_prompt("Write f(xs).", style="function", protocol=protocol)
+    write_rows([make_problem(0, prompt=prompt, agent_name="debugger_agent")], rows)
+    found = plan_evaluation(EvaluationRequest(model=str(TINY), data=(str(rows),))).tools
+    assert found and found.name == f"python_{protocol}.yaml"
+
+
 def test_tools_that_a_loop_cannot_do_with_are_refused_before_a_model_is_loaded(tmp_path: Path) -> None:
     rows = tmp_path / "rows.parquet"
     write_rows([make_problem(0, agent_name="session_agent")], rows)
