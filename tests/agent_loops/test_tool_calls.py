@@ -37,10 +37,43 @@ def test_raw_line_ends_and_tabs_in_a_string_are_the_programs():
 
 
 @pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        (r"s = \'\'", "s = ''"),
+        ("s = \\'\\'\nt = 1", "s = ''\nt = 1"),
+        (r"re.sub(r'\d+\s', '', t)", r"re.sub(r'\d+\s', '', t)"),
+        (r"x = '\\d'; y = \'a\'", r"x = '\d'; y = 'a'"),
+        (r"print(\"\\'\")", 'print("\\\'")'),
+        (r"x = '\0'", r"x = '\0'"),
+    ],
+)
+def test_an_escape_that_json_does_not_have_is_the_programs(written: str, code: str) -> None:
+    text = f'{{"name": "f", "arguments": {{"code": "{written}"}}}}'
+    assert read_call(text) == ("f", {"code": code})
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ('print("a")', 'print("a")'),
+        (r'print("a", \"b\")' + "\nx = 1", 'print("a", "b")\nx = 1'),
+        (r'print("a\n", \'b\')', "print(\"a\n\", 'b')"),
+        ('d = {"a": {"b": 1}}', 'd = {"a": {"b": 1}}'),
+    ],
+)
+def test_bare_quotes_in_the_one_text_of_a_call_are_the_programs(written: str, code: str) -> None:
+    for end in ("}}", " }\n}"):
+        text = f'{{"name": "f", "arguments": {{"code": "{written}"{end}'
+        assert read_call(text) == ("f", {"code": code})
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ('{"name": "f", "arguments": {"code": "print(1', "no JSON"),
-        ('{"name": "f", "arguments": {"code": "print("a")"}}', "no JSON"),
+        ('{"name": "f", "arguments": {"code": "print("a")', "no JSON"),
+        ('{"name": "f", "arguments": {"code": "print("a")", "commands": "run"}}', "no JSON"),
+        ('{"name": "f", "arguments": {"code": "d = {"a", "b": "c"}"}}', "no JSON"),
         ("print(1)", "no JSON"),
         ("", "no JSON"),
         ("[1, 2]", "an array"),

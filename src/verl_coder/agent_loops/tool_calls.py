@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from verl_coder.protocols import Tags
@@ -21,6 +21,14 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
 
 MAX_INVALID_CALLS = 3
 """Turns in a row without a call that can be done, after which a trajectory ends, unless its loop says otherwise."""
+_BRACES = ("", "}", "}}")
+_ESCAPE = re.compile(r"\\(.)", re.S)
+_ONE_TEXT = re.compile(
+    r'(\{\s*"name"\s*:\s*"[^"\\]+"\s*,\s*"(?:arguments|parameters)"\s*:\s*\{\s*"\w+"\s*:\s*")(.*)("\s*\}\s*\})',
+    re.S,
+)
+_NEXT_ARGUMENT = re.compile(r'"\s*,\s*"\w+"\s*:')
+_JSON_ESCAPES = '"\\/bfnrtu'
 _FORM = 'write {"name": ..., "arguments": {...}}'
 
 
@@ -42,8 +50,9 @@ def call_texts(turn: str, tags: Tags) -> list[str]:
 def read_call(text: str) -> tuple[str, dict[str, Any]]:
     """(name, arguments) of a call in hermes form; CallMistake.
 
-    Mended, since only one reading is possible: raw line ends and tabs in a string, a Python literal in the place of
-    JSON, arguments encoded twice, `parameters` for `arguments`, a Markdown fence around it, a missing last brace.
+    Mended, since only one reading is possible: raw line ends and tabs in a string; `\\'`, and other escapes that JSON
+    does not have (`\\d`); bare quotes in the one text of a call; a Python literal for JSON; `parameters` for
+    `arguments`, and arguments encoded twice; a Markdown fence around it; a missing last brace.
     """
     value = _object(text)
     name = value.get("name", value.get("function"))
@@ -64,27 +73,53 @@ def read_call(text: str) -> tuple[str, dict[str, Any]]:
 
 def _object(text: str) -> dict[str, Any]:
     stripped = re.sub(r"\A```\w*\n|\n?```\Z", "", text.strip()).strip()
-    trouble = ""
+    escaped = _mended_escapes(stripped)
     # A text that ends inside a string stays unreadable: nobody knows what more it would have held.
-    for candidate in (stripped, stripped + "}", stripped + "}}"):
+    written = [text + brace for text in dict.fromkeys((stripped, escaped)) for brace in _BRACES]
+    readings: list[tuple[Callable[[str], Any], str]] = [(_json, text) for text in written]
+    trouble = ""
+    for read, candidate in [*readings, (literal_value, stripped), (_json, _mended_quotes(escaped))]:
         try:
-            # Not strict: raw line ends in a string are what models write for code.
-            value = json.loads(candidate, strict=False)
-        except (ValueError, RecursionError) as error:
+            value = read(candidate)
+        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
             trouble = trouble or str(error)
             continue
         if isinstance(value, dict):
             return value
-        raise CallMistake(f"the call is {_kind(value)}; {_FORM}")
-    try:
-        value = literal_value(stripped)
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
-        value = None
-    if isinstance(value, dict):
-        return value
+        if read is _json:
+            raise CallMistake(f"the call is {_kind(value)}; {_FORM}")
     raise CallMistake(
         f'the call is no JSON ({trouble}); {_FORM}, line ends in a string as \\n, quotes as \\"'
     )
+
+
+def _json(text: str) -> Any:
+    """Not strict: raw line ends in a string are what models write for code."""
+    return json.loads(text, strict=False)
+
+
+def _mended_escapes(text: str) -> str:
+    """`'` for `\\'`, and a backslash doubled where JSON has no such escape, as of `\\d`: it is the code's."""
+    return _ESCAPE.sub(lambda found: _mended(found[0], found[1]), text)
+
+
+def _mended(escape: str, character: str) -> str:
+    if character == "'":
+        return "'"
+    return escape if character in _JSON_ESCAPES else f"\\{escape}"
+
+
+def _mended_quotes(text: str) -> str:
+    """A call of one text whose own quotes are bare, with these escaped; any other text as it is.
+
+    The last quote before the braces ends the text, so that there is one reading, unless a further argument may
+    begin in it.
+    """
+    found = _ONE_TEXT.fullmatch(text)
+    if found is None or _NEXT_ARGUMENT.search(found[2]):
+        return text
+    written = re.sub(r'\\.|"', lambda part: '\\"' if part[0] == '"' else part[0], found[2], flags=re.S)
+    return f"{found[1]}{written}{found[3]}"
 
 
 def check_call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> None:
