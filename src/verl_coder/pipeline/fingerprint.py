@@ -18,7 +18,7 @@ _NOT_CODE = ("tiny/base", "pipeline", "report")
 _NO_TRAINING = ("agent_loops", "evaluation", "platform", "trainer", "launch/preflight", "sft")
 CODE_LEFT_OUT = {
     "data": (*_NOT_CODE, *_NO_TRAINING),
-    "teacher": (*_NOT_CODE, "agent_loops", "evaluation", "trainer"),
+    "teacher": (*_NOT_CODE, "evaluation", "trainer"),
     "sft": (*_NOT_CODE, "agent_loops", "evaluation", "trainer"),
     "train": (*_NOT_CODE, "teacher"),
     "evaluate": (*_NOT_CODE, "trainer", "teacher"),
