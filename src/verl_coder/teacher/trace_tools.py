@@ -35,7 +35,6 @@ TRACED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protoco
 class TraceTools:
     """What tries attempts, and what looks at those that fail."""
 
-    agent_name: str
     path: Path
     kind: str
     """Class of the tool that tries attempts: INTERPRETER, SESSION or TESTS."""
@@ -69,7 +68,7 @@ def tools_of(protocol: ToolProtocol, given: Path | None) -> TraceTools:
     read_tool(path, classes[-1], shipped)  # what its agent loop needs
     kind = next(one for one in classes if find_tool(path, one))
     name, settings = read_tool(path, kind, shipped)
-    tools = TraceTools(agent_name=agent_name, path=path, kind=kind, name=name, settings=settings)
+    tools = TraceTools(path=path, kind=kind, name=name, settings=settings)
     if agent_name != DEBUGGER_AGENT_NAME:
         return tools
     debugger_name, debugger = read_tool(path, DEBUGGER, shipped)
