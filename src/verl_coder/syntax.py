@@ -20,6 +20,14 @@ def parse_python(source: str) -> ast.Module:
     return _again(ast.parse, source)
 
 
+def parsed(source: str) -> ast.Module | None:
+    """The same; None where it does not parse."""
+    try:
+        return parse_python(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
 def literal_value(text: str) -> Any:
     """`ast.literal_eval`, and its errors, for the same reason."""
     return _again(ast.literal_eval, text)

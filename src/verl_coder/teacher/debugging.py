@@ -3,7 +3,7 @@
 import ast
 import re
 
-from verl_coder.syntax import parse_python
+from verl_coder.syntax import parsed
 from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.checks import OK, WRONG, equality
 
@@ -18,7 +18,7 @@ def commands_for(attempt: Attempt, tests: str) -> str:
     An error or a loop without end is where the program stands by itself. A wrong value is looked at where the function
     returns it, in the call of the first example that is wrong.
     """
-    code = _parsed(attempt.code)
+    code = parsed(attempt.code)
     if code is None:
         return ""
     if not attempt.run.succeeded:
@@ -88,12 +88,5 @@ def _condition(call: ast.Call, function: ast.FunctionDef) -> str | None:
 
 
 def _body(source: str) -> list[ast.stmt]:
-    module = _parsed(source)
+    module = parsed(source)
     return module.body if module else []
-
-
-def _parsed(source: str) -> ast.Module | None:
-    try:
-        return parse_python(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None

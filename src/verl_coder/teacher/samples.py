@@ -15,7 +15,7 @@ from verl_coder.errors import DataError
 from verl_coder.grading import answer_code
 from verl_coder.problems import Problem
 from verl_coder.protocols import PROTOCOLS
-from verl_coder.syntax import parse_python
+from verl_coder.syntax import parse_python, parsed
 
 _MARKS = (
     "<think>",
@@ -151,8 +151,4 @@ def _fields(line: bytes, place: str) -> tuple[str, str]:
 
 def is_python(code: str) -> bool:
     """Whether it parses."""
-    try:
-        parse_python(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return parsed(code) is not None
