@@ -81,6 +81,17 @@ def test_the_reference_ends_a_trace_only_where_no_sample_passes() -> None:
     assert len(first) == 1 and repairs == []
 
 
+def test_a_reference_is_no_first_try_where_these_are_to_be_the_models_own() -> None:
+    first, repairs = sketches(
+        tried("p", passing=0, failing=2), random.Random(0), max_attempts=2, own_first_tries=True
+    )
+    assert first == [] and [sketch.attempts[-1].origin for sketch in repairs] == ["reference"] * 2
+    first, _ = sketches(
+        tried("p", passing=2, failing=0), random.Random(0), max_attempts=2, own_first_tries=True
+    )
+    assert len(first) == 2
+
+
 def test_the_repair_is_the_passing_code_that_is_most_like_the_failure() -> None:
     near = attempt("def f(values):\n    return sorted(values)[-1]", "passed")
     far = attempt("import heapq\n\n\nclass Heap:\n    pass", "passed")

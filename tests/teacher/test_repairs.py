@@ -171,6 +171,17 @@ def test_without_samples_the_references_are_first_tries(make: Maker) -> None:
     }
 
 
+def test_own_first_tries_leave_out_what_only_the_reference_passes(make: Maker) -> None:
+    problems = [problem("own"), problem("mended"), problem("bare")]
+    samples = [("own", block(RIGHT)), ("mended", block(WRONG))]
+    report, rows = make(problems, samples, own_first_tries=True)
+    assert [(row["problem_id"], row["attempts"], row["last_code"]) for row in rows] == [
+        ("own", 1, "own"),
+        ("mended", 2, "reference"),
+    ]
+    assert list(report.skipped.values()) == [1]
+
+
 def test_the_same_seed_makes_the_same_file(make: Maker) -> None:
     samples = [(name, block(code)) for name in "abc" for code in (WRONG, NAME_ERROR, RIGHT, OTHER_RIGHT)]
     problems = [problem(name) for name in "abc"]

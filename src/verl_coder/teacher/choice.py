@@ -27,9 +27,12 @@ class Sketch:
 
 
 def sketches(
-    tried: TriedProblem, rng: random.Random, *, max_attempts: int
+    tried: TriedProblem, rng: random.Random, *, max_attempts: int, own_first_tries: bool = False
 ) -> tuple[list[Sketch], list[Sketch]]:
-    """(first tries, repairs) of a problem; first tries have distinct codes, repairs distinct first failures."""
+    """(first tries, repairs) of a problem; first tries have distinct codes, repairs distinct first failures.
+
+    With `own_first_tries` a reference ends repairs only: as a first try it teaches to write as the model does not.
+    """
     right = tried.right
     failing = tried.own("failed") if max_attempts > 1 else []
     if not right:
@@ -45,7 +48,8 @@ def sketches(
         end = nearest(failures[-1], right)
         repairs.append(Sketch(problem=tried.problem, attempts=(*failures, end)))
     rng.shuffle(right)
-    return [Sketch(problem=tried.problem, attempts=(attempt,)) for attempt in right], repairs
+    tries = [attempt for attempt in right if attempt.origin == "own" or not own_first_tries]
+    return [Sketch(problem=tried.problem, attempts=(attempt,)) for attempt in tries], repairs
 
 
 def nearest(attempt: Attempt, others: Sequence[Attempt]) -> Attempt:

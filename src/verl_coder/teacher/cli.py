@@ -88,6 +88,9 @@ def repairs(
     failing_share: _FailingShare = 0.5,
     direct_share: _DirectShare = 0.0,
     plain_share: _PlainShare = 0.0,
+    own_first_tries: Annotated[
+        bool, typer.Option("--own-first-tries", help="References mend failing attempts only.")
+    ] = False,
     learn_failures: Annotated[bool, typer.Option("--learn-failures", help="Learn failing attempts.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of attempts and of the words.")] = 0,
     sandbox_url: Annotated[
@@ -112,6 +115,7 @@ def repairs(
             failing_share=failing_share,
             direct_share=direct_share,
             plain_share=plain_share,
+            own_first_tries=own_first_tries,
             learn_failures=learn_failures,
             seed=seed,
             sandbox_url=sandbox_url,

@@ -26,6 +26,8 @@ class RepairOptions:
     """Of traces that do not call the tool on offer."""
     plain_share: float = 0.0
     """Of traces whose prompt offers no tool."""
+    own_first_tries: bool = False
+    """A reference mends a failing attempt, and is never the first one."""
     learn_failures: bool = False
     seed: int = 0
     sandbox_url: str | None = None

@@ -36,7 +36,7 @@ def make_repairs(
     report = RepairReport(samples=samples.counts)
     with AttemptJournal(journal_path(options.out)) as attempts:
         tried, played = asyncio.run(
-            _try_and_play(list(problems.values()), samples, tools, options, attempts, on_attempt)
+            _try_and_play(list(problems.values()), samples, tools, options, report, attempts, on_attempt)
         )
         _count(tried, report)
         write_rows(played, report, options)
@@ -51,6 +51,7 @@ async def _try_and_play(
     samples: Samples,
     tools: TraceTools,
     options: RepairOptions,
+    report: RepairReport,
     journal: AttemptJournal,
     on_attempt: Callable[[str], None],
 ) -> tuple[list[TriedProblem], list[ChosenTrace]]:
@@ -60,7 +61,7 @@ async def _try_and_play(
         sandbox, places = opened
         runner = AttemptRunner(tools=tools, sandbox=sandbox, journal=journal, on_attempt=on_attempt)
         tried = await try_all(problems, samples.codes, runner)
-        sketches = _chosen(tried, options)
+        sketches = _chosen(tried, options, report)
         calls = await all_calls(sketches, tools, sandbox, concurrency=places)
     return tried, list(zip(sketches, calls, strict=True))
 
@@ -77,14 +78,21 @@ def _count(tried: Sequence[TriedProblem], report: RepairReport) -> None:
             report.skipped[f"no sample passes, {why}"] += 1
 
 
-def _chosen(tried: Sequence[TriedProblem], options: RepairOptions) -> list[Sketch]:
+def _chosen(tried: Sequence[TriedProblem], options: RepairOptions, report: RepairReport) -> list[Sketch]:
     """The sketches to write, by problem in the order of the file."""
     seed = options.seed
     candidates = [
-        sketches(one, random.Random(f"{seed}/{one.problem.problem_id}"), max_attempts=options.max_attempts)
+        sketches(
+            one,
+            random.Random(f"{seed}/{one.problem.problem_id}"),
+            max_attempts=options.max_attempts,
+            own_first_tries=options.own_first_tries,
+        )
         for one in tried
         if one.right
     ]
+    if nothing := sum(not firsts and not repairs for firsts, repairs in candidates):
+        report.skipped["only the reference passes, and no failing sample is there for it to mend"] += nothing
     rng = random.Random(f"choice/{seed}")
     chosen = choose(candidates, rng, per_problem=options.per_problem, failing_share=options.failing_share)
     order = {one.problem.problem_id: place for place, one in enumerate(tried)}
