@@ -8,7 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
+from verl.trainer.ppo.reward import get_custom_reward_fn
 
+from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.reward import REQUIRED_KEYS, check_reward_file
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
@@ -147,3 +150,38 @@ def test_written_tool_calls_earn_nothing_unless_the_tool_counted_them(sandbox_ur
     for name in ("with_tool_use.py", "program_tag.py"):
         plain, talk = scores(FOLDER / name, [RIGHT, RAN * 3 + RIGHT])
         assert plain["score"] == talk["score"]
+
+
+@pytest.mark.parametrize(
+    ("file", "parameters", "half"),
+    [
+        ("scaled", {}, 0.125),
+        ("scaled", {"exponent": 1, "all_passed": 0}, 0.5),
+        ("concise", {"characters": 10}, 0),
+    ],
+)
+def test_verl_hands_on_the_parameters_of_the_run(file, parameters, half, sandbox_url, monkeypatch):
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    reward = {"path": str(FOLDER / f"{file}.py"), "name": "compute_score", "reward_kwargs": parameters}
+    function = get_custom_reward_fn(OmegaConf.create({"reward": {"custom_reward_function": reward}}))
+
+    async def score(text):
+        return await function(data_source="s", solution_str=text, ground_truth=SUITE, extra_info={})
+
+    assert asyncio.run(score(HALF))["score"] == pytest.approx(half)
+    if file == "concise":
+        assert asyncio.run(score(RIGHT))["score"] == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(
+    ("file", "parameters"),
+    [
+        ("scaled", {"exponent": 0}),
+        ("scaled", {"exponent": -1}),
+        ("scaled", {"all_passed": 1.5}),
+        ("concise", {"characters": 0}),
+    ],
+)
+def test_a_parameter_that_would_pay_a_wrong_answer_is_refused(file, parameters):
+    with pytest.raises(ConfigError, match=next(iter(parameters))):
+        check_reward_file(FOLDER / f"{file}.py", parameters=parameters)

@@ -157,6 +157,28 @@ def test_other_content_is_refused_and_another_place_is_not(
     check(recorded, config, allowed=[knob])
 
 
+TOOLS = "actor_rollout_ref.rollout.multi_turn.tool_config_path"
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_tools_are_neither_taken_away_nor_added(config: DictConfig, tmp_path: Path, given: bool) -> None:
+    (tmp_path / "tools.yaml").write_text("tools")
+    path = str(tmp_path / "tools.yaml")
+    OmegaConf.update(config, TOOLS, path if given else None)
+    record(tmp_path / "resume.json", config)
+    OmegaConf.update(config, TOOLS, None if given else path)
+    words = r"tools.yaml \(.*this start gives null" if given else r"TOOLS=null, this start gives .*tools\.yaml"
+    with pytest.raises(CheckpointError, match=words):
+        check(tmp_path / "resume.json", config)
+    check(tmp_path / "resume.json", config, allowed=["TOOLS"])
+
+
+def test_a_rewards_parameters_stay(config: DictConfig, recorded: Path) -> None:
+    OmegaConf.update(config, "reward.custom_reward_function.reward_kwargs", {"exponent": 1}, force_add=True)
+    with pytest.raises(CheckpointError, match=r"reward_kwargs\.exponent=null, this start gives 1"):
+        check(recorded, config)
+
+
 def test_no_setting_ties_a_run_to_the_place_of_its_checkout(planned: DictConfig) -> None:
     root = str(repository_root())
     tied = [key for key, value in _flat(planned).items() if root in str(value) and not may_change(key)]

@@ -26,6 +26,7 @@ OPEN_MAPPINGS = {
     "actor_rollout_ref.rollout.engine_kwargs",
     "actor_rollout_ref.rollout.checkpoint_engine.engine_kwargs",
     "reward.reward_kwargs",
+    "reward.custom_reward_function.reward_kwargs",  # parameters of the file's function
     "trainer.v1.sampler.sampler_kwargs",
     "data.apply_chat_template_kwargs",
 }

@@ -97,19 +97,22 @@ def may_change(key: str, allowed: Iterable[str] = ()) -> bool:
     return any(fnmatchcase(key, pattern) for pattern in (*MAY_CHANGE, *allowed, *below))
 
 
+_FILES = {
+    "TRAIN": "data.train_files",
+    "VAL": "data.val_files",
+    "REWARD": "reward.custom_reward_function.path",
+    "TOOLS": "actor_rollout_ref.rollout.multi_turn.tool_config_path",
+    "agent_loop_config_path": "actor_rollout_ref.rollout.agent.agent_loop_config_path",
+    "verl_coder.teacher.traces": "verl_coder.teacher.traces",
+}
+"""Knob -> key of the files that decide what is learnt."""
+
+
 def contents(config: DictConfig) -> dict[str, dict[str, str]]:
     """Knob -> {path, digest of the content}, for the files that decide what is learnt."""
-    traces = OmegaConf.select(config, "verl_coder.teacher.traces")
-    named = {
-        "TRAIN": config.data.train_files,
-        "VAL": config.data.val_files,
-        "REWARD": config.reward.custom_reward_function.path,
-        "TOOLS": config.actor_rollout_ref.rollout.multi_turn.tool_config_path,
-        "agent_loop_config_path": config.actor_rollout_ref.rollout.agent.get("agent_loop_config_path"),
-        "verl_coder.teacher.traces": traces,
-    }
     found = {}
-    for knob, value in named.items():
+    for knob, key in _FILES.items():
+        value = OmegaConf.select(config, key)
         values = [] if value is None else [value] if isinstance(value, str) else list(value)
         paths = [Path(str(path)) for path in values]
         if paths and all(path.is_file() for path in paths):
@@ -146,12 +149,14 @@ def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
         raise CheckpointError(f"{path} is broken (it lacks settings or files): {cure}")
     allowed = tuple(allowed)
     now = contents(config)
-    for knob, old in before["files"].items():
-        new = now.get(knob)
-        if new is None or knob in allowed or new["sha256"] == old["sha256"]:
-            continue
-        was, given = f"{old['path']} ({old['sha256'][:8]})", f"{new['path']} ({new['sha256'][:8]})"
-        raise CheckpointError(_sentence(path, knob, was, given))
+    for knob, key in _FILES.items():
+        old, new = before["files"].get(knob), now.get(knob)
+        was_set = bool(old or before["settings"].get(key))
+        is_set = bool(OmegaConf.select(config, key))
+        # A file that is named and not there is said by those who read it; a record of before may not know the knob.
+        same = old is None or new is None or new["sha256"] == old["sha256"]
+        if knob not in allowed and (was_set != is_set or not same):
+            raise CheckpointError(_sentence(path, knob, _file_shown(old, was_set), _file_shown(new, is_set)))
     old_settings, settings = _understood(before["settings"]), _settings(config)
     for key in sorted(old_settings.keys() | settings.keys()):
         before_value, value = old_settings.get(key), settings.get(key)
@@ -164,6 +169,12 @@ def _sentence(path: Path, key: str, was: str, given: str) -> str:
         f"{path.parent} was trained with {key}={was}, this start gives {given}, and a resume may not change that: "
         f"take it back, name another folder with OUT=, or allow it with verl_coder.resume_may_change=[{key}]"
     )
+
+
+def _file_shown(file: Mapping[str, str] | None, is_set: bool) -> str:
+    if file is None:
+        return "a file" if is_set else "null"
+    return f"{file['path']} ({file['sha256'][:8]})"
 
 
 def _shown(value: Any) -> str:

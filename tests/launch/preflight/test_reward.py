@@ -80,6 +80,28 @@ def test_refused_with_file_and_line(what, tmp_path):
     assert "\n" not in message
 
 
+OWN = HEAD.replace("**kwargs", "*, weight=1.0, **kwargs")
+
+
+def test_a_runs_parameters_reach_the_function(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN + "    assert weight == 0.5, weight\n" + GOOD)
+    check_reward_file(path, parameters={"weight": 0.5})
+    with pytest.raises(ConfigError, match=f"{path}:2: AssertionError: 1.0"):
+        check_reward_file(path)
+
+
+@pytest.mark.parametrize("head", [OWN, HEAD])
+@pytest.mark.parametrize("name", ["wieght", "solution_str"])
+def test_a_parameter_that_the_function_does_not_have_is_named(tmp_path, head, name):
+    path = tmp_path / "mine.py"
+    path.write_text(head + GOOD)
+    with pytest.raises(
+        ConfigError, match=f"reward_kwargs.{name}: {path}:1: compute_score has no such parameter"
+    ):
+        check_reward_file(path, parameters={name: 1})
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no such reward file"):
         check_reward_file(tmp_path / "gone.py")

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import functools
 import importlib.util
 import inspect
 import json
@@ -15,12 +16,13 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder import rewards
 from verl_coder.errors import ConfigError
 from verl_coder.grading.report import Outcome, TestReport, TestResult, TestStatus
 from verl_coder.importing import exits_refused
+from verl_coder.words import did_you_mean
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 """What verl passes, by keyword."""
@@ -34,27 +36,45 @@ def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> 
     reward = config.reward.custom_reward_function
     if not reward.path:
         raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
-    return check_reward_file(reward.path, reward.name, rows)
+    return check_reward_file(reward.path, reward.name, rows, reward_kwargs(config))
+
+
+def reward_kwargs(config: DictConfig) -> dict[str, Any]:
+    """What the run sets of the function's own parameters; ConfigError where that is no mapping."""
+    place = "reward.custom_reward_function.reward_kwargs"
+    node = OmegaConf.select(config, place)
+    given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+    if given is None:
+        return {}
+    if not isinstance(given, dict):
+        raise ConfigError(
+            f"{place}={given}: use a mapping of the function's parameters, such as {{exponent: 1}}"
+        )
+    return {str(key): value for key, value in given.items()}
 
 
 def check_reward_file(
-    path: str | Path, name: str = "compute_score", rows: Sequence[Mapping[str, Any]] = ()
+    path: str | Path,
+    name: str = "compute_score",
+    rows: Sequence[Mapping[str, Any]] = (),
+    parameters: Mapping[str, Any] | None = None,
 ) -> bool:
     """Refuse a reward file that verl could not use: ConfigError of one line with the file and the line.
 
     First what can be read in the source, then the function is called, without a sandbox, on an empty, a
     wrong, a passing and an ungraded completion, with and without a tool call, of each of `rows` (of the run's
-    own data; a stand-in without them): every call must return the same keys. Returns whether it grades by the
-    hidden tests.
+    own data; a stand-in without them): every call must return the same keys. `parameters` are what the run sets of
+    the function's own. Returns whether it grades by the hidden tests.
     """
     path = Path(path).absolute()
-    line = _check_source(path, name)
+    parameters = dict(parameters or {})
+    line = _check_source(path, name, parameters)
     # Patched before the file is loaded, which binds the name. A file that is checked needs no sandbox.
     with (
         exits_refused(),
         patch.object(rewards, "grade_answer", autospec=True) as grader,
     ):
-        function = _load(path, name)
+        function = functools.partial(_load(path, name), **parameters)
         first: tuple[str, set[str]] | None = None
         for row in rows or (STAND_IN,):
             first = _check_calls(function, path, line, grader, row, first)
@@ -77,7 +97,7 @@ def _load(path: Path, name: str) -> Callable[..., Any]:
     return function
 
 
-def _check_source(path: Path, name: str) -> int:
+def _check_source(path: Path, name: str, parameters: Mapping[str, Any]) -> int:
     """What can be read without running the file; returns the line of the function."""
     try:
         tree = ast.parse(path.read_text(), filename=str(path))
@@ -96,6 +116,16 @@ def _check_source(path: Path, name: str) -> int:
                     f"{path}:{node.lineno}: {name} lacks the argument {missing[0]!r}; "
                     f"its signature is {name}({', '.join(ARGUMENTS)}, **kwargs)"
                 )
+            own = sorted(given - {*ARGUMENTS})
+            for key in parameters:
+                if key not in own:
+                    hint = did_you_mean(
+                        key, own, f"it has {', '.join(own)}" if own else "it has none of its own"
+                    )
+                    raise ConfigError(
+                        f"reward.custom_reward_function.reward_kwargs.{key}: {path}:{node.lineno}: {name} has no "
+                        f"such parameter; {hint}"
+                    )
             return node.lineno
     last = len(path.read_text().splitlines()) or 1
     raise ConfigError(f"{path}:{last}: the file defines no function {name!r}")
@@ -220,10 +250,11 @@ def _call(
 ) -> tuple[Any, int | None]:
     """(result, line it returned from), called as verl does, in a thread with an event loop of its own."""
     arguments = trial_arguments(row, completion, tool_calls)
+    code = getattr(getattr(function, "func", function), "__code__", None)
     outcome: dict[str, Any] = {}
 
     def on_event(frame: FrameType, event: str, _: Any) -> None:
-        if event == "return" and frame.f_code is function.__code__:
+        if event == "return" and frame.f_code is code:
             outcome["line"] = frame.f_lineno
 
     def run() -> None:
