@@ -29,7 +29,23 @@ PROGRAMS = {
     "the environment": "import os\nn = int(input())\nprint(os.environ.get('MODE', 'none'))\nif n > 28: os.environ['MODE'] = 'large'",
     "a replaced function": "import math\nn = int(input())\nif n > 28: math.sqrt = lambda x: 0\nprint(math.sqrt(n))",
     "an attribute of a class": "import fractions\nn = int(input())\nF = fractions.Fraction\nprint(getattr(F, 'mark', 0))\nsetattr(fractions.Fraction, 'mark', n)",
+    "a list taken from a library": "from keyword import kwlist\nn = int(input())\nprint(len(kwlist))\nif n > 28: kwlist.append('x')",
+    "a logger's handlers": "import logging as l, sys\nlog = l.getLogger('out')\nlog.setLevel(l.INFO)\nlog.addHandler(l.StreamHandler(sys.stdout))\nlog.info(int(input()))",
+    "the root logger's handlers": "from logging import getLogger, StreamHandler\nimport sys\nlog = getLogger()\nlog.addHandler(StreamHandler(sys.stdout))\nlog.warning(int(input()))",
+    "a file that grows": "n = int(input())\nwith open('log.txt', 'a') as file: file.write(f'{n};')\nprint(open('log.txt').read())",
+    "a file in a folder of its own": "import os, pathlib\nn = int(input())\nos.makedirs('a/b', exist_ok=True)\np = pathlib.Path('a/b/c')\nprint(p.exists())\np.write_text('x')",
+    "a cache of JSON": "import json, os\nn = int(input())\nc = json.load(open('c.json')) if os.path.exists('c.json') else {}\nc[str(n)] = 1\njson.dump(c, open('c.json', 'w'))\nprint(len(c))",
+    "a database": "import sqlite3\nd = sqlite3.connect('t.db')\nd.execute('create table if not exists t(a)')\nd.execute('insert into t values(?)', (int(input()),))\nd.commit()\nprint(list(d.execute('select a from t')))",
+    "a shelf": "import shelve\nwith shelve.open('s') as s:\n    s[input().strip()] = 1\n    print(len(s))",
+    "the number of a thread": "import threading as t\nn = int(input())\nx = t.Thread(target=lambda: print(t.current_thread().name.split()[0], n))\nx.start()\nx.join()",
+    "the number of a task": "import asyncio\nasync def main(): print(asyncio.current_task().get_name(), input())\nasyncio.run(main())",
     "the working folder": "import os\nn = int(input())\nprint(os.path.basename(os.getcwd()) == 'tmp')\nif n > 28: os.chdir('/')",
+}
+
+
+OUTSIDE = {
+    "a file in the folder for such files": "import os, tempfile\nn = int(input())\np = os.path.join(tempfile.gettempdir(), 'verl-coder-test')\nprint(os.path.exists(p))\nopen(p, 'w').close()",
+    "a file by its whole path": "import os\nn = int(input())\np = '/tmp/verl-coder-test'\nprint(os.path.exists(p))\nopen(p, 'w').close()",
 }
 
 
@@ -43,6 +59,13 @@ def test_nothing_of_one_test_reaches_the_next(name, with_pair_client):
         cases = tuple(StdioCase(input=text, output="False\n") for text in INPUTS)
         code = code.replace("os.path.basename(os.getcwd()) == 'tmp'", "os.getcwd() == '/'")
     report = with_pair_client(lambda client: grade(code, StdioTests(tests=cases), client))
+    assert report.outcome == "passed", report.explain()
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_file_elsewhere_does_not_reach_the_next(name, with_pair_client):
+    cases = tuple(StdioCase(input=text, output="False\n") for text in INPUTS)
+    report = with_pair_client(lambda client: grade(OUTSIDE[name], StdioTests(tests=cases), client))
     assert report.outcome == "passed", report.explain()
 
 
@@ -92,6 +115,8 @@ def test_a_program_that_may_leave_something_is_known(code):
         "from collections import Counter, deque\nq = deque()\nq.append(1)\nc = Counter()\nc.update('ab')\nc['a'] += 1",
         "import heapq as h\nq = []\nh.heappush(q, 1)\nq[0] = 2\nclass Node: n = 0\nNode.n += 1",
         "import sys, io\nsys.stdin = io.StringIO('1')\nsys.stdout = io.StringIO()",
+        "import sys\nsys.stdin = open('/dev/stdin')\nprint(open(0).read())",
+        "from itertools import permutations as p\nfrom bisect import insort\np = []\np.append(1)\np[0] = 2\ninsort(p, 3)",
         "from collections import defaultdict\nd = defaultdict(list)\nd[1].append(2)\nclass A: pass\na = A()\na.x = 1",
     ],
 )

@@ -167,7 +167,9 @@ def test_tools_are_neither_taken_away_nor_added(config: DictConfig, tmp_path: Pa
     OmegaConf.update(config, TOOLS, path if given else None)
     record(tmp_path / "resume.json", config)
     OmegaConf.update(config, TOOLS, None if given else path)
-    words = r"tools.yaml \(.*this start gives null" if given else r"TOOLS=null, this start gives .*tools\.yaml"
+    words = (
+        r"tools.yaml \(.*this start gives null" if given else r"TOOLS=null, this start gives .*tools\.yaml"
+    )
     with pytest.raises(CheckpointError, match=words):
         check(tmp_path / "resume.json", config)
     check(tmp_path / "resume.json", config, allowed=["TOOLS"])

@@ -19,23 +19,46 @@ _RENEWED = frozenset(("stdin", "stdout", "stderr", "argv"))
 """Of `sys`, made anew for each test."""
 _RESTORED = frozenset(("environ",))
 _IMPORTERS = frozenset(("__import__", "import_module"))
+_KEEPERS = frozenset(("logging", "tempfile"))
+"""Whose objects are the process's (a logger's handlers), or whose files lie outside of its folder."""
+_TELLING = frozenset(
+    "current_process current_task current_thread currentThread expanduser get_name getName home".split()  # noqa: SIM905
+)
+"""Numbers that a process counts on (`Thread-2`), and folders that outlast a test."""
+_OUTSIDE = re.compile(r"/(tmp|var|dev/shm|home|root)\b")
 
 
 def leaves_state(tree: ast.AST) -> bool:
     """Whether the text of a program changes what it imported, or what a library keeps for the process."""
     nodes = list(ast.walk(tree))
     modules: set[str] = set()
-    imported: set[str] = set()
+    parts: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Import):
+            if any(alias.name.partition(".")[0] in _KEEPERS for alias in node.names):
+                return True
             modules.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if any(_SETS.fullmatch(alias.name) for alias in node.names):
+            home = (node.module or "").partition(".")[0]
+            if home in _KEEPERS or any(
+                _SETS.fullmatch(alias.name) or alias.name in _TELLING for alias in node.names
+            ):
                 return True
-            imported.update(alias.asname or alias.name for alias in node.names)
-    imported |= modules
+            parts.update(alias.asname or alias.name for alias in node.names)
+    imported = parts | modules
     imported |= set(_other_names(nodes, imported))
-    return any(_changes(node, imported, modules) for node in nodes)
+    parts -= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return any(_changes(node, imported, modules) or _fills(node, parts) for node in nodes)
+
+
+def _fills(node: ast.AST, parts: set[str]) -> bool:
+    """Whether a list or dict that the program took from a library is changed, or a text names a folder outside."""
+    if isinstance(node, ast.Constant):
+        return isinstance(node.value, str) and bool(_OUTSIDE.match(node.value))
+    if not isinstance(node, ast.Attribute | ast.Subscript) or not isinstance(node.value, ast.Name):
+        return False
+    filled = node.attr in _FILLS if isinstance(node, ast.Attribute) else not isinstance(node.ctx, ast.Load)
+    return filled and node.value.id in parts
 
 
 def _other_names(nodes: Iterable[ast.AST], imported: set[str]) -> Iterator[str]:
@@ -77,7 +100,7 @@ def _changes(node: ast.AST, imported: set[str], modules: set[str]) -> bool:
 def _may_set(node: ast.Attribute) -> bool:
     """Whether a method or function of what was imported keeps something: `decimal.setcontext`, `sys.path.append`."""
     of_part = isinstance(node.value, ast.Attribute) and node.value.attr not in _RESTORED
-    return bool(_SETS.fullmatch(node.attr)) or (node.attr in _FILLS and of_part)
+    return bool(_SETS.fullmatch(node.attr)) or node.attr in _TELLING or (node.attr in _FILLS and of_part)
 
 
 def _root(node: ast.AST) -> str:
@@ -101,7 +124,12 @@ class ProcessState:
         self._data: dict[bytes, bytes] = mapping._data  # not decoded at each look
         self._environment = dict(self._data)
         self._folder = os.getcwd()
+        self._files = set(os.listdir(self._folder))
         self._seeds = b"seed" in source or b"setstate" in source
+
+    def has_new_files(self) -> bool:
+        """Whether something lies in the folder that was not there before: the next test would find it."""
+        return not self._files.issuperset(os.listdir(self._folder))
 
     def restore(self) -> None:
         """Set them as they were."""

@@ -66,7 +66,7 @@ def serve_together(control: socket.socket, job: dict[str, Any]) -> None:
         for stream in streams:
             os.close(stream)
         send_frame(control, {"out": printed, "ended": status})
-        if used_up or once or _thread._count():
+        if used_up or once or _thread._count() or process.has_new_files():
             return
 
 
