@@ -285,6 +285,16 @@ async def test_breakpoints_by_function_line_and_condition(debug: _Debugger) -> N
     assert (await debug("print", expression="total * 10"))["value"] == "30"
 
 
+async def test_expressions_and_conditions_find_local_names_in_comprehensions(debug: _Debugger) -> None:
+    await debug("break", line=5, condition="any(i == 3 for _ in range(2))")
+    assert (await debug("run"))["state"]["locals"]["i"] == "3"
+    assert (await debug("print", expression="[k + i for k in range(n) if (lambda: i > 2)()]"))[
+        "value"
+    ] == "[3, 4, 5, 6, 7]"
+    assert (await debug("up"))["state"]["function"] == "<module>"
+    assert (await debug("print", expression="[callable(add) for _ in (1, 2)]"))["value"] == "[True, True]"
+
+
 async def test_up_down_next_return_and_stack(debug: _Debugger) -> None:
     await debug("break", function="add")
     stack = (await debug("run"))["state"]["stack"]

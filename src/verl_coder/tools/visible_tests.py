@@ -1,15 +1,21 @@
 """The assert statements that a prompt shows, as the end of a program that says of each whether it holds.
 
-A test whose solution ends the program (`sys.exit`) has not passed, and the ones after it run all the same.
+A test whose solution ends the program (`sys.exit`) has not passed, and the ones after it run all the same. The solution
+is run as the grader runs it: what it guards by `__name__` is not. Its own output changes no verdict: the lines of the
+tests begin with a mark, which the model is not shown.
 """
 
 import ast
+import hashlib
+import re
 from typing import NamedTuple
 
-from verl_coder.syntax import parse_python
+from verl_coder.syntax import parsed
 from verl_coder.tools.execution import ProgramRun
 
 PASSED = "passed"
+_BEGIN, _END = "\x02", "\x03"
+"""Control characters, which no answer has a reason to print."""
 
 
 class VisibleTests(NamedTuple):
@@ -17,23 +23,30 @@ class VisibleTests(NamedTuple):
 
     code: str
     tests: int
+    mark: str
+    """What a verdict's line begins with."""
 
     def program(self, solution: str) -> str:
         """The solution with the tests behind it."""
-        return f"{solution}\n{self.code}\n"
+        return f"{as_imported(solution)}\n{self.code}\n"
 
     def told(self, run: ProgramRun) -> tuple[str, bool]:
         """(what the model reads of a run of that program, whether every test has passed)."""
         stdout = run.result.stdout or ""
         if run.succeeded and self.all_passed(stdout):
-            return run.text, True
+            return self._shown(run.text), True
         missing = self.tests - len(self.verdicts(stdout))
         ended = f"\n{missing} of {self.tests} tests did not run: the program ended before them"
-        return run.text + (ended if run.succeeded and missing else ""), False
+        return self._shown(run.text) + (ended if run.succeeded and missing else ""), False
+
+    def _shown(self, text: str) -> str:
+        """Without marks, and with each verdict at a line's begin; an output that was cut may hold a part of a mark."""
+        text = re.sub(f"(?<=[^\n]){self.mark}", "\n", text).replace(self.mark, "")
+        return re.sub(f"{_BEGIN}[0-9a-f]*|[0-9a-f]*{_END}", "", text)
 
     def verdicts(self, stdout: str) -> list[str]:
         """The lines of the tests that have run, in their order; what the solution prints between them is left out."""
-        lines = stdout.splitlines()
+        lines = [part.partition("\n")[0] for part in stdout.split(self.mark)[1:]]
         found: list[str] = []
         for number in range(1, self.tests + 1):
             found += [line for line in lines if line.startswith(f"test {number}: ")][-1:]
@@ -46,32 +59,56 @@ class VisibleTests(NamedTuple):
 
 def visible_tests(tests: str) -> VisibleTests | None:
     """A program of the visible tests; None where they hold no assert statement. Each test runs whatever came before."""
-    try:
-        statements = parse_python(tests).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(tests)
+    if tree is None:
         return None
+    mark = f"{_BEGIN}{hashlib.sha256(tests.encode(errors='replace')).hexdigest()[:8]}{_END}"
     parts: list[str] = []
     count = 0
-    for node in statements:
+    for node in tree.body:
         if not isinstance(node, ast.Assert):
             parts.append(ast.unparse(node))
             continue
         count += 1
-        parts.append(_one_test(count, node))
-    return VisibleTests("\n".join(parts), count) if count else None
+        parts.append(_one_test(count, node, mark))
+    return VisibleTests("\n".join(parts), count, mark) if count else None
 
 
-def _one_test(number: int, node: ast.Assert) -> str:
+def as_imported(code: str) -> str:
+    """`code` with no name in its guards (`if __name__ == "__main__"`), so that these are false; its lines stay."""
+    tree = parsed(code) if "__name__" in code else None
+    names = [
+        name
+        for node in (tree.body if tree else [])
+        if isinstance(node, ast.If)
+        for name in ast.walk(node.test)
+        if isinstance(name, ast.Name) and name.id == "__name__"
+    ]
+    lines = [line.encode() for line in code.split("\n")]
+    for name in sorted(names, key=lambda name: (name.lineno, name.col_offset), reverse=True):
+        line = lines[name.lineno - 1]
+        lines[name.lineno - 1] = line[: name.col_offset] + b'"solution"' + line[name.end_col_offset :]
+    return "\n".join(line.decode() for line in lines)
+
+
+def _one_test(number: int, node: ast.Assert, mark: str) -> str:
     source, test = ast.unparse(node.test), node.test
     label = f"test {number}:"
+
+    def tell(text: str) -> str:
+        """By Python's own `print` and stdout: the solution's may be others."""
+        return f'__import__("builtins").print({mark!r} + ({text}), file=__import__("sys").__stdout__)'
+
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
         left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])
+        failed = f'f"{label} failed: " + {left!r} + f" is {{_got!r}}, want {{_want!r}}"'
         body = [
             f"_got, _want = ({left}), ({right})",
-            f'print("{label} {PASSED}" if _got == _want else '
-            f'f"{label} failed: " + {left!r} + f" is {{_got!r}}, want {{_want!r}}")',
+            tell(f'"{label} {PASSED}" if _got == _want else {failed}'),
         ]
     else:
-        body = [f'print("{label} {PASSED}" if ({source}) else "{label} failed: " + {source!r})']
-    caught = f'    print(f"{label} {{type(_error).__name__}}: {{_error}}"[:300])'
-    return "\n".join(["try:", *(f"    {line}" for line in body), "except BaseException as _error:", caught])
+        body = [tell(f'"{label} {PASSED}" if ({source}) else "{label} failed: " + {source!r}')]
+    caught = tell(f'f"{label} {{type(_error).__name__}}: {{_error}}"[:300]')
+    return "\n".join(
+        ["try:", *(f"    {line}" for line in body), "except BaseException as _error:", f"    {caught}"]
+    )

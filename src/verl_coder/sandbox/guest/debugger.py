@@ -12,11 +12,13 @@ from typing import Any, NoReturn
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import (
+    Named,
     describe_frames,
     frames_above,
     frames_of,
     line_of_function,
     moved_lines,
+    names_of,
 )
 
 _VALUE_CHARS = 2000
@@ -160,6 +162,11 @@ class Debugger(bdb.Bdb):
         """Never stop inside libraries."""
         return not self._free and self._is_ours(frame) and super().stop_here(frame)
 
+    def break_here(self, frame: FrameType) -> bool:
+        """Whether a breakpoint is here; its condition sees the frame's names as an expression does."""
+        named: Any = Named(frame)
+        return bool(super().break_here(named))
+
     def user_line(self, frame: FrameType) -> None:
         """A line is about to run, and it is a place to stop."""
         if self._event not in ("interrupted",):
@@ -299,7 +306,7 @@ class Debugger(bdb.Bdb):
         if not self._frames:
             raise CommandError("no frame: the program is not stopped")
         frame = self._frames[self._selected][0]
-        value = eval(compile(expression, "<expression>", "eval"), frame.f_globals, frame.f_locals)
+        value = eval(compile(expression, "<expression>", "eval"), *names_of(frame))
         return short(repr(value), _VALUE_CHARS)
 
     # ---- state
