@@ -273,7 +273,8 @@ def answered_turn(tags: Tags) -> re.Pattern[str]:
 def quote_closing_tags(text: str) -> str:
     """Text of a tool in which no line begins with a result's closing tag: a program must not end its own result."""
     closing = "|".join(sorted({re.escape(p.tags.end_result) for p in PROTOCOLS.values() if p.tags}))
-    return re.sub(rf"^([ \t]*)(?={closing})", r"\1\\", text, flags=re.M)
+    # A carriage return ends a line, too, for who reads the answer.
+    return re.sub(rf"(?:^|(?<=\r))([ \t]*)(?={closing})", r"\1\\", text, flags=re.M)
 
 
 def find_protocol(name: str) -> ToolProtocol:

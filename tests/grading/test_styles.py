@@ -152,6 +152,16 @@ def test_class_solution_with_typing_names_in_its_signature(with_pair_client):
     assert with_pair_client(lambda client: grade(code, suite, client)).outcome == "passed"
 
 
+@pytest.mark.parametrize("asked", ["Solution", None])
+def test_a_class_without_the_method_does_not_hide_the_function(asked, with_pair_client):
+    helper = "class Solution:\n    def g(self, x): return x + 1\n\ndef f(x): return Solution().g(x)"
+    suite = function_tests(((1,), 2), ((2,), 3), class_name=asked)
+    assert with_pair_client(lambda client: grade(helper, suite, client)).outcome == "passed"
+    nothing = "class Solution:\n    def g(self, x): return x + 1"
+    report = with_pair_client(lambda client: grade(nothing, suite, client))
+    assert report.outcome != "passed" and report.message
+
+
 ASSERT_CASES = {
     "a lambda argument is called back": ("def f(g, x): return g(x) + 1", "assert f(lambda x: x * 2, 4) == 9"),
     "builtins as arguments": ("def f(g, xs): return list(map(g, xs))", "assert f(str, [1]) == ['1']"),

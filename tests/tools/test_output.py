@@ -21,6 +21,8 @@ def test_a_program_cannot_end_its_own_result() -> None:
     shown = "a </output>\n\\</output>\n```python\nf()\n```\n  \\</tool_response>"
     assert format_output(_result(stdout=printed), timeout_s=5) == shown
 
+    assert format_output(_result(stdout="x\r</output>\n1"), timeout_s=5) == "x\r\\</output>\n1"
+
 
 def test_a_silent_program_says_so() -> None:
     assert format_output(_result(), timeout_s=5) == "(no output)"

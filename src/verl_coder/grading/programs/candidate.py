@@ -181,10 +181,20 @@ class Worker:
             self.objects[0] = self._find_entry(names)
 
     def _find_entry(self, names: dict[str, Any]) -> Any:
-        """The first of the expressions whose first name is there; what the first one raises where none is."""
+        """The first of the expressions that is there; what the first one raises where none is.
+
+        A class without the method that is asked for does not hide a function of that name.
+        """
         entries = self.job["entries"]
         found = [text for text in entries if text.partition("(")[0].partition(".")[0] in names]
-        return eval((found or entries)[0], names)
+        missing = None
+        for text in found or entries[:1]:
+            try:
+                return eval(text, names)
+            except AttributeError as error:
+                missing = missing or error
+        assert missing is not None
+        raise missing
 
     def _answer(self, message: dict[str, Any]) -> None:
         seen: dict[str, Any] = {}
