@@ -8,8 +8,10 @@ from evaluation.conftest import TINY, make_problem
 
 from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError
-from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
+from verl_coder.evaluation.request import EvaluationPlan, EvaluationRequest, plan_evaluation
+from verl_coder.evaluation.run_config import shipped_agent_loops
 from verl_coder.evaluation.tool_choice import protocol_for
+from verl_coder.evaluation.trajectories import AgentLoops
 from verl_coder.paths import repository_root
 from verl_coder.prompts import build_prompt
 
@@ -123,3 +125,50 @@ def test_a_difficulty_that_no_problem_has_is_answered_with_those_that_are_there(
 def test_a_temperature_below_0_is_told_its_range(problems: Path) -> None:
     with pytest.raises(ConfigError, match=r"^--temperature -1: use a number of 0 or more; 0 is greedy$"):
         options_of(problems, temperature=-1.0)  # type: ignore[arg-type]
+
+
+def plan_like(tmp_path: Path, problems: Path, run: dict[str, object]) -> EvaluationPlan:
+    (tmp_path / "config.yaml").write_text(json.dumps(run))
+    request = EvaluationRequest(model=str(TINY), data=(str(problems),), like=str(tmp_path), tools="none")
+    return plan_evaluation(request)
+
+
+def test_the_prompts_of_a_run_may_be_longer_than_a_quarter_of_the_models_positions(
+    problems: Path, tmp_path: Path
+) -> None:
+    limits = plan_like(
+        tmp_path, problems, {"data": {"max_prompt_length": 720, "max_response_length": 304}}
+    ).limits
+    assert (limits.prompt_tokens, limits.response_tokens) == (720, 304)
+
+
+def test_the_loops_are_set_as_the_runs_and_its_own_loops_are_there(problems: Path, tmp_path: Path) -> None:
+    loops = tmp_path / "loops.yaml"
+    shipped = shipped_agent_loops().read_text()
+    loops.write_text(
+        f"{shipped}- {{name: mine, _target_: verl_coder.agent_loops.tool_agent.GuardedToolAgentLoop}}\n"
+    )
+    rollout = {
+        "multi_turn": {"max_tool_response_length": 512, "max_parallel_calls": 4, "tool_config_path": None},
+        "agent": {"agent_loop_config_path": str(loops)},
+    }
+    plan = plan_like(tmp_path, problems, RUN | {"actor_rollout_ref": {"rollout": rollout}})
+    made = AgentLoops(
+        model_folder=TINY,
+        limits=plan.limits,
+        tools=None,
+        agent_loops=plan.agent_loops,
+        multi_turn=plan.multi_turn,
+    )
+    turns = made._config.actor_rollout_ref.rollout.multi_turn
+    assert (turns.max_tool_response_length, turns.max_parallel_calls, turns.format) == (512, 4, "hermes")
+    assert turns.max_assistant_turns == plan.limits.turns and "mine" in made._registry
+    assert plan.settings()["multi_turn"]["max_parallel_calls"] == 4
+    assert plan.settings()["agent_loops_text"] == loops.read_text()
+
+
+def test_without_a_run_the_loops_are_the_shipped_ones(problems: Path) -> None:
+    plan = plan_evaluation(EvaluationRequest(model=str(TINY), data=(str(problems),), tools="none"))
+    assert plan.settings()["multi_turn"] is None and plan.settings()["agent_loops_text"] is None
+    made = AgentLoops(model_folder=TINY, limits=plan.limits, tools=None)
+    assert made._config.actor_rollout_ref.rollout.multi_turn.max_tool_response_length == 4096

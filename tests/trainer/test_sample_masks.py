@@ -111,6 +111,16 @@ def test_the_agent_loop_knows_best_what_was_cut_off(
     assert bool(held.columns["loss_mask"][0].any()) is not overlong
 
 
+def test_where_every_sample_would_be_masked_what_they_earned_is_still_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = queue([0.5, 0.25, 0.0], [{"end_reason": "length"}] * 3)
+    trainer = Masks(tmp_path, mask_overlong=True)
+    trainer._compute_advantage(held.stand_in(monkeypatch), {})
+    assert [float(row.sum()) for row in held.columns["rm_scores"]] == [0.5, 0.25, 0.0]
+    assert not any(row.any() for row in held.columns["advantages"])
+
+
 @pytest.mark.parametrize(("given", "ends"), [(None, {2}), (3, {2, 3}), ([2, 4], {2, 4})])
 def test_generation_also_ends_where_the_models_settings_say(given: object, ends: set[int]) -> None:
     assert turn_ends(2, SimpleNamespace(eos_token_id=given)) == ends

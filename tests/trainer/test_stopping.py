@@ -62,6 +62,18 @@ def test_a_step_that_is_given_up_is_drawn_again(run_dir: RunDir, fit: Any) -> No
     assert run_dir.checkpoint_step() == 3 and saved_place(run_dir, 3) == 24
 
 
+def test_the_last_step_is_not_drawn_again_where_its_evaluation_was_given_up(
+    run_dir: RunDir, fit: Any
+) -> None:
+    trainer = FakeTrainer(run_dir.path)
+
+    def in_step(step: int) -> None:
+        trainer._given_up = step == 5
+
+    fit(trainer, in_step)
+    assert run_dir.checkpoint_step() == 5 and saved_place(run_dir, 5) == 40
+
+
 def test_a_request_in_the_first_step_saves_nothing(run_dir: RunDir, fit: Any) -> None:
     def in_step(step: int) -> None:
         raise StopRequested

@@ -82,6 +82,8 @@ def _draw(
         limits=plan.limits,
         tools=plan.tools,
         template_options=plan.template_options,
+        agent_loops=plan.agent_loops,
+        multi_turn=plan.multi_turn,
     )
     loops.check_prompts(plan.problems.problems)
     check_tools_answer(plan, loops)

@@ -17,7 +17,14 @@ from verl_coder.evaluation.engines import served_model
 from verl_coder.evaluation.model_source import ModelSource, find_model, positions_of
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
-from verl_coder.evaluation.run_config import NUMBER_FORMATS, number_format, run_config
+from verl_coder.evaluation.run_config import (
+    NUMBER_FORMATS,
+    agent_loops_of,
+    multi_turn_of,
+    number_format,
+    run_config,
+    shipped_agent_loops,
+)
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import chosen_tools, protocol_and_tools
 from verl_coder.evaluation.trajectories import Limits
@@ -73,6 +80,10 @@ class EvaluationPlan:
     out: Path
     template_options: dict[str, Any]
     """Of the chat template, as the run had them (`data.apply_chat_template_kwargs`) where none are given."""
+    agent_loops: Path
+    """The YAML of the agent loops, the run's where there is one."""
+    multi_turn: dict[str, Any] | None = None
+    """How the run's agent loops were set; None: as config/base.yaml has it."""
     served_model: str | None = None
     """Of an endpoint."""
 
@@ -91,6 +102,8 @@ class EvaluationPlan:
             "protocol": request.protocol or "as the rows say",
             "tools": str(self.tools) if self.tools else None,
             "tools_text": self.tools.read_text(encoding="utf-8") if self.tools else None,
+            "agent_loops_text": _other_text(self.agent_loops),
+            "multi_turn": self.multi_turn,
             "n": self.draws.samples,
             "temperature": self.draws.temperature,
             "top_p": self.draws.top_p,
@@ -139,7 +152,8 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         protocol=protocol,
     )
     problems = load_problems(files, choice)
-    tools = chosen_tools(tools, protocol, [posed.problem for posed in problems.problems])
+    loops = agent_loops_of(run)
+    tools = chosen_tools(tools, protocol, [posed.problem for posed in problems.problems], loops)
     limits = _limits(request, run, model)
     return EvaluationPlan(
         request=request,
@@ -150,6 +164,8 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         draws=draws,
         ks=ks,
         template_options=_template_options(request, run),
+        agent_loops=loops,
+        multi_turn=multi_turn_of(run) if run is not None else None,
         out=Path(request.out) if request.out else _default_out(model, served, files, protocol, request),
         served_model=served,
     )
@@ -202,6 +218,12 @@ def _held_out(run: DictConfig | None) -> list[Path]:
     return [find_prepared(str(path)) for path in (value if OmegaConf.is_list(value) else [value])]
 
 
+def _other_text(agent_loops: Path) -> str | None:
+    """The text of a YAML of agent loops that is not the shipped one."""
+    text = agent_loops.read_text(encoding="utf-8")
+    return None if text == shipped_agent_loops().read_text(encoding="utf-8") else text
+
+
 def _template_options(request: EvaluationRequest, run: DictConfig | None) -> dict[str, Any]:
     if request.chat_template_kwargs is not None or run is None:
         return template_options(request.chat_template_kwargs)
@@ -219,8 +241,10 @@ def _limits(request: EvaluationRequest, run: DictConfig | None, model: ModelSour
             stop_after_code=bool(OmegaConf.select(run, "verl_coder.stop_after_code", default=False)),
         )
     longest = positions_of(model)
+    # A quarter is for prompts of which nothing is known; a run's own fit its model.
+    for_prompts = longest if longest is None or run is not None else longest // 4
     prompt_tokens = request.max_prompt_tokens or min(
-        default.prompt_tokens, (longest or default.prompt_tokens * 4) // 4
+        default.prompt_tokens, for_prompts or default.prompt_tokens
     )
     room = (longest or _UNBOUNDED) - prompt_tokens
     response_tokens = request.max_response_tokens or min(default.response_tokens, room)

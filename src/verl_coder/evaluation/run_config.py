@@ -1,6 +1,7 @@
-"""The configuration that a run left, which an evaluation of its model, or one like it, takes its limits from."""
+"""The configuration that a run left, which an evaluation of its model, or one like it, is set by."""
 
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -8,12 +9,15 @@ from omegaconf.errors import OmegaConfBaseException
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.model_source import ModelSource
 from verl_coder.files import given_folder
+from verl_coder.paths import repository_root
 from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.platform.processor import multiplies_bfloat16
 from verl_coder.yaml_files import read_mapping
 
 _OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
 """Whole numbers that the configuration of every run has."""
+_ROLLOUT = "actor_rollout_ref.rollout"
+_OF_THE_COMMAND = ("tool_config_path", "max_assistant_turns")
 NUMBER_FORMATS = ("bfloat16", "float16", "float32")
 """Of a model's weights and sums."""
 
@@ -40,6 +44,26 @@ def run_config(model: ModelSource, like: str | None) -> DictConfig | None:
         if not isinstance(value, int) or value < 1:
             raise ConfigError(f"{path} is not the configuration of a run, its {key} is {value}: {otherwise}")
     return config
+
+
+def shipped_agent_loops() -> Path:
+    """The YAML of the agent loops that come with verl-coder."""
+    return repository_root() / "config" / "agent_loops.yaml"
+
+
+def agent_loops_of(run: DictConfig | None) -> Path:
+    """The YAML of a run's agent loops; the shipped one without a run, and where the run's is on another machine."""
+    given = OmegaConf.select(run, f"{_ROLLOUT}.agent.agent_loop_config_path") if run is not None else None
+    return Path(given) if given and Path(given).is_file() else shipped_agent_loops()
+
+
+def multi_turn_of(run: DictConfig | None) -> dict[str, Any]:
+    """How a run's agent loops are set (config/base.yaml's without one), but for what the command says."""
+    config = run if run is not None else OmegaConf.load(repository_root() / "config" / "base.yaml")
+    node = OmegaConf.select(config, f"{_ROLLOUT}.multi_turn")
+    found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else {}
+    assert isinstance(found, dict)
+    return {str(key): value for key, value in found.items() if key not in _OF_THE_COMMAND}
 
 
 def number_format(wanted: str, run: DictConfig | None) -> str:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError
+from verl_coder.evaluation.run_config import shipped_agent_loops
 from verl_coder.paths import check_tools_file, repository_root, resolve_content_path
 from verl_coder.problems import Problem
 from verl_coder.prompts import protocol_of
@@ -64,9 +65,12 @@ def default_tools(protocol: str | None, agents: Set[str]) -> Path | None:
     return resolve_content_path(f"tool_config/{file}") if file else None
 
 
-def chosen_tools(tools: Path | None, protocol: str | None, problems: Sequence[Problem]) -> Path | None:
+def chosen_tools(
+    tools: Path | None, protocol: str | None, problems: Sequence[Problem], loops: Path | None = None
+) -> Path | None:
     """The YAML for these rows: that which is given, else the shipped one of their protocol; None for one turn.
 
+    `loops`: the YAML of the agent loops, if not the shipped one.
     ConfigError where an agent loop of the rows does not find what it needs in it.
     """
     agents = {problem.agent_name for problem in problems}
@@ -76,13 +80,13 @@ def chosen_tools(tools: Path | None, protocol: str | None, problems: Sequence[Pr
         spoken = (protocol_of(problem.agent_name, problem.prompt) for problem in problems)
         with_tools = (one.name for one in spoken if one is not None and one.tools)
         tools = default_tools(protocol or next(with_tools, None), agents)
-    check_tools(tools, agents)
+    check_tools(tools, agents, loops)
     return tools
 
 
-def check_tools(tools: Path | None, agents: Set[str]) -> None:
+def check_tools(tools: Path | None, agents: Set[str], loops: Path | None = None) -> None:
     """ConfigError where an agent loop of the problems does not find what it needs in the YAML."""
-    names, needs = _names(tools) if tools else set(), _needs()
+    names, needs = _names(tools) if tools else set(), _needs(loops)
     for agent in sorted(agents & needs.keys()):
         if names and (missing := [name for name in needs[agent] if name not in names]):
             own = default_tools(None, {agent})
@@ -118,9 +122,9 @@ def _names(tools: Path) -> set[str]:
         return set()
 
 
-def _needs() -> dict[str, list[str]]:
-    loops = read_entries(repository_root() / "config" / "agent_loops.yaml")
-    return {name: loop["needs"] for name, loop in loops.items() if loop.get("needs")}
+def _needs(loops: Path | None = None) -> dict[str, list[str]]:
+    entries = read_entries(loops or shipped_agent_loops())
+    return {name: loop["needs"] for name, loop in entries.items() if loop.get("needs")}
 
 
 def _tools_of(run: DictConfig | None) -> str | None:

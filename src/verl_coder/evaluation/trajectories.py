@@ -19,8 +19,9 @@ from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import BrokenAnswerError, ConfigError, DataError, SandboxUnavailableError
 from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
+from verl_coder.evaluation.run_config import multi_turn_of, shipped_agent_loops
 from verl_coder.importing import exits_refused
-from verl_coder.paths import check_tools_file, repository_root
+from verl_coder.paths import check_tools_file
 from verl_coder.protocols import agent_tags, appended_tags, closed_call, describes_tools
 from verl_coder.sandbox.answering import split_given
 from verl_coder.server_answers import is_whole
@@ -82,8 +83,10 @@ class AgentLoops:
         limits: Limits,
         tools: Path | None,
         template_options: Mapping[str, Any] | None = None,
+        agent_loops: Path | None = None,
+        multi_turn: Mapping[str, Any] | None = None,
     ) -> None:
-        """`template_options` go to the model's chat template.
+        """`template_options` go to the model's chat template; `agent_loops` is the YAML of the loops, as they are set.
 
         ConfigError where the model has no chat template or the YAML of tools cannot be loaded.
         """
@@ -92,8 +95,10 @@ class AgentLoops:
         self._model_type = _model_type(model_folder)
         self._tools = _load_tools(tools)
         self._template_options = dict(template_options or {})
-        self._config = _loop_config(limits, self._template_options)
-        self._registry = _registry()
+        self._config = _loop_config(
+            limits, self._template_options, multi_turn_of(None) if multi_turn is None else multi_turn
+        )
+        self._registry = _registry(agent_loops or shipped_agent_loops())
 
     def check_prompts(self, problems: Iterable[Posed]) -> None:
         """DataError for a problem without an agent loop, or whose prompt is longer than the limit."""
@@ -301,40 +306,38 @@ def _load_tools(path: Path | None) -> list[Any]:
         raise ConfigError(f"--tools {path}: its tools cannot be loaded ({error!r})") from error
 
 
-def _loop_config(limits: Limits, template_options: Mapping[str, Any]) -> Any:
-    """What the loops read of a trainer's configuration: verl's defaults, config/base.yaml, and the limits."""
+def _loop_config(limits: Limits, template_options: Mapping[str, Any], multi_turn: Mapping[str, Any]) -> Any:
+    """What the loops read of a trainer's configuration: verl's defaults, the run's `multi_turn`, and the limits."""
     import dataclasses
 
     from verl.workers.config import MultiTurnConfig
 
-    base = OmegaConf.load(repository_root() / "config" / "base.yaml")
     known = {
         item.name: item.default
         for item in dataclasses.fields(MultiTurnConfig)
         if not item.name.startswith("_")
     }
-    ours: Any = OmegaConf.to_container(base.actor_rollout_ref.rollout.multi_turn)
-    multi_turn = {**known, **ours, "max_assistant_turns": limits.turns}
+    given = {name: value for name, value in multi_turn.items() if name in known}
     rollout = {
         "prompt_length": limits.prompt_tokens,
         "response_length": limits.response_tokens,
         "full_determinism": False,
-        "multi_turn": multi_turn,
+        "multi_turn": {**known, **given, "max_assistant_turns": limits.turns},
     }
     data: dict[str, Any] = {"apply_chat_template_kwargs": dict(template_options), "mm_processor_kwargs": {}}
     ours = {"stop_after_code": limits.stop_after_code}
     return OmegaConf.create({"actor_rollout_ref": {"rollout": rollout}, "data": data, "verl_coder": ours})
 
 
-def _registry() -> dict[str, Any]:
-    """Makers of agent loops by name: verl's own, and those of config/agent_loops.yaml."""
+def _registry(agent_loops: Path) -> dict[str, Any]:
+    """Makers of agent loops by name: verl's own, and those of the YAML."""
     from verl.experimental.agent_loop import agent_loop
 
     import verl_coder.agent_loops.single_turn_agent
     import verl_coder.agent_loops.tool_agent  # noqa: F401  (both register themselves in the place of verl's)
     from verl_coder.agent_loops.making import maker
 
-    own = read_entries(repository_root() / "config" / "agent_loops.yaml")
+    own = read_entries(agent_loops)
     entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **own}
     for entry in own.values():
         if "trajectory_deadline_s" in entry:

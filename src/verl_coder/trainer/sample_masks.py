@@ -126,12 +126,14 @@ class SampleMasksMixin(RecipeTrainer):
                 found = _judge_rows(batch, extra_fields, judge) & real
                 metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
                 masked |= found
+        scores: list[torch.Tensor] | None = None
         if masked.any() and masked[real].all():
             self.notices.say(
                 f"masked {self.global_steps}",
                 f"step {self.global_steps}: every sample would be masked (masked/*_share, sandbox/unavailable_share), "
                 "so none is but for those without a score, and none has an advantage",
             )
+            scores = list(read_columns(batch, "rm_scores")["rm_scores"].unbind())
             _mask(batch, no_score, real)
         elif masked.any():
             _mask(batch, masked, no_score)
@@ -139,6 +141,10 @@ class SampleMasksMixin(RecipeTrainer):
             if no_score.any() and self.config.algorithm.adv_estimator != "grpo_passk":
                 _take_out(batch, no_score)
         result = super()._compute_advantage(batch, metrics)
+        if scores is not None:
+            # What they earned is shown all the same.
+            kept = [torch.zeros_like(row) if bad else row for row, bad in zip(scores, no_score, strict=True)]
+            write_columns(batch, {"rm_scores": kept})
         if failed.any():
             _score_zero(batch, failed)
         correction = self.config.algorithm.get("rollout_correction") or {}
@@ -241,6 +247,6 @@ def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> No
 
 
 def _take_out(batch: KVBatchMeta, no_score: np.ndarray) -> None:
-    """Write `advantage_groups` in the place of the prompts' names; after the advantages nothing reads those."""
+    """Put `advantage_groups` in the place of the prompts' names; who reads them later leaves out rows without tokens."""
     uids = read_plain(read_columns(batch, "uid")["uid"])
     write_columns(batch, {"uid": advantage_groups(uids, no_score)})

@@ -84,7 +84,8 @@ class StopMixin(CheckpointMixin):
         except StopRequested:
             done = self.global_steps - 1  # the present step was given up
             if self.has_begun_a_step and done:
-                self.save_now(done, order=self._order_before_step)
+                # A step that was given up is drawn again; one whose evaluation was, is done.
+                self.save_now(done, order=None if self._given_up else self._order_before_step)
             self._shutdown_dump_executor()
             write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.checkpoint_step()}))
         else:

@@ -37,6 +37,22 @@ def test_a_batch_across_two_passes_has_no_row_twice() -> None:
         assert len(set(batch)) == 5
 
 
+@pytest.mark.parametrize("done", [0, 37])
+def test_a_batch_that_is_drawn_one_by_one_has_no_row_twice_either(done: int) -> None:
+    o = CurriculumOrder([0] * 20, seed=1, mix_in=0.0, window=16)
+    drawn = [o.batch(1, 0)[0] for _ in range(done)]
+    other = CurriculumOrder([0] * 20, seed=1, mix_in=0.0, window=16)
+    other.restore(json.loads(json.dumps(o.state())))
+    drawn += [other.batch(1, 0)[0] for _ in range(400 - done)]
+    assert all(len(set(drawn[first : first + 16])) == 16 for first in range(400 - 16))
+    assert all(18 <= drawn.count(row) <= 22 for row in range(20))
+
+
+def test_a_stage_of_fewer_rows_than_a_batch_is_drawn_one_by_one_too() -> None:
+    o = CurriculumOrder([0] * 3, seed=1, mix_in=0.0, window=16)
+    assert sorted(o.batch(1, 0)[0] for _ in range(9)) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
 @pytest.mark.parametrize(("rows", "size"), [(10, 8), (10, 3), (7, 7), (3, 5), (1, 4)])
 def test_a_row_that_was_skipped_at_the_border_of_two_passes_is_drawn_next(rows: int, size: int) -> None:
     o = CurriculumOrder([0] * rows, seed=1, mix_in=0.0)

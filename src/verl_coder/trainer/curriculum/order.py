@@ -14,6 +14,8 @@ class CurriculumOrder:
     """Stage of each row; None is never drawn."""
     seed: int
     mix_in: float
+    window: int = 0
+    """Problems of a training batch, where it is drawn in parts: those drawn last are not drawn again within it."""
     drawn: list[int] = field(default_factory=list)
     """Rows drawn so far, per stage."""
     skipped: list[list[int]] = field(default_factory=list)
@@ -22,6 +24,8 @@ class CurriculumOrder:
     """Fraction of a row that earlier stages are owed, carried to the next batch."""
     turn: int = 0
     """Which earlier stage is next."""
+    recent: list[int] = field(default_factory=list)
+    """The last `window` - 1 rows drawn."""
 
     def __post_init__(self) -> None:
         count = max((stage for stage in self.stage_of_row if stage is not None), default=-1) + 1
@@ -35,12 +39,15 @@ class CurriculumOrder:
         self.owed += size * self.mix_in if stage else 0.0
         earlier = int(self.owed + 1e-9)
         self.owed -= earlier
+        in_parts = size < self.window
+        before = self.recent if in_parts else []
         chosen: list[int] = []
         for place in range(size):
             source = stage
             if place < earlier:
                 source, self.turn = self.turn % stage, self.turn + 1
-            chosen.append(self._draw(source, chosen))
+            chosen.append(self._draw(source, [*before, *chosen]))
+        self.recent = [*before, *chosen][-(self.window - 1) :] if in_parts else []
         return chosen
 
     def _draw(self, stage: int, taken: list[int]) -> int:
@@ -72,6 +79,7 @@ class CurriculumOrder:
             "skipped": [list(rows) for rows in self.skipped],
             "owed": self.owed,
             "turn": self.turn,
+            "recent": list(self.recent),
             "rows": len(self.stage_of_row),
         }
 
@@ -84,6 +92,7 @@ class CurriculumOrder:
         self.drawn, self.owed, self.turn = list(state["drawn"]), state["owed"], state["turn"]
         # A checkpoint of before has none.
         self.skipped = [list(rows) for rows in state.get("skipped", [[] for _ in self.drawn])]
+        self.recent = list(state.get("recent", []))
 
 
 class CurriculumLoader:

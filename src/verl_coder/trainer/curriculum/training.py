@@ -31,6 +31,7 @@ class CurriculumMixin(EvaluationMixin):
             stages,
             seed=int(data.get("seed") or 0),
             mix_in=settings.mix_in,
+            window=int(data.train_batch_size),
         )
         self.train_dataloader = CurriculumLoader(
             self.train_dataset,
