@@ -247,6 +247,6 @@ def _mask(batch: KVBatchMeta, masked: np.ndarray, unavailable: np.ndarray) -> No
 
 
 def _take_out(batch: KVBatchMeta, no_score: np.ndarray) -> None:
-    """Put `advantage_groups` in the place of the prompts' names; who reads them later leaves out rows without tokens."""
+    """Put `advantage_groups` in the place of the prompts' names; who reads them later counts no row without tokens."""
     uids = read_plain(read_columns(batch, "uid")["uid"])
     write_columns(batch, {"uid": advantage_groups(uids, no_score)})
