@@ -24,6 +24,7 @@ from verl_coder.chains.problems import chains
 from verl_coder.chains.wording import ChainRows
 from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
+from verl_coder.evaluation.run_config import multi_turn_of, shipped_agent_loops
 from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Limits
 from verl_coder.paths import repository_root
 
@@ -117,7 +118,13 @@ async def measure(latency_ms: float, options: argparse.Namespace) -> dict[str, f
     tools = Path(tempfile.mkdtemp()) / "tools.yaml"
     tools.write_text(TOOLS.read_text().replace("sandbox_url: null", f"sandbox_url: {url}"))
     limits = Limits(prompt_tokens=400, response_tokens=2000, turns=options.calls + 2)
-    loops = AgentLoops(model_folder=BASE, limits=limits, tools=tools)
+    loops = AgentLoops(
+        model_folder=BASE,
+        limits=limits,
+        tools=tools,
+        agent_loops=shipped_agent_loops(),
+        multi_turn=multi_turn_of(None),
+    )
     chain = next(chains("rl", 1, seed=0))
     posed = Posed(problem=ChainRows(tool="interpreter", wording="tiny").problem(chain, split="rl"))
     engine, places = StepEngine(options.step_ms / 1000), asyncio.Semaphore(options.in_flight)

@@ -29,6 +29,7 @@ from verl_coder.chains.problems import chains
 from verl_coder.chains.wording import ChainRows
 from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
+from verl_coder.evaluation.run_config import multi_turn_of, shipped_agent_loops
 from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Limits
 from verl_coder.paths import repository_root
 from verl_coder.sandbox.embedded import EmbeddedSandbox
@@ -65,7 +66,11 @@ async def play(url: str, first: int, last: int, in_flight: int) -> None:
     tools = Path(tempfile.mkdtemp()) / "tools.yaml"
     tools.write_text(TOOLS.read_text().replace("sandbox_url: null", f"sandbox_url: {url}"))
     loops = AgentLoops(
-        model_folder=BASE, limits=Limits(prompt_tokens=600, response_tokens=2000, turns=4), tools=tools
+        model_folder=BASE,
+        limits=Limits(prompt_tokens=600, response_tokens=2000, turns=4),
+        tools=tools,
+        agent_loops=shipped_agent_loops(),
+        multi_turn=multi_turn_of(None),
     )
     chain = next(chains("rl", 1, seed=0))
     posed = Posed(problem=ChainRows(tool="session", wording="tiny").problem(chain, split="rl"))

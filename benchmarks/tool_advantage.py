@@ -25,6 +25,7 @@ from verl_coder.chains.problems import KINDS, Chain, Kind, chains
 from verl_coder.chains.wording import TOOLS, ChainRows, Tool, Wording
 from verl_coder.evaluation.engines import TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
+from verl_coder.evaluation.run_config import multi_turn_of, shipped_agent_loops
 from verl_coder.evaluation.trajectories import AgentLoops, DrawSettings, Limits
 from verl_coder.extraction import extract_code
 from verl_coder.grading import grade
@@ -97,7 +98,13 @@ async def play(
     """All chains with one tool, one after the other."""
     config = TOOL_CONFIG[tool]
     path = repository_root() / "tool_config" / f"{config}.yaml" if config else None
-    loops = AgentLoops(model_folder=model, limits=limits, tools=_at(path, url) if path else None)
+    loops = AgentLoops(
+        model_folder=model,
+        limits=limits,
+        tools=_at(path, url) if path else None,
+        agent_loops=shipped_agent_loops(),
+        multi_turn=multi_turn_of(None),
+    )
     rows, played = ChainRows(tool=tool, wording=wording), []
     async with SandboxClient(url) as client:
         for chain in some:

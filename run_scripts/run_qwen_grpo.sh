@@ -15,6 +15,7 @@ MODEL="${MODEL:-}"       # folder or hub name; empty: the recipe's
 TRAIN="${TRAIN:-}"       # Parquet files, comma-separated; empty: the recipe's (made where missing)
 VAL="${VAL:-}"           # Parquet files held out; empty: the recipe's
 REWARD="${REWARD:-}"     # file with compute_score; empty: the recipe's
+LOSS="${LOSS:-}"         # file with token_loss, such as losses/clipped.py; empty: verl's loss
 TOOLS="${TOOLS:-}"       # tool_config/*.yaml; empty: the recipe's
 OUT="${OUT:-}"           # folder of the run; empty: outputs/<recipe>-seed<SEED>
 SEED="${SEED:-0}"        # order of the data, sampling
@@ -24,7 +25,7 @@ make_environment
 [ -n "$RECIPE" ] || { [ "$PROFILE" = cpu ] && RECIPE=tiny_cpu || RECIPE=qwen_grpo; }
 
 arguments=(--recipe "$RECIPE" --seed "$SEED")
-for knob in MODEL TRAIN VAL REWARD TOOLS OUT; do
+for knob in MODEL TRAIN VAL REWARD LOSS TOOLS OUT; do
   [ -z "${!knob}" ] || arguments+=("--${knob,,}" "${!knob}")
 done
 exec "$PYTHON" -m verl_coder.cli train "${arguments[@]}" "$@"

@@ -13,13 +13,14 @@ from typer.testing import CliRunner
 
 import verl_coder.tools
 from verl_coder.launch.plan import TrainRequest, make_plan
+from verl_coder.launch.preflight.policy_loss import check_policy_loss
 from verl_coder.launch.preflight.reward import check_reward_file
 from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.paths import recipe_names, repository_root
 
 TABLE = (repository_root() / "docs" / "architecture.md").read_text().partition("## To add a ...")[2]
 PROMISED = {name: int(files) for name, files in re.findall(r"^\| (\w+) \|.*\| (\d+) \|$", TABLE, re.M)}
-FOLDERS = ("recipes", "config", "tool_config", "rewards", "data_prep")
+FOLDERS = ("recipes", "config", "tool_config", "rewards", "losses", "data_prep")
 
 REWARD = """
 from verl_coder.rewards import grade_answer, scored
@@ -27,6 +28,11 @@ from verl_coder.rewards import grade_answer, scored
 async def compute_score(data_source, solution_str, ground_truth, extra_info, **kwargs):
     report = await grade_answer(solution_str, ground_truth)
     return scored(report, report.pass_rate ** 3)
+"""
+
+LOSS = """
+def token_loss(log_prob, old_log_prob, advantages, response_mask, **kwargs):
+    return -advantages * log_prob
 """
 
 DATASET = """
@@ -106,6 +112,13 @@ def test_a_reward_is_one_file(add: Callable[[str, dict[str, str]], Path]) -> Non
     section = plan(root, reward="rewards/mine.py").config.reward.custom_reward_function
     assert section.path == str(root / "rewards/mine.py")
     check_reward_file(section.path, section.name)
+
+
+def test_a_loss_is_one_file(add: Callable[[str, dict[str, str]], Path]) -> None:
+    root = add("loss", {"losses/mine.py": LOSS})
+    planned = plan(root, loss="losses/mine.py")
+    assert planned.settings.policy_loss.path == str(root / "losses/mine.py")
+    check_policy_loss(planned.config, planned.settings)
 
 
 def test_a_recipe_is_one_file(add: Callable[[str, dict[str, str]], Path]) -> None:

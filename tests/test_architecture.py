@@ -16,7 +16,7 @@ from verl_coder.paths import repository_root
 
 ROOT = repository_root()
 SOURCE = ROOT / "src"
-CONTENT = ("recipes", "config", "tool_config", "data_prep", "rewards", "run_scripts", "benchmarks")
+CONTENT = ("recipes", "config", "tool_config", "data_prep", "rewards", "losses", "run_scripts", "benchmarks")
 MOST_IMPORTS = 12
 
 FORBIDDEN = {

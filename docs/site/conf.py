@@ -13,6 +13,7 @@ include_patterns = [
     "docs/**",
     "recipes/*/README.md",
     "rewards/README.md",
+    "losses/README.md",
     "data_prep/README.md",
     "docker/README.md",
     "cluster/README.md",

@@ -95,13 +95,11 @@ def train(
     recipe: Annotated[
         str, typer.Option(help="Folder under recipes/, or a path to one.", autocompletion=recipe_names)
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(help="Folder or hub name of the model. Default, here and below: the recipe's."),
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or hub name; default: the recipe's.")] = None,
     train: Annotated[str | None, typer.Option(help="Parquet files to train on, comma-separated.")] = None,
     val: Annotated[str | None, typer.Option(help="Parquet files held out, comma-separated.")] = None,
     reward: Annotated[str | None, typer.Option(help="File with compute_score.")] = None,
+    loss: Annotated[str | None, typer.Option(help="File with token_loss.")] = None,
     tools: Annotated[str | None, typer.Option(help="YAML of the tools.")] = None,
     out: Annotated[
         str | None, typer.Option(help="Folder of the run. Default: outputs/RECIPE-seedSEED.")
@@ -116,10 +114,9 @@ def train(
     with ended_by_ctrl_c(), collector_paused():
         from rich.console import Console
 
-        from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
+        from verl_coder.platform.environment import select_platform
 
-        if runs_on_cpu():
-            select_cpu_platform()
+        select_platform()
         from verl_coder.launch.launch import start
         from verl_coder.launch.plan import TrainRequest, make_plan
 
@@ -129,6 +126,7 @@ def train(
         train=train,
         val=val,
         reward=reward,
+        loss=loss,
         tools=tools,
         out=out,
         seed=seed,

@@ -8,7 +8,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import is_there
 from verl_coder.words import nearest
 
-CONTENT_FOLDERS = ("recipes", "config", "tool_config", "rewards", "data_prep", "requirements")
+CONTENT_FOLDERS = ("recipes", "config", "tool_config", "rewards", "losses", "data_prep", "requirements")
 """What the package reads beside its own code. setup.py puts a copy of each into a wheel."""
 CONTENT_OF_THE_WHEEL = "content"
 """Folder inside the package that holds the copies in a wheel; a checkout has none."""
@@ -92,6 +92,11 @@ def check_tools_file(path: Path, place: str, *, or_none: bool = False) -> None:
 def check_reward_file(path: Path, place: str) -> None:
     """ConfigError of `place` where a file of a reward is not there, with the nearest of rewards/."""
     _check_content_file(path, place, "rewards/*.py")
+
+
+def check_loss_file(path: Path, place: str) -> None:
+    """ConfigError of `place` where a file of a policy loss is not there, with the nearest of losses/."""
+    _check_content_file(path, place, "losses/*.py")
 
 
 def _check_content_file(path: Path, place: str, pattern: str, or_none: bool = False) -> None:

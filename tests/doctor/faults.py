@@ -30,7 +30,14 @@ from verl_coder.problems import ROW_SCHEMA, FunctionCase, FunctionTests, Problem
 from verl_coder.run.checkpoint_files import STATE, step_folder
 from verl_coder.run.resume import record
 from verl_coder.run.run_dir import RunDir
-from verl_coder.run.settings import CURRICULUM, CurriculumSettings, LossWeights, Schedule, TeacherSettings
+from verl_coder.run.settings import (
+    CURRICULUM,
+    CurriculumSettings,
+    LossWeights,
+    PolicyLossSettings,
+    Schedule,
+    TeacherSettings,
+)
 from verl_coder.sections import read_section
 from verl_coder.sft import rows as sft_rows
 
@@ -153,6 +160,15 @@ def _no_such_loop(ward: Ward) -> None:
 def _reward_file(source: str) -> Callable[[Ward], Any]:
     def change(ward: Ward) -> None:
         ward.config.reward.custom_reward_function.path = str(ward.write("reward.py", source))
+
+    return change
+
+
+def _loss_file(body: str) -> Callable[[Ward], Any]:
+    def change(ward: Ward) -> None:
+        head = "def token_loss(log_prob, old_log_prob, advantages, response_mask, **kwargs):"
+        path = str(ward.write("loss.py", f"{head}\n{body}\n"))
+        ward.set(policy_loss=PolicyLossSettings(path=path))
 
     return change
 
@@ -421,6 +437,14 @@ RECIPE = (
         _set("reward.custom_reward_function.path", None),
     ),
     Fault("no compute_score", "reward", "FAIL", "defines no function", "REWARD=", _reward_file("x = 1\n")),
+    Fault(
+        "a loss without a gradient",
+        "policy-loss",
+        "FAIL",
+        "no gradient at log_prob",
+        "LOSS=",
+        _loss_file("    return advantages"),
+    ),
     Fault(
         "no evaluations",
         "curriculum",

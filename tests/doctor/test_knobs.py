@@ -18,6 +18,7 @@ GIVEN = {
     "TRAIN": "a.parquet,b c.parquet",
     "VAL": "v.parquet",
     "REWARD": "rewards/binary.py",
+    "LOSS": "losses/clipped.py",
     "TOOLS": "tool_config/python_interpreter.yaml",
     "OUT": "outputs/knobs",
     "SEED": "3",
@@ -87,6 +88,7 @@ def test_the_plan_is_that_of_the_knobs() -> None:
     assert [path.rpartition("/")[2] for path in config.data.train_files] == ["a.parquet", "b c.parquet"]
     assert [path.rpartition("/")[2] for path in config.data.val_files] == ["v.parquet"]
     assert config.reward.custom_reward_function.path.endswith(GIVEN["REWARD"])
+    assert config.verl_coder.policy_loss.path.endswith(GIVEN["LOSS"])
     assert config.actor_rollout_ref.rollout.multi_turn.tool_config_path.endswith(GIVEN["TOOLS"])
     assert config.verl_coder.seed == 3 and config.verl_coder.out.endswith(GIVEN["OUT"])
 

@@ -170,5 +170,11 @@ def test_the_loops_are_set_as_the_runs_and_its_own_loops_are_there(problems: Pat
 def test_without_a_run_the_loops_are_the_shipped_ones(problems: Path) -> None:
     plan = plan_evaluation(EvaluationRequest(model=str(TINY), data=(str(problems),), tools="none"))
     assert plan.settings()["multi_turn"] is None and plan.settings()["agent_loops_text"] is None
-    made = AgentLoops(model_folder=TINY, limits=plan.limits, tools=None)
+    made = AgentLoops(
+        model_folder=TINY,
+        limits=plan.limits,
+        tools=None,
+        agent_loops=plan.agent_loops,
+        multi_turn=plan.multi_turn,
+    )
     assert made._config.actor_rollout_ref.rollout.multi_turn.max_tool_response_length == 4096

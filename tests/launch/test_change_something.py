@@ -48,6 +48,12 @@ def test_a_copied_reward(data: tuple[str, str], tmp_path: Path, path: Path) -> N
     assert len(check(data, tmp_path, reward=str(copy))) == 2
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "losses").glob("*.py")), ids=lambda path: path.stem)
+def test_a_copied_loss(data: tuple[str, str], tmp_path: Path, path: Path) -> None:
+    copy = shutil.copy(path, tmp_path / "mine.py")
+    assert len(check(data, tmp_path, loss=str(copy))) == 2
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "tool_config").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_copied_tool(data: tuple[str, str], tmp_path: Path, path: Path) -> None:
     loop = _LOOPS.get(path.stem)

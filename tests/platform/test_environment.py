@@ -1,10 +1,11 @@
 """Which platform a command takes where nobody says it."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from verl_coder.platform.environment import choose_profile, runs_on_cpu
+from verl_coder.platform.environment import CPU_ENVIRONMENT, choose_profile, select_platform
 
 
 @pytest.mark.parametrize(
@@ -24,4 +25,7 @@ def test_a_gpu_is_here_where_nvidia_smi_lists_one(
     monkeypatch.delenv("PROFILE", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert choose_profile() == profile
-    assert runs_on_cpu() == (profile == "cpu")
+    name = next(iter(CPU_ENVIRONMENT))
+    monkeypatch.delenv(name, raising=False)
+    select_platform()
+    assert (name in os.environ) == (profile == "cpu")

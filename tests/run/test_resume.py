@@ -26,6 +26,8 @@ def config(planned: DictConfig, tmp_path: Path) -> DictConfig:
         config.data[f"{name}_files"] = [str(tmp_path / f"{name}.parquet")]
     (tmp_path / "reward.py").write_text("one")
     config.reward.custom_reward_function.path = str(tmp_path / "reward.py")
+    (tmp_path / "loss.py").write_text("one")
+    config.verl_coder.policy_loss.path = str(tmp_path / "loss.py")
     (tmp_path / "loops.yaml").write_text("one")
     config.actor_rollout_ref.rollout.agent.agent_loop_config_path = str(tmp_path / "loops.yaml")
     config.verl_coder.losses.gamma = {"schedule": "linear", "start": 1.0, "end": 0.1, "steps": 20}
@@ -134,7 +136,12 @@ def test_a_setting_that_is_gone_is_told(config: DictConfig, recorded: Path) -> N
 
 @pytest.mark.parametrize(
     ("knob", "name"),
-    [("TRAIN", "train.parquet"), ("REWARD", "reward.py"), ("agent_loop_config_path", "loops.yaml")],
+    [
+        ("TRAIN", "train.parquet"),
+        ("REWARD", "reward.py"),
+        ("LOSS", "loss.py"),
+        ("agent_loop_config_path", "loops.yaml"),
+    ],
 )
 def test_other_content_is_refused_and_another_place_is_not(
     config: DictConfig, recorded: Path, tmp_path: Path, knob: str, name: str
@@ -144,6 +151,8 @@ def test_other_content_is_refused_and_another_place_is_not(
     (other / name).write_text((tmp_path / name).read_text())
     if knob == "TRAIN":
         config.data.train_files = [str(other / name)]
+    elif knob == "LOSS":
+        config.verl_coder.policy_loss.path = str(other / name)
     elif knob == "REWARD":
         config.reward.custom_reward_function.path = str(other / name)
     else:

@@ -56,6 +56,7 @@ def doctor(
         list[str] | None, typer.Option(help="Parquet file held out; several times. Default: VAL.")
     ] = None,
     reward: Annotated[str | None, typer.Option(help="File with compute_score; default: REWARD.")] = None,
+    loss: Annotated[str | None, typer.Option(help="File with token_loss; default: LOSS.")] = None,
     tools: Annotated[str | None, typer.Option(help="YAML of the tools; default: TOOLS.")] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the run; default: OUT.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, by which OUT is named; default: SEED.")] = None,
@@ -70,7 +71,8 @@ def doctor(
 ) -> None:
     """Check that everything a run needs is here: PASS, WARN, FAIL or SKIP, and what to do. Exit status 1 on a FAIL."""
     given = {"train": ",".join(train or ()), "val": ",".join(val or ())}
-    given |= {"recipe": recipe or "", "reward": reward or "", "tools": tools or "", "out": out or ""}
+    given |= {"recipe": recipe or "", "reward": reward or "", "loss": loss or ""}
+    given |= {"tools": tools or "", "out": out or ""}
     options = _options(
         given,
         model=model,

@@ -38,6 +38,17 @@ def _reward(situation: Situation) -> CheckResult:
     )
 
 
+def _loss(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.policy_loss import check_policy_loss
+
+    plan = situation.plan
+    check_policy_loss(plan.config, plan.settings)
+    given = plan.settings.policy_loss.path
+    if given is None:
+        return passed(f"verl's {plan.config.actor_rollout_ref.actor.policy_loss.loss_mode}")
+    return passed(f"{given}: finite, with a gradient, on-policy and off-policy")
+
+
 def _curriculum(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.curriculum import check_curriculum
 
@@ -101,6 +112,9 @@ CHECKS = (
     *TOOL_CHECKS,
     DoctorCheck(
         name="reward", component="recipe", look=_reward, fix="mend the file of REWARD=, at the line named"
+    ),
+    DoctorCheck(
+        name="policy-loss", component="recipe", look=_loss, fix="mend the file of LOSS=, at the line named"
     ),
     DoctorCheck(name="curriculum", component="recipe", look=_curriculum, fix="mend config/curriculum/"),
     DoctorCheck(name="traces", component="recipe", look=_traces, fix="make the traces for this model"),

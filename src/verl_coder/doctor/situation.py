@@ -21,7 +21,7 @@ Made = TypeVar("Made")
 SECRET = "VERL_CODER_DOCTOR_SECRET"
 """A variable of this process, which no program in the sandbox may see."""
 
-KNOBS = ("model", "train", "val", "reward", "tools", "out", "seed")
+KNOBS = ("model", "train", "val", "reward", "loss", "tools", "out", "seed")
 """Options of `train` that the doctor has, too; in capitals, the variables of run_scripts/ and docker/."""
 _ANY_LENGTH = 1 << 20
 
@@ -41,6 +41,7 @@ class DoctorOptions:
     train: str | None = None
     val: str | None = None
     reward: str | None = None
+    loss: str | None = None
     tools: str | None = None
     out: str | None = None
     seed: int | None = None

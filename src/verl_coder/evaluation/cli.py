@@ -181,11 +181,10 @@ def _choose_platform() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # vLLM tells there how it binds memory
     os.environ.setdefault("VERL_LOGGING_LEVEL", "CRITICAL")  # a model's broken calls are counted, not logged
-    from verl_coder.platform.environment import runs_on_cpu, select_cpu_platform
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
+    from verl_coder.platform.environment import select_platform
 
-    if runs_on_cpu():
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "2")
-        select_cpu_platform()
+    select_platform()
 
 
 def _default_concurrency() -> int:

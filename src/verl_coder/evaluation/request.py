@@ -82,8 +82,8 @@ class EvaluationPlan:
     """Of the chat template, as the run had them (`data.apply_chat_template_kwargs`) where none are given."""
     agent_loops: Path
     """The YAML of the agent loops, the run's where there is one."""
-    multi_turn: dict[str, Any] | None = None
-    """How the run's agent loops were set; None: as config/base.yaml has it."""
+    multi_turn: dict[str, Any]
+    """How these are set, by the run or by config/base.yaml."""
     served_model: str | None = None
     """Of an endpoint."""
 
@@ -103,7 +103,7 @@ class EvaluationPlan:
             "tools": str(self.tools) if self.tools else None,
             "tools_text": self.tools.read_text(encoding="utf-8") if self.tools else None,
             "agent_loops_text": _other_text(self.agent_loops),
-            "multi_turn": self.multi_turn,
+            "multi_turn": None if self.multi_turn == multi_turn_of(None) else self.multi_turn,
             "n": self.draws.samples,
             "temperature": self.draws.temperature,
             "top_p": self.draws.top_p,
@@ -165,7 +165,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         ks=ks,
         template_options=_template_options(request, run),
         agent_loops=loops,
-        multi_turn=multi_turn_of(run) if run is not None else None,
+        multi_turn=multi_turn_of(run),
         out=Path(request.out) if request.out else _default_out(model, served, files, protocol, request),
         served_model=served,
     )

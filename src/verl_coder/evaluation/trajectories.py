@@ -19,7 +19,6 @@ from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import BrokenAnswerError, ConfigError, DataError, SandboxUnavailableError
 from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
 from verl_coder.evaluation.protocol import Posed
-from verl_coder.evaluation.run_config import multi_turn_of, shipped_agent_loops
 from verl_coder.importing import exits_refused
 from verl_coder.paths import check_tools_file
 from verl_coder.protocols import agent_tags, appended_tags, closed_call, describes_tools
@@ -82,9 +81,9 @@ class AgentLoops:
         model_folder: Path,
         limits: Limits,
         tools: Path | None,
+        agent_loops: Path,
+        multi_turn: Mapping[str, Any],
         template_options: Mapping[str, Any] | None = None,
-        agent_loops: Path | None = None,
-        multi_turn: Mapping[str, Any] | None = None,
     ) -> None:
         """`template_options` go to the model's chat template; `agent_loops` is the YAML of the loops, as they are set.
 
@@ -95,10 +94,8 @@ class AgentLoops:
         self._model_type = _model_type(model_folder)
         self._tools = _load_tools(tools)
         self._template_options = dict(template_options or {})
-        self._config = _loop_config(
-            limits, self._template_options, multi_turn_of(None) if multi_turn is None else multi_turn
-        )
-        self._registry = _registry(agent_loops or shipped_agent_loops())
+        self._config = _loop_config(limits, self._template_options, multi_turn)
+        self._registry = _registry(agent_loops)
 
     def check_prompts(self, problems: Iterable[Posed]) -> None:
         """DataError for a problem without an agent loop, or whose prompt is longer than the limit."""

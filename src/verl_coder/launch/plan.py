@@ -35,6 +35,7 @@ class TrainRequest:
     train: str | None = None
     val: str | None = None
     reward: str | None = None
+    loss: str | None = None
     tools: str | None = None
     out: str | None = None
     seed: int | None = None
@@ -108,7 +109,7 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
 
 def _check_texts(request: TrainRequest) -> None:
     """Paths that YAML would read as something else, or no terminal could show, and a run without a folder."""
-    for knob in ("model", "train", "val", "reward", "tools", "out"):
+    for knob in ("model", "train", "val", "reward", "loss", "tools", "out"):
         value = getattr(request, knob) or ""
         if not value.isprintable():
             raise ConfigError(f"{knob.upper()}={value!r}: a path without line breaks and control characters")
@@ -197,6 +198,11 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
         config.data[key] = [str(resolve_content_path(path)) for path in chosen]
     if request.reward or reward.path:
         reward.path = str(resolve_content_path(str(request.reward or reward.path)))
+    given = config.verl_coder.get("policy_loss") or {}
+    if loss := request.loss or given.get("path"):
+        OmegaConf.update(
+            config, "verl_coder.policy_loss.path", str(resolve_content_path(str(loss))), force_add=True
+        )
     tools = request.tools or rollout.multi_turn.tool_config_path
     if tools:
         rollout.multi_turn.tool_config_path = str(resolve_content_path(str(tools)))
@@ -291,6 +297,7 @@ def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str
         "held out": ", ".join(config.data.val_files),
         "data made by": preparation(plan) or "(there already)",
         "reward": config.reward.custom_reward_function.path,
+        **({"policy loss": loss} if (loss := plan.settings.policy_loss.path) else {}),
         "tools": rollout.multi_turn.tool_config_path,
         "device": f"{config.trainer.nnodes} x {config.trainer.n_gpus_per_node} {config.trainer.device}",
         "batch": f"{counted(config.data.train_batch_size, 'prompt')} x {counted(rollout.n, 'sample')}, "

@@ -8,7 +8,13 @@ from pydantic import Field, model_validator
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import is_there
 from verl_coder.launch.recipe import find_recipe
-from verl_coder.paths import check_reward_file, check_tools_file, is_hub_name, resolve_content_path
+from verl_coder.paths import (
+    check_loss_file,
+    check_reward_file,
+    check_tools_file,
+    is_hub_name,
+    resolve_content_path,
+)
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
 from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
@@ -258,6 +264,8 @@ def _check_files(config: PipelineConfig, place: str) -> None:
         check_tools_file(tools, f"{place}.tools={config.tools}", or_none=True)
     if reward := (config.train or {}).get("reward"):
         check_reward_file(resolve_content_path(reward), f"{place}.train.reward={reward}")
+    if loss := (config.train or {}).get("loss"):
+        check_loss_file(resolve_content_path(loss), f"{place}.train.loss={loss}")
     for key, value in named.items():
         if value and not is_there(resolve_content_path(str(value))):
             raise ConfigError(f"{place}.{key}={value}: there is no such file")

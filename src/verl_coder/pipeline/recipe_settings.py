@@ -30,6 +30,7 @@ NOT_A_RESULT = (
     "data.*_files",
     "actor_rollout_ref.model.path",
     "*custom_reward_function.path",
+    "verl_coder.policy_loss.path",
     "*_config_path",
     "trainer.experiment_name",
     "trainer.project_name",
@@ -72,7 +73,7 @@ def _key(request: TrainRequest) -> str:
     digest = hashlib.sha256(json.dumps(asdict(request)).encode())
     digest.update(f"{os.environ.get('N_GPUS')} {version('verl')}".encode())
     # The settings hold absolute paths: relative ones are looked for in the working folder, then in the repository.
-    found = [resolve_content_path(path) for path in (request.reward, request.tools) if path]
+    found = [resolve_content_path(path) for path in (request.reward, request.loss, request.tools) if path]
     digest.update(json.dumps([str(path) for path in (repository_root(), Path.cwd(), *found)]).encode())
     files = [find_recipe(request.recipe) / "recipe.yaml", *(PACKAGE / name for name in _CODE)]
     fragments = sorted((repository_root() / "config").rglob("*.yaml"))

@@ -156,6 +156,7 @@ def _training_inputs(place: Workplace, train: list[Path], held_out: list[Path]) 
     }
     for name, key in (
         ("reward", "reward.custom_reward_function.path"),
+        ("policy loss", "verl_coder.policy_loss.path"),
         ("tools", "actor_rollout_ref.rollout.multi_turn.tool_config_path"),
         ("agent loops", "actor_rollout_ref.rollout.agent.agent_loop_config_path"),
         ("traces", "verl_coder.teacher.traces"),

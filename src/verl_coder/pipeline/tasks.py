@@ -163,6 +163,7 @@ class Workplace:
             train=str(self.data / "train.parquet"),
             val=str(self.data / "validation.parquet"),
             reward=options.get("reward"),
+            loss=options.get("loss"),
             tools=None if config.tools == "none" else config.tools,
             out=str(self.train),
             seed=config.seed,

@@ -51,9 +51,10 @@ def choose_profile(asked: str | None = None) -> str:
     return asked or os.environ.get("PROFILE") or ("gpu" if gpu_is_here() else "cpu")
 
 
-def runs_on_cpu() -> bool:
-    """Whether a command takes the CPU platform: where it is asked for, and where no GPU is, whatever was asked for."""
-    return os.environ.get("PROFILE") == "cpu" or not gpu_is_here()
+def select_platform() -> None:
+    """Set the environment of the CPU where it is asked for, and where no GPU is, whatever was asked for."""
+    if os.environ.get("PROFILE") == "cpu" or not gpu_is_here():
+        select_cpu_platform()
 
 
 def gpu_is_here() -> bool:

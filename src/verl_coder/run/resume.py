@@ -70,6 +70,7 @@ MAY_CHANGE = (
     "actor_rollout_ref.rollout.agent.agent_loop_config_path",
     "actor_rollout_ref.rollout.*model_path",
     "verl_coder.teacher.traces",
+    "verl_coder.policy_loss.path",
     # Ours that change nothing that is learnt.
     "verl_coder.out",
     "verl_coder.run_name",
@@ -101,6 +102,7 @@ _FILES = {
     "TRAIN": "data.train_files",
     "VAL": "data.val_files",
     "REWARD": "reward.custom_reward_function.path",
+    "LOSS": "verl_coder.policy_loss.path",
     "TOOLS": "actor_rollout_ref.rollout.multi_turn.tool_config_path",
     "agent_loop_config_path": "actor_rollout_ref.rollout.agent.agent_loop_config_path",
     "verl_coder.teacher.traces": "verl_coder.teacher.traces",

@@ -113,10 +113,21 @@ class SelfSettings(Section):
     """Take none of a prompt that no rollout, or every rollout, solves."""
 
 
+class PolicyLossSettings(Section):
+    """A policy loss of the user's own, in the place of verl's."""
+
+    path: str | None = None
+    """File with `token_loss` (losses/README.md); null: verl's, by `actor.policy_loss.loss_mode`."""
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Of its function."""
+
+
 class CompositeSettings(Section):
-    """The three sections of the composite loss together."""
+    """The sections of the update's losses together."""
 
     losses: LossWeights = LossWeights()
+    policy_loss: PolicyLossSettings = PolicyLossSettings()
+    """Of which the policy term is made."""
     teacher: TeacherSettings = TeacherSettings()
     self_sft: SelfSettings = SelfSettings()
 
@@ -279,7 +290,7 @@ class Settings(CompositeSettings):
     curriculum: CurriculumSettings | None = None
     """Stages over difficulty or measured pass rate; null trains on everything at once."""
     resume_may_change: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Keys, or TRAIN, VAL, REWARD, TOOLS, that a resume may change beyond the list of run/resume.py."""
+    """Keys, or TRAIN, VAL, REWARD, LOSS, TOOLS, that a resume may change beyond the list of run/resume.py."""
     skip_rows_without_gradient: bool = True
     """Compute no row of an update whose loss is 0 whatever the model says: all samples of its prompt had one
     reward. `actor/ppo_kl` and `actor/pg_clipfrac` are then means over the other rows."""

@@ -63,6 +63,12 @@ _FailingShare = Annotated[
 _DirectShare = Annotated[
     float, typer.Option(min=0, max=1, help="Share of traces that do not call the tool on offer.")
 ]
+_OwnFirstTries = Annotated[
+    bool, typer.Option("--own-first-tries", help="References mend failing attempts only.")
+]
+_Concurrency = Annotated[
+    int, typer.Option(min=0, help="Programs at a time in a sandbox; 0 is twice the cores.")
+]
 _PlainShare = Annotated[
     float, typer.Option(min=0, max=1, help="Share of traces whose prompt offers no tool.")
 ]
@@ -88,17 +94,13 @@ def repairs(
     failing_share: _FailingShare = 0.5,
     direct_share: _DirectShare = 0.0,
     plain_share: _PlainShare = 0.0,
-    own_first_tries: Annotated[
-        bool, typer.Option("--own-first-tries", help="References mend failing attempts only.")
-    ] = False,
+    own_first_tries: _OwnFirstTries = False,
     learn_failures: Annotated[bool, typer.Option("--learn-failures", help="Learn failing attempts.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of attempts and of the words.")] = 0,
     sandbox_url: Annotated[
         str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
     ] = None,
-    concurrency: Annotated[
-        int, typer.Option(min=0, help="Programs at a time in a sandbox; 0 is twice the cores.")
-    ] = 0,
+    concurrency: _Concurrency = 0,
 ) -> None:
     """Make tool traces from a model's own samples: its failures, their real errors, what passes at last."""
     from verl_coder.teacher.repair_report import RepairOptions

@@ -9,7 +9,7 @@ from pathlib import Path
 from verl_coder.upgrade.foreign import dotted
 from verl_coder.upgrade.packages import PACKAGES
 
-FOLDERS = ("src", "rewards", "data_prep", "benchmarks")
+FOLDERS = ("src", "rewards", "losses", "data_prep", "benchmarks")
 _RAY_CLASS = ".__ray_metadata__.modified_class"
 """How the class under Ray's decorator is reached."""
 _MAY_TOUCH = re.compile(

@@ -103,7 +103,7 @@ def test_a_parameter_that_the_function_does_not_have_is_named(tmp_path, head, na
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="no such reward file"):
+    with pytest.raises(ConfigError, match="no such file"):
         check_reward_file(tmp_path / "gone.py")
 
 

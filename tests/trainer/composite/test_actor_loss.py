@@ -6,11 +6,13 @@ import pytest
 import torch
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
-from verl.workers.config import FSDPActorConfig
+from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
 
+from verl_coder.paths import repository_root
 from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss, rollout_loss
+from verl_coder.trainer.composite.policy_file import FILE_MODE, PolicyFile
 
 PROMPTS, RESPONSES = (2, 3, 1, 2), (4, 2, 3, 5)
 TEACHER = 2
@@ -90,6 +92,27 @@ def test_with_a_token_to_learn_the_rollouts_loss_is_verls() -> None:
             loss(_config(), {"log_probs": log_probs}, _batch([0, 1, 3], supervised=0.0, alpha=1.0))[0].item()
         )
     assert found[0] == found[1] != 0.0
+
+
+@pytest.mark.parametrize("loss", [rollout_loss, actor_loss])
+def test_a_file_that_says_the_same_as_verls_loss_trains_the_same(loss: Any) -> None:
+    found = []
+    for policy in (None, PolicyFile(path=str(repository_root() / "losses" / "clipped.py"))):
+        config = FSDPActorConfig(
+            strategy="fsdp2",
+            rollout_n=3,
+            ppo_micro_batch_size_per_gpu=1,
+            use_kl_loss=True,
+            policy_loss=PolicyLossConfig(loss_mode=FILE_MODE if policy else "vanilla"),
+        )
+        log_probs, leaves = _log_probs([0, 1, 2, 3])
+        data = _batch([0, 1, 2, 3], supervised=0.5, alpha=0.7)
+        value, metrics = loss(config, {"log_probs": log_probs}, data, policy=policy)
+        value.backward()
+        gradients = torch.cat([leaf.grad for leaf in leaves])  # type: ignore[misc]
+        found.append((value, gradients, metrics["actor/ppo_kl"].aggregate()))
+    torch.testing.assert_close(found[0], found[1])
+    assert 0 < metrics["actor/clipped_share"].aggregate() < 1
 
 
 def test_old_log_probs_that_differ_by_rounding_are_the_policys_own() -> None:

@@ -45,6 +45,18 @@ def test_every_row_is_computed_where_another_term_has_a_gradient(
     assert gradient_fields(config, _settings(config)) == ""
 
 
+@pytest.mark.parametrize(
+    ("promise", "fields"), [("ROWS_WITHOUT_ADVANTAGE_HAVE_NO_GRADIENT = True", "advantages"), ("", "")]
+)
+def test_a_loss_of_ones_own_skips_rows_where_it_says_that_it_may(
+    composed: DictConfig, tmp_path: Path, promise: str, fields: str
+) -> None:
+    (tmp_path / "mine.py").write_text(promise)
+    config = composed.copy()
+    OmegaConf.update(config, "verl_coder.policy_loss.path", str(tmp_path / "mine.py"), force_add=True)
+    assert gradient_fields(config, _settings(config)) == fields
+
+
 def test_the_supervised_sources_count_too(composed: DictConfig) -> None:
     config = composed.copy()
     OmegaConf.update(config, "verl_coder.losses.gamma", 0.1, force_add=True)

@@ -1,5 +1,6 @@
 """Which rows a step trains on, and with which weights."""
 
+import pickle
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from verl_coder.sections import read_section
 from verl_coder.traces import Trace, TraceRow
 from verl_coder.trainer.composite.choice import StepRollouts, TeacherPool
 from verl_coder.trainer.composite.layout import Layout
+from verl_coder.trainer.composite.policy_file import FILE_MODE, PolicyFile
 from verl_coder.trainer.composite.update import TeacherGuidedMixin, _row_fields, _shuffled_by_rank
 
 LAYOUT = Layout(rows=8, dp_size=2, mini_batch_rows=4)
@@ -83,6 +85,29 @@ def test_the_actor_gets_a_loss_that_stands_a_mini_batch_without_a_token(
     monkeypatch.setattr(PPOTrainer, "_setup", lambda _: None)
     trainer._setup()
     assert [loss.func.__name__ for loss in given] == ([expected] if expected else [])
+
+
+@pytest.mark.parametrize("losses", [{}, {"gamma": 0.1}])
+def test_the_actor_gets_a_loss_of_ones_own_by_its_place(
+    monkeypatch: pytest.MonkeyPatch, losses: dict[str, Any]
+) -> None:
+    given: list[Any] = []
+    trainer: Any = object.__new__(Trainer)
+    own = {"path": "/mine.py", "parameters": {"high": 0.3}}
+    trainer.config = OmegaConf.create(
+        {
+            "verl_coder": {"run_name": "r", "out": "o", "recipe": "x", "losses": losses, "policy_loss": own},
+            "actor_rollout_ref": {
+                "actor": {"_target_": "builtins.dict", "policy_loss": {"loss_mode": "vanilla"}}
+            },
+        }
+    )
+    trainer.actor_rollout_wg = SimpleNamespace(set_loss_fn=given.append)
+    monkeypatch.setattr(PPOTrainer, "_setup", lambda _: None)
+    trainer._setup()
+    [loss] = pickle.loads(pickle.dumps(given))
+    assert loss.keywords["policy"] == PolicyFile(path="/mine.py", parameters={"high": 0.3})
+    assert loss.keywords["config"]["policy_loss"]["loss_mode"] == FILE_MODE
 
 
 def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What can be wrong with the three-source update, found before Ray starts, each in one line."""
+"""What can be wrong with the update's losses, found before Ray starts, each in one line."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.launch.preflight.policy_loss import check_policy_loss
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.traces import (
     Trace,
@@ -30,7 +31,8 @@ def check_composite(
     data_is_there: bool = True,
     model_is_there: bool = True,
 ) -> None:
-    """Raise the first ConfigError or DataError of the three-source update; nothing where it is not in use."""
+    """Raise the first ConfigError or DataError of the policy loss and of the three-source update, where in use."""
+    check_policy_loss(config, settings)
     if not settings.is_composite:
         return
     if (config.get("distillation") or {}).get("enabled", False):

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import file_list
-from verl_coder.paths import check_reward_file, check_tools_file, is_hub_name
+from verl_coder.paths import check_loss_file, check_reward_file, check_tools_file, is_hub_name
 from verl_coder.problems import ROW_SCHEMA
 
 
@@ -25,6 +25,8 @@ def check_files(config: DictConfig, to_come: Collection[Path] = ()) -> None:
         check_tools_file(Path(tools), f"TOOLS: {tools}")
     if reward := config.reward.custom_reward_function.path:
         check_reward_file(Path(reward), f"REWARD: {reward}")
+    if loss := OmegaConf.select(config, "verl_coder.policy_loss.path"):
+        check_loss_file(Path(loss), f"LOSS: {loss}")
     for name in ("train_files", "val_files"):
         paths = file_list(config.data[name])
         there = [path for path in paths if path.is_file() or path not in to_come]

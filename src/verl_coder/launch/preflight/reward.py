@@ -1,9 +1,7 @@
 """The check of a reward file before a run: its source, then its function, called with a canned report for a verdict."""
 
-import ast
 import asyncio
 import functools
-import importlib.util
 import inspect
 import json
 import math
@@ -22,13 +20,14 @@ from verl_coder import rewards
 from verl_coder.errors import ConfigError
 from verl_coder.grading.report import Outcome, TestReport, TestResult, TestStatus
 from verl_coder.importing import exits_refused
-from verl_coder.words import did_you_mean
+from verl_coder.launch.preflight.user_file import check_source, error_line, load_file
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 """What verl passes, by keyword."""
 REQUIRED_KEYS = ("score", "acc", "sandbox_unavailable")
 
 _CHECK_TIMEOUT_S = 30.0
+_KWARGS = "reward.custom_reward_function.reward_kwargs"
 
 
 def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> bool:
@@ -41,14 +40,13 @@ def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> 
 
 def reward_kwargs(config: DictConfig) -> dict[str, Any]:
     """What the run sets of the function's own parameters; ConfigError where that is no mapping."""
-    place = "reward.custom_reward_function.reward_kwargs"
-    node = OmegaConf.select(config, place)
+    node = OmegaConf.select(config, _KWARGS)
     given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if given is None:
         return {}
     if not isinstance(given, dict):
         raise ConfigError(
-            f"{place}={given}: use a mapping of the function's parameters, such as {{exponent: 1}}"
+            f"{_KWARGS}={given}: use a mapping of the function's parameters, such as {{exponent: 1}}"
         )
     return {str(key): value for key, value in given.items()}
 
@@ -68,67 +66,17 @@ def check_reward_file(
     """
     path = Path(path).absolute()
     parameters = dict(parameters or {})
-    line = _check_source(path, name, parameters)
+    line = check_source(path, name, ARGUMENTS, parameters, _KWARGS)
     # Patched before the file is loaded, which binds the name. A file that is checked needs no sandbox.
     with (
         exits_refused(),
         patch.object(rewards, "grade_answer", autospec=True) as grader,
     ):
-        function = functools.partial(_load(path, name), **parameters)
+        function = functools.partial(getattr(load_file(path, name), name), **parameters)
         first: tuple[str, set[str]] | None = None
         for row in rows or (STAND_IN,):
             first = _check_calls(function, path, line, grader, row, first)
         return bool(grader.called)
-
-
-def _load(path: Path, name: str) -> Callable[..., Any]:
-    try:
-        spec = importlib.util.spec_from_file_location(f"_checked_reward_{path.stem}", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        function: Callable[..., Any] = getattr(module, name)
-    except SystemExit as error:
-        raise ConfigError(
-            f"{path}:{_error_line(error, path)}: it ends the process when it is imported (sys.exit, os._exit)"
-        ) from error
-    except Exception as error:
-        raise ConfigError(f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}") from error
-    return function
-
-
-def _check_source(path: Path, name: str, parameters: Mapping[str, Any]) -> int:
-    """What can be read without running the file; returns the line of the function."""
-    try:
-        tree = ast.parse(path.read_text(), filename=str(path))
-    except OSError as error:
-        raise ConfigError(f"{path}: no such reward file ({error.strerror})") from error
-    except SyntaxError as error:
-        raise ConfigError(f"{path}:{error.lineno}: {error.msg}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path}:1: not Python source ({error})") from error
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == name:
-            given = {arg.arg for arg in [*node.args.args, *node.args.kwonlyargs]}
-            missing = [argument for argument in ARGUMENTS if argument not in given]
-            if missing and node.args.kwarg is None:
-                raise ConfigError(
-                    f"{path}:{node.lineno}: {name} lacks the argument {missing[0]!r}; "
-                    f"its signature is {name}({', '.join(ARGUMENTS)}, **kwargs)"
-                )
-            own = sorted(given - {*ARGUMENTS})
-            for key in parameters:
-                if key not in own:
-                    hint = did_you_mean(
-                        key, own, f"it has {', '.join(own)}" if own else "it has none of its own"
-                    )
-                    raise ConfigError(
-                        f"reward.custom_reward_function.reward_kwargs.{key}: {path}:{node.lineno}: {name} has no "
-                        f"such parameter; {hint}"
-                    )
-            return node.lineno
-    last = len(path.read_text().splitlines()) or 1
-    raise ConfigError(f"{path}:{last}: the file defines no function {name!r}")
 
 
 def _check_calls(
@@ -275,20 +223,10 @@ def _call(
     if error := outcome.get("error"):
         source = f" (data_source {row['data_source']!r})" if row is not STAND_IN else ""
         raise ConfigError(
-            f"{path}:{_error_line(error, path)}: {type(error).__name__}: {error}{source}"
+            f"{path}:{error_line(error, path)}: {type(error).__name__}: {error}{source}"
         ) from error
     return outcome["result"], outcome.get("line")
 
 
 async def _awaited(value: Any) -> Any:
     return await value
-
-
-def _error_line(error: BaseException, path: Path) -> int:
-    """The last line of `path` in the traceback; 1 where it is not there."""
-    line, trace = 1, error.__traceback__
-    while trace is not None:
-        if Path(trace.tb_frame.f_code.co_filename) == path:
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line

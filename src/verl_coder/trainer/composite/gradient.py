@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD
 from verl_coder.run.settings import Settings
 from verl_coder.trainer.composite.loss import WEIGHT_FIELDS
+from verl_coder.trainer.composite.policy_file import policy_file_of
 
 _MULTIPLES_OF_THE_ADVANTAGE = frozenset({"vanilla", "gspo"})
 """`policy_loss.loss_mode`s that treat a row by itself; `kl_cov` and `clip_cov` compare a micro-batch's tokens."""
@@ -24,11 +25,16 @@ def gradient_fields(config: DictConfig, settings: Settings) -> str:
         or actor.use_kl_loss
         or actor.entropy_coeff
         or actor.calculate_entropy
-        or actor.policy_loss.loss_mode not in _MULTIPLES_OF_THE_ADVANTAGE
+        or not _is_multiple_of_the_advantage(actor.policy_loss.loss_mode, settings)
         or (config.get("distillation") or {}).get("enabled", False)
     ):
         return ""
     return ",".join(["advantages", *(WEIGHT_FIELDS if settings.is_composite else ())])
+
+
+def _is_multiple_of_the_advantage(mode: str, settings: Settings) -> bool:
+    policy = policy_file_of(settings)
+    return policy.keeps_promise() if policy is not None else mode in _MULTIPLES_OF_THE_ADVANTAGE
 
 
 def count_computed_tokens(metrics: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from verl.workers.utils.padding import no_padding_2_padding
 
 from verl_coder.platform.tensordicts import replaced
 from verl_coder.platform.update_options import COMPUTED_SHARE_FIELD
+from verl_coder.trainer.composite.policy_file import PolicyFile
 
 SOURCES = ("grpo", "teacher", "self")
 """The three terms, in the order of alpha, beta, gamma."""
@@ -86,13 +87,20 @@ float32. Which order it was depends on what else was generated, so that they wou
 
 
 def rollout_loss(
-    config: Any, model_output: dict[str, Any], data: TensorDict, dp_group: Any = None
+    config: Any,
+    model_output: dict[str, Any],
+    data: TensorDict,
+    dp_group: Any = None,
+    *,
+    policy: PolicyFile | None = None,
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """verl's `ppo_loss`, which is nan where no rollout of the mini-batch is trained on: here it is 0.
 
     Old log-probs within ROUNDING of the policy's own are taken for these. The metric `computed_token_share` says how
-    much of the mini-batch is computed at all (platform/gradient_rows.py).
+    much of the mini-batch is computed at all (platform/gradient_rows.py). `policy`: the user's own policy term.
     """
+    if policy is not None:
+        policy.use()
     if not data["batch_num_tokens"]:
         tu.assign_non_tensor(data, batch_num_tokens=1)
     own = no_padding_2_padding(model_output["log_probs"], data).detach()  # (B, response)
@@ -104,7 +112,12 @@ def rollout_loss(
 
 
 def actor_loss(
-    config: Any, model_output: dict[str, Any], data: TensorDict, dp_group: Any = None
+    config: Any,
+    model_output: dict[str, Any],
+    data: TensorDict,
+    dp_group: Any = None,
+    *,
+    policy: PolicyFile | None = None,
 ) -> tuple[torch.Tensor, dict[str, Any]]:
     """verl's `ppo_loss` (policy, KL and entropy) times alpha, plus the two supervised terms.
 
@@ -115,7 +128,9 @@ def actor_loss(
     values = log_probs.values()
     # A view of `values`, so that the policy term's gradient at the log-probabilities can be asked for.
     rebuilt = torch.nested.nested_tensor_from_jagged(values, offsets=log_probs.offsets())
-    policy_loss, metrics = rollout_loss(config, {**model_output, "log_probs": rebuilt}, data, dp_group)
+    policy_loss, metrics = rollout_loss(
+        config, {**model_output, "log_probs": rebuilt}, data, dp_group, policy=policy
+    )
     log_prob = no_padding_2_padding(rebuilt, data)  # (B, response)
     weights = [data[name].to_padded_tensor(0.0) for name in WEIGHT_FIELDS]
     alpha, dp_size = float(tu.get_non_tensor_data(data, ALPHA_FIELD, 1.0)), int(data["dp_size"])

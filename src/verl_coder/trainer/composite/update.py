@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import transfer_queue as tq
+from omegaconf import OmegaConf
 from tensordict import TensorDict
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.padding_utils import build_padding_position_ids
@@ -35,6 +36,7 @@ from verl_coder.trainer.composite.loss import (
     rollout_loss,
     token_weights,
 )
+from verl_coder.trainer.composite.policy_file import FILE_MODE, policy_file_of
 from verl_coder.trainer.composite.source_metrics import SourceCounts, source_metrics
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, jagged, write_columns
 
@@ -69,9 +71,13 @@ class TeacherGuidedMixin(RecipeTrainer):
         settings = self.settings
         if (self.config.get("distillation") or {}).get("enabled", False):
             return  # a loss of verl's own; not beside ours (launch/preflight/composite.py)
-        actor = omega_conf_to_dataclass(self.config.actor_rollout_ref.actor)
+        section, policy = self.config.actor_rollout_ref.actor, policy_file_of(settings)
+        if policy is not None:
+            section = OmegaConf.merge(section, {"policy_loss": {"loss_mode": FILE_MODE}})
         loss = actor_loss if settings.is_composite else rollout_loss
-        self.actor_rollout_wg.set_loss_fn(partial(loss, config=actor))
+        self.actor_rollout_wg.set_loss_fn(
+            partial(loss, config=omega_conf_to_dataclass(section), policy=policy)
+        )
         if settings.uses_teacher:
             assert settings.teacher.traces is not None
             model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
