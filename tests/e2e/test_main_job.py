@@ -127,6 +127,11 @@ def test_the_policy_was_updated(training_run: TrainingRun) -> None:
     assert all("actor/kl_loss" in data for data in steps)
 
 
+def test_the_policy_loss_is_that_of_the_named_file(training_run: TrainingRun) -> None:
+    steps = [record["data"] for record in training_run.run_dir.read_metrics() if record["step"]]
+    assert all("actor/clipped_share" in data and "actor/pg_clipfrac" not in data for data in steps)
+
+
 def test_vllm_samples_from_the_updated_weights(training_run: TrainingRun) -> None:
     # The ratio of the loss is taken to vLLM's own log-probabilities: 1e-3 away from 1 where a weight sync is lost.
     steps = [record["data"] for record in training_run.run_dir.read_metrics() if record["step"]]

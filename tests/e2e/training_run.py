@@ -28,6 +28,7 @@ _OVERRIDES = (
     "actor_rollout_ref.rollout.n=4",
     "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=32",
     "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=32",
+    "+verl_coder.policy_loss.parameters.high=0.28",
 )
 
 
@@ -66,6 +67,7 @@ def _command(out: Path) -> tuple[list[str], dict[str, str]]:
         "PROFILE": "cpu",
         "OUT": str(out),
         "REWARD": "rewards/binary.py",
+        "LOSS": "losses/clipped.py",
         "TOOLS": str(_tools(out.parent)),
         "COLUMNS": "160",
         "WANDB_MODE": "offline",
