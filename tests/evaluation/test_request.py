@@ -1,10 +1,12 @@
 """What the command's options come to."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from evaluation.conftest import TINY, make_problem
+from omegaconf import OmegaConf
 
 from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError
@@ -12,6 +14,7 @@ from verl_coder.evaluation.request import EvaluationPlan, EvaluationRequest, pla
 from verl_coder.evaluation.run_config import shipped_agent_loops
 from verl_coder.evaluation.tool_choice import protocol_for
 from verl_coder.evaluation.trajectories import AgentLoops
+from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.prompts import build_prompt
 
@@ -163,8 +166,19 @@ def test_the_loops_are_set_as_the_runs_and_its_own_loops_are_there(problems: Pat
     turns = made._config.actor_rollout_ref.rollout.multi_turn
     assert (turns.max_tool_response_length, turns.max_parallel_calls, turns.format) == (512, 4, "hermes")
     assert turns.max_assistant_turns == plan.limits.turns and "mine" in made._registry
-    assert plan.settings()["multi_turn"]["max_parallel_calls"] == 4
+    assert plan.settings()["multi_turn"] == {"max_tool_response_length": 512, "max_parallel_calls": 4}
     assert plan.settings()["agent_loops_text"] == loops.read_text()
+
+
+@pytest.mark.parametrize("recipe", ["tiny_cpu", "qwen_grpo"])
+def test_a_recipes_run_has_the_loops_of_an_evaluation_without_one(
+    recipe: str, problems: Path, tmp_path: Path
+) -> None:
+    run = make_plan(TrainRequest(recipe=recipe, out=str(tmp_path / "run"))).config
+    (tmp_path / "config.yaml").write_text(OmegaConf.to_yaml(run))
+    request = EvaluationRequest(model=str(TINY), data=(str(problems),), like=str(tmp_path), tools="none")
+    settings = plan_evaluation(replace(request, max_prompt_tokens=64, max_response_tokens=64)).settings()
+    assert settings["multi_turn"] is None and settings["agent_loops_text"] is None
 
 
 def test_without_a_run_the_loops_are_the_shipped_ones(problems: Path) -> None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from verl.trainer.ppo.core_algos import compute_policy_loss_vanilla
 
 from verl_coder.launch.preflight.policy_loss import check_policy_file
@@ -12,11 +13,14 @@ from verl_coder.trainer.composite.policy_file import FUNCTION, PROMISE, load_pol
 
 FOLDER = Path(__file__).parents[2] / "losses"
 FILES = sorted(FOLDER.glob("*.py"))
+ACTOR = OmegaConf.create(
+    {"clip_ratio": 0.2, "clip_ratio_low": 0.1, "clip_ratio_high": 0.3, "clip_ratio_c": 3.0}
+)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_file_passes_its_own_check_and_stands_in_the_readme(path: Path) -> None:
-    check_policy_file(path, {})
+    check_policy_file(path, {}, ACTOR)
     assert f"`{path.name}`" in (FOLDER / "README.md").read_text()
     assert getattr(load_policy_file(str(path)), PROMISE)
 
@@ -26,7 +30,7 @@ def test_the_example_of_the_readme_works(tmp_path: Path) -> None:
         (FOLDER / "README.md").read_text().split("## Copy me")[1].split("```python\n")[1].split("```")[0]
     )
     (tmp_path / "mine.py").write_text(example)
-    check_policy_file(tmp_path / "mine.py", {"high": 0.1})
+    check_policy_file(tmp_path / "mine.py", {"high": 0.1}, ACTOR)
 
 
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
@@ -42,13 +46,7 @@ def test_clipped_is_verls_own_loss(mode: str, weighted: bool) -> None:
         "global_batch_size": 4,
         "loss_scale_factor": None,
     }
-    config = SimpleNamespace(
-        clip_ratio=0.2,
-        clip_ratio_low=None,
-        clip_ratio_high=None,
-        global_batch_info=batch,
-        get=lambda _, other: other,
-    )
+    config = SimpleNamespace(**ACTOR, global_batch_info=batch, get=ACTOR.get)
     found = []
     function = getattr(load_policy_file(str(FOLDER / "clipped.py")), FUNCTION)
     for loss_of in (compute_policy_loss_vanilla, lambda *a, **k: policy_loss(function, *a, **k)):

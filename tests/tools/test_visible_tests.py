@@ -63,6 +63,9 @@ F = "def f(x):\n    return x + 1\n"
         F + "if __name__ == '__main__':\n    import sys; sys.exit(f(0))",
         F + "if __name__ == '__main__':\n    import unittest; unittest.main()",
         F + "if '__main__' == __name__:\n    print(f(int(input())))",
+        F + "try:\n    if __name__ == '__main__': raise SystemExit\nfinally: pass",
+        F + "__name__ == '__main__' and exit()",
+        F + "import sys, codecs\nsys.stdout = codecs.getwriter('utf8')(sys.stdout.detach())",
         F + "def print(*args): raise ValueError",
         F + "import sys, io\nsys.stdout = io.StringIO()",
     ],
@@ -76,6 +79,12 @@ def test_what_a_right_solution_prints_or_guards_fails_no_test(code):
 def test_a_verdict_begins_a_line_whatever_was_printed_before_it():
     code = F.replace("    return", "    print('dbg', end=' ')\n    return")
     assert run(code, TWO)[0].splitlines() == ["dbg ", "test 1: passed", "dbg ", "test 2: passed"]
+
+
+def test_a_solution_cannot_end_its_own_result() -> None:
+    for printed in ("\\x03</output>", "\\x02ab</tool_response>"):
+        text, _ = run(F.replace("    return", f"    print('{printed}')\n    return"), TWO)
+        assert "\\</" in text and not any(line.startswith("</") for line in text.splitlines())
 
 
 def test_what_a_wrong_solution_prints_passes_no_test():
@@ -93,9 +102,12 @@ def test_tests_that_a_solution_keeps_from_running_are_counted():
 @pytest.mark.parametrize(
     ("code", "imported"),
     [
-        ("y = __name__\nif 'ä' and __name__: pass", "y = __name__\nif 'ä' and \"solution\": pass"),
+        ("y = __name__\nif 'ä' and __name__ == y: pass", "y = __name__\nif 'ä' and \"solution\" == y: pass"),
+        ("x = '\\ud800'\nif __name__: pass", None),
+        ("x=1\rif __name__ == 'a':\r    pass", "x=1\rif \"solution\" == 'a':\r    pass"),
+        ("x='a\\\r\nb'\r\nif __name__ == 'a': pass", "x='a\\\r\nb'\r\nif \"solution\" == 'a': pass"),
         ("if __name__ ==\\\n  __name__: (", None),
-        ("def f():\n    if __name__: pass", None),
+        ("def f():\n    if __name__ == 'a': pass", None),
     ],
 )  # fmt: skip
 def test_only_guards_lose_the_name(code, imported):

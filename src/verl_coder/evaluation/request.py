@@ -103,7 +103,7 @@ class EvaluationPlan:
             "tools": str(self.tools) if self.tools else None,
             "tools_text": self.tools.read_text(encoding="utf-8") if self.tools else None,
             "agent_loops_text": _other_text(self.agent_loops),
-            "multi_turn": None if self.multi_turn == multi_turn_of(None) else self.multi_turn,
+            "multi_turn": self._other_turns(),
             "n": self.draws.samples,
             "temperature": self.draws.temperature,
             "top_p": self.draws.top_p,
@@ -120,6 +120,11 @@ class EvaluationPlan:
             "date_to": request.date_to,
             "k": self.ks,
         }
+
+    def _other_turns(self) -> dict[str, Any] | None:
+        """What of `multi_turn` is set otherwise than without a run; None where nothing is."""
+        usual = multi_turn_of(None)
+        return {name: value for name, value in self.multi_turn.items() if value != usual.get(name)} or None
 
 
 def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:

@@ -1,5 +1,6 @@
 """The configuration that a run left, which an evaluation of its model, or one like it, is set by."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from verl_coder.yaml_files import read_mapping
 _OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
 """Whole numbers that the configuration of every run has."""
 _ROLLOUT = "actor_rollout_ref.rollout"
-_OF_THE_COMMAND = ("tool_config_path", "max_assistant_turns")
+_OF_THE_COMMAND = ("tool_config_path", "max_assistant_turns", "enable")
 NUMBER_FORMATS = ("bfloat16", "float16", "float32")
 """Of a model's weights and sums."""
 
@@ -58,12 +59,16 @@ def agent_loops_of(run: DictConfig | None) -> Path:
 
 
 def multi_turn_of(run: DictConfig | None) -> dict[str, Any]:
-    """How a run's agent loops are set (config/base.yaml's without one), but for what the command says."""
-    config = run if run is not None else OmegaConf.load(repository_root() / "config" / "base.yaml")
-    node = OmegaConf.select(config, f"{_ROLLOUT}.multi_turn")
-    found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else {}
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items() if key not in _OF_THE_COMMAND}
+    """How agent loops are set, by verl's defaults, config/base.yaml and the run, but for what the command says."""
+    from verl.workers.config import MultiTurnConfig
+
+    known = {item.name: item.default for item in dataclasses.fields(MultiTurnConfig)}
+    for config in (OmegaConf.load(repository_root() / "config" / "base.yaml"), run):
+        node = OmegaConf.select(config, f"{_ROLLOUT}.multi_turn") if config is not None else None
+        found = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else {}
+        assert isinstance(found, dict)
+        known |= {str(name): value for name, value in found.items() if name in known}
+    return {name: value for name, value in known.items() if name not in _OF_THE_COMMAND and name[0] != "_"}
 
 
 def number_format(wanted: str, run: DictConfig | None) -> str:

@@ -304,22 +304,13 @@ def _load_tools(path: Path | None) -> list[Any]:
 
 
 def _loop_config(limits: Limits, template_options: Mapping[str, Any], multi_turn: Mapping[str, Any]) -> Any:
-    """What the loops read of a trainer's configuration: verl's defaults, the run's `multi_turn`, and the limits."""
-    import dataclasses
-
-    from verl.workers.config import MultiTurnConfig
-
-    known = {
-        item.name: item.default
-        for item in dataclasses.fields(MultiTurnConfig)
-        if not item.name.startswith("_")
-    }
-    given = {name: value for name, value in multi_turn.items() if name in known}
+    """What the loops read of a trainer's configuration: `multi_turn`, and the limits."""
+    turns = {"enable": True, "tool_config_path": None, "max_assistant_turns": limits.turns}
     rollout = {
         "prompt_length": limits.prompt_tokens,
         "response_length": limits.response_tokens,
         "full_determinism": False,
-        "multi_turn": {**known, **given, "max_assistant_turns": limits.turns},
+        "multi_turn": {**multi_turn, **turns},
     }
     data: dict[str, Any] = {"apply_chat_template_kwargs": dict(template_options), "mm_processor_kwargs": {}}
     ours = {"stop_after_code": limits.stop_after_code}

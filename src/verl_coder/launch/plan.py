@@ -198,8 +198,7 @@ def _put_paths(config: DictConfig, request: TrainRequest) -> None:
         config.data[key] = [str(resolve_content_path(path)) for path in chosen]
     if request.reward or reward.path:
         reward.path = str(resolve_content_path(str(request.reward or reward.path)))
-    given = config.verl_coder.get("policy_loss") or {}
-    if loss := request.loss or given.get("path"):
+    if loss := request.loss or OmegaConf.select(config, "verl_coder.policy_loss.path"):
         OmegaConf.update(
             config, "verl_coder.policy_loss.path", str(resolve_content_path(str(loss))), force_add=True
         )

@@ -9,7 +9,6 @@ from verl_coder.tools.debugger_commands import CommandMistake, read_command, sho
 from verl_coder.tools.execution import DebuggerSettings, after_prelude
 from verl_coder.tools.output import cut_middle
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, prelude_of
-from verl_coder.tools.visible_tests import as_imported
 from verl_coder.tools.workspace import Workspace, workspace_of
 
 _KIND = "debugger"
@@ -58,7 +57,7 @@ class PythonDebugger(SandboxTool):
             return session, "" if session else "no program yet: give it in `code`"
         program = after_prelude(prelude, code) if prelude else code
         if self.settings.with_visible_tests and workspace.visible_tests:
-            program = f"{as_imported(program)}\n{workspace.visible_tests}\n"
+            program += f"\n{workspace.visible_tests}\n"
         told = ""
         if session is not None:
             answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)

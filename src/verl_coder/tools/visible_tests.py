@@ -1,21 +1,37 @@
 """The assert statements that a prompt shows, as the end of a program that says of each whether it holds.
 
 A test whose solution ends the program (`sys.exit`) has not passed, and the ones after it run all the same. The solution
-is run as the grader runs it: what it guards by `__name__` is not. Its own output changes no verdict: the lines of the
-tests begin with a mark, which the model is not shown.
+is run as the grader runs it: what it guards by `__name__` is not. What it prints changes no verdict: the lines of the
+tests begin with a mark, which the model is not shown. One that sets out to write verdicts can; the grader's are others.
 """
 
 import ast
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from verl_coder.protocols import quote_closing_tags
 from verl_coder.syntax import parsed
 from verl_coder.tools.execution import ProgramRun
 
 PASSED = "passed"
 _BEGIN, _END = "\x02", "\x03"
 """Control characters, which no answer has a reason to print."""
+_TELL = "_tell_verdict"
+_TELLER = """
+def {name}(text):
+    import os, sys
+    for stream in (sys.stdout, sys.__stdout__):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+    line = ({mark!r} + text + "\\n").encode("utf-8", "backslashreplace")
+    while line:
+        line = line[os.write(1, line):]
+"""
+"""Past the solution's `print` and `sys.stdout`, which may be others."""
 
 
 class VisibleTests(NamedTuple):
@@ -42,7 +58,7 @@ class VisibleTests(NamedTuple):
     def _shown(self, text: str) -> str:
         """Without marks, and with each verdict at a line's begin; an output that was cut may hold a part of a mark."""
         text = re.sub(f"(?<=[^\n]){self.mark}", "\n", text).replace(self.mark, "")
-        return re.sub(f"{_BEGIN}[0-9a-f]*|[0-9a-f]*{_END}", "", text)
+        return quote_closing_tags(re.sub(f"{_BEGIN}[0-9a-f]*|[0-9a-f]*{_END}", "", text))
 
     def verdicts(self, stdout: str) -> list[str]:
         """The lines of the tests that have run, in their order; what the solution prints between them is left out."""
@@ -70,34 +86,42 @@ def visible_tests(tests: str) -> VisibleTests | None:
             parts.append(ast.unparse(node))
             continue
         count += 1
-        parts.append(_one_test(count, node, mark))
-    return VisibleTests("\n".join(parts), count, mark) if count else None
+        parts.append(_one_test(count, node))
+    code = "\n".join([_TELLER.format(name=_TELL, mark=mark), *parts])
+    return VisibleTests(code, count, mark) if count else None
 
 
 def as_imported(code: str) -> str:
     """`code` with no name in its guards (`if __name__ == "__main__"`), so that these are false; its lines stay."""
     tree = parsed(code) if "__name__" in code else None
-    names = [
-        name
-        for node in (tree.body if tree else [])
-        if isinstance(node, ast.If)
-        for name in ast.walk(node.test)
-        if isinstance(name, ast.Name) and name.id == "__name__"
-    ]
-    lines = [line.encode() for line in code.split("\n")]
+    names = [name for statement in (tree.body if tree else []) for name in _compared_names(statement)]
+    if not names:
+        return code
+    parts = re.split("(\r\n|\r|\n)", code)  # as Python counts lines
+    lines = [line.encode() for line in parts[::2]]
     for name in sorted(names, key=lambda name: (name.lineno, name.col_offset), reverse=True):
         line = lines[name.lineno - 1]
         lines[name.lineno - 1] = line[: name.col_offset] + b'"solution"' + line[name.end_col_offset :]
-    return "\n".join(line.decode() for line in lines)
+    parts[::2] = [line.decode() for line in lines]
+    return "".join(parts)
 
 
-def _one_test(number: int, node: ast.Assert, mark: str) -> str:
+def _compared_names(node: ast.AST, *, compared: bool = False) -> Iterator[ast.Name]:
+    """Each `__name__` that is compared where the module runs, and not in a function or a class of it."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        return
+    if compared and isinstance(node, ast.Name) and node.id == "__name__":
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _compared_names(child, compared=compared or isinstance(node, ast.Compare))
+
+
+def _one_test(number: int, node: ast.Assert) -> str:
     source, test = ast.unparse(node.test), node.test
     label = f"test {number}:"
 
     def tell(text: str) -> str:
-        """By Python's own `print` and stdout: the solution's may be others."""
-        return f'__import__("builtins").print({mark!r} + ({text}), file=__import__("sys").__stdout__)'
+        return f"{_TELL}({text})"
 
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
         left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])

@@ -3,10 +3,11 @@
 # ruff: noqa: E501 - tables of cases
 
 import pytest
+from omegaconf import OmegaConf
 
 from verl_coder import rewards
 from verl_coder.errors import ConfigError
-from verl_coder.launch.preflight.reward import check_reward_file
+from verl_coder.launch.preflight.reward import check_reward, check_reward_file
 
 HEAD = "async def compute_score(data_source, solution_str, ground_truth, extra_info, **kwargs):\n"
 GOOD = '    return {"score": 1.0, "acc": 1.0, "sandbox_unavailable": 0.0}\n'
@@ -198,3 +199,28 @@ def test_a_reward_that_grades_is_told_from_one_that_does_not(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(HEAD + GOOD)
     assert not check_reward_file(path)
+
+
+def config_of(path, **more):
+    return OmegaConf.create(
+        {"reward": {"custom_reward_function": {"path": str(path), "name": "compute_score", **more}}}
+    )
+
+
+def test_parameters_that_are_no_mapping_are_refused(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN + GOOD)
+    check_reward(config_of(path, reward_kwargs={"weight": 2}))
+    for given in (None, 3):
+        with pytest.raises(ConfigError, match=f"reward_kwargs={given}: use a mapping"):
+            check_reward(config_of(path, reward_kwargs=given))
+
+
+def test_a_variable_that_was_a_parameter_once_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN + GOOD)
+    monkeypatch.setenv("REWARD_EXPONENT", "1")
+    with pytest.raises(
+        ConfigError, match=r"REWARD_EXPONENT is not read any more: unset it, and set \+reward.*exponent="
+    ):
+        check_reward(config_of(path))

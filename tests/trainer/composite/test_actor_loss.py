@@ -1,5 +1,6 @@
 """The actor's loss on verl's own batches: verl's policy loss unchanged, the supervised terms beside it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +114,26 @@ def test_a_file_that_says_the_same_as_verls_loss_trains_the_same(loss: Any) -> N
         found.append((value, gradients, metrics["actor/ppo_kl"].aggregate()))
     torch.testing.assert_close(found[0], found[1])
     assert 0 < metrics["actor/clipped_share"].aggregate() < 1
+
+
+def test_a_loss_of_whole_rows_leaves_a_teachers_row_its_own_gradient(tmp_path: Path) -> None:
+    mean = "((log_prob - old_log_prob) * response_mask).sum(-1, keepdim=True) / response_mask.sum(-1, keepdim=True)"
+    head = "def token_loss(log_prob, old_log_prob, advantages, response_mask, **kwargs):"
+    (tmp_path / "rows.py").write_text(f"{head}\n    return -advantages * ({mean}).exp()\n")
+    config = FSDPActorConfig(
+        strategy="fsdp2",
+        rollout_n=3,
+        ppo_micro_batch_size_per_gpu=1,
+        policy_loss=PolicyLossConfig(loss_mode=FILE_MODE),
+    )
+    log_probs, leaves = _log_probs([0, 1, 2, 3])
+    data = _batch([0, 1, 2, 3], supervised=0.5, alpha=1.0)
+    policy = PolicyFile(path=str(tmp_path / "rows.py"))
+    actor_loss(config, {"log_probs": log_probs}, data, policy=policy)[0].backward()
+    expected = torch.zeros(PROMPTS[TEACHER] + RESPONSES[TEACHER])
+    expected[PROMPTS[TEACHER] - 1 : -1] = -0.5
+    torch.testing.assert_close(leaves[TEACHER].grad, expected)
+    assert all(leaf.grad.isfinite().all() and leaf.grad.any() for leaf in leaves)  # type: ignore[union-attr]
 
 
 def test_old_log_probs_that_differ_by_rounding_are_the_policys_own() -> None:

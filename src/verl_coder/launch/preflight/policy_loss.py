@@ -17,9 +17,9 @@ from verl_coder.trainer.composite.policy_file import FUNCTION, PROMISE, policy_l
 
 ARGUMENTS = ("log_prob", "old_log_prob", "advantages", "response_mask")
 _PLACE = "verl_coder.policy_loss.parameters"
-_ROWS, _TOKENS = 4, 6
+_ROWS, _TOKENS = 5, 6
 _WITHOUT = 1
-"""The row whose advantages are 0."""
+"""The row whose advantages are 0; the last one is masked altogether, as a teacher's and padding are."""
 
 
 def check_policy_loss(config: DictConfig, settings: CompositeSettings) -> None:
@@ -66,7 +66,7 @@ def _try(
     function: Callable[..., Any], path: Path, line: int, actor: Any, *, on_policy: bool, promises: bool
 ) -> None:
     when = "on-policy" if on_policy else "off-policy"
-    loss, gradient = _loss_and_gradient(function, path, actor, on_policy=on_policy, rows=range(_ROWS))
+    loss, gradient = _loss_and_gradient(function, path, line, actor, on_policy=on_policy, rows=range(_ROWS))
     where = f"{path}:{line}"
     if not torch.isfinite(loss):
         raise ConfigError(f"{where}: the loss is {float(loss)} ({when})")
@@ -77,7 +77,7 @@ def _try(
     if not promises:
         return
     others = [row for row in range(_ROWS) if row != _WITHOUT]
-    _, alone = _loss_and_gradient(function, path, actor, on_policy=on_policy, rows=others)
+    _, alone = _loss_and_gradient(function, path, line, actor, on_policy=on_policy, rows=others)
     if gradient[_WITHOUT].any() or alone is None or not torch.allclose(gradient[others], alone, atol=1e-7):
         raise ConfigError(
             f"{where}: {PROMISE} is not true ({when}): a row whose advantages are 0 has a gradient or changes another "
@@ -86,16 +86,17 @@ def _try(
 
 
 def _loss_and_gradient(
-    function: Callable[..., Any], path: Path, actor: Any, *, on_policy: bool, rows: Any
+    function: Callable[..., Any], path: Path, line: int, actor: Any, *, on_policy: bool, rows: Any
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The summed loss of these rows, and its gradient at `log_prob`, which is 0 where the mask is."""
     chosen = list(rows)
     draw = torch.Generator().manual_seed(0)
-    log_prob = -torch.rand(_ROWS, _TOKENS, generator=draw) * 3
-    old = log_prob if on_policy else log_prob + 0.5 * torch.randn(_ROWS, _TOKENS, generator=draw)
-    advantages = torch.tensor([1.0, 0.0, -1.0, 0.5])[:, None].expand(_ROWS, _TOKENS)
+    log_prob = -0.05 - torch.rand(_ROWS, _TOKENS, generator=draw) * 3
+    noise = 0.5 * torch.randn(_ROWS, _TOKENS, generator=draw)
+    old = log_prob if on_policy else (log_prob + noise).clamp(max=-0.05)
+    advantages = torch.tensor([1.0, 0.0, -1.0, 0.5, 0.0])[:, None].expand(_ROWS, _TOKENS)
     mask = torch.ones(_ROWS, _TOKENS)
-    mask[:, -1] = mask[2, 2:4] = 0  # padding, and what a tool returned
+    mask[:, -1] = mask[2, 2:4] = mask[-1] = 0  # padding, what a tool returned, a row of another source
     asked = log_prob[chosen].clone().requires_grad_()
     batch = {"dp_size": 1, "batch_num_tokens": 1, "global_batch_size": len(chosen), "loss_scale_factor": None}
     try:
@@ -104,14 +105,16 @@ def _loss_and_gradient(
             old_log_prob=old[chosen].clone(),
             log_prob=asked,
             advantages=(advantages * mask)[chosen],
-            response_mask=mask[chosen],
+            response_mask=mask[chosen].bool(),
             config=_Actor(actor, global_batch_info=batch),
         )
         if not loss.requires_grad:
             return loss, None
         return loss.detach(), torch.autograd.grad(loss, asked, allow_unused=True)[0]
     except (Exception, SystemExit) as error:
-        raise ConfigError(f"{path}:{error_line(error, path)}: {type(error).__name__}: {error}") from error
+        raise ConfigError(
+            f"{path}:{error_line(error, path, line)}: {type(error).__name__}: {error}"
+        ) from error
 
 
 class _Actor(SimpleNamespace):

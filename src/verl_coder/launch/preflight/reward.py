@@ -5,6 +5,7 @@ import functools
 import inspect
 import json
 import math
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,12 @@ REQUIRED_KEYS = ("score", "acc", "sandbox_unavailable")
 
 _CHECK_TIMEOUT_S = 30.0
 _KWARGS = "reward.custom_reward_function.reward_kwargs"
+_NOT_READ = {
+    "REWARD_EXPONENT": "exponent",
+    "REWARD_ALL_PASSED": "all_passed",
+    "REWARD_CONCISE_CHARACTERS": "characters",
+}
+"""Variables that were a reward's parameters once; a run that forgot them would train on another reward."""
 
 
 def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> bool:
@@ -42,7 +49,10 @@ def reward_kwargs(config: DictConfig) -> dict[str, Any]:
     """What the run sets of the function's own parameters; ConfigError where that is no mapping."""
     node = OmegaConf.select(config, _KWARGS)
     given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    if given is None:
+    for variable, name in _NOT_READ.items():
+        if os.environ.get(variable):
+            raise ConfigError(f"{variable} is not read any more: unset it, and set +{_KWARGS}.{name}=")
+    if "reward_kwargs" not in config.reward.custom_reward_function:
         return {}
     if not isinstance(given, dict):
         raise ConfigError(

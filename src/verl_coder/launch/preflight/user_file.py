@@ -73,9 +73,9 @@ def load_file(path: Path, name: str) -> ModuleType:
     return module
 
 
-def error_line(error: BaseException, path: Path) -> int:
-    """The last line of `path` in the traceback; 1 where it is not there."""
-    line, trace = 1, error.__traceback__
+def error_line(error: BaseException, path: Path, otherwise: int = 1) -> int:
+    """The last line of `path` in the traceback; `otherwise` where it is not there."""
+    line, trace = otherwise, error.__traceback__
     while trace is not None:
         if Path(trace.tb_frame.f_code.co_filename) == path:
             line = trace.tb_lineno

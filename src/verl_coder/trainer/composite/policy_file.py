@@ -74,9 +74,11 @@ def policy_loss(
 
     ValueError where the function returns no losses of that shape, or metrics of another.
     """
+    mask = response_mask.bool()
+    # Masked before the call: behind it an infinity at a masked token would make the whole row's gradient nan.
     result = function(
-        log_prob=log_prob,
-        old_log_prob=old_log_prob,
+        log_prob=log_prob.masked_fill(~mask, 0.0),
+        old_log_prob=old_log_prob.masked_fill(~mask, 0.0),
         advantages=advantages,
         response_mask=response_mask,
         config=config,
@@ -85,19 +87,20 @@ def policy_loss(
     if not isinstance(losses, torch.Tensor) or losses.shape != log_prob.shape:
         shape = tuple(losses.shape) if isinstance(losses, torch.Tensor) else type(losses).__name__
         raise ValueError(f"{FUNCTION} returned {shape}, not losses of shape {tuple(log_prob.shape)}")
-    mask = response_mask.bool()
     losses = losses.masked_fill(~mask, 0.0)
     if rollout_is_weights is not None:
         losses = losses * rollout_is_weights
     loss = agg_loss(
         loss_mat=losses, loss_mask=response_mask, loss_agg_mode=loss_agg_mode, **config.global_batch_info
     )
-    metrics = {"actor/ppo_kl": _mean(old_log_prob - log_prob, mask)}
-    return loss, metrics | {f"actor/{name}": _mean(value, mask) for name, value in further.items()}
+    metrics = {"ppo_kl": old_log_prob - log_prob, **further}
+    return loss, {f"actor/{name}": _mean(name, value, mask) for name, value in metrics.items()}
 
 
-def _mean(value: Any, mask: torch.Tensor) -> float:
-    """Over the trained tokens."""
+def _mean(name: str, value: Any, mask: torch.Tensor) -> float:
+    """Over the trained tokens; 0 where there is none."""
     if not isinstance(value, torch.Tensor) or not value.dim():
         return float(value)
+    if value.shape != mask.shape:
+        raise ValueError(f"the metric {name} has shape {tuple(value.shape)}, not {tuple(mask.shape)}")
     return float(masked_mean(value.detach().float().masked_fill(~mask, 0.0), mask))
