@@ -124,6 +124,15 @@ def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient(monkeypatch: p
     assert trainer._update_actor(batch, {}).extra_info == {GRADIENT_FIELD: "advantages"}
 
 
+def test_updates_between_two_weight_syncs_have_names_of_their_own() -> None:
+    trainer: Any = object.__new__(Trainer)
+    trainer.global_steps = 3
+    names = []
+    for trainer.local_trigger_step in range(3):
+        names.append(trainer._update_name)
+    assert names == ["3", "3/1", "3/2"]
+
+
 def test_the_traces_of_each_mini_batch_weigh_beta_together() -> None:
     trainer = _trainer(losses={"beta": 0.3}, teacher={"traces": "t", "rows": 3})
     rows, weights, counts = _teach(trainer)

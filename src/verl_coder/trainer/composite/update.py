@@ -129,6 +129,12 @@ class TeacherGuidedMixin(RecipeTrainer):
             "temperature": rollout.temperature,
         }
 
+    @property
+    def _update_name(self) -> str:
+        """The step, and in separate_async which of its updates between two weight syncs."""
+        part = self.local_trigger_step
+        return f"{self.global_steps}/{part}" if part else f"{self.global_steps}"
+
     # ---- which rows ---------------------------------------------------------------------------
 
     def _mix(self, batch: KVBatchMeta) -> _Mixed:
@@ -139,7 +145,7 @@ class TeacherGuidedMixin(RecipeTrainer):
             dp_size=max(self.actor_rollout_wg._dispatch_info["actor"]) + 1,
             mini_batch_rows=actor.ppo_mini_batch_size * self.config.actor_rollout_ref.rollout.n,
         )
-        rng = random.Random(f"{self.settings.seed}/{self.global_steps}")
+        rng = random.Random(f"{self.settings.seed}/{self._update_name}")
         if actor.shuffle:
             batch = batch.select_keys(_shuffled_by_rank(batch.keys, layout, rng))
         rollouts = read_rollouts(batch)
@@ -223,10 +229,10 @@ class TeacherGuidedMixin(RecipeTrainer):
         counts: dict[str, SourceCounts],
     ) -> _Mixed:
         keys = [
-            [f"teacher-{self.global_steps}-{number}-{i}" for i in range(len(rows))]
+            [f"teacher-{self._update_name}-{number}-{i}" for i in range(len(rows))]
             for number, rows in enumerate(traces)
         ]
-        filler = [f"filler-{self.global_steps}-{i}" for i in range(layout.filler_rows(traces, multiple))]
+        filler = [f"filler-{self._update_name}-{i}" for i in range(layout.filler_rows(traces, multiple))]
         added = [key for group in keys for key in group] + filler
         nothing = TraceRow(
             prompt_ids=(self.tokenizer.eos_token_id,),
