@@ -26,9 +26,11 @@ from verl_coder.extraction import extract
 from verl_coder.importing import load_class
 from verl_coder.paths import repository_root
 from verl_coder.prompts import build_prompt
+from verl_coder.protocols import agent_tags, find_program
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.teacher.conversation import decoded_response
 from verl_coder.tools.workspace import Workspace
+from verl_coder.traces import read_traces
 
 SECOND_WRONG = "def add(a, b):\n    return 3"
 MENDS_A_NAME = "def helper(a):\n    return a\n\ndef add(a, b):\n    return helper(a) + b"
@@ -109,6 +111,34 @@ def test_a_trace_reads_what_a_rollout_of_its_calls_reads(
         ]
         found = extract(decoded_response(row["messages"]), agent_name=agent)
         assert (found.code or "").rstrip() in (RIGHT, OTHER_RIGHT) and found.think_closed
+
+
+@pytest.mark.parametrize("protocol", ["program", "program_one_shot"])
+def test_a_program_stands_between_its_tags_in_the_models_own_turn(
+    tmp_path: Path, sandbox_url: str, protocol: str
+) -> None:
+    make = Maker(tmp_path, shipped(tmp_path, "python_interpreter"), sandbox_url)
+    samples = [("p", block(WRONG)), ("p", block(RIGHT))]
+    report, [row] = make([posed(protocol, "program_agent")], samples, per_problem=1, failing_share=1.0)
+    assert not report.dropped and row["agent_name"] == "program_agent"
+    tags = agent_tags("program_agent")
+    turns = [message for message in row["messages"] if message["role"] in ("assistant", "tool")]
+    assert [(turn["role"], turn.get("weight")) for turn in turns] == [
+        ("assistant", 0), ("tool", None), ("assistant", 1), ("tool", None), ("assistant", None)
+    ]  # fmt: skip
+    programs = [find_program(turn["content"], tags) for turn in turns[::2]]
+    assert [
+        (code or "").startswith(f"{start}\n\nfor got, want in")
+        for code, start in zip(programs, (WRONG, RIGHT), strict=False)
+    ] == [True, True]
+    assert programs[2] is None and [turn["content"] for turn in turns[1::2]] == [
+        "wrong: got -1, want 3\nok",
+        "ok\nok",
+    ]
+    found = extract(decoded_response(row["messages"], tags), agent_name="program_agent")
+    assert (found.code or "").rstrip() == RIGHT and found.think_closed
+    [trace] = read_traces(tmp_path / "traces.parquet")
+    assert trace.agent_name == "program_agent"
 
 
 def test_a_session_is_sent_the_examples_once(tmp_path: Path, sandbox_url: str) -> None:

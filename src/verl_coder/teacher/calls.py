@@ -15,7 +15,7 @@ class ToolTurn:
     attempt: Attempt
     """Whose code it runs."""
     text: str
-    """The call in hermes form."""
+    """The call as the model writes it."""
     told: str
     """What the model reads."""
     seen: str = ""
@@ -27,8 +27,15 @@ def calls_of(sketch: Sketch, tools: TraceTools) -> list[ToolTurn]:
     return [
         ToolTurn(
             attempt=attempt,
-            text=tool_call(tools.name, attempt.code if tools.kind == TESTS else attempt.program),
+            text=_written(attempt.code if tools.kind == TESTS else attempt.program, tools),
             told=attempt.told,
         )
         for attempt in sketch.attempts
     ]
+
+
+def _written(code: str, tools: TraceTools) -> str:
+    """A call in hermes form, or the program between its tags."""
+    if tools.tags is None:
+        return tool_call(tools.name, code)
+    return f"{tools.tags.call}\n{code.strip(chr(10))}\n{tools.tags.end_call}"

@@ -77,7 +77,10 @@ _PlainShare = Annotated[
 @app.command()
 def repairs(
     problems: Annotated[
-        Path, typer.Option(help="Parquet file of rows of tool, session, debugger, debugger_late or feedback.")
+        Path,
+        typer.Option(
+            help="Parquet file of rows of tool, session, debugger, debugger_late, program or feedback."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Parquet file of the traces.")],
     samples: Annotated[

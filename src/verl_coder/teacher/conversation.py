@@ -1,4 +1,4 @@
-"""A trace in words: thoughts, calls in hermes form, results, the answer."""
+"""A trace in words: thoughts, calls, results, the answer."""
 
 import random
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from verl_coder.prompts import without_tool
-from verl_coder.protocols import feedback_message, find_protocol
+from verl_coder.protocols import Tags, appended_result, feedback_message, find_protocol
 from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.calls import ToolTurn
 from verl_coder.teacher.checks import WRONG, error_line, error_name, wrong_lines
@@ -99,13 +99,18 @@ def _answered_turns(sketch: Sketch, rng: random.Random, *, learn_failures: bool)
     return messages
 
 
-def decoded_response(messages: Iterable[Mapping[str, Any]]) -> str:
-    """What a rollout with these turns decodes to, special tokens left out: the text that rewards grade."""
+def decoded_response(messages: Iterable[Mapping[str, Any]], tags: Tags | None = None) -> str:
+    """What a rollout with these turns decodes to, special tokens left out: the text that rewards grade.
+
+    `tags`: those between which a result stands in the model's own turn.
+    """
     assert _TAGS is not None
     text = ""
     for message in messages:
         if message["role"] == "assistant":
             text += message["content"]
+        elif message["role"] == "tool" and tags is not None:
+            text += appended_result(text, message["content"], tags)
         elif message["role"] == "tool":
             text += f"\nuser\n{_TAGS.result}\n{message['content']}\n{_TAGS.end_result}\nassistant\n"
         elif text and message["role"] == "user":

@@ -190,11 +190,7 @@ class ProgramDialogue(Dialogue):
 
     def response(self) -> str:
         """All in one turn."""
-        text = ""
-        for message in self.trace[self._response_at :]:
-            content = message["content"]
-            text += appended_result(text, content, self._tags) if message["role"] == "tool" else content
-        return text
+        return decoded_response(self.trace[self._response_at :], self._tags)
 
     def unusable(self) -> str:
         """Also where generation would have stopped at another place."""

@@ -8,6 +8,7 @@ import pyarrow as pa
 from verl_coder.errors import DataError
 from verl_coder.grading import answer_code
 from verl_coder.problems import Message
+from verl_coder.protocols import appended_tags
 from verl_coder.teacher.calls import ToolTurn
 from verl_coder.teacher.choice import Sketch
 from verl_coder.teacher.conversation import decoded_response, failure_name, write_messages
@@ -63,7 +64,8 @@ def reason_to_drop(sketch: Sketch, messages: Sequence[Message]) -> str:
         told = [attempt.told for attempt in sketch.attempts]
     if not all(quotable(text) for text in told):
         return "an output holds marks of a conversation"
-    answer = answer_code(decoded_response(messages), sketch.problem.tests)
+    response = decoded_response(messages, appended_tags(sketch.problem.agent_name))
+    answer = answer_code(response, sketch.problem.tests)
     if answer is None or answer.strip("\n").rstrip() != sketch.attempts[-1].code:
         return "the grader finds another code in it"
     return ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from verl_coder.paths import repository_root
-from verl_coder.protocols import PROTOCOLS, ToolProtocol, find_protocol
+from verl_coder.protocols import PROTOCOLS, Tags, ToolProtocol, find_protocol
 from verl_coder.tools.execution import (
     DebuggerSettings,
     InterpreterSettings,
@@ -18,6 +18,7 @@ PLAIN_AGENT_NAME = find_protocol("none").agent_name
 FEEDBACK_AGENT_NAME = find_protocol("feedback").agent_name
 SESSION_AGENT_NAME = find_protocol("session").agent_name
 DEBUGGER_AGENT_NAME = find_protocol("debugger").agent_name
+PROGRAM_AGENT_NAME = find_protocol("program").agent_name
 
 INTERPRETER, SESSION, TESTS, DEBUGGER = "PythonInterpreter", "PythonSession", "RunTests", "PythonDebugger"
 _TRIED_WITH: Mapping[str, tuple[str, ...]] = {
@@ -25,6 +26,7 @@ _TRIED_WITH: Mapping[str, tuple[str, ...]] = {
     FEEDBACK_AGENT_NAME: (TESTS,),
     SESSION_AGENT_NAME: (TESTS, SESSION),
     DEBUGGER_AGENT_NAME: (INTERPRETER,),
+    PROGRAM_AGENT_NAME: (INTERPRETER,),
 }
 """Classes of tools that try an attempt, by agent loop: the first that the YAML has; the last it must have."""
 TRACED_PROTOCOLS = tuple(name for name, protocol in PROTOCOLS.items() if protocol.agent_name in _TRIED_WITH)
@@ -43,6 +45,8 @@ class TraceTools:
     settings: InterpreterSettings
     debugger: DebuggerSettings | None = None
     debugger_name: str = ""
+    tags: Tags | None = None
+    """Between which a program stands in the model's own turn; None where a call names the tool."""
 
     @property
     def plays(self) -> bool:
@@ -68,7 +72,8 @@ def tools_of(protocol: ToolProtocol, given: Path | None) -> TraceTools:
     read_tool(path, classes[-1], shipped)  # what its agent loop needs
     kind = next(one for one in classes if find_tool(path, one))
     name, settings = read_tool(path, kind, shipped)
-    tools = TraceTools(path=path, kind=kind, name=name, settings=settings)
+    tags = protocol.tags if protocol.in_turn else None
+    tools = TraceTools(path=path, kind=kind, name=name, settings=settings, tags=tags)
     if agent_name != DEBUGGER_AGENT_NAME:
         return tools
     debugger_name, debugger = read_tool(path, DEBUGGER, shipped)
