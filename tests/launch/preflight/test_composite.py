@@ -46,14 +46,6 @@ def test_teacher_rows_must_fill_the_micro_batches(plan: Plan, tmp_path: Path) ->
         _check_traces(plan, tmp_path / "any.parquet", rows=30)
 
 
-def test_the_mode_that_it_was_not_made_for_is_refused(plan: Plan) -> None:
-    config = copy.deepcopy(plan.config)
-    config.trainer.v1.trainer_mode = "separate_async"
-    with pytest.raises(ConfigError, match=r"mode=separate_async with verl_coder\.losses: .*use mode=sync"):
-        check_composite(config, plan.settings)
-    check_composite(config, CompositeSettings())
-
-
 def test_a_missing_traces_file_is_named(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
         _check_traces(plan, tmp_path / "nowhere.parquet")

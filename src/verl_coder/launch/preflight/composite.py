@@ -39,11 +39,6 @@ def check_composite(
         raise ConfigError(
             "distillation.enabled with verl_coder.losses: both replace the actor's loss; use one"
         )
-    if config.trainer.v1.trainer_mode == "separate_async":
-        raise ConfigError(
-            "mode=separate_async with verl_coder.losses: the three-source update was never run in it; use mode=sync or "
-            "mode=colocate_async"
-        )
     if settings.uses_teacher:
         _check_rows(config, settings.teacher.rows)
         assert settings.teacher.traces is not None
