@@ -63,6 +63,10 @@ _FailingShare = Annotated[
 _DirectShare = Annotated[
     float, typer.Option(min=0, max=1, help="Share of traces that do not call the tool on offer.")
 ]
+_Rows = Annotated[
+    Path,
+    typer.Option(help="Parquet file of rows of tool, session, debugger, debugger_late, program or feedback."),
+]
 _OwnFirstTries = Annotated[
     bool, typer.Option("--own-first-tries", help="References mend failing attempts only.")
 ]
@@ -76,12 +80,7 @@ _PlainShare = Annotated[
 
 @app.command()
 def repairs(
-    problems: Annotated[
-        Path,
-        typer.Option(
-            help="Parquet file of rows of tool, session, debugger, debugger_late, program or feedback."
-        ),
-    ],
+    problems: _Rows,
     out: Annotated[Path, typer.Option(help="Parquet file of the traces.")],
     samples: Annotated[
         list[Path] | None,
