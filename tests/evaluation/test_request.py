@@ -136,6 +136,16 @@ def plan_like(tmp_path: Path, problems: Path, run: dict[str, object]) -> Evaluat
     return plan_evaluation(request)
 
 
+def loops_of(plan: EvaluationPlan) -> AgentLoops:
+    return AgentLoops(
+        model_folder=TINY,
+        limits=plan.limits,
+        tools=None,
+        agent_loops=plan.agent_loops,
+        multi_turn=plan.multi_turn,
+    )
+
+
 def test_the_prompts_of_a_run_may_be_longer_than_a_quarter_of_the_models_positions(
     problems: Path, tmp_path: Path
 ) -> None:
@@ -156,13 +166,7 @@ def test_the_loops_are_set_as_the_runs_and_its_own_loops_are_there(problems: Pat
         "agent": {"agent_loop_config_path": str(loops)},
     }
     plan = plan_like(tmp_path, problems, RUN | {"actor_rollout_ref": {"rollout": rollout}})
-    made = AgentLoops(
-        model_folder=TINY,
-        limits=plan.limits,
-        tools=None,
-        agent_loops=plan.agent_loops,
-        multi_turn=plan.multi_turn,
-    )
+    made = loops_of(plan)
     turns = made._config.actor_rollout_ref.rollout.multi_turn
     assert (turns.max_tool_response_length, turns.max_parallel_calls, turns.format) == (512, 4, "hermes")
     assert turns.max_assistant_turns == plan.limits.turns and "mine" in made._registry
@@ -184,11 +188,5 @@ def test_a_recipes_run_has_the_loops_of_an_evaluation_without_one(
 def test_without_a_run_the_loops_are_the_shipped_ones(problems: Path) -> None:
     plan = plan_evaluation(EvaluationRequest(model=str(TINY), data=(str(problems),), tools="none"))
     assert plan.settings()["multi_turn"] is None and plan.settings()["agent_loops_text"] is None
-    made = AgentLoops(
-        model_folder=TINY,
-        limits=plan.limits,
-        tools=None,
-        agent_loops=plan.agent_loops,
-        multi_turn=plan.multi_turn,
-    )
+    made = loops_of(plan)
     assert made._config.actor_rollout_ref.rollout.multi_turn.max_tool_response_length == 4096
