@@ -99,6 +99,14 @@ def test_numbers_after_a_seed_of_another_test_are_not_foretold(with_pair_client)
         "import resource\nresource.setrlimit(resource.RLIMIT_STACK, (-1, -1))",
         "from signal import signal as on\non(2, print)",
         "exec('import math; math.sqrt = abs')",
+        "import math\nm: object = math\nm.sqrt = abs",
+        "import math\nm, k = math, 1\nm.sqrt = abs",
+        "import math\nfor m in [math]: m.sqrt = abs",
+        "import math\n(m := math).sqrt = abs",
+        "import math\ndef g(m=math): m.sqrt = abs\ng()",
+        "import math\ndef g(m): m.sqrt = abs\ng(m=math)",
+        "import math\ndef m(): return math\nm().sqrt = abs",
+        "import os, time\nos.environ['TZ'] = 'UTC'\ntime.tzset()",
     ],
 )
 def test_a_program_that_may_leave_something_is_known(code):
@@ -115,6 +123,7 @@ def test_a_program_that_may_leave_something_is_known(code):
         "from collections import Counter, deque\nq = deque()\nq.append(1)\nc = Counter()\nc.update('ab')\nc['a'] += 1",
         "import heapq as h\nq = []\nh.heappush(q, 1)\nq[0] = 2\nclass Node: n = 0\nNode.n += 1",
         "import sys, io\nsys.stdin = io.StringIO('1')\nsys.stdout = io.StringIO()",
+        "import time, string\ntime = 3\nprint(time)\nfor string in 'ab': print(string)",
         "import sys\nsys.stdin = open('/dev/stdin')\nprint(open(0).read())",
         "from itertools import permutations as p\nfrom bisect import insort\np = []\np.append(1)\np[0] = 2\ninsort(p, 3)",
         "from collections import defaultdict\nd = defaultdict(list)\nd[1].append(2)\nclass A: pass\na = A()\na.x = 1",

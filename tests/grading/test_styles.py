@@ -162,6 +162,105 @@ def test_a_class_without_the_method_does_not_hide_the_function(asked, with_pair_
     assert report.outcome != "passed" and report.message
 
 
+CHECKS = {
+    "a form feed in a comment": (
+        "def check(c):\n    assert c(0) == 1 # a\x0cb\n    assert c(1) == 1\n    assert c(2) == 4\n",
+        3,
+        2,
+    ),
+    "a line separator in a text": (
+        "X = 'a\u2028b'\ndef check(c):\n    assert c(0) == 1\n    assert c(2) == 4\n",
+        2,
+        1,
+    ),
+    "two definitions": ("def check(c):\n    assert c(2) == 1\ndef check(c):\n    assert c(2) == 4\n", 1, 0),
+    "a call of its own": ("def check(c):\n    assert c(2) == 4\ncheck(f)\n", 1, 0),
+    "a further parameter": ("def check(c, n=4):\n    assert c(2) == n\n", 1, 0),
+    "a name of a helper": (
+        "y = 4\ndef g(): return y\ndef check(c):\n    y = 1\n    assert c(2) == g()\n",
+        1,
+        0,
+    ),
+    "an import of both": (
+        "import math\ndef check(c):\n    import math\n    assert c(0) == 1\n    assert c(2) == math.sqrt(16)\n",
+        2,
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHECKS)
+def test_a_check_means_what_it_means_in_python(what, with_pair_client):
+    text, total, passed = CHECKS[what]
+    suite = CheckTests(entry_point="f", check=text, timeout_s=5.0)
+    wrong = with_pair_client(lambda client: grade("def f(x): return 1", suite, client))
+    assert (wrong.total, wrong.passed) == (total, passed) and wrong.outcome != "passed"
+    right = with_pair_client(lambda client: grade("def f(x): return x * x if x else 1", suite, client))
+    assert right.outcome == "passed", right.explain()
+
+
+@pytest.mark.parametrize("test", ["f(1) == pytest.approx(5.0)", "pytest.approx([5.0]) == f(1)"])
+def test_an_array_without_elements_approximates_nothing_in_any_style(test, with_pair_client):
+    code = "import numpy as np\ndef f(x): return np.array([])"
+    for suite in (
+        AssertTests(setup="import pytest", tests=(f"assert {test}",)),
+        CheckTests(entry_point="f", check=f"import pytest\ndef check(f):\n    assert {test}\n"),
+        PytestTests(test=f"import pytest\nfrom solution import f\ndef test_a():\n    assert {test}\n"),
+    ):
+        report = with_pair_client(lambda client, suite=suite: grade(code, suite, client))
+        assert report.outcome != "passed", suite
+    right = AssertTests(setup="import pytest", tests=("assert f(1) == pytest.approx(1.0)",))
+    assert with_pair_client(lambda client: grade("def f(x): return 1.0", right, client)).outcome == "passed"
+
+
+STAR = "from solution import *\ndef test_a():\n    assert f(1) == 2\n"
+TAKEN = (
+    "from typing import *",
+    "from dataclasses import dataclass, field\nfrom functools import lru_cache, wraps",
+    "from random import randint\nfrom time import sleep\nimport os.path as osp\nimport collections.abc as cabc",
+    "from sys import setrecursionlimit\n__all__ = ['f', 'setrecursionlimit']",
+)
+
+
+@pytest.mark.parametrize("taken", TAKEN)
+def test_a_star_import_asks_for_nothing_that_the_tests_do_not_name(taken, with_pair_client):
+    code = f"{taken}\ndef f(x): return x + 1"
+    report = with_pair_client(lambda client: grade(code, PytestTests(test=STAR), client))
+    assert report.outcome == "passed", report.explain()
+
+
+@pytest.mark.parametrize(
+    ("name", "test", "right", "wrong"),
+    [
+        ("pow", "pow(2, 3) == 7", "def pow(a, b): return 7", "def pow(a, b): return 0"),
+        (
+            "filter",
+            "filter([1, 2, 3], 1) == [2, 3]",
+            "def filter(xs, n): return [x for x in xs if x > n]",
+            "def filter(xs, n): return xs",
+        ),
+    ],
+)
+def test_a_star_import_brings_a_solution_that_is_named_like_a_builtin(
+    name, test, right, wrong, with_pair_client
+):
+    suite = PytestTests(
+        test=f"from solution import *\ndef test_a():\n    assert {test}\n", defines=(name,), classes=()
+    )
+    found = [
+        with_pair_client(lambda client, code=code: grade(code, suite, client)).outcome
+        for code in (right, wrong)
+    ]
+    assert found == ["passed", "failed"]
+
+
+def test_a_module_of_plain_tests_knows_its_file(with_pair_client):
+    head = "import os, sys\nsys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))\nfrom solution import f\n"
+    suite = PytestTests(test=f"{head}def test_a():\n    assert f(1) == 2\n")
+    report = with_pair_client(lambda client: grade("def f(x): return x + 1", suite, client))
+    assert report.outcome == "passed", report.explain()
+
+
 ASSERT_CASES = {
     "a lambda argument is called back": ("def f(g, x): return g(x) + 1", "assert f(lambda x: x * 2, 4) == 9"),
     "builtins as arguments": ("def f(g, xs): return list(map(g, xs))", "assert f(str, [1]) == ['1']"),

@@ -108,6 +108,7 @@ def test_tests_that_a_solution_keeps_from_running_are_counted():
         ("x='a\\\r\nb'\r\nif __name__ == 'a': pass", "x='a\\\r\nb'\r\nif \"solution\" == 'a': pass"),
         ("if __name__ ==\\\n  __name__: (", None),
         ("def f():\n    if __name__ == 'a': pass", None),
+        ("print(f\"é {__name__ == 'a'} x\")", None),
     ],
 )  # fmt: skip
 def test_only_guards_lose_the_name(code, imported):

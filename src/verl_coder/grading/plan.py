@@ -294,10 +294,15 @@ def _pytest_plan(tests: PytestTests) -> GradingPlan:
         skipped=skipped_in_the_text(tests.test),
         libraries=libraries([tests.test], free_names([tests.test]), may_be_tested=True) if from_star else {},
         used_as_classes=_classes(tests, [tests.test]),
-        names=[name for name in sorted(_own_names(tests, [tests.test])) if is_library_name(name)],
+        names=[name for name in sorted(_own_names(tests, [tests.test])) if _is_taken(name)],
         live=True,
     )
     return _plan(tests, spec)
+
+
+def _is_taken(name: str) -> bool:
+    """Whether a library or the builtins have the name, too."""
+    return is_library_name(name) or hasattr(builtins, name)
 
 
 _BUILDERS: dict[type[TestSuite], Callable[[Any], GradingPlan]] = {

@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import io
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -152,33 +153,43 @@ def _looks_at_things(node: ast.AST, asked: set[str]) -> bool:
 def check_body(source: str) -> tuple[str, CheckBody | None]:
     """(parameter of `check`, its body if it is a plain list of statements with asserts in it, else None)."""
     tree = parse_python(source)
-    position = next(
-        (i for i, node in enumerate(tree.body) if isinstance(node, ast.FunctionDef) and node.name == "check"),
-        None,
-    )
-    if position is None:
+    checks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
+    if not checks:
         raise SyntaxError("it defines no function `check`")
-    function = tree.body[position]
-    assert isinstance(function, ast.FunctionDef)
+    function = checks[-1]
     if not function.args.args:
         raise SyntaxError("`check` takes no argument")
     parameter = function.args.args[0].arg
-    if any(
-        isinstance(node, (ast.Return, ast.Global, ast.Nonlocal, ast.Yield)) for node in ast.walk(function)
-    ):
+    rest = [node for node in tree.body if node is not function]
+    if not _is_flat(function, rest):
         return parameter, None
     if not all(isinstance(node, _SIMPLE) for node in function.body):
         return parameter, None
     if not any(isinstance(node, ast.Assert) for node in function.body):
         return parameter, None
-    rest = [node for i, node in enumerate(tree.body) if i != position]
     before = ast.unparse(ast.Module(body=rest, type_ignores=[]))
-    lines = source.splitlines(keepends=True)
+    lines = list(io.StringIO(source, newline=None))  # as Python counts them: a form feed ends none
     sources = [_segment(lines, node) for node in function.body]
     return parameter, CheckBody(
         before=before,
         sources=[before, *sources],
         is_test=[isinstance(node, ast.Assert) for node in function.body],
+    )
+
+
+def _is_flat(function: ast.FunctionDef, rest: Sequence[ast.stmt]) -> bool:
+    """Whether the statements of `check` mean the same as those of a module with the `rest` before them."""
+    nodes = list(ast.walk(function))
+    if any(isinstance(node, (ast.Return, ast.Global, ast.Nonlocal, ast.Yield)) for node in nodes):
+        return False
+    arguments = function.args
+    if len(arguments.args) > 1 or arguments.kwonlyargs or arguments.vararg or arguments.kwarg:
+        return False
+    others = [node for statement in rest for node in ast.walk(statement)]
+    # What both import is the same.
+    names = bound_names(node for node in nodes[1:] if not isinstance(node, ast.alias | ast.arg)) - {""}
+    return names.isdisjoint(bound_names(others)) and not any(
+        getattr(node, "name", getattr(node, "id", "")) == "check" for node in [*others, *nodes[1:]]
     )
 
 

@@ -108,8 +108,8 @@ def as_imported(code: str) -> str:
 
 def _compared_names(node: ast.AST, *, compared: bool = False) -> Iterator[ast.Name]:
     """Each `__name__` that is compared where the module runs, and not in a function or a class of it."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
-        return
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.JoinedStr):
+        return  # (Python 3.11 does not say where in an f-string a name stands)
     if compared and isinstance(node, ast.Name) and node.id == "__name__":
         yield node
     for child in ast.iter_child_nodes(node):

@@ -7,6 +7,7 @@ Nothing here is trusted: whatever the solution does to this process, it can only
 """
 
 import contextlib
+import io
 import linecache
 import os
 import signal
@@ -144,7 +145,12 @@ class Worker:
         names = self.module.__dict__
         names["__file__"] = os.path.abspath("solution.py")
         sys.modules["solution"] = self.module
-        linecache.cache["<solution>"] = (1, None, self.job["code"].splitlines(keepends=True), "<solution>")
+        linecache.cache["<solution>"] = (
+            1,
+            None,
+            list(io.StringIO(self.job["code"], newline=None)),
+            "<solution>",
+        )
         if limit := self.job.get("recursion_limit"):
             sys.setrecursionlimit(limit)
         try:

@@ -3,6 +3,7 @@
 import _signal
 import ast
 import builtins
+import io
 import linecache
 import opcode
 import sys
@@ -73,7 +74,7 @@ class TimeLimit:
 def compile_tests(source: str, name: str, mode: str = "exec") -> CodeType:
     """Code of the tests; its source is kept, so that `may_be_swallowed` and tracebacks find the lines."""
     TEST_FILES.add(name)
-    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    linecache.cache[name] = (len(source), None, list(io.StringIO(source, newline=None)), name)
     return compile(parse_tests(source, name, mode), name, mode, dont_inherit=True)
 
 

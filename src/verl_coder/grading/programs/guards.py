@@ -1,5 +1,6 @@
 """What is empty equals nothing that is not: NumPy's and pytest's comparisons say otherwise, for `all([])` is true."""
 
+import contextlib
 import functools
 import sys
 from typing import Any
@@ -146,6 +147,14 @@ def _has_elements(numpy: Any, sides: Any) -> bool:
             raise side._judge_alive().refused("an object of the solution's own is compared by NumPy")
     sizes = [numpy.size(side) for side in sides]
     return len(sizes) == 2 and (sizes[0] == 0) != (sizes[1] == 0)
+
+
+def guard_pytest() -> None:
+    """`guard_approx` where pytest is."""
+    with contextlib.suppress(ImportError):
+        import pytest
+
+        guard_approx(type(pytest.approx(1.0)))
 
 
 def guard_approx(kind: Any) -> None:

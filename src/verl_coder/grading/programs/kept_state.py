@@ -11,7 +11,7 @@ from typing import Any
 _SETS = re.compile(
     r"set(?!diff1d$|xor1d$|default$|item$|recursionlimit$|_int_max_str_digits$|switchinterval$)[a-z_]+|signal|alarm"
     r"|chdir|umask|simplefilter|filterwarnings|resetwarnings|catch_warnings|(un)?register\w*|reload|field_size_limit"
-    r"|init_printing|basicConfig|install|__dict__|__setattr__"
+    r"|init_printing|basicConfig|install|tzset|__dict__|__setattr__"
 )
 """Of a library: what it keeps for the process."""
 _FILLS = frozenset("add append clear extend insert pop popitem remove setdefault sort update".split())  # noqa: SIM905
@@ -47,8 +47,11 @@ def leaves_state(tree: ast.AST) -> bool:
             parts.update(alias.asname or alias.name for alias in node.names)
     imported = parts | modules
     imported |= set(_other_names(nodes, imported))
-    parts -= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return any(_changes(node, imported, modules) or _fills(node, parts) for node in nodes)
+    stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    parts -= stored
+    if any(name in modules - stored for name in _whole(nodes)):
+        return True
+    return any(_changes(node, imported) or _fills(node, parts) for node in nodes)
 
 
 def _fills(node: ast.AST, parts: set[str]) -> bool:
@@ -78,14 +81,21 @@ def _other_names(nodes: Iterable[ast.AST], imported: set[str]) -> Iterator[str]:
                 yield name
 
 
-def _changes(node: ast.AST, imported: set[str], modules: set[str]) -> bool:
+def _whole(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Names that are read as they are, and not for an attribute: who gets a whole module may change it."""
+    nodes = list(nodes)
+    plain = [node.value for node in nodes if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    known = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)} | set(map(id, plain))
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in known:
+            yield node.id
+
+
+def _changes(node: ast.AST, imported: set[str]) -> bool:
     if isinstance(node, ast.Call):
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         on_imported = bool(node.args) and _root(node.args[0]) in imported
-        if called == "exec" or (called in ("setattr", "delattr") and on_imported):
-            return True
-        # What gets a whole module may change it.
-        return any(isinstance(argument, ast.Name) and argument.id in modules for argument in node.args)
+        return called == "exec" or (called in ("setattr", "delattr") and on_imported)
     if not isinstance(node, (ast.Attribute, ast.Subscript)) or _root(node) not in imported | _IMPORTERS:
         return False
     if isinstance(node.ctx, ast.Load):

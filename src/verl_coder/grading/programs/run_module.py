@@ -1,6 +1,8 @@
 """Style `pytest` in the judge: the test module runs here, and its `solution` is a module of proxies."""
 
 import builtins
+import os
+import re
 import sys
 import types
 from collections.abc import Mapping, Sequence
@@ -36,20 +38,26 @@ _WARNED_OF = ("filterwarnings", "thread", "Thread", "__del__")
 
 
 _MISSING = object()
-_OWN_ATTRIBUTES = ("_asked", "_candidate", "_libraries", "_replaced")
+_OWN_ATTRIBUTES = ("_asked", "_candidate", "_libraries", "_read", "_replaced")
 
 
 class SolutionModule(types.ModuleType):
     """`solution`: each name is asked for once a worker, when the tests first use it.
 
-    `libraries` are names that are the judge's own, unless they are `asked` of the solution and it has them.
+    `libraries` are names that are the judge's own, unless they are `asked` of the solution and it has them. Of a star
+    import the tests get what their `source` names: the rest, with what the solution took from libraries, nobody reads.
     """
 
     def __init__(
-        self, candidate: CandidateChannel, libraries: Mapping[str, str], asked: Sequence[str] = ()
+        self,
+        candidate: CandidateChannel,
+        libraries: Mapping[str, str],
+        asked: Sequence[str] = (),
+        source: str = "",
     ) -> None:
         super().__init__("solution")
         self._asked = frozenset(asked)
+        self._read = frozenset(re.findall(r"\w+", source))
         self._candidate = candidate
         self._libraries = libraries
         self._replaced: dict[str, Any] = {}
@@ -73,7 +81,9 @@ class SolutionModule(types.ModuleType):
 
     def _may_export(self, name: str, taken: dict[str, Any]) -> bool:
         """What `import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
-        if name in taken or hasattr(builtins, name):
+        if name not in self._read or name in taken:
+            return False
+        if hasattr(builtins, name) and name not in self._asked:
             return False
         if name in sys.stdlib_module_names and name not in self._asked:
             return False
@@ -99,7 +109,8 @@ def run_module(record: GradingRecord, candidate: CandidateChannel) -> None:
     candidate.read_tests(record.spec.source)
     if record.spec.says_what_it_expects:
         watch(names_of_solution(record.spec.source))
-    sys.modules["solution"] = SolutionModule(candidate, record.spec.libraries, record.spec.names)
+    spec = record.spec
+    sys.modules["solution"] = SolutionModule(candidate, spec.libraries, spec.names, spec.source)
     if record.spec.needs_pytest:
         _run_under_pytest(record, candidate)
     else:
@@ -114,6 +125,7 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
         nonlocal names
         module = sys.modules["test_solution"] = types.ModuleType("test_solution")
         names = module.__dict__
+        module.__file__ = os.path.abspath("test_solution.py")
         names.update(given_names(asks_types=record.spec.asks_types))
         guard_text_runners(names, record.spec.source, candidate.refused)
         exec(compile_tests(record.spec.source, "<tests>"), names)
