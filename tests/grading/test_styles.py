@@ -181,6 +181,22 @@ CHECKS = {
         1,
         0,
     ),
+    "another import of one name": (
+        "import math as m\ndef g(): return m.sqrt(16)\ndef check(c):\n    import cmath as m\n    assert c(2) == g()\n",
+        1,
+        0,
+    ),
+    "a builtin of a helper": (
+        "def g(xs): return sum(xs)\ndef check(c):\n    sum = 3\n    assert c(2) == g([1, 3])\n",
+        1,
+        0,
+    ),
+    "a parameter of a helper": (
+        "def g(n=3): return n\ndef check(c):\n    n = 4\n    assert c(0) == 1\n    assert c(2) == n\n",
+        2,
+        1,
+    ),
+    "its own name": ("def check(check):\n    assert check(0) == 1\n    assert check(2) == 4\n", 2, 1),
     "an import of both": (
         "import math\ndef check(c):\n    import math\n    assert c(0) == 1\n    assert c(2) == math.sqrt(16)\n",
         2,

@@ -103,11 +103,13 @@ def test_tests_that_a_solution_keeps_from_running_are_counted():
     ("code", "imported"),
     [
         ("y = __name__\nif 'ä' and __name__ == y: pass", "y = __name__\nif 'ä' and \"solution\" == y: pass"),
-        ("x = '\\ud800'\nif __name__: pass", None),
+        ("x = '\ud800'\nif __name__: pass", None),
         ("x=1\rif __name__ == 'a':\r    pass", "x=1\rif \"solution\" == 'a':\r    pass"),
         ("x='a\\\r\nb'\r\nif __name__ == 'a': pass", "x='a\\\r\nb'\r\nif \"solution\" == 'a': pass"),
         ("if __name__ ==\\\n  __name__: (", None),
         ("def f():\n    if __name__ == 'a': pass", None),
+        ("match __name__:\n  case 'a': pass", "match \"solution\":\n  case 'a': pass"),
+        ("if __name__.endswith('a'): pass", "if \"solution\".endswith('a'): pass"),
         ("print(f\"é {__name__ == 'a'} x\")", None),
     ],
 )  # fmt: skip

@@ -241,7 +241,7 @@ def _assert_plan(tests: AssertTests) -> GradingPlan:
 
 
 def _check_plan(tests: CheckTests) -> GradingPlan:
-    parameter, body = check_body(tests.check)
+    parameter, body = check_body(tests.check, tests.prelude)
     classes = _classes(tests, [tests.check], {parameter: tests.entry_point.rpartition(".")[2]})
     if tests.entry_point in classes:
         classes = [*classes, parameter]

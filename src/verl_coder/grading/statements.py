@@ -24,6 +24,13 @@ _SIMPLE = (
 )
 
 
+_OF_A_FUNCTION = (ast.Return, ast.Global, ast.Nonlocal, ast.Yield, ast.YieldFrom, ast.Await)
+_SCOPES = (
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+    *(ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class CheckBody:
     """The statements of `check`, to be run one after the other at module level; `sources[0]` is `before`."""
@@ -150,8 +157,11 @@ def _looks_at_things(node: ast.AST, asked: set[str]) -> bool:
     return not any(isinstance(side, ast.Constant) for side in (node.left, *node.comparators))
 
 
-def check_body(source: str) -> tuple[str, CheckBody | None]:
-    """(parameter of `check`, its body if it is a plain list of statements with asserts in it, else None)."""
+def check_body(source: str, prelude: str = "") -> tuple[str, CheckBody | None]:
+    """(parameter of `check`, its body if it is a plain list of statements with asserts in it, else None).
+
+    `prelude` runs before it under the same names.
+    """
     tree = parse_python(source)
     checks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "check"]
     if not checks:
@@ -161,7 +171,7 @@ def check_body(source: str) -> tuple[str, CheckBody | None]:
         raise SyntaxError("`check` takes no argument")
     parameter = function.args.args[0].arg
     rest = [node for node in tree.body if node is not function]
-    if not _is_flat(function, rest):
+    if not _is_flat(function, [*parse_python(prelude).body, *rest]):
         return parameter, None
     if not all(isinstance(node, _SIMPLE) for node in function.body):
         return parameter, None
@@ -180,17 +190,48 @@ def check_body(source: str) -> tuple[str, CheckBody | None]:
 def _is_flat(function: ast.FunctionDef, rest: Sequence[ast.stmt]) -> bool:
     """Whether the statements of `check` mean the same as those of a module with the `rest` before them."""
     nodes = list(ast.walk(function))
-    if any(isinstance(node, (ast.Return, ast.Global, ast.Nonlocal, ast.Yield)) for node in nodes):
-        return False
     arguments = function.args
+    if any(isinstance(node, _OF_A_FUNCTION) for node in nodes) or function.decorator_list:
+        return False
     if len(arguments.args) > 1 or arguments.kwonlyargs or arguments.vararg or arguments.kwarg:
         return False
     others = [node for statement in rest for node in ast.walk(statement)]
-    # What both import is the same.
-    names = bound_names(node for node in nodes[1:] if not isinstance(node, ast.alias | ast.arg)) - {""}
-    return names.isdisjoint(bound_names(others)) and not any(
-        getattr(node, "name", getattr(node, "id", "")) == "check" for node in [*others, *nodes[1:]]
-    )
+    named = any(getattr(node, "name", getattr(node, "id", "")) == "check" for node in [*others, *nodes[1:]])
+    if named and arguments.args[0].arg != "check":
+        return False
+    same = _imported(function.body).items() & _imported(rest).items()
+    mine = bound_names(_own_scope(function.body)) - {name for name, _ in same} - {""}
+    return mine.isdisjoint(_globals_of(rest))
+
+
+def _own_scope(statements: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """The nodes but for what stands inside of functions, classes and comprehensions."""
+    left = list(statements)
+    while left:
+        node = left.pop()
+        yield node
+        if not isinstance(node, _SCOPES):
+            left += ast.iter_child_nodes(node)
+
+
+def _globals_of(statements: Iterable[ast.stmt]) -> set[str]:
+    """Names that module-level code binds or reads, in its functions too."""
+    names: set[str] = set()
+    for node in _own_scope(statements):
+        inner = list(ast.walk(node)) if isinstance(node, _SCOPES) else [node]
+        read = {n.id for n in inner if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        names |= bound_names([node]) | (read - bound_names(inner[1:]))
+    return names
+
+
+def _imported(statements: Iterable[ast.AST]) -> dict[str, tuple[str | None, str]]:
+    """Name -> (module, name there) of what is imported."""
+    return {
+        (alias.asname or alias.name).partition(".")[0]: (getattr(node, "module", None), alias.name)
+        for node in _own_scope(statements)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 def _segment(lines: list[str], node: ast.stmt) -> str:

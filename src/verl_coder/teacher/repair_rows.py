@@ -59,12 +59,13 @@ def reason_to_drop(sketch: Sketch, messages: Sequence[Message]) -> str:
 
     Its last code has passed the grader: what remains is that a rollout of these turns is graded by that code.
     """
+    tags = appended_tags(sketch.problem.agent_name)
     told = [message["content"] for message in messages if message["role"] == "tool"]
     if sketch.problem.agent_name == FEEDBACK_AGENT_NAME and not sketch.direct:
         told = [attempt.told for attempt in sketch.attempts]
     if not all(quotable(text) for text in told):
         return "an output holds marks of a conversation"
-    response = decoded_response(messages, appended_tags(sketch.problem.agent_name))
+    response = decoded_response(messages, tags)
     answer = answer_code(response, sketch.problem.tests)
     if answer is None or answer.strip("\n").rstrip() != sketch.attempts[-1].code:
         return "the grader finds another code in it"

@@ -107,13 +107,15 @@ def as_imported(code: str) -> str:
 
 
 def _compared_names(node: ast.AST, *, compared: bool = False) -> Iterator[ast.Name]:
-    """Each `__name__` that is compared where the module runs, and not in a function or a class of it."""
+    """Each `__name__` by which the module decides what runs, and not in a function or a class of it."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda | ast.JoinedStr):
         return  # (Python 3.11 does not say where in an f-string a name stands)
     if compared and isinstance(node, ast.Name) and node.id == "__name__":
         yield node
+    decides = node.test if isinstance(node, ast.If) else node.subject if isinstance(node, ast.Match) else None
     for child in ast.iter_child_nodes(node):
-        yield from _compared_names(child, compared=compared or isinstance(node, ast.Compare))
+        is_guard = compared or child is decides or isinstance(node, ast.Compare)
+        yield from _compared_names(child, compared=is_guard)
 
 
 def _one_test(number: int, node: ast.Assert) -> str:

@@ -218,7 +218,9 @@ def test_parameters_that_are_no_mapping_are_refused(tmp_path):
 
 def test_a_variable_that_was_a_parameter_once_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "mine.py"
-    path.write_text(OWN + GOOD)
+    path.write_text(OWN.replace("weight=1.0", "exponent: float = 2") + GOOD)
+    monkeypatch.setenv("REWARD_CONCISE_CHARACTERS", "1")
+    check_reward(config_of(path))
     monkeypatch.setenv("REWARD_EXPONENT", "1")
     with pytest.raises(
         ConfigError, match=r"REWARD_EXPONENT is not read any more: unset it, and set \+reward.*exponent="

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from verl_coder.grading.programs.failures import TEST_FILES, Unsplittable
+from verl_coder.grading.programs.guards import guard_pytest
 from verl_coder.grading.programs.looks import look_through_stand_ins
 from verl_coder.grading.programs.proxies import Remote
 
@@ -62,6 +63,8 @@ def guard_text_runners(names: dict[str, Any], text: str, note: Callable[[str], A
             found = __import__(module)
             for name in functions:
                 setattr(found, name, _refuse(f"{module}.{name}", note))
+    if "approx" in text and "pytest" in text:
+        guard_pytest()
     if "yaml" in text:
         _keep_yaml_plain(note)
     look_through_stand_ins(text)

@@ -84,7 +84,11 @@ def _other_names(nodes: Iterable[ast.AST], imported: set[str]) -> Iterator[str]:
 def _whole(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Names that are read as they are, and not for an attribute: who gets a whole module may change it."""
     nodes = list(nodes)
-    plain = [node.value for node in nodes if isinstance(node, ast.Assign) and len(node.targets) == 1]
+    plain = [
+        node.value
+        for node in nodes
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name)
+    ]
     known = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)} | set(map(id, plain))
     for node in nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and id(node) not in known:

@@ -10,7 +10,6 @@ from verl_coder.grading.programs.earlier import HISTORY
 from verl_coder.grading.programs.execution import guard_text_runners
 from verl_coder.grading.programs.failures import CandidateLost, compile_sides, compile_tests
 from verl_coder.grading.programs.frames import WireError
-from verl_coder.grading.programs.guards import guard_pytest
 from verl_coder.grading.programs.kinds import given_names
 from verl_coder.grading.programs.libraries import find_library
 from verl_coder.grading.programs.proxies import RemoteEntry
@@ -65,8 +64,6 @@ class CallRunner:
         given = given_names(asks_types=spec.asks_types)
         guard_text_runners(self.names, "\n".join(sources), self.candidate.refused)
         self.names.update(given)
-        if any("approx" in source for source in sources):
-            guard_pytest()
         if spec.prelude:
             exec(compile_tests(spec.prelude, "<prelude>"), self.names)
             for name, value in self.names.items():

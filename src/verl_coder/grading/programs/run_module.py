@@ -57,7 +57,8 @@ class SolutionModule(types.ModuleType):
     ) -> None:
         super().__init__("solution")
         self._asked = frozenset(asked)
-        self._read = frozenset(re.findall(r"\w+", source))
+        names_by_text = re.search(r"\b(globals|locals|vars|dir|eval|exec|getattr)\(", source)
+        self._read = None if names_by_text else frozenset(re.findall(r"\w+", source))
         self._candidate = candidate
         self._libraries = libraries
         self._replaced: dict[str, Any] = {}
@@ -81,7 +82,7 @@ class SolutionModule(types.ModuleType):
 
     def _may_export(self, name: str, taken: dict[str, Any]) -> bool:
         """What `import *` may bring: nothing that the tests rely on, nothing that pytest would collect."""
-        if name not in self._read or name in taken:
+        if name in taken or (self._read is not None and name not in self._read):
             return False
         if hasattr(builtins, name) and name not in self._asked:
             return False

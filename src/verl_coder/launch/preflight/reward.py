@@ -49,9 +49,6 @@ def reward_kwargs(config: DictConfig) -> dict[str, Any]:
     """What the run sets of the function's own parameters; ConfigError where that is no mapping."""
     node = OmegaConf.select(config, _KWARGS)
     given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    for variable, name in _NOT_READ.items():
-        if os.environ.get(variable):
-            raise ConfigError(f"{variable} is not read any more: unset it, and set +{_KWARGS}.{name}=")
     if "reward_kwargs" not in config.reward.custom_reward_function:
         return {}
     if not isinstance(given, dict):
@@ -78,6 +75,9 @@ def check_reward_file(
     parameters = dict(parameters or {})
     line = check_source(path, name, ARGUMENTS, parameters, _KWARGS)
     # Patched before the file is loaded, which binds the name. A file that is checked needs no sandbox.
+    for variable, parameter in _NOT_READ.items():
+        if os.environ.get(variable) and f" {parameter}: float" in path.read_text():
+            raise ConfigError(f"{variable} is not read any more: unset it, and set +{_KWARGS}.{parameter}=")
     with (
         exits_refused(),
         patch.object(rewards, "grade_answer", autospec=True) as grader,
