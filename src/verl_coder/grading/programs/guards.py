@@ -149,15 +149,16 @@ def _has_elements(numpy: Any, sides: Any) -> bool:
     return len(sizes) == 2 and (sizes[0] == 0) != (sizes[1] == 0)
 
 
+@functools.cache
 def guard_pytest() -> None:
-    """`guard_approx` where pytest is."""
+    """`_guard_approx` where pytest is, once a process."""
     with contextlib.suppress(ImportError):
         import pytest
 
-        guard_approx(type(pytest.approx(1.0)))
+        _guard_approx(type(pytest.approx(1.0)))
 
 
-def guard_approx(kind: Any) -> None:
+def _guard_approx(kind: Any) -> None:
     """Make `pytest.approx`, on either side, refuse an array without elements; `kind` is that of a number."""
     compare = kind.__eq__
 

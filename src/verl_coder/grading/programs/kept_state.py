@@ -5,7 +5,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 _SETS = re.compile(
@@ -81,9 +81,8 @@ def _other_names(nodes: Iterable[ast.AST], imported: set[str]) -> Iterator[str]:
                 yield name
 
 
-def _whole(nodes: Iterable[ast.AST]) -> Iterator[str]:
+def _whole(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Names that are read as they are, and not for an attribute: who gets a whole module may change it."""
-    nodes = list(nodes)
     plain = [
         node.value
         for node in nodes

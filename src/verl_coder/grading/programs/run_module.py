@@ -18,7 +18,7 @@ from verl_coder.grading.programs.failures import (
     TimeLimit,
     compile_tests,
 )
-from verl_coder.grading.programs.guards import guard_approx
+from verl_coder.grading.programs.guards import guard_pytest
 from verl_coder.grading.programs.kinds import given_names
 from verl_coder.grading.programs.libraries import find_library
 from verl_coder.grading.programs.reading import watch
@@ -156,7 +156,7 @@ def _run_under_pytest(record: GradingRecord, candidate: CandidateChannel) -> Non
         import pytest
     except ImportError:
         record.fail_sandbox("the tests need pytest, which the sandbox's Python lacks")
-    guard_approx(type(pytest.approx(1.0)))
+    guard_pytest()
     plugin = _Plugin(record, candidate)
     quiet = not any(word in record.spec.source for word in _WARNED_OF)
     pytest.main([*_PYTEST_OPTIONS, *(_WARNING_OPTIONS if quiet else ())], plugins=[plugin])

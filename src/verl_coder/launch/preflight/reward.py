@@ -47,10 +47,10 @@ def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> 
 
 def reward_kwargs(config: DictConfig) -> dict[str, Any]:
     """What the run sets of the function's own parameters; ConfigError where that is no mapping."""
-    node = OmegaConf.select(config, _KWARGS)
-    given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if "reward_kwargs" not in config.reward.custom_reward_function:
         return {}
+    node = OmegaConf.select(config, _KWARGS)
+    given = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
     if not isinstance(given, dict):
         raise ConfigError(
             f"{_KWARGS}={given}: use a mapping of the function's parameters, such as {{exponent: 1}}"
