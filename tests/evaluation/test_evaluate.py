@@ -16,6 +16,7 @@ from evaluation.conftest import RIGHT, TINY, WRONG, make_problem
 
 from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError, DataError, EngineError, FileWriteError
+from verl_coder.evaluation import evaluate as evaluation
 from verl_coder.evaluation import trajectories
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
@@ -213,6 +214,25 @@ def test_feedback_says_how_often_it_was_run_and_whether_it_ended_by_the_turns(
     wrong, right = read_samples(tmp_path / "out" / "samples.parquet")
     assert (wrong.turns, wrong.tool_calls, wrong.tool_successes, wrong.finish_reason) == (3, 2, 0, "turns")
     assert (right.turns, right.tool_calls, right.tool_successes, right.finish_reason) == (1, 1, 1, "stop")
+
+
+def test_turns_behind_the_first_have_the_temperature_of_retries(
+    evaluate_with: Any, session_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: list[Any] = []
+    session_with()
+    call = tool_call("python_session", "1 + 1")
+    run = evaluate_with(lambda text, turn: RIGHT if "<tool_response>" in text else call)
+    start = evaluation.start_engine
+    monkeypatch.setattr(
+        evaluation, "start_engine", lambda *started: engines.append(start(*started)) or engines[0]
+    )
+    run(n=2, temperature=0.0, retry_temperature=0.5)
+    asked = engines[0].requests
+    assert sorted(request.temperature for request in asked) == [0.0] * 4 + [0.5] * 4
+    assert len({request.seed for request in asked}) == 8
+    with pytest.raises(ConfigError, match=r"retry_temperature = 0\.5, and this command says 0\.7"):
+        run(n=2, temperature=0.0, retry_temperature=0.7)
 
 
 def test_an_answer_without_end_is_cut_at_the_limit(evaluate_with: Any, tmp_path: Path) -> None:

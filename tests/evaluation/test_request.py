@@ -130,6 +130,11 @@ def test_a_temperature_below_0_is_told_its_range(problems: Path) -> None:
         options_of(problems, temperature=-1.0)  # type: ignore[arg-type]
 
 
+def test_a_temperature_of_retries_that_no_engine_takes_is_told_its_range(problems: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--retry-temperature -1: use a number of 0 or more"):
+        options_of(problems, retry_temperature=-1.0)  # type: ignore[arg-type]
+
+
 def plan_like(tmp_path: Path, problems: Path, run: dict[str, object]) -> EvaluationPlan:
     (tmp_path / "config.yaml").write_text(json.dumps(run))
     request = EvaluationRequest(model=str(TINY), data=(str(problems),), like=str(tmp_path), tools="none")

@@ -48,6 +48,13 @@ _Like = Annotated[str | None, _option("Run whose data, tools and limits are take
 _N = Annotated[int, _option("Samples a problem; 1 is greedy.", "--n", "-n")]
 _K = Annotated[str | None, _option("Comma-separated k of pass@k. Default: 1,5,10,25,50,100 up to n.")]
 _Temperature = Annotated[float | None, _option("Default: 0 with --n 1, else 1.")]
+_RetryTemperature = Annotated[
+    float | None,
+    _option(
+        "Of every turn behind the first: a greedy model that is told of its error mostly writes the same again. "
+        "Default: that of the first."
+    ),
+]
 _TopP = Annotated[float, _option("Nucleus of the draws, above 0; 1 is all tokens.", min=0, max=1)]
 _TopK = Annotated[int, _option("Tokens to draw from; -1 is all.")]
 _Seed = Annotated[int, _option("Seed of the draws.", min=0)]
@@ -98,6 +105,7 @@ def run(
     n: _N = 1,
     k: _K = None,
     temperature: _Temperature = None,
+    retry_temperature: _RetryTemperature = None,
     top_p: _TopP = 1.0,
     top_k: _TopK = -1,
     seed: _Seed = 0,

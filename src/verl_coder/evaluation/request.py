@@ -48,6 +48,7 @@ class EvaluationRequest:
     n: int = 1
     k: tuple[int, ...] | None = None
     temperature: float | None = None
+    retry_temperature: float | None = None
     top_p: float = 1.0
     top_k: int = -1
     seed: int = 0
@@ -89,7 +90,7 @@ class EvaluationPlan:
 
     def settings(self) -> dict[str, Any]:
         """What the samples depend on: another value of any of them belongs into another folder."""
-        request = self.request
+        request, retries = self.request, self.draws.retry_temperature
         return {
             "model": self.model.name,
             "model_digest": self.model.digest(),
@@ -106,6 +107,7 @@ class EvaluationPlan:
             "multi_turn": self._other_turns(),
             "n": self.draws.samples,
             "temperature": self.draws.temperature,
+            **({"retry_temperature": retries} if retries is not None else {}),
             "top_p": self.draws.top_p,
             "top_k": self.draws.top_k,
             "seed": self.draws.seed,
@@ -188,26 +190,32 @@ def _draws(request: EvaluationRequest) -> Draws:
     if request.n < 1:
         raise ConfigError(f"--n {request.n}: at least one sample a problem")
     temperature = request.temperature if request.temperature is not None else (0.0 if request.n == 1 else 1.0)
-    if temperature < 0:
-        raise ConfigError(f"--temperature {temperature:g}: use a number of 0 or more; 0 is greedy")
-    if temperature == 0 and request.n > 1:
-        raise ConfigError(
-            f"--temperature {temperature:g} with --n {request.n}: greedy answers are all the same, so take --n 1, or a "
-            "temperature above 0"
-        )
-    if not math.isfinite(temperature):
-        raise ConfigError(f"--temperature {temperature:g}: a finite number, such as 1")
+    for option, value in (
+        ("--temperature", temperature),
+        ("--retry-temperature", request.retry_temperature or 0.0),
+    ):
+        if value < 0:
+            raise ConfigError(f"{option} {value:g}: use a number of 0 or more; 0 is greedy")
+        if not math.isfinite(value):
+            raise ConfigError(f"{option} {value:g}: a finite number, such as 1")
     if not 0 < request.top_p <= 1:
         raise ConfigError(f"--top-p {request.top_p:g}: above 0, and at most 1, which is all tokens")
     if request.top_k < -1:
         raise ConfigError(f"--top-k {request.top_k}: a number of tokens, or -1, which is all of them")
-    return Draws(
+    draws = Draws(
         samples=request.n,
         temperature=temperature,
         top_p=request.top_p,
         top_k=request.top_k,
         seed=request.seed,
+        retry_temperature=request.retry_temperature,
     )
+    if draws.are_alike and draws.samples > 1:
+        raise ConfigError(
+            f"--temperature {temperature:g} with --n {request.n}: greedy answers are all the same, so take --n 1, or a "
+            "temperature above 0"
+        )
+    return draws
 
 
 def _held_out(run: DictConfig | None) -> list[Path]:

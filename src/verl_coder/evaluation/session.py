@@ -29,22 +29,32 @@ _SEEDS = 1 << 31
 
 @dataclass(frozen=True, kw_only=True)
 class Draws:
-    """How many samples of each problem, and how they are drawn; greedy ones have no seed."""
+    """How many samples of each problem, and how they are drawn; wholly greedy ones have no seed."""
 
     samples: int
     temperature: float
     top_p: float
     top_k: int
     seed: int
+    retry_temperature: float | None = None
+
+    @property
+    def are_alike(self) -> bool:
+        """Whether all samples of a problem are the same: every turn is greedy."""
+        return not self.temperature and not self.retry_temperature
 
     def sampling(self, problem_id: str, sample: int) -> DrawSettings:
         """The same sample has the same seed in every start of the evaluation."""
-        seed = (
-            random.Random(f"{self.seed}/{problem_id}/{sample}").randrange(_SEEDS)
-            if self.temperature
-            else None
+        seed = None
+        if not self.are_alike:
+            seed = random.Random(f"{self.seed}/{problem_id}/{sample}").randrange(_SEEDS)
+        return DrawSettings(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            retry_temperature=self.retry_temperature,
+            seed=seed,
         )
-        return DrawSettings(temperature=self.temperature, top_p=self.top_p, top_k=self.top_k, seed=seed)
 
 
 def owed(problems: ProblemSet, journal: SampleJournal, draws: Draws) -> list[tuple[Posed, int]]:

@@ -46,7 +46,13 @@ class DrawSettings:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = -1
+    retry_temperature: float | None = None
+    """Of every turn behind the first; None: the same as that one's."""
     seed: int | None = None
+
+    def temperature_of(self, turn: int) -> float:
+        """Of the turn with this number, from 0."""
+        return self.temperature if not turn or self.retry_temperature is None else self.retry_temperature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,7 +232,7 @@ class _LoopServer:
             TurnRequest(
                 prompt_ids=[*prompt_ids, *prefill],
                 max_tokens=max(1, room - len(prefill)),
-                temperature=sampling.temperature,
+                temperature=sampling.temperature_of(len(self.turns)),
                 top_p=sampling.top_p,
                 top_k=sampling.top_k,
                 stop=[*self.posed.stop, *sampling_params.get("stop", ())],
