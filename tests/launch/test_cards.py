@@ -35,7 +35,7 @@ def test_an_unknown_card_has_memory_and_no_speed() -> None:
 
 
 def test_without_one_an_h100_is_assumed_and_another_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cards, "_here", lambda: None)
+    monkeypatch.setattr(cards, "cards_here", lambda: ())
     assert card_for(None) == CARDS["H100"] and not card_for(None).is_here
     assert card_for("L4") == CARDS["L4"]
     with pytest.raises(ConfigError, match=r"plan_for=H1000: did you mean H100"):

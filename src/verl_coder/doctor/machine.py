@@ -100,7 +100,7 @@ def _first(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_SHOWN]) + more
 
 
-def _gpu(_: Situation) -> CheckResult:
+def _gpu(situation: Situation) -> CheckResult:
     if not has_gpu():
         return skipped("no NVIDIA GPU (or PROFILE=cpu): the CPU platform")
     try:
@@ -116,11 +116,14 @@ def _gpu(_: Situation) -> CheckResult:
     gpus = done.stdout.strip().splitlines()
     import torch
 
+    from verl_coder.launch.preflight.machine import check_gpus
+
     if not torch.cuda.is_available():
         return failed(
             f"{gpus[0]}, and torch {torch.__version__} (CUDA {torch.version.cuda}) does not use it",
             "install requirements/gpu.txt, or a driver that is new enough for this CUDA",
         )
+    check_gpus(situation.config)
     return passed(f"{len(gpus)} x {gpus[0]}; torch {torch.__version__}, CUDA {torch.version.cuda}")
 
 

@@ -59,12 +59,12 @@ def check_card(plan_for: str | None) -> None:
 def card_for(plan_for: str | None) -> Card:
     """The first card here, else the one named, else an H100; ConfigError for a name that is not in the table."""
     check_card(plan_for)
-    return _here() or CARDS[plan_for or ASSUMED]
+    return next(iter(cards_here()), CARDS[plan_for or ASSUMED])
 
 
 @cache
-def _here() -> Card | None:
-    """The first GPU of this machine; nvidia-smi is asked once, however many plans are tried."""
+def cards_here() -> tuple[Card, ...]:
+    """The GPUs of this machine; nvidia-smi is asked once, however many plans are tried."""
     try:
         text = subprocess.run(
             ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"],
@@ -73,10 +73,10 @@ def _here() -> Card | None:
             timeout=10,
             check=True,
         ).stdout
-        name, memory = text.splitlines()[0].rsplit(",", 1)
-        return described(name.strip(), int(memory) * 2**20)
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-        return None
+        listed = [line.rsplit(",", 1) for line in text.splitlines()]
+        return tuple(described(name.strip(), int(memory) * 2**20) for name, memory in listed)
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return ()
 
 
 def described(name: str, memory: int) -> Card:

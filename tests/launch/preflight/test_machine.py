@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.cards import CARDS
 from verl_coder.launch.preflight import machine
-from verl_coder.launch.preflight.machine import check_shared_memory, check_temporary_folder
+from verl_coder.launch.preflight.machine import check_gpus, check_shared_memory, check_temporary_folder
 
 
 def config(device: str, bucket: int, store: int = 500 * 2**20) -> object:
@@ -20,6 +21,54 @@ def config(device: str, bucket: int, store: int = 500 * 2**20) -> object:
             "ray_kwargs": {"ray_init": {"object_store_memory": store}},
         }
     )
+
+
+def asks_for(
+    number: int, *, plan_for: str | None = None, address: str | None = None, also: int = 0
+) -> DictConfig:
+    """A run on so many GPUs, and `also` others that generate."""
+    return OmegaConf.create(
+        {
+            "trainer": {
+                "n_gpus_per_node": number,
+                "nnodes": 1,
+                "device": "cuda",
+                "v1": {"trainer_mode": "separate_async" if also else "sync"},
+            },
+            "actor_rollout_ref": {"hybrid_engine": False, "rollout": {"nnodes": 1, "n_gpus_per_node": also}},
+            "ray_kwargs": {"ray_init": {"address": address}},
+            "verl_coder": {"plan_for": plan_for},
+        }
+    )
+
+
+def test_more_gpus_than_this_machine_has_are_refused_with_the_number_that_is_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(machine, "cards_here", lambda: (CARDS["H200"],) * 4)
+    check_gpus(asks_for(4))
+    with pytest.raises(
+        ConfigError, match=r"n_gpus_per_node=8: this machine has 4 GPUs \(H200\): set N_GPUS=4"
+    ):
+        check_gpus(asks_for(8))
+    with pytest.raises(ConfigError, match=r"=4 and 1 more that generate .* has 4 GPUs .* set N_GPUS=3"):
+        check_gpus(asks_for(4, also=1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
+    with pytest.raises(ConfigError, match=r"has 2 GPUs with CUDA_VISIBLE_DEVICES=0,2 \(H200\): set N_GPUS=2"):
+        check_gpus(asks_for(4))
+
+
+def test_gpus_are_not_counted_for_a_cluster_another_card_or_a_machine_without_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(machine, "cards_here", lambda: (CARDS["L4"],))
+    check_gpus(asks_for(8, plan_for="H100"))
+    check_gpus(asks_for(8, address="10.0.0.1:6379"))
+    monkeypatch.setattr(machine, "cards_here", lambda: ())
+    check_gpus(asks_for(8))
 
 
 @pytest.fixture

@@ -141,7 +141,7 @@ def test_the_weight_bucket_holds_the_largest_tensor(tmp_path: Path, monkeypatch:
 def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(cards, "_here", lambda: None)
+    monkeypatch.setattr(cards, "cards_here", lambda: ())
 
 
 @pytest.mark.usefixtures("no_hub")

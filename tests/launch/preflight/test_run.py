@@ -90,6 +90,10 @@ def test_too_little_disk_is_named(
     ("overrides", "message"),
     [
         (("actor_rollout_ref.actor.ppo_mini_batch_size=5",), "multiple of"),
+        (
+            ("trainer.n_gpus_per_node=6",),
+            r"128 samples cannot be dealt to 6 workers.*N_GPUS=6.*use 4 of them",
+        ),
         (("actor_rollout_ref.rollout.n=1", *_SMALL_MICRO_BATCHES), "GRPO"),
         (("actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=48",), "log_prob_micro_batch_size"),
         (("data.max_response_length=9000",), "max_model_len"),
@@ -102,6 +106,19 @@ def test_sizes_that_cannot_work_are_refused(
     sizes.check_batch_sizes(composed)
     with pytest.raises(ConfigError, match=message):
         sizes.check_batch_sizes(_changed(composed, *overrides))
+
+
+def test_workers_that_share_their_rows_count_as_one(composed: DictConfig) -> None:
+    actor = "actor_rollout_ref.actor"
+    sizes.check_shares(
+        _changed(composed, "trainer.n_gpus_per_node=6", f"{actor}.ulysses_sequence_parallel_size=3")
+    )
+    with pytest.raises(ConfigError, match="dealt to 3 workers"):
+        sizes.check_shares(
+            _changed(
+                composed, "trainer.n_gpus_per_node=6", f"{actor}.fsdp_config.ulysses_sequence_parallel_size=2"
+            )
+        )
 
 
 @pytest.mark.parametrize(

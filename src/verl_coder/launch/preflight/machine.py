@@ -1,5 +1,6 @@
-"""The machine below a run: its Python, /dev/shm, the length of Ray's paths. What fails here fails deep in a worker."""
+"""The machine below a run: its Python, GPUs, /dev/shm, the length of Ray's paths. What fails here fails in a worker."""
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -8,6 +9,10 @@ from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import free_bytes
+from verl_coder.launch.cards import cards_here
+from verl_coder.launch.cluster import cluster_address
+from verl_coder.launch.memory_plan import separate_devices
+from verl_coder.words import counted
 
 PYTHONS = ((3, 11), (3, 12))
 """What the package may be installed for; the pins are made for the first."""
@@ -25,6 +30,37 @@ def check_python() -> None:
         raise ConfigError(
             f"Python {'.'.join(map(str, version[:2]))}: use 3.11 (BASE_PYTHON=python3.11 and a new VENV=)"
         )
+
+
+def check_gpus(config: DictConfig) -> None:
+    """ConfigError where the run asks for more GPUs than this machine has.
+
+    Not of a cluster, whose machines are others, nor where none is here or `verl_coder.plan_for` names another card.
+    """
+    cards = cards_here()
+    if config.trainer.device == "cpu" or not cards or config.verl_coder.plan_for or cluster_address(config):
+        return
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = (
+        len(cards)
+        if visible is None
+        else min(len(cards), len([one for one in visible.split(",") if one.strip()]))
+    )
+    generating = separate_devices(config)
+    wanted = config.trainer.n_gpus_per_node * config.trainer.nnodes + generating
+    if wanted <= there:
+        return
+    more = (
+        f" and {generating} more that generate (actor_rollout_ref.rollout.n_gpus_per_node)"
+        if generating
+        else ""
+    )
+    hidden = "" if visible is None else f" with CUDA_VISIBLE_DEVICES={visible}"
+    raise ConfigError(
+        f"trainer.n_gpus_per_node={config.trainer.n_gpus_per_node}{more}: this machine has "
+        f"{counted(there, 'GPU')}{hidden} ({cards[0].name}): set N_GPUS={max(there - generating, 1)}, or name a card "
+        "that the plan is for (verl_coder.plan_for) with --dry-run"
+    )
 
 
 def check_temporary_folder() -> int:

@@ -8,7 +8,12 @@ from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
-from verl_coder.launch.preflight.machine import check_python, check_shared_memory, check_temporary_folder
+from verl_coder.launch.preflight.machine import (
+    check_gpus,
+    check_python,
+    check_shared_memory,
+    check_temporary_folder,
+)
 from verl_coder.launch.preflight.model import check_model, check_window
 from verl_coder.launch.preflight.places import check_disk, check_dump_folders, check_out, check_services
 from verl_coder.launch.preflight.processor import check_numbers
@@ -36,6 +41,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     check_python()
     check_temporary_folder()
     check_settings(config, settings, run_dir)
+    check_gpus(config)
     check_out(run_dir.path)
     check_dump_folders(config)
     missing = check_model(str(config.actor_rollout_ref.model.path), may_be_missing=dry_run)

@@ -9,6 +9,11 @@ from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 
+_SEQUENCE_PARALLEL = (
+    "actor_rollout_ref.actor.ulysses_sequence_parallel_size",
+    "actor_rollout_ref.actor.fsdp_config.ulysses_sequence_parallel_size",
+)
+"""verl takes the first where it is above 1."""
 _EXECUTOR = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
 
 
@@ -20,6 +25,7 @@ def check_batch_sizes(config: DictConfig) -> None:
             f"data.train_batch_size={batch} must be a multiple of actor_rollout_ref.actor.ppo_mini_batch_size={mini}"
         )
     rollout = config.actor_rollout_ref.rollout
+    check_shares(config)
     check_micro_batches(config)
     check_ranks(config)
     check_mode(config)
@@ -71,6 +77,27 @@ def check_ranks(config: DictConfig) -> None:
 def vllm_executor(config: DictConfig) -> str:
     """What vLLM's ranks run in: `mp`, a process each, as verl asks for it; else what the settings name."""
     return OmegaConf.select(config, _EXECUTOR) or "mp"
+
+
+def check_shares(config: DictConfig) -> None:
+    """The samples of a mini-batch are dealt to the workers, each as many; verl finds out in the first update."""
+    actor, trainer = config.actor_rollout_ref.actor, config.trainer
+    workers = trainer.n_gpus_per_node * trainer.nnodes
+    # Workers of a sequence-parallel group hold the same rows.
+    groups = workers // max(OmegaConf.select(config, name, default=1) for name in _SEQUENCE_PARALLEL)
+    rows = actor.ppo_mini_batch_size * config.actor_rollout_ref.rollout.n
+    if groups and rows % groups:
+        raise ConfigError(
+            f"actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size} with "
+            f"actor_rollout_ref.rollout.n={config.actor_rollout_ref.rollout.n}: {rows} samples cannot be dealt to "
+            f"{counted(groups, 'worker')} equally (N_GPUS={trainer.n_gpus_per_node}, trainer.nnodes={trainer.nnodes}): "
+            f"use {largest_divisor(rows, groups)} of them, or another size"
+        )
+
+
+def largest_divisor(of: int, most: int) -> int:
+    """The largest number up to `most` that divides `of`."""
+    return next(number for number in range(min(of, most), 0, -1) if of % number == 0)
 
 
 def check_micro_batches(config: DictConfig) -> None:
