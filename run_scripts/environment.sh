@@ -2,7 +2,7 @@
 # Sourced by the other scripts: chooses PROFILE, and makes the Python environment once.
 #
 #   PROFILE=cpu|gpu   which of the two environments (default: gpu with an NVIDIA GPU, else cpu)
-#   VENV=.venv        where it is made
+#   VENV=             where it is made (default: .venv, and .venv-cpu or .venv-gpu beside one of the other profile)
 #   UV=               the uv that installs (default: uv on the path, else one installed by pip; UV= is pip alone)
 #   TORCH_INDEX=      wheel index for the CPU build of PyTorch (default: pip's own configuration, then the
 #                     index that PyTorch documents)
@@ -10,6 +10,7 @@
 
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export VERL_CODER_ROOT="$REPO_ROOT"
+VENV_NAMED="${VENV:-}"
 VENV="${VENV:-$REPO_ROOT/.venv}"
 case "$VENV" in /*) ;; *) VENV="$PWD/$VENV" ;; esac   # some scripts go to another folder later
 TORCH_INDEX="${TORCH_INDEX:-}"
@@ -146,8 +147,10 @@ version("verl-coder")
 sys.exit(not verl_coder.__file__.startswith(sys.argv[1] + "/"))'
 
 # The two profiles have different builds of PyTorch and what hangs on it: pip would leave those of the other one there.
+made_for() { cat "$VENV/profile" 2>/dev/null || echo "$PROFILE"; }
+beside_the_other_profile() { [ -n "$VENV_NAMED" ] || [ "$(made_for)" = "$PROFILE" ] || VENV="$VENV-$PROFILE"; }
 one_profile_only() {
-  local made_for; made_for="$(cat "$VENV/profile" 2>/dev/null || echo "$PROFILE")"
+  local made_for; made_for="$(made_for)"
   [ "$made_for" = "$PROFILE" ] ||
     fail "$VENV was made with PROFILE=$made_for, and this is PROFILE=$PROFILE" "name another place (VENV=$VENV-$PROFILE), or remove $VENV"
 }
@@ -172,6 +175,7 @@ make_environment() {
     one_at_a_time add_package
     return
   fi
+  beside_the_other_profile
   PYTHON="$VENV/bin/python"
   say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
   if is_whole; then

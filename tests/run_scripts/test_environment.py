@@ -24,6 +24,26 @@ def test_an_environment_of_the_other_profile_is_refused_and_left_alone(tmp_path:
     assert [path.name for path in venv.iterdir()] == ["profile"]
 
 
+def test_the_other_profile_has_a_place_of_its_own_where_none_is_named(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    (checkout / "run_scripts").mkdir(parents=True)
+    for name in ("requirements", "pyproject.toml", "run_scripts/environment.sh"):
+        (checkout / name).symlink_to(ROOT / name)
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "profile").write_text("gpu\n")
+    (checkout / ".venv-cpu").symlink_to(make_stub_environment(tmp_path))
+    begin = f"source {checkout}/run_scripts/environment.sh; "
+    for profile, step, place in (
+        ("cpu", "make_environment", ".venv-cpu"),
+        ("gpu", "beside_the_other_profile", ".venv"),
+    ):
+        script = f'{begin}{step}; echo "$VENV"'
+        named = {"PATH": "/usr/bin:/bin", "PROFILE": profile}
+        done = subprocess.run(["bash", "-c", script], env=named, capture_output=True, text=True, timeout=60)
+        assert done.stdout == f"{checkout}/{place}\n"
+    assert [path.name for path in (checkout / ".venv").iterdir()] == ["profile"]
+
+
 def make(venv: Path, *, checkout: Path) -> tuple[int, str, str]:
     """(exit status, stderr, PYTHONPATH after it) of the scripts of a checkout with that environment."""
     script = f'source {checkout}/run_scripts/environment.sh; make_environment; echo "$PYTHONPATH"'

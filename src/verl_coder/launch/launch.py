@@ -24,8 +24,15 @@ _CHECKING = "checking settings, model, reward, tools and every row"
 
 
 def _no_rows(plan: Plan, command: str) -> str:
-    there = ", ".join(str(path) for path in missing_data(plan))
-    return f"warning: not there yet: {there} (made by `{command}`); so no row of any file was looked at"
+    teacher = plan.settings.teacher.traces if plan.settings.uses_teacher else None
+    # A script of a recipe's own may make traces, too; the command that prepares a dataset makes none.
+    others = [teacher] if teacher and command.startswith("verl-coder data prepare") else []
+    made = ", ".join(str(path) for path in missing_data(plan) if str(path) not in others)
+    words = [f"{made} (made by `{command}`)"] if made else []
+    words += [
+        f"{path} (made by `verl-coder teacher generate`)" for path in others if not Path(path).is_file()
+    ]
+    return f"warning: not there yet: {', '.join(words)}; so no row of any file was looked at"
 
 
 def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
