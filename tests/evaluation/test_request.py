@@ -135,6 +135,11 @@ def test_a_temperature_of_retries_that_no_engine_takes_is_told_its_range(problem
         options_of(problems, retry_temperature=-1.0)  # type: ignore[arg-type]
 
 
+def test_a_way_to_guess_that_there_is_not_is_answered_with_those_there_are(problems: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^--speculation eagle: there are lookup, none$"):
+        options_of(problems, speculation="eagle")
+
+
 def plan_like(tmp_path: Path, problems: Path, run: dict[str, object]) -> EvaluationPlan:
     (tmp_path / "config.yaml").write_text(json.dumps(run))
     request = EvaluationRequest(model=str(TINY), data=(str(problems),), like=str(tmp_path), tools="none")

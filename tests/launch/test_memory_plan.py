@@ -3,6 +3,7 @@
 import copy
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -93,6 +94,14 @@ def test_logits_are_planned_for_an_adapter_only_where_they_are_needed(
     assert size(config, *plain, needs_them) > size(config, *plain) + 1
 
 
+def test_logits_of_guessed_tokens_are_planned(config: DictConfig, tmp_path: Path) -> None:
+    request = TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=("speculation=lookup",))
+    assert HALF_BILLION is not None
+    guessed = 4 * config.actor_rollout_ref.rollout.max_num_seqs
+    wanted = 14 * guessed * HALF_BILLION.vocab_size / GIB
+    assert size(make_plan(request).config) - size(config) == pytest.approx(wanted)
+
+
 def test_what_does_not_fit_is_refused_with_settings_that_then_fit(config: DictConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"memory: .* GiB planned; the machine has 24.0 GiB.*it fits"
@@ -128,7 +137,7 @@ def test_the_lines_sum_up_to_the_plan(config: DictConfig) -> None:
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the machine of the tests has."""
-    monkeypatch.setattr(cards, "_here", lambda: None)
+    monkeypatch.setattr(cards, "cards_here", lambda: ())
 
 
 def gpu_plan(*overrides: str, recipe: str = "coder_0.5b_gpu", card: str = "H100") -> MemoryPlan:
@@ -203,6 +212,6 @@ def test_a_short_card_is_cured_on_the_card_whether_it_is_here_or_not(monkeypatch
     overrides = ("trainer.n_gpus_per_node=4", "actor_rollout_ref.rollout.gpu_memory_utilization=0.8")
     config = make_plan(TrainRequest(recipe="qwen_7b", out="/nowhere", overrides=overrides)).config
     elsewhere, _ = cures(config)
-    monkeypatch.setattr(cards, "_here", lambda: replace(CARDS["H100"], is_here=True))
+    monkeypatch.setattr(cards, "cards_here", lambda: (replace(CARDS["H100"], is_here=True),))
     here, _ = cures(config)
     assert here == elsewhere and here

@@ -85,6 +85,13 @@ _Dtype = Annotated[
         "bfloat16, float16, float32."
     ),
 ]
+_Speculation = Annotated[
+    str,
+    _option(
+        "none, or lookup: guess tokens that stand in the text before (config/speculation). Samples are of the same "
+        "distribution."
+    ),
+]
 _TensorParallel = Annotated[int, _option("GPUs for one model.", min=1)]
 _Served = Annotated[str | None, _option("Name of the model at an endpoint.")]
 _Tokenizer = Annotated[str | None, _option("Folder of the tokenizer of an endpoint's model.")]
@@ -120,6 +127,7 @@ def run(
     date_to: _To = None,
     concurrency: _Concurrency = None,
     dtype: _Dtype = "auto",
+    speculation: _Speculation = "none",
     tensor_parallel: _TensorParallel = 1,
     served_model: _Served = None,
     tokenizer: _Tokenizer = None,

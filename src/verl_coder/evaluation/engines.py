@@ -5,7 +5,7 @@ import contextlib
 import os
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -56,6 +56,8 @@ class EngineOptions:
     seed: int = 0
     tensor_parallel: int = 1
     gpu_memory_share: float = 0.85
+    speculation: Mapping[str, Any] | None = None
+    """vLLM's `speculative_config`."""
 
 
 class VllmEngine:
@@ -88,6 +90,7 @@ class VllmEngine:
             enable_prefix_caching=True,
             disable_log_stats=True,
             use_tqdm_on_load=False,
+            speculative_config=dict(options.speculation) if options.speculation else None,
             **settings,
         )
         try:

@@ -24,6 +24,7 @@ from verl_coder.evaluation.run_config import (
     number_format,
     run_config,
     shipped_agent_loops,
+    speculation_of,
 )
 from verl_coder.evaluation.session import Draws
 from verl_coder.evaluation.tool_choice import chosen_tools, protocol_and_tools
@@ -65,6 +66,7 @@ class EvaluationRequest:
     tokenizer: str | None = None
     chat_template_kwargs: str | None = None
     dtype: str = "auto"
+    speculation: str = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +140,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     draws = _draws(request)
     if request.dtype not in DTYPES:
         raise ConfigError(f"--dtype {request.dtype}: there are {', '.join(DTYPES)}")
-    model = find_model(request.model)
-    if model.kind == "endpoint" and not request.tokenizer:
-        raise ConfigError(
-            f"--model {request.model} is an endpoint: name the folder of its tokenizer with --tokenizer, since the "
-            "loops speak in tokens"
-        )
+    model = _model(request)
     served = (request.served_model or served_model(model.name)) if model.kind == "endpoint" else None
     run = run_config(model, request.like)
     if model.kind != "endpoint":
@@ -176,6 +173,23 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         out=Path(request.out) if request.out else _default_out(model, served, files, protocol, request),
         served_model=served,
     )
+
+
+def _model(request: EvaluationRequest) -> ModelSource:
+    """The model, and what an endpoint needs or does not take."""
+    model, guesses = find_model(request.model), speculation_of(request.speculation)
+    if model.kind != "endpoint":
+        return model
+    if not request.tokenizer:
+        raise ConfigError(
+            f"--model {request.model} is an endpoint: name the folder of its tokenizer with --tokenizer, since the "
+            "loops speak in tokens"
+        )
+    if guesses:
+        raise ConfigError(
+            f"--speculation {request.speculation}: that is a setting of the server {request.model}"
+        )
+    return model
 
 
 def _day(option: str, value: str | None) -> str | None:

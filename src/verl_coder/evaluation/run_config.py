@@ -1,6 +1,7 @@
 """The configuration that a run left, which an evaluation of its model, or one like it, is set by."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ _OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
 """Whole numbers that the configuration of every run has."""
 _ROLLOUT = "actor_rollout_ref.rollout"
 _OF_THE_COMMAND = ("tool_config_path", "max_assistant_turns", "enable")
+_SPECULATION = f"{_ROLLOUT}.engine_kwargs.vllm.speculative_config"
 NUMBER_FORMATS = ("bfloat16", "float16", "float32")
 """Of a model's weights and sums."""
 
@@ -69,6 +71,16 @@ def multi_turn_of(run: DictConfig | None) -> dict[str, Any]:
         assert isinstance(found, dict)
         known |= {str(name): value for name, value in found.items() if name in known}
     return {name: value for name, value in known.items() if name not in _OF_THE_COMMAND and name[0] != "_"}
+
+
+def speculation_of(name: str) -> dict[str, Any] | None:
+    """vLLM's `speculative_config` of a file of config/speculation; ConfigError where there is none of that name."""
+    folder = repository_root() / "config" / "speculation"
+    names = sorted(path.stem for path in folder.glob("*.yaml"))
+    if name not in names:
+        raise ConfigError(f"--speculation {name}: there are {', '.join(names)}")
+    text = OmegaConf.select(OmegaConf.load(folder / f"{name}.yaml"), _SPECULATION)
+    return dict(json.loads(text)) if text else None
 
 
 def number_format(wanted: str, run: DictConfig | None) -> str:

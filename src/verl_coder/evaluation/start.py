@@ -7,6 +7,7 @@ from pathlib import Path
 
 from verl_coder.evaluation.engines import EndpointEngine, Engine, EngineOptions, VllmEngine
 from verl_coder.evaluation.request import EvaluationPlan
+from verl_coder.evaluation.run_config import speculation_of
 from verl_coder.evaluation.trajectories import AgentLoops, load_tokenizer
 from verl_coder.platform.environment import variable_set
 from verl_coder.sandbox.answering import check_answers
@@ -29,6 +30,7 @@ def start_engine(plan: EvaluationPlan, folder: Path, concurrency: int, tensor_pa
             dtype=plan.request.dtype,
             seed=plan.draws.seed,
             tensor_parallel=tensor_parallel,
+            speculation=speculation_of(plan.request.speculation),
         ),
     )
 

@@ -4,6 +4,7 @@ The terms follow from the model's tensors and the settings; what a process takes
 (`BASE_MIB`) was measured (README of this folder). Lengths are taken at their limits.
 """
 
+import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -309,6 +310,12 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         yield Term(process="vLLM engine", what="weights during a sync", bytes=weights)
         cache = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB * replicas
         yield Term(process="vLLM engine", what="KV cache", bytes=cache)
+        if guessed := _guesses(rollout) * int(rollout.max_num_seqs) * shape.vocab_size:
+            yield Term(
+                process="vLLM engine",
+                what="logits of guesses",
+                bytes=float(LOGIT_BYTES_ON_CPU * guessed * replicas),
+            )
     bucket = int(rollout.checkpoint_engine.update_weights_bucket_megabytes) * 2**20
     yield shards.copies("weight bucket", bucket, while_="generating")
     yield Term(process="vLLM engine", what="process", bytes=BASE_MIB["vLLM engine"] * 2**20 * replicas)
@@ -319,6 +326,13 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
     yield _tokenizers("vLLM server", shape, replicas)
+
+
+def _guesses(rollout: DictConfig) -> int:
+    """Tokens that vLLM guesses of a sequence in a step (config/speculation)."""
+    given = (rollout.engine_kwargs.get("vllm") or {}).get("speculative_config")
+    told = json.loads(given) if isinstance(given, str) else given or {}
+    return int(told.get("num_speculative_tokens") or 0)
 
 
 def _tokenizers(process: str, shape: ModelShape, count: int) -> Term:

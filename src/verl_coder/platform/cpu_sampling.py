@@ -27,11 +27,20 @@ class RequestDraws:
         self.seed = seed & 0xFFFFFFFFFFFFFFFF
         self._offset = position * _DRAW
 
+    @property
+    def position(self) -> int:
+        """Where the token stands that is drawn next."""
+        return self._offset // _DRAW
+
     def next_position(self) -> int:
         """Where the token stands that is drawn now; the next call is for the one behind it."""
-        position = self._offset // _DRAW
-        self._offset += _DRAW
+        position = self.position
+        self.move(1)
         return position
+
+    def move(self, tokens: int) -> None:
+        """Go on by so many tokens, or back."""
+        self._offset += tokens * _DRAW
 
     def get_offset(self) -> int:
         """As of vLLM's generators: grows by 4 with each draw."""
