@@ -1,0 +1,129 @@
+"""Tokens a second with and without guessed tokens (`speculation=lookup`), behind the first program of conversations.
+
+    verl-coder evaluate --model MODEL --data data/mbpp_program/test.parquet --tools ... --out outputs/program
+    python benchmarks/guessed_tokens.py --model MODEL --samples outputs/program/samples.parquet --sequences 16 64
+
+Both engines stand in one process, and take turns. The prompts are computed before the clock starts, as those of a
+rollout are: what is measured is what is written behind the first output of a tool, or with `--from-prompt` behind the
+prompt. Prints a line for each number of sequences: tokens a second of both, the ratio of the medians, engine steps, and
+how many of the greedy answers are the same.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow.parquet as pq
+
+from verl_coder.evaluation.engines import EngineOptions, TurnRequest, VllmEngine
+from verl_coder.evaluation.run_config import speculation_of
+from verl_coder.evaluation.trajectories import load_tokenizer
+from verl_coder.platform.environment import select_platform
+
+ENDS = ("</output>\n", "</tool_response><|im_end|>\n<|im_start|>assistant\n")
+"""Behind which the model goes on, by the protocol."""
+
+
+class Timed(NamedTuple):
+    """One pass over all sequences."""
+
+    answers: list[list[int]]
+    rate: float
+    """Tokens a second."""
+    steps: int
+
+
+def contexts(path: Path, *, from_prompt: bool) -> list[str]:
+    """Texts that the model goes on from: one a conversation, of those that have a tool's output."""
+    found = []
+    for row in pq.read_table(path, columns=["prompt", "output"]).to_pylist():
+        places = [row["output"].find(end) + len(end) for end in ENDS if end in row["output"]]
+        if from_prompt:
+            found.append(row["prompt"])
+        elif places:
+            found.append(row["prompt"] + row["output"][: min(places)])
+    return found
+
+
+def timed(engine: VllmEngine, prompts: list[list[int]], *, tokens: int, temperature: float) -> Timed:
+    """Write `tokens` at most behind each prompt."""
+    steps, step = [0], engine._engine.step
+
+    def counted() -> object:
+        steps[0] += 1
+        return step()
+
+    async def write() -> list[list[int]]:
+        asked = [
+            TurnRequest(
+                prompt_ids=prompt,
+                max_tokens=tokens,
+                temperature=temperature,
+                seed=number if temperature else None,
+            )
+            for number, prompt in enumerate(prompts)
+        ]
+        return [turn.token_ids for turn in await asyncio.gather(*map(engine.write, asked))]
+
+    engine._engine.step = counted
+    began = time.perf_counter()
+    answers = asyncio.run(write())
+    seconds = time.perf_counter() - began
+    engine._engine.step = step
+    return Timed(answers, sum(map(len, answers)) / seconds, steps[0])
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--samples", type=Path, required=True)
+    parser.add_argument("--sequences", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--tokens", type=int, default=320)
+    parser.add_argument("--positions", type=int, default=2048, help="of prompt and answer")
+    parser.add_argument("--temperature", type=float, default=0.0)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--from-prompt", action="store_true")
+    given = parser.parse_args()
+    select_platform()
+    tokenizer = load_tokenizer(given.model)
+    texts = contexts(given.samples, from_prompt=given.from_prompt)
+    engines = {
+        name: VllmEngine(
+            given.model,
+            EngineOptions(
+                max_model_len=given.positions,
+                max_num_seqs=max(given.sequences),
+                dtype=given.dtype,
+                speculation=speculation_of(name),
+            ),
+        )
+        for name in ("none", "lookup")
+    }
+    for number in given.sequences:
+        prompts = [tokenizer.encode(text, add_special_tokens=False) for text in texts[:number]]
+        runs: dict[str, list[Timed]] = {name: [] for name in engines}
+        for engine in engines.values():
+            timed(engine, prompts, tokens=1, temperature=0.0)
+        for _ in range(given.repeats):
+            for name, engine in engines.items():
+                runs[name].append(timed(engine, prompts, tokens=given.tokens, temperature=given.temperature))
+        rates = {name: statistics.median(run.rate for run in of) for name, of in runs.items()}
+        none, lookup = runs["none"][0], runs["lookup"][0]
+        same = sum(a == b for a, b in zip(none.answers, lookup.answers, strict=True))
+        print(
+            f"{len(prompts)} sequences: {rates['none']:.0f} and {rates['lookup']:.0f} tokens/s, ratio "
+            f"{rates['lookup'] / rates['none']:.2f}; {none.steps} and {lookup.steps} steps; {same} answers the same"
+        )
+    for engine in engines.values():
+        engine.close()
+
+
+if __name__ == "__main__":
+    main()
