@@ -23,16 +23,14 @@ from verl_coder.data.provenance import (
 from verl_coder.data.record import RowError
 from verl_coder.data.shuffle import unit_hash
 from verl_coder.data.sources import RawRow, SourceFile, find_files, read_rows
+from verl_coder.data.tests_of_rows import as_read, fault_of, limited
 from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.grading.plan import DEFAULT_TIMEOUT_S, LOAD_TIMEOUT_S, make_plan
-from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
+from verl_coder.problems import Problem
 
 SPLITS = ("train", "validation", "test")
-_MORE_FOR_LOADING_S = 3.0
-"""Heavy imports take some seconds on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,26 +78,6 @@ def prepare(
         raise DataError(f"--out {options.out} is a file: name a folder, which need not exist")
     files = find_files(options.source, dataset.source(options.load.variant))
     return asyncio.run(_Preparation(dataset, options, files, on_row).run())
-
-
-def _fault(tests: TestSuite) -> str:
-    """Why tests that are code cannot be run at all; empty where they can."""
-    if isinstance(tests, (AssertTests, CheckTests, PytestTests)):
-        try:
-            make_plan(tests)
-        except DataError as error:
-            return str(error)
-    return ""
-
-
-def _limited(tests: TestSuite, limit_s: float) -> TestSuite:
-    """The tests with at most `limit_s` for each, and for loading 3 s more; what is shorter already stays."""
-    changes: dict[str, Any] = {}
-    if limit_s < (tests.timeout_s or DEFAULT_TIMEOUT_S):
-        changes["timeout_s"] = limit_s
-    if (loading_s := limit_s + _MORE_FOR_LOADING_S) < (tests.load_timeout_s or LOAD_TIMEOUT_S):
-        changes["load_timeout_s"] = loading_s
-    return replace(tests, **changes)
 
 
 class _Preparation:
@@ -164,7 +142,7 @@ class _Preparation:
         if self.options.verify is None:
             for candidate in self._candidates():
                 problem = candidate.problems[0]
-                if fault := _fault(problem.tests):
+                if fault := fault_of(problem.tests):
                     self._reject(candidate.place, "bad_tests", fault, problem.problem_id)
                     continue
                 self.on_row("kept")
@@ -228,10 +206,11 @@ class _Preparation:
             raise RowError("the record has no tests", code="no_tests")
         if not draft.statement.strip():
             raise RowError("the statement is empty")
+        draft = replace(draft, tests=tuple(map(as_read, draft.tests)))
         split = draft.split or self._split_of(draft.problem_id)
         limit_s = self.options.train_time_limit_s
         if split == "train" and limit_s is not None:
-            draft = replace(draft, tests=tuple(_limited(tests, limit_s) for tests in draft.tests))
+            draft = replace(draft, tests=tuple(limited(tests, limit_s) for tests in draft.tests))
         return draft.problems(data_source=self.dataset.name, split=split, options=self.options.load)
 
     def _has_the_limit(self, problem: Problem) -> bool:

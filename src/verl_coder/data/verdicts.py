@@ -11,7 +11,7 @@ from typing import IO, Literal
 from verl_coder.files import make_folder
 from verl_coder.problems import Problem
 
-VERIFIER_VERSION = 1
+VERIFIER_VERSION = 2
 """Raise it when verification asks other questions than before: older verdicts then no longer count."""
 
 Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference", "bad_tests"]
