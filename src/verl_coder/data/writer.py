@@ -19,6 +19,7 @@ from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 32 * 2**20
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +140,31 @@ def shards_of(path: Path) -> list[Path]:
     """The files that stand for `path`: itself, or the shards of its stem, in order; empty if there are none."""
     pattern = re.compile(re.escape(path.stem) + r"(-\d{5}-of-\d{5})?\.parquet")
     return sorted(p for p in path.parent.glob("*.parquet") if pattern.fullmatch(p.name))
+
+
+def whole_shards_of(path: Path) -> list[Path]:
+    """`shards_of`, to be read: DataError where one is missing, or where the rows stand there twice."""
+    found = shards_of(path)
+    shards = [match for file in found if (match := _SHARD.fullmatch(file.name))]
+    counts = {int(match[3]) for match in shards}
+    if len(counts) > 1 or (shards and len(shards) < len(found)):
+        raise DataError(
+            f"{found[0]} and {found[-1]} are two writings of the same rows: remove the one that is older"
+        )
+    for count in counts:
+        numbers = {int(match[2]) for match in shards}
+        if missing := sorted(set(range(count)) - numbers):
+            name = f"{path.stem}-{missing[0]:05d}-of-{count:05d}.parquet"
+            raise DataError(
+                f"{path.with_name(name)} is missing: {count} shards belong together; copy it, too"
+            )
+    return found
+
+
+def whole_of_shard(path: Path) -> Path:
+    """The file that a shard is a part of; any other file is itself."""
+    match = _SHARD.fullmatch(path.name)
+    return path.with_name(f"{match[1]}.parquet") if match else path
 
 
 def file_sha256(path: Path) -> str:
