@@ -103,6 +103,7 @@ def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
     )
     return Draft(
         problem_id=f"mbppplus/{record.task_id}",
+        group=f"mbpp/{record.task_id}",
         statement=record.prompt,
         tests=(CheckTests(entry_point=entry_point, check=check, timeout_s=PLUS_TIMEOUT_S),),
         references=(record.code,),
@@ -244,6 +245,7 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
     examples = tuple(line for line in record.assertion.strip().splitlines() if line.startswith("assert"))
     return Draft(
         problem_id=f"mbppplus/{number}",
+        group=f"mbpp/{number}",
         statement=record.prompt.strip().strip("'\"").strip(),
         tests=(CheckTests(entry_point=record.entry_point, check=check.lstrip(), timeout_s=PLUS_TIMEOUT_S),),
         references=(record.canonical_solution,),

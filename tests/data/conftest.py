@@ -22,6 +22,7 @@ class ToyRecord(Record):
     level: str = "easy"
     timeout_s: float = 2.0
     """0: the tests have no limit of their own."""
+    group: str = ""
 
 
 def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
@@ -35,6 +36,7 @@ def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         difficulty=record.level,
         entry_point="f",
         examples=tuple(record.tests[: options.visible_tests]),
+        group=record.group,
     )
 
 

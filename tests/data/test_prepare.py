@@ -132,6 +132,13 @@ def test_a_problem_keeps_its_split_when_the_dataset_grows_or_is_reordered(
     assert {p.problem_id for p in read(tmp_path / "c", "validation")} != large
 
 
+def test_records_of_one_group_are_in_one_split(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n, group=f"toy/g{n // 3}") for n in range(90)])
+    prepare_toy(path)
+    groups = [{p.group for p in read(tmp_path / "out", split)} for split in ("train", "validation")]
+    assert groups[0] and groups[1] and not groups[0] & groups[1] and len(groups[0] | groups[1]) == 30
+
+
 def test_the_same_command_gives_the_same_bytes(prepare_toy, tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n) for n in range(50)] + [{"id": 1}])
     prepare_toy(path, tmp_path / "a")

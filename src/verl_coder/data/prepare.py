@@ -207,7 +207,7 @@ class _Preparation:
         if not draft.statement.strip():
             raise RowError("the statement is empty")
         draft = replace(draft, tests=tuple(map(as_read, draft.tests)))
-        split = draft.split or self._split_of(draft.problem_id)
+        split = draft.split or self._split_of(draft.group or draft.problem_id)
         limit_s = self.options.train_time_limit_s
         if split == "train" and limit_s is not None:
             draft = replace(draft, tests=tuple(limited(tests, limit_s) for tests in draft.tests))
@@ -217,9 +217,9 @@ class _Preparation:
         limit_s = self.options.train_time_limit_s
         return limit_s is not None and problem.split == "train" and problem.tests.timeout_s == limit_s
 
-    def _split_of(self, problem_id: str) -> str:
-        """By hash of the id, so that a problem keeps its split when the dataset grows or is reordered."""
-        share = unit_hash(self.options.seed, self.dataset.name, problem_id)
+    def _split_of(self, name: str) -> str:
+        """By hash of group or id, so that a problem keeps its split when the dataset grows or is reordered."""
+        share = unit_hash(self.options.seed, self.dataset.name, name)
         return "validation" if share < self.options.validation_fraction else "train"
 
     def _is_wanted(self, problem: Problem, row: RawRow) -> bool:
