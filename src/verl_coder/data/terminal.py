@@ -10,6 +10,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from verl_coder.data.dataset import Dataset
 from verl_coder.data.mix import MixOptions, MixResult, mix
+from verl_coder.data.mix_inputs import HELD_OUT
 from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
 from verl_coder.data.provenance import Rejection, count_reasons
 from verl_coder.data.recheck import RecheckResult, recheck
@@ -96,12 +97,23 @@ def show_mix(options: MixOptions) -> MixResult:
     if options.train_pass_rate:
         rows = counted(result.outside, "training row has", "training rows have")
         console.print(f"  {rows} no pass rate in {options.train_pass_rate}: left out", highlight=False)
+    if result.held_out:
+        places = ", ".join(map(str, result.held_out))
+        console.print(f"  compared with {places}", highlight=False, soft_wrap=True)
+    else:
+        console.print(
+            "  warning: compared with no held-out problem: --against names files of them, or prepare the test split of "
+            f"{', '.join(HELD_OUT)} under {options.data}",
+            highlight=False,
+            soft_wrap=True,
+        )
     if result.overlaps:
         verb = "dropped" if options.decontaminate else "kept; --decontaminate drops them"
         within = sum(overlap.against == "mix" for overlap in result.overlaps)
         held_out = counted(len(result.overlaps) - within, "repeats", "repeat")
+        of_held_out = f", {held_out} a held-out problem" if result.held_out else ""
         console.print(
-            f"  {counted(within, 'row repeats', 'rows repeat')} another, {held_out} a held-out problem: {verb} "
+            f"  {counted(within, 'row repeats', 'rows repeat')} another{of_held_out}: {verb} "
             f"({options.out / 'overlaps.jsonl'})",
             highlight=False,
             soft_wrap=True,
