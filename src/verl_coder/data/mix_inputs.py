@@ -116,7 +116,11 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file as `prepare` writes them; DataError at the place of one that is no row."""
     for number, row in enumerate(iter_rows(path)):
         truth, info = (row["reward_model"] or {}).get("ground_truth"), row["extra_info"] or {}
-        if isinstance(truth, str) and isinstance(info.get("reference_solution"), str) and info.get("problem_id"):
+        if (
+            isinstance(truth, str)
+            and isinstance(info.get("reference_solution"), str)
+            and info.get("problem_id")
+        ):
             yield row
             continue
         try:

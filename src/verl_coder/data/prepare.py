@@ -22,7 +22,7 @@ from verl_coder.data.provenance import (
 )
 from verl_coder.data.record import RowError
 from verl_coder.data.shuffle import unit_hash
-from verl_coder.data.sources import RawRow, SourceFile, find_files, read_rows
+from verl_coder.data.sources import RawRow, SourceFile, files_passed_over, find_files, read_rows
 from verl_coder.data.tests_of_rows import as_read, fault_of, limited
 from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
@@ -67,6 +67,8 @@ class PrepareResult:
     rows_read: int
     time_limited: int
     """Training rows written whose limit is that of `train_time_limit_s`."""
+    passed_over: list[Path]
+    """Data files of the source's folder that were not read."""
     wall_s: float
 
 
@@ -133,6 +135,11 @@ class _Preparation:
             trivial=self.trivial,
             rows_read=self.rows_read,
             time_limited=self.time_limited,
+            passed_over=files_passed_over(
+                self.options.source,
+                self.files,
+                [pattern for hub in self.dataset.sources.values() for pattern in hub.patterns],
+            ),
             wall_s=time.perf_counter() - started,
         )
         write_card(out / "card.json", self._card(result))
@@ -192,7 +199,7 @@ class _Preparation:
 
     def _problems(self, row: RawRow) -> list[Problem]:
         if row.value is None:
-            raise RowError(row.error)
+            raise RowError(row.error, code=row.code)
         try:
             return self._read(row.value, row.split)
         except RowError:

@@ -14,6 +14,7 @@ from verl_coder.data.mix_inputs import HELD_OUT
 from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
 from verl_coder.data.provenance import Rejection, count_reasons
 from verl_coder.data.recheck import RecheckResult, recheck
+from verl_coder.data.sources import CUT_OFF
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.words import counted
 
@@ -52,6 +53,13 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
         console.print(
             f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes (card.json)"
         )
+    cut_off = [one for one in result.rejections if one.reason == CUT_OFF]
+    warnings = [f"{one.place}: {one.message}; what stands behind it is lost: get it again" for one in cut_off]
+    warnings += [
+        f"{path} was not read: nothing names it one of the dataset's files" for path in result.passed_over
+    ]
+    for warning in warnings:
+        console.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     show_rejections(result.rejections, str(options.out / "rejected.parquet"), console)
     return result
 
