@@ -79,6 +79,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     tests = tuple(test.strip() for test in record.test_list)
     if not tests:
         raise RowError("column 'test_list' holds no tests", code="no_tests")
+    if not can_fail("\n".join([setup, *tests])):
+        raise RowError("column 'test_list' asserts nothing", code="no_tests")
     entry_point = tested_name(code, "\n".join(tests))
     return Draft(
         problem_id=f"mbpp/{record.task_id}",

@@ -108,6 +108,8 @@ def test_apps_programs_and_functions() -> None:
         ({"input_output": '{"inputs": ["1"'}, "bad_row", "'input_output' is not JSON"),
         ({"input_output": '{"inputs": ["1"], "outputs": []}'}, "bad_row", "lists of one length"),
         ({"solutions": "[oops"}, "bad_row", "'solutions' is not JSON"),
+        ({"input_output": {"inputs": [None], "outputs": ["1"]}}, "bad_row", "an input or an output is null"),
+        ({"input_output": {"inputs": ["1"], "outputs": [None]}}, "bad_row", "an input or an output is null"),
     ],
 )
 def test_apps_bad_columns_are_named(changes: dict[str, str], code: str, message: str) -> None:
@@ -170,6 +172,14 @@ def test_mbpp_without_tests_is_left_out() -> None:
         with pytest.raises(RowError) as caught:
             draft("mbpp", "full", test_list=stored)
         assert caught.value.code == "no_tests"
+
+
+def test_mbpp_whose_tests_assert_nothing_is_left_out() -> None:
+    with pytest.raises(RowError, match="'test_list' asserts nothing") as caught:
+        draft("mbpp", "full", test_list=["double(2)", "print(double(3))"])
+    assert caught.value.code == "no_tests"
+    helper = "def same(a, b):\n    assert a == b"
+    assert draft("mbpp", "full", test_list=["same(double(2), 4)"], test_setup_code=helper).tests
 
 
 def test_kodcode_entry_that_names_a_method_is_passed_over() -> None:
@@ -262,6 +272,13 @@ def test_livecodebench_private_cases_may_be_packed() -> None:
     assert isinstance(tests, StdioTests) and [case.output for case in tests.tests] == ["2\n", "6\n"]
 
 
+@pytest.mark.parametrize("private", [None, "", "[]", []])
+def test_livecodebench_without_private_cases_is_left_out(private: Any) -> None:
+    with pytest.raises(RowError, match="'private_test_cases' holds no tests") as caught:
+        draft("livecodebench", "all", private_test_cases=private)
+    assert caught.value.code == "no_tests"
+
+
 def test_livecodebench_functions_take_one_json_value_a_line() -> None:
     cases = json.dumps([{"input": "[1, 2]\n3", "output": "true", "testtype": "functional"}])
     [tests] = draft(
@@ -284,8 +301,8 @@ def test_livecodebench_method_of_the_starter_code_is_called(testtype: str | None
     made = draft(
         "livecodebench",
         "all",
-        public_test_cases=[case],
-        private_test_cases=[],
+        public_test_cases=[],
+        private_test_cases=[case],
         starter_code="class Solution:\n    def _own(self): ...\n    def g(self, n: int) -> bool:\n        ",
     )
     assert made.tests[0].style == style
