@@ -1,6 +1,8 @@
 """A dataset made for tests, and files of it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,3 +79,11 @@ def prepare_toy(tmp_path: Path) -> Callable[..., PrepareResult]:
         )
 
     return run
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid

@@ -170,6 +170,15 @@ def test_written_files_can_be_verified_again(prepare_toy, tmp_path: Path, sandbo
     assert kept == [path.name for path in resolve_prepared(tmp_path / "a")]
 
 
+def test_a_file_whose_name_has_brackets_can_be_verified(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    prepare_toy(write_jsonl(tmp_path / "raw.jsonl", [toy_record(1)]), tmp_path / "a", validation_fraction=0.0)
+    path = (tmp_path / "a" / "train.parquet").rename(tmp_path / "x[1].parquet")
+    result = recheck([path], tmp_path / "b", VerifyOptions(sandbox_url=sandbox_url))
+    assert [file.path for file in result.files] == [tmp_path / "b" / "x[1].parquet"]
+
+
 def test_rows_that_are_verified_again_keep_their_time_limits(
     prepare_toy, tmp_path: Path, sandbox_url: str
 ) -> None:

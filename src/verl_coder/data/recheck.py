@@ -58,7 +58,7 @@ async def _recheck(
             rows_read += 1
             on_row("kept" if verdict.status == "passed" else verdict.status)
             if verdict.status == "passed":
-                writers[candidate.place.partition("[")[0]].add(problem)
+                writers[candidate.place.rpartition("[")[0]].add(problem)
                 if verdict.trivial:
                     trivial[problem.problem_id] = verdict.trivial
             else:

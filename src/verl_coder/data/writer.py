@@ -1,5 +1,6 @@
 """Problems -> Parquet with one Arrow schema: streamed, atomic, and the same bytes for the same problems."""
 
+import glob
 import hashlib
 import os
 import re
@@ -14,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.files import make_folder
+from verl_coder.files import is_running, make_folder, writing
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
@@ -65,13 +66,17 @@ class RowWriter:
     def __enter__(self) -> "RowWriter":
         self._made_folder = not self.path.parent.exists()
         make_folder(self.path.parent)
+        for left in self.path.parent.glob(f".{glob.escape(self.path.stem)}-?????.*.tmp"):
+            if not is_running(left.name.split(".")[-2]):
+                left.unlink(missing_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk: closing writes the end of the file
+                self._file.close()
         for temporary, _ in self._shards:
             temporary.unlink(missing_ok=True)
         if self._made_folder and error is not None:
@@ -104,7 +109,8 @@ class RowWriter:
         targets = self._targets()
         written = []
         for (temporary, rows), target in zip(self._shards, targets, strict=True):
-            os.replace(temporary, target)
+            with writing(target):
+                os.replace(temporary, target)
             written.append(WrittenFile(path=target, rows=rows, sha256=file_sha256(target)))
         self._shards = []
         for stale in set(shards_of(self.path)) - set(targets):
@@ -121,18 +127,22 @@ class RowWriter:
     def _open_shard(self) -> None:
         temporary = self.path.with_name(f".{self.path.stem}-{len(self._shards):05d}.{os.getpid()}.tmp")
         self._shards.append((temporary, 0))
-        self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")
+        with writing(self.path):
+            self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")
 
     def _close_shard(self) -> None:
         self._flush()
         if self._file is not None:
-            self._file.close()
+            with writing(self.path):
+                self._file.close()
             self._file = None
 
     def _flush(self) -> None:
         if self._pending:
             assert self._file is not None
-            self._file.write_table(pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA))
+            table = pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA)
+            with writing(self.path):
+                self._file.write_table(table)
         self._pending, self._pending_bytes = [], 0
 
 
