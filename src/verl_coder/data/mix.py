@@ -12,6 +12,7 @@ from typing import Any, Literal
 from verl_coder.data.difficulty import measured_difficulty, read_pass_rates
 from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair
 from verl_coder.data.mix_inputs import (
+    REPORT,
     MixInput,
     check_places,
     held_out_files,
@@ -84,6 +85,8 @@ class MixResult:
     overlaps: list[Overlap]
     held_out: list[Path]
     """The files that the rows were compared with."""
+    not_mixed: list[str]
+    """Datasets that have neither a train nor a validation file."""
     dropped: int
     rows: Counter[str]
     measured: int
@@ -134,22 +137,22 @@ def mix(options: MixOptions) -> MixResult:
         raise DataError("--train-pass-rate needs --pass-rates, the evaluation file that has them")
     check_places(options.shares, options.data, options.out)
     inputs = input_files(options.shares, options.data)
+    there = {entry.name for entries in inputs.values() for entry in entries}
     held_out = held_out_files(options.shares, options.data, options.against)
     pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
     overlaps = list(_find_overlaps(options, inputs, held_out, pass_rates))
-    dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
-    files, rows, measured, outside = _write(options, inputs, dropped, pass_rates)
+    files, rows, measured, outside = _write(options, inputs, overlaps, pass_rates)
     result = MixResult(
         files=files,
         overlaps=overlaps,
         held_out=held_out,
-        dropped=len(dropped),
+        not_mixed=[name for name in options.shares if name not in there],
+        dropped=len(overlaps) if options.decontaminate else 0,
         rows=rows,
         measured=measured,
         outside=outside,
         wall_s=time.perf_counter() - started,
     )
-    _write_report(options.out / "overlaps.jsonl", overlaps)
     sources = [entry.path for entries in inputs.values() for entry in entries]
     write_card(options.out / "card.json", _card(options, result, sources))
     return result
@@ -192,9 +195,10 @@ def _is_outside(options: MixOptions, split: str, rate: float | None) -> bool:
 def _write(
     options: MixOptions,
     inputs: Mapping[str, Sequence[MixInput]],
-    dropped: set[Place],
+    overlaps: Sequence[Overlap],
     pass_rates: Mapping[str, float],
 ) -> tuple[list[WrittenFile], Counter[str], int, int]:
+    dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
     rows: Counter[str] = Counter()
     measured = outside = 0
     written: list[WrittenFile] = []
@@ -217,18 +221,9 @@ def _write(
                 info["index"] = writer.rows
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
-        if options.pass_rates and not measured and not options.train_pass_rate:
-            raise DataError(
-                f"{options.pass_rates} has rates of {counted(len(pass_rates), 'problem')}, none of them in the mix: "
-                "name the evaluation of these problems"
-            )
-        if outside and not any(name.startswith("train/") for name in rows):
-            raise DataError(
-                f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "
-                f"a rate in {options.pass_rates}: choose a wider range, or evaluate more of them"
-            )
-        if not any(writer.rows for writer in writers):
-            raise DataError("the mix is empty: every row was left out by its share or as a repeat")
+        _refuse_useless(options, pass_rates, rows, measured, outside)
+        # Before the rows: by this file, a mix that is killed behind here is known as one that another may replace.
+        _write_report(options.out / REPORT, overlaps)
         for writer in writers:
             if writer.rows:
                 written += writer.commit()
@@ -236,6 +231,24 @@ def _write(
                 for stale in shards_of(writer.path):
                     stale.unlink()
     return written, rows, measured, outside
+
+
+def _refuse_useless(
+    options: MixOptions, pass_rates: Mapping[str, float], rows: Counter[str], measured: int, outside: int
+) -> None:
+    """DataError where there is nothing to write, or where the pass rates are not those of these rows."""
+    if options.pass_rates and not measured and not options.train_pass_rate:
+        raise DataError(
+            f"{options.pass_rates} has rates of {counted(len(pass_rates), 'problem')}, none of them in the mix: "
+            "name the evaluation of these problems"
+        )
+    if outside and not any(name.startswith("train/") for name in rows):
+        raise DataError(
+            f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "
+            f"a rate in {options.pass_rates}: choose a wider range, or evaluate more of them"
+        )
+    if not rows:
+        raise DataError("the mix is empty: every row was left out by its share or as a repeat")
 
 
 def _shuffled(

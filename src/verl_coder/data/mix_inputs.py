@@ -8,8 +8,8 @@ from typing import Any
 from verl_coder.data.duplicates import Statement
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.data.writer import shards_of, whole_shards_of
-from verl_coder.errors import ConfigError, DataError
-from verl_coder.files import read_json, refuse_file_in_the_way
+from verl_coder.errors import DataError
+from verl_coder.files import refuse_file_in_the_way
 from verl_coder.problems import Problem
 from verl_coder.prompts import statement_of
 from verl_coder.words import nearest
@@ -18,6 +18,8 @@ HELD_OUT = ("mbpp", "humaneval", "livecodebench")
 """Datasets whose test split a mix is compared with, where it has been prepared."""
 
 MIXED_SPLITS = ("validation", "train")
+REPORT = "overlaps.jsonl"
+"""Every mix has one, and nothing else has."""
 _LIGHT_COLUMNS = (
     "prompt",
     *(f"extra_info.{name}" for name in ("problem_id", "group", "reference_solution")),
@@ -53,31 +55,24 @@ def check_places(shares: Mapping[str, float], data: Path, out: Path) -> None:
             )
     refuse_file_in_the_way(out, "--out")
     rows = [path for split in (*MIXED_SPLITS, "test") for path in shards_of(out / f"{split}.parquet")]
-    if rows and not _is_a_mix(out):
+    if rows and not (out / REPORT).is_file():
         raise DataError(
             f"--out {out} holds {rows[0].name}, which no mix has written: name another folder, or remove it"
         )
 
 
-def _is_a_mix(folder: Path) -> bool:
-    try:
-        return "mix" in read_json(folder / "card.json", "")
-    except ConfigError:
-        return False
-
-
 def input_files(shares: Mapping[str, float], data: Path) -> dict[str, list[MixInput]]:
-    """By split, the files to mix; DataError for a dataset that has none of them."""
-    found: dict[str, list[MixInput]] = {split: [] for split in MIXED_SPLITS}
-    for name, share in shares.items():
-        files = {split: whole_shards_of(data / name / f"{split}.parquet") for split in MIXED_SPLITS}
-        if not any(files.values()):
-            raise DataError(
-                f"--mix {name}: {data / name} has no train or validation file, and a test split is never mixed: "
-                "leave it out (a mix is compared with it by --against)"
-            )
-        for split, paths in files.items():
-            found[split] += [MixInput(name=name, path=path, share=share) for path in paths]
+    """By split, the files to mix; DataError where no dataset has any."""
+    found = {
+        split: [
+            MixInput(name=name, path=path, share=share)
+            for name, share in shares.items()
+            for path in whole_shards_of(data / name / f"{split}.parquet")
+        ]
+        for split in MIXED_SPLITS
+    }
+    if not any(found.values()):
+        raise DataError(f"{data}: none of {', '.join(shares)} has a train or validation file")
     return found
 
 

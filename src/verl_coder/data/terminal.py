@@ -105,6 +105,10 @@ def show_mix(options: MixOptions) -> MixResult:
     if options.train_pass_rate:
         rows = counted(result.outside, "training row has", "training rows have")
         console.print(f"  {rows} no pass rate in {options.train_pass_rate}: left out", highlight=False)
+    for name in result.not_mixed:
+        console.print(
+            f"  warning: {name} has no train or validation file: nothing of it is in the mix", highlight=False
+        )
     if result.held_out:
         places = ", ".join(map(str, result.held_out))
         console.print(f"  compared with {places}", highlight=False, soft_wrap=True)
