@@ -4,6 +4,7 @@ MinHash: Broder 1997, with the banding of `datasketch`; the same recipe as in GP
 deduplication, on word 3-grams because statements are short.
 """
 
+import hashlib
 import re
 import unicodedata
 import zlib
@@ -61,7 +62,7 @@ class DuplicateIndex:
         self._lsh = MinHashLSH(num_perm=_PERMUTATIONS, params=_bands(similarity))
         self._shingles: list[frozenset[int]] = []
         self._keys: list[str] = []
-        self._known: dict[tuple[Kind, str], int] = {}
+        self._known: dict[tuple[Kind, bytes], int] = {}
 
     def add(self, statement: Statement, *, always: bool = False) -> Pair | None:
         """The most similar earlier statement, if it is similar enough; the new one is kept if not, or `always`."""
@@ -80,7 +81,7 @@ class DuplicateIndex:
         return found
 
     def _marked(
-        self, statement: Statement, shingles: frozenset[int], marks: list[tuple[Kind, str]]
+        self, statement: Statement, shingles: frozenset[int], marks: list[tuple[Kind, bytes]]
     ) -> Pair | None:
         """The pair with the first earlier statement that shares a mark."""
         for mark in marks:
@@ -101,15 +102,20 @@ class DuplicateIndex:
         return Pair(key=statement.key, other=self._keys[index], kind=kind, similarity=similarity)
 
 
-def _marks(statement: Statement, words: list[str]) -> list[tuple[Kind, str]]:
+def _marks(statement: Statement, words: list[str]) -> list[tuple[Kind, bytes]]:
     """What makes two statements one problem where they share it: the words, the group, the code of the reference."""
     code = "\n".join(filter(None, (line.rstrip() for line in statement.reference.splitlines())))
-    marks: list[tuple[Kind, str]] = [
+    texts: list[tuple[Kind, str]] = [
         ("exact", " ".join(words)),
         ("group", statement.group),
         ("reference", code),
     ]
-    return [mark for mark in marks if mark[1] or mark[0] == "exact"]
+    # Digests, because half a million of them may be in memory.
+    return [(kind, _digest(text)) for kind, text in texts if text or kind == "exact"]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _bands(similarity: float) -> tuple[int, int]:
