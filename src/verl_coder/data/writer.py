@@ -101,10 +101,12 @@ class RowWriter:
         if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def commit(self) -> list[WrittenFile]:
+    def commit(self, *, may_be_empty: bool = False) -> list[WrittenFile]:
         """Move the finished files into place and remove the shards of an earlier run."""
         if not self.rows:
-            raise DataError(f"{self.path}: no rows to write")
+            if not may_be_empty:
+                raise DataError(f"{self.path}: no rows to write")
+            self._open_shard()
         self._close_shard()
         targets = self._targets()
         written = []
