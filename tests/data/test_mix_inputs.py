@@ -15,7 +15,7 @@ from verl_coder.data import write_rows
 from verl_coder.data.mix import MixOptions, mix, parse_rate_range, parse_shares
 from verl_coder.data.terminal import show_mix
 from verl_coder.errors import DataError
-from verl_coder.problems import AssertTests, Problem
+from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 
 STATEMENTS = ("Add all numbers of a list.", "Find the longest word.", "Tell whether a text is a palindrome.")
 
@@ -170,6 +170,22 @@ def test_a_row_of_others_that_is_none_is_named(
     with pytest.raises(DataError, match=f"row 1: .*{words}") as caught:
         mix(mixed(tmp_path))
     assert "\n" not in str(caught.value) and not (tmp_path / "mix").exists()
+
+
+def test_nulls_of_others_are_what_is_not_said_and_other_types_are_named(tmp_path: Path) -> None:
+    row = problem("one", STATEMENTS[0]).to_row()
+    row["extra_info"] |= dict.fromkeys(("reference_solution", "starter_code", "entry_point", "difficulty"))
+    path = tmp_path / "a" / "train.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist([row], schema=ROW_SCHEMA), path)
+    mix(mixed(tmp_path))
+    [made] = pq.read_table(tmp_path / "mix" / "train.parquet").to_pylist()
+    assert Problem.from_row(made) == problem("one", STATEMENTS[0], reference_solution="")
+    row = problem("one", STATEMENTS[0]).to_row()
+    row["extra_info"]["difficulty"] = 5
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    with pytest.raises(DataError, match="a row has a value of another type than its column"):
+        mix(mixed(tmp_path))
 
 
 def test_tests_of_others_that_are_objects_become_text(tmp_path: Path) -> None:

@@ -142,7 +142,12 @@ class RowWriter:
     def _flush(self) -> None:
         if self._pending:
             assert self._file is not None
-            table = pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA)
+            try:
+                table = pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA)
+            except (pa.ArrowException, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{self.path}: a row has a value of another type than its column ({error})"
+                ) from error
             with writing(self.path):
                 self._file.write_table(table)
         self._pending, self._pending_bytes = [], 0
