@@ -137,6 +137,8 @@ def _identifier(record: AppsRecord) -> str:
 
 def _text(value: Any) -> str:
     """A few rows hold a list of lines instead of a text."""
+    if value is None:
+        raise RowError("column 'input_output': an input or an output is null")
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

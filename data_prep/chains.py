@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from verl_coder.chains.problems import KINDS, Kind, chains
+from verl_coder.chains.problems import KINDS, MAX_DEPTH, Kind, chains
 from verl_coder.chains.traces import chain_traces, write_trace_rows
 from verl_coder.chains.wording import TOOLS, ChainRows, Wording
 from verl_coder.data import run_script, write_rows
@@ -73,8 +73,8 @@ def _depths(text: str) -> list[int]:
         numbers = [int(word) for word in text.split()]
     except ValueError:
         numbers = []
-    if not numbers:
-        raise ConfigError(f"--depths {text!r}: give whole numbers, separated by spaces")
+    if not numbers or not all(1 <= number <= MAX_DEPTH for number in numbers):
+        raise ConfigError(f"--depths {text!r}: give whole numbers of 1 to {MAX_DEPTH}, separated by spaces")
     return numbers
 
 

@@ -45,8 +45,10 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     tests = CheckTests(
         entry_point=record.entry_point, check=record.test, prelude=_preamble(record), timeout_s=timeout_s
     )
+    number = record.task_id.removeprefix("HumanEval/")
     return Draft(
-        problem_id=f"{name}/{record.task_id.removeprefix('HumanEval/')}",
+        problem_id=f"{name}/{number}",
+        group=f"humaneval/{number}",
         statement=_docstring(record) or record.prompt,
         tests=(tests,),
         references=(_program(record),),

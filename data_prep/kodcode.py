@@ -3,6 +3,8 @@
 python data_prep/kodcode.py --source KodCode-Light-RL-10K --out outputs/data/kodcode
 """
 
+import re
+
 from pydantic import AliasChoices, Field
 
 from verl_coder.data import (
@@ -24,6 +26,9 @@ from verl_coder.data import (
     tested_name,
 )
 from verl_coder.problems import PytestTests
+
+_STYLE = re.compile(r"_[ICO]$")
+"""The last letter of an id: the same problem as an instruction, as code to complete, as of an online judge."""
 
 
 class KodCodeRecord(Record):
@@ -52,6 +57,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     test = import_from_solution(record.test, record.solution, names)
     return Draft(
         problem_id=f"kodcode/{record.question_id}",
+        group=f"kodcode/{_STYLE.sub('', record.question_id)}",
         statement=record.question,
         tests=(PytestTests(test=test),),
         references=(record.solution,),

@@ -54,9 +54,12 @@ class _NoClasses(pickle.Unpickler):
 def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     """One record; the public cases are in the question, and graded with the private ones."""
     record = parse_record(LiveCodeBenchRecord, raw)
-    cases = [*_cases("public_test_cases", record), *_cases("private_test_cases", record)]
-    if not cases:
-        raise RowError("columns 'public_test_cases' and 'private_test_cases' hold no tests", code="no_tests")
+    private = _cases("private_test_cases", record)
+    if not private:
+        raise RowError(
+            "column 'private_test_cases' holds no tests: the public ones are shown", code="no_tests"
+        )
+    cases = [*_cases("public_test_cases", record), *private]
     name = _function_name(record, cases)
     try:
         if any(case["input"] is None or case["output"] is None for case in cases):

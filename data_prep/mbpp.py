@@ -79,6 +79,8 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     tests = tuple(test.strip() for test in record.test_list)
     if not tests:
         raise RowError("column 'test_list' holds no tests", code="no_tests")
+    if not can_fail("\n".join([setup, *tests])):
+        raise RowError("column 'test_list' asserts nothing", code="no_tests")
     entry_point = tested_name(code, "\n".join(tests))
     return Draft(
         problem_id=f"mbpp/{record.task_id}",
@@ -103,6 +105,7 @@ def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
     )
     return Draft(
         problem_id=f"mbppplus/{record.task_id}",
+        group=f"mbpp/{record.task_id}",
         statement=record.prompt,
         tests=(CheckTests(entry_point=entry_point, check=check, timeout_s=PLUS_TIMEOUT_S),),
         references=(record.code,),
@@ -244,6 +247,7 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
     examples = tuple(line for line in record.assertion.strip().splitlines() if line.startswith("assert"))
     return Draft(
         problem_id=f"mbppplus/{number}",
+        group=f"mbpp/{number}",
         statement=record.prompt.strip().strip("'\"").strip(),
         tests=(CheckTests(entry_point=record.entry_point, check=check.lstrip(), timeout_s=PLUS_TIMEOUT_S),),
         references=(record.canonical_solution,),

@@ -92,6 +92,17 @@ def writing(path: Path) -> Iterator[None]:
         raise FileWriteError(error.errno, error.strerror or str(error), str(path)) from error
 
 
+def is_running(pid: str) -> bool:
+    """Whether a process of this machine has the number; what a name says that is none is taken to be one."""
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True
+
+
 def free_bytes(place: Path) -> int:
     """Of the disk that holds `place`, or would."""
     place = place.resolve()

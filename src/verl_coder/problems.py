@@ -44,12 +44,12 @@ class TestSuite:
         raise NotImplementedError
 
     def to_json(self) -> str:
-        """The `ground_truth` string of a row."""
+        """The `ground_truth` string of a row: its fields by their names, what is in a test in its own order."""
         fields = {k: v for k, v in asdict(self).items() if v is not None or k == "class_name"}
-        content = {"style": self.style, **fields}
-        text = json_text.dumps(content, ensure_ascii=False, sort_keys=True)
+        content = dict(sorted({"style": self.style, **fields}.items()))
+        text = json_text.dumps(content, ensure_ascii=False)
         # A lone surrogate stays what it is, but no file could hold it unless it is escaped.
-        return json_text.dumps(content, sort_keys=True) if _LONE_SURROGATE.search(text) else text
+        return json_text.dumps(content) if _LONE_SURROGATE.search(text) else text
 
 
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -222,6 +222,8 @@ class Problem:
     """Topics or origin, in the dataset's own words; evaluations are told apart by them."""
     date: str = ""
     """Day of publication, YYYY-MM-DD; empty where the dataset does not say."""
+    group: str = ""
+    """Name of the one problem that several rows pose (`mbpp/601` of MBPP and of MBPP+); empty: the row's own id."""
 
     def to_row(self) -> dict[str, Any]:
         """The Parquet row."""
@@ -244,6 +246,7 @@ class Problem:
                 "need_tools_kwargs": True,
                 "tags": list(self.tags),
                 "date": self.date,
+                "group": self.group,
             },
         }
 
@@ -252,6 +255,8 @@ class Problem:
         """The problem in a Parquet row; DataError names the column that is missing or wrong."""
         try:
             info = row["extra_info"]
+            if not isinstance(info["problem_id"], str) or not info["problem_id"]:
+                raise DataError(f"extra_info.problem_id is {info['problem_id']!r}; give it a text")
             return cls(
                 data_source=row["data_source"],
                 agent_name=row.get("agent_name", "tool_agent"),
@@ -260,14 +265,15 @@ class Problem:
                 split=info["split"],
                 index=int(info["index"]),
                 problem_id=info["problem_id"],
-                difficulty=info["difficulty"],
+                difficulty=info["difficulty"] or "unknown",
                 pass_rate=info.get("pass_rate"),
-                entry_point=info["entry_point"],
-                starter_code=info["starter_code"],
-                reference_solution=info["reference_solution"],
+                entry_point=info["entry_point"] or "",
+                starter_code=info["starter_code"] or "",
+                reference_solution=info["reference_solution"] or "",
                 tool_prelude=(info.get("tools_kwargs") or {}).get("prelude") or "",
                 tags=tuple(str(tag) for tag in info.get("tags") or ()),
                 date=str(info.get("date") or ""),
+                group=str(info.get("group") or ""),
             )
         except KeyError as error:
             raise DataError(f"row lacks {error}; its columns are {', '.join(row)}") from error
@@ -298,6 +304,7 @@ ROW_SCHEMA = pa.schema(
                     ("need_tools_kwargs", pa.bool_()),
                     ("tags", pa.list_(pa.string())),
                     ("date", pa.string()),
+                    ("group", pa.string()),
                 ]
             ),
         ),

@@ -1,6 +1,8 @@
 """A dataset made for tests, and files of it."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ class ToyRecord(Record):
     level: str = "easy"
     timeout_s: float = 2.0
     """0: the tests have no limit of their own."""
+    group: str = ""
 
 
 def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
@@ -35,6 +38,7 @@ def toy_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         difficulty=record.level,
         entry_point="f",
         examples=tuple(record.tests[: options.visible_tests]),
+        group=record.group,
     )
 
 
@@ -75,3 +79,11 @@ def prepare_toy(tmp_path: Path) -> Callable[..., PrepareResult]:
         )
 
     return run
+
+
+@pytest.fixture
+def dead_pid() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid

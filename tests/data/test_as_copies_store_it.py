@@ -35,7 +35,7 @@ CODE = {
     "question_id": "x1",
     "question_content": "Square n.",
     "public_test_cases": '[{"input": "2\\n", "output": "4\\n"}]',
-    "private_test_cases": "[]",
+    "private_test_cases": '[{"input": "4\\n", "output": "16\\n"}]',
 }
 POOL = {
     "task_id": "square",
@@ -192,7 +192,8 @@ def test_cases_that_cannot_be_read_are_one_bad_row(tmp_path: Path, private: Any)
 
 def test_only_a_line_feed_parts_the_arguments_of_a_call(tmp_path: Path) -> None:
     case = {"input": '"a\u2028b"\n' + "9" * 5000, "output": '"\u2028"'}
-    record = {**CODE, "metadata": '{"func_name": "f"}', "public_test_cases": json.dumps([case])}
+    cases = {"public_test_cases": "[]", "private_test_cases": json.dumps([case])}
+    record = {**CODE, "metadata": '{"func_name": "f"}', **cases}
     assert kept(tmp_path, "livecodebench", record) == (1, 0)
 
 

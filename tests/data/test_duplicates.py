@@ -1,5 +1,9 @@
 """Duplicates: punctuation and case do not hide one, another number or word is another problem."""
 
+import math
+
+import pytest
+
 from verl_coder.data.duplicates import DuplicateIndex, Statement
 
 LONG = (
@@ -47,3 +51,25 @@ def test_what_repeats_a_held_out_problem_is_found_though_that_one_repeats_anothe
         index.add(Statement(key=key, text=" ".join(held_out)), always=True)
     found = index.add(Statement(key="train", text=" ".join(["t1", "t2", "t3", "t4", *second[4:]])))
     assert found is not None and (found.other, found.kind) == ("second", "near")
+
+
+@pytest.mark.parametrize("similarity", [0.3, 0.4, 0.5, 0.7, 0.9])
+def test_pairs_a_little_above_any_similarity_are_found(similarity: float) -> None:
+    index, words = DuplicateIndex(similarity=similarity), 200
+    common = math.ceil(2 * words * (similarity + 0.02) / (1 + similarity + 0.02)) + 2
+    for pair in range(60):
+        first = [f"p{pair}w{number}" for number in range(words)]
+        second = [*first[:common], *(f"p{pair}v{number}" for number in range(words - common))]
+        assert index.add(Statement(key=f"a{pair}", text=" ".join(first))) is None
+        found = index.add(Statement(key=f"b{pair}", text=" ".join(second)))
+        assert found is not None and found.other == f"a{pair}"
+
+
+def test_statements_without_spaces_between_words_are_compared_by_their_characters() -> None:
+    text = (
+        "给你一个整数数组和一个整数目标值，请你在该数组中找出和为目标值的那两个整数，并返回它们的数组下标。"
+    )
+    thai = "เขียนฟังก์ชันที่รับรายการของจำนวนเต็มและคืนค่าผลรวมของจำนวนคู่ทั้งหมดในรายการนั้น"
+    for one, other in ((text, text.replace("中", "里")), (thai, thai.replace("คู่", "คี่"))):
+        assert [kind for *_, kind in pairs(one, other)] == ["near"]
+    assert pairs(text, "给定一个字符串，请找出其中不含有重复字符的最长子串的长度。") == []

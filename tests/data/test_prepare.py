@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.data.conftest import toy_record, write_jsonl
+from tests.data.conftest import TOY, toy_record, write_jsonl
+from verl_coder.data import LoadOptions
+from verl_coder.data.prepare import PrepareOptions
+from verl_coder.data.terminal import show_prepare
 from verl_coder.errors import DataError
 from verl_coder.problems import ROW_SCHEMA, Problem
 
@@ -107,7 +110,8 @@ def test_a_damaged_file_keeps_what_can_be_read_and_names_itself(
         return
     result = prepare_toy(path)
     assert sum(file.rows for file in result.files) > 100
-    assert any(row["place"].startswith(f"data.{form}") for row in rejected(tmp_path / "out"))
+    [fault] = [row for row in rejected(tmp_path / "out") if row["reason"] == "cut_off"]
+    assert fault["place"].startswith(f"data.{form}")
 
 
 def test_a_folder_is_read_by_its_file_names_and_test_rows_are_held_out(prepare_toy, tmp_path: Path) -> None:
@@ -116,6 +120,61 @@ def test_a_folder_is_read_by_its_file_names_and_test_rows_are_held_out(prepare_t
     write_jsonl(folder / "toy-test.jsonl", [toy_record(n) for n in range(100, 105)])
     prepare_toy(folder)
     assert {p.problem_id for p in read(tmp_path / "out", "test")} == {f"toy/{n}" for n in range(100, 105)}
+
+
+def test_the_folders_name_tells_the_split_where_the_files_does_not(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "copy" / "test" / "part-0.jsonl", [toy_record(n) for n in range(5)])
+    for place, source in enumerate((path, path.parent, tmp_path / "copy" / "train" / ".." / "test")):
+        (tmp_path / "copy" / "train").mkdir(exist_ok=True)
+        prepare_toy(source, tmp_path / str(place))
+        assert len(read(tmp_path / str(place), "test")) == 5
+    own = write_jsonl(tmp_path / "copy" / "test" / "toy-train.jsonl", [toy_record(n) for n in range(5)])
+    prepare_toy(own, tmp_path / "own")
+    assert read(tmp_path / "own", "test") == []
+
+
+def test_what_a_folder_holds_and_nobody_reads_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "copy"
+    write_jsonl(folder / "toy-test.jsonl", [toy_record(1)])
+    write_jsonl(folder / "card.json", [])
+    (folder / "toy-train.jsonl.gz").write_bytes(gzip.compress(json.dumps(toy_record(2)).encode()))
+    options = PrepareOptions(
+        out=tmp_path / "out", load=LoadOptions(variant="all"), source=str(folder), verify=None
+    )
+    result = show_prepare(TOY, options)
+    assert result.passed_over == [folder / "toy-train.jsonl.gz"]
+    assert f"warning: {folder}/toy-train.jsonl.gz was not read" in capsys.readouterr().err
+
+
+def test_a_file_that_is_cut_off_is_no_bad_record_like_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps([toy_record(n) for n in range(9)])[:-40])
+    load = LoadOptions(variant="all")
+    show_prepare(TOY, PrepareOptions(out=tmp_path / "out", load=load, source=str(path), verify=None))
+    said = capsys.readouterr().err
+    assert "warning: data.json[8]: not JSON from here on" in said and "what stands behind it is lost" in said
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_a_value_that_cannot_be_read_costs_its_own_row(prepare_toy, tmp_path: Path, form: str) -> None:
+    table = pa.Table.from_pylist([toy_record(n) for n in range(150)])
+    texts = [text.encode() for text in table["text"].to_pylist()]
+    texts[70] = b"\xff\xfe"
+    damaged = pa.Array.from_buffers(pa.string(), 150, pa.array(texts, pa.binary()).buffers())
+    table = table.set_column(table.schema.get_field_index("text"), "text", damaged)
+    path = tmp_path / f"data.{form}"
+    if form == "parquet":
+        pq.write_table(table, path)
+    else:
+        with pa.ipc.new_file(path, table.schema) as writer:
+            writer.write_table(table)
+    prepare_toy(path)
+    assert [row["place"] for row in rejected(tmp_path / "out")] == [f"data.{form}[70]"]
+    assert sum(len(read(tmp_path / "out", split)) for split in ("train", "validation")) == 149
 
 
 def test_a_problem_keeps_its_split_when_the_dataset_grows_or_is_reordered(
@@ -130,6 +189,13 @@ def test_a_problem_keeps_its_split_when_the_dataset_grows_or_is_reordered(
     assert 0.12 < len(large) / 300 < 0.28
     prepare_toy(tmp_path / "b.jsonl", tmp_path / "c", seed=1)
     assert {p.problem_id for p in read(tmp_path / "c", "validation")} != large
+
+
+def test_records_of_one_group_are_in_one_split(prepare_toy, tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(n, group=f"toy/g{n // 3}") for n in range(90)])
+    prepare_toy(path)
+    groups = [{p.group for p in read(tmp_path / "out", split)} for split in ("train", "validation")]
+    assert groups[0] and groups[1] and not groups[0] & groups[1] and len(groups[0] | groups[1]) == 30
 
 
 def test_the_same_command_gives_the_same_bytes(prepare_toy, tmp_path: Path) -> None:

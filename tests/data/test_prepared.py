@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from verl_coder.data import write_rows
 from verl_coder.data.prepared import find_prepared, resolve_prepared
 from verl_coder.errors import DataError
 from verl_coder.paths import repository_root
+from verl_coder.problems import AssertTests, Problem
 
 
 def test_a_relative_path_that_is_nowhere_names_each_place_that_was_looked_at(
@@ -44,3 +46,29 @@ def test_a_path_of_another_command_says_where_it_begins(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=rf"^{tmp_path}/nope\.parquet: no such Parquet file"):
         resolve_prepared(Path("nope.parquet"))
+
+
+def test_shards_are_read_together_or_not_at_all(tmp_path: Path) -> None:
+    problems = [
+        Problem(
+            data_source="toy",
+            problem_id=f"toy/{number}",
+            prompt=({"role": "user", "content": "Do it."},),
+            tests=AssertTests(tests=("assert f(1) == 1",)),
+            split="train",
+        )
+        for number in range(6)
+    ]
+    write_rows(problems, tmp_path / "train.parquet", rows_per_shard=2)
+    assert len(resolve_prepared(tmp_path)) == len(resolve_prepared(tmp_path / "train")) == 3
+    kept = (tmp_path / "train-00001-of-00003.parquet").read_bytes()
+    (tmp_path / "train-00001-of-00003.parquet").unlink()
+    for path in (tmp_path, tmp_path / "train", tmp_path / "train.parquet"):
+        with pytest.raises(DataError, match=r"train-00001-of-00003\.parquet is missing: 3 shards belong"):
+            resolve_prepared(path)
+    (tmp_path / "train-00001-of-00003.parquet").write_bytes(kept)
+    for name in ("train.parquet", "train-00000-of-00002.parquet"):
+        (tmp_path / name).write_bytes(kept)
+        with pytest.raises(DataError, match="are two writings of the same rows"):
+            resolve_prepared(tmp_path)
+        (tmp_path / name).unlink()

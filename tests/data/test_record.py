@@ -67,7 +67,9 @@ def test_tests_in_a_text_end_with_their_asserts_and_empty_ones_are_none(
     assert read(tests=stored).tests == tests
 
 
-@pytest.mark.parametrize("stored", ["601", "0601", "Mbpp/601", "MBPP_601", 601, 601.0, "601.0"])
+@pytest.mark.parametrize(
+    "stored", ["601", "0601", "Mbpp/601", "MBPP_601", "mbpp-601", "mbpp-601.0", " 601 ", 601, 601.0, "601.0"]
+)
 def test_a_number_may_stand_behind_the_name_of_its_dataset(stored: Any) -> None:
     assert read(number=stored).number == 601
 

@@ -1,5 +1,7 @@
 """A test module imports from `solution` what it uses, and nothing that an answer need not have."""
 
+from pathlib import Path
+
 import pytest
 
 from verl_coder.data.solution_imports import import_from_solution
@@ -108,3 +110,14 @@ def test_a_module_that_does_not_exist_is_the_solution(line: str, instead: str) -
 )
 def test_a_module_that_exists_or_has_other_names_is_left(line: str) -> None:
     assert line in import_from_solution(f"{line}\n\ndef test_it():\n    assert helper()\n", STACK)
+
+
+def test_a_module_that_only_the_preparing_process_finds_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    test = "def test_it():\n    assert helper()\n"
+    for name in ("beside", "kodcode"):
+        made = import_from_solution(f"from {name} import helper\n{test}", STACK)
+        assert made == f"from solution import helper\n{test}"

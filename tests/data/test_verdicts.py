@@ -53,3 +53,15 @@ def test_the_key_changes_with_tests_limits_and_reference_and_with_nothing_else()
         replace(PROBLEM, tests=AssertTests(tests=("assert f(2) == 2",))),
     ):
         assert verdict_key(changed) != key
+
+
+def test_a_verdict_of_a_machine_that_lacks_something_is_not_kept_for_the_next_run(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    messages = ("ModuleNotFoundError: No module named 'numpy'", "MemoryError", "NameError: name 'x'")
+    with VerdictCache(path) as cache:
+        for message in messages:
+            cache.put(Verdict(key=message, status="error", message=f"0/1 test passed; {message} (line 1)"))
+        cache.put(Verdict(key="good", status="passed", message="MemoryError is expected"))
+    with VerdictCache(path) as cache:
+        assert [cache.get(message) is None for message in messages] == [True, True, False]
+        assert cache.get("good") is not None

@@ -11,7 +11,7 @@ from failing_sandbox import failing_sandbox
 from tests.data.conftest import toy_record, write_jsonl
 from verl_coder.data import parallel_verification
 from verl_coder.data.dataset import Dataset, LoadOptions, dataset_files, load_dataset_file
-from verl_coder.data.prepared import resolve_prepared
+from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.data.recheck import recheck
 from verl_coder.data.verification import VerifyOptions, verify_problem
 from verl_coder.errors import ConfigError, DataError, SandboxUnavailableError
@@ -168,6 +168,31 @@ def test_written_files_can_be_verified_again(prepare_toy, tmp_path: Path, sandbo
     assert sum(file.rows for file in result.files) == 8
     kept = [path.name for path in resolve_prepared(tmp_path / "b")]
     assert kept == [path.name for path in resolve_prepared(tmp_path / "a")]
+
+
+def test_a_file_whose_name_has_brackets_can_be_verified(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    prepare_toy(write_jsonl(tmp_path / "raw.jsonl", [toy_record(1)]), tmp_path / "a", validation_fraction=0.0)
+    path = (tmp_path / "a" / "train.parquet").rename(tmp_path / "x[1].parquet")
+    result = recheck([path], tmp_path / "b", VerifyOptions(sandbox_url=sandbox_url))
+    assert [file.path for file in result.files] == [tmp_path / "b" / "x[1].parquet"]
+
+
+def test_shards_of_which_one_has_no_row_that_passes_stay_whole(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    records = [toy_record(n) for n in range(6)]
+    for record in records[2:4]:
+        record["code"] = "def f(x):\n    return 0\n"
+    source = write_jsonl(tmp_path / "raw.jsonl", records)
+    prepare_toy(source, tmp_path / "a", validation_fraction=0.0, rows_per_shard=2)
+    recheck(resolve_prepared(tmp_path / "a"), tmp_path / "b", VerifyOptions(sandbox_url=sandbox_url))
+    kept = resolve_prepared(tmp_path / "b")
+    assert [pq.read_metadata(path).num_rows for path in kept] == [2, 0, 2]
+    assert [row["extra_info"]["problem_id"] for path in kept for row in iter_rows(path)] == [
+        f"toy/{n}" for n in (0, 1, 4, 5)
+    ]
 
 
 def test_rows_that_are_verified_again_keep_their_time_limits(

@@ -1,14 +1,17 @@
 """The writer: one schema, all or nothing, the same bytes twice."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
 from verl_coder.data.prepared import iter_rows
 from verl_coder.data.writer import shards_of, write_rows
-from verl_coder.errors import DataError
+from verl_coder.errors import DataError, FileWriteError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 
 
@@ -86,3 +89,30 @@ def test_a_folder_that_was_made_for_rows_that_did_not_come_is_taken_away_and_no_
         with pytest.raises(DataError):
             write_rows([], folder / "train.parquet")
     assert tmp_path.is_dir() and not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_is_said_and_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [before] = write_rows(problems(2), tmp_path / "train.parquet")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(FileWriteError, match=r"train\.parquet cannot be written .*: make room on the disk"):
+        write_rows(problems(5), tmp_path / "train.parquet")
+    with pytest.raises(FileWriteError):
+        write_rows(problems(5), tmp_path / "new" / "train.parquet")
+    assert list(tmp_path.iterdir()) == [before.path] and pq.read_metadata(before.path).num_rows == 2
+
+
+def test_what_a_killed_run_left_goes_with_the_next_and_that_of_a_running_one_stays(
+    tmp_path: Path, dead_pid: int
+) -> None:
+    left = tmp_path / f".train-00000.{dead_pid}.tmp"
+    others = [tmp_path / f".train-00000.{os.getppid()}.tmp", tmp_path / f".test-00000.{dead_pid}.tmp"]
+    for path in (left, *others):
+        path.write_text("")
+    write_rows(problems(2), tmp_path / "train.parquet")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "train.parquet"])

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from verl_coder.data import RowError
 from verl_coder.data.cli import app
 from verl_coder.data.dataset import Dataset, LoadOptions, dataset_files, load_dataset_file
-from verl_coder.errors import DataError
+from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 GENERATORS = {"sample", "chains"}
@@ -149,6 +149,15 @@ def test_prepare_runs_a_file_that_makes_its_problems_itself(tmp_path: Path) -> N
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert pq.read_metadata(tmp_path / "train.parquet").num_rows == 3
+
+
+@pytest.mark.parametrize("depths", ["-1", "0", "2 500", "7", "two", " "])
+def test_chains_of_a_depth_that_there_is_not_are_refused(depths: str, tmp_path: Path) -> None:
+    arguments = ["prepare", "chains", "--out", str(tmp_path / "out"), "--depths", depths]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception) == f"--depths {depths!r}: give whole numbers of 1 to 6, separated by spaces"
+    assert not (tmp_path / "out").exists()
 
 
 def test_prepare_takes_a_path_and_says_what_a_file_lacks(tmp_path: Path) -> None:

@@ -33,6 +33,16 @@ def test_mbpp_set_up_runs_after_the_solution_and_line_ends_are_unix() -> None:
     assert made.references == ("class Node:\n  pass\n",)
 
 
+def test_records_that_pose_one_problem_in_several_ways_are_of_one_group() -> None:
+    styles = [draft("kodcode", "light-rl-10k", question_id=f"Prefill_1_{style}") for style in "ICO"]
+    assert [made.group for made in styles] == ["kodcode/Prefill_1"] * 3
+    assert len({made.problem_id for made in styles}) == 3
+    assert draft("kodcode", "light-rl-10k", question_id="Prefill_12").group == "kodcode/Prefill_12"
+    assert draft("mbpp", "plus").group == draft("mbpp", "full", task_id=603).problem_id
+    assert evalplus().group == "mbpp/3"
+    assert draft("humaneval", "plus", task_id="HumanEval/0").group == draft("humaneval", "all").problem_id
+
+
 def test_mbpp_shows_its_three_asserts_or_as_many_as_asked() -> None:
     assert len(draft("mbpp", "full").examples) == 3
     assert len(draft("mbpp", "full", visible_tests=1).examples) == 1
@@ -98,6 +108,8 @@ def test_apps_programs_and_functions() -> None:
         ({"input_output": '{"inputs": ["1"'}, "bad_row", "'input_output' is not JSON"),
         ({"input_output": '{"inputs": ["1"], "outputs": []}'}, "bad_row", "lists of one length"),
         ({"solutions": "[oops"}, "bad_row", "'solutions' is not JSON"),
+        ({"input_output": {"inputs": [None], "outputs": ["1"]}}, "bad_row", "an input or an output is null"),
+        ({"input_output": {"inputs": ["1"], "outputs": [None]}}, "bad_row", "an input or an output is null"),
     ],
 )
 def test_apps_bad_columns_are_named(changes: dict[str, str], code: str, message: str) -> None:
@@ -160,6 +172,14 @@ def test_mbpp_without_tests_is_left_out() -> None:
         with pytest.raises(RowError) as caught:
             draft("mbpp", "full", test_list=stored)
         assert caught.value.code == "no_tests"
+
+
+def test_mbpp_whose_tests_assert_nothing_is_left_out() -> None:
+    with pytest.raises(RowError, match="'test_list' asserts nothing") as caught:
+        draft("mbpp", "full", test_list=["double(2)", "print(double(3))"])
+    assert caught.value.code == "no_tests"
+    helper = "def same(a, b):\n    assert a == b"
+    assert draft("mbpp", "full", test_list=["same(double(2), 4)"], test_setup_code=helper).tests
 
 
 def test_kodcode_entry_that_names_a_method_is_passed_over() -> None:
@@ -252,6 +272,13 @@ def test_livecodebench_private_cases_may_be_packed() -> None:
     assert isinstance(tests, StdioTests) and [case.output for case in tests.tests] == ["2\n", "6\n"]
 
 
+@pytest.mark.parametrize("private", [None, "", "[]", []])
+def test_livecodebench_without_private_cases_is_left_out(private: Any) -> None:
+    with pytest.raises(RowError, match="'private_test_cases' holds no tests") as caught:
+        draft("livecodebench", "all", private_test_cases=private)
+    assert caught.value.code == "no_tests"
+
+
 def test_livecodebench_functions_take_one_json_value_a_line() -> None:
     cases = json.dumps([{"input": "[1, 2]\n3", "output": "true", "testtype": "functional"}])
     [tests] = draft(
@@ -274,8 +301,8 @@ def test_livecodebench_method_of_the_starter_code_is_called(testtype: str | None
     made = draft(
         "livecodebench",
         "all",
-        public_test_cases=[case],
-        private_test_cases=[],
+        public_test_cases=[],
+        private_test_cases=[case],
         starter_code="class Solution:\n    def _own(self): ...\n    def g(self, n: int) -> bool:\n        ",
     )
     assert made.tests[0].style == style

@@ -54,7 +54,7 @@ class Draft:
     tests: tuple[TestSuite, ...]
     references: tuple[str, ...] = ()
     split: str | None = None
-    """`train`, `validation` or `test` where the dataset says so; None = by the hash of the id."""
+    """`train`, `validation` or `test` where the dataset says so; None = by the hash of the group or the id."""
     difficulty: str = "unknown"
     """In the dataset's own words; see `normalise_difficulty`."""
     entry_point: str = ""
@@ -64,6 +64,8 @@ class Draft:
     tags: tuple[str, ...] = ()
     date: str = ""
     """Of publication; what begins with YYYY-MM-DD."""
+    group: str = ""
+    """The same for records that pose one problem in several ways: they share a split, and repeat each other."""
 
     def encodable(self) -> "Draft":
         """The draft with its texts as UTF-8 can hold them: a lone surrogate is the replacement character."""
@@ -96,6 +98,7 @@ class Draft:
                 tool_prelude=self.tool_prelude,
                 tags=self.tags,
                 date=self.date[:10],
+                group=self.group,
             )
             for reference in self.references or ("",)
             for tests in self.tests

@@ -4,19 +4,29 @@ MinHash: Broder 1997, with the banding of `datasketch`; the same recipe as in GP
 deduplication, on word 3-grams because statements are short.
 """
 
+import hashlib
 import re
 import unicodedata
 import zlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SHINGLE_WORDS = 3
 SIMILARITY = 0.7
 _PERMUTATIONS = 128
-_CANDIDATE_SIMILARITY = 0.5
-"""Lower than what is asked for, so that MinHash's error does not lose a pair; the true similarity decides."""
+_MOST_ROWS = 5
+_MOST_MISSED = 0.005
+"""Share of the pairs at exactly the similarity asked for that MinHash may lose; of others, the true one decides."""
 
-_WORD = re.compile(r"\w+")
+_UNSPACED = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+    r"\U00020000-\U0003ffff"
+)
+"""Characters of scripts without spaces between words (Thai, Lao, Burmese, Khmer, Kana, Han): each is a word."""
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+
+
+Kind = Literal["exact", "group", "reference", "near"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +35,10 @@ class Statement:
 
     key: str
     text: str
+    group: str = ""
+    """The same for rows that pose one problem in several ways."""
+    reference: str = ""
+    """Code of the reference solution: problems that share it are one, however they are worded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +47,9 @@ class Pair:
 
     key: str
     other: str
-    kind: Literal["exact", "near"]
+    kind: Kind
     similarity: float
+    """Of the statements, whatever the kind."""
 
 
 class DuplicateIndex:
@@ -44,36 +59,76 @@ class DuplicateIndex:
         from datasketch import MinHashLSH
 
         self.similarity = similarity
-        self._lsh = MinHashLSH(threshold=min(similarity, _CANDIDATE_SIMILARITY), num_perm=_PERMUTATIONS)
+        self._lsh = MinHashLSH(num_perm=_PERMUTATIONS, params=_bands(similarity))
         self._shingles: list[frozenset[int]] = []
         self._keys: list[str] = []
-        self._exact: dict[str, int] = {}
+        self._known: dict[tuple[Kind, bytes], int] = {}
 
     def add(self, statement: Statement, *, always: bool = False) -> Pair | None:
         """The most similar earlier statement, if it is similar enough; the new one is kept if not, or `always`."""
         words = _WORD.findall(unicodedata.normalize("NFKC", statement.text).casefold())
-        normalised = " ".join(words)
-        if normalised in self._exact:
-            other = self._keys[self._exact[normalised]]
-            return Pair(key=statement.key, other=other, kind="exact", similarity=1.0)
         shingles = _shingles(words)
         signature = _signature(shingles)
-        best, best_similarity = -1, 0.0
-        for index in sorted(self._lsh.query(signature)):
-            similarity = len(shingles & self._shingles[index]) / len(shingles | self._shingles[index])
-            if similarity > best_similarity:
-                best, best_similarity = index, similarity
-        found = None
-        if best_similarity >= self.similarity:
-            similarity = round(best_similarity, 3)
-            found = Pair(key=statement.key, other=self._keys[best], kind="near", similarity=similarity)
-            if not always:
-                return found
-        self._exact[normalised] = len(self._keys)
+        marks = _marks(statement, words)
+        found = self._marked(statement, shingles, marks) or self._near(statement, shingles, signature)
+        if found is not None and not always:
+            return found
+        for mark in marks:
+            self._known.setdefault(mark, len(self._keys))
         self._lsh.insert(len(self._keys), signature)
         self._keys.append(statement.key)
         self._shingles.append(shingles)
         return found
+
+    def _marked(
+        self, statement: Statement, shingles: frozenset[int], marks: list[tuple[Kind, bytes]]
+    ) -> Pair | None:
+        """The pair with the first earlier statement that shares a mark."""
+        for mark in marks:
+            if (index := self._known.get(mark)) is not None:
+                return self._pair(statement, index, mark[0], shingles)
+        return None
+
+    def _near(self, statement: Statement, shingles: frozenset[int], signature: Any) -> Pair | None:
+        """The pair with the most similar earlier statement, if it is similar enough."""
+        candidates = sorted(self._lsh.query(signature))
+        best = max(candidates, key=lambda index: _jaccard(shingles, self._shingles[index]), default=None)
+        if best is None or _jaccard(shingles, self._shingles[best]) < self.similarity:
+            return None
+        return self._pair(statement, best, "near", shingles)
+
+    def _pair(self, statement: Statement, index: int, kind: Kind, shingles: frozenset[int]) -> Pair:
+        similarity = round(_jaccard(shingles, self._shingles[index]), 3)
+        return Pair(key=statement.key, other=self._keys[index], kind=kind, similarity=similarity)
+
+
+def _marks(statement: Statement, words: list[str]) -> list[tuple[Kind, bytes]]:
+    """What makes two statements one problem where they share it: the words, the group, the code of the reference."""
+    code = "\n".join(filter(None, (line.rstrip() for line in statement.reference.splitlines())))
+    texts: list[tuple[Kind, str]] = [
+        ("exact", " ".join(words)),
+        ("group", statement.group),
+        ("reference", code),
+    ]
+    # Digests, because half a million of them may be in memory.
+    return [(kind, _digest(text)) for kind, text in texts if text or kind == "exact"]
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _bands(similarity: float) -> tuple[int, int]:
+    """(bands, rows of each) of MinHash: as many rows as lose no more than _MOST_MISSED of such pairs."""
+    for rows in range(_MOST_ROWS, 1, -1):
+        bands = _PERMUTATIONS // rows
+        if (1 - similarity**rows) ** bands <= _MOST_MISSED:
+            return bands, rows
+    return _PERMUTATIONS, 1
+
+
+def _jaccard(first: frozenset[int], second: frozenset[int]) -> float:
+    return len(first & second) / len(first | second)
 
 
 def _shingles(words: list[str]) -> frozenset[int]:
@@ -81,7 +136,7 @@ def _shingles(words: list[str]) -> frozenset[int]:
     return frozenset(zlib.crc32(" ".join(words[i : i + SHINGLE_WORDS]).encode()) for i in range(count))
 
 
-def _signature(shingles: frozenset[int]):  # type: ignore[no-untyped-def]
+def _signature(shingles: frozenset[int]) -> Any:
     from datasketch import MinHash
 
     signature = MinHash(num_perm=_PERMUTATIONS, seed=1)

@@ -10,21 +10,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from verl_coder.data.difficulty import measured_difficulty, read_pass_rates
-from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair, Statement
-from verl_coder.data.prepared import iter_rows, open_prepared, resolve_prepared
+from verl_coder.data.duplicates import SIMILARITY, DuplicateIndex, Pair
+from verl_coder.data.mix_inputs import (
+    REPORT,
+    MixInput,
+    check_places,
+    held_out_files,
+    input_files,
+    rows_of,
+    statements,
+)
+from verl_coder.data.prepared import open_prepared
 from verl_coder.data.provenance import describe_files, describe_sources, write_card
 from verl_coder.data.shuffle import Shuffler, unit_hash
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.files import refuse_file_in_the_way, whole_file
-from verl_coder.prompts import statement_of
-from verl_coder.words import counted, nearest
-
-HELD_OUT = ("mbpp", "humaneval", "livecodebench")
-"""Datasets whose test split a mix is compared with, where it has been prepared."""
-
-_MIXED_SPLITS = ("validation", "train")
-_LIGHT_COLUMNS = ("prompt", "data_source", "extra_info.problem_id")
+from verl_coder.files import whole_file
+from verl_coder.words import counted
 
 
 @dataclass(frozen=True)
@@ -66,15 +68,6 @@ Place = tuple[Path, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixInput:
-    """One prepared file and the fraction of its rows to take; `name` is its dataset's folder."""
-
-    name: str
-    path: Path
-    share: float
-
-
-@dataclass(frozen=True, kw_only=True)
 class Overlap:
     """A pair for the report; `against` says where the other one is, `place` is the row that may be dropped."""
 
@@ -90,6 +83,10 @@ class MixResult:
 
     files: list[WrittenFile]
     overlaps: list[Overlap]
+    held_out: list[Path]
+    """The files that the rows were compared with."""
+    not_mixed: list[str]
+    """Datasets that have neither a train nor a validation file."""
     dropped: int
     rows: Counter[str]
     measured: int
@@ -103,6 +100,8 @@ def parse_shares(text: str) -> dict[str, float]:
     shares: dict[str, float] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, value = part.partition("=")
+        if not name.strip():
+            raise DataError(f"--mix {part!r}: name the dataset before the =, as in mbpp=0.5")
         try:
             share = float(value or "1")
         except ValueError as error:
@@ -136,103 +135,70 @@ def mix(options: MixOptions) -> MixResult:
     started = time.perf_counter()
     if options.train_pass_rate and not options.pass_rates:
         raise DataError("--train-pass-rate needs --pass-rates, the evaluation file that has them")
-    _check_places(options)
-    inputs = {split: _split_files(options, split) for split in _MIXED_SPLITS}
-    if not any(inputs.values()):
-        raise DataError(f"{options.data}: none of {', '.join(options.shares)} has a train or validation file")
-    held_out = _held_out_files(options)
+    check_places(options.shares, options.data, options.out)
+    inputs = input_files(options.shares, options.data)
+    there = {entry.name for entries in inputs.values() for entry in entries}
+    held_out = held_out_files(options.shares, options.data, options.against)
     pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
-    overlaps = list(_find_overlaps(options, inputs, held_out))
-    dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
-    files, rows, measured, outside = _write(options, inputs, dropped, pass_rates)
+    overlaps = list(_find_overlaps(options, inputs, held_out, pass_rates))
+    files, rows, measured, outside = _write(options, inputs, overlaps, pass_rates)
     result = MixResult(
         files=files,
         overlaps=overlaps,
-        dropped=len(dropped),
+        held_out=held_out,
+        not_mixed=[name for name in options.shares if name not in there],
+        dropped=len(overlaps) if options.decontaminate else 0,
         rows=rows,
         measured=measured,
         outside=outside,
         wall_s=time.perf_counter() - started,
     )
-    _write_report(options.out / "overlaps.jsonl", overlaps)
     sources = [entry.path for entries in inputs.values() for entry in entries]
-    write_card(options.out / "card.json", _card(options, result, sources, held_out))
+    write_card(options.out / "card.json", _card(options, result, sources))
     return result
 
 
-def _check_places(options: MixOptions) -> None:
-    """Every dataset is there, and --out is none of their folders, whose files the mix would replace."""
-    for name in options.shares:
-        folder = options.data / name
-        if not folder.is_dir():
-            close = nearest(name, [path.name for path in options.data.glob("*/")])
-            raise DataError(
-                f"{folder} does not exist; "
-                + (
-                    f"did you mean {close}?"
-                    if close
-                    else f"prepare it first: verl-coder data prepare {name} --out {folder} (--data: where it is)"
-                )
-            )
-        if options.out.resolve() == folder.resolve():
-            raise DataError(
-                f"--out {options.out} is the folder of {name}, whose rows the mix would replace: name another folder"
-            )
-    refuse_file_in_the_way(options.out, "--out")
-
-
-def _split_files(options: MixOptions, split: str) -> list[MixInput]:
-    files: list[MixInput] = []
-    for name, share in options.shares.items():
-        paths = shards_of(options.data / name / f"{split}.parquet")
-        files += [MixInput(name=name, path=path, share=share) for path in paths]
-    return files
-
-
-def _held_out_files(options: MixOptions) -> list[Path]:
-    if options.against:
-        return [file for path in options.against for file in resolve_prepared(path)]
-    names = dict.fromkeys((*HELD_OUT, *options.shares))
-    return [file for name in names for file in shards_of(options.data / name / "test.parquet")]
-
-
 def _find_overlaps(
-    options: MixOptions, inputs: Mapping[str, Sequence[MixInput]], held_out: Sequence[Path]
+    options: MixOptions,
+    inputs: Mapping[str, Sequence[MixInput]],
+    held_out: Sequence[Path],
+    pass_rates: Mapping[str, float],
 ) -> Iterator[Overlap]:
-    """Held-out statements go first, then validation, then train: the later one of a pair is the one to drop."""
+    """Held-out problems go first, then validation, then train: the later one of a pair is the one to drop."""
     index = DuplicateIndex(similarity=options.similarity)
     held_out_keys = set()
     for path in held_out:
-        for row in iter_rows(path, columns=_LIGHT_COLUMNS):
-            statement = _statement(row)
+        for statement in statements(path):
             index.add(statement, always=True)
             held_out_keys.add(statement.key)
     for split, entries in inputs.items():
         for entry in entries:
-            for number, row in _taken_rows(options, entry, columns=_LIGHT_COLUMNS):
-                if pair := index.add(_statement(row)):
+            for number, statement in enumerate(statements(entry.path)):
+                # A row that is left out anyhow must not be the one of a pair that stays.
+                if _is_outside(options, split, pass_rates.get(statement.key)):
+                    continue
+                if _is_taken(options, entry, statement.key) and (pair := index.add(statement)):
                     against: Literal["mix", "held_out"] = "held_out" if pair.other in held_out_keys else "mix"
                     yield Overlap(pair=pair, against=against, split=split, place=(entry.path, number))
 
 
-def _statement(row: Mapping[str, Any]) -> Statement:
-    return Statement(key=row["extra_info"]["problem_id"], text=statement_of(row["prompt"]))
+def _is_taken(options: MixOptions, entry: MixInput, problem_id: str) -> bool:
+    """Whether the share of its dataset takes the row."""
+    return unit_hash(options.seed, "share", entry.name, problem_id) < entry.share
 
 
-def _taken_rows(
-    options: MixOptions, entry: MixInput, columns: Sequence[str] | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, row in enumerate(iter_rows(entry.path, columns=columns)):
-        if unit_hash(options.seed, "share", entry.name, row["extra_info"]["problem_id"]) < entry.share:
-            yield number, row
+def _is_outside(options: MixOptions, split: str, rate: float | None) -> bool:
+    """Whether `train_pass_rate` leaves the row out."""
+    return split == "train" and options.train_pass_rate is not None and rate not in options.train_pass_rate
 
 
 def _write(
     options: MixOptions,
     inputs: Mapping[str, Sequence[MixInput]],
-    dropped: set[Place],
+    overlaps: Sequence[Overlap],
     pass_rates: Mapping[str, float],
 ) -> tuple[list[WrittenFile], Counter[str], int, int]:
+    dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
     rows: Counter[str] = Counter()
     measured = outside = 0
     written: list[WrittenFile] = []
@@ -246,7 +212,7 @@ def _write(
             for row in _shuffled(options, split, entries, dropped):
                 info = row["extra_info"]
                 rate = pass_rates.get(info["problem_id"])
-                if split == "train" and options.train_pass_rate and rate not in options.train_pass_rate:
+                if _is_outside(options, split, rate):
                     outside += 1
                     continue
                 if rate is not None:
@@ -255,18 +221,9 @@ def _write(
                 info["index"] = writer.rows
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
-        if options.pass_rates and not measured and not options.train_pass_rate:
-            raise DataError(
-                f"{options.pass_rates} has rates of {counted(len(pass_rates), 'problem')}, none of them in the mix: "
-                "name the evaluation of these problems"
-            )
-        if outside and not any(name.startswith("train/") for name in rows):
-            raise DataError(
-                f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "
-                f"a rate in {options.pass_rates}: choose a wider range, or evaluate more of them"
-            )
-        if not any(writer.rows for writer in writers):
-            raise DataError("the mix is empty: every row was left out by its share or as a repeat")
+        _refuse_useless(options, pass_rates, rows, measured, outside)
+        # Before the rows: by this file, a mix that is killed behind here is known as one that another may replace.
+        _write_report(options.out / REPORT, overlaps)
         for writer in writers:
             if writer.rows:
                 written += writer.commit()
@@ -276,15 +233,33 @@ def _write(
     return written, rows, measured, outside
 
 
+def _refuse_useless(
+    options: MixOptions, pass_rates: Mapping[str, float], rows: Counter[str], measured: int, outside: int
+) -> None:
+    """DataError where there is nothing to write, or where the pass rates are not those of these rows."""
+    if options.pass_rates and not measured and not options.train_pass_rate:
+        raise DataError(
+            f"{options.pass_rates} has rates of {counted(len(pass_rates), 'problem')}, none of them in the mix: "
+            "name the evaluation of these problems"
+        )
+    if outside and not any(name.startswith("train/") for name in rows):
+        raise DataError(
+            f"--train-pass-rate {options.train_pass_rate}: none of the {counted(outside, 'training row')} has such "
+            f"a rate in {options.pass_rates}: choose a wider range, or evaluate more of them"
+        )
+    if not rows:
+        raise DataError("the mix is empty: every row was left out by its share or as a repeat")
+
+
 def _shuffled(
     options: MixOptions, split: str, entries: Sequence[MixInput], dropped: set[Place]
 ) -> Iterator[dict[str, Any]]:
     bytes_in = sum(_uncompressed_bytes(entry.path) for entry in entries)
     with Shuffler(options.out, bytes_in=bytes_in) as shuffler:
         for entry in entries:
-            for number, row in _taken_rows(options, entry):
-                if (entry.path, number) not in dropped:
-                    problem_id = row["extra_info"]["problem_id"]
+            for number, row in enumerate(rows_of(entry.path)):
+                problem_id = row["extra_info"]["problem_id"]
+                if _is_taken(options, entry, problem_id) and (entry.path, number) not in dropped:
                     shuffler.add(unit_hash(options.seed, "order", split, entry.name, problem_id), row)
         yield from shuffler.rows()
 
@@ -301,16 +276,14 @@ def _write_report(path: Path, overlaps: Sequence[Overlap]) -> None:
             stream.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _card(
-    options: MixOptions, result: MixResult, sources: Sequence[Path], held_out: Sequence[Path]
-) -> dict[str, Any]:
+def _card(options: MixOptions, result: MixResult, sources: Sequence[Path]) -> dict[str, Any]:
     chosen = asdict(options)
     chosen.pop("out")
     return {
         "mix": dict(options.shares),
         "options": chosen,
         "source_files": describe_sources(sources),
-        "held_out_files": describe_sources(held_out),
+        "held_out_files": describe_sources(result.held_out),
         "files": describe_files(result.files),
         "counts": {
             "rows": result.rows,

@@ -22,17 +22,15 @@ from verl_coder.data.provenance import (
 )
 from verl_coder.data.record import RowError
 from verl_coder.data.shuffle import unit_hash
-from verl_coder.data.sources import RawRow, SourceFile, find_files, read_rows
+from verl_coder.data.sources import RawRow, SourceFile, files_passed_over, find_files, read_rows
+from verl_coder.data.tests_of_rows import as_read, fault_of, limited
 from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
 from verl_coder.errors import DataError
-from verl_coder.grading.plan import DEFAULT_TIMEOUT_S, LOAD_TIMEOUT_S, make_plan
-from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests, TestSuite
+from verl_coder.problems import Problem
 
 SPLITS = ("train", "validation", "test")
-_MORE_FOR_LOADING_S = 3.0
-"""Heavy imports take some seconds on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +67,8 @@ class PrepareResult:
     rows_read: int
     time_limited: int
     """Training rows written whose limit is that of `train_time_limit_s`."""
+    passed_over: list[Path]
+    """Data files of the source's folder that were not read."""
     wall_s: float
 
 
@@ -80,26 +80,6 @@ def prepare(
         raise DataError(f"--out {options.out} is a file: name a folder, which need not exist")
     files = find_files(options.source, dataset.source(options.load.variant))
     return asyncio.run(_Preparation(dataset, options, files, on_row).run())
-
-
-def _fault(tests: TestSuite) -> str:
-    """Why tests that are code cannot be run at all; empty where they can."""
-    if isinstance(tests, (AssertTests, CheckTests, PytestTests)):
-        try:
-            make_plan(tests)
-        except DataError as error:
-            return str(error)
-    return ""
-
-
-def _limited(tests: TestSuite, limit_s: float) -> TestSuite:
-    """The tests with at most `limit_s` for each, and for loading 3 s more; what is shorter already stays."""
-    changes: dict[str, Any] = {}
-    if limit_s < (tests.timeout_s or DEFAULT_TIMEOUT_S):
-        changes["timeout_s"] = limit_s
-    if (loading_s := limit_s + _MORE_FOR_LOADING_S) < (tests.load_timeout_s or LOAD_TIMEOUT_S):
-        changes["load_timeout_s"] = loading_s
-    return replace(tests, **changes)
 
 
 class _Preparation:
@@ -155,6 +135,11 @@ class _Preparation:
             trivial=self.trivial,
             rows_read=self.rows_read,
             time_limited=self.time_limited,
+            passed_over=files_passed_over(
+                self.options.source,
+                self.files,
+                [pattern for hub in self.dataset.sources.values() for pattern in hub.patterns],
+            ),
             wall_s=time.perf_counter() - started,
         )
         write_card(out / "card.json", self._card(result))
@@ -164,7 +149,7 @@ class _Preparation:
         if self.options.verify is None:
             for candidate in self._candidates():
                 problem = candidate.problems[0]
-                if fault := _fault(problem.tests):
+                if fault := fault_of(problem.tests):
                     self._reject(candidate.place, "bad_tests", fault, problem.problem_id)
                     continue
                 self.on_row("kept")
@@ -214,7 +199,7 @@ class _Preparation:
 
     def _problems(self, row: RawRow) -> list[Problem]:
         if row.value is None:
-            raise RowError(row.error)
+            raise RowError(row.error, code=row.code)
         try:
             return self._read(row.value, row.split)
         except RowError:
@@ -228,19 +213,20 @@ class _Preparation:
             raise RowError("the record has no tests", code="no_tests")
         if not draft.statement.strip():
             raise RowError("the statement is empty")
-        split = draft.split or self._split_of(draft.problem_id)
+        draft = replace(draft, tests=tuple(map(as_read, draft.tests)))
+        split = draft.split or self._split_of(draft.group or draft.problem_id)
         limit_s = self.options.train_time_limit_s
         if split == "train" and limit_s is not None:
-            draft = replace(draft, tests=tuple(_limited(tests, limit_s) for tests in draft.tests))
+            draft = replace(draft, tests=tuple(limited(tests, limit_s) for tests in draft.tests))
         return draft.problems(data_source=self.dataset.name, split=split, options=self.options.load)
 
     def _has_the_limit(self, problem: Problem) -> bool:
         limit_s = self.options.train_time_limit_s
         return limit_s is not None and problem.split == "train" and problem.tests.timeout_s == limit_s
 
-    def _split_of(self, problem_id: str) -> str:
-        """By hash of the id, so that a problem keeps its split when the dataset grows or is reordered."""
-        share = unit_hash(self.options.seed, self.dataset.name, problem_id)
+    def _split_of(self, name: str) -> str:
+        """By hash of group or id, so that a problem keeps its split when the dataset grows or is reordered."""
+        share = unit_hash(self.options.seed, self.dataset.name, name)
         return "validation" if share < self.options.validation_fraction else "train"
 
     def _is_wanted(self, problem: Problem, row: RawRow) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verl_coder.data.writer import shards_of
+from verl_coder.data.writer import whole_of_shard, whole_shards_of
 from verl_coder.errors import DataError
 from verl_coder.files import is_there
 from verl_coder.paths import places_of, resolve_content_path
@@ -31,6 +31,8 @@ def resolve_prepared(path: Path) -> list[Path]:
             raise DataError(
                 f"{path} is a folder without a Parquet file of rows: `verl-coder data prepare` makes one"
             )
+        for whole in dict.fromkeys(map(whole_of_shard, found)):
+            whole_shards_of(whole)
     else:
         found = _shards(path)
     if not found:
@@ -52,7 +54,7 @@ def find_prepared(value: str) -> Path:
 
 
 def _shards(path: Path) -> list[Path]:
-    return shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
+    return whole_shards_of(path if path.suffix == ".parquet" else path.with_name(path.name + ".parquet"))
 
 
 def open_prepared(path: Path) -> pq.ParquetFile:

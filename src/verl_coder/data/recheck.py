@@ -12,7 +12,7 @@ from verl_coder.data.prepared import iter_rows
 from verl_coder.data.provenance import Rejection, write_rejected
 from verl_coder.data.verdicts import VerdictCache
 from verl_coder.data.verification import VerifyOptions
-from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
+from verl_coder.data.writer import RowWriter, WrittenFile, shards_of, whole_of_shard
 from verl_coder.errors import DataError
 from verl_coder.files import refuse_file_in_the_way
 from verl_coder.problems import Problem
@@ -58,7 +58,7 @@ async def _recheck(
             rows_read += 1
             on_row("kept" if verdict.status == "passed" else verdict.status)
             if verdict.status == "passed":
-                writers[candidate.place.partition("[")[0]].add(problem)
+                writers[candidate.place.rpartition("[")[0]].add(problem)
                 if verdict.trivial:
                     trivial[problem.problem_id] = verdict.trivial
             else:
@@ -74,10 +74,14 @@ async def _recheck(
         write_rejected(rejections, out / "rejected.parquet")
         if not any(writer.rows for writer in writers.values()):
             raise DataError(f"no reference solution passes its tests (see {out}/rejected.parquet)")
-        files = [file for writer in writers.values() if writer.rows for file in writer.commit()]
+        files: list[WrittenFile] = []
+        with_rows = {whole_of_shard(writer.path) for writer in writers.values() if writer.rows}
         for writer in writers.values():
-            for stale in [] if writer.rows else shards_of(writer.path):
-                stale.unlink()
+            if whole_of_shard(writer.path) in with_rows:
+                files += writer.commit(may_be_empty=True)  # a shard without rows, so that none is missing
+            else:
+                for stale in shards_of(writer.path):
+                    stale.unlink()
     return RecheckResult(
         files=files,
         rejections=rejections,

@@ -25,7 +25,7 @@ from verl_coder.syntax import literal_value
 
 RawRecord = Mapping[str, Any]
 RecordModel = TypeVar("RecordModel", bound="Record")
-_LAST_NUMBER = re.compile(r".*?(-?\d+)(?:\.0+)?\s*", re.DOTALL)
+_LAST_NUMBER = re.compile(r"\s*(-?\d+)(?:\.0+)?\s*|.*?(\d+)(?:\.0+)?\s*", re.DOTALL)
 _VALUE_STARTS = ("[", "{", "(")
 
 
@@ -139,9 +139,9 @@ def parse_json(column: str, value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """The number of an id such as "Mbpp/601"."""
+    """The number of an id such as "Mbpp/601" or "mbpp-601": behind a name, - is no sign."""
     match = _LAST_NUMBER.fullmatch(value) if isinstance(value, str) else None
-    return match[1] if match else value
+    return (match[1] or match[2]) if match else value
 
 
 def _statements(value: Any) -> Any:

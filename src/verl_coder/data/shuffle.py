@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from verl_coder import json_text
-from verl_coder.files import make_folder
+from verl_coder.files import is_running, make_folder, writing
 
 BUCKET_BYTES = 64 * 2**20
 
@@ -32,28 +34,35 @@ class Shuffler:
 
     def __enter__(self) -> "Shuffler":
         make_folder(self._parent)
-        self._folder = Path(tempfile.mkdtemp(prefix=".shuffle-", dir=self._parent))
-        for number in range(self._count):
-            self._streams.append((self._folder / f"{number}.jsonl").open("w+", encoding="utf-8"))
+        for left in self._parent.glob(".shuffle-*-*"):
+            if not is_running(left.name.split("-")[1]):
+                shutil.rmtree(left, ignore_errors=True)
+        with writing(self._parent):
+            self._folder = Path(tempfile.mkdtemp(prefix=f".shuffle-{os.getpid()}-", dir=self._parent))
+            for number in range(self._count):
+                self._streams.append((self._folder / f"{number}.jsonl").open("w+", encoding="utf-8"))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for stream in self._streams:
-            stream.close()
+            with suppress(OSError):  # a full disk: closing writes what a buffer still holds
+                stream.close()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, rank: float, row: Mapping[str, Any]) -> None:
         """Put a row into the bucket of its rank."""
         stream = self._streams[int(rank * self._count)]
-        stream.write(json.dumps([rank, row], ensure_ascii=True) + "\n")
+        with writing(self._parent):
+            stream.write(json.dumps([rank, row], ensure_ascii=True) + "\n")
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row, by rising rank."""
         for stream in self._streams:
-            stream.seek(0)
+            with writing(self._parent):  # what a buffer still holds
+                stream.seek(0)
             bucket = [json_text.loads(line) for line in stream]
             bucket.sort(key=lambda entry: entry[0])
             for _, row in bucket:

@@ -1,7 +1,8 @@
 """The import from `solution` that a test module needs: what it uses, and under whatever name it imports it."""
 
 import ast
-import importlib.util
+import importlib.machinery
+import site
 import symtable
 import sys
 from collections.abc import Iterable, Iterator
@@ -113,15 +114,15 @@ def _attributes(tree: ast.Module, name: str) -> set[str]:
 
 
 def _exists(module: str) -> bool:
-    """Whether a module is the solution itself, of the standard library, or installed."""
+    """Whether a module is the solution itself, of the standard library, or installed.
+
+    Not what this process could import besides: that depends on the folder and the command that started it.
+    """
     top = module.partition(".")[0]
     if top in (_MODULE, "__future__") or top in sys.stdlib_module_names:
         return True
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError, AttributeError):
-        return False
-    # A folder without code of its own is a module, too, wherever this process stands.
+    spec = importlib.machinery.PathFinder.find_spec(top, site.getsitepackages()) if top else None
+    # A folder without code of its own is a module, too.
     return spec is not None and spec.origin is not None
 
 

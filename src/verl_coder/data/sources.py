@@ -9,7 +9,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,8 +26,10 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|validation|prompt)(?![a-z])")
 _DATA_SUFFIXES = (".jsonl", ".json", ".jsonl.gz", ".json.gz", ".parquet", ".arrow")
 _ABOUT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json", "card.json")
+CUT_OFF = "cut_off"
+"""Why a record is none where the rest of its file, of nobody knows how many records, is not read."""
 _HEAD_BYTES = 256
-_PARQUET_BATCH_ROWS = 64
+_BATCH_ROWS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,12 @@ class RawRow:
     split: str
     value: dict[str, Any] | None = None
     error: str = ""
+    code: str = "bad_row"
+    """Of the error: a reason in `rejected.parquet`."""
+
+
+class _CutOff(str):
+    """An error behind which nothing more of the file is read."""
 
 
 def find_files(source: str | None, hub: HubSource) -> list[SourceFile]:
@@ -56,10 +64,22 @@ def find_files(source: str | None, hub: HubSource) -> list[SourceFile]:
     if path.is_dir():
         return _folder_files(path, hub.patterns)
     if path.is_file():
-        return [SourceFile(path=path, split=_split_of(path.name))]
+        return [SourceFile(path=path, split=_split_of(path.name, path.absolute().parent))]
     if _HUB_NAME.fullmatch(source):
         return _folder_files(_download(source, hub.patterns), hub.patterns)
     raise DataError(f"source {source!r} is neither a file, nor a folder, nor a hub name such as {hub.repo}")
+
+
+def files_passed_over(source: str | None, files: list[SourceFile], patterns: Iterable[str]) -> list[Path]:
+    """Data files in the folder `source` that are not read, though no variant's pattern names them."""
+    folder = Path(source or "").expanduser()
+    if source is None or not folder.is_dir():
+        return []
+    known = {path for pattern in patterns for path in folder.glob(pattern)} | {file.path for file in files}
+    near = {
+        path for pattern in ("*", "*/*") for path in folder.glob(pattern)
+    }  # no deeper: it may be a home folder
+    return sorted(path for path in near - known if _is_data(path))
 
 
 def read_rows(files: list[SourceFile]) -> Iterator[RawRow]:
@@ -71,7 +91,8 @@ def read_rows(files: list[SourceFile]) -> Iterator[RawRow]:
                 yield RawRow(place=place, split=file.split, value=value)
             else:
                 error = value if isinstance(value, str) else f"not a JSON object but {type(value).__name__}"
-                yield RawRow(place=place, split=file.split, error=error)
+                code = CUT_OFF if isinstance(value, _CutOff) else "bad_row"
+                yield RawRow(place=place, split=file.split, error=error, code=code)
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[tuple[str, Any]]]:
@@ -90,7 +111,10 @@ def _folder_files(folder: Path, patterns: tuple[str, ...]) -> list[SourceFile]:
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(patterns)} nor any other data file")
     paths = sorted(found)
-    return [SourceFile(path=path, split=_split_of(str(path.relative_to(folder)))) for path in paths]
+    return [
+        SourceFile(path=path, split=_split_of(str(path.relative_to(folder)), folder.absolute()))
+        for path in paths
+    ]
 
 
 def _is_data(path: Path) -> bool:
@@ -98,9 +122,11 @@ def _is_data(path: Path) -> bool:
     return path.is_file() and name.endswith(_DATA_SUFFIXES) and name not in _ABOUT_DATA
 
 
-def _split_of(name: str) -> str:
-    matches = _SPLIT_NAME.findall(name.lower())
-    return matches[-1] if matches else "train"
+def _split_of(name: str, folder: Path) -> str:
+    """By the file's name, else by that of the folder, which is one of a split as a whole (`test/part-0.jsonl`)."""
+    if matches := _SPLIT_NAME.findall(name.lower()):
+        return str(matches[-1])
+    return folder.name.lower() if _SPLIT_NAME.fullmatch(folder.name.lower()) else "train"
 
 
 def _download(repo: str, patterns: tuple[str, ...]) -> Path:
@@ -141,7 +167,7 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
             else:
                 yield from _read_lines(path, stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        yield path.name, f"the gzip file is cut off or damaged ({error})"
+        yield path.name, _CutOff(f"the gzip file is cut off or damaged ({error})")
 
 
 def _goes_over_lines(text: str) -> bool:
@@ -189,7 +215,7 @@ def _read_values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
-            yield place, f"not JSON from here on ({error})"
+            yield place, _CutOff(f"not JSON from here on ({error})")
             return
         yield from _records(place, value)
         number += 1
@@ -204,18 +230,13 @@ def _skip(text: str, position: int, characters: str) -> int:
 def _read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         file = pq.ParquetFile(path)
-        number = 0
-        for batch in file.iter_batches(batch_size=_PARQUET_BATCH_ROWS):
-            for row in batch.to_pylist():
-                yield f"{path.name}[{number}]", row
-                number += 1
+        yield from _read_batches(path, file.iter_batches(batch_size=_BATCH_ROWS))
     except (pa.ArrowException, OSError) as error:
-        yield path.name, f"not a readable Parquet file ({str(error).splitlines()[0]})"
+        yield path.name, _CutOff(f"not a readable Parquet file ({str(error).splitlines()[0]})")
 
 
 def _read_arrow(path: Path) -> Iterator[tuple[str, Any]]:
     """What `Dataset.save_to_disk` writes: Arrow as a stream, or as a file."""
-    number = 0
     try:
         with pa.memory_map(str(path)) as source:
             try:
@@ -224,9 +245,29 @@ def _read_arrow(path: Path) -> Iterator[tuple[str, Any]]:
             except pa.ArrowInvalid:
                 reader = pa.ipc.open_file(source)
                 batches = (reader.get_batch(index) for index in range(reader.num_record_batches))
-            for batch in batches:
-                for row in batch.to_pylist():
-                    yield f"{path.name}[{number}]", row
-                    number += 1
+            yield from _read_batches(path, batches)
     except (pa.ArrowException, OSError) as error:
-        yield path.name, f"not a readable Arrow file ({str(error).splitlines()[0]})"
+        yield path.name, _CutOff(f"not a readable Arrow file ({str(error).splitlines()[0]})")
+
+
+def _read_batches(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, Any]]:
+    """Rows of Arrow: a value that Python cannot hold, such as text that is no UTF-8, costs its own row alone."""
+    number = 0
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            for row in _values_of(batch.slice(start, _BATCH_ROWS)):
+                yield f"{path.name}[{number}]", row
+                number += 1
+
+
+def _values_of(batch: pa.RecordBatch) -> Iterator[Any]:
+    try:
+        rows = batch.to_pylist()
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            yield f"a column holds what cannot be read ({error})"
+            return
+        for number in range(batch.num_rows):
+            yield from _values_of(batch.slice(number, 1))
+    else:
+        yield from rows

@@ -10,9 +10,11 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from verl_coder.data.dataset import Dataset
 from verl_coder.data.mix import MixOptions, MixResult, mix
+from verl_coder.data.mix_inputs import HELD_OUT
 from verl_coder.data.prepare import PrepareOptions, PrepareResult, prepare
 from verl_coder.data.provenance import Rejection, count_reasons
 from verl_coder.data.recheck import RecheckResult, recheck
+from verl_coder.data.sources import CUT_OFF
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.words import counted
 
@@ -51,6 +53,13 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
         console.print(
             f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes (card.json)"
         )
+    cut_off = [one for one in result.rejections if one.reason == CUT_OFF]
+    warnings = [f"{one.place}: {one.message}; what stands behind it is lost: get it again" for one in cut_off]
+    warnings += [
+        f"{path} was not read: nothing names it one of the dataset's files" for path in result.passed_over
+    ]
+    for warning in warnings:
+        console.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)
     show_rejections(result.rejections, str(options.out / "rejected.parquet"), console)
     return result
 
@@ -96,12 +105,27 @@ def show_mix(options: MixOptions) -> MixResult:
     if options.train_pass_rate:
         rows = counted(result.outside, "training row has", "training rows have")
         console.print(f"  {rows} no pass rate in {options.train_pass_rate}: left out", highlight=False)
+    for name in result.not_mixed:
+        console.print(
+            f"  warning: {name} has no train or validation file: nothing of it is in the mix", highlight=False
+        )
+    if result.held_out:
+        places = ", ".join(map(str, result.held_out))
+        console.print(f"  compared with {places}", highlight=False, soft_wrap=True)
+    else:
+        console.print(
+            "  warning: compared with no held-out problem: --against names files of them, or prepare the test split of "
+            f"{', '.join(HELD_OUT)} under {options.data}",
+            highlight=False,
+            soft_wrap=True,
+        )
     if result.overlaps:
         verb = "dropped" if options.decontaminate else "kept; --decontaminate drops them"
         within = sum(overlap.against == "mix" for overlap in result.overlaps)
         held_out = counted(len(result.overlaps) - within, "repeats", "repeat")
+        of_held_out = f", {held_out} a held-out problem" if result.held_out else ""
         console.print(
-            f"  {counted(within, 'row repeats', 'rows repeat')} another, {held_out} a held-out problem: {verb} "
+            f"  {counted(within, 'row repeats', 'rows repeat')} another{of_held_out}: {verb} "
             f"({options.out / 'overlaps.jsonl'})",
             highlight=False,
             soft_wrap=True,

@@ -3,20 +3,23 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
-from verl_coder.files import make_folder
+from verl_coder.files import make_folder, writing
 from verl_coder.problems import Problem
 
-VERIFIER_VERSION = 1
+VERIFIER_VERSION = 2
 """Raise it when verification asks other questions than before: older verdicts then no longer count."""
 
 Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference", "bad_tests"]
 _OF_ITS_MOMENT = frozenset({"timeout", "flaky"})
 """A busy machine may have caused these: another run verifies such a problem again."""
+_OF_ITS_MACHINE = ("ModuleNotFoundError", "ImportError", "MemoryError")
+"""Words of a verdict that another machine, or this one with a package more, may not have given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,13 @@ class Verdict:
     """The trivial solution that passes all tests; empty if none does."""
     machine: str = ""
     """Ray node that found it out; empty without Ray."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the same problem gets the same verdict at another time and on another machine."""
+        if self.status == "passed":
+            return True
+        return self.status not in _OF_ITS_MOMENT and not any(word in self.message for word in _OF_ITS_MACHINE)
 
 
 def verdict_key(problem: Problem) -> str:
@@ -57,7 +67,8 @@ class VerdictCache:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):  # a full disk, of which `put` has spoken
+                self._stream.close()
 
     def get(self, key: str) -> Verdict | None:
         """The verdict of an earlier run."""
@@ -68,10 +79,11 @@ class VerdictCache:
     def put(self, verdict: Verdict) -> None:
         """Remember it, on disk too."""
         self._verdicts[verdict.key] = verdict
-        if self._stream is None:
-            self._stream = _open_for_append(self.path)
-        self._stream.write(json.dumps(asdict(verdict), ensure_ascii=False) + "\n")
-        self._stream.flush()
+        with writing(self.path):
+            if self._stream is None:
+                self._stream = _open_for_append(self.path)
+            self._stream.write(json.dumps(asdict(verdict), ensure_ascii=False) + "\n")
+            self._stream.flush()
 
 
 def _read(path: Path) -> dict[str, Verdict]:
@@ -86,7 +98,7 @@ def _read(path: Path) -> dict[str, Verdict]:
                     continue  # the line that a killed run was writing, or a damaged one
                 if isinstance(values, dict) and set(values) == names:
                     verdicts[values["key"]] = Verdict(**values)
-    return {key: verdict for key, verdict in verdicts.items() if verdict.status not in _OF_ITS_MOMENT}
+    return {key: verdict for key, verdict in verdicts.items() if verdict.lasts}
 
 
 def _open_for_append(path: Path) -> IO[str]:

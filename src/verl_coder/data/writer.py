@@ -1,5 +1,6 @@
 """Problems -> Parquet with one Arrow schema: streamed, atomic, and the same bytes for the same problems."""
 
+import glob
 import hashlib
 import os
 import re
@@ -14,11 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.files import make_folder
+from verl_coder.files import is_running, make_folder, writing
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
 ROW_GROUP_BYTES = 32 * 2**20
+_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +66,17 @@ class RowWriter:
     def __enter__(self) -> "RowWriter":
         self._made_folder = not self.path.parent.exists()
         make_folder(self.path.parent)
+        for left in self.path.parent.glob(f".{glob.escape(self.path.stem)}-?????.*.tmp"):
+            if not is_running(left.name.split(".")[-2]):
+                left.unlink(missing_ok=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # a full disk: closing writes the end of the file
+                self._file.close()
         for temporary, _ in self._shards:
             temporary.unlink(missing_ok=True)
         if self._made_folder and error is not None:
@@ -95,15 +101,18 @@ class RowWriter:
         if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
             self._flush()
 
-    def commit(self) -> list[WrittenFile]:
+    def commit(self, *, may_be_empty: bool = False) -> list[WrittenFile]:
         """Move the finished files into place and remove the shards of an earlier run."""
         if not self.rows:
-            raise DataError(f"{self.path}: no rows to write")
+            if not may_be_empty:
+                raise DataError(f"{self.path}: no rows to write")
+            self._open_shard()
         self._close_shard()
         targets = self._targets()
         written = []
         for (temporary, rows), target in zip(self._shards, targets, strict=True):
-            os.replace(temporary, target)
+            with writing(target):
+                os.replace(temporary, target)
             written.append(WrittenFile(path=target, rows=rows, sha256=file_sha256(target)))
         self._shards = []
         for stale in set(shards_of(self.path)) - set(targets):
@@ -120,18 +129,27 @@ class RowWriter:
     def _open_shard(self) -> None:
         temporary = self.path.with_name(f".{self.path.stem}-{len(self._shards):05d}.{os.getpid()}.tmp")
         self._shards.append((temporary, 0))
-        self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")
+        with writing(self.path):
+            self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")
 
     def _close_shard(self) -> None:
         self._flush()
         if self._file is not None:
-            self._file.close()
+            with writing(self.path):
+                self._file.close()
             self._file = None
 
     def _flush(self) -> None:
         if self._pending:
             assert self._file is not None
-            self._file.write_table(pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA))
+            try:
+                table = pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA)
+            except (pa.ArrowException, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{self.path}: a row has a value of another type than its column ({error})"
+                ) from error
+            with writing(self.path):
+                self._file.write_table(table)
         self._pending, self._pending_bytes = [], 0
 
 
@@ -139,6 +157,31 @@ def shards_of(path: Path) -> list[Path]:
     """The files that stand for `path`: itself, or the shards of its stem, in order; empty if there are none."""
     pattern = re.compile(re.escape(path.stem) + r"(-\d{5}-of-\d{5})?\.parquet")
     return sorted(p for p in path.parent.glob("*.parquet") if pattern.fullmatch(p.name))
+
+
+def whole_shards_of(path: Path) -> list[Path]:
+    """`shards_of`, to be read: DataError where one is missing, or where the rows stand there twice."""
+    found = shards_of(path)
+    shards = [match for file in found if (match := _SHARD.fullmatch(file.name))]
+    counts = {int(match[3]) for match in shards}
+    if len(counts) > 1 or (shards and len(shards) < len(found)):
+        raise DataError(
+            f"{found[0]} and {found[-1]} are two writings of the same rows: remove the one that is older"
+        )
+    for count in counts:
+        numbers = {int(match[2]) for match in shards}
+        if missing := sorted(set(range(count)) - numbers):
+            name = f"{path.stem}-{missing[0]:05d}-of-{count:05d}.parquet"
+            raise DataError(
+                f"{path.with_name(name)} is missing: {count} shards belong together; copy it, too"
+            )
+    return found
+
+
+def whole_of_shard(path: Path) -> Path:
+    """The file that a shard is a part of; any other file is itself."""
+    match = _SHARD.fullmatch(path.name)
+    return path.with_name(f"{match[1]}.parquet") if match else path
 
 
 def file_sha256(path: Path) -> str:

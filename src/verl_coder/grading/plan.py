@@ -12,7 +12,7 @@ from verl_coder.errors import DataError
 from verl_coder.grading.apart import out_of_reach
 from verl_coder.grading.headers import RECURSION_LIMIT, usual_imports
 from verl_coder.grading.programs.asked import names_of_solution
-from verl_coder.grading.programs.encode import Encoder
+from verl_coder.grading.programs.encode import Encoder, WireError
 from verl_coder.grading.programs.reading import says_what_it_expects
 from verl_coder.grading.programs.spec import Spec
 from verl_coder.grading.report import TestReport
@@ -97,7 +97,7 @@ _plans: dict[int, tuple[weakref.ref[TestSuite], GradingPlan]] = {}
 
 
 def make_plan(tests: TestSuite) -> GradingPlan:
-    """The plan of a suite, kept for as long as the suite lives. DataError where the tests do not parse."""
+    """The plan of a suite, kept for as long as the suite lives. DataError where it can be none."""
     known = _plans.get(id(tests))
     if known is not None and known[0]() is tests:
         return known[1]
@@ -105,6 +105,8 @@ def make_plan(tests: TestSuite) -> GradingPlan:
         plan = _BUILDERS[type(tests)](tests)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"the tests of style {tests.style!r} do not parse: {error}") from error
+    except WireError as error:
+        raise DataError(f"the tests of style {tests.style!r} cannot be run: {error}") from error
     key = id(tests)
     _plans[key] = (weakref.ref(tests, lambda _: _plans.pop(key, None)), plan)
     return plan

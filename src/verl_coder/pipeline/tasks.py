@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from verl_coder.data.mix import HELD_OUT
+from verl_coder.data.mix_inputs import HELD_OUT
 from verl_coder.data.prepare import SPLITS
 from verl_coder.data.writer import shards_of
 from verl_coder.errors import ConfigError
