@@ -14,7 +14,8 @@ from verl_coder.sft.record import row_files
 from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise
 from verl_coder.sft.settings import SftRequest, total_steps, trainer_keys
 from verl_coder.sft.student import student_tokenizer
-from verl_coder.traces import Trace, TraceError, TraceRow, TraceTokenizer, check_text, read_traces
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, TraceRow, TraceTokenizer, check_text, read_traces
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,8 @@ from rich.text import Text
 from verl_coder.errors import DataError
 from verl_coder.sft.model_folder import resolve_model
 from verl_coder.sft.student import student_tokenizer
-from verl_coder.traces import Trace, TraceError, TraceRow, check_text, read_traces
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, TraceRow, check_text, read_traces
 
 _STYLES = {"prompt": "dim", "read": "yellow", "learnt": "bold green"}
 _OPEN, _CLOSE = "⟦", "⟧"

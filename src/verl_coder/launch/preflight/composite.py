@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.policy_loss import check_policy_loss
 from verl_coder.run.settings import CompositeSettings
+from verl_coder.trace_messages import TraceError
 from verl_coder.traces import (
     Trace,
-    TraceError,
     TraceTokenizer,
     check_text,
     read_traces,
