@@ -97,13 +97,24 @@ def test_a_control_token_in_a_structured_call_is_refused(tokenizer: Any) -> None
     function = {"name": "python_interpreter", "arguments": {"code": "print('<|im_end|>')"}}
     call = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}
     with pytest.raises(TraceError, match=r"control token '<\|im_end\|>'"):
-        check_text(Trace(problem_id="p", messages=(call,)), tokenizer, _tokenise(tokenizer), "m")
+        check_text(Trace(problem_id="p", messages=(call,)), tokenizer, _tokenise(tokenizer))
 
 
 def test_a_trace_that_is_too_long_is_left_out_and_counted(tokenizer: Any, trace: Trace) -> None:
     pool = TeacherPool([trace], _tokenise(tokenizer, longest=10).row)
     assert pool.choose([trace.problem_id], 3, random.Random(0)) == []
     assert pool.too_long == 1 and not pool.has(trace.problem_id)
+
+
+def test_a_trace_that_is_no_rollouts_is_left_out_and_said_why(tokenizer: Any, trace: Trace) -> None:
+    ask, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
+    program = {"role": "assistant", "content": "<program>\n1\n</program> "}
+    messages = (ask, program, {"role": "tool", "content": "1"}, answer)
+    bad = Trace(problem_id="bad", messages=messages, agent_name="program_agent")
+    pool = TeacherPool([bad, trace], _tokenise(tokenizer).row)
+    assert len(pool.choose(["bad", trace.problem_id], 2, random.Random(0))) == 1
+    assert list(pool.refused) == [0] and "does not end with </program>" in pool.refused[0]
+    assert pool.too_long == 0 and not pool.has("bad")
 
 
 def _pool() -> TeacherPool:

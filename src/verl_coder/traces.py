@@ -13,11 +13,11 @@ A third column, `agent_name`, may name the rollout's agent loop: one that append
 import contextlib
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
@@ -58,10 +58,6 @@ class Trace:
     def prompt_length(self) -> int:
         """Messages before the first assistant turn."""
         return next((i for i, m in enumerate(self.messages) if m["role"] == "assistant"), len(self.messages))
-
-    def begins_turn(self, number: int) -> bool:
-        """Whether the assistant's message `number` stands behind a rendered prompt, and not within its own turn."""
-        return number == self.prompt_length or appended_tags(self.agent_name) is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +149,7 @@ class TraceTokenizer:
 
     def _row(self, trace: Trace) -> TraceRow | None:
         messages, at = [self._as_rolled_out(message) for message in trace.messages], trace.prompt_length
-        tags = appended_tags(trace.agent_name)
+        tags, texts = appended_tags(trace.agent_name), self.turn_texts(trace)
         tools = self._tools if describes_tools(trace.agent_name) else None
         prompt = self._builder.build_initial_tokens(messages[:at], tools=tools)
         tokens: list[int] = list(prompt)
@@ -161,12 +157,12 @@ class TraceTokenizer:
         if len(prompt) > self._max_prompt_tokens:
             return None
         if tags:
-            response, mask = self._one_turn(messages[at:], tags)
+            response, mask = self._one_turn(messages, texts, tags)
             if len(mask) > self._max_response_tokens:
                 return None
             return TraceRow(prompt_ids=tuple(prompt), response_ids=tuple(response), loss_mask=tuple(mask))
         while at < len(messages):
-            turn = self._builder.merge_assistant_tokens(tokens, self.turn_ids(messages[at]))
+            turn = self._builder.merge_assistant_tokens(tokens, self._ids(texts[at], ends=True))
             before = len(mask)
             tokens, mask = turn.token_ids, self._builder.align_response_metadata(turn, mask)[0]
             if not is_learnt(messages[at]):
@@ -192,32 +188,38 @@ class TraceTokenizer:
             return message
         return {**message, "content": break_control_tokens(message["content"], self._control)}
 
-    def _one_turn(self, messages: Sequence[Mapping[str, Any]], tags: Tags) -> tuple[list[int], list[int]]:
+    def _one_turn(
+        self, messages: Sequence[Mapping[str, Any]], texts: Mapping[int, str], tags: Tags
+    ) -> tuple[list[int], list[int]]:
         """(tokens, mask) where results stand in the assistant's own turn, as `ProgramAgentLoop` appends them."""
         tokens: list[int] = []
         mask: list[int] = []
-        said = ""
-        for message, after in zip(messages, [*messages[1:], None], strict=True):
+        for number in range(min(texts), len(messages)):
+            message, learnt = messages[number], False
             if message["role"] == "tool":
-                printed = appended_result(said, str(message.get("content") or ""), tags)
-                ids = self._tokenizer.encode(printed, add_special_tokens=False)
-                learnt = False
-            elif message["role"] == "assistant":
-                said, learnt = self.turn_text(message, begins=not tokens), is_learnt(message)
-                if after is not None and not said.endswith(tags.end_call):
-                    raise TraceError(f"a turn before a tool's result does not end with {tags.end_call}")
-                ids = self._tokenizer.encode(said, add_special_tokens=False)
-                ids = ids if after is not None else [*ids, self._tokenizer.eos_token_id]
+                printed = appended_result(texts[number - 1], str(message.get("content") or ""), tags)
+                ids = self._ids(printed, ends=False)
             else:
-                raise TraceError(f"a message of role {message['role']!r} after the assistant's first")
+                ids, learnt = self._ids(texts[number], ends=number == len(messages) - 1), is_learnt(message)
             tokens += ids
             mask += [int(learnt)] * len(ids)
         return tokens, mask
 
-    def turn_ids(self, message: Mapping[str, Any]) -> list[int]:
-        """What the policy would have to generate for an assistant's message: its text, then end of turn."""
-        ids = self._tokenizer.encode(self.turn_text(message), add_special_tokens=False)
-        return [*ids, self._tokenizer.eos_token_id]
+    def _ids(self, text: str, *, ends: bool) -> list[int]:
+        """Tokens of what the policy or a loop writes; `ends`: the policy's turn is at its end."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        return [*ids, self._tokenizer.eos_token_id] if ends else list(ids)
+
+    def turn_texts(self, trace: Trace) -> dict[int, str]:
+        """What the policy would have to generate for each message of the assistant, by its number; TraceError."""
+        tags, last = appended_tags(trace.agent_name), len(trace.messages) - 1
+        texts: dict[int, str] = {}
+        for number, message in enumerate(trace.messages):
+            if message["role"] == "assistant":
+                texts[number] = text = self.turn_text(message, begins=not (tags and texts))
+                if tags and number < last and not text.endswith(tags.end_call):
+                    raise TraceError(f"a turn before a tool's result does not end with {tags.end_call}")
+        return texts
 
     def turn_text(self, message: Mapping[str, Any], *, begins: bool = True) -> str:
         """The text of an assistant's message; structured tool calls are written by the chat template.
@@ -245,6 +247,12 @@ class TraceTokenizer:
             return text
         line_end = "" if opened[0].endswith("\n") or not think[0].endswith("\n") else "\n"
         return line_end + text[think.end() :]
+
+    @property
+    def opened_thinking(self) -> Literal["", "open", "closed"]:
+        """What the template's prompt does with the thinking of the turn behind it: nothing, opens or closes it."""
+        opened = _OPENED.search(self._generation_prompt)
+        return ("closed" if opened[1] else "open") if opened else ""
 
     @cached_property
     def _generation_prompt(self) -> str:
@@ -279,10 +287,10 @@ class TraceTokenizer:
         return thoughts + _NO_THOUGHT.sub("", after[len(before) :].rpartition(end)[0], count=1)
 
 
-def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: str) -> None:
-    """TraceError where a message is rendered for some model already, or is nothing that this tokenizer can express."""
+def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer) -> dict[int, str]:
+    """The text of each turn, by its message's number; TraceError where one is rendered for some model already."""
     special = [token for token in tokenizer.all_special_tokens if token]
-    for number, message in enumerate(trace.messages):
+    for message in trace.messages:
         text = f"{message.get('content') or ''}{message.get('tool_calls') or ''}"
         token = control_token(text) or next((t for t in special if t in text), None)
         if token:
@@ -290,14 +298,18 @@ def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: st
                 f"the control token {token!r} stands in a message's text: the traces were rendered for a model; give "
                 "plain messages, which the chat template of this one renders"
             )
-        if message["role"] == "assistant":
-            text = tokenise.turn_text(message, begins=trace.begins_turn(number))
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            if tokenizer.unk_token_id in ids or tokenizer.decode(ids) != text:
-                raise TraceError(
-                    f"the tokenizer of {model} cannot express an assistant's text (it comes back changed): the "
-                    "traces were written for another tokenizer"
-                )
+    return tokenise.turn_texts(trace)
+
+
+def check_tokens(texts: Iterable[str], tokenizer: Any, model: str) -> None:
+    """TraceError where the text of a turn is nothing that this tokenizer can express."""
+    for text in texts:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        if tokenizer.unk_token_id in ids or tokenizer.decode(ids) != text:
+            raise TraceError(
+                f"the tokenizer of {model} cannot express an assistant's text (it comes back changed): the traces "
+                "were written for another tokenizer"
+            )
 
 
 def rollout_tokenizer(config: Any, tokenizer: Any, model_type: str | None) -> TraceTokenizer:

@@ -84,12 +84,14 @@ def choose_rollouts(
 
 
 class TeacherPool:
-    """All traces of a run, tokenised when they are first chosen. Traces that are too long are left out."""
+    """All traces of a run, tokenised when they are first chosen; what is too long or no rollout's is left out."""
 
     def __init__(self, traces: Sequence[Trace], tokenise: Callable[[Trace], TraceRow | None]) -> None:
         self._traces = traces
         self._tokenise = tokenise
         self._rows: dict[int, TraceRow | None] = {}
+        self.refused: dict[int, str] = {}
+        """Why a trace, by its row in the file, is none that this model can learn: not all are tried before a run."""
         self._of_problem: dict[str, list[int]] = defaultdict(list)
         for index, trace in enumerate(traces):
             if trace.problem_id:
@@ -98,7 +100,7 @@ class TeacherPool:
     @property
     def too_long(self) -> int:
         """Traces left out so far because prompt or response is longer than a rollout's may be."""
-        return sum(row is None for row in self._rows.values())
+        return sum(row is None for row in self._rows.values()) - len(self.refused)
 
     def has(self, problem_id: str) -> bool:
         """Whether there is a trace of the problem that fits."""
@@ -134,5 +136,8 @@ class TeacherPool:
 
     def _row(self, index: int) -> TraceRow | None:
         if index not in self._rows:
-            self._rows[index] = self._tokenise(self._traces[index])
+            try:
+                self._rows[index] = self._tokenise(self._traces[index])
+            except ValueError as error:  # TraceError, and what verl's builder of tokens raises
+                self._rows[index], self.refused[index] = None, str(error)
         return self._rows[index]
