@@ -184,7 +184,12 @@ class TeacherGuidedMixin(RecipeTrainer):
         gamma = settings.losses.gamma.value(self.global_steps)
         chosen = (
             choose_rollouts(
-                rollouts.uids, rollouts.scores, rollouts.passed, rollouts.tokens, settings.self_sft
+                rollouts.uids,
+                rollouts.scores,
+                rollouts.passed,
+                rollouts.tokens,
+                rollouts.whole,
+                settings.self_sft,
             )
             if gamma > 0
             else np.zeros(layout.rows, dtype=bool)
