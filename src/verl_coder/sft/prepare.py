@@ -103,9 +103,9 @@ def _check_held_out(request: SftRequest, traces: Sequence[Trace], held_out: Sequ
     learnt = {trace.problem_id for trace in traces if trace.problem_id}
     if both := [trace.problem_id for trace in held_out if trace.problem_id in learnt]:
         raise DataError(
-            f"--validation: {request.validation}: {len(both)} of {counted(len(held_out), 'trace')} solve problems "
-            f"that --traces has, too, the first {both[0]!r}: what is held out would be learnt; take them out of one "
-            "file, or leave --validation away: --val-share holds out whole problems"
+            f"--validation: {request.validation}: of problems that --traces has, too: {len(both)} of "
+            f"{counted(len(held_out), 'trace')}, the first of {both[0]!r}: what is held out would be learnt; take them "
+            "out of one file, or leave --validation away: --val-share holds out whole problems"
         )
 
 

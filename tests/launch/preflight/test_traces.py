@@ -140,7 +140,7 @@ def _of(*names: str, agent: str = "") -> list[Trace]:
 
 def test_traces_of_held_out_problems_are_refused(tmp_path: Path) -> None:
     config = _data(tmp_path, train=["a", "b"], val=["c", "d"])
-    with pytest.raises(DataError, match=r"2 of 3 traces solve problems of data\.val_files, the first 'd'"):
+    with pytest.raises(DataError, match=r"of problems of data\.val_files: 2 of 3 traces, the first of 'd'"):
         check_problems(config, tmp_path / "x.parquet", _of("a", "d", "c"))
 
 
@@ -152,11 +152,16 @@ def test_a_problem_on_both_sides_is_the_datas_matter(tmp_path: Path) -> None:
 def test_traces_of_no_problem_of_the_run_are_told(tmp_path: Path) -> None:
     config = _data(tmp_path, train=["a"], val=["b"])
     [note] = check_problems(config, tmp_path / "x.parquet", _of("a", "z", "", "y"))
-    assert note.startswith("warning: ") and "2 of 4 traces solve no problem of data.train_files" in note
+    assert (
+        note.startswith("warning: ")
+        and "of no problem of data.train_files: 2 of 4 traces, the first of 'z'" in note
+    )
 
 
 def test_traces_of_another_agent_loop_are_told(tmp_path: Path) -> None:
     config = _data(tmp_path, train=["a"], val=["b"])
     assert check_problems(config, tmp_path / "x.parquet", _of("a", agent="tool_agent")) == ()
     [note] = check_problems(config, tmp_path / "x.parquet", _of("a", agent="program_agent"))
-    assert "1 of 1 trace are conversations of another agent loop (program_agent)" in note
+    assert note.endswith(
+        "of another agent loop (program_agent) than the rows of data.train_files (tool_agent): 1 of 1 trace"
+    )

@@ -104,22 +104,22 @@ def check_problems(config: DictConfig, path: Path, traces: Sequence[Trace]) -> t
     # A problem on both sides is trained on anyway, which the check of the rows tells.
     if learnt := [one.problem_id for one in traces if one.problem_id in held_out - training]:
         raise DataError(
-            f"{place}: {len(learnt)} of {total} solve problems of data.val_files, the first {learnt[0]!r}: what is "
+            f"{place}: of problems of data.val_files: {len(learnt)} of {total}, the first of {learnt[0]!r}: what is "
             "held out would be learnt; take them out, or these problems out of data.val_files"
         )
     notes = []
     strange = [one.problem_id for one in traces if one.problem_id and one.problem_id not in training]
     if training and strange:
         notes.append(
-            f"{len(strange)} of {total} solve no problem of data.train_files, the first {strange[0]!r}: they "
-            "are drawn only to fill up verl_coder.teacher.rows, and never with verl_coder.teacher.max_group_pass_rate"
+            f"of no problem of data.train_files: {len(strange)} of {total}, the first of {strange[0]!r}: such are "
+            "drawn only to fill up verl_coder.teacher.rows, and never with verl_coder.teacher.max_group_pass_rate"
         )
     loops = {name for file in train_files for name in agent_names(file)}
     others = [name for one in traces if (name := one.agent_name or PROTOCOLS["tool"].agent_name) not in loops]
     if loops and others:
         notes.append(
-            f"{len(others)} of {total} are conversations of another agent loop ({others[0]}) than the rows of "
-            f"data.train_files ({', '.join(sorted(loops))})"
+            f"of another agent loop ({others[0]}) than the rows of data.train_files ({', '.join(sorted(loops))}): "
+            f"{len(others)} of {total}"
         )
     return tuple(f"warning: {place}: {note}" for note in notes)
 
