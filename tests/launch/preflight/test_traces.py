@@ -1,5 +1,7 @@
 """A teacher's traces that this run cannot use, or must not, are found in every row of their file before Ray starts."""
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig, OmegaConf
+from transformers import AutoTokenizer
 
 from verl_coder.errors import DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
@@ -16,6 +19,7 @@ from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 from verl_coder.protocols import tool_call
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
+from verl_coder.tiny.build import BASE
 from verl_coder.tiny.traces import TOOL_NAME
 from verl_coder.traces import Trace
 
@@ -113,6 +117,20 @@ def test_a_program_that_does_not_end_its_turn_is_found_in_every_row(plan: Plan, 
     path = _write(tmp_path / "traces.parquet", *rows, agent="program_agent")
     with pytest.raises(DataError, match="row 3: a turn before a tool's result does not end with </program>"):
         _check_traces(plan, path)
+
+
+def test_a_template_of_the_runs_own_is_what_the_traces_must_fit(plan: Plan, tmp_path: Path) -> None:
+    own = replace(plan, config=copy.deepcopy(plan.config))
+    template = AutoTokenizer.from_pretrained(BASE).chat_template
+    opening = template.replace("assistant\\n' }}\n{%- endif %}\n", "assistant\\n<think>' }}\n{%- endif %}\n")
+    assert opening != template
+    own.config.actor_rollout_ref.model.custom_chat_template = opening
+    path = _write(tmp_path / "traces.parquet", [_QUESTION, _ANSWER])
+    _check_traces(plan, path)
+    with pytest.raises(
+        DataError, match="row 0: a turn has no thinking, and the chat template's prompt opens it"
+    ):
+        _check_traces(own, path)
 
 
 def _data(folder: Path, **sets: list[str]) -> DictConfig:

@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
 from verl_coder.launch.preflight.agent_loops import agent_names
+from verl_coder.launch.preflight.rows import load_tokenizer
 from verl_coder.launch.recipe import file_list
 from verl_coder.protocols import PROTOCOLS, agent_tags
 from verl_coder.trace_messages import TraceError
@@ -25,10 +26,10 @@ CallReader = Callable[[str], Sequence[Any]]
 
 def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> None:
     """The traces must be conversations that this model's tokenizer and this rollout can express."""
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
 
     model = str(config.actor_rollout_ref.model.path)
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer = load_tokenizer(config)
     tokenise = rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(model).model_type)
     reads_call = call_reader(config, tokenizer)
     place, fitting = f"verl_coder.teacher.traces: {path}", 0
