@@ -1,5 +1,6 @@
 """A teacher's traces become the very tokens that a rollout would have produced, masked where it did not write."""
 
+import copy
 import random
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from verl_coder.errors import DataError
+from verl_coder.protocols import tool_call
 from verl_coder.tiny.build import BASE
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.traces import write_traces
-from verl_coder.traces import Trace, TraceRow, TraceTokenizer, read_traces
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, TraceRow, TraceTokenizer, check_text, read_traces
 from verl_coder.trainer.composite.choice import TeacherPool
 
 
@@ -71,16 +74,47 @@ def test_a_turn_of_weight_0_is_read_and_not_learnt(tokenizer: Any, trace: Trace)
 def test_structured_tool_calls_are_written_by_the_template(tokenizer: Any, trace: Trace) -> None:
     call = {
         "type": "function",
-        "function": {"name": "python_interpreter", "arguments": '{"code": "print(1)"}'},
+        "function": {"name": "python_interpreter", "arguments": {"code": "print(1)"}},
     }
     text = _tokenise(tokenizer).turn_text({"role": "assistant", "content": "", "tool_calls": [call]})
     assert text.strip().startswith("<tool_call>") and '"code": "print(1)"' in text and "im_end" not in text
+
+
+def test_a_structured_call_ends_where_the_template_ends_a_turn(tokenizer: Any) -> None:
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.eos_token = "<|endoftext|>"
+    function = {"name": "python_interpreter", "arguments": {"code": "print(1)"}}
+    call = {
+        "role": "assistant",
+        "content": "I try.",
+        "tool_calls": [{"type": "function", "function": function}],
+    }
+    text = _tokenise(tokenizer).turn_text(call)
+    assert text == "I try.\n" + tool_call("python_interpreter", "print(1)")
+
+
+def test_a_control_token_in_a_structured_call_is_refused(tokenizer: Any) -> None:
+    function = {"name": "python_interpreter", "arguments": {"code": "print('<|im_end|>')"}}
+    call = {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]}
+    with pytest.raises(TraceError, match=r"control token '<\|im_end\|>'"):
+        check_text(Trace(problem_id="p", messages=(call,)), tokenizer, _tokenise(tokenizer))
 
 
 def test_a_trace_that_is_too_long_is_left_out_and_counted(tokenizer: Any, trace: Trace) -> None:
     pool = TeacherPool([trace], _tokenise(tokenizer, longest=10).row)
     assert pool.choose([trace.problem_id], 3, random.Random(0)) == []
     assert pool.too_long == 1 and not pool.has(trace.problem_id)
+
+
+def test_a_trace_that_is_no_rollouts_is_left_out_and_said_why(tokenizer: Any, trace: Trace) -> None:
+    ask, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
+    program = {"role": "assistant", "content": "<program>\n1\n</program> "}
+    messages = (ask, program, {"role": "tool", "content": "1"}, answer)
+    bad = Trace(problem_id="bad", messages=messages, agent_name="program_agent")
+    pool = TeacherPool([bad, trace], _tokenise(tokenizer).row)
+    assert len(pool.choose(["bad", trace.problem_id], 2, random.Random(0))) == 1
+    assert list(pool.refused) == [0] and "does not end with </program>" in pool.refused[0]
+    assert pool.too_long == 0 and not pool.has("bad")
 
 
 def _pool() -> TeacherPool:

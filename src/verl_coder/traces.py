@@ -3,20 +3,21 @@
 Columns: `problem_id` (string, may be empty) and `messages`, a list of `{role, content}` with the prompt included.
 A tool call stands in the assistant's content, in the form that the rollout's parser reads (hermes: `<tool_call>`),
 or in the message's `tool_calls` as the OpenAI API returns it; a tool's result is a message of role `tool`.
+Thinking stands at the beginning of the content between think tags, or in `reasoning_content`.
 An assistant message of `weight` 0 is read and not learnt (a failing attempt); without a weight it is learnt.
 A third column, `agent_name`, may name the rollout's agent loop: one that appends results to the assistant's own turn
 (`program_agent`) has no end of turn behind a program and no tools in its prompt, nor has one that calls none
-(`single_turn_agent`).
+(`single_turn_agent`). What a loop's conversations cannot look like is refused (trace_messages.py).
 """
 
 import contextlib
 import io
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
@@ -26,21 +27,16 @@ from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
 from verl_coder.protocols import Tags, appended_result, appended_tags, describes_tools
+from verl_coder.trace_messages import TraceError, control_token, is_learnt, read_messages
 
 COLUMNS = ("problem_id", "messages")
 _AGENT_NAME = "agent_name"
-_ROLES = {"system", "user", "assistant", "tool"}
-
-_CONTROL = re.compile(
-    r"<\|(?:im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|end_header_id|begin_of_text|end_of_text"
-    r"|python_tag|end|user|assistant|system|start|channel|message|call|return)\|>"
-    r"|<｜[^｜<>]{1,40}｜>|<(?:start|end)_of_turn>|\[/?INST\]"
-)
-"""Control tokens of the usual chat templates. In a message's text they mean that it was rendered for some model."""
-
-
-class TraceError(ValueError):
-    """A trace that cannot be trained on; the message says why, its reader says where."""
+_OPENED = re.compile(r"<think>\s*(</think>\s*)?\Z")
+"""Thinking that a rendered prompt opens, or also closes, before the assistant's first token."""
+_THINK = re.compile(r"\s*<think>\n?")
+_THOUGHTS = re.compile(r"\s*<think>.*?</think>\s*", re.S)
+_NO_THOUGHT = re.compile(r"\A\s*<think>\s*</think>\s*")
+_ANSWER = "The answer."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,43 +104,12 @@ def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> lis
 
 
 def _trace(row: Mapping[str, Any]) -> Trace:
-    given = row["messages"] or []
-    if not isinstance(given, list):
-        raise TraceError(f"messages is of type {type(given).__name__}: give a list of {{role, content}}")
-    strange = next((message for message in given if not isinstance(message, Mapping)), None)
-    if strange is not None or None in given:
-        raise TraceError(f"a message is of type {type(strange).__name__}: give {{role, content}}")
-    messages = [{key: value for key, value in message.items() if value is not None} for message in given]
-    for message in messages:
-        if message.get("role") not in _ROLES:
-            raise TraceError(f"a message of role {message.get('role')!r}")
-    if not messages or messages[0]["role"] == "assistant":
-        raise TraceError("the conversation has no prompt")
-    if messages[-1]["role"] != "assistant":
-        raise TraceError(f"the conversation ends with a message of role {messages[-1]['role']!r}")
-    weights = {message.get("weight", 1) for message in messages if message["role"] == "assistant"}
-    if not weights <= {0, 1}:
-        raise TraceError(
-            f"a message of weight {min(weights - {0, 1}, key=str)}: use 1 (learnt) or 0 (only read)"
-        )
-    if weights == {0}:
-        raise TraceError("every assistant message has weight 0: nothing of it is learnt")
+    agent_name = str(row.get(_AGENT_NAME) or "")
     return Trace(
         problem_id=str(row["problem_id"] or ""),
-        messages=tuple(messages),
-        agent_name=str(row.get(_AGENT_NAME) or ""),
+        messages=read_messages(row["messages"] or [], agent_name),
+        agent_name=agent_name,
     )
-
-
-def control_token(text: str) -> str:
-    """The first control token of a chat template that stands in a text; empty where there is none."""
-    found = _CONTROL.search(text)
-    return found.group() if found else ""
-
-
-def is_learnt(message: Mapping[str, Any]) -> bool:
-    """Whether an assistant's message is learnt: not with `weight` 0, as in OpenAI's format of fine-tuning files."""
-    return bool(message.get("weight", 1))
 
 
 class TraceTokenizer:
@@ -184,7 +149,7 @@ class TraceTokenizer:
 
     def _row(self, trace: Trace) -> TraceRow | None:
         messages, at = [self._as_rolled_out(message) for message in trace.messages], trace.prompt_length
-        tags = appended_tags(trace.agent_name)
+        tags, texts = appended_tags(trace.agent_name), self.turn_texts(trace)
         tools = self._tools if describes_tools(trace.agent_name) else None
         prompt = self._builder.build_initial_tokens(messages[:at], tools=tools)
         tokens: list[int] = list(prompt)
@@ -192,12 +157,12 @@ class TraceTokenizer:
         if len(prompt) > self._max_prompt_tokens:
             return None
         if tags:
-            response, mask = self._one_turn(messages[at:], tags)
+            response, mask = self._one_turn(messages, texts, tags)
             if len(mask) > self._max_response_tokens:
                 return None
             return TraceRow(prompt_ids=tuple(prompt), response_ids=tuple(response), loss_mask=tuple(mask))
         while at < len(messages):
-            turn = self._builder.merge_assistant_tokens(tokens, self.turn_ids(messages[at]))
+            turn = self._builder.merge_assistant_tokens(tokens, self._ids(texts[at], ends=True))
             before = len(mask)
             tokens, mask = turn.token_ids, self._builder.align_response_metadata(turn, mask)[0]
             if not is_learnt(messages[at]):
@@ -223,87 +188,128 @@ class TraceTokenizer:
             return message
         return {**message, "content": break_control_tokens(message["content"], self._control)}
 
-    def _one_turn(self, messages: Sequence[Mapping[str, Any]], tags: Tags) -> tuple[list[int], list[int]]:
+    def _one_turn(
+        self, messages: Sequence[Mapping[str, Any]], texts: Mapping[int, str], tags: Tags
+    ) -> tuple[list[int], list[int]]:
         """(tokens, mask) where results stand in the assistant's own turn, as `ProgramAgentLoop` appends them."""
         tokens: list[int] = []
         mask: list[int] = []
-        said = ""
-        for message, after in zip(messages, [*messages[1:], None], strict=True):
+        for number in range(min(texts), len(messages)):
+            message, learnt = messages[number], False
             if message["role"] == "tool":
-                printed = appended_result(said, str(message.get("content") or ""), tags)
-                ids = self._tokenizer.encode(printed, add_special_tokens=False)
-                learnt = False
-            elif message["role"] == "assistant":
-                said, learnt = self.turn_text(message), is_learnt(message)
-                if after is not None and not said.endswith(tags.end_call):
-                    raise TraceError(f"a turn before a tool's result does not end with {tags.end_call}")
-                ids = self._tokenizer.encode(said, add_special_tokens=False)
-                ids = ids if after is not None else [*ids, self._tokenizer.eos_token_id]
+                printed = appended_result(texts[number - 1], str(message.get("content") or ""), tags)
+                ids = self._ids(printed, ends=False)
             else:
-                raise TraceError(f"a message of role {message['role']!r} after the assistant's first")
+                ids, learnt = self._ids(texts[number], ends=number == len(messages) - 1), is_learnt(message)
             tokens += ids
             mask += [int(learnt)] * len(ids)
         return tokens, mask
 
-    def turn_ids(self, message: Mapping[str, Any]) -> list[int]:
-        """What the policy would have to generate for an assistant's message: its text, then end of turn."""
-        ids = self._tokenizer.encode(self.turn_text(message), add_special_tokens=False)
-        return [*ids, self._tokenizer.eos_token_id]
+    def _ids(self, text: str, *, ends: bool) -> list[int]:
+        """Tokens of what the policy or a loop writes; `ends`: the policy's turn is at its end."""
+        ids = self._tokenizer.encode(text, add_special_tokens=False)
+        return [*ids, self._tokenizer.eos_token_id] if ends else list(ids)
 
-    def turn_text(self, message: Mapping[str, Any]) -> str:
-        """The text of an assistant's message; structured tool calls are written by the chat template."""
-        if not message.get("tool_calls"):
-            return str(message.get("content") or "")
-        prompt = [{"role": "user", "content": "-"}]
+    def turn_texts(self, trace: Trace) -> dict[int, str]:
+        """What the policy would have to generate for each message of the assistant, by its number; TraceError."""
+        tags, last = appended_tags(trace.agent_name), len(trace.messages) - 1
+        texts: dict[int, str] = {}
+        for number, message in enumerate(trace.messages):
+            if message["role"] == "assistant":
+                texts[number] = text = self.turn_text(message, begins=not (tags and texts))
+                if tags and number < last and not text.endswith(tags.end_call):
+                    raise TraceError(f"a turn before a tool's result does not end with {tags.end_call}")
+        return texts
+
+    def turn_text(self, message: Mapping[str, Any], *, begins: bool = True) -> str:
+        """The text of an assistant's message; structured tool calls are written by the chat template.
+
+        `begins`: it stands right behind a rendered prompt, which may have opened its thinking. TraceError where the
+        two do not go together.
+        """
+        text = self._called_text(message) if message.get("tool_calls") else str(message.get("content") or "")
+        opened = _OPENED.search(self._generation_prompt) if begins else None
+        if opened is None:
+            return text
+        think = _THINK.match(text)
+        if opened[1] and think:
+            raise TraceError(
+                "a turn begins with <think>, and the chat template's prompt ends with closed thinking: take "
+                "enable_thinking=false out of chat_template_kwargs (--chat-template-kwargs, "
+                "data.apply_chat_template_kwargs), or give turns without thinking"
+            )
+        if not opened[1] and not think and "</think>" not in text:
+            raise TraceError(
+                "a turn has no thinking, and the chat template's prompt opens it with <think>: give turns that begin "
+                "with <think>, or another template"
+            )
+        if think is None:
+            return text
+        line_end = "" if opened[0].endswith("\n") or not think[0].endswith("\n") else "\n"
+        return line_end + text[think.end() :]
+
+    @property
+    def opened_thinking(self) -> Literal["", "open", "closed"]:
+        """What the template's prompt does with the thinking of the turn behind it: nothing, opens or closes it."""
+        opened = _OPENED.search(self._generation_prompt)
+        return ("closed" if opened[1] else "open") if opened else ""
+
+    @cached_property
+    def _generation_prompt(self) -> str:
+        """A rendered prompt, which ends with what the template writes before every turn of the assistant."""
+        return self._render([{"role": "user", "content": "-"}], add_generation_prompt=True)
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
         options = {**self._options, "tools": self._tools, "tokenize": False}
-        call = {**message, "tool_calls": [_with_object_arguments(c) for c in message["tool_calls"]]}
         try:
-            before = self._tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **options)
-            after = self._tokenizer.apply_chat_template(
-                [*prompt, call], add_generation_prompt=False, **options
+            text = self._tokenizer.apply_chat_template(
+                list(messages), add_generation_prompt=add_generation_prompt, **options
             )
         except TemplateError as error:
-            raise TraceError(f"the chat template refuses a turn with tool_calls: {error}") from error
+            raise TraceError(f"the chat template refuses a turn of the assistant: {error}") from error
+        return str(text)
+
+    def _called_text(self, message: Mapping[str, Any]) -> str:
+        """A turn with tool_calls, from the first token that is its own to the template's end of a turn."""
+        prompt, content = {"role": "user", "content": "-"}, str(message.get("content") or "")
+        # Templates leave thinking out, or make some where there is none.
+        thoughts = found.group() if (found := _THOUGHTS.match(content)) else ""
+        before = _OPENED.sub("", self._generation_prompt)
+        said = {**message, "content": content.removeprefix(thoughts)}
+        after = self._render([prompt, said], add_generation_prompt=False)
         if not after.startswith(before):
             raise TraceError("the chat template does not append a turn with tool_calls to its prompt")
-        return str(after[len(before) :].partition(self._tokenizer.eos_token)[0])
+        plain = self._render([prompt, {"role": "assistant", "content": _ANSWER}], add_generation_prompt=False)
+        ends = (plain.rpartition(_ANSWER)[2], self._tokenizer.eos_token)
+        end = next((end for end in ends if end and end in after[len(before) :]), None)
+        if end is None:
+            raise TraceError("the chat template ends a turn with tool_calls otherwise than one without")
+        return thoughts + _NO_THOUGHT.sub("", after[len(before) :].rpartition(end)[0], count=1)
 
 
-def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, model: str) -> None:
-    """TraceError where a message is rendered for some model already, or is nothing that this tokenizer can express."""
+def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer) -> dict[int, str]:
+    """The text of each turn, by its message's number; TraceError where one is rendered for some model already."""
     special = [token for token in tokenizer.all_special_tokens if token]
     for message in trace.messages:
-        text = str(message.get("content") or "")
+        text = f"{message.get('content') or ''}{message.get('tool_calls') or ''}"
         token = control_token(text) or next((t for t in special if t in text), None)
         if token:
             raise TraceError(
                 f"the control token {token!r} stands in a message's text: the traces were rendered for a model; give "
                 "plain messages, which the chat template of this one renders"
             )
-        if message["role"] == "assistant":
-            text = tokenise.turn_text(message)
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            if tokenizer.unk_token_id in ids or tokenizer.decode(ids) != text:
-                raise TraceError(
-                    f"the tokenizer of {model} cannot express an assistant's text (it comes back changed): the "
-                    "traces were written for another tokenizer"
-                )
+    return tokenise.turn_texts(trace)
 
 
-def _with_object_arguments(call: Mapping[str, Any]) -> dict[str, Any]:
-    """An OpenAI tool call whose arguments are an object: the API sends them as JSON text."""
-    function = call.get("function") if isinstance(call, Mapping) else None
-    if not isinstance(function, Mapping) or not function.get("name"):
-        raise TraceError("one of the tool_calls has no function with a name")
-    function = dict(function)
-    if isinstance(arguments := function.get("arguments"), str):
-        try:
-            function["arguments"] = json.loads(arguments)
-        except json.JSONDecodeError as error:
+def check_tokens(texts: Iterable[str], tokenizer: Any, model: str) -> None:
+    """TraceError where the text of a turn is nothing that this tokenizer can express."""
+    for text in texts:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        if tokenizer.unk_token_id in ids or tokenizer.decode(ids) != text:
             raise TraceError(
-                f"tool_calls: the arguments of {function['name']} are no JSON ({error}): {arguments[:60]!r}"
-            ) from error
-    return {**call, "function": function}
+                f"the tokenizer of {model} cannot express an assistant's text (it comes back changed): the traces "
+                "were written for another tokenizer"
+            )
 
 
 def rollout_tokenizer(config: Any, tokenizer: Any, model_type: str | None) -> TraceTokenizer:

@@ -195,6 +195,14 @@ def _traces_nowhere(ward: Ward) -> None:
     ward.set(losses=LossWeights(beta=Schedule(start=0.3)), teacher=teacher)
 
 
+def _traces_of_other_problems(ward: Ward) -> None:
+    write_data(ward)
+    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    path = ward.tmp / "traces.parquet"
+    pq.write_table(pa.table({"problem_id": ["elsewhere"], "messages": [talk]}), path)
+    ward.set(losses=LossWeights(beta=Schedule(start=0.3)), teacher=TeacherSettings(traces=str(path), rows=32))
+
+
 def _checkpoint_of_a_curriculum(ward: Ward) -> None:
     folder = step_folder(ward.plan.run_dir.checkpoints, 2)
     folder.mkdir(parents=True)
@@ -462,6 +470,14 @@ RECIPE = (
         _checkpoint_of_a_curriculum,
     ),
     Fault("traces that are nowhere", "traces", "FAIL", "no such file", "traces", _traces_nowhere),
+    Fault(
+        "traces of other problems",
+        "traces",
+        "WARN",
+        "no problem of data.train_files",
+        "traces",
+        _traces_of_other_problems,
+    ),
     Fault("two losses", "traces", "FAIL", "distillation", "traces", _traces_of_two_losses),
     Fault(
         "another run stands there",

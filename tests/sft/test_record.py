@@ -40,6 +40,20 @@ def _checkpoint(run_dir: RunDir, step: int) -> None:
     (run_dir.checkpoints / TRACKER).write_text(str(step))
 
 
+def test_tools_are_the_file_that_is_used_wherever_the_command_is_given(
+    request_: SftRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = replace(request_, tools="tool_config/python_interpreter.yaml")
+    found = digests(shipped)
+    assert found["--tools"] and "--tools" not in digests(replace(request_, tools="none"))
+    run_dir = _finish(shipped, digests=found)
+    (tmp_path / "tool_config").mkdir()
+    (tmp_path / "tool_config" / "python_interpreter.yaml").write_text("tools: []\n")
+    with pytest.raises(ConfigError, match="the content of --tools is another one"):
+        is_finished(shipped, run_dir, digests(shipped))
+
+
 def test_changed_files_are_another_run_and_a_summary_without_digests_is_accepted(
     request_: SftRequest,
 ) -> None:

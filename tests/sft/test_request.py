@@ -71,6 +71,17 @@ def test_a_value_that_cannot_be_meant_is_named(tmp_path: Path, changes: dict[str
         _request(tmp_path, **changes)
 
 
+def test_a_held_out_problem_that_is_learnt_is_refused(tmp_path: Path) -> None:
+    traces = _traces(tmp_path, TALK, TALK, TALK)
+    (tmp_path / "other").mkdir()
+    held_out = _traces(tmp_path / "other", TALK, TALK)
+    request = _request(tmp_path, traces=traces, validation=held_out, batch_size=1)
+    with pytest.raises(
+        DataError, match="of problems that --traces has, too: 2 of 2 traces, the first of 'p0'"
+    ):
+        run(request, Console(quiet=True), dry_run=True)
+
+
 @pytest.mark.parametrize(
     ("conversation", "changes", "message"),
     [

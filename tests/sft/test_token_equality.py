@@ -1,13 +1,14 @@
 """The tokens of a trace are those of the rollout of that conversation: verl's own loops, played by a scripted model.
 
 The templates beside this file have the form of those of Qwen2.5 and Qwen3 (system part with the tools, a user's turn
-around results; Qwen3 drops the thinking of earlier turns when it renders a conversation anew). They are rendered with
-the tiny tokenizer. VERL_CODER_TEST_MODELS names folders of real models (tokenizer and config.json), colon-separated, on
-whose own templates the same is tested.
+around results; Qwen3 drops the thinking of earlier turns when it renders a conversation anew, and QwQ opens that of
+every turn). They are rendered with the tiny tokenizer. VERL_CODER_TEST_MODELS names folders of real models (tokenizer
+and config.json), colon-separated, on whose own templates the same is tested.
 """
 
 import asyncio
 import copy
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from transformers import AutoConfig, AutoTokenizer
 
+from verl_coder.errors import DataError
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
 from verl_coder.prompts import build_prompt
@@ -26,6 +28,7 @@ from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.sft.rows import tokenise
 from verl_coder.sft.student import student_tokenizer
 from verl_coder.tiny.build import BASE
+from verl_coder.trace_messages import TraceError, read_messages
 from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -192,6 +195,90 @@ def test_a_trace_has_the_tokens_and_the_mask_of_its_rollout(
     assert list(row.loss_mask) == output.response_mask
 
 
+def _opening_student() -> tuple[Any, str]:
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    tokenizer.chat_template = (TEMPLATES / "qwq.jinja").read_text()
+    return tokenizer, "qwen2"
+
+
+@pytest.mark.parametrize("form", ["text", "reasoning_content and tool_calls"])
+@pytest.mark.parametrize("protocol", ["none", "tool", "program", "feedback"])
+def test_what_the_template_opens_is_not_written_again(
+    protocol: str, form: str, recipe: DictConfig, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SANDBOX_URL", sandbox_url)
+    turns, results = {
+        "none": ([ANSWER], []),
+        "tool": ([THOUGHT + tool_call("python_interpreter", "print(2 * 21)"), ANSWER], ["42"]),
+        "program": ([THOUGHT + "<program>\nprint(2 * 21)\n</program>", ANSWER], ["42"]),
+        "feedback": (
+            [THOUGHT + "I cannot.", ANSWER],
+            ["<feedback>\nError: your answer has no ```python code block\n</feedback>"],
+        ),
+    }[protocol]
+    examples = ["assert double(2) == 4"] if protocol == "feedback" else []
+    prompt = list(
+        build_prompt("Double.", style="function", protocol=protocol, entry_point="double", examples=examples)
+    )
+    agent, student = PROTOCOLS[protocol].agent_name, _opening_student()
+    # What the model says behind a prompt that ends with <think>; a program's output does not end its turn.
+    said = [
+        turn if protocol == "program" and number else turn.removeprefix("<think>\n")
+        for number, turn in enumerate(turns)
+    ]
+    output = asyncio.run(rollout(recipe, student, [dict(m) for m in prompt], said, agent))
+    messages: list[dict[str, Any]] = [dict(m) for m in prompt]
+    for index, turn in enumerate(turns):
+        messages.append(_turn(turn, apart=form != "text" and protocol != "program"))
+        role = "user" if protocol == "feedback" else "tool"
+        messages += [{"role": role, "content": result} for result in results[index : index + 1]]
+    row = trace_row(
+        recipe, student, Trace(problem_id="p", messages=read_messages(messages, agent), agent_name=agent)
+    )
+    assert student[0].decode(row.response_ids) == student[0].decode(output.response_ids)
+    assert list(row.prompt_ids) == output.prompt_ids
+    assert list(row.response_ids) == output.response_ids
+    assert list(row.loss_mask) == output.response_mask
+
+
+def _turn(text: str, *, apart: bool) -> dict[str, Any]:
+    """An assistant's message; `apart`: its thinking and its call in fields of their own, as the OpenAI API has them."""
+    if not apart:
+        return {"role": "assistant", "content": text}
+    thought, _, said = text.removeprefix("<think>\n").partition("\n</think>\n\n")
+    message: dict[str, Any] = {"role": "assistant", "content": said, "reasoning_content": thought}
+    if said.startswith("<tool_call>"):
+        call = json.loads(said.removeprefix("<tool_call>").removesuffix("</tool_call>"))
+        message |= {"content": None, "tool_calls": [{"type": "function", "function": call}]}
+    return message
+
+
+def test_thinking_that_the_template_closes_is_refused(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(BASE)
+    tokenizer.chat_template = (TEMPLATES / "qwen3.jinja").read_text()
+    trace = Trace(
+        problem_id="p",
+        messages=({"role": "user", "content": "Double."}, {"role": "assistant", "content": ANSWER}),
+    )
+    closing = TraceTokenizer(
+        tokenizer,
+        model_type="qwen3",
+        tool_schemas=[],
+        template_options={"enable_thinking": False},
+        max_prompt_tokens=4096,
+        max_response_tokens=4096,
+    )
+    with pytest.raises(TraceError, match=r"closed thinking: take .* out of chat_template_kwargs"):
+        closing.row(trace)
+
+
+def test_a_turn_without_the_thinking_that_the_template_opens_is_refused(recipe: DictConfig) -> None:
+    answer = {"role": "assistant", "content": "```python\npass\n```"}
+    trace = Trace(problem_id="p", messages=({"role": "user", "content": "Double."}, answer))
+    with pytest.raises(DataError, match="x, row 0: a turn has no thinking"):
+        trace_row(recipe, _opening_student(), trace)
+
+
 def test_a_template_without_thinking_begins_the_answer_as_its_rollout_does(
     recipe: DictConfig, sandbox_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,9 +289,12 @@ def test_a_template_without_thinking_begins_the_answer_as_its_rollout_does(
     (tmp_path / "config.json").write_text('{"model_type": "qwen3"}')
     config = copy.deepcopy(recipe)
     OmegaConf.update(config, "data.apply_chat_template_kwargs", {"enable_thinking": False}, force_add=True)
-    prompt = [{"role": "user", "content": "Double a number."}]
-    output = asyncio.run(rollout(config, (tokenizer, "qwen3"), prompt, [ANSWER], "tool_agent"))
-    trace = Trace(problem_id="p", messages=(*prompt, {"role": "assistant", "content": ANSWER}))
+    prompt, plain = (
+        [{"role": "user", "content": "Double a number."}],
+        ANSWER.rpartition("</think>")[2].strip(),
+    )
+    output = asyncio.run(rollout(config, (tokenizer, "qwen3"), prompt, [plain], "tool_agent"))
+    trace = Trace(problem_id="p", messages=(*prompt, {"role": "assistant", "content": plain}))
     _, tokenise_trace = student_tokenizer(
         tmp_path,
         config.actor_rollout_ref.rollout.multi_turn.tool_config_path,

@@ -95,6 +95,24 @@ def test_a_verdict_is_found_by_code_and_tests(tmp_path: Path) -> None:
         assert journal.find_verdict(digest(["code", "other tests"])) is None
 
 
+def test_a_time_out_is_no_verdict_for_a_later_start(tmp_path: Path) -> None:
+    key = digest(["code", "tests"])
+
+    async def run(outcome: str) -> StoredVerdict | None:
+        with Journal(tmp_path / "a.jsonl") as journal:
+            before = journal.find_verdict(key)
+            await journal.add_verdict(key, StoredVerdict(outcome, 1, 4))
+            assert journal.find_verdict(key) == StoredVerdict(outcome, 1, 4)
+            return before
+
+    assert [asyncio.run(run(outcome)) for outcome in ("timeout", "timeout", "passed", "passed")] == [
+        None,
+        None,
+        None,
+        StoredVerdict("passed", 1, 4),
+    ]
+
+
 def test_an_answer_is_synced_before_it_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     path = tmp_path / "a.jsonl"

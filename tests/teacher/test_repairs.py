@@ -37,13 +37,14 @@ from verl_coder.extraction import extract
 from verl_coder.paths import repository_root
 from verl_coder.problems import Message, Problem
 from verl_coder.prompts import build_prompt
+from verl_coder.sandbox import CommandResult
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.teacher import attempts
 from verl_coder.teacher.attempt_journal import AttemptJournal, attempt_key, journal_path
 from verl_coder.teacher.conversation import decoded_response
 from verl_coder.teacher.repair_report import RepairOptions
 from verl_coder.teacher.repairs import make_repairs
-from verl_coder.tools.execution import InterpreterSettings, read_interpreter
+from verl_coder.tools.execution import InterpreterSettings, ProgramRun, read_interpreter
 
 
 @pytest.fixture(scope="module")
@@ -344,6 +345,19 @@ def test_an_attempt_is_of_its_program_tests_and_limits() -> None:
     assert len(keys) == 5
     elsewhere = InterpreterSettings(sandbox_url="http://a:1", num_workers=3)
     assert attempt_key(RIGHT, "x", problem("other name"), elsewhere) in keys
+
+
+def test_an_attempt_that_met_a_limit_of_time_is_tried_again_in_the_next_start(tmp_path: Path) -> None:
+    runs = {
+        "hangs": ProgramRun(CommandResult(status="TimeLimitExceeded"), "Error: timed out"),
+        "ends": ProgramRun(CommandResult(status="Finished", return_code=0), "ok"),
+    }
+    for _ in range(2):
+        with AttemptJournal(tmp_path / "a.attempts.jsonl") as journal:
+            for name, run in runs.items():
+                journal.add(name, run, passes=False)
+    with AttemptJournal(tmp_path / "a.attempts.jsonl") as journal:
+        assert journal.find("hangs") is None and journal.find("ends") == (runs["ends"], False)
 
 
 def test_two_commands_do_not_write_one_journal(make: Maker) -> None:

@@ -16,7 +16,7 @@ from verl_coder.prompts import build_prompt, system_prompt
 from verl_coder.protocols import PROTOCOLS
 from verl_coder.teacher.offers import Offer
 from verl_coder.teacher.sampling import Sampling
-from verl_coder.teacher.tasks import TeacherTask, read_tasks
+from verl_coder.teacher.tasks import TeacherTask, read_problems, read_tasks
 from verl_coder.tools.execution import InterpreterSettings
 
 SCHEMA = {"function": {"name": "python_interpreter"}}
@@ -123,6 +123,17 @@ def test_a_problem_without_tests_is_named_with_its_file_and_row(tmp_path: Path) 
     pq.write_table(pa.Table.from_pylist([problem(0).to_row(), row], schema=ROW_SCHEMA), path)
     with pytest.raises(DataError, match=r"p\.parquet, row 1 \(sums/1\): .*has no tests"):
         read(path)
+
+
+def test_tests_that_no_answer_could_be_graded_by_are_named_before_anything_is_asked(tmp_path: Path) -> None:
+    bad = replace(problem(1), tests=AssertTests(tests=("assert add_1(1) ==",), entry_point="add_1"))
+    path = write(tmp_path / "p.parquet", [problem(0), bad])
+    tool = write(tmp_path / "tool.parquet", [problem(0, "tool"), replace(bad, agent_name="tool_agent")])
+    for read_file, file in ((read, path), (read_problems, tool)):
+        with pytest.raises(
+            DataError, match=r"\.parquet, row 1 \(sums/1\): the tests .* do not parse: .*drop it"
+        ):
+            read_file(file)
 
 
 def test_the_same_question_is_asked_once(tmp_path: Path) -> None:

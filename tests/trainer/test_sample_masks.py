@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from trainer.fake_queue import FakeQueue
 from verl.trainer.ppo.core_algos import compute_grpo_outcome_advantage
 
+from verl_coder.trainer.composite.choice import read_rollouts
 from verl_coder.trainer.sample_masks import (
     SampleMasksMixin,
     advantage_groups,
@@ -119,6 +120,43 @@ def test_where_every_sample_would_be_masked_what_they_earned_is_still_there(
     trainer._compute_advantage(held.stand_in(monkeypatch), {})
     assert [float(row.sum()) for row in held.columns["rm_scores"]] == [0.5, 0.25, 0.0]
     assert not any(row.any() for row in held.columns["advantages"])
+
+
+@pytest.mark.parametrize("estimator", ["grpo", "rloo", "reinforce_plus_plus"])
+def test_where_every_sample_is_masked_the_rollouts_train_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, estimator: str
+) -> None:
+    """Neither by the policy term, KL nor entropy, which read the masks, nor by self-SFT, which chooses of the rest."""
+    passed = {"reward_extra_info": {"acc": 1.0}}
+    held = queue(
+        [1.0, 1.0, 0.0], [{"end_reason": "length", **passed}] * 2 + [{"tool_sandbox_unavailable": 1}]
+    )
+    held.columns["extra_info"] = [{"problem_id": "p"}] * 3
+    settings = {"mask_overlong": True, "losses": {"gamma": 0.1}, "max_sandbox_unavailable_share": 1.0}
+    trainer = Masks(tmp_path, estimator, **settings)
+    trainer.tokenizer = SimpleNamespace(decode=lambda ids: "I do not know.")
+    batch = held.stand_in(monkeypatch)
+    trainer._compute_advantage(batch, {})
+    for name in ("response_mask", "loss_mask", "advantages"):
+        assert not any(row.any() for row in held.columns[name]), name
+    rollouts = read_rollouts(batch)
+    assert not rollouts.tokens.any() and rollouts.problem_pass_rates() == {}
+    assert [float(row.sum()) for row in held.columns["rm_scores"]] == [1.0, 1.0, 0.0]
+
+
+def test_a_sample_that_was_cut_off_or_is_void_is_marked_for_self_sft_whatever_is_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {5: "```python\ndef f(): return 1\n```", 7: "I do not know."}
+    held = queue([1.0] * 3, [{"end_reason": "length"}, {"end_reason": "answer"}, {"end_reason": "answer"}])
+    held.columns["responses"][2][0] = 7
+    held.columns["extra_info"] = [{}] * 3
+    trainer = Masks(tmp_path, losses={"gamma": 0.1})
+    trainer.tokenizer = SimpleNamespace(decode=lambda ids: texts[ids[0]])
+    batch = held.stand_in(monkeypatch)
+    trainer._compute_advantage(batch, {})
+    rollouts = read_rollouts(batch)
+    assert rollouts.whole.tolist() == [False, True, False] and rollouts.tokens.all()
 
 
 @pytest.mark.parametrize(("given", "ends"), [(None, {2}), (3, {2, 3}), ([2, 4], {2, 4})])

@@ -25,8 +25,12 @@ class CallParser(ToolParser):
     async def extract_tool_calls(
         self, responses_ids: list[int], tools: Any = None
     ) -> tuple[str, list[FunctionCall]]:
-        """(text of the turn, its calls); those above the number that a turn may have are answered in one."""
+        """(text of the turn, its calls)."""
         text = self.tokenizer.decode(responses_ids)
+        return text, self.calls_in(text, tools)
+
+    def calls_in(self, text: str, tools: Any = None) -> list[FunctionCall]:
+        """The calls of a turn's text; those above the number that a turn may have are answered in one."""
         schemas = {
             tool.function.name: tool.function.parameters.model_dump(exclude_none=True) for tool in tools or []
         }
@@ -37,7 +41,7 @@ class CallParser(ToolParser):
                 f"only the first {self.max_parallel_calls} of the {len(texts)} calls of this turn were run"
             )
             calls.append(ToolCall(name="", arguments="{}", mistake=extra))
-        return text, calls
+        return calls
 
 
 def _checked(text: str, schemas: dict[str, Any]) -> ToolCall:

@@ -1,6 +1,7 @@
 """Known conversations, of which the checks know what every stage must make."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from verl_coder.traces import Trace
@@ -32,6 +33,18 @@ def plain() -> dict[str, Trace]:
         "a block without a label": f"So:\n```\n{CODE}\n```\nThat is all.",
     }
     return {what: _trace({"role": "assistant", "content": text}) for what, text in texts.items()}
+
+
+def as_prompted(trace: Trace, thinking: str) -> Trace:
+    """The conversation behind a prompt that opens the thinking of every turn, or closes it (`opened_thinking`)."""
+    if not thinking:
+        return trace
+    messages = [dict(message) for message in trace.messages]
+    for message in messages:
+        if message["role"] == "assistant":
+            said = str(message["content"]).rpartition("</think>\n")[2]
+            message["content"] = f"<think>\nHm.\n</think>\n{said}" if thinking == "open" else said
+    return replace(trace, messages=tuple(messages))
 
 
 def _trace(*turns: dict[str, Any]) -> Trace:

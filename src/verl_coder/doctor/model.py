@@ -58,7 +58,7 @@ def _render(situation: Situation, messages: list[dict[str, str]], **arguments: A
 
 
 def _tool_format(situation: Situation) -> CheckResult:
-    from verl_coder.launch.preflight.composite import call_reader
+    from verl_coder.launch.preflight.traces import call_reader
 
     tokenizer, name = situation.tokenizer, tool_name(situation)
     format_name = situation.config.actor_rollout_ref.rollout.multi_turn.format
@@ -68,7 +68,8 @@ def _tool_format(situation: Situation) -> CheckResult:
     if format_name != "hermes":
         return skipped(f"multi_turn.format={format_name}: only the form of hermes is known here")
     code = 'print("a \\"quoted\\" text\\n")'
-    found = reads(tokenizer.encode(tool_call(name, code), add_special_tokens=False))
+    ids = tokenizer.encode(tool_call(name, code), add_special_tokens=False)
+    found = [call for call in reads(tokenizer.decode(ids)) if not getattr(call, "mistake", "")]
     if not found:
         return failed(
             f"the parser {format_name!r} finds no call in a call of {name} that this tokenizer has encoded",

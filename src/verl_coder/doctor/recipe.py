@@ -76,12 +76,16 @@ def _traces(situation: Situation) -> CheckResult:
         is_here = bool(situation.model_folder)
     except NotHereError:
         is_here = False
-    check_composite(plan.config, plan.settings, data_is_there=not not_yet, model_is_there=is_here)
+    told = check_composite(plan.config, plan.settings, data_is_there=not not_yet, model_is_there=is_here)
     words, traces = plan.settings.describe_sources(), plan.settings.teacher.traces
     if plan.settings.uses_teacher and not Path(str(traces)).is_file():
         words += f"; {traces}: {not_yet}"
     elif plan.settings.uses_teacher and not is_here:
         words += "; the traces were not tried with the model, which is not on this machine"
+    if told:
+        return warned(
+            "; ".join(line.removeprefix("warning: ") for line in told), "traces of this run's problems"
+        )
     return passed(words)
 
 

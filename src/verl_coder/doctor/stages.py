@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed
-from verl_coder.doctor.conversations import CODE, plain, with_tool
+from verl_coder.doctor.conversations import CODE, as_prompted, plain, with_tool
 from verl_coder.doctor.situation import NotHereError, Situation
 from verl_coder.extraction import extract_code
 from verl_coder.traces import Trace, TraceRow
@@ -26,7 +26,9 @@ def tool_name(situation: Situation) -> str | None:
 
 def _conversations(situation: Situation) -> dict[str, Trace]:
     name = tool_name(situation)
-    return plain() | ({"an answer after a tool's result": with_tool(name)} if name else {})
+    found = plain() | ({"an answer after a tool's result": with_tool(name)} if name else {})
+    thinking = situation.trace_tokenizer.opened_thinking
+    return {what: as_prompted(trace, thinking) for what, trace in found.items()}
 
 
 def _row(situation: Situation, trace: Trace) -> TraceRow:
@@ -68,12 +70,12 @@ def _labels(situation: Situation) -> CheckResult:
     from verl_coder.sft.rows import write_rows
 
     tokenizer, name = situation.tokenizer, tool_name(situation)
-    trace = with_tool(name) if name else plain()["an answer"]
+    tokeniser = situation.trace_tokenizer
+    trace = as_prompted(with_tool(name) if name else plain()["an answer"], tokeniser.opened_thinking)
     row = _row(situation, trace)
     ids, mask = _as_the_trainer_reads(write_rows, row)
     learnt = tokenizer.decode([token for token, on in zip(ids, mask, strict=True) if on])
-    turns = [str(message["content"]) for message in trace.messages if message["role"] == "assistant"]
-    wanted = "".join(f"{turn}{tokenizer.eos_token}" for turn in turns)
+    wanted = "".join(f"{turn}{tokenizer.eos_token}" for turn in tokeniser.turn_texts(trace).values())
     if any(mask[: len(row.prompt_ids)]):
         return failed("the loss is on tokens of the prompt", "sft/rows.py masks it: reinstall the package")
     if learnt != wanted:
@@ -99,9 +101,11 @@ def _token_equality(situation: Situation) -> CheckResult:
     name = tool_name(situation)
     if name is None:
         raise NotHereError("the recipe has no tools: a rollout has one turn")
-    tokenizer, trace = situation.tokenizer, with_tool(name)
+    tokenizer, tokeniser = situation.tokenizer, situation.trace_tokenizer
+    trace = as_prompted(with_tool(name), tokeniser.opened_thinking)
+    texts = tokeniser.turn_texts(trace)
     text = tokenizer.decode(list(_row(situation, trace).response_ids))
-    expected = [str(message["content"]) for message in trace.messages[1:]]
+    expected = [texts.get(n) or str(message["content"]) for n, message in enumerate(trace.messages) if n]
     at = 0
     for part in expected:
         found = text.find(part, at)

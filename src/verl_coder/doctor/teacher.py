@@ -10,7 +10,7 @@ from verl_coder.errors import TeacherError
 from verl_coder.installation import script
 from verl_coder.teacher.connection import CODE_QUESTION, SMALL_QUESTION, Connection, probe
 from verl_coder.teacher.options import GenerateOptions
-from verl_coder.traces import control_token
+from verl_coder.trace_messages import control_token
 from verl_coder.words import counted
 
 _SERVE = script("start_teacher.sh", "vllm serve MODEL")

@@ -14,7 +14,9 @@ from verl_coder.sft.record import row_files
 from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise
 from verl_coder.sft.settings import SftRequest, total_steps, trainer_keys
 from verl_coder.sft.student import student_tokenizer
-from verl_coder.traces import Trace, TraceError, TraceRow, TraceTokenizer, check_text, read_traces
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, TraceRow, TraceTokenizer, check_text, check_tokens, read_traces
+from verl_coder.words import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +70,7 @@ def prepare(request: SftRequest, source: Path) -> SftData:
     """Read, check, tokenise and split; ConfigError or DataError names the option, the row and the fix."""
     traces = read_traces(request.traces, option="--traces")
     held_out = read_traces(request.validation, option="--validation") if request.validation else []
+    _check_held_out(request, traces, held_out)
     tokenizer = student_tokenizer(
         source,
         request.tools,
@@ -95,13 +98,24 @@ def prepare(request: SftRequest, source: Path) -> SftData:
     )
 
 
+def _check_held_out(request: SftRequest, traces: Sequence[Trace], held_out: Sequence[Trace]) -> None:
+    """DataError where a problem of --validation is one of --traces."""
+    learnt = {trace.problem_id for trace in traces if trace.problem_id}
+    if both := [trace.problem_id for trace in held_out if trace.problem_id in learnt]:
+        raise DataError(
+            f"--validation: {request.validation}: of problems that --traces has, too: {len(both)} of "
+            f"{counted(len(held_out), 'trace')}, the first of {both[0]!r}: what is held out would be learnt; take them "
+            "out of one file, or leave --validation away: --val-share holds out whole problems"
+        )
+
+
 def _rows(
     request: SftRequest, traces: Sequence[Trace], tokenizers: tuple[Any, TraceTokenizer], place: str
 ) -> TokenisedTraces:
     tokenizer, tokeniser = tokenizers
     for index, trace in enumerate(traces):
         try:
-            check_text(trace, tokenizer, tokeniser, request.model)
+            check_tokens(check_text(trace, tokenizer, tokeniser).values(), tokenizer, request.model)
         except TraceError as error:
             raise DataError(f"{place}, row {index}: {error}") from error
     found = tokenise(traces, tokeniser, place=place)

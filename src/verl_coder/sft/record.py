@@ -14,6 +14,7 @@ from verl_coder.run.checkpoint_files import clear_saving
 from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.process import LOG
 from verl_coder.sft.settings import SftRequest
+from verl_coder.sft.student import tools_file
 
 _MAY_CHANGE = frozenset(
     {
@@ -27,7 +28,11 @@ _MAY_CHANGE = frozenset(
 def digests(request: SftRequest) -> dict[str, str]:
     """SHA-256 of the files that the request names, by option, `folder_digest` of the model; what is gone has none."""
     model = {"--model": folder_digest(Path(request.model))} if Path(request.model).is_dir() else {}
-    files = {"--traces": request.traces, "--validation": request.validation, "--tools": request.tools}
+    files = {
+        "--traces": request.traces,
+        "--validation": request.validation,
+        "--tools": tools_file(request.tools),
+    }
     return model | {
         option: hashlib.sha256(Path(file).read_bytes()).hexdigest()
         for option, file in files.items()

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
 from verl_coder.files import whole_file
-from verl_coder.traces import Trace, TraceError, TraceRow, TraceTokenizer
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, TraceRow, TraceTokenizer
 
 ROW_SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("loss_mask", pa.list_(pa.int8()))])
 """What `TokenRows` reads."""

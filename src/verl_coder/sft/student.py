@@ -11,6 +11,11 @@ from verl_coder.tools.execution import read_tools_text
 from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
 
 
+def tools_file(tools: str | None) -> Path | None:
+    """The file that `--tools` names, in the working folder or the repository; None where it names none."""
+    return None if tools in (None, "", "none") else resolve_content_path(str(tools))
+
+
 def student_tokenizer(
     model: Path,
     tools: str | None,
@@ -26,7 +31,7 @@ def student_tokenizer(
     """
     from transformers import AutoConfig, AutoTokenizer
 
-    path = None if tools in (None, "", "none") else resolve_content_path(str(tools))
+    path = tools_file(tools)
     if path is not None:
         check_tools_file(path, f"--tools {tools}", or_none=True)
         read_tools_text(path)  # ConfigError where it is no text

@@ -1,7 +1,7 @@
 """What `teacher repairs` has tried, on disk until its traces are written: a killed start is gone on with.
 
 One JSON object a line: `key` is a hash of the program, the problem's tests and the limits that it ran with. The file
-bridges starts and no more, since the verdict on a program that hangs is that of its moment.
+bridges starts and no more. What met a limit of time is tried again in each of them: its verdict is that of its moment.
 """
 
 import fcntl
@@ -54,8 +54,8 @@ class AttemptJournal:
         for line in text.split(b"\n"):
             with suppress(ValueError, KeyError, TypeError):  # torn by a kill
                 value = json.loads(line)
-                _read(value)
-                self._lines[str(value["key"])] = value
+                if _read(value)[0].result.status != "TimeLimitExceeded":
+                    self._lines[str(value["key"])] = value
         self._begins = b"\n" if text and not text.endswith(b"\n") else b""
 
     def __enter__(self) -> Self:

@@ -92,18 +92,19 @@ class AttemptRunner:
         run = await run_program(
             program, prelude=problem.tool_prelude, settings=self.tools.settings, sandbox=self.sandbox
         )
-        passes = check.passed(run) and await self._passes(code, problem)
-        self.journal.add(key, run, passes=passes)
-        return run, passes
+        outcome = await self._outcome(code, problem) if check.passed(run) else "failed"
+        if outcome != "timeout":
+            self.journal.add(key, run, passes=outcome == "passed")
+        return run, outcome == "passed"
 
-    async def _passes(self, code: str, problem: Problem) -> bool:
+    async def _outcome(self, code: str, problem: Problem) -> str:
         try:
             report = await grade(code, problem.tests, self.sandbox, stop_early=True)
         except DataError as error:
             raise DataError(f"{problem.problem_id}: {error}") from error
         if report.outcome == "sandbox_unavailable":
             raise SandboxUnavailableError(report.message)
-        return report.outcome == "passed"
+        return report.outcome
 
 
 def setup_of(problem: Problem) -> str:

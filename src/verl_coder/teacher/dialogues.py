@@ -24,7 +24,7 @@ from verl_coder.teacher.conversation import decoded_response
 from verl_coder.teacher.offers import Offer
 from verl_coder.teacher.replies import TeacherReply, encodable
 from verl_coder.teacher.samples import quotable
-from verl_coder.traces import control_token
+from verl_coder.trace_messages import control_token
 
 
 class Call(NamedTuple):

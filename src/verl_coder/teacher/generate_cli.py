@@ -24,7 +24,8 @@ Tools = Annotated[
 ModeOption = Annotated[_Mode, _Option(help="Protocol of the traces; row takes that of each problem.")]
 NumSamples = Annotated[int, _Option(min=1, help="Samples of a problem.")]
 MaxTasks = Annotated[int | None, _Option(min=1, help="Only so many problems, the hardest.")]
-KeepOption = Annotated[_Keep, _Option(help="Which samples become traces.")]
+_KEEP = "Which samples become traces: those that pass every hidden test, all, or the one of a problem that passes most."
+KeepOption = Annotated[_Keep, _Option(help=_KEEP)]
 PerProblem = Annotated[int, _Option(min=1, help="Most traces of one problem.")]
 MaxTurns = Annotated[int, _Option(min=1, help="Most turns of the teacher in one trace.")]
 LearnFailures = Annotated[bool, _Option("--learn-failures", help="Learn turns whose program failed, too.")]

@@ -132,6 +132,10 @@ def notes(report: GenerateReport, options: GenerateOptions) -> list[str]:
         found.append(
             f"{counted(unknown, 'answer')} did not say their tokens (no `usage`): tokens and cost are without them"
         )
+    if wrong := sum(not sample.passed for sample in report.kept):
+        found.append(
+            f"{counted(wrong, 'trace does', 'traces do')} not pass every hidden test (--keep {options.keep})"
+        )
     cut = sum(sample.dropped == "length" for sample in report.samples)
     if cut:
         found.append(

@@ -2,8 +2,8 @@
 
 Entries are found by what was asked, not by position: `key` is a hash of the problem's prompt, the request's settings
 and the tool's, `sample` and `turn` say which answer of it this is. Failures stand there for the reader and are never
-found. `spent` lines are requests without an answer, for the budgets. A last line that a killed process has torn is cut
-off, and asked again.
+found, nor is the verdict of a time-out in a later start. `spent` lines are requests without an answer, for the budgets.
+A last line that a killed process has torn is cut off, and asked again.
 """
 
 import asyncio
@@ -22,6 +22,8 @@ from verl_coder.words import counted
 
 _HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict", "spent"))
 """What a line begins with."""
+_OF_ITS_MOMENT = "timeout"
+"""Verdict that another load of the machine may turn: it holds for the start that found it."""
 
 
 class StoredVerdict(NamedTuple):
@@ -195,6 +197,8 @@ class Journal:
 
     def _index(self, entry: Any, offset: int, length: int) -> None:
         if entry["type"] == "verdict":
+            if entry["outcome"] == _OF_ITS_MOMENT:
+                return
             self._verdicts[bytes.fromhex(entry["key"])] = StoredVerdict(
                 entry["outcome"], int(entry["passed"]), int(entry["total"])
             )

@@ -12,7 +12,8 @@ from rich.text import Text
 from verl_coder.errors import DataError
 from verl_coder.sft.model_folder import resolve_model
 from verl_coder.sft.student import student_tokenizer
-from verl_coder.traces import Trace, TraceError, TraceRow, check_text, read_traces
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, TraceRow, check_text, check_tokens, read_traces
 
 _STYLES = {"prompt": "dim", "read": "yellow", "learnt": "bold green"}
 _OPEN, _CLOSE = "⟦", "⟧"
@@ -50,7 +51,7 @@ def show_traces(options: ShowOptions, console: Console | None = None) -> int:
     )
     for number, trace in found:
         try:
-            check_text(trace, tokenizer, tokenise, options.model)
+            check_tokens(check_text(trace, tokenizer, tokenise).values(), tokenizer, options.model)
             row = tokenise.row(trace)
         except TraceError as error:
             raise DataError(f"{options.traces}, row {number}: {error}") from error

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
+from verl_coder.grading.plan import make_plan
 from verl_coder.problems import Message, Problem
 from verl_coder.prompts import known_system, protocol_of, system_prompt
 from verl_coder.protocols import ToolProtocol, find_protocol
@@ -95,6 +96,10 @@ def read_problem(row: dict[str, Any], place: str) -> Problem:
         raise DataError(
             f"{place} ({problem.problem_id}): its prompt is no list of messages with role and content"
         )
+    try:
+        make_plan(replace(problem.tests))  # of a copy, so that no plan is kept of a problem that is not asked
+    except DataError as error:
+        raise DataError(f"{place} ({problem.problem_id}): {error}: mend the row or drop it") from error
     return problem
 
 

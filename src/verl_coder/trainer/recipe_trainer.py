@@ -15,6 +15,9 @@ from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
 
+WHOLE_FIELD = "sample_is_whole"
+"""Column of a batch, (1,) each: 1 where a sample ended by itself in a turn that says something, whatever is masked."""
+
 
 class RecipeTrainer(PPOTrainer):
     """verl's trainer, which knows the recipe's `verl_coder:` section."""

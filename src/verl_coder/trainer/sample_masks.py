@@ -13,6 +13,7 @@ from verl_coder.errors import RewardError, SandboxUnavailableError
 from verl_coder.extraction import extract_code
 from verl_coder.protocols import PROTOCOLS
 from verl_coder.trainer.recipe_trainer import (
+    WHOLE_FIELD,
     RecipeTrainer,
     read_columns,
     read_extra_fields,
@@ -117,24 +118,17 @@ class SampleMasksMixin(RecipeTrainer):
                 "not answer (verl_coder.max_sandbox_unavailable_share); the last checkpoint is kept"
             )
         no_score = unavailable | failed
-        masked = no_score.copy()
-        for name, wanted, judge in (
-            ("overlong", self.settings.mask_overlong, self._is_overlong),
-            ("void_turn", self.settings.mask_void_turns, self._is_void),
-        ):
-            if wanted:
-                found = _judge_rows(batch, extra_fields, judge) & real
-                metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
-                masked |= found
+        masked = no_score | self._masked_by_their_end(batch, extra_fields, real, metrics)
         scores: list[torch.Tensor] | None = None
         if masked.any() and masked[real].all():
             self.notices.say(
                 f"masked {self.global_steps}",
-                f"step {self.global_steps}: every sample would be masked (masked/*_share, sandbox/unavailable_share), "
-                "so none is but for those without a score, and none has an advantage",
+                f"step {self.global_steps}: every sample is masked (masked/*_share, sandbox/unavailable_share): the "
+                "rollouts of this step train nothing",
             )
             scores = list(read_columns(batch, "rm_scores")["rm_scores"].unbind())
-            _mask(batch, no_score, real)
+            # Their tokens stay until the advantages are there, which some estimators do not make of none.
+            _mask(batch, np.zeros_like(real), real)
         elif masked.any():
             _mask(batch, masked, no_score)
             # pass@k's advantage refuses a row that is alone.
@@ -150,7 +144,33 @@ class SampleMasksMixin(RecipeTrainer):
         correction = self.config.algorithm.get("rollout_correction") or {}
         if correction.get("rollout_rs") and not correction.get("bypass_mode"):
             _count_kept_tokens(batch)
+        if scores is not None:
+            _mask(batch, real, np.zeros_like(real))
         return result
+
+    def _masked_by_their_end(
+        self,
+        batch: KVBatchMeta,
+        extra_fields: Sequence[Mapping[str, Any]],
+        real: np.ndarray,
+        metrics: dict[str, Any],
+    ) -> np.ndarray:
+        """(B,) bool: samples that the settings mask for how they end; self-SFT imitates none, masked or not."""
+        masked, whole = np.zeros_like(real), real.copy()
+        for name, wanted, judge in (
+            ("overlong", self.settings.mask_overlong, self._is_overlong),
+            ("void_turn", self.settings.mask_void_turns, self._is_void),
+        ):
+            if not wanted and not self.settings.uses_self:
+                continue
+            found = _judge_rows(batch, extra_fields, judge) & real
+            whole &= ~found
+            if wanted:
+                metrics[f"masked/{name}_share"] = float(found.sum()) / max(int(real.sum()), 1)
+                masked |= found
+        if self.settings.uses_self:
+            write_columns(batch, {WHOLE_FIELD: [torch.tensor([int(one)]) for one in whole]})
+        return masked
 
     def _failed_rows(
         self, faults: Sequence[SampleFault | None], real: np.ndarray, metrics: dict[str, Any]

@@ -4,8 +4,6 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig
 
@@ -13,10 +11,8 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.grpo import check_lora
-from verl_coder.protocols import tool_call
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
-from verl_coder.tiny.traces import TOOL_NAME
 
 
 @pytest.fixture(scope="module")
@@ -49,45 +45,6 @@ def test_teacher_rows_must_fill_the_micro_batches(plan: Plan, tmp_path: Path) ->
 def test_a_missing_traces_file_is_named(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
         _check_traces(plan, tmp_path / "nowhere.parquet")
-
-
-_QUESTION = {"role": "user", "content": "Write f(xs).\nassert f([1]) == 1"}
-_ANSWER = {"role": "assistant", "content": "```python\ndef f(xs): return 1\n```"}
-
-
-@pytest.mark.parametrize(
-    ("messages", "message"),
-    [
-        ([_QUESTION, {"role": "assistant", "content": "f<|eot_id|>"}], "control token '<|eot_id|>'"),
-        ([_QUESTION, {"role": "assistant", "content": "f<|im_end|>"}], "control token '<|im_end|>'"),
-        (
-            [
-                _QUESTION,
-                {"role": "assistant", "content": "[TOOL_CALLS] python_interpreter(...)"},
-                {"role": "tool", "content": "ok"},
-                _ANSWER,
-            ],
-            "finds no tool call",
-        ),
-        ([_QUESTION, {"role": "assistant", "content": "x = " + "1 + " * 400 + "1"}], "no trace fits"),
-    ],
-)
-def test_traces_of_another_model_are_refused(
-    plan: Plan, tmp_path: Path, messages: list[dict[str, str]], message: str
-) -> None:
-    path = tmp_path / "traces.parquet"
-    pq.write_table(pa.table({"problem_id": ["a"], "messages": [messages]}), path)
-    with pytest.raises(DataError) as error:
-        _check_traces(plan, path)
-    assert message in str(error.value) and "\n" not in str(error.value)
-
-
-def test_traces_that_fit_are_accepted(plan: Plan, tmp_path: Path) -> None:
-    path = tmp_path / "traces.parquet"
-    call = {"role": "assistant", "content": tool_call(TOOL_NAME, "print(1)")}
-    messages = [_QUESTION, call, {"role": "tool", "content": "1"}, _ANSWER]
-    pq.write_table(pa.table({"problem_id": ["a"], "messages": [messages]}), path)
-    _check_traces(plan, path)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Which of the model's own rollouts are trained on again."""
 
+from typing import Any
+
 import numpy as np
 
 from verl_coder.run.settings import SelfSettings
@@ -9,10 +11,13 @@ UIDS = ["a", "a", "a", "b", "b", "c", "c"]
 SCORES = np.array([1.0, 1.0, 0.2, 1.0, 1.0, 0.0, 0.0])
 PASSED = SCORES >= 1
 TOKENS = np.array([9, 5, 1, 7, 6, 3, 3])
+WHOLE = np.ones(7, dtype=bool)
 
 
-def _chosen(tokens: np.ndarray = TOKENS, scores: np.ndarray = SCORES, **settings: object) -> list[int]:
-    result = choose_rollouts(UIDS, scores, PASSED, tokens, SelfSettings(**settings))  # type: ignore[arg-type]
+def _chosen(
+    tokens: np.ndarray = TOKENS, scores: np.ndarray = SCORES, whole: np.ndarray = WHOLE, **settings: Any
+) -> list[int]:
+    result = choose_rollouts(UIDS, scores, PASSED, tokens, whole, SelfSettings(**settings))
     return np.flatnonzero(result).tolist()
 
 
@@ -36,3 +41,11 @@ def test_a_masked_rollout_is_neither_taken_nor_a_failure() -> None:
     masked = np.array([9, 5, 0, 7, 0, 3, 3])
     assert _chosen(tokens=masked, only_mixed=True) == []
     assert _chosen(tokens=masked) == [1, 3]
+
+
+def test_a_rollout_that_was_cut_off_is_not_taken_and_counts_as_what_it_is() -> None:
+    cut = np.array([True, False, True, True, False, True, True])
+    assert _chosen(whole=cut) == [0, 3]
+    assert _chosen(whole=np.zeros(7, dtype=bool)) == []
+    # Both of b have passed, so that it is no mixed prompt.
+    assert _chosen(whole=cut, only_mixed=True) == [0]

@@ -31,6 +31,7 @@ def _rollouts() -> StepRollouts:
         problem_ids=list(PROMPTS),
         scores=np.array(PASSED, dtype=float),
         passed=np.array(PASSED),
+        whole=np.ones(8, dtype=bool),
         masks=[torch.tensor([1] * (row + 1) + [0]) for row in range(8)],
     )
 

@@ -59,7 +59,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
         )
     check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
     check_grpo(config, settings)
-    check_composite(config, settings, data_is_there=data_is_there, model_is_there=not missing)
+    notes += check_composite(config, settings, data_is_there=data_is_there, model_is_there=not missing)
     check_services(config, settings)
     check_disk(config, run_dir.path, keep_best=settings.keep_best)
     if slow := check_shared_memory(config):

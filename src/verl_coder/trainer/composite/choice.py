@@ -11,7 +11,7 @@ from transfer_queue import KVBatchMeta
 
 from verl_coder.run.settings import SelfSettings
 from verl_coder.traces import Trace, TraceRow
-from verl_coder.trainer.recipe_trainer import read_columns, read_extra_fields, read_plain
+from verl_coder.trainer.recipe_trainer import WHOLE_FIELD, read_columns, read_extra_fields, read_plain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,8 @@ class StepRollouts:
     """(B,) rewards."""
     passed: np.ndarray
     """(B,) bool: all hidden tests passed, by the reward function's `acc`."""
+    whole: np.ndarray
+    """(B,) bool: neither cut off nor ending in a void turn (sample_masks.py)."""
     masks: list[torch.Tensor]
     """(T_i,) each: 1 on the model's own tokens, all 0 where the sample is masked."""
 
@@ -43,7 +45,7 @@ class StepRollouts:
 
 def read_rollouts(batch: KVBatchMeta) -> StepRollouts:
     """Read them from TransferQueue, after rewards and masks are there."""
-    data = read_columns(batch, "uid", "extra_info", "rm_scores", "response_mask")
+    data = read_columns(batch, "uid", "extra_info", "rm_scores", "response_mask", WHOLE_FIELD)
     scores = np.array([float(row.sum()) for row in data["rm_scores"].unbind()])
     infos = [field.get("reward_extra_info") or {} for field in read_extra_fields(batch)]
     return StepRollouts(
@@ -52,6 +54,11 @@ def read_rollouts(batch: KVBatchMeta) -> StepRollouts:
         scores=scores,
         passed=np.array(
             [float(i.get("acc", s)) >= 1.0 for i, s in zip(infos, scores, strict=True)], dtype=bool
+        ),
+        whole=np.array(
+            [bool(row.any()) for row in data[WHOLE_FIELD].unbind()]
+            if WHOLE_FIELD in data
+            else [True] * len(scores)
         ),
         masks=list(data["response_mask"].unbind()),
     )
@@ -62,12 +69,14 @@ def choose_rollouts(
     scores: np.ndarray,
     passed: np.ndarray,
     tokens: np.ndarray,
+    whole: np.ndarray,
     settings: SelfSettings,
 ) -> np.ndarray:
     """(B,) bool: the rollouts of the self-SFT term.
 
-    uids: the prompt of each rollout. scores, passed (bool), tokens: (B,). A rollout with no trainable token
-    (padding, or masked because the sandbox failed) is neither chosen nor counted as a failure.
+    uids: the prompt of each rollout. scores, passed (bool), tokens, whole (bool): (B,). A rollout with no trainable
+    token (padding, or masked because the sandbox failed) is neither chosen nor counted as a failure; one that is not
+    whole counts and is never chosen.
     """
     chosen = np.zeros(len(uids), dtype=bool)
     real = tokens > 0
@@ -78,18 +87,22 @@ def choose_rollouts(
         passing = [row for row in rows if passed[row]]
         if settings.only_mixed and len(passing) == len(rows):
             continue
-        best = sorted(passing, key=lambda row: (-scores[row], tokens[row], row))
+        best = sorted(
+            [row for row in passing if whole[row]], key=lambda row: (-scores[row], tokens[row], row)
+        )
         chosen[best[: settings.top_k]] = True
     return chosen
 
 
 class TeacherPool:
-    """All traces of a run, tokenised when they are first chosen. Traces that are too long are left out."""
+    """All traces of a run, tokenised when they are first chosen; what is too long or no rollout's is left out."""
 
     def __init__(self, traces: Sequence[Trace], tokenise: Callable[[Trace], TraceRow | None]) -> None:
         self._traces = traces
         self._tokenise = tokenise
         self._rows: dict[int, TraceRow | None] = {}
+        self.refused: dict[int, str] = {}
+        """Why a trace, by its row in the file, is none that this model can learn: not all are tried before a run."""
         self._of_problem: dict[str, list[int]] = defaultdict(list)
         for index, trace in enumerate(traces):
             if trace.problem_id:
@@ -98,7 +111,7 @@ class TeacherPool:
     @property
     def too_long(self) -> int:
         """Traces left out so far because prompt or response is longer than a rollout's may be."""
-        return sum(row is None for row in self._rows.values())
+        return sum(row is None for row in self._rows.values()) - len(self.refused)
 
     def has(self, problem_id: str) -> bool:
         """Whether there is a trace of the problem that fits."""
@@ -134,5 +147,8 @@ class TeacherPool:
 
     def _row(self, index: int) -> TraceRow | None:
         if index not in self._rows:
-            self._rows[index] = self._tokenise(self._traces[index])
+            try:
+                self._rows[index] = self._tokenise(self._traces[index])
+            except ValueError as error:  # TraceError, and what verl's builder of tokens raises
+                self._rows[index], self.refused[index] = None, str(error)
         return self._rows[index]

@@ -104,12 +104,24 @@ class TeacherGuidedMixin(RecipeTrainer):
         sources = {name: reported.pop(name) for name in list(reported) if name.startswith(("term/", "pull/"))}
         metrics.update(source_metrics(reduce_metrics(sources), mixed.counts))
         if settings.uses_teacher:
-            metrics["source/teacher/too_long"] = float(self._teacher_pool.too_long)
+            metrics.update(self._left_out(self._teacher_pool))
         actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
         metrics.update(actor)
         count_computed_tokens(metrics)
         return batch
+
+    def _left_out(self, pool: TeacherPool) -> dict[str, float]:
+        """How many traces were left out so far; of those that are no rollout's the first is told."""
+        for index, why in pool.refused.items():
+            self.notices.say(
+                "refused traces",
+                f"verl_coder.teacher.traces, row {index}: {why}: left out (source/teacher/refused counts such rows)",
+            )
+        return {
+            "source/teacher/too_long": float(pool.too_long),
+            "source/teacher/refused": float(len(pool.refused)),
+        }
 
     def _update_options(self, mixed: _Mixed, alpha: float) -> dict[str, Any]:
         """What verl's `_update_actor` tells the worker, for a batch with added rows."""
@@ -172,7 +184,12 @@ class TeacherGuidedMixin(RecipeTrainer):
         gamma = settings.losses.gamma.value(self.global_steps)
         chosen = (
             choose_rollouts(
-                rollouts.uids, rollouts.scores, rollouts.passed, rollouts.tokens, settings.self_sft
+                rollouts.uids,
+                rollouts.scores,
+                rollouts.passed,
+                rollouts.tokens,
+                rollouts.whole,
+                settings.self_sft,
             )
             if gamma > 0
             else np.zeros(layout.rows, dtype=bool)

@@ -1,0 +1,137 @@
+"""A teacher's traces before a run: what this model and this rollout can express, and of which problems they are."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from omegaconf import DictConfig
+
+from verl_coder.data.prepared import whole_pages
+from verl_coder.errors import DataError
+from verl_coder.launch.preflight.agent_loops import agent_names
+from verl_coder.launch.preflight.rows import load_tokenizer
+from verl_coder.launch.recipe import file_list
+from verl_coder.protocols import PROTOCOLS, agent_tags
+from verl_coder.trace_messages import TraceError
+from verl_coder.traces import Trace, check_text, check_tokens, load_tool_schemas, rollout_tokenizer
+from verl_coder.words import counted
+
+TOKENISED_TRACES = 128
+"""How many traces, evenly over the file, are tokenised before a run; the texts of all are looked at."""
+
+CallReader = Callable[[str], Sequence[Any]]
+
+
+def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> None:
+    """The traces must be conversations that this model's tokenizer and this rollout can express."""
+    from transformers import AutoConfig
+
+    model = str(config.actor_rollout_ref.model.path)
+    tokenizer = load_tokenizer(config)
+    tokenise = rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(model).model_type)
+    reads_call = call_reader(config, tokenizer)
+    place, fitting = f"verl_coder.teacher.traces: {path}", 0
+    step = max(len(traces) // TOKENISED_TRACES, 1)
+    for index, trace in enumerate(traces):
+        try:
+            texts = check_text(trace, tokenizer, tokenise)
+            if reads_call is not None and trace.described_tools:
+                _check_calls(trace, texts, reads_call)
+            if index % step == 0:
+                check_tokens(texts.values(), tokenizer, model)
+                fitting += tokenise.row(trace) is not None
+        except (TraceError, ValueError) as error:
+            raise DataError(f"{place}, row {index}: {error}") from error
+    if not fitting:
+        raise DataError(
+            f"{place}: no trace fits into data.max_prompt_length={config.data.max_prompt_length} and "
+            f"data.max_response_length={config.data.max_response_length} tokens: raise them, or shorten the traces"
+        )
+
+
+def _check_calls(trace: Trace, texts: dict[int, str], reads_call: CallReader) -> None:
+    for number, text in texts.items():
+        answered = trace.messages[number + 1 : number + 2]
+        if answered and answered[0]["role"] == "tool" and not reads_call(text):
+            raise TraceError(
+                "a tool answers an assistant's message in which the rollout's parser "
+                "(actor_rollout_ref.rollout.multi_turn.format) finds no tool call: the traces are for another model"
+            )
+
+
+def call_reader(config: DictConfig, tokenizer: Any) -> CallReader | None:
+    """A turn's text -> the tool calls that the rollout would find in it; None where the rollout has no tools.
+
+    As the agent loops do it: calls in hermes form are read by our parser, which keeps a bad one to be answered.
+    """
+    turns = config.actor_rollout_ref.rollout.multi_turn
+    if not turns.enable or not turns.tool_config_path:
+        return None
+    tags = agent_tags("tool_agent")
+    if turns.format == "hermes" and tags is not None:
+        from verl.tools.schemas import OpenAIFunctionToolSchema
+
+        from verl_coder.agent_loops.call_parser import CallParser
+
+        tools = [
+            OpenAIFunctionToolSchema.model_validate(one) for one in load_tool_schemas(turns.tool_config_path)
+        ]
+        parser = CallParser(tokenizer, tags, turns.max_parallel_calls)
+        return lambda text: parser.calls_in(text, tools)
+    from verl.experimental.agent_loop.tool_parser import ToolParser
+
+    other = ToolParser.get_tool_parser(turns.format, tokenizer)
+
+    def read(text: str) -> list[Any]:
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        return list(asyncio.run(other.extract_tool_calls(ids, []))[1])
+
+    return read
+
+
+def check_problems(config: DictConfig, path: Path, traces: Sequence[Trace]) -> tuple[str, ...]:
+    """Lines on traces that rollouts of this data have nothing to do with; DataError where held-out ones are learnt.
+
+    Of the data files, those that are there.
+    """
+    train_files, val_files = (
+        [file for file in file_list(config.data[name]) if file.is_file()]
+        for name in ("train_files", "val_files")
+    )
+    training, held_out = problem_ids(train_files), problem_ids(val_files)
+    place, total = f"verl_coder.teacher.traces: {path}", counted(len(traces), "trace")
+    # A problem on both sides is trained on anyway, which the check of the rows tells.
+    if learnt := [one.problem_id for one in traces if one.problem_id in held_out - training]:
+        raise DataError(
+            f"{place}: of problems of data.val_files: {len(learnt)} of {total}, the first of {learnt[0]!r}: what is "
+            "held out would be learnt; take them out, or these problems out of data.val_files"
+        )
+    notes = []
+    strange = [one.problem_id for one in traces if one.problem_id and one.problem_id not in training]
+    if training and strange:
+        notes.append(
+            f"of no problem of data.train_files: {len(strange)} of {total}, the first of {strange[0]!r}: such are "
+            "drawn only to fill up verl_coder.teacher.rows, and never with verl_coder.teacher.max_group_pass_rate"
+        )
+    loops = {name for file in train_files for name in agent_names(file)}
+    others = [name for one in traces if (name := one.agent_name or PROTOCOLS["tool"].agent_name) not in loops]
+    if loops and others:
+        notes.append(
+            f"of another agent loop ({others[0]}) than the rows of data.train_files ({', '.join(sorted(loops))}): "
+            f"{len(others)} of {total}"
+        )
+    return tuple(f"warning: {place}: {note}" for note in notes)
+
+
+def problem_ids(files: Iterable[Path]) -> set[str]:
+    """Names of the problems in a run's data files, as the trainer compares them with those of traces."""
+    found: set[str] = set()
+    for path in files:
+        with whole_pages(str(path)):
+            table = pq.ParquetFile(path).read(columns=["extra_info.problem_id"])
+        if "extra_info" in table.column_names:
+            rows = table.column("extra_info").to_pylist()
+            found |= {str(row["problem_id"]) for row in rows if row and row.get("problem_id")}
+    return found
