@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow.parquet as pq
 from jinja2 import TemplateError
@@ -228,31 +228,28 @@ class TraceTokenizer:
         two do not go together.
         """
         text = self._called_text(message) if message.get("tool_calls") else str(message.get("content") or "")
-        opened = _OPENED.search(self._generation_prompt) if begins else None
-        if opened is None:
+        if not begins or not self.opens_thinking:
             return text
         think = _THINK.match(text)
-        if opened[1] and think:
-            raise TraceError(
-                "a turn begins with <think>, and the chat template's prompt ends with closed thinking: take "
-                "enable_thinking=false out of chat_template_kwargs (--chat-template-kwargs, "
-                "data.apply_chat_template_kwargs), or give turns without thinking"
-            )
-        if not opened[1] and not think and "</think>" not in text:
+        if not think and "</think>" not in text:
             raise TraceError(
                 "a turn has no thinking, and the chat template's prompt opens it with <think>: give turns that begin "
                 "with <think>, or another template"
             )
         if think is None:
             return text
-        line_end = "" if opened[0].endswith("\n") or not think[0].endswith("\n") else "\n"
+        line_end = "" if self._generation_prompt.endswith("\n") or not think[0].endswith("\n") else "\n"
         return line_end + text[think.end() :]
 
     @property
-    def opened_thinking(self) -> Literal["", "open", "closed"]:
-        """What the template's prompt does with the thinking of the turn behind it: nothing, opens or closes it."""
+    def opens_thinking(self) -> bool:
+        """Whether the template's prompt opens the thinking of the turn behind it, which then writes no tag.
+
+        Behind thinking that is closed there (`enable_thinking: false`) a turn may think in words of its own, as
+        our system prompts ask for.
+        """
         opened = _OPENED.search(self._generation_prompt)
-        return ("closed" if opened[1] else "open") if opened else ""
+        return opened is not None and not opened[1]
 
     @cached_property
     def _generation_prompt(self) -> str:

@@ -35,15 +35,15 @@ def plain() -> dict[str, Trace]:
     return {what: _trace({"role": "assistant", "content": text}) for what, text in texts.items()}
 
 
-def as_prompted(trace: Trace, thinking: str) -> Trace:
-    """The conversation behind a prompt that opens the thinking of every turn, or closes it (`opened_thinking`)."""
-    if not thinking:
+def as_prompted(trace: Trace, *, opens_thinking: bool) -> Trace:
+    """The conversation behind a prompt that opens the thinking of every turn."""
+    if not opens_thinking:
         return trace
     messages = [dict(message) for message in trace.messages]
     for message in messages:
         if message["role"] == "assistant":
             said = str(message["content"]).rpartition("</think>\n")[2]
-            message["content"] = f"<think>\nHm.\n</think>\n{said}" if thinking == "open" else said
+            message["content"] = f"<think>\nHm.\n</think>\n{said}"
     return replace(trace, messages=tuple(messages))
 
 

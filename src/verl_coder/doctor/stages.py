@@ -27,8 +27,8 @@ def tool_name(situation: Situation) -> str | None:
 def _conversations(situation: Situation) -> dict[str, Trace]:
     name = tool_name(situation)
     found = plain() | ({"an answer after a tool's result": with_tool(name)} if name else {})
-    thinking = situation.trace_tokenizer.opened_thinking
-    return {what: as_prompted(trace, thinking) for what, trace in found.items()}
+    opens = situation.trace_tokenizer.opens_thinking
+    return {what: as_prompted(trace, opens_thinking=opens) for what, trace in found.items()}
 
 
 def _row(situation: Situation, trace: Trace) -> TraceRow:
@@ -71,7 +71,8 @@ def _labels(situation: Situation) -> CheckResult:
 
     tokenizer, name = situation.tokenizer, tool_name(situation)
     tokeniser = situation.trace_tokenizer
-    trace = as_prompted(with_tool(name) if name else plain()["an answer"], tokeniser.opened_thinking)
+    trace = with_tool(name) if name else plain()["an answer"]
+    trace = as_prompted(trace, opens_thinking=tokeniser.opens_thinking)
     row = _row(situation, trace)
     ids, mask = _as_the_trainer_reads(write_rows, row)
     learnt = tokenizer.decode([token for token, on in zip(ids, mask, strict=True) if on])
@@ -102,7 +103,7 @@ def _token_equality(situation: Situation) -> CheckResult:
     if name is None:
         raise NotHereError("the recipe has no tools: a rollout has one turn")
     tokenizer, tokeniser = situation.tokenizer, situation.trace_tokenizer
-    trace = as_prompted(with_tool(name), tokeniser.opened_thinking)
+    trace = as_prompted(with_tool(name), opens_thinking=tokeniser.opens_thinking)
     texts = tokeniser.turn_texts(trace)
     text = tokenizer.decode(list(_row(situation, trace).response_ids))
     expected = [texts.get(n) or str(message["content"]) for n, message in enumerate(trace.messages) if n]
