@@ -28,7 +28,10 @@ from verl_coder.data import (
 from verl_coder.problems import PytestTests
 
 _STYLE = re.compile(r"_[ICO]$")
-"""The last letter of an id: the same problem as an instruction, as code to complete, as of an online judge."""
+"""The last letter of an id: the same problem as an instruction, as code to complete, as of an online judge.
+
+A group has the name of the first: so it is dealt to a split as that one would be alone.
+"""
 
 
 class KodCodeRecord(Record):
@@ -57,7 +60,7 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     test = import_from_solution(record.test, record.solution, names)
     return Draft(
         problem_id=f"kodcode/{record.question_id}",
-        group=f"kodcode/{_STYLE.sub('', record.question_id)}",
+        group=f"kodcode/{_STYLE.sub('_I', record.question_id)}",
         statement=record.question,
         tests=(PytestTests(test=test),),
         references=(record.solution,),

@@ -10,7 +10,7 @@
 
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export VERL_CODER_ROOT="$REPO_ROOT"
-VENV_NAMED="${VENV:-}"
+VENV_NAMED="${VENV:-}"   # by the user
 VENV="${VENV:-$REPO_ROOT/.venv}"
 case "$VENV" in /*) ;; *) VENV="$PWD/$VENV" ;; esac   # some scripts go to another folder later
 TORCH_INDEX="${TORCH_INDEX:-}"
@@ -39,7 +39,7 @@ find_python() {
 }
 
 # verl in verl's own container: the interpreter that is there, plus this package.
-in_verl_container() { [ ! -d "$VENV" ] && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
+in_verl_container() { { [ ! -d "$VENV" ] || { [ -z "$VENV_NAMED" ] && [ "$(made_for)" != "$PROFILE" ]; }; } && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
 
 # What an environment of the checkout $1 (this one by default) was made from.
 stamp_of() {

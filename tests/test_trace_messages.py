@@ -139,7 +139,7 @@ def test_each_call_of_a_turn_may_have_its_result() -> None:
         (
             [ASK, ANSWER, ASK, ANSWER],
             "",
-            "message 2 is of role 'user'.* worked example belongs into the text",
+            "message 2 is of role 'user'.* worked example, belong into the text",
         ),
         ([ASK, ANSWER, ASK, ANSWER], "feedback_agent", "message 2 does not begin with <feedback>"),
         ([ASK, ANSWER, {**ASK, "role": "system"}, ANSWER], "tool_agent", "message 2 is of role 'system'"),

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -92,15 +93,23 @@ def writing(path: Path) -> Iterator[None]:
         raise FileWriteError(error.errno, error.strerror or str(error), str(path)) from error
 
 
-def is_running(pid: str) -> bool:
-    """Whether a process of this machine has the number; what a name says that is none is taken to be one."""
+def own_mark() -> str:
+    """This process in the name of a file that it may leave behind."""
+    return f"{os.getpid()}@{socket.gethostname()}"
+
+
+def was_left(mark: str) -> bool:
+    """Whether the process of such a mark was of this machine, and is no more."""
+    pid, _, host = mark.partition("@")
+    if host != socket.gethostname():
+        return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
-        return False
-    except (OSError, ValueError, OverflowError):
         return True
-    return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return False
 
 
 def free_bytes(place: Path) -> int:

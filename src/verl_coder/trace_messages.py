@@ -87,7 +87,7 @@ def _message(number: int, given: Any) -> dict[str, Any]:
         if not isinstance(calls, list):
             raise TraceError(f"{place}: tool_calls is of type {type(calls).__name__}: give a list of calls")
         message["tool_calls"] = [_call(call) for call in calls]
-    elif not message["content"].strip():
+    elif not message["content"].strip() and weight:
         raise TraceError(f"{place} says nothing: it has neither content nor tool_calls")
     return message
 
@@ -157,8 +157,8 @@ def _check_turns(messages: Sequence[Mapping[str, Any]], agent_name: str) -> None
         if message["role"] not in ("assistant", role):
             raise TraceError(
                 f"message {number} is of role {message['role']!r}, and {protocol.agent_name} "
-                f"{f'answers a turn as {role!r}' if role else 'has one turn'}: name the loop of such turns in "
-                "agent_name; a worked example belongs into the text of the prompt"
+                f"{f'answers a turn as {role!r}' if role else 'has one turn'}: a user who speaks again, and a "
+                "worked example, belong into the text of the prompt; agent_name names the loop of other turns"
             )
         if message["role"] == role == before and not several:
             raise TraceError(

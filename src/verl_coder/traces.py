@@ -231,7 +231,7 @@ class TraceTokenizer:
         if not begins or not self.opens_thinking:
             return text
         think = _THINK.match(text)
-        if not think and "</think>" not in text:
+        if not think and "</think>" not in text and is_learnt(message):
             raise TraceError(
                 "a turn has no thinking, and the chat template's prompt opens it with <think>: give turns that begin "
                 "with <think>, or another template"

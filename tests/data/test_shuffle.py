@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,15 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path, step: str) -> No
 def test_what_a_killed_run_left_goes_with_the_next_and_that_of_a_running_one_stays(
     tmp_path: Path, dead_pid: int
 ) -> None:
-    left, running = tmp_path / f".shuffle-{dead_pid}-ab_c", tmp_path / f".shuffle-{os.getppid()}-abc"
-    for folder in (left, running):
+    host = socket.gethostname()
+    left, running, elsewhere = (
+        tmp_path / f".shuffle-{mark}-ab_c"
+        for mark in (f"{dead_pid}@{host}", f"{os.getppid()}@{host}", f"{dead_pid}@another-{host}")
+    )
+    for folder in (left, running, elsewhere):
         folder.mkdir()
         (folder / "0.jsonl").write_text("")
     with Shuffler(tmp_path, bytes_in=1) as shuffler:
         shuffler.add(0.5, {"a": 1})
         assert list(shuffler.rows()) == [{"a": 1}]
-    assert list(tmp_path.iterdir()) == [running]
+    assert {*tmp_path.iterdir()} == {running, elsewhere}

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,13 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(
 def test_what_a_killed_run_left_goes_with_the_next_and_that_of_a_running_one_stays(
     tmp_path: Path, dead_pid: int
 ) -> None:
-    left = tmp_path / f".train-00000.{dead_pid}.tmp"
-    others = [tmp_path / f".train-00000.{os.getppid()}.tmp", tmp_path / f".test-00000.{dead_pid}.tmp"]
+    host = socket.gethostname()
+    left = tmp_path / f".train-00000.{dead_pid}@{host}.tmp"
+    others = [
+        tmp_path / f".train-00000.{os.getppid()}@{host}.tmp",
+        tmp_path / f".train-00000.{dead_pid}@another-{host}.tmp",
+        tmp_path / f".test-00000.{dead_pid}@{host}.tmp",
+    ]
     for path in (left, *others):
         path.write_text("")
     write_rows(problems(2), tmp_path / "train.parquet")

@@ -35,7 +35,7 @@ def test_mbpp_set_up_runs_after_the_solution_and_line_ends_are_unix() -> None:
 
 def test_records_that_pose_one_problem_in_several_ways_are_of_one_group() -> None:
     styles = [draft("kodcode", "light-rl-10k", question_id=f"Prefill_1_{style}") for style in "ICO"]
-    assert [made.group for made in styles] == ["kodcode/Prefill_1"] * 3
+    assert [made.group for made in styles] == ["kodcode/Prefill_1_I"] * 3
     assert len({made.problem_id for made in styles}) == 3
     assert draft("kodcode", "light-rl-10k", question_id="Prefill_12").group == "kodcode/Prefill_12"
     assert draft("mbpp", "plus").group == draft("mbpp", "full", task_id=603).problem_id

@@ -227,12 +227,12 @@ def test_turns_behind_the_first_have_the_temperature_of_retries(
     monkeypatch.setattr(
         evaluation, "start_engine", lambda *started: engines.append(start(*started)) or engines[0]
     )
-    run(n=2, temperature=0.0, retry_temperature=0.5)
+    run(retry_temperature=0.5)
     asked = engines[0].requests
-    assert sorted(request.temperature for request in asked) == [0.0] * 4 + [0.5] * 4
-    assert len({request.seed for request in asked}) == 8
+    assert sorted(request.temperature for request in asked) == [0.0] * 2 + [0.5] * 2
+    assert len({request.seed for request in asked}) == 4
     with pytest.raises(ConfigError, match=r"retry_temperature = 0\.5, and this command says 0\.7"):
-        run(n=2, temperature=0.0, retry_temperature=0.7)
+        run(retry_temperature=0.7)
 
 
 def test_an_answer_without_end_is_cut_at_the_limit(evaluate_with: Any, tmp_path: Path) -> None:
@@ -403,8 +403,9 @@ def test_a_window_of_dates_and_a_tag_choose_problems(evaluate_with: Any, problem
 
 
 def test_greedy_answers_are_not_drawn_twice(problems: Path) -> None:
-    with pytest.raises(ConfigError, match="greedy answers are all the same"):
-        plan_evaluation(request(problems, n=3, temperature=0.0))
+    for more in ({}, {"retry_temperature": 1.0}):
+        with pytest.raises(ConfigError, match="greedy answers begin all the same"):
+            plan_evaluation(request(problems, n=3, temperature=0.0, **more))
 
 
 def test_a_k_above_n_is_refused_before_anything_starts(problems: Path) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from verl_coder import json_text
-from verl_coder.files import is_running, make_folder, writing
+from verl_coder.files import make_folder, own_mark, was_left, writing
 
 BUCKET_BYTES = 64 * 2**20
 
@@ -35,10 +34,10 @@ class Shuffler:
     def __enter__(self) -> "Shuffler":
         make_folder(self._parent)
         for left in self._parent.glob(".shuffle-*-*"):
-            if not is_running(left.name.split("-")[1]):
+            if was_left(left.name.removeprefix(".shuffle-").rpartition("-")[0]):
                 shutil.rmtree(left, ignore_errors=True)
         with writing(self._parent):
-            self._folder = Path(tempfile.mkdtemp(prefix=f".shuffle-{os.getpid()}-", dir=self._parent))
+            self._folder = Path(tempfile.mkdtemp(prefix=f".shuffle-{own_mark()}-", dir=self._parent))
             for number in range(self._count):
                 self._streams.append((self._folder / f"{number}.jsonl").open("w+", encoding="utf-8"))
         return self

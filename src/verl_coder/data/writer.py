@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.files import is_running, make_folder, writing
+from verl_coder.files import make_folder, own_mark, was_left, writing
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
@@ -66,8 +66,9 @@ class RowWriter:
     def __enter__(self) -> "RowWriter":
         self._made_folder = not self.path.parent.exists()
         make_folder(self.path.parent)
+        begin = len(f".{self.path.stem}-00000.")
         for left in self.path.parent.glob(f".{glob.escape(self.path.stem)}-?????.*.tmp"):
-            if not is_running(left.name.split(".")[-2]):
+            if was_left(left.name[begin:].removesuffix(".tmp")):
                 left.unlink(missing_ok=True)
         return self
 
@@ -127,7 +128,7 @@ class RowWriter:
         return [self.path.with_name(f"{stem}-{i:05d}-of-{count:05d}.parquet") for i in range(count)]
 
     def _open_shard(self) -> None:
-        temporary = self.path.with_name(f".{self.path.stem}-{len(self._shards):05d}.{os.getpid()}.tmp")
+        temporary = self.path.with_name(f".{self.path.stem}-{len(self._shards):05d}.{own_mark()}.tmp")
         self._shards.append((temporary, 0))
         with writing(self.path):
             self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")

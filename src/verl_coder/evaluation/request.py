@@ -216,7 +216,12 @@ def _draws(request: EvaluationRequest) -> Draws:
         raise ConfigError(f"--top-p {request.top_p:g}: above 0, and at most 1, which is all tokens")
     if request.top_k < -1:
         raise ConfigError(f"--top-k {request.top_k}: a number of tokens, or -1, which is all of them")
-    draws = Draws(
+    if temperature == 0 and request.n > 1:
+        raise ConfigError(
+            f"--temperature {temperature:g} with --n {request.n}: greedy answers begin all the same, so take --n 1, or "
+            "a temperature above 0"
+        )
+    return Draws(
         samples=request.n,
         temperature=temperature,
         top_p=request.top_p,
@@ -224,12 +229,6 @@ def _draws(request: EvaluationRequest) -> Draws:
         seed=request.seed,
         retry_temperature=request.retry_temperature,
     )
-    if draws.are_alike and draws.samples > 1:
-        raise ConfigError(
-            f"--temperature {temperature:g} with --n {request.n}: greedy answers are all the same, so take --n 1, or a "
-            "temperature above 0"
-        )
-    return draws
 
 
 def _held_out(run: DictConfig | None) -> list[Path]:

@@ -38,15 +38,10 @@ class Draws:
     seed: int
     retry_temperature: float | None = None
 
-    @property
-    def are_alike(self) -> bool:
-        """Whether all samples of a problem are the same: every turn is greedy."""
-        return not self.temperature and not self.retry_temperature
-
     def sampling(self, problem_id: str, sample: int) -> DrawSettings:
         """The same sample has the same seed in every start of the evaluation."""
         seed = None
-        if not self.are_alike:
+        if self.temperature or self.retry_temperature:
             seed = random.Random(f"{self.seed}/{problem_id}/{sample}").randrange(_SEEDS)
         return DrawSettings(
             temperature=self.temperature,

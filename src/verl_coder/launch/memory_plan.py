@@ -14,6 +14,7 @@ from typing import Any, Literal
 import psutil
 from omegaconf import DictConfig
 
+from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB, Card, card_for
 from verl_coder.launch.model_shape import ModelShape, shape_of
 from verl_coder.launch.preflight.sizes import vllm_executor
@@ -330,9 +331,15 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
 
 def _guesses(rollout: DictConfig) -> int:
     """Tokens that vLLM guesses of a sequence in a step (config/speculation)."""
-    given = (rollout.engine_kwargs.get("vllm") or {}).get("speculative_config")
-    told = json.loads(given) if isinstance(given, str) else given or {}
-    return int(told.get("num_speculative_tokens") or 0)
+    given = (rollout.engine_kwargs.get("vllm") or {}).get("speculative_config") or {}
+    try:
+        told = json.loads(given) if isinstance(given, str) else given
+        return int(told.get("num_speculative_tokens") or 0)
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.engine_kwargs.vllm.speculative_config={given}: give an object in JSON, as "
+            f"config/speculation has it ({error})"
+        ) from error
 
 
 def _tokenizers(process: str, shape: ModelShape, count: int) -> Term:

@@ -58,6 +58,11 @@ def test_more_gpus_than_this_machine_has_are_refused_with_the_number_that_is_her
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
     with pytest.raises(ConfigError, match=r"has 2 GPUs with CUDA_VISIBLE_DEVICES=0,2 \(H200\): set N_GPUS=2"):
         check_gpus(asks_for(4))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ConfigError, match=r"CUDA_VISIBLE_DEVICES=: it hides all GPUs .* unset it"):
+        check_gpus(asks_for(1))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a,MIG-b,MIG-c,MIG-d,MIG-e")
+    check_gpus(asks_for(5))
 
 
 def test_gpus_are_not_counted_for_a_cluster_another_card_or_a_machine_without_one(
@@ -67,6 +72,9 @@ def test_gpus_are_not_counted_for_a_cluster_another_card_or_a_machine_without_on
     monkeypatch.setattr(machine, "cards_here", lambda: (CARDS["L4"],))
     check_gpus(asks_for(8, plan_for="H100"))
     check_gpus(asks_for(8, address="10.0.0.1:6379"))
+    several = asks_for(8)
+    several.trainer.nnodes = 2  # of which check_cluster says that they need one
+    check_gpus(several)
     monkeypatch.setattr(machine, "cards_here", lambda: ())
     check_gpus(asks_for(8))
 

@@ -35,19 +35,19 @@ def check_python() -> None:
 def check_gpus(config: DictConfig) -> None:
     """ConfigError where the run asks for more GPUs than this machine has.
 
-    Not of a cluster, whose machines are others, nor where none is here or `verl_coder.plan_for` names another card.
+    Not of several machines, nor where none is here or `verl_coder.plan_for` names another card.
     """
-    cards = cards_here()
-    if config.trainer.device == "cpu" or not cards or config.verl_coder.plan_for or cluster_address(config):
+    cards, trainer = cards_here(), config.trainer
+    if trainer.device == "cpu" or not cards or config.verl_coder.plan_for:
+        return
+    if trainer.nnodes > 1 or cluster_address(config):
         return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    there = (
-        len(cards)
-        if visible is None
-        else min(len(cards), len([one for one in visible.split(",") if one.strip()]))
-    )
+    there = len(cards) if visible is None else _visible(visible, len(cards))
+    if not there:
+        raise ConfigError(f"CUDA_VISIBLE_DEVICES={visible}: it hides all GPUs of this machine: unset it")
     generating = separate_devices(config)
-    wanted = config.trainer.n_gpus_per_node * config.trainer.nnodes + generating
+    wanted = trainer.n_gpus_per_node + generating
     if wanted <= there:
         return
     more = (
@@ -57,10 +57,17 @@ def check_gpus(config: DictConfig) -> None:
     )
     hidden = "" if visible is None else f" with CUDA_VISIBLE_DEVICES={visible}"
     raise ConfigError(
-        f"trainer.n_gpus_per_node={config.trainer.n_gpus_per_node}{more}: this machine has "
+        f"trainer.n_gpus_per_node={trainer.n_gpus_per_node}{more}: this machine has "
         f"{counted(there, 'GPU')}{hidden} ({cards[0].name}): set N_GPUS={max(there - generating, 1)}, or name a card "
         "that the plan is for (verl_coder.plan_for) with --dry-run"
     )
+
+
+def _visible(listed: str, cards: int) -> int:
+    """How many GPUs CUDA_VISIBLE_DEVICES shows: what stands behind -1 is hidden, a card may be there in parts (MIG)."""
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    shown = names[: names.index("-1")] if "-1" in names else names
+    return len(shown) if any(name.startswith("MIG-") for name in shown) else min(len(shown), cards)
 
 
 def check_temporary_folder() -> int:
