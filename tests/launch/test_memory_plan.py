@@ -102,6 +102,12 @@ def test_logits_of_guessed_tokens_are_planned(config: DictConfig, tmp_path: Path
     assert size(make_plan(request).config) - size(config) == pytest.approx(wanted)
 
 
+def test_a_way_to_guess_that_is_no_json_is_named(config: DictConfig) -> None:
+    OmegaConf.update(config, "actor_rollout_ref.rollout.engine_kwargs.vllm.speculative_config", "ngram")
+    with pytest.raises(ConfigError, match=r"speculative_config=ngram: give an object in JSON"):
+        plan_memory(config)
+
+
 def test_what_does_not_fit_is_refused_with_settings_that_then_fit(config: DictConfig) -> None:
     with pytest.raises(
         ConfigError, match=r"memory: .* GiB planned; the machine has 24.0 GiB.*it fits"

@@ -4,7 +4,6 @@ The terms follow from the model's tensors and the settings; what a process takes
 (`BASE_MIB`) was measured (README of this folder). Lengths are taken at their limits.
 """
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import Any, Literal
 import psutil
 from omegaconf import DictConfig
 
-from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB, Card, card_for
 from verl_coder.launch.model_shape import ModelShape, shape_of
-from verl_coder.launch.preflight.sizes import vllm_executor
+from verl_coder.launch.preflight.sizes import guessed_tokens, vllm_executor
 from verl_coder.platform.output_layer import CHUNK_LOGITS, PLAIN_MODELS
 
 BASE_MIB = {
@@ -311,7 +309,7 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         yield Term(process="vLLM engine", what="weights during a sync", bytes=weights)
         cache = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB * replicas
         yield Term(process="vLLM engine", what="KV cache", bytes=cache)
-        if guessed := _guesses(rollout) * int(rollout.max_num_seqs) * shape.vocab_size:
+        if guessed := guessed_tokens(config) * int(rollout.max_num_seqs) * shape.vocab_size:
             yield Term(
                 process="vLLM engine",
                 what="logits of guesses",
@@ -327,19 +325,6 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
     yield _tokenizers("vLLM server", shape, replicas)
-
-
-def _guesses(rollout: DictConfig) -> int:
-    """Tokens that vLLM guesses of a sequence in a step (config/speculation)."""
-    given = (rollout.engine_kwargs.get("vllm") or {}).get("speculative_config") or {}
-    try:
-        told = json.loads(given) if isinstance(given, str) else given
-        return int(told.get("num_speculative_tokens") or 0)
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(
-            f"actor_rollout_ref.rollout.engine_kwargs.vllm.speculative_config={given}: give an object in JSON, as "
-            f"config/speculation has it ({error})"
-        ) from error
 
 
 def _tokenizers(process: str, shape: ModelShape, count: int) -> Term:
