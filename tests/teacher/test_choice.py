@@ -92,6 +92,17 @@ def test_a_reference_is_no_first_try_where_these_are_to_be_the_models_own() -> N
     assert len(first) == 2
 
 
+def test_where_mends_are_to_be_the_models_own_there_is_no_reference_and_any_of_them_ends_a_repair() -> None:
+    nothing = sketches(tried("p", passing=0, failing=2), random.Random(0), max_attempts=2, own_mends=True)
+    assert nothing == ([], [])
+    first, repairs = sketches(
+        tried("p", passing=4, failing=30), random.Random(0), max_attempts=2, own_mends=True
+    )
+    assert len(first) == 4 and {sketch.attempts[-1].origin for sketch in repairs} == {"own"}
+    ends = Counter(sketch.attempts[-1].code for sketch in repairs)
+    assert len(ends) == 4 and min(ends.values()) >= 3
+
+
 def test_the_repair_is_the_passing_code_that_is_most_like_the_failure() -> None:
     near = attempt("def f(values):\n    return sorted(values)[-1]", "passed")
     far = attempt("import heapq\n\n\nclass Heap:\n    pass", "passed")

@@ -183,6 +183,22 @@ def test_own_first_tries_leave_out_what_only_the_reference_passes(make: Maker) -
     assert list(report.skipped.values()) == [1]
 
 
+def test_own_mends_leave_out_what_only_the_reference_passes(make: Maker) -> None:
+    problems = [problem("own"), problem("mended"), problem("both")]
+    samples = [
+        ("own", block(RIGHT)),
+        ("mended", block(WRONG)),
+        ("both", block(WRONG)),
+        ("both", block(RIGHT)),
+    ]
+    report, rows = make(problems, samples, own_mends=True, failing_share=1.0)
+    assert [(row["problem_id"], row["attempts"], row["last_code"]) for row in rows] == [
+        ("own", 1, "own"),
+        ("both", 2, "own"),
+    ]
+    assert dict(report.skipped) == {"only the reference passes": 1}
+
+
 def test_the_same_seed_makes_the_same_file(make: Maker) -> None:
     samples = [(name, block(code)) for name in "abc" for code in (WRONG, NAME_ERROR, RIGHT, OTHER_RIGHT)]
     problems = [problem(name) for name in "abc"]

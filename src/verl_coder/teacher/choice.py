@@ -27,13 +27,20 @@ class Sketch:
 
 
 def sketches(
-    tried: TriedProblem, rng: random.Random, *, max_attempts: int, own_first_tries: bool = False
+    tried: TriedProblem,
+    rng: random.Random,
+    *,
+    max_attempts: int,
+    own_first_tries: bool = False,
+    own_mends: bool = False,
 ) -> tuple[list[Sketch], list[Sketch]]:
     """(first tries, repairs) of a problem; first tries have distinct codes, repairs distinct first failures.
 
     With `own_first_tries` a reference ends repairs only: as a first try it teaches to write as the model does not.
+    With `own_mends` it is not there at all, and a repair ends with any of the model's own that pass, so that what is
+    taught after a failure is another attempt; else with that which is most like the failing one.
     """
-    right = tried.right
+    right = tried.own("passed") if own_mends else tried.right
     failing = tried.own("failed") if max_attempts > 1 else []
     if not right:
         return [], []
@@ -44,8 +51,9 @@ def sketches(
         others = [attempt for attempt in failing if attempt is not first]
         for _ in range(rng.randint(0, max_attempts - 2)):
             if others:  # the nearest reads like a change of the one before
-                failures.append(others.pop(others.index(nearest(failures[-1], others))))
-        end = nearest(failures[-1], right)
+                following = rng.choice(others) if own_mends else nearest(failures[-1], others)
+                failures.append(others.pop(others.index(following)))
+        end = rng.choice(right) if own_mends else nearest(failures[-1], right)
         repairs.append(Sketch(problem=tried.problem, attempts=(*failures, end)))
     rng.shuffle(right)
     tries = [attempt for attempt in right if attempt.origin == "own" or not own_first_tries]

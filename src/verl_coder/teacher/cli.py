@@ -70,6 +70,10 @@ _Rows = Annotated[
 _OwnFirstTries = Annotated[
     bool, typer.Option("--own-first-tries", help="References mend failing attempts only.")
 ]
+_OwnMends = Annotated[
+    bool,
+    typer.Option("--own-mends", help="No references: any passing sample of the model mends a failing one."),
+]
 _Concurrency = Annotated[
     int, typer.Option(min=0, help="Programs at a time in a sandbox; 0 is twice the cores.")
 ]
@@ -97,6 +101,7 @@ def repairs(
     direct_share: _DirectShare = 0.0,
     plain_share: _PlainShare = 0.0,
     own_first_tries: _OwnFirstTries = False,
+    own_mends: _OwnMends = False,
     learn_failures: Annotated[bool, typer.Option("--learn-failures", help="Learn failing attempts.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the choice of attempts and of the words.")] = 0,
     sandbox_url: Annotated[
@@ -120,6 +125,7 @@ def repairs(
             direct_share=direct_share,
             plain_share=plain_share,
             own_first_tries=own_first_tries,
+            own_mends=own_mends,
             learn_failures=learn_failures,
             seed=seed,
             sandbox_url=sandbox_url,

@@ -28,6 +28,8 @@ class RepairOptions:
     """Of traces whose prompt offers no tool."""
     own_first_tries: bool = False
     """A reference mends a failing attempt, and is never the first one."""
+    own_mends: bool = False
+    """No reference at all: what mends is any passing sample of the model."""
     learn_failures: bool = False
     seed: int = 0
     sandbox_url: str | None = None

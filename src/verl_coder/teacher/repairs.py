@@ -87,12 +87,14 @@ def _chosen(tried: Sequence[TriedProblem], options: RepairOptions, report: Repai
             random.Random(f"{seed}/{one.problem.problem_id}"),
             max_attempts=options.max_attempts,
             own_first_tries=options.own_first_tries,
+            own_mends=options.own_mends,
         )
         for one in tried
         if one.right
     ]
     if nothing := sum(not firsts and not repairs for firsts, repairs in candidates):
-        report.skipped["only the reference passes, and no failing sample is there for it to mend"] += nothing
+        more = "" if options.own_mends else ", and no failing sample is there for it to mend"
+        report.skipped[f"only the reference passes{more}"] += nothing
     rng = random.Random(f"choice/{seed}")
     chosen = choose(candidates, rng, per_problem=options.per_problem, failing_share=options.failing_share)
     order = {one.problem.problem_id: place for place, one in enumerate(tried)}
