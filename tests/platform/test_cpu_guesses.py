@@ -1,8 +1,5 @@
 """Guessed tokens on the CPU: the tokens of a seed are those that are drawn without guesses."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -76,53 +73,3 @@ def test_values_of_requests_are_given_to_each_of_their_tokens_whatever_their_kin
         wanted = [values[0].item()] * 2 + [values[2].item()] * 3
         assert expanded(values, ends, 5).tolist() == wanted
     assert expanded(torch.tensor([0.5, 1.0, 0.0]), ends, 5, 0, 1).tolist() == [0.5, 0.5, 1.0, 1.0, 1.0]
-
-
-_WITH_AND_WITHOUT = """
-import asyncio, sys
-from verl_coder.platform.environment import select_platform
-select_platform()
-from verl_coder.evaluation.engines import EngineOptions, TurnRequest, VllmEngine
-from verl_coder.evaluation.run_config import speculation_of
-from verl_coder.evaluation.trajectories import load_tokenizer
-from verl_coder.paths import repository_root
-
-folder = repository_root() / "src/verl_coder/tiny/base"
-question = (
-    "<|im_start|>user\\nWrite f(xs): the list of the values times 4 of numbers over 18 in xs.\\n"
-    "assert f([6, 18, 2, 1]) == []<|im_end|>\\n<|im_start|>assistant\\n"
-)
-program = "def f(xs):\\n    kept = [x for x in xs if x > 18]\\n    return [x * 4 for x in kept]\\n"
-answer = "```python\\n" + program + "```<|im_end|>\\n"
-prompt = load_tokenizer(folder).encode((question + answer) * 3 + question)
-
-async def write(engine):
-    asked = [
-        TurnRequest(prompt_ids=prompt, max_tokens=40, temperature=temperature, seed=number if temperature else None)
-        for number, temperature in enumerate([0.0, 0.5, 0.7, 1.0, 1.0, 1.3])
-    ]
-    return [turn.token_ids for turn in await asyncio.gather(*map(engine.write, asked))]
-
-found, steps = [], []
-for name in ("none", "lookup"):
-    options = EngineOptions(max_model_len=512, max_num_seqs=8, dtype="float32", speculation=speculation_of(name))
-    engine = VllmEngine(folder, options)
-    step, counted = engine._engine.step, [0]
-    def count():
-        counted[0] += 1
-        return step()
-    engine._engine.step = count
-    found.append(asyncio.run(write(engine)))
-    steps.append(counted[0])
-    engine.close()
-assert found[0] == found[1], found
-assert steps[1] < steps[0], steps
-print("steps", steps)
-"""
-
-
-def test_vllm_writes_the_same_with_guesses_in_fewer_steps() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _WITH_AND_WITHOUT], capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-3000:]

@@ -1,44 +1,12 @@
-"""Tokens drawn by one number a row: by their probabilities, none of probability 0, and vLLM draws so on the CPU.
+"""Tokens drawn by one number a row: by their probabilities, none of probability 0.
 
 A request's seed and a token's position decide its number, whatever else is drawn.
 """
-
-import subprocess
-import sys
 
 import numpy as np
 import torch
 
 from verl_coder.platform.cpu_sampling import RequestDraws, draw, uniform
-
-_VLLM_DRAWS_SO = """
-from verl_coder.platform.vllm_plugin import register
-register()
-register()
-import torch
-from types import SimpleNamespace
-from vllm.v1.sample.ops import topk_topp_sampler
-from vllm.v1.worker.gpu_input_batch import InputBatch
-from verl_coder.platform.cpu_sampling import RequestDraws
-sampler = topk_topp_sampler.TopKTopPSampler()
-ids, _ = sampler(torch.tensor([[0.0, 9.0, 8.0, -99.0]] * 50), {}, None, torch.full((50,), 0.6))
-assert set(ids.tolist()) == {1}, ids
-
-logits = torch.zeros(4, 5000)
-first, _ = sampler(logits.clone(), {2: RequestDraws(7, 10)}, None, None)
-again, _ = sampler(logits.clone(), {0: RequestDraws(7, 10), 3: RequestDraws(8, 10)}, None, None)
-assert first[2] == again[0] and again[0] != again[3], (first, again)
-
-class Batch(InputBatch):
-    def __init__(self):
-        self.add_request(request)
-request = SimpleNamespace(generator=torch.Generator(), sampling_params=SimpleNamespace(seed=7), num_tokens=10)
-try:
-    Batch()
-except AttributeError:
-    pass  # vLLM's part of it, for which nothing is set up
-assert (request.generator.seed, request.generator.next_position()) == (7, 10)
-"""
 
 
 def test_tokens_come_as_often_as_their_probabilities_say() -> None:
@@ -84,13 +52,6 @@ def test_the_draw_of_a_seed_is_the_same_again() -> None:
     logits = torch.randn(64, 300)
     drawn = [torch.manual_seed(3) and draw(logits) for _ in range(2)]
     assert torch.equal(*drawn)
-
-
-def test_vllm_draws_so_on_the_cpu() -> None:
-    found = subprocess.run(
-        [sys.executable, "-c", _VLLM_DRAWS_SO], capture_output=True, text=True, timeout=120
-    )
-    assert found.returncode == 0, found.stderr[-2000:]
 
 
 def seeded(logits: torch.Tensor, seeds: list[int], positions: list[int]) -> list[int]:
