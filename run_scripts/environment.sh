@@ -39,7 +39,7 @@ find_python() {
 }
 
 # verl in verl's own container: the interpreter that is there, plus this package.
-in_verl_container() { { [ ! -d "$VENV" ] || { [ -z "$VENV_NAMED" ] && [ "$(made_for)" != "$PROFILE" ]; }; } && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
+in_verl_container() { [ ! -d "$VENV" ] && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
 
 # What an environment of the checkout $1 (this one by default) was made from.
 stamp_of() {
@@ -169,13 +169,13 @@ is_whole() { [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ];
 
 make_environment() {
   choose_profile
+  beside_the_other_profile
   if in_verl_container; then
     PYTHON="$(command -v python3)"
     say "profile: $PROFILE ($PROFILE_WHY); environment: $PYTHON, which has verl; adding this package only"
     one_at_a_time add_package
     return
   fi
-  beside_the_other_profile
   PYTHON="$VENV/bin/python"
   say "profile: $PROFILE ($PROFILE_WHY); environment: $VENV"
   if is_whole; then

@@ -68,9 +68,12 @@ class DuplicateIndex:
         """The most similar earlier statement, if it is similar enough; the new one is kept if not, or `always`."""
         words = _WORD.findall(unicodedata.normalize("NFKC", statement.text).casefold())
         shingles = _shingles(words)
-        signature = _signature(shingles)
         marks = _marks(statement, words)
-        found = self._marked(statement, shingles, marks) or self._near(statement, shingles, signature)
+        found = self._marked(statement, shingles, marks)
+        if found is not None and not always:
+            return found
+        signature = _signature(shingles)
+        found = found or self._near(statement, shingles, signature)
         if found is not None and not always:
             return found
         for mark in marks:
