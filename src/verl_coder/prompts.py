@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+from verl_coder.docstring_examples import asserts_in
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message, Style
 from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
@@ -141,9 +142,19 @@ def statement_of(prompt: Sequence[Message]) -> str:
 
 
 def visible_tests_of(prompt: Sequence[Message]) -> str:
-    """The visible tests in a prompt that `build_prompt` made, as they were given; empty where it shows none."""
+    """The visible tests in a prompt that `build_prompt` made, as asserts; empty where it shows none.
+
+    Where the prompt has no tests apart, they are the examples in the docstring of its starter code (HumanEval).
+    """
     text = next((message["content"] for message in prompt if message["role"] == "user"), "")
     # The tests come last, and a statement may quote the same words.
-    starts = [f"\n\n{texts.tests}\n" for texts in _TEXTS.values()]
+    if tests := _after_last(text, [f"\n\n{texts.tests}\n" for texts in _TEXTS.values()]):
+        return tests
+    starter = _after_last(text, [f"\n\n{texts.starter}\n```python\n" for texts in _TEXTS.values()])
+    return "\n".join(asserts_in(starter.removesuffix("\n```")))
+
+
+def _after_last(text: str, starts: Sequence[str]) -> str:
+    """What stands behind the last of these; empty where there is none."""
     end = max(at + len(start) if (at := text.rfind(start)) >= 0 else -1 for start in starts)
     return text[end:] if end >= 0 else ""

@@ -299,3 +299,39 @@ def test_a_time_limit_that_is_none_is_refused(prepare_toy, tmp_path: Path, limit
     with pytest.raises(DataError, match=r"^--train-time-limit is .*: use a finite number above 0$"):
         prepare_toy(path, train_time_limit_s=limit_s)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_share_of_the_training_rows_is_posed_as_stubs_and_no_other_row(prepare_toy, tmp_path: Path) -> None:
+    records = [toy_record(n) for n in range(80)]
+    records[3]["tests"] = ["assert f(1) > 0"]  # which no docstring can say
+    folder = tmp_path / "raw"
+    write_jsonl(folder / "train.jsonl", records[:70])
+    write_jsonl(folder / "test.jsonl", records[70:])
+    plain, half, all_of_them = (
+        prepare_toy(folder, tmp_path / str(share), train_stubs=share) for share in (0.0, 0.5, 1.0)
+    )
+
+    def stubs(share: float, split: str = "train") -> set[str]:
+        return {one.problem_id for one in read(tmp_path / str(share), split) if one.starter_code}
+
+    assert plain.stubs == 0 and stubs(0.0) == set()
+    assert stubs(0.5) < stubs(1.0) and 15 < half.stubs == len(stubs(0.5)) < 45
+    whole = {one.problem_id for one in read(tmp_path / "1.0", "train")}
+    assert all_of_them.stubs == len(stubs(1.0)) and stubs(1.0) == whole - {"toy/3"}
+    assert json.loads((tmp_path / "0.5" / "card.json").read_text())["counts"]["train_stubs"] == half.stubs
+    for split in ("validation", "test"):
+        assert (tmp_path / "1.0" / f"{split}.parquet").read_bytes() == (
+            tmp_path / "0.0" / f"{split}.parquet"
+        ).read_bytes()
+    grown = [*records[:70], *(toy_record(n) for n in range(80, 90))]
+    write_jsonl(folder / "train.jsonl", grown[::-1])
+    prepare_toy(folder, tmp_path / "grown", train_stubs=0.5)
+    again = {one.problem_id for one in read(tmp_path / "grown", "train") if one.starter_code}
+    assert again & whole == stubs(0.5)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_of_stubs_that_is_none_is_refused(prepare_toy, tmp_path: Path, share: float) -> None:
+    path = write_jsonl(tmp_path / "train.jsonl", [toy_record(1)])
+    with pytest.raises(DataError, match=r"^--train-stubs is .*: use a number from 0 to 1$"):
+        prepare_toy(path, train_stubs=share)

@@ -11,6 +11,7 @@ import pytest
 from verl_coder.data import RowError
 from verl_coder.data.dataset import Draft, LoadOptions, load_dataset_file
 from verl_coder.problems import AssertTests, CheckTests, FunctionTests, PytestTests, StdioTests
+from verl_coder.prompts import visible_tests_of
 
 
 def draft(
@@ -318,3 +319,37 @@ def test_livecodebench_pickle_that_asks_for_code_is_refused() -> None:
     packed = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
     with pytest.raises(RowError, match=r"asks for builtins\.print"):
         draft("livecodebench", "all", private_test_cases=packed)
+
+
+def test_a_problem_with_asserts_may_be_posed_as_the_head_of_its_function() -> None:
+    code = "def helper(n):\n    return n\n\n@cache\ndef double(n: int, times=1) -> int:\n    'Other.'\n    return 2 * n"
+    made = draft("mbpp", "full", code=code).as_stub()
+    assert made is not None
+    assert made.starter_code == (
+        "def double(n: int, times=1) -> int:\n"
+        '    """ Write a function to double a number.\n'
+        "    >>> double(2)\n    4\n    >>> double(0)\n    0\n    >>> double(-3)\n    -6\n"
+        '    """\n'
+    )
+    assert made.tests == draft("mbpp", "full", code=code).tests
+    problem = made.problems(data_source="mbpp", split="train", options=LoadOptions(variant="full"))[0]
+    humaneval = draft("humaneval", "all")
+    other = humaneval.problems(data_source="humaneval", split="test", options=LoadOptions(variant="all"))[0]
+    assert visible_tests_of(problem.prompt) == "\n".join(draft("mbpp", "full").examples)
+    assert visible_tests_of(other.prompt) == "assert double(2) == 4"
+    text, starter = (one.prompt[1]["content"] for one in (problem, other))
+    assert text.startswith(made.statement + "\n\nComplete this code:\n```python\ndef double(")
+    assert starter.startswith(humaneval.statement + "\n\nComplete this code:\n```python\ndef double(")
+    assert made.as_stub() is None  # it is one
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"code": "double = lambda n: 2 * n"},
+        {"code": "class double:\n    def double(self, n):\n        return 2 * n"},
+        {"test_list": ["assert math.isclose(double(2), 4)"]},
+    ],
+)
+def test_what_has_no_head_or_other_tests_than_values_stays_as_it_is(changes: dict[str, Any]) -> None:
+    assert draft("mbpp", "full", **changes).as_stub() is None

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.data.difficulty import normalise_difficulty
-from verl_coder.data.python_code import class_names, defined_names
+from verl_coder.data.python_code import class_names, defined_names, function_head
 from verl_coder.data.record import RawRecord
+from verl_coder.docstring_examples import as_stub
 from verl_coder.errors import DataError
 from verl_coder.grading.usage import is_library_name
 from verl_coder.paths import repository_root
@@ -71,6 +72,14 @@ class Draft:
         """The draft with its texts as UTF-8 can hold them: a lone surrogate is the replacement character."""
         texts = {name: _encodable(value) for name, value in vars(self).items() if name != "tests"}
         return replace(self, **texts)
+
+    def as_stub(self) -> "Draft | None":
+        """Posed as the head of its function with a docstring, as HumanEval's problems are; None where it cannot be."""
+        if self.starter_code or not self.references:
+            return None
+        head = function_head(self.references[0], self.entry_point)
+        stub = as_stub(head, self.statement, self.examples) if head else None
+        return stub and replace(self, statement=stub.statement, starter_code=stub.code, examples=())
 
     def problems(self, *, data_source: str, split: str, options: LoadOptions) -> list[Problem]:
         """The readings of this draft, the likeliest first."""

@@ -47,6 +47,8 @@ class PrepareOptions:
     validation_fraction: float = 0.2
     train_time_limit_s: float | None = None
     """Most seconds for a test of a training row, with 3 more for loading; held-out rows keep their own limits."""
+    train_stubs: float = 0.0
+    """Share of the training rows that are posed as a function's head with a docstring, where that can be."""
     strict: bool = False
     verify: VerifyOptions | None = field(default_factory=VerifyOptions)
     drop_trivial: bool = False
@@ -55,6 +57,8 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if self.train_time_limit_s is not None and not 0 < self.train_time_limit_s < math.inf:
             raise DataError(f"--train-time-limit is {self.train_time_limit_s:g}: use a finite number above 0")
+        if not 0 <= self.train_stubs <= 1:
+            raise DataError(f"--train-stubs is {self.train_stubs:g}: use a number from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,8 @@ class PrepareResult:
     rows_read: int
     time_limited: int
     """Training rows written whose limit is that of `train_time_limit_s`."""
+    stubs: int
+    """Training rows written that `train_stubs` has posed as a function's head."""
     passed_over: list[Path]
     """Data files of the source's folder that were not read."""
     wall_s: float
@@ -102,7 +108,8 @@ class _Preparation:
         self.difficulties: Counter[str] = Counter()
         self.unwanted: Counter[str] = Counter()
         self.cache_hits = 0
-        self.time_limited = 0
+        self.time_limited = self.stubs = 0
+        self.posed_as_stubs: set[str] = set()
 
     async def run(self) -> PrepareResult:
         started = time.perf_counter()
@@ -120,6 +127,7 @@ class _Preparation:
                 writer.add(replace(problem, index=writer.rows))
                 self.difficulties[problem.difficulty] += 1
                 self.time_limited += self._has_the_limit(problem)
+                self.stubs += problem.problem_id in self.posed_as_stubs
             write_rejected(self.rejections, out / "rejected.parquet")
             if not any(writer.rows for writer in writers.values()):
                 raise DataError(self._nothing_left())
@@ -135,6 +143,7 @@ class _Preparation:
             trivial=self.trivial,
             rows_read=self.rows_read,
             time_limited=self.time_limited,
+            stubs=self.stubs,
             passed_over=files_passed_over(
                 self.options.source,
                 self.files,
@@ -218,11 +227,18 @@ class _Preparation:
         limit_s = self.options.train_time_limit_s
         if split == "train" and limit_s is not None:
             draft = replace(draft, tests=tuple(limited(tests, limit_s) for tests in draft.tests))
+        if split == "train" and self._is_a_stub(draft.problem_id) and (stub := draft.as_stub()):
+            self.posed_as_stubs.add(draft.problem_id)
+            draft = stub
         return draft.problems(data_source=self.dataset.name, split=split, options=self.options.load)
 
     def _has_the_limit(self, problem: Problem) -> bool:
         limit_s = self.options.train_time_limit_s
         return limit_s is not None and problem.split == "train" and problem.tests.timeout_s == limit_s
+
+    def _is_a_stub(self, problem_id: str) -> bool:
+        """By hash, as the split is."""
+        return unit_hash(self.options.seed, self.dataset.name, problem_id, "stub") < self.options.train_stubs
 
     def _split_of(self, name: str) -> str:
         """By hash of group or id, so that a problem keeps its split when the dataset grows or is reordered."""
@@ -274,6 +290,7 @@ class _Preparation:
                 "difficulty": self.difficulties,
                 "trivial_tests": len(result.trivial),
                 "train_time_limited": result.time_limited,
+                "train_stubs": result.stubs,
             },
             "trivial_tests": result.trivial,
             "verdicts_from_cache": self.cache_hits,

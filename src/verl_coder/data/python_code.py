@@ -41,6 +41,17 @@ def defined_names(code: str) -> list[str]:
     return names
 
 
+def function_head(code: str, name: str) -> str:
+    """`def name(...):` as `code` defines it last at the top level, its defaults and annotations too; else empty."""
+    tree = parse(code)
+    found = [node for node in (tree.body if tree else []) if isinstance(node, ast.FunctionDef)]
+    for node in reversed(found):
+        if node.name == name:
+            node.body, node.decorator_list = [ast.Expr(ast.Constant(...))], []
+            return ast.unparse(node).partition("\n")[0]
+    return ""
+
+
 def without_fence(text: str) -> str:
     """The code of a text that is no Python but Markdown with a code block; any other text as it is."""
     if "```" not in text and "~~~" not in text:

@@ -62,6 +62,8 @@ def _prepare_command(dataset: Dataset) -> Callable[..., None]:
         left_out |= {"difficulty"}
     if not dataset.has_training_rows:
         left_out |= {"train_time_limit"}
+    if not (dataset.shows_tests and dataset.has_training_rows and dataset.has_references):
+        left_out |= {"train_stubs"}
     if not dataset.has_references:
         left_out |= {"verify", "drop_trivial", "sandbox_url", "ray_address", "concurrency"}
     full = inspect.signature(_prepare)
@@ -87,6 +89,15 @@ _TrainTimeLimit = Annotated[
     float | None,
     typer.Option(min=0.001, metavar="SECONDS", help="Most seconds for a test of a training row."),
 ]
+_TrainStubs = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        metavar="SHARE",
+        help="Share of the training rows posed as the head of a function, examples in its docstring.",
+    ),
+]
 _DropTrivial = Annotated[bool, typer.Option("--drop-trivial", help="Drop tests that a constant passes.")]
 _SandboxUrl = Annotated[
     str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
@@ -109,6 +120,7 @@ def _prepare(
     seed: Annotated[int, typer.Option(help="Seed of the split.")] = 0,
     validation_fraction: _ValidationFraction = 0.2,
     train_time_limit: _TrainTimeLimit = None,
+    train_stubs: _TrainStubs = 0.0,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record.")] = False,
     verify: Annotated[bool, typer.Option(help="Run every reference solution.")] = True,
     drop_trivial: _DropTrivial = False,
@@ -136,6 +148,7 @@ def _prepare(
         seed=seed,
         validation_fraction=validation_fraction,
         train_time_limit_s=train_time_limit,
+        train_stubs=train_stubs,
         strict=strict,
         verify=where if verify else None,
         drop_trivial=drop_trivial,

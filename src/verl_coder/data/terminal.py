@@ -49,6 +49,9 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
     if options.train_time_limit_s is not None:
         rows = counted(result.time_limited, "training row has", "training rows have")
         console.print(f"  {rows} the limit of {options.train_time_limit_s:g} s for a test", highlight=False)
+    if options.train_stubs:
+        rows = counted(result.stubs, "training row is", "training rows are")
+        console.print(f"  {rows} posed as a function's head with a docstring", highlight=False)
     if result.trivial:
         console.print(
             f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes (card.json)"
