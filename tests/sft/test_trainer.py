@@ -1,9 +1,11 @@
 """A run writes a model that has learnt; one that was stopped goes on to the same numbers."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -39,21 +41,34 @@ def _losses(out: Path) -> dict[int, float]:
     return {r["step"]: r["data"]["train/loss"] for r in lines if "train/loss" in r["data"]}
 
 
-def _stop(command: list[str], out: Path, number: signal.Signals) -> str:
-    """Start, send the signal when there is a new checkpoint, and return what was said."""
-    tracker = out / "checkpoints" / TRACKER
-    before = tracker.read_text() if tracker.is_file() else ""
+def _kill(command: list[str], out: Path) -> None:
+    """Start, and kill it when there is a checkpoint."""
     process = subprocess.Popen(
-        [*command, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*command, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
     )
+    _wait_for_checkpoint(out, "", process)
+    process.kill()
+    assert process.wait(timeout=60) == -signal.SIGKILL
+
+
+def _wait_for_checkpoint(out: Path, before: str, process: subprocess.Popen[bytes] | None = None) -> None:
+    tracker = out / "checkpoints" / TRACKER
     deadline = time.monotonic() + 120
     while not tracker.is_file() or tracker.read_text() == before:
-        assert process.poll() is None and time.monotonic() < deadline
+        assert time.monotonic() < deadline and (process is None or process.poll() is None)
         time.sleep(0.02)
-    process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == (0 if number == signal.SIGTERM else -number)
-    return said
+
+
+def _terminate_at_a_checkpoint(out: Path) -> threading.Thread:
+    """A thread that sends this process SIGTERM when there is a checkpoint behind that of now."""
+
+    def send(before: str) -> None:
+        _wait_for_checkpoint(out, before)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=send, args=((out / "checkpoints" / TRACKER).read_text(),), daemon=True)
+    thread.start()
+    return thread
 
 
 def _check_whole(out: Path) -> None:
@@ -88,10 +103,13 @@ def test_a_stopped_run_ends_in_the_same_weights(tmp_path: Path, capfd: pytest.Ca
     app([*command[3:], "--out", str(tmp_path / "whole")], standalone_mode=False)
     _check_whole(tmp_path / "whole")
     stopped = tmp_path / "stopped"
-    _stop(command, stopped, signal.SIGKILL)
-    said = _stop(command, stopped, signal.SIGTERM)
-    assert "resuming" in said and "which is saved; the same command goes on" in said
+    _kill(command, stopped)
     capfd.readouterr()
+    terminated = _terminate_at_a_checkpoint(stopped)
+    app([*command[3:], "--out", str(stopped)], standalone_mode=False)
+    terminated.join(timeout=60)
+    said = capfd.readouterr().out
+    assert "resuming" in said and "which is saved; the same command goes on" in said
     app([*command[3:], "--out", str(stopped)], standalone_mode=False)
     assert "resuming" in capfd.readouterr().out
     losses = _losses(stopped)
