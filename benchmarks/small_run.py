@@ -15,6 +15,17 @@ from verl_coder.run.run_dir import RunDir
 BATCH, HELD_OUT = 8, 48
 """Prompts a step, held-out problems."""
 
+SMALL = (
+    "trainer.save_freq=1",
+    "trainer.test_freq=2",
+    f"data.val_max_samples={HELD_OUT}",
+    f"data.train_batch_size={BATCH}",
+    f"actor_rollout_ref.actor.ppo_mini_batch_size={BATCH}",
+    "actor_rollout_ref.rollout.n=4",
+    "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=32",
+    "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=32",
+)
+
 
 class SmallRun:
     """The command of one run, to be started again and again."""
@@ -28,6 +39,7 @@ class SmallRun:
         recipe: str = "tiny_cpu",
         seed: int = 0,
         terminals: Path | None = None,
+        size: Sequence[str] = SMALL,
     ) -> None:
         self.run_dir, self._starts, self._terminals = RunDir(out), 0, terminals or out.parent
         self._command = [
@@ -35,14 +47,7 @@ class SmallRun:
             *("--out", str(out), "--seed", str(seed)),
             f"trainer.total_training_steps={steps}",
             "trainer.total_epochs=1000",
-            "trainer.save_freq=1",
-            "trainer.test_freq=2",
-            f"data.val_max_samples={HELD_OUT}",
-            f"data.train_batch_size={BATCH}",
-            f"actor_rollout_ref.actor.ppo_mini_batch_size={BATCH}",
-            "actor_rollout_ref.rollout.n=4",
-            "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu=32",
-            "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu=32",
+            *size,
             *overrides,
         ]
 
