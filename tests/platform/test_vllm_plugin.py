@@ -68,6 +68,50 @@ def outputs(kind):
 found = {kind.name: outputs(kind) for kind in RequestOutputKind}
 """
 
+_NORMS = """
+import torch
+from vllm.config import VllmConfig, set_current_vllm_config
+from vllm.model_executor.layers.layernorm import RMSNorm
+from verl_coder.platform.vllm_plugin import register
+
+register(); register()
+original = RMSNorm.forward_cpu.verl_coder_original
+torch.manual_seed(0)
+found, used = {}, []
+for name in ("rms_norm", "fused_add_rms_norm"):
+    def counted(*given, kernel=getattr(torch.ops._C, name), name=name):
+        used.append(name)
+        return kernel(*given)
+    setattr(torch.ops._C, name, counted)
+
+with set_current_vllm_config(VllmConfig()), torch.inference_mode():
+    for case, dtype, shape, settings in (
+        ("bfloat16", torch.bfloat16, (5, 896), {}),
+        ("float32", torch.float32, (5, 896), {}),
+        ("part of a row", torch.float32, (5, 896), {"var_hidden_size": 100}),
+        ("no weight", torch.float32, (5, 896), {"has_weight": False}),
+        ("other numbers", torch.bfloat16, (5, 896), {"dtype": torch.float32}),
+    ):
+        norm = RMSNorm(896, dtype=settings.pop("dtype", dtype), **settings)
+        norm.weight.data.uniform_(0.5, 2)
+        x, residual = torch.randn(shape).to(dtype), torch.randn(shape).to(dtype)
+        used.clear()
+        ours = [norm(x), *norm(x.clone(), residual.clone())]
+        theirs = [original(norm, x), *original(norm, x.clone(), residual.clone())]
+        near = [torch.allclose(a.float(), b.float(), rtol=2**-6 if dtype is torch.bfloat16 else 1e-5, atol=1e-6)
+                for a, b in zip(ours, theirs)]
+        found[case] = [list(used), all(near) and [a.dtype for a in ours] == [b.dtype for b in theirs]]
+    used.clear()
+    heads = torch.randn(5, 4096)[:, :896].view(5, 14, 64)  # as queries are cut out of a projection
+    norm = RMSNorm(64)
+    norm.weight.data.uniform_(0.5, 2)
+    near = torch.allclose(norm(heads), original(norm, heads), rtol=1e-5)
+    turned = torch.randn(64, 5).T
+    ours, theirs = norm(turned.clone(), turned), original(norm, turned.clone(), turned)
+    near = near and all(torch.allclose(a, b, rtol=1e-5) for a, b in zip(ours, theirs))
+    found["in pieces"] = [list(used), near]
+"""
+
 _GUESSES = """
 import asyncio
 from verl_coder.evaluation.engines import EngineOptions, TurnRequest, VllmEngine
@@ -126,7 +170,7 @@ print(json.dumps(facts))
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     """By part: (the error or nothing, what it found)."""
-    parts = {"draws": _DRAWS, "outputs": _OUTPUTS, "guesses": _GUESSES}
+    parts = {"draws": _DRAWS, "outputs": _OUTPUTS, "norms": _NORMS, "guesses": _GUESSES}
     done = subprocess.run(
         [sys.executable, "-c", _ALL, json.dumps(parts)], capture_output=True, text=True, timeout=300
     )
@@ -146,6 +190,20 @@ def test_an_output_is_built_at_the_first_token_and_at_the_end_and_deltas_at_ever
     assert made["CUMULATIVE"] == [[5], None, None, [5, 6, 7, 8]]
     assert made["DELTA"] == [[5], [6], [7], [8]]
     assert made["FINAL_ONLY"] == [None, None, None, [5, 6, 7, 8]]
+
+
+def test_norms_are_one_kernel_each_where_it_computes_the_same(seen: dict[str, Any]) -> None:
+    error, found = seen["norms"]
+    assert not error, error
+    both = ["rms_norm", "fused_add_rms_norm"]
+    assert found == {
+        "bfloat16": [both, True],
+        "float32": [both, True],
+        "part of a row": [[], True],
+        "no weight": [[], True],
+        "other numbers": [[], True],
+        "in pieces": [["rms_norm"], True],
+    }
 
 
 def test_vllm_writes_the_same_with_guessed_tokens_in_fewer_steps(seen: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ up to a second, which suits a machine with a core for each of them; here they wa
 anyway. And vLLM draws a token by an exponential number for each one of the vocabulary, 50 ms for 16 sequences of
 152,000, a fifth of a step of a 0.5 B model; here it takes one uniform number a sequence. A request may have a seed
 there, too, which vLLM's CPU build has no generators for (`cpu_sampling.py`), and with guessed tokens as without
-(`cpu_guesses.py`).
+(`cpu_guesses.py`). Norms are one operation there, not nine (`cpu_norms.py`).
 """
 
 from typing import Any
@@ -26,9 +26,10 @@ def register() -> None:
     if cpu_platform_selected():
         _wait_without_spinning()
         _draw_by_one_number()
-        from verl_coder.platform.cpu_guesses import put_into_vllm
+        from verl_coder.platform import cpu_guesses, cpu_norms
 
-        put_into_vllm()
+        cpu_guesses.put_into_vllm()
+        cpu_norms.put_into_vllm()
 
 
 def _build_outputs_twice() -> None:

@@ -1,12 +1,12 @@
-"""Tokens a second with and without guessed tokens (`speculation=lookup`), behind the first program of conversations.
+"""Tokens a second of vLLM with and without one thing: guessed tokens (`speculation=lookup`), or norms in one kernel.
 
     verl-coder evaluate --model MODEL --data data/mbpp_program/test.parquet --tools ... --out outputs/program
-    python benchmarks/guessed_tokens.py --model MODEL --samples outputs/program/samples.parquet --sequences 16 64
+    python benchmarks/two_engines.py --model MODEL --samples outputs/program/samples.parquet --change lookup
 
 Both engines stand in one process, and take turns. The prompts are computed before the clock starts, as those of a
 rollout are: what is measured is what is written behind the first output of a tool, or with `--from-prompt` behind the
-prompt. Prints a line for each number of sequences: tokens a second of both, the ratio of the medians, engine steps, and
-how many of the greedy answers are the same.
+prompt. `--change norms` is about a CPU (`platform/cpu_norms.py`). Prints a line for each number of sequences: tokens a
+second without and with, the ratio of the medians, engine steps, and how many of the answers are the same.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import asyncio
 import statistics
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -76,6 +76,31 @@ def timed(engine: VllmEngine, prompts: list[list[int]], *, tokens: int, temperat
     return Timed(answers, sum(map(len, answers)) / seconds, steps[0])
 
 
+def both_engines(given: argparse.Namespace) -> dict[str, VllmEngine]:
+    """The engine without the change and the one with it."""
+
+    def engine(speculation: str = "none") -> VllmEngine:
+        options = EngineOptions(
+            max_model_len=given.positions,
+            max_num_seqs=max(given.sequences),
+            dtype=given.dtype,
+            speculation=speculation_of(speculation),
+        )
+        return VllmEngine(given.model, options)
+
+    if given.change == "lookup":
+        return {"without": engine(), "with": engine("lookup")}
+    changed = engine()  # which has put the kernel into vLLM; a layer keeps the method that it was made with
+    from vllm.model_executor.layers.layernorm import RMSNorm
+
+    ours: Any = RMSNorm.forward_cpu
+    RMSNorm.forward_cpu = ours.verl_coder_original  # type: ignore[method-assign]
+    try:
+        return {"without": engine(), "with": changed}
+    finally:
+        RMSNorm.forward_cpu = ours  # type: ignore[method-assign]
+
+
 def main() -> None:
     """See the module's text."""
     parser = argparse.ArgumentParser(
@@ -83,6 +108,7 @@ def main() -> None:
     )
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--samples", type=Path, required=True)
+    parser.add_argument("--change", choices=("lookup", "norms"), required=True)
     parser.add_argument("--sequences", type=int, nargs="+", default=[16, 64])
     parser.add_argument("--tokens", type=int, default=320)
     parser.add_argument("--positions", type=int, default=2048, help="of prompt and answer")
@@ -94,18 +120,7 @@ def main() -> None:
     select_platform()
     tokenizer = load_tokenizer(given.model)
     texts = contexts(given.samples, from_prompt=given.from_prompt)
-    engines = {
-        name: VllmEngine(
-            given.model,
-            EngineOptions(
-                max_model_len=given.positions,
-                max_num_seqs=max(given.sequences),
-                dtype=given.dtype,
-                speculation=speculation_of(name),
-            ),
-        )
-        for name in ("none", "lookup")
-    }
+    engines = both_engines(given)
     for number in given.sequences:
         prompts = [tokenizer.encode(text, add_special_tokens=False) for text in texts[:number]]
         runs: dict[str, list[Timed]] = {name: [] for name in engines}
@@ -115,11 +130,12 @@ def main() -> None:
             for name, engine in engines.items():
                 runs[name].append(timed(engine, prompts, tokens=given.tokens, temperature=given.temperature))
         rates = {name: statistics.median(run.rate for run in of) for name, of in runs.items()}
-        none, lookup = runs["none"][0], runs["lookup"][0]
-        same = sum(a == b for a, b in zip(none.answers, lookup.answers, strict=True))
+        without, changed = runs["without"][0], runs["with"][0]
+        same = sum(a == b for a, b in zip(without.answers, changed.answers, strict=True))
         print(
-            f"{len(prompts)} sequences: {rates['none']:.0f} and {rates['lookup']:.0f} tokens/s, ratio "
-            f"{rates['lookup'] / rates['none']:.2f}; {none.steps} and {lookup.steps} steps; {same} answers the same"
+            f"{len(prompts)} sequences: {rates['without']:.0f} and {rates['with']:.0f} tokens/s, ratio "
+            f"{rates['with'] / rates['without']:.2f}; {without.steps} and {changed.steps} steps; "
+            f"{same} answers the same"
         )
     for engine in engines.values():
         engine.close()
