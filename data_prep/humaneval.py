@@ -55,11 +55,12 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         split="test",
         entry_point=record.entry_point,
         starter_code=record.prompt,
+        tool_prelude=_preamble(record),
     )
 
 
 def _preamble(record: HumanEvalRecord) -> str:
-    """What the prompt gives before the function: an answer that is the function alone finds it, and so do the tests."""
+    """What the prompt gives before the function: an answer that is the function alone finds it, in tests and tools."""
     tree = parse_python(record.prompt)
     before = []
     for node in tree.body if tree else []:

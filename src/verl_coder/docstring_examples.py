@@ -1,15 +1,33 @@
-"""Examples in a docstring (`>>> f(1)` above what it gives, or `f(1) => 2`) and assert statements: each as the other."""
+"""Examples in a docstring (`>>> f(1)` above what it gives, or `f(1) => 2`) and assert statements: each as the other.
+
+What is taken is a call of the function, or of a builtin around it, with nothing but values in it, and a literal that it
+is to give: an assert that a right solution fails, or that any passes, is worse than none.
+"""
 
 import ast
+import builtins
 import doctest
 import re
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 
-from verl_coder.syntax import literal_value, parse_python, parsed
+from verl_coder.syntax import literal_value, parsed
 
-_GIVES = re.compile(r"\s*(?:-+>|=+>|==|[➞→➡]|should return|returns?)\s*")
+_GIVES = re.compile(r"-+>|=+>|==|[➞→➡]|should return|returns?")
 """What stands between a call and its result where no `>>>` does; a single `=` makes a formula."""
+_LONGEST = 1000
+"""Characters of a line, or of an example, that is read."""
+_AROUND = {
+    *("abs", "all", "any", "bool", "dict", "float", "frozenset", "int", "len", "list", "max", "min", "range"),
+    *("repr", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip"),
+}
+"""Builtins that may stand in an example."""
+_PARTS: tuple[type[ast.AST], ...] = (
+    *(ast.Call, ast.keyword, ast.Name, ast.Load, ast.Constant, ast.List, ast.Tuple, ast.Set, ast.Dict),
+    *(ast.UnaryOp, ast.unaryop, ast.BinOp, ast.operator, ast.Subscript, ast.Slice),
+)
 
 
 class Stub(NamedTuple):
@@ -20,25 +38,35 @@ class Stub(NamedTuple):
     code: str
 
 
+@lru_cache(maxsize=256)
 def asserts_in(code: str) -> tuple[str, ...]:
     """The examples in the docstrings of `code`'s functions, each as an assert that compares with a literal.
 
     A docstring whose `>>>` examples build on each other (`>>> x = 1`) or name an error gives none.
     """
     tree = parsed(code) or parsed(f"{code.rstrip()}\n    pass\n")
-    functions = [node for node in (ast.walk(tree) if tree else ()) if isinstance(node, ast.FunctionDef)]
     found: list[str] = []
-    for node in functions:
-        docstring = ast.get_docstring(node) or ""
-        found += _doctests(docstring) if ">>>" in docstring else _lines(docstring, node.name)
+    for node in tree.body if tree else ():
+        if isinstance(node, ast.FunctionDef):
+            docstring = ast.get_docstring(node) or ""
+            found += _doctests(docstring, node.name) if ">>>" in docstring else _lines(docstring, node.name)
     return tuple(found)
+
+
+def without_examples(statement: str) -> str:
+    """A statement without its `>>>` examples, each of which ends with an empty line; as it is where nothing is left."""
+    kept, within = [], False
+    for line in statement.split("\n"):
+        within = line.lstrip().startswith(">>>") or (within and bool(line.strip()))
+        kept += [] if within else [line]
+    return "\n".join(kept).strip() or statement
 
 
 def as_stub(head: str, statement: str, examples: Sequence[str]) -> Stub | None:
     """A function's head (`def f(x):`) with statement and examples as its docstring, as HumanEval poses a problem.
 
-    None where an example is more than a call that is compared with a literal, or where the text cannot stand
-    between three quotes as it is.
+    None where an example is more than a call with values that is compared with a literal, where the text cannot stand
+    between three quotes as it is, and where the head uses names that are not there.
     """
     lines = statement.strip().split("\n")
     for example in examples:
@@ -49,9 +77,20 @@ def as_stub(head: str, statement: str, examples: Sequence[str]) -> Stub | None:
     text = "\n".join(lines)
     indented = "\n".join(f"    {line}".rstrip() for line in lines).lstrip()
     code = f'{head}\n    """ {indented}\n    """\n'
-    if '"""' in text or "\\" in text or len(asserts_in(code)) != len(examples):
+    if '"""' in text or "\\" in text or not _stands_alone(head):
         return None
-    return Stub(text, code)
+    return Stub(text, code) if _trees(asserts_in(code)) == _trees(examples) else None
+
+
+def _stands_alone(head: str) -> bool:
+    tree = parsed(f"{head} pass")
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} if tree else {""}
+    return all(hasattr(builtins, name) for name in names)
+
+
+def _trees(asserts: Sequence[str]) -> list[str]:
+    trees = map(parsed, asserts)
+    return [ast.dump(tree) if tree else "" for tree in trees]
 
 
 def _lines(docstring: str, name: str) -> list[str]:
@@ -59,57 +98,63 @@ def _lines(docstring: str, name: str) -> list[str]:
     found = []
     for line in docstring.splitlines():
         text = line.strip().removeprefix("- ").removeprefix("* ")
-        for between in _GIVES.finditer(text) if text.startswith(f"{name}(") else ():
-            call, want = text[: between.start()], _literal(text[between.end() :].rstrip("."))
-            if want and _is_call_with_literals(call):
+        if not text.startswith(f"{name}(") or len(text) > _LONGEST:
+            continue
+        for between in islice(_GIVES.finditer(text), 8):
+            call = _call(text[: between.start()].strip(), name)
+            want = _literal(text[between.end() :].strip().removesuffix("."))
+            if call and want:
                 found.append(f"assert {call} == {want}")
                 break
     return found
 
 
-def _is_call_with_literals(text: str) -> bool:
-    tree = parsed(text)
-    call = tree.body[0].value if tree and len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr) else None
-    if not isinstance(call, ast.Call) or "#" in text:
-        return False
-    return all(_literal(ast.unparse(one)) for one in [*call.args, *(word.value for word in call.keywords)])
-
-
-def _doctests(docstring: str) -> list[str]:
+def _doctests(docstring: str, name: str) -> list[str]:
     try:
         examples = doctest.DocTestParser().get_examples(docstring)
     except ValueError:  # lines that are indented less than their example
         return []
     found = []
     for example in examples:
-        source = example.source.strip()
-        if example.exc_msg is not None or not _is_expression(source):
+        tree = parsed(example.source)
+        if example.exc_msg is not None or tree is None or not isinstance(tree.body[0], ast.Expr):
             return []
-        if want := _literal(example.want.strip()):
-            found.append(f"assert {_in_one_line(source)} == {want}")
+        call, want = _call(example.source.strip(), name), _literal(example.want.strip())
+        if call and want and not example.options:
+            found.append(f"assert {call} == {want}")
     return found
 
 
 def _shown(example: str) -> list[str] | None:
     """The lines of an example in a docstring."""
     tree = parsed(example)
-    if tree is None or len(tree.body) != 1 or not isinstance(tree.body[0], ast.Assert):
-        return None
-    test = tree.body[0].test
+    test = (
+        tree.body[0].test if tree and len(tree.body) == 1 and isinstance(tree.body[0], ast.Assert) else None
+    )
     if not isinstance(test, ast.Compare) or len(test.ops) != 1 or not isinstance(test.ops[0], ast.Eq):
         return None
-    call, want = test.left, _literal(ast.unparse(test.comparators[0]))
-    source = ast.get_source_segment(example, call) or ""
-    return [f">>> {_in_one_line(source)}", want] if want and isinstance(call, ast.Call) else None
+    call, want = ast.get_source_segment(example, test.left), _literal(_unparsed(test.comparators[0]))
+    return [f">>> {_in_one_line(call)}", want] if call and want else None
+
+
+def _call(text: str, name: str) -> str:
+    """A call of the function with values in it, in one line; empty where the text is anything else."""
+    tree = parsed(text) if len(text) <= _LONGEST else None
+    first = tree.body[0] if tree and len(tree.body) == 1 else None
+    call = first.value if isinstance(first, ast.Expr) else None
+    if not isinstance(call, ast.Call) or not all(isinstance(node, _PARTS) for node in ast.walk(call)):
+        return ""
+    names = [node.id for node in ast.walk(call) if isinstance(node, ast.Name)]
+    if names.count(name) != 1 or not {*names} - {name} <= _AROUND:
+        return ""
+    return _in_one_line(ast.get_source_segment(text, call) or "")
 
 
 def _in_one_line(source: str) -> str:
-    return source if "\n" not in source else ast.unparse(parse_python(source))
-
-
-def _is_expression(source: str) -> bool:
+    if "\n" not in source:
+        return source
     tree = parsed(source)
-    return tree is not None and len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr)
+    return _unparsed(tree) if tree else ""
 
 
 def _literal(text: str) -> str:
@@ -118,6 +163,14 @@ def _literal(text: str) -> str:
         literal_value(text)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return ""
-    tree = parsed(text.strip())
-    first = tree.body[0] if tree and "..." not in text else None
-    return ast.unparse(first.value) if isinstance(first, ast.Expr) else ""
+    tree = parsed(text.strip()) if len(text) <= _LONGEST and "..." not in text else None
+    first = tree.body[0] if tree else None
+    return _unparsed(first.value) if isinstance(first, ast.Expr) else ""
+
+
+def _unparsed(node: ast.AST) -> str:
+    """The source of a tree; empty where Python cannot write what it has read (a number of 5,000 digits)."""
+    try:
+        return ast.unparse(node)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""

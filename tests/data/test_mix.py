@@ -108,6 +108,21 @@ def test_repeats_of_held_out_problems_are_reported_and_dropped_when_asked(data: 
     assert clean == everything - {overlap.pair.key for overlap in kept.overlaps}
 
 
+def test_a_problem_posed_as_a_stub_repeats_what_it_repeats_as_it_was(prepare_toy, tmp_path: Path) -> None:
+    records = [toy_record(n) for n in range(40)]
+    again = [
+        toy_record(40 + n, text=records[n]["text"], code=f"def f(x):\n    return {n} + x\n") for n in range(3)
+    ]
+    source = write_jsonl(tmp_path / "raw" / "train.jsonl", records + again)
+    dropped = []
+    for share in (0.0, 1.0):
+        data = tmp_path / str(share)
+        prepare_toy(source, data / "a", train_stubs=share, validation_fraction=0.0)
+        mix(MixOptions(shares={"a": 1}, data=data, out=data / "m", decontaminate=True))
+        dropped.append(set(ids(data / "a", "train")) - set(ids(data / "m", "train")))
+    assert dropped == [{"toy/40", "toy/41", "toy/42"}] * 2
+
+
 def test_of_two_copies_of_one_dataset_one_stays(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "b", data / "b-again")
     mix(MixOptions(shares={"b": 1, "b-again": 1}, data=data, out=tmp_path / "m", decontaminate=True))

@@ -321,6 +321,13 @@ def test_livecodebench_pickle_that_asks_for_code_is_refused() -> None:
         draft("livecodebench", "all", private_test_cases=packed)
 
 
+def test_humaneval_gives_its_tools_what_stands_before_the_function_as_it_gives_the_tests() -> None:
+    prompt = 'from typing import List\n\n\ndef double(n: List[int]):\n    """Twice n."""\n'
+    made = draft("humaneval", "all", prompt=prompt)
+    [tests] = made.tests
+    assert isinstance(tests, CheckTests) and made.tool_prelude == tests.prelude == "from typing import List"
+
+
 def test_a_problem_with_asserts_may_be_posed_as_the_head_of_its_function() -> None:
     code = "def helper(n):\n    return n\n\n@cache\ndef double(n: int, times=1) -> int:\n    'Other.'\n    return 2 * n"
     made = draft("mbpp", "full", code=code).as_stub()

@@ -45,7 +45,7 @@ def test_what_stands_between_the_tests_runs_too():
     ]
 
 
-@pytest.mark.parametrize("tests", ["", "Input\n3\nOutput\n6", "x = 1"])
+@pytest.mark.parametrize("tests", ["", "Input\n3\nOutput\n6", "x = 1", "assert f(1) == 0x" + "f" * 5000])
 def test_a_text_without_assert_statements_has_no_tests(tests):
     assert visible_tests(tests) is None
 

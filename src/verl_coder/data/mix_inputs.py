@@ -8,6 +8,7 @@ from typing import Any
 from verl_coder.data.duplicates import Statement
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.data.writer import shards_of, whole_shards_of
+from verl_coder.docstring_examples import without_examples
 from verl_coder.errors import DataError
 from verl_coder.files import refuse_file_in_the_way
 from verl_coder.problems import Problem
@@ -92,7 +93,7 @@ def statements(path: Path) -> Iterator[Statement]:
         if not isinstance(problem_id, str) or not problem_id:
             raise DataError(f"{path}, row {number}: extra_info.problem_id is {problem_id!r}; give it a text")
         try:
-            text = statement_of(prompt or ())
+            text = without_examples(statement_of(prompt or ()))  # a stub's are in its statement
         except (KeyError, TypeError, AttributeError):
             text = ""
         if not text:

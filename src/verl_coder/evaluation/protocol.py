@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from verl_coder.docstring_examples import without_examples
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
 from verl_coder.prompts import known_system, statement_of, system_prompt, visible_tests_of
@@ -57,7 +58,7 @@ def _evalplus(problem: Problem) -> Posed:
         task = problem.starter_code
     elif problem.data_source == "mbpp":
         test = visible_tests_of(problem.prompt).strip().partition("\n")[0]
-        task = f'"""\n{statement_of(problem.prompt).strip()}\n{test}\n"""'
+        task = f'"""\n{without_examples(statement_of(problem.prompt).strip())}\n{test}\n"""'
     else:
         raise ConfigError(
             f"--protocol evalplus is for MBPP(+) and HumanEval(+), not for {problem.data_source} ({problem.problem_id})"

@@ -81,12 +81,16 @@ def visible_tests(tests: str) -> VisibleTests | None:
     mark = f"{_BEGIN}{hashlib.sha256(tests.encode(errors='replace')).hexdigest()[:8]}{_END}"
     parts: list[str] = []
     count = 0
-    for node in tree.body:
-        if not isinstance(node, ast.Assert):
-            parts.append(ast.unparse(node))
-            continue
-        count += 1
-        parts.append(_one_test(count, node))
+    try:
+        for node in tree.body:
+            count += isinstance(node, ast.Assert)
+            parts.append(_one_test(count, node) if isinstance(node, ast.Assert) else ast.unparse(node))
+    except (
+        ValueError,
+        RecursionError,
+        MemoryError,
+    ):  # what Python reads and cannot write: a number of 5,000 digits
+        return None
     code = "\n".join([_TELLER.format(name=_TELL, mark=mark), *parts])
     return VisibleTests(code, count, mark) if count else None
 
