@@ -36,6 +36,33 @@ except AttributeError:
 assert (request.generator.seed, request.generator.next_position()) == (7, 10)
 """
 
+_LOGITS = """
+from types import SimpleNamespace
+import torch
+from vllm.v1.sample.sampler import Sampler
+from verl_coder.platform.vllm_plugin import register
+
+register(); register()
+seen = []
+class Recorder(Sampler):
+    def apply_logits_processors(self, logits, *more):
+        seen.append((logits.dtype, logits.data_ptr(), logits.clone()))
+        logits.zero_()
+        raise KeyError
+
+asked = SimpleNamespace(max_num_logprobs=None, logprob_token_ids=None)
+def sample(logits):
+    kept = logits.clone()
+    try:
+        Recorder()(logits, asked)
+    except KeyError:
+        pass
+    return torch.equal(seen[-1][2], kept.float()), torch.equal(logits, kept)
+
+found = [sample(torch.randn(4, 5000).bfloat16()), sample(torch.randn(3, 5000).bfloat16()), sample(torch.randn(2, 9))]
+found += [seen[0][1] == seen[1][1], all(one[0] is torch.float32 for one in seen)]
+"""
+
 _OUTPUTS = """
 from transformers import AutoTokenizer
 from vllm.sampling_params import RequestOutputKind, SamplingParams
@@ -170,7 +197,7 @@ print(json.dumps(facts))
 @pytest.fixture(scope="module")
 def seen() -> dict[str, Any]:
     """By part: (the error or nothing, what it found)."""
-    parts = {"draws": _DRAWS, "outputs": _OUTPUTS, "norms": _NORMS, "guesses": _GUESSES}
+    parts = {"draws": _DRAWS, "logits": _LOGITS, "outputs": _OUTPUTS, "norms": _NORMS, "guesses": _GUESSES}
     done = subprocess.run(
         [sys.executable, "-c", _ALL, json.dumps(parts)], capture_output=True, text=True, timeout=300
     )
@@ -190,6 +217,13 @@ def test_an_output_is_built_at_the_first_token_and_at_the_end_and_deltas_at_ever
     assert made["CUMULATIVE"] == [[5], None, None, [5, 6, 7, 8]]
     assert made["DELTA"] == [[5], [6], [7], [8]]
     assert made["FINAL_ONLY"] == [None, None, None, [5, 6, 7, 8]]
+
+
+def test_logits_become_float32_in_memory_that_stays(seen: dict[str, Any]) -> None:
+    error, found = seen["logits"]
+    assert not error, error
+    # The same values; logits that are float32 already are changed in place, as vLLM does.
+    assert found == [[True, True], [True, True], [True, False], True, True]
 
 
 def test_norms_are_one_kernel_each_where_it_computes_the_same(seen: dict[str, Any]) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
+from verl_coder.platform.cpu_memory import Scratch
+
 _BLOCK = 512
 """Tokens of a block."""
 _SMALL = 2048
@@ -18,6 +20,9 @@ _SMALL = 2048
 
 _DRAW = 4
 """What one draw adds to a generator's offset: vLLM takes that off for a token that it throws away."""
+
+
+_PROBABILITIES = Scratch()
 
 
 class RequestDraws:
@@ -79,8 +84,8 @@ def draw(logits: torch.Tensor, seeded: Mapping[int, RequestDraws] | None = None)
 
     `seeded`: the draws of those rows whose request has a seed.
     """
-    probabilities = logits.softmax(dim=-1, dtype=torch.float32)
-    rows, size = probabilities.shape
+    rows, size = logits.shape
+    probabilities = torch.softmax(logits, dim=-1, dtype=torch.float32, out=_PROBABILITIES.matrix(rows, size))
     place = _places(rows, seeded or {})
     if size <= _SMALL:
         return _pick(probabilities, place)[0].view(-1)

@@ -7,7 +7,8 @@ up to a second, which suits a machine with a core for each of them; here they wa
 anyway. And vLLM draws a token by an exponential number for each one of the vocabulary, 50 ms for 16 sequences of
 152,000, a fifth of a step of a 0.5 B model; here it takes one uniform number a sequence. A request may have a seed
 there, too, which vLLM's CPU build has no generators for (`cpu_sampling.py`), and with guessed tokens as without
-(`cpu_guesses.py`). Norms are one operation there, not nine (`cpu_norms.py`).
+(`cpu_guesses.py`). Norms are one operation there, not nine (`cpu_norms.py`), and
+large tensors stand in memory that stays (`cpu_memory.py`).
 """
 
 from typing import Any
@@ -26,6 +27,7 @@ def register() -> None:
     if cpu_platform_selected():
         _wait_without_spinning()
         _draw_by_one_number()
+        _keep_the_memory_of_logits()
         from verl_coder.platform import cpu_guesses, cpu_norms
 
         cpu_guesses.put_into_vllm()
@@ -101,3 +103,25 @@ def _draw_by_one_number() -> None:
     InputBatch.add_request = add_with_draws  # type: ignore[method-assign]
     topk_topp_sampler.TopKTopPSampler.forward_cpu = forward  # type: ignore[method-assign]
     topk_topp_sampler.compiled_random_sample = lambda logits: draw(logits, seeded)
+
+
+def _keep_the_memory_of_logits() -> None:
+    import torch
+    from vllm.v1.sample.sampler import Sampler
+
+    from verl_coder.platform.cpu_memory import Scratch, keep_freed_memory
+
+    original: Any = Sampler.forward
+    if hasattr(original, "verl_coder_original"):
+        return
+    keep_freed_memory()
+    scratch = Scratch()
+
+    def forward(self: Any, logits: Any, *more: Any, **named: Any) -> Any:
+        # In float32 the sampler changes them in place; logits of the model itself may be read later.
+        if logits is not None and logits.dtype != torch.float32:
+            logits = scratch.matrix(*logits.shape).copy_(logits)
+        return original(self, logits, *more, **named)
+
+    forward.verl_coder_original = original  # type: ignore[attr-defined]
+    Sampler.forward = forward  # type: ignore[method-assign]

@@ -1,0 +1,47 @@
+"""Memory of large tensors: it stays with the process."""
+
+import subprocess
+import sys
+
+import torch
+
+from verl_coder.platform.cpu_memory import Scratch
+
+_FAULTS = """
+import resource, sys
+import numpy as np
+from verl_coder.platform.cpu_memory import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+for round in range(6):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    pieces = [np.ones(25 << 17) for _ in range(3)]
+    del pieces
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def test_pieces_that_were_freed_are_not_asked_of_the_kernel_again() -> None:
+    faults = [
+        int(subprocess.run([sys.executable, "-c", _FAULTS, how], capture_output=True, check=True).stdout)
+        for how in ("kept", "given back")
+    ]
+    assert faults[0] < 100 < faults[1], faults
+
+
+def test_a_matrix_stands_where_the_one_before_stood() -> None:
+    scratch = Scratch()
+    first = scratch.matrix(4, 50).fill_(1.0)
+    second = scratch.matrix(2, 100)
+    assert second.shape == (2, 100) and second.data_ptr() == first.data_ptr()
+    assert scratch.matrix(5, 50).shape == (5, 50)
+    assert scratch.matrix(0, 50).shape == (0, 50)
+
+
+def test_a_matrix_can_be_written_inside_inference_mode_and_outside() -> None:
+    scratch = Scratch()
+    with torch.inference_mode():
+        scratch.matrix(2, 2).fill_(1.0)
+    torch.softmax(torch.zeros(2, 2), dim=-1, out=scratch.matrix(2, 2))
+    with torch.inference_mode():
+        assert scratch.matrix(2, 2).sum() == 2.0
