@@ -1,8 +1,8 @@
 """Large tensors of vLLM on a CPU in memory that stays: what the C library gets for them anew the kernel clears anew.
 
 Logits of 64 sequences and 152,000 tokens are 39 MB in float32. The C library has the kernel map so much for each such
-tensor and takes it back at once: 24,000 page faults a step of a 0.5 B model, 54 ms of the kernel beside 400 of the model,
-both of all threads together. Here it is a third of that.
+tensor and takes it back at once: 24,000 page faults a step of a 0.5 B model, 54 ms of the kernel beside 400 of the
+model, both of all threads together. Here it is a third of that.
 """
 
 import contextlib
