@@ -58,7 +58,7 @@ def test_the_pass_rate_before_training_is_told_beside_the_last_ones(
 def test_a_run_that_nobody_holds_is_not_running(run_dir: RunDir) -> None:
     run_dir.phase.write_text(json.dumps({"phase": "training", "step": 4, "total": 9}))
     run_dir.lock.touch()
-    assert "not running" in run_status(run_dir.path)["state"]
+    assert run_status(run_dir.path)["state"] == f"not running; {run_dir.same_command()}"
 
 
 def test_a_running_run_tells_its_phase(run_dir: RunDir) -> None:

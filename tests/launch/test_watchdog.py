@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -120,8 +121,23 @@ def test_memory_is_named_as_the_cause_with_settings(stage: Stage, monkeypatch: p
     monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1, or c.d=2")
     stage.wait(2)
     stage.processes = [ENGINE]
-    with pytest.raises(RunStuck, match=r"killed by Ray's memory monitor .*: set a\.b=1, or c\.d=2"):
+    with pytest.raises(RunStuck, match=r"killed by Ray's memory monitor .* set a\.b=1, or c\.d=2"):
         stage.wait(DYING_S + 5)
+
+
+@pytest.mark.parametrize(("machine_gib", "others"), [(6, ""), (8, ""), (24, "19")])
+def test_memory_that_other_programs_hold_is_named_where_it_is_most(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, machine_gib: int, others: str
+) -> None:
+    monkeypatch.setattr(Watchdog, "_memory_words", lambda _: "by Ray's memory monitor")
+    monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=machine_gib * 2**30))
+    stage.wait(2)
+    stage.processes = [ENGINE]
+    with pytest.raises(RunStuck) as caught:
+        stage.wait(DYING_S + 5)
+    said = f"of which other programs held about {others}): end what else takes memory, or set a.b=1"
+    assert (said in str(caught.value)) == bool(others) == ("other programs" in str(caught.value))
 
 
 def test_a_kill_of_rays_memory_monitor_that_ends_the_run_at_once_is_told(

@@ -58,7 +58,7 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         console.print(note, highlight=False, soft_wrap=True)
     if is_finished(plan):
         console.print(
-            f"finished: {run_dir.summary} (another run: OUT= or SEED=)", highlight=False, soft_wrap=True
+            f"finished: {run_dir.summary} (another run: another OUT=)", highlight=False, soft_wrap=True
         )
         console.print(summary_table(run_dir.read_summary()))
         return 0

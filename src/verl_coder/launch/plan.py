@@ -308,7 +308,7 @@ def print_plan(plan: Plan, console: Console, findings: Mapping[str, Sequence[str
         "sources": plan.settings.describe_sources(),
         "steps": config.trainer.total_training_steps or f"{counted(config.trainer.total_epochs, 'epoch')}",
         "output": plan.settings.out,
-        "begins": "not: it has all its steps (another run: OUT= or SEED=)" if is_finished(plan) else begins,
+        "begins": "not: it has all its steps (another run: another OUT=)" if is_finished(plan) else begins,
     }
     for name, value in rows.items():
         console.print(f"{name:>18}  {value}", highlight=False, soft_wrap=True)

@@ -66,7 +66,7 @@ def _state(run_dir: RunDir) -> str:
         return phase.describe() + lasts
     if run_dir.summary.is_file():
         return "finished"
-    return "not running; the same `train` command goes on from the checkpoint"
+    return f"not running; {run_dir.same_command()}"
 
 
 def _sync(run_dir: RunDir) -> dict[str, str]:

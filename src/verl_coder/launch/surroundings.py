@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from omegaconf import DictConfig
 
 from verl_coder.launch.cluster import cluster_address
@@ -64,7 +65,11 @@ def worker_environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str,
     environment = {**PATIENCE, **os.environ}
     if plan.config.trainer.device == "cpu":
         # Ray gives every actor one thread; here actor, reference and vLLM take turns on all cores.
-        threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+        threads = {
+            "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+            # TransferQueue wants 8, and writes a line in the log wherever there are fewer cores, 150 a step.
+            "TQ_NUM_THREADS": str(min(8, psutil.cpu_count(logical=False) or 1)),
+        }
         environment = {**CPU_ENVIRONMENT, **threads, **environment}
     else:
         for name in ("VERL_PLATFORM", "VERL_ENGINE_DEVICE"):

@@ -16,6 +16,7 @@ import psutil
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
+from verl_coder.launch.memory_plan import RAY_KILLS_AT
 from verl_coder.launch.processes import WORKER, DeathsInLog, ProcessTable, RunProcess, dump, memory_words
 from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
@@ -31,6 +32,7 @@ _LOOKS_OF_A_KILL = 5
 _OWN_GROUP, _GROUPS, _MACHINE = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"), Path("/proc/vmstat")
 _WAITS_FOR_OTHERS = ("generating", "answering")
 """Parts in which the agent loops have their own clock for a lost rollout (trainer/rollout_faults.py)."""
+_BY_RAY = "by Ray's memory monitor"
 _PRESSURE = re.compile(r"low on memory|memory pressure|OutOfMemoryError|\bOOM\b", re.I)
 
 
@@ -189,10 +191,12 @@ class Watchdog:
         had = f"it had {own}{beside}"
         by = self._memory_words()
         if by:
+            foreign = self._others_gib() if by == _BY_RAY else 0.0
+            held = f", of which other programs held about {foreign:.0f}" if foreign else ""
             return (
                 f"the {process.describe()} was killed {by} {self._when()} ({had}; the machine has "
-                f"{psutil.virtual_memory().total / 2**30:.0f} GiB): "
-                f"{self._memory_settings()}"
+                f"{psutil.virtual_memory().total / 2**30:.0f} GiB{held}): "
+                f"{'end what else takes memory, or ' if foreign else ''}{self._memory_settings()}"
             )
         return (
             f"the {process.describe()} has died {self._when()}, and not for lack of memory ({had}): see "
@@ -202,14 +206,20 @@ class Watchdog:
     def _memory_words(self) -> str:
         """Who killed for memory, if anybody did."""
         if self._deaths.for_memory:
-            return "by Ray's memory monitor"
+            return _BY_RAY
         for path in self._scratch.glob("ray/session_*/logs/raylet.out"):
             with suppress(OSError):
                 if _PRESSURE.search(_tail(path)):
-                    return "by Ray's memory monitor"
+                    return _BY_RAY
         if killed_by_kernel() > self._killed[0]:
             return "by the kernel, for lack of memory"
         return ""
+
+    def _others_gib(self) -> float:
+        """What other programs held when Ray killed, where that was most of it: no setting of the run helps then."""
+        run = sum(process.rss_bytes for process in self._seen.values())
+        others = RAY_KILLS_AT * psutil.virtual_memory().total - run
+        return others / 2**30 if others > run else 0.0
 
     def _memory_settings(self) -> str:
         """What to do, in words."""

@@ -13,11 +13,13 @@ from verl_coder.launch.preflight.agent_loops import (
     check_agent_loops,
     check_template,
     fit_tools_to_rows,
+    renamed_tools,
 )
 from verl_coder.launch.preflight.checked_tools import CheckedTools
 from verl_coder.launch.preflight.places import check_tools_sandboxes
 from verl_coder.launch.preflight.tools import check_tools
 from verl_coder.paths import repository_root
+from verl_coder.prompts import build_prompt
 from verl_coder.protocols import PROTOCOLS
 
 LOOPS = str(repository_root() / "config" / "agent_loops.yaml")
@@ -51,6 +53,25 @@ def test_a_checked_tools_file_is_not_read_again(tmp_path: Path) -> None:
     path.unlink()
     check_agent_loops(LOOPS, tools, [rows(tmp_path, "tool_agent", "program_agent")])
     check_tools_sandboxes(tools)
+
+
+def test_a_tool_under_another_name_than_the_prompts_say_is_told(tmp_path: Path) -> None:
+    other = tmp_path / "tools.yaml"
+    other.write_text(Path(TOOLS).read_text().replace("name: python_interpreter", "name: shout"))
+    path = tmp_path / "train.parquet"
+    for prompt, told in (
+        (build_prompt("Add.", style="assert", protocol="tool"), True),
+        (build_prompt("Add.", style="assert", protocol="tool", language="zh"), True),
+        (build_prompt("Add.", style="assert", protocol="program"), False),
+        (build_prompt("Add.", style="assert", protocol="none"), False),
+        (({"role": "user", "content": "Call python_interpreter."},), False),
+    ):
+        pq.write_table(pa.table({"prompt": [list(prompt)]}), path)
+        words = renamed_tools(check_tools(str(other)), [path])
+        assert [("speak of python_interpreter" in line, "has shout" in line) for line in words] == [
+            (True, True)
+        ] * told
+        assert renamed_tools(check_tools(TOOLS), [path]) == []
 
 
 def test_an_unknown_agent_loop_is_named_with_those_there_are(tmp_path: Path) -> None:

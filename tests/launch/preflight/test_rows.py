@@ -1,6 +1,7 @@
 """Every row is read before Ray starts; prompts are counted with the model's own template."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -176,9 +177,25 @@ def test_too_few_prompts_are_refused_with_the_limits_that_would_do(configure: Co
     config = configure(rows, "data.max_prompt_length=2")
     with pytest.raises(ConfigError, match=r"0 of 8 prompts fit data.max_prompt_length=2") as caught:
         check_rows(config, tests_are_parsed=True)
-    enough = int(str(caught.value).split(": ")[2].split(" keeps 4")[0])
-    config.data.max_prompt_length = enough
+    override = str(caught.value).split(": ")[2].split(" keeps 4")[0]
+    config = OmegaConf.merge(config, OmegaConf.from_dotlist(override.split()))
     assert check_rows(config, tests_are_parsed=True)["train"].kept >= 4
+
+
+def test_limits_that_would_do_are_whole_overrides_and_none_is_above_the_models_positions() -> None:
+    lengths = Lengths(place="x", tokens=[*range(10, 110, 10)], limit=5, filtered=True)
+    assert lengths.cure(least=2) == (
+        "data.max_prompt_length=20 keeps 2, data.max_prompt_length=90 keeps 90 %, data.max_prompt_length=100 keeps all"
+    )
+    place = "actor_rollout_ref.rollout.max_model_len"
+    window = replace(lengths, response=50, room=95)
+    assert window.cure(least=2) == (
+        f"data.max_prompt_length=20 {place}=70 keeps 2, data.max_prompt_length=90 {place}=140 keeps 90 %, "
+        f"data.max_prompt_length=95 {place}=145 keeps 9 of 10, as many as MODEL has positions for beside the response"
+    )
+    assert replace(lengths, room=8).cure(least=2) == (
+        "data.max_prompt_length=8 keeps 0 of 10, as many as MODEL has positions for beside the response"
+    )
 
 
 def test_long_prompts_that_are_not_filtered_are_refused(configure: Configure) -> None:

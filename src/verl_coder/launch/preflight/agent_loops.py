@@ -1,5 +1,6 @@
 """Which agent loops there are, and whether the rows of a run name one of them: known before Ray starts."""
 
+import re
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,11 +14,16 @@ from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.importing import load_class
 from verl_coder.launch.preflight.checked_tools import CheckedTools
-from verl_coder.protocols import PROTOCOLS, agent_tags, describes_tools
+from verl_coder.prompts import known_system
+from verl_coder.protocols import PROTOCOLS, agent_tags, describes_tools, find_protocol
 from verl_coder.words import did_you_mean
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
 """What verl registers itself."""
+
+
+_TOOL_NAME = re.compile(r"\bpython_[a-z]+\b")
+"""How the tools are called of which a protocol's prompt speaks."""
 
 
 def check_agent_loops(loops: str | None, tools: CheckedTools, files: Iterable[Path]) -> None:
@@ -35,6 +41,26 @@ def check_agent_loops(loops: str | None, tools: CheckedTools, files: Iterable[Pa
                     "(actor_rollout_ref.rollout.agent.agent_loop_config_path names a YAML with more)"
                 )
             _check_tools(path, name, own.get(name, _Loop([], has_workspace=False)), tools)
+
+
+def renamed_tools(tools: CheckedTools, files: Iterable[Path]) -> list[str]:
+    """Lines about tools that the prompts of a file speak of by name, and that the run's have not."""
+    there = [tool.name for tool in tools.entries]
+    found = []
+    for path in files:
+        with whole_pages(str(path)):
+            first = next(pq.ParquetFile(path).iter_batches(batch_size=1, columns=["prompt"]), None)
+        prompt = first.to_pylist()[0]["prompt"] if first else []
+        if (known := known_system(prompt or [])) is None:
+            continue
+        told = "\n".join(find_protocol(known[0]).prompt(known[1]))
+        found += [
+            f"{path}: its prompts speak of {name}, and TOOLS: {tools.path} has {', '.join(there)}: a model calls what "
+            "it is told of, so keep the name"
+            for name in sorted(set(_TOOL_NAME.findall(told)) - {*there})
+            if there
+        ]
+    return found
 
 
 def fit_tools_to_rows(config: DictConfig, names: Set[str]) -> None:

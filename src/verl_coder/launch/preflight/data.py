@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from verl_coder.launch.preflight.agent_loops import check_agent_loops
+from verl_coder.launch.preflight.agent_loops import check_agent_loops, renamed_tools
 from verl_coder.launch.preflight.files import check_parquet
 from verl_coder.launch.preflight.places import check_tools_sandboxes
 from verl_coder.launch.preflight.reward import check_reward
@@ -33,7 +33,7 @@ def check_data(config: DictConfig, *, data_is_there: bool, model_is_there: bool 
     check_agent_loops(rollout.agent.agent_loop_config_path, tools, files)
     notes = _check_rows_and_reward(config, files, model_is_there=model_is_there)
     check_tools_sandboxes(tools)
-    return notes
+    return (*notes, *(f"warning: {words}" for words in renamed_tools(tools, files)))
 
 
 def _data_files(config: DictConfig) -> list[Path]:

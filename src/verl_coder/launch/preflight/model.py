@@ -122,19 +122,25 @@ def _check_fit(folder: Path, shapes: Mapping[str, list[int]]) -> None:
             )
 
 
-def check_window(config: DictConfig) -> None:
-    """The rollout's window must be one that the model has positions for: vLLM refuses it when its engine starts."""
+def positions_of(config: DictConfig) -> int | None:
+    """Tokens that the model has positions for; None where that is not known here, or the library's to say."""
     folder = local_folder(str(config.actor_rollout_ref.model.path))
     if folder is None or os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") in ("1", "true"):
-        return
+        return None
     described = json.loads((folder / "config.json").read_text())
     most, rope = described.get("max_position_embeddings"), described.get("rope_parameters") or {}
     if described.get("rope_scaling") or rope.get("rope_type", "default") != "default":
-        return  # stretched, by how much is the library's
+        return None  # stretched, by how much is the library's
+    return most if isinstance(most, int) else None
+
+
+def check_window(config: DictConfig) -> None:
+    """The rollout's window must be one that the model has positions for: vLLM refuses it when its engine starts."""
+    most = positions_of(config)
     place = "actor_rollout_ref.rollout.max_model_len"
     given, sizes = config.actor_rollout_ref.rollout.max_model_len, config.data
     wanted = int(given or sizes.max_prompt_length + sizes.max_response_length)
-    if isinstance(most, int) and wanted > most:
+    if most is not None and wanted > most:
         what = (
             f"{place}={wanted}" if given else f"data.max_prompt_length + data.max_response_length = {wanted}"
         )

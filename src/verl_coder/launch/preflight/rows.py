@@ -17,6 +17,7 @@ from verl_coder.chat_template import options_of_run
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.agent_loops import agent_names, check_template, fit_tools_to_rows
+from verl_coder.launch.preflight.model import positions_of
 from verl_coder.launch.recipe import file_list
 from verl_coder.problems import parse_test_suite
 from verl_coder.traces import load_tool_schemas
@@ -40,6 +41,10 @@ class Lengths:
     """Longer prompts are left out (`data.filter_overlong_prompts`)."""
     digests: Sequence[int] = ()
     """Of each prompt: equal ones tell that a problem is there twice."""
+    room: int | None = None
+    """Tokens of a prompt that the model has positions for, beside the response; None: nobody knows."""
+    response: int = 0
+    """`data.max_response_length`, where `max_model_len` is set and must hold both."""
 
     @property
     def kept(self) -> int:
@@ -50,10 +55,32 @@ class Lengths:
         """The smallest limit that keeps `rows` rows."""
         return sorted(self.tokens)[min(rows, len(self.tokens)) - 1]
 
-    def cure(self) -> str:
-        """The limits that would keep more."""
-        most = self.needed(-(-len(self.tokens) * 9 // 10))
-        return f"data.max_prompt_length={most} keeps 90 %, {max(self.tokens)} keeps all"
+    def cure(self, *, least: int = 0) -> str:
+        """The limits that would keep more: `least` rows, most of them, all, as far as the model has positions."""
+        total = len(self.tokens)
+        wanted = {
+            self.needed(rows): words
+            for rows, words in (
+                *([(least, f"keeps {least}")] if least else []),
+                (-(-total * 9 // 10), "keeps 90 %"),
+                (total, "keeps all"),
+            )
+        }
+        room = max(self.tokens) if self.room is None else self.room
+        words = [
+            f"data.max_prompt_length={limit}{self._window(limit)} {kept}"
+            for limit, kept in sorted(wanted.items())
+            if self.limit < limit <= room
+        ]
+        if room < max(self.tokens):
+            fit = sum(length <= room for length in self.tokens)
+            most = f"data.max_prompt_length={room}{self._window(room)} keeps {fit} of {total}, "
+            words.append(f"{most}as many as MODEL has positions for beside the response")
+        return ", ".join(words)
+
+    def _window(self, limit: int) -> str:
+        """The other setting that grows with it."""
+        return f" actor_rollout_ref.rollout.max_model_len={limit + self.response}" if self.response else ""
 
     def describe(self) -> str:
         """`1024 of 1024 stay (41 to 93 tokens, limit 96)`."""
@@ -78,7 +105,7 @@ def check_rows(
     check_template(tokenizer, loops, options_of_run(config))
     count = _prompt_counter(config, tokenizer)
     control = [token for token in tokenizer.all_special_tokens if token.startswith("<|")]
-    found = {}
+    found, positions = {}, positions_of(config)
     for name in sets:
         place = f"data.{name}_files"
         tokens: list[int] = []
@@ -95,6 +122,10 @@ def check_rows(
             limit=int(config.data.max_prompt_length),
             filtered=bool(config.data.filter_overlong_prompts),
             digests=digests,
+            room=positions and positions - int(config.data.max_response_length),
+            response=int(config.data.max_response_length)
+            if config.actor_rollout_ref.rollout.max_model_len
+            else 0,
         )
         _check_lengths(lengths, least=int(config.data.train_batch_size) if name == "train" else 1)
         found[name] = lengths
@@ -288,8 +319,7 @@ def _check_lengths(lengths: Lengths, *, least: int) -> None:
         )
     raise ConfigError(
         f"{lengths.place}: {lengths.kept} of {total} prompts fit data.max_prompt_length={lengths.limit} tokens, "
-        f"{least} or more must: {lengths.needed(least)} keeps {least}, {lengths.cure()} (and with it "
-        "actor_rollout_ref.rollout.max_model_len)"
+        f"{least} or more must: {lengths.cure(least=least)}"
     )
 
 
