@@ -28,6 +28,7 @@ def test_counts_and_distributions_are_those_of_the_rows(folder: Path) -> None:
     assert statistics.difficulties == {"easy": 20, "medium": 20, "hard": 20}
     assert sorted(set(statistics.tests)) == [1, 2, 3, 4] and len(statistics.tests) == 60
     assert len(statistics.examples) == 3
+    assert {one.split for one in statistics.examples} == set(statistics.splits)
 
 
 def test_tests_are_counted_as_a_reader_counts_them() -> None:

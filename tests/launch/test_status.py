@@ -61,6 +61,15 @@ def test_a_run_that_nobody_holds_is_not_running(run_dir: RunDir) -> None:
     assert run_status(run_dir.path)["state"] == f"not running; {run_dir.same_command()}"
 
 
+def test_what_ended_the_last_start_is_told_until_the_run_goes_on(run_dir: RunDir) -> None:
+    assert "its last start" not in run_status(run_dir.path)
+    run_dir.stuck.write_text("the trainer (process 7) was killed\n2026-11-30\n\n== stacks")
+    assert run_status(run_dir.path)["its last start"] == "the trainer (process 7) was killed"
+    with run_dir.lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert "its last start" not in run_status(run_dir.path)
+
+
 def test_a_running_run_tells_its_phase(run_dir: RunDir) -> None:
     with run_dir.lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -74,17 +74,18 @@ def collect(
     max_prompt_tokens: int | None = None,
     examples: int = 3,
 ) -> Statistics:
-    """Statistics of all rows of `paths`, with the first row of each dataset and then further ones as examples."""
+    """Statistics of all rows of `paths`; as examples the first row of each split of each dataset, then further ones."""
     statistics = Statistics()
     spare: list[Problem] = []
-    shown: set[str] = set()
+    shown: set[tuple[str, str]] = set()
     for path in paths:
         for number, row in enumerate(iter_rows(path)):
             problem = _problem(row, f"{path}[{number}]")
             tokens = count_tokens(problem) if count_tokens else None
             statistics.add(problem, tokens=tokens, max_prompt_tokens=max_prompt_tokens)
-            if len(statistics.examples) < examples and problem.data_source not in shown:
-                shown.add(problem.data_source)
+            kind = (problem.data_source, problem.split)
+            if len(statistics.examples) < examples and kind not in shown:
+                shown.add(kind)
                 statistics.examples.append(problem)
             elif len(spare) < examples:
                 spare.append(problem)

@@ -96,6 +96,8 @@ def _parquet_row(path: Path, wanted: str) -> Any:
     if wanted in names:
         return table.slice(names.index(wanted), 1).to_pylist()[0]
     numbers = f"{path}:0 to {path}:{table.num_rows - 1} are its rows"
+    if not wanted:
+        raise DataError(f"{path}: which row? {numbers}")
     raise DataError(f"{path} has no row {wanted!r}; {did_you_mean(wanted, names, numbers)}")
 
 

@@ -54,14 +54,14 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
             prepare_data(command)
     with console.status(_CHECKING):
         findings = check_run(plan)
-    for note in findings.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    if is_finished(plan):
+    if is_finished(plan):  # nothing will run that a note could be about
         console.print(
             f"finished: {run_dir.summary} (another run: another OUT=)", highlight=False, soft_wrap=True
         )
         console.print(summary_table(run_dir.read_summary()))
         return 0
+    for note in findings.notes:
+        console.print(note, highlight=False, soft_wrap=True)
     run_dir.path.mkdir(parents=True, exist_ok=True)
     with locked(run_dir.lock, f"another run is writing to {run_dir.path}: wait for it, or choose OUT="):
         os.environ[RUN_MARKER] = str(run_dir.path)
@@ -99,6 +99,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
         for path in (plan.run_dir.timing, plan.run_dir.wall):
             path.unlink(missing_ok=True)
     plan.run_dir.summary.unlink(missing_ok=True)  # of a run that was shorter
+    plan.run_dir.stuck.unlink(missing_ok=True)  # of a start that has ended
     plan.run_dir.record_shape(plan.config)
     record_resume(plan.run_dir.resume, plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))

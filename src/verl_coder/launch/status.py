@@ -19,6 +19,8 @@ def run_status(folder: Path) -> dict[str, str]:
     run_dir = given_run(folder)
     records = run_dir.read_metrics()
     lines = {"run": str(run_dir.path), "state": _state(run_dir)}
+    if why := _end_of_the_last_start(run_dir):
+        lines["its last start"] = why
     if records:
         lines["last step"] = str(records[-1]["step"])
     rates = [(r["step"], pass_rate(r["data"])) for r in records if pass_rate(r["data"]) is not None]
@@ -34,6 +36,14 @@ def run_status(folder: Path) -> dict[str, str]:
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
             lines[f"said, {number}"] = text
     return lines
+
+
+def _end_of_the_last_start(run_dir: RunDir) -> str:
+    """What the watchdog has said of a run that it ended, as long as the run has not gone on."""
+    if run_dir.stuck.is_file() and not is_running(run_dir):
+        with run_dir.stuck.open(errors="replace") as file:
+            return file.readline().strip()
+    return ""
 
 
 def what_stands(run_dir: RunDir) -> str:
