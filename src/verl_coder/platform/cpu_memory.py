@@ -12,11 +12,11 @@ import torch
 
 _MMAP_THRESHOLD, _LARGEST = -3, 32 << 20
 """glibc's option, and the most that it can be."""
-_TRIM_THRESHOLD, _KEPT = -1, 1 << 30
+_TRIM_THRESHOLD, _KEPT = -1, 256 << 20
 
 
 def keep_freed_memory() -> None:
-    """Pieces below 32 MB come from the heap of this process, which keeps up to 1 GB that is free; only of glibc."""
+    """Pieces below 32 MB come from the heap of this process, which keeps up to 256 MB that are free; only of glibc."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(_MMAP_THRESHOLD, _LARGEST)
