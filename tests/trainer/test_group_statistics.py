@@ -1,6 +1,6 @@
 import pytest
 
-from verl_coder.trainer.group_statistics import group_statistics
+from verl_coder.trainer.group_statistics import SilentSteps, group_statistics
 from verl_coder.trainer.recipe_trainer import place_of
 
 
@@ -50,3 +50,19 @@ def test_a_step_without_rows_has_no_statistics() -> None:
 )
 def test_the_place_of_a_row_is_read_from_its_key(key: str, place: tuple[str, int, int]) -> None:
     assert place_of(key) == place
+
+
+@pytest.mark.parametrize(
+    ("verdict", "cause"),
+    [(0.0, " (all are wrong: take easier"), (1.0, " (all are right: take harder"), (0.5, "")],
+)
+def test_three_steps_without_a_signal_in_a_row_are_told_with_the_cause(verdict: float, cause: str) -> None:
+    silent = SilentSteps()
+    none = group_statistics(keys(2, 2), [False] * 4, [verdict] * 4)
+    some = group_statistics(keys(2, 2), [True] * 4, [0.0, 1.0, 1.0, 0.0])
+    for statistics in (none, none, some, {}, none, none):
+        assert silent.words(statistics) == ""
+    words = silent.words(none)
+    assert words.startswith("3 steps in a row had no group of samples with different rewards")
+    assert cause in words and words.endswith(")" if cause else "from them")
+    assert silent.words(none).startswith("4 steps")

@@ -1,9 +1,12 @@
 """How many of a step's groups say anything: `groups/*`, the first numbers to look at where a curve is flat."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from verl_coder.trainer.recipe_trainer import place_of
+
+_SILENT = 3
+"""Of four groups half have a signal in a run that learns: one or two steps without any are chance."""
 
 
 def group_statistics(
@@ -34,6 +37,29 @@ def group_statistics(
         statistics["groups/all_passed"] = _share(min(known) == 1 for known in verdicts)
         statistics["groups/none_passed"] = _share(max(known) == 0 for known in verdicts)
     return statistics
+
+
+class SilentSteps:
+    """Steps one behind the other from which the policy learns nothing."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def words(self, statistics: Mapping[str, float]) -> str:
+        """What to say behind a step with these `groups/*`: empty but where it is the third or a later one in a row."""
+        self._count = self._count + 1 if statistics.get("groups/with_signal", 1.0) == 0.0 else 0
+        if self._count < _SILENT:
+            return ""
+        cures = {
+            "groups/none_passed": "all are wrong: take easier problems, more samples of each, more tokens, or a reward "
+            "by the share of tests",
+            "groups/all_passed": "all are right: take harder problems",
+        }
+        cause = next((cure for name, cure in cures.items() if statistics.get(name) == 1.0), "")
+        return (
+            f"{self._count} steps in a row had no group of samples with different rewards, so the policy has learnt "
+            f"nothing from them{f' ({cause})' if cause else ''}"
+        )
 
 
 def _share(flags: Iterable[bool]) -> float:

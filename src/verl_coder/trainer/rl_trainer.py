@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.trainer.composite.update import TeacherGuidedMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
-from verl_coder.trainer.group_statistics import group_statistics
+from verl_coder.trainer.group_statistics import SilentSteps, group_statistics
 from verl_coder.trainer.interrupted_evaluation import InterruptedEvaluationMixin
 from verl_coder.trainer.phases import PhasesMixin
 from verl_coder.trainer.recipe_trainer import read_columns, read_extra_fields
@@ -34,6 +35,10 @@ class CoderTrainerMixin(
     InterruptedEvaluationMixin,
 ):
     """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
+
+    @cached_property
+    def _silent_steps(self) -> SilentSteps:
+        return SilentSteps()
 
     def _build_replay_buffer(self) -> ReplayBuffer:
         buffer = super()._build_replay_buffer()
@@ -78,16 +83,17 @@ class CoderTrainerMixin(
         fields = [extra_fields[row] for row in real]
         metrics.update(rollout_statistics(fields))
         advantages = read_columns(batch, "advantages")["advantages"].unbind()
-        metrics.update(
-            group_statistics(
-                [batch.keys[row] for row in real],
-                [bool(advantages[row].any()) for row in real],
-                [
-                    None if unavailable else (field.get("reward_extra_info") or {}).get("acc")
-                    for field, unavailable in zip(fields, unavailable_rows(fields), strict=True)
-                ],
-            )
+        groups = group_statistics(
+            [batch.keys[row] for row in real],
+            [bool(advantages[row].any()) for row in real],
+            [
+                None if unavailable else (field.get("reward_extra_info") or {}).get("acc")
+                for field, unavailable in zip(fields, unavailable_rows(fields), strict=True)
+            ],
         )
+        metrics.update(groups)
+        if words := self._silent_steps.words(groups):
+            self.notices.say("no signal", words)
         if self.trainer_mode != "sync" and timing_raw.get("step"):
             metrics["training/off_policy/trainer_idle_share"] = (
                 timing_raw.get("gen", 0.0) / timing_raw["step"]
