@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from verl_coder.trainer.recipe_trainer import place_of
+from verl_coder.words import counted
 
 _SILENT = 3
 """Of four groups half have a signal in a run that learns: one or two steps without any are chance."""
@@ -57,7 +58,7 @@ class SilentSteps:
         }
         cause = next((cure for name, cure in cures.items() if statistics.get(name) == 1.0), "")
         return (
-            f"{self._count} steps in a row had no group of samples with different rewards, so the policy has learnt "
+            f"{counted(self._count, 'step')} in a row had no group of samples with different rewards, so the policy has learnt "
             f"nothing from them{f' ({cause})' if cause else ''}"
         )
 
