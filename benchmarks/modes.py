@@ -12,6 +12,7 @@ over the seeds. About three minutes a run on two cores; nothing else may run mea
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ def measured(folder: Path, mode: str, seed: int, options: argparse.Namespace) ->
     if not run.run_dir.summary.is_file():
         run.finish()
     summary = json.loads(run.run_dir.summary.read_text())
+    if (summary["steps"], summary["recipe"]) != (options.steps, options.recipe):
+        sys.exit(f"{run.run_dir.path} holds {summary['steps']} steps of {summary['recipe']}: another --out")
     steps = run.series("timing_s/step")
     curve = {
         record["step"]: round(rate, 3)

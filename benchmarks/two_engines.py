@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from verl_coder.evaluation.engines import EngineOptions, TurnRequest, VllmEngine
 from verl_coder.evaluation.run_config import speculation_of
 from verl_coder.evaluation.trajectories import load_tokenizer
-from verl_coder.platform.environment import select_platform
+from verl_coder.platform.environment import cpu_platform_selected, select_platform
 
 ENDS = ("</output>\n", "</tool_response><|im_end|>\n<|im_start|>assistant\n")
 """Behind which the model goes on, by the protocol."""
@@ -118,6 +118,8 @@ def main() -> None:
     parser.add_argument("--from-prompt", action="store_true")
     given = parser.parse_args()
     select_platform()
+    if given.change == "norms" and not cpu_platform_selected():
+        parser.error("--change norms is about a CPU: PROFILE=cpu")
     tokenizer = load_tokenizer(given.model)
     texts = contexts(given.samples, from_prompt=given.from_prompt)
     engines = both_engines(given)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from verl_coder.docstring_examples import asserts_in
+from verl_coder.docstring_examples import asserts_in, without_examples
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message, Style
 from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
@@ -139,6 +139,13 @@ def statement_of(prompt: Sequence[Message]) -> str:
     ]
     ends = [at for start in added if (at := text.find(f"\n\n{start}")) >= 0]
     return text[: min(ends)] if ends else text
+
+
+def question_of(prompt: Sequence[Message]) -> str:
+    """The statement in a prompt without the examples that stand in its starter code's docstring, too."""
+    statement = statement_of(prompt)
+    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
+    return without_examples(statement) if ">>>" in text[len(statement) :] else statement
 
 
 def visible_tests_of(prompt: Sequence[Message]) -> str:

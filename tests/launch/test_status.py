@@ -68,6 +68,8 @@ def test_what_ended_the_last_start_is_told_until_the_run_goes_on(run_dir: RunDir
     with run_dir.lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert "its last start" not in run_status(run_dir.path)
+    run_dir.summary.write_text("{}")
+    assert "its last start" not in run_status(run_dir.path)
 
 
 def test_a_running_run_tells_its_phase(run_dir: RunDir) -> None:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -131,7 +130,8 @@ def test_memory_that_other_programs_hold_is_named_where_it_is_most(
 ) -> None:
     monkeypatch.setattr(Watchdog, "_memory_words", lambda _: "by Ray's memory monitor")
     monkeypatch.setattr(Watchdog, "_memory_settings", lambda _: "set a.b=1")
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=machine_gib * 2**30))
+    # Of the machine or of this control group, whichever is less.
+    monkeypatch.setattr(watchdog_module, "machine_bytes", lambda: machine_gib * 2**30)
     stage.wait(2)
     stage.processes = [ENGINE]
     with pytest.raises(RunStuck) as caught:

@@ -118,8 +118,10 @@ with set_current_vllm_config(VllmConfig()), torch.inference_mode():
         ("part of a row", torch.float32, (5, 896), {"var_hidden_size": 100}),
         ("no weight", torch.float32, (5, 896), {"has_weight": False}),
         ("other numbers", torch.bfloat16, (5, 896), {"dtype": torch.float32}),
+        ("a row of 36", torch.float32, (5, 36), {}),
+        ("float64", torch.float64, (5, 896), {}),
     ):
-        norm = RMSNorm(896, dtype=settings.pop("dtype", dtype), **settings)
+        norm = RMSNorm(shape[-1], dtype=settings.pop("dtype", dtype), **settings)
         norm.weight.data.uniform_(0.5, 2)
         x, residual = torch.randn(shape).to(dtype), torch.randn(shape).to(dtype)
         used.clear()
@@ -236,6 +238,8 @@ def test_norms_are_one_kernel_each_where_it_computes_the_same(seen: dict[str, An
         "part of a row": [[], True],
         "no weight": [[], True],
         "other numbers": [[], True],
+        "a row of 36": [[], True],
+        "float64": [[], True],
         "in pieces": [["rms_norm"], True],
     }
 

@@ -8,11 +8,10 @@ from typing import Any
 from verl_coder.data.duplicates import Statement
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.data.writer import shards_of, whole_shards_of
-from verl_coder.docstring_examples import without_examples
 from verl_coder.errors import DataError
 from verl_coder.files import refuse_file_in_the_way
 from verl_coder.problems import Problem
-from verl_coder.prompts import statement_of
+from verl_coder.prompts import question_of
 from verl_coder.words import nearest
 
 HELD_OUT = ("mbpp", "humaneval", "livecodebench")
@@ -93,7 +92,7 @@ def statements(path: Path) -> Iterator[Statement]:
         if not isinstance(problem_id, str) or not problem_id:
             raise DataError(f"{path}, row {number}: extra_info.problem_id is {problem_id!r}; give it a text")
         try:
-            text = without_examples(statement_of(prompt or ()))  # a stub's are in its statement
+            text = question_of(prompt or ())
         except (KeyError, TypeError, AttributeError):
             text = ""
         if not text:

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from verl_coder.docstring_examples import without_examples
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Problem
-from verl_coder.prompts import known_system, statement_of, system_prompt, visible_tests_of
+from verl_coder.prompts import known_system, question_of, system_prompt, visible_tests_of
 from verl_coder.protocols import EVALPLUS, find_protocol
 
 # EvalPlus's own words (evalplus/codegen.py and provider/utility.py, v0.3.1, Apache-2.0): a number compares with a
@@ -58,7 +57,7 @@ def _evalplus(problem: Problem) -> Posed:
         task = problem.starter_code
     elif problem.data_source == "mbpp":
         test = visible_tests_of(problem.prompt).strip().partition("\n")[0]
-        task = f'"""\n{without_examples(statement_of(problem.prompt).strip())}\n{test}\n"""'
+        task = f'"""\n{question_of(problem.prompt).strip()}\n{test}\n"""'
     else:
         raise ConfigError(
             f"--protocol evalplus is for MBPP(+) and HumanEval(+), not for {problem.data_source} ({problem.problem_id})"

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import OmegaConf, open_dict
@@ -99,7 +100,8 @@ def _make_resumable(plan: Plan, console: Console) -> None:
         for path in (plan.run_dir.timing, plan.run_dir.wall):
             path.unlink(missing_ok=True)
     plan.run_dir.summary.unlink(missing_ok=True)  # of a run that was shorter
-    plan.run_dir.stuck.unlink(missing_ok=True)  # of a start that has ended
+    with suppress(FileNotFoundError):  # of a start that has ended
+        plan.run_dir.stuck.replace(plan.run_dir.stuck_before)
     plan.run_dir.record_shape(plan.config)
     record_resume(plan.run_dir.resume, plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))

@@ -40,7 +40,7 @@ def run_status(folder: Path) -> dict[str, str]:
 
 def _end_of_the_last_start(run_dir: RunDir) -> str:
     """What the watchdog has said of a run that it ended, as long as the run has not gone on."""
-    if run_dir.stuck.is_file() and not is_running(run_dir):
+    if run_dir.stuck.is_file() and not is_running(run_dir) and not run_dir.summary.is_file():
         with run_dir.stuck.open(errors="replace") as file:
             return file.readline().strip()
     return ""

@@ -12,11 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
-from verl_coder.launch.memory_plan import RAY_KILLS_AT
+from verl_coder.launch.memory_plan import RAY_KILLS_AT, machine_bytes
 from verl_coder.launch.processes import WORKER, DeathsInLog, ProcessTable, RunProcess, dump, memory_words
 from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
 from verl_coder.run.run_dir import RunDir
@@ -195,7 +193,7 @@ class Watchdog:
             held = f", of which other programs held about {foreign:.0f}" if foreign else ""
             return (
                 f"the {process.describe()} was killed {by} {self._when()} ({had}; the machine has "
-                f"{psutil.virtual_memory().total / 2**30:.0f} GiB{held}): "
+                f"{machine_bytes() / 2**30:.0f} GiB{held}): "
                 f"{'end what else takes memory, or ' if foreign else ''}{self._memory_settings()}"
             )
         return (
@@ -218,7 +216,7 @@ class Watchdog:
     def _others_gib(self) -> float:
         """What other programs held when Ray killed, where that was most of it: no setting of the run helps then."""
         run = sum(process.rss_bytes for process in self._seen.values())
-        others = RAY_KILLS_AT * psutil.virtual_memory().total - run
+        others = RAY_KILLS_AT * machine_bytes() - run
         return others / 2**30 if others > run else 0.0
 
     def _memory_settings(self) -> str:

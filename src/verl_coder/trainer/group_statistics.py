@@ -58,8 +58,8 @@ class SilentSteps:
         }
         cause = next((cure for name, cure in cures.items() if statistics.get(name) == 1.0), "")
         return (
-            f"{counted(self._count, 'step')} in a row had no group of samples with different rewards, so the policy has learnt "
-            f"nothing from them{f' ({cause})' if cause else ''}"
+            f"{counted(self._count, 'step')} in a row had no group of samples with different rewards, so the policy "
+            f"has learnt nothing from them{f' ({cause})' if cause else ''}"
         )
 
 

@@ -194,7 +194,7 @@ def test_limits_that_would_do_are_whole_overrides_and_none_is_above_the_models_p
         f"data.max_prompt_length=95 {place}=145 keeps 9 of 10, as many as MODEL has positions for beside the response"
     )
     assert replace(lengths, room=8).cure(least=2) == (
-        "data.max_prompt_length=8 keeps 0 of 10, as many as MODEL has positions for beside the response"
+        "none fits into what MODEL has positions for beside the response"
     )
 
 

@@ -44,7 +44,7 @@ def check_agent_loops(loops: str | None, tools: CheckedTools, files: Iterable[Pa
 
 
 def renamed_tools(tools: CheckedTools, files: Iterable[Path]) -> list[str]:
-    """Lines about tools that the prompts of a file speak of by name, and that the run's have not."""
+    """Lines about tools that the first prompt of a file speaks of by name, and that the run's have not."""
     there = [tool.name for tool in tools.entries]
     found = []
     for path in files:

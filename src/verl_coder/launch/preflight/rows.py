@@ -74,8 +74,10 @@ class Lengths:
         ]
         if room < max(self.tokens):
             fit = sum(length <= room for length in self.tokens)
-            most = f"data.max_prompt_length={room}{self._window(room)} keeps {fit} of {total}, "
-            words.append(f"{most}as many as MODEL has positions for beside the response")
+            most = f"data.max_prompt_length={room}{self._window(room)} keeps {fit} of {total}, as many as"
+            words.append(
+                f"{most if fit else 'none fits into what'} MODEL has positions for beside the response"
+            )
         return ", ".join(words)
 
     def _window(self, limit: int) -> str:
