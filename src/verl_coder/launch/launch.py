@@ -101,7 +101,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
             path.unlink(missing_ok=True)
     plan.run_dir.summary.unlink(missing_ok=True)  # of a run that was shorter
     with suppress(FileNotFoundError):  # of a start that has ended
-        plan.run_dir.stuck.replace(plan.run_dir.stuck_before)
+        plan.run_dir.stuck.replace(plan.run_dir.stuck.with_name("stuck_before.txt"))
     plan.run_dir.record_shape(plan.config)
     record_resume(plan.run_dir.resume, plan.config)
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))

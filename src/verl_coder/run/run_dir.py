@@ -33,7 +33,6 @@ class RunDir:
         self.phase_history = path / "phase_history.json"
         """Phase -> the longest it took without progress, in seconds, over all starts (launch.watchdog)."""
         self.stuck = path / "stuck.txt"
-        self.stuck_before = path / "stuck_before.txt"
         """Where every process stood when the watchdog ended the run."""
         self.shape = path / "shape.json"
         """What must stay the same for a checkpoint to fit, as JSON."""
