@@ -159,11 +159,13 @@ def _in_one_line(source: str) -> str:
 
 def _literal(text: str) -> str:
     """A literal as Python writes it, in one line; empty where it is none."""
+    if len(text) > _LONGEST or "..." in text:
+        return ""
     try:
         literal_value(text)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return ""
-    tree = parsed(text.strip()) if len(text) <= _LONGEST and "..." not in text else None
+    tree = parsed(text.strip())
     first = tree.body[0] if tree else None
     return _unparsed(first.value) if isinstance(first, ast.Expr) else ""
 

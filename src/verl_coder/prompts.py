@@ -124,9 +124,13 @@ def _texts(language: Language) -> _Texts:
     return _TEXTS[language]
 
 
+def _user_text(prompt: Sequence[Message]) -> str:
+    return next((message["content"] for message in prompt if message["role"] == "user"), "")
+
+
 def statement_of(prompt: Sequence[Message]) -> str:
     """The statement in a prompt that `build_prompt` made: the user message up to what the template adds."""
-    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
+    text = _user_text(prompt)
     added = [
         start
         for texts in _TEXTS.values()
@@ -144,8 +148,7 @@ def statement_of(prompt: Sequence[Message]) -> str:
 def question_of(prompt: Sequence[Message]) -> str:
     """The statement in a prompt without the examples that stand in its starter code's docstring, too."""
     statement = statement_of(prompt)
-    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
-    return without_examples(statement) if ">>>" in text[len(statement) :] else statement
+    return without_examples(statement) if ">>>" in _user_text(prompt)[len(statement) :] else statement
 
 
 def visible_tests_of(prompt: Sequence[Message]) -> str:
@@ -153,7 +156,7 @@ def visible_tests_of(prompt: Sequence[Message]) -> str:
 
     Where the prompt has no tests apart, they are the examples in the docstring of its starter code (HumanEval).
     """
-    text = next((message["content"] for message in prompt if message["role"] == "user"), "")
+    text = _user_text(prompt)
     # The tests come last, and a statement may quote the same words.
     if tests := _after_last(text, [f"\n\n{texts.tests}\n" for texts in _TEXTS.values()]):
         return tests

@@ -7,8 +7,8 @@ up to a second, which suits a machine with a core for each of them; here they wa
 anyway. And vLLM draws a token by an exponential number for each one of the vocabulary, 50 ms for 16 sequences of
 152,000, a fifth of a step of a 0.5 B model; here it takes one uniform number a sequence. A request may have a seed
 there, too, which vLLM's CPU build has no generators for (`cpu_sampling.py`), and with guessed tokens as without
-(`cpu_guesses.py`). Norms are one operation there, not nine (`cpu_norms.py`), and
-large tensors stand in memory that stays (`cpu_memory.py`).
+(`cpu_guesses.py`). Norms are one operation there, not nine (`cpu_norms.py`), and large tensors stand in memory that
+stays (`cpu_memory.py`).
 """
 
 from typing import Any

@@ -85,12 +85,8 @@ def visible_tests(tests: str) -> VisibleTests | None:
         for node in tree.body:
             count += isinstance(node, ast.Assert)
             parts.append(_one_test(count, node) if isinstance(node, ast.Assert) else ast.unparse(node))
-    except (
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ):  # what Python reads and cannot write: a number of 5,000 digits
-        return None
+    except (ValueError, RecursionError, MemoryError):
+        return None  # Python reads what it cannot write: a number of 5,000 digits
     code = "\n".join([_TELLER.format(name=_TELL, mark=mark), *parts])
     return VisibleTests(code, count, mark) if count else None
 

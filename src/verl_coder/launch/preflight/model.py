@@ -127,7 +127,10 @@ def positions_of(config: DictConfig) -> int | None:
     folder = local_folder(str(config.actor_rollout_ref.model.path))
     if folder is None or os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") in ("1", "true"):
         return None
-    described = json.loads((folder / "config.json").read_text())
+    try:
+        described = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return None  # which the look at the model tells
     most, rope = described.get("max_position_embeddings"), described.get("rope_parameters") or {}
     if described.get("rope_scaling") or rope.get("rope_type", "default") != "default":
         return None  # stretched, by how much is the library's
