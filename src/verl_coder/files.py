@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,16 @@ def was_left(mark: str) -> bool:
     except (OSError, ValueError, OverflowError):
         return False
     return False
+
+
+def sweep(left: Iterable[Path], mark: Callable[[str], str]) -> None:
+    """Remove those files and folders that a killed process of this machine left: `mark` finds it in a name."""
+    for path in left:
+        if was_left(mark(path.name)):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def free_bytes(place: Path) -> int:

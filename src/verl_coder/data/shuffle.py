@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Any
 
 from verl_coder import json_text
-from verl_coder.files import make_folder, own_mark, was_left, writing
+from verl_coder.files import make_folder, own_mark, sweep, writing
 
 BUCKET_BYTES = 64 * 2**20
 
@@ -33,9 +33,10 @@ class Shuffler:
 
     def __enter__(self) -> "Shuffler":
         make_folder(self._parent)
-        for left in self._parent.glob(".shuffle-*-*"):
-            if was_left(left.name.removeprefix(".shuffle-").rpartition("-")[0]):
-                shutil.rmtree(left, ignore_errors=True)
+        sweep(
+            self._parent.glob(".shuffle-*-*"),
+            lambda name: name.removeprefix(".shuffle-").rpartition("-")[0],
+        )
         with writing(self._parent):
             self._folder = Path(tempfile.mkdtemp(prefix=f".shuffle-{own_mark()}-", dir=self._parent))
             for number in range(self._count):

@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import IO, Literal
 
 from verl_coder.files import make_folder, writing
+from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.problems import Problem
 
 VERIFIER_VERSION = 2
 """Raise it when verification asks other questions than before: older verdicts then no longer count."""
 
 Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference", "bad_tests"]
-_OF_ITS_MOMENT = frozenset({"timeout", "flaky"})
+_OF_ITS_MOMENT = frozenset({*OF_ITS_MOMENT, "flaky"})
 """A busy machine may have caused these: another run verifies such a problem again."""
 _OF_ITS_MACHINE = ("ModuleNotFoundError", "ImportError", "MemoryError")
 """Words of a verdict that another machine, or this one with a package more, may not have given."""

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.files import make_folder, own_mark, was_left, writing
+from verl_coder.files import make_folder, own_mark, sweep, writing
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
@@ -67,9 +67,10 @@ class RowWriter:
         self._made_folder = not self.path.parent.exists()
         make_folder(self.path.parent)
         begin = len(f".{self.path.stem}-00000.")
-        for left in self.path.parent.glob(f".{glob.escape(self.path.stem)}-?????.*.tmp"):
-            if was_left(left.name[begin:].removesuffix(".tmp")):
-                left.unlink(missing_ok=True)
+        sweep(
+            self.path.parent.glob(f".{glob.escape(self.path.stem)}-?????.*.tmp"),
+            lambda name: name[begin:].removesuffix(".tmp"),
+        )
         return self
 
     def __exit__(

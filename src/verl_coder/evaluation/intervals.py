@@ -5,18 +5,21 @@ the lowest possible one for the lower end of the interval, the highest for the u
 seen may be worth anything that a problem can be worth. This is Gaffke's interval, described in
 https://arxiv.org/abs/1905.06208 (that it never covers less than it says is a conjecture there). Of shares that are 0 or
 1 it is Clopper and Pearson's interval; of differences of -1, 0 and 1 it leaves 0 out where McNemar's exact test has
-p < 0.05.
+p < 0.05 (both without draws). With several samples a problem a test of these very problems may say more than the
+interval, which speaks of problems that are not among them, too.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
+from scipy.optimize import brentq
 from scipy.stats import beta
 
 LEVEL = 0.95
 RESAMPLES = 10_000
 _CHUNK = 500
 _TAIL = (1 - LEVEL) / 2
+_NODES = (np.arange(2000) + 0.5) / 2000
 
 Interval = tuple[float, float]
 SHARES = (0.0, 1.0)
@@ -45,7 +48,9 @@ def mean_intervals(
     low = np.quantile(np.concatenate(lower), _TAIL, axis=0)
     high = np.quantile(np.concatenate(upper), 1 - _TAIL, axis=0)
     return [
-        _of_two_values(values[:, column], bounds) or (float(low[column]), float(high[column]))
+        _of_two_values(values[:, column], bounds)
+        or _of_signs(values[:, column], bounds)
+        or (float(low[column]), float(high[column]))
         for column in range(columns)
     ]
 
@@ -70,3 +75,27 @@ def _of_two_values(column: np.ndarray, bounds: Interval) -> Interval | None:
     low = beta.ppf(_TAIL, best, problems - best + 1)
     high = beta.ppf(1 - _TAIL, best + 1, problems - best)
     return lowest + float(low) * (highest - lowest), lowest + float(high) * (highest - lowest)
+
+
+def _of_signs(column: np.ndarray, bounds: Interval) -> Interval | None:
+    """The same interval without draws, where each value is -1, 0 or 1: differences of one sample a problem."""
+    if bounds != DIFFERENCES or not np.isin(column, (-1, 0, 1)).all():
+        return None
+    worse, alike, better = (int((column == value).sum()) for value in (-1, 0, 1))
+    return _lower_end(worse, alike, better), -_lower_end(better, alike, worse)
+
+
+def _lower_end(worse: int, alike: int, better: int) -> float:
+    """Where one problem more is worse: the difference lies below it with the probability of a tail.
+
+    The share of problems that differ is Beta(worse + 1 + better, alike), and that of the better ones among them
+    Beta(better, worse + 1), whatever the former is.
+    """
+    if not better:
+        return -float(beta.ppf(1 - _TAIL, worse + 1, alike))
+    differ = beta.ppf(_NODES, worse + 1 + better, alike) if alike else np.ones(1)
+
+    def below(value: float) -> float:
+        return float(beta.cdf((1 + value / differ) / 2, better, worse + 1).mean()) - _TAIL
+
+    return float(brentq(below, -1.0, 1.0, xtol=1e-9))

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd, lcm
+from fractions import Fraction
 
 import numpy as np
 
 from verl_coder.evaluation.intervals import DIFFERENCES, Interval, mean_intervals
 from verl_coder.evaluation.pass_at_k import mean_pass_at_k, pass_at_k
-from verl_coder.evaluation.randomisation import Pair, redraw_p_value, sign_flip_p_value
+from verl_coder.evaluation.randomisation import redraw_p_value
 
 SIGNIFICANCE = 0.05
 Counts = Mapping[str, tuple[int, int]]
@@ -33,7 +33,7 @@ class PairedComparison:
     """Problems that the second solves more often than the first."""
     lost: tuple[str, ...]
     p_value: float
-    """Two-sided; `sign_flip_p_value` where both have as many samples of each problem, else `redraw_p_value`."""
+    """Two-sided, of these problems: `redraw_p_value`."""
     p_value_how: str
     """Exact, or from how many random draws."""
     adjusted_p_value: float
@@ -53,7 +53,7 @@ class PairedComparison:
             else ""
         )
         counts = f"{len(self.won)} problems won, {len(self.lost)} lost, {self._tied} alike"
-        p_text = f"p = {self.adjusted_p_value:.2g}"
+        p_text = "p < 1e-300" if self.adjusted_p_value < 1e-300 else f"p = {self.adjusted_p_value:.2g}"
         if self.difference == 0 and not self.won and not self.lost:
             return f"{self.second} and {self.first} are alike on each of {self.problems} problems."
         way = (
@@ -64,11 +64,19 @@ class PairedComparison:
             else "neither better nor worse"
         )
         if self.significant:
-            return f"{self.second} is {points} {way} than {self.first}{between}: {counts}; more than noise ({p_text})."
+            others = ", on these problems; of others like them it is not sure: 0 is in the interval"
+            return (
+                f"{self.second} is {points} {way} than {self.first}{between}: {counts}; more than noise ({p_text})"
+                f"{others if self._of_these_alone else ''}."
+            )
         return (
             f"{self.second} measures {points} {way} than {self.first}{between}: {counts}; no more than noise "
             f"would give ({p_text})."
         )
+
+    @property
+    def _of_these_alone(self) -> bool:
+        return self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
 
     @property
     def _tied(self) -> int:
@@ -90,21 +98,20 @@ def compare_paired(
         raise ValueError("no common problem")
     pairs = [(first_counts[problem], second_counts[problem]) for problem in problems]
     columns = np.array([[pass_at_k(*b, k) - pass_at_k(*a, k) for k in ks] for a, b in pairs])
-    one = np.array([b[1] / b[0] - a[1] / a[0] for a, b in pairs])
+    exact = [Fraction(b[1], b[0]) - Fraction(a[1], a[0]) for a, b in pairs]
+    one = np.array([float(value) for value in exact])
     intervals = mean_intervals(np.column_stack([one, columns]), bounds=DIFFERENCES, seed=seed)
-    scaled = _whole_differences(pairs)
-    alike = all(a[0] == b[0] for a, b in pairs)
-    p_value, how = sign_flip_p_value(scaled) if alike else redraw_p_value(pairs)
+    p_value, how = redraw_p_value(pairs)
     return PairedComparison(
         first=first,
         second=second,
         problems=len(problems),
         problems_of_each=(len(first_counts), len(second_counts)),
         rates=(mean_pass_at_k((a for a, _ in pairs), 1), mean_pass_at_k((b for _, b in pairs), 1)),
-        difference=float(one.mean()),
+        difference=float(sum(exact) / len(exact)),
         interval=intervals[0],
-        won=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value > 0),
-        lost=tuple(problem for problem, value in zip(problems, scaled, strict=True) if value < 0),
+        won=tuple(problem for problem, value in zip(problems, exact, strict=True) if value > 0),
+        lost=tuple(problem for problem, value in zip(problems, exact, strict=True) if value < 0),
         p_value=p_value,
         p_value_how=how,
         adjusted_p_value=p_value,
@@ -112,14 +119,6 @@ def compare_paired(
             k: (float(columns[:, place].mean()), intervals[place + 1]) for place, k in enumerate(ks)
         },
     )
-
-
-def _whole_differences(pairs: Sequence[Pair]) -> list[int]:
-    """Differences of the pass rates as whole numbers of one common, largest unit."""
-    unit = lcm(*(n for pair in pairs for n, _ in pair))
-    values = [b[1] * (unit // b[0]) - a[1] * (unit // a[0]) for a, b in pairs]
-    divisor = gcd(*values) or 1
-    return [value // divisor for value in values]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

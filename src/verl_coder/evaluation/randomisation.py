@@ -1,9 +1,9 @@
-"""Randomisation tests of paired pass counts: how probable is a difference as large where chance alone made it.
+"""A randomisation test of paired pass counts: how probable is a difference as large where chance alone made it.
 
 Exact as long as that takes seconds; else from random draws with a fixed seed, and the answer says so.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from math import comb, gcd, lcm
@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-ALL_SIGNS = "exact, over all assignments of signs"
 ALL_DEALS = "exact, over all ways to deal each problem's samples to the two"
 _MOST_WORK = 1_500_000_000
 """Additions of an exact test: two or three seconds."""
@@ -31,41 +30,12 @@ class PValue(NamedTuple):
     how: str
 
 
-def sign_flip_p_value(differences: Sequence[int]) -> PValue:
-    """How probable a sum as far from 0 is where each difference had either sign with probability one half.
-
-    Fisher's paired randomisation test, over all 2^m assignments of signs at once. With one sample a problem the
-    differences are -1, 0, 1, and it is McNemar's exact test.
-    """
-    sizes = [abs(value) for value in differences if value]
-    reach, observed = sum(sizes), abs(sum(differences))
-    if reach > _MOST_CELLS or reach * len(sizes) > _MOST_WORK:
-        return _drawn_signs(sizes, observed)
-    chances = np.ones(1)
-    """Of each sum of the sizes whose sign is plus."""
-    for size in sizes:
-        longer = np.zeros(len(chances) + size)
-        longer[: len(chances)] += chances
-        longer[size:] += chances
-        chances = longer / 2
-    sums = np.abs(2 * np.arange(reach + 1) - reach)
-    return PValue(min(1.0, float(chances[sums >= observed].sum())), ALL_SIGNS)
-
-
-def _drawn_signs(sizes: Sequence[int], observed: int) -> PValue:
-    random, draws = np.random.default_rng(0), _DRAWS
-    sums = np.zeros(draws)
-    for size, times in Counter(sizes).items():
-        # In parts of the observed sum: whole numbers of this size need not fit into an array.
-        sums += (2 * random.binomial(times, 0.5, size=draws) - times) * (size / max(observed, 1))
-    return _share(sums, float(observed > 0), f"from {draws:,} random assignments of signs, seed 0")
-
-
 def redraw_p_value(pairs: Sequence[Pair]) -> PValue:
     """How probable a difference as large is where, of each problem, the samples were dealt to the two by chance.
 
-    Fisher's exact test of each problem's table, over all problems at once: passes are hypergeometric. It stands where
-    the numbers of samples differ: then a difference is skewed, and its signs are not equally probable.
+    Fisher's exact test of each problem's table, over all problems at once: passes are hypergeometric. With one sample
+    a problem it is McNemar's exact test. What it asks is whether the two differ on these very problems: the samples are
+    drawn, the problems are given.
     """
     # A problem that all samples pass, or none, has but one way to be dealt, and no difference.
     pairs = [(a, b) for a, b in pairs if 0 < a[1] + b[1] < a[0] + b[0]]

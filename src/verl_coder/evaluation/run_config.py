@@ -1,7 +1,6 @@
 """The configuration that a run left, which an evaluation of its model, or one like it, is set by."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ from verl_coder.files import given_folder
 from verl_coder.paths import repository_root
 from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.platform.processor import multiplies_bfloat16
+from verl_coder.platform.speculation import speculation_in
 from verl_coder.yaml_files import read_mapping
 
 _OF_A_RUN = ("data.max_prompt_length", "data.max_response_length")
 """Whole numbers that the configuration of every run has."""
 _ROLLOUT = "actor_rollout_ref.rollout"
 _OF_THE_COMMAND = ("tool_config_path", "max_assistant_turns", "enable")
-_SPECULATION = f"{_ROLLOUT}.engine_kwargs.vllm.speculative_config"
 NUMBER_FORMATS = ("bfloat16", "float16", "float32")
 """Of a model's weights and sums."""
 
@@ -79,8 +78,9 @@ def speculation_of(name: str) -> dict[str, Any] | None:
     names = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in names:
         raise ConfigError(f"--speculation {name}: there are {', '.join(names)}")
-    text = OmegaConf.select(OmegaConf.load(folder / f"{name}.yaml"), _SPECULATION)
-    return dict(json.loads(text)) if text else None
+    settings = OmegaConf.load(folder / f"{name}.yaml")
+    assert isinstance(settings, DictConfig)
+    return speculation_in(settings) or None
 
 
 def number_format(wanted: str, run: DictConfig | None) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 from verl_coder.words import counted
 
 Outcome = Literal["passed", "failed", "error", "timeout", "no_code", "sandbox_unavailable"]
+OF_ITS_MOMENT = frozenset[Outcome]({"timeout"})
+"""Outcomes that another load of the machine may turn: they hold for the start that found them."""
 TestStatus = Literal["passed", "failed", "error", "timeout", "not_run"]
 Strength = Literal["pair", "single_request", "none"]
 """`pair`: tests and solution in two isolations. `single_request`: two processes of one. `none`: nothing ran."""

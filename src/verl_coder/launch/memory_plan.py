@@ -15,8 +15,9 @@ from omegaconf import DictConfig
 
 from verl_coder.launch.cards import GIB, Card, card_for
 from verl_coder.launch.model_shape import ModelShape, shape_of
-from verl_coder.launch.preflight.sizes import guessed_tokens, vllm_executor
+from verl_coder.launch.preflight.sizes import vllm_executor
 from verl_coder.platform.output_layer import CHUNK_LOGITS, PLAIN_MODELS
+from verl_coder.platform.speculation import guessed_tokens
 
 BASE_MIB = {
     "actor": 800,

@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from verl_coder.errors import DataError, SandboxUnavailableError
 from verl_coder.grading import grade
+from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.problems import AssertTests, Problem
 from verl_coder.prompts import visible_tests_of
 from verl_coder.sandbox import SandboxClient
@@ -93,7 +94,7 @@ class AttemptRunner:
             program, prelude=problem.tool_prelude, settings=self.tools.settings, sandbox=self.sandbox
         )
         outcome = await self._outcome(code, problem) if check.passed(run) else "failed"
-        if outcome != "timeout":
+        if outcome not in OF_ITS_MOMENT:
             self.journal.add(key, run, passes=outcome == "passed")
         return run, outcome == "passed"
 

@@ -17,13 +17,12 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from verl_coder.errors import ConfigError, TeacherError
+from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.teacher.replies import usage_of
 from verl_coder.words import counted
 
 _HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict", "spent"))
 """What a line begins with."""
-_OF_ITS_MOMENT = "timeout"
-"""Verdict that another load of the machine may turn: it holds for the start that found it."""
 
 
 class StoredVerdict(NamedTuple):
@@ -197,7 +196,7 @@ class Journal:
 
     def _index(self, entry: Any, offset: int, length: int) -> None:
         if entry["type"] == "verdict":
-            if entry["outcome"] == _OF_ITS_MOMENT:
+            if entry["outcome"] in OF_ITS_MOMENT:
                 return
             self._verdicts[bytes.fromhex(entry["key"])] = StoredVerdict(
                 entry["outcome"], int(entry["passed"]), int(entry["total"])

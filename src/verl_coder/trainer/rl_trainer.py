@@ -15,6 +15,7 @@ from verl.trainer.ppo.v1.trainer_colocate_async import PPOTrainerColocateAsync
 from verl.trainer.ppo.v1.trainer_sync import PPOTrainerSync
 
 from verl_coder.trainer.composite.update import TeacherGuidedMixin
+from verl_coder.trainer.equal_groups import EqualGroupsMixin
 from verl_coder.trainer.group_filter import GroupFilterMixin
 from verl_coder.trainer.group_statistics import SilentSteps, group_statistics
 from verl_coder.trainer.interrupted_evaluation import InterruptedEvaluationMixin
@@ -28,6 +29,7 @@ from verl_coder.trainer.sample_masks import SampleMasksMixin, unavailable_rows
 class CoderTrainerMixin(
     PhasesMixin,
     SampleMasksMixin,
+    EqualGroupsMixin,
     TeacherGuidedMixin,
     GroupFilterMixin,
     RepeatableMixin,

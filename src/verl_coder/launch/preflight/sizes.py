@@ -1,6 +1,5 @@
 """Sizes that do not divide each other, and settings that our way of saving a checkpoint does not go with."""
 
-import json
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,7 +9,6 @@ from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 
-_SPECULATION = "actor_rollout_ref.rollout.engine_kwargs.vllm.speculative_config"
 _SEQUENCE_PARALLEL = (
     "actor_rollout_ref.actor.ulysses_sequence_parallel_size",
     "actor_rollout_ref.actor.fsdp_config.ulysses_sequence_parallel_size",
@@ -79,18 +77,6 @@ def check_ranks(config: DictConfig) -> None:
 def vllm_executor(config: DictConfig) -> str:
     """What vLLM's ranks run in: `mp`, a process each, as verl asks for it; else what the settings name."""
     return OmegaConf.select(config, _EXECUTOR) or "mp"
-
-
-def guessed_tokens(config: DictConfig) -> int:
-    """Tokens that vLLM guesses of a sequence in a step (config/speculation); ConfigError for what is no setting."""
-    given = OmegaConf.select(config, _SPECULATION) or {}
-    try:
-        told = json.loads(given) if isinstance(given, str) else given
-        return int(told.get("num_speculative_tokens") or 0)
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ConfigError(
-            f"{_SPECULATION}={given}: give an object in JSON, as config/speculation has it ({error})"
-        ) from error
 
 
 def check_shares(config: DictConfig) -> None:
