@@ -1,39 +1,24 @@
-"""Tables that go into a file are whole."""
+"""What commands print is what the data and the users have written."""
 
 import io
-import subprocess
-import sys
 
-from rich.console import Console
+import pytest
 from rich.table import Table
 
-from verl_coder.consoles import print_whole
+from verl_coder.consoles import PlainConsole, printable
 
 
-def test_a_table_in_a_file_keeps_its_names() -> None:
-    name = "a-name-of-an-evaluation-that-is-longer-than-a-column-of-eighty-would-take"
-    code = (
-        "from rich.table import Table\nfrom verl_coder.consoles import table_console\n"
-        f"table = Table('', 'x', 'y', 'z')\ntable.add_row('{name}', *'abc' * 1)\n"
-        "table_console().print(table)\n"
-    )
-    environment = {"PYTHONPATH": ":".join(sys.path), "PYTHONUTF8": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert name in done.stdout
+@pytest.mark.parametrize("text", ["outputs/eval[draws]/x", "[/x]", "[red]x", "p/\x1b[31mred\x1b]0;title\x07"])
+def test_brackets_and_control_characters_are_text_in_lines_and_tables(text: str) -> None:
+    file = io.StringIO()
+    console = PlainConsole(file=file, width=100)
+    table = Table()
+    table.add_column("")
+    table.add_row(text)
+    console.print(text)
+    console.print(table)
+    assert file.getvalue().count(printable(text)) == 2
 
 
-def test_a_table_that_is_wider_than_the_terminal_loses_nothing() -> None:
-    table = Table("", "difference", "p (Holm)")
-    table.add_row("eval-trained-a", "+0.260 [+0.193, +0.328]", "0.00000125")
-    console = Console(width=26, record=True, file=io.StringIO())
-    print_whole(console, table)
-    said = console.export_text()
-    assert "…" not in said
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines() if "│" in line]
-    assert ["".join(column) for column in zip(*rows, strict=True)] == [
-        "eval-trained-a",
-        "+0.260[+0.193,+0.328]",
-        "0.00000125",
-    ]
+def test_tabs_and_line_ends_stay() -> None:
+    assert printable("a\tb\nc\rd\x85") == "a\tb\nc\\x0dd\\x85"

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.interrupts import ended_by_ctrl_c
 
 with ended_by_ctrl_c():
@@ -112,8 +113,6 @@ def train(
 ) -> None:
     """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
     with ended_by_ctrl_c(), collector_paused():
-        from rich.console import Console
-
         from verl_coder.platform.environment import select_platform
 
         select_platform()
@@ -136,7 +135,7 @@ def train(
     with ended_by_ctrl_c():
         with collector_paused():  # verl is imported there
             plan = make_plan(request, files_first=True)
-        status = start(plan, Console(), dry_run=dry_run)
+        status = start(plan, PlainConsole(), dry_run=dry_run)
     raise typer.Exit(status)
 
 

@@ -1,6 +1,7 @@
 """Files written whole or not at all: a temporary file beside the target, then a rename. And how files are read."""
 
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -120,6 +121,12 @@ def sweep(left: Iterable[Path], mark: Callable[[str], str]) -> None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def free_bytes(place: Path) -> int:

@@ -58,7 +58,7 @@ def test_each_row_is_of_the_problems_that_its_two_have_in_common(tmp_path: Path)
     assert [cell.split()[0] for cell in rows["c"]] == ["2", "0.000", "1.000", "+1.000"]
     assert "left out, since the other one lacks them: 8 of the 10 of a, 1 of the 3 of c" in result.output
     assert result.output.count("left out") == 1
-    assert result.output.count("p-value: exact, over all assignments of signs") == 2
+    assert result.output.count("p-value: exact, over all ways to deal") == 2
     record = json.loads((tmp_path / "c.json").read_text())
     assert record["comparisons"][1]["problems_of_each"] == [10, 3]
 
@@ -90,3 +90,20 @@ def test_results_that_are_none_are_one_line(tmp_path: Path, content: bytes) -> N
     with pytest.raises(ConfigError, match=r"b/evaluation_results\.json .*writes it again") as error:
         setting_differences(folders)
     assert "\n" not in str(error.value)
+
+
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    folders = [make_evaluation(tmp_path / name, right) for name, right in (("base", 20), ("[red]x", 40))]
+    result = CliRunner().invoke(app, [*map(str, folders), "--out", str(tmp_path / "c[1].json")])
+    assert result.exit_code == 0 and "[red]x is 40.0 points better" in result.output
+    assert "[red]x" in next(line for line in result.output.splitlines() if line[:1] == "│")
+    assert "c[1].json" in result.output
+
+
+def test_an_evaluation_without_results_has_settings_that_are_not_known(tmp_path: Path) -> None:
+    folders = [make_evaluation(tmp_path / name, right) for name, right in (("a", 20), ("b", 40), ("c", 30))]
+    (folders[1] / "evaluation_results.json").unlink()
+    assert setting_differences(folders) == {"model": ["a", None, "c"]}
+    assert setting_differences(folders[:2]) == {}
+    result = CliRunner().invoke(app, [*map(str, folders[:2])])
+    assert "b has no evaluation_results.json: its settings are not known" in result.output

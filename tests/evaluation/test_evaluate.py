@@ -554,6 +554,39 @@ def test_a_prompt_over_the_limit_is_named_and_the_folder_stays_free(evaluate_wit
     assert run()["pass_at_k"]["1"] == 0.5
 
 
+def test_a_finished_folder_that_lost_its_journal_is_not_drawn_again(
+    evaluate_with: Any, tmp_path: Path
+) -> None:
+    results = evaluate_with(alternately)()
+    (tmp_path / "out" / "samples.jsonl").unlink()
+    again = evaluate_with(lambda text, turn: WRONG)()
+    assert again["pass_at_k"] == results["pass_at_k"]
+    (tmp_path / "out" / "samples.jsonl").unlink()
+    with pytest.raises(ConfigError, match="drawn with seed = 0"):
+        evaluate_with(alternately)(seed=5)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "config.json", "train.parquet", "rollouts"])
+def test_the_folder_of_something_else_is_refused_before_a_model_is_loaded(
+    problems: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).write_text("")
+    with pytest.raises(ConfigError, match=rf"--out .*run holds {name} and no evaluation"):
+        plan_evaluation(request(problems, out=str(tmp_path / "run")))
+
+
+def test_a_log_in_the_folder_is_nothing_else(problems: Path, tmp_path: Path) -> None:
+    (tmp_path / "eval").mkdir()
+    (tmp_path / "eval" / "evaluate.log").write_text("")
+    assert plan_evaluation(request(problems, out=str(tmp_path / "eval"))).out == tmp_path / "eval"
+
+
+def test_a_tag_that_a_problem_has_twice_counts_once(evaluate_with: Any, problems: Path) -> None:
+    write_rows([make_problem(0, tags=("dp", "dp")), make_problem(1, tags=("dp",))], problems)
+    assert evaluate_with(alternately)(n=2, k=(1, 2))["by_tag"]["dp"]["pass_at_k"]["2"] == 0.5
+
+
 def test_a_second_evaluation_into_one_folder_at_a_time_is_refused(evaluate_with: Any, tmp_path: Path) -> None:
     import fcntl
 

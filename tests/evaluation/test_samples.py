@@ -1,8 +1,9 @@
 """The journal: what a kill may leave, and what is read back."""
 
+import json
 import resource
 import signal
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,26 @@ def test_a_damaged_byte_costs_its_own_line_and_is_named(tmp_path: Path, byte: by
         assert [number for _, number in journal.samples] == [0, 2, 3]
         assert journal.broken_lines == [2]
     assert path.read_bytes() == b"".join(lines)
+
+
+def test_what_a_later_version_adds_to_a_sample_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    record = {"sample": {**asdict(make_sample()), "new": 1}, "provisional": False}
+    path.write_text(json.dumps(record) + "\n")
+    with SampleJournal(path) as journal:
+        assert len(journal.samples) == 1 and not journal.broken_lines
+
+
+def test_a_journal_of_another_version_is_refused_and_not_drawn_again(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    values = asdict(make_sample())
+    del values["turns"]
+    path.write_text(json.dumps({"sample": values, "provisional": False}) + "\n")
+    with (
+        pytest.raises(DataError, match=r"written by another version of verl-coder \(no 'turns'\)"),
+        SampleJournal(path),
+    ):
+        pass
 
 
 def test_a_disk_that_is_full_costs_the_sample_and_leaves_whole_lines(tmp_path: Path) -> None:

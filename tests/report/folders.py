@@ -10,6 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder.files import file_sha256
+
 CALL = '<tool_call>\n{"name": "python_interpreter", "arguments": {"code": "print(1)"}}\n</tool_call>'
 RESULT = "\nuser\n<tool_response>\n1\n</tool_response>\nassistant\n"
 ANSWER = "```python\ndef f(x):\n    return x\n```"
@@ -140,7 +142,16 @@ def write_comparison(folder: Path, *pairs: tuple[str, str], **values: Any) -> Pa
         "won": ["toy/1"], "lost": [], "p_value": 0.0000174, "adjusted_p_value": 0.0000348, "verdict": "better",
         **values,
     }  # fmt: skip
-    rows = [{"first": first, "second": second, **row} for first, second in pairs]
+    rows = [
+        {
+            "first": first,
+            "second": second,
+            "first_samples": file_sha256(folder / Path(first).name / "samples.parquet"),
+            "second_samples": file_sha256(folder / Path(second).name / "samples.parquet"),
+            **row,
+        }
+        for first, second in pairs
+    ]
     path = folder / "comparison.json"
     path.write_text(json.dumps({"comparisons": rows, "settings": {}}))
     return path

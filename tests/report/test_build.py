@@ -1,5 +1,6 @@
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,16 @@ def test_a_comparison_shows_what_can_be_read_of_it(
     write_report(Report(find_inputs(folders)), tmp_path / "out")
     shown = [row for one in site_of(tmp_path / "out")["comparisons"] for row in one["rows"]]
     assert [row["low"] for row in shown] == [low] * rows
+
+
+def test_a_comparison_of_other_samples_is_not_shown_but_named(tmp_path: Path) -> None:
+    folders = [write_evaluation(tmp_path / name) for name in ("a", "b")]
+    write_comparison(tmp_path, ("a", "b"))
+    shutil.rmtree(folders[1])
+    write_evaluation(folders[1], turns=2)
+    write_report(Report(find_inputs(folders)), tmp_path / "out")
+    (shown,) = site_of(tmp_path / "out")["comparisons"]
+    assert shown["rows"] == [] and "b was held against a with other samples" in shown["missing"][0]
 
 
 def test_a_broken_comparison_is_named(tmp_path: Path) -> None:

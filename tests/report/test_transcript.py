@@ -87,3 +87,22 @@ def test_a_prompt_is_its_messages_with_and_without_special_tokens() -> None:
 def test_a_prompt_without_roles_is_one_message() -> None:
     assert split_prompt("def add(a, b):") == [Segment("user", "def add(a, b):")]
     assert split_prompt("") == [] and title_of("") == ""
+
+
+@pytest.mark.parametrize("begins", ["", "<|im_start|>"])
+def test_lines_of_a_problem_that_are_words_for_roles_are_its_text(begins: str) -> None:
+    problem = "The input is a list of roles:\nuser\ntool\nsystem\nPrint the number of roles."
+    ends = "<|im_end|>" if begins else ""
+    text = f"{begins}system\nYou program.{ends}\n{begins}user\n{problem}{ends}\n{begins}assistant\n"
+    assert split_prompt(text) == [Segment("system", "You program."), Segment("user", problem)]
+
+
+def test_a_prompt_with_an_example_keeps_its_turns() -> None:
+    text = "user\nOne?\nassistant\nI try.\ntool\n1\nassistant\nIt is 1.\nuser\nTwo?\nassistant\n"
+    assert [message.kind for message in split_prompt(text)] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+        "user",
+    ]

@@ -7,7 +7,7 @@ import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
 from verl_coder.command_app import CommandGroup, command_app
-from verl_coder.consoles import table_console
+from verl_coder.consoles import PlainConsole, table_console
 
 app = command_app(
     no_args_is_help=True,
@@ -135,7 +135,6 @@ def inspect(
     html: Annotated[Path | None, typer.Option(help="Also write a page with the distributions.")] = None,
 ) -> None:
     """Show counts, lengths, difficulty, tests per problem and a few rows as the model sees them."""
-    from rich.console import Console
 
     from verl_coder.chat_template import template_options
     from verl_coder.data.inspect_html import write_html
@@ -157,4 +156,4 @@ def inspect(
     if html:
         title = ", ".join(str(path) for path in files)
         write_html(statistics, html, title=title, max_prompt_tokens=max_prompt_tokens)
-        Console(stderr=True).print(f"wrote {html}")
+        PlainConsole(stderr=True).print(f"wrote {html}")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from statistics import quantiles
 
 from rich.console import Console
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
+from rich.text import Text
 
-from verl_coder.consoles import print_whole
+from verl_coder.consoles import print_whole, printable
 from verl_coder.data.statistics import Statistics
 from verl_coder.problems import Problem
 from verl_coder.words import counted
@@ -72,13 +72,12 @@ def describe(counter: Counter[str]) -> str:
 
 def render(problem: Problem) -> Panel:
     """One row: its messages, the head of its tests and its reference."""
-    parts = [f"[bold]{message['role']}[/]\n{escape(_cut(message['content']))}" for message in problem.prompt]
-    parts.append(
-        f"[bold]hidden tests[/] ({problem.tests.style})\n{escape(_cut(problem.tests.to_json(), 600))}"
-    )
-    parts.append(f"[bold]reference solution[/]\n{escape(_cut(problem.reference_solution, 1000))}")
-    title = f"{problem.problem_id} · {problem.split} · {problem.difficulty}"
-    return Panel("\n\n".join(parts), title=escape(title), title_align="left")
+    parts = [(message["role"], "", _cut(message["content"])) for message in problem.prompt]
+    parts.append(("hidden tests", f" ({problem.tests.style})", _cut(problem.tests.to_json(), 600)))
+    parts.append(("reference solution", "", _cut(problem.reference_solution, 1000)))
+    texts = [Text.assemble((head, "bold"), printable(f"{more}\n{content}")) for head, more, content in parts]
+    title = printable(f"{problem.problem_id} · {problem.split} · {problem.difficulty}")
+    return Panel(Text("\n\n").join(texts), title=Text(title), title_align="left")
 
 
 def _cut(text: str, limit: int = _MAX_MESSAGE_CHARS) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from verl_coder.data.writer import WrittenFile, file_sha256
-from verl_coder.files import whole_file, write_atomically
+from verl_coder.data.writer import WrittenFile
+from verl_coder.files import file_sha256, whole_file, write_atomically
 
 _PACKAGES = ("verl-coder", "pyarrow", "pydantic", "datasketch", "huggingface_hub")
 _REJECTED_SCHEMA = pa.schema(

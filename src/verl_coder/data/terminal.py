@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.data.dataset import Dataset
 from verl_coder.data.mix import MixOptions, MixResult, mix
 from verl_coder.data.mix_inputs import HELD_OUT
@@ -39,7 +40,7 @@ def counting_progress(title: str, console: Console) -> Iterator[Callable[[str], 
 
 def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
     """Prepare with a progress line, then say what was written and what was rejected."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with counting_progress(dataset.name, console) as on_row:
         result = prepare(dataset, options, on_row=on_row)
     written = sum(file.rows for file in result.files)
@@ -62,7 +63,7 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
         f"{path} was not read: nothing names it one of the dataset's files" for path in result.passed_over
     ]
     for warning in warnings:
-        console.print(f"  warning: {warning}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  warning: {warning}", highlight=False, soft_wrap=True)
     show_rejections(result.rejections, str(options.out / "rejected.parquet"), console)
     return result
 
@@ -76,12 +77,12 @@ def show_rejections(rejections: list[Rejection], path: str, console: Console) ->
     for rejection in rejections[:_SHOWN_REJECTIONS]:
         name = f" {rejection.problem_id}" if rejection.problem_id else ""
         line = f"    {rejection.place}{name}: {rejection.reason}: {rejection.message[:160]}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def show_recheck(paths: Sequence[Path], out: Path, options: VerifyOptions) -> RecheckResult:
     """Verify files with a progress line, then say what was kept."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with counting_progress("verify", console) as on_row:
         result = recheck(paths, out, options, on_row=on_row)
     kept = sum(file.rows for file in result.files)
@@ -97,7 +98,7 @@ def show_recheck(paths: Sequence[Path], out: Path, options: VerifyOptions) -> Re
 
 def show_mix(options: MixOptions) -> MixResult:
     """Mix, then say what was written and which problems repeat others."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     result = mix(options)
     for file in result.files:
         console.print(f"  {file.path}  {counted(file.rows, 'row')}", highlight=False, soft_wrap=True)

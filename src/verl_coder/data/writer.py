@@ -1,7 +1,6 @@
 """Problems -> Parquet with one Arrow schema: streamed, atomic, and the same bytes for the same problems."""
 
 import glob
-import hashlib
 import os
 import re
 from collections.abc import Iterable
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.errors import DataError
-from verl_coder.files import make_folder, own_mark, sweep, writing
+from verl_coder.files import file_sha256, make_folder, own_mark, sweep, writing
 from verl_coder.problems import ROW_SCHEMA, Problem
 
 ROW_GROUP_ROWS = 1000
@@ -184,9 +183,3 @@ def whole_of_shard(path: Path) -> Path:
     """The file that a shard is a part of; any other file is itself."""
     match = _SHARD.fullmatch(path.name)
     return path.with_name(f"{match[1]}.parquet") if match else path
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,6 +5,7 @@ import json
 from rich.console import Console
 from rich.text import Text
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.doctor.check import CheckedLine
 from verl_coder.doctor.examine import examine, is_ill, summary
 from verl_coder.doctor.situation import DoctorOptions
@@ -14,7 +15,7 @@ _STYLES = {"PASS": "green", "WARN": "yellow", "FAIL": "bold red", "SKIP": "dim"}
 
 def report(options: DoctorOptions, *, as_json: bool, console: Console | None = None) -> int:
     """Look, print, and return the exit status: 1 where a check has failed."""
-    console = console or Console()
+    console = console or PlainConsole()
     if as_json:
         lines = examine(options)
         print(json.dumps(to_dict(lines), indent=1, ensure_ascii=False))

@@ -18,7 +18,7 @@ from verl_coder.evaluation.folder import RESULTS, SAMPLES
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_outcomes
-from verl_coder.files import given_folder, read_json, write_atomically
+from verl_coder.files import file_sha256, given_folder, read_json, write_atomically
 
 app = command_app()
 _SHOWN = 8
@@ -27,14 +27,18 @@ _MADE_AGAIN = "the evaluation's own command writes it again from its samples"
 
 def read_counts(folder: Path) -> dict[str, tuple[int, int]]:
     """Problem -> (samples, samples that passed) of an evaluation; DataError where the folder holds none."""
-    path = folder if folder.is_file() else given_folder(folder) / SAMPLES
-    if not path.is_file():
-        raise DataError(f"{folder} holds no {SAMPLES}: name the folder of a finished `verl-coder evaluate`")
     total, solved = Counter[str](), Counter[str]()
-    for problem, outcome in read_outcomes(path):
+    for problem, outcome in read_outcomes(_samples_of(folder)):
         total[problem] += 1
         solved[problem] += outcome == "passed"
     return {problem: (count, solved[problem]) for problem, count in total.items()}
+
+
+def _samples_of(folder: Path) -> Path:
+    path = folder if folder.is_file() else given_folder(folder) / SAMPLES
+    if not path.is_file():
+        raise DataError(f"{folder} holds no {SAMPLES}: name the folder of a finished `verl-coder evaluate`")
+    return path
 
 
 def compare_all(folders: Sequence[Path]) -> list[PairedComparison]:
@@ -68,17 +72,18 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
-    """Settings whose values differ between the evaluations."""
-    settings = []
+    """Settings whose values differ between the evaluations; null for one that has no results to say them."""
+    settings: list[dict[str, Any] | None] = []
     for folder in folders:
         path = folder / RESULTS
-        found = read_json(path, _MADE_AGAIN).get("settings") if path.exists() else {}
-        if not isinstance(found, dict):
+        found = read_json(path, _MADE_AGAIN).get("settings") if path.exists() else None
+        if path.exists() and not isinstance(found, dict):
             raise ConfigError(f"{path} has no settings: {_MADE_AGAIN}")
         settings.append(found)
-    names = dict.fromkeys(name for one in settings for name in one)
-    values = {name: [one.get(name) for one in settings] for name in names}
-    return {name: found for name, found in values.items() if any(value != found[0] for value in found)}
+    known = [one for one in settings if one is not None]
+    names = dict.fromkeys(name for one in known for name in one)
+    differing = [name for name in names if any(one.get(name) != known[0].get(name) for one in known)]
+    return {name: [one and one.get(name) for one in settings] for name in differing}
 
 
 @app.command()
@@ -97,10 +102,18 @@ def run(
     comparisons = compare_all(folders)
     differences = setting_differences(folders)
     console = table_console()
+    for folder in folders:
+        if not (folder / RESULTS).exists():
+            _say(console, f"{folder} has no {RESULTS}: its settings are not known")
     _print(comparisons, differences, console)
     if out is not None:
+        # Which samples they are, so that a report does not show them beside others of the same name.
+        first, *others = (file_sha256(_samples_of(folder)) for folder in folders)
         record = {
-            "comparisons": [{**asdict(one), "verdict": one.verdict()} for one in comparisons],
+            "comparisons": [
+                {**asdict(one), "verdict": one.verdict(), "first_samples": first, "second_samples": second}
+                for one, second in zip(comparisons, others, strict=True)
+            ],
             "settings": differences,
         }
         write_atomically(out, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
@@ -154,7 +167,7 @@ def _left_out(one: PairedComparison) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def _short(value: Any) -> str:

@@ -17,7 +17,7 @@ from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, ke
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
-from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, write_samples
+from verl_coder.evaluation.samples import EvaluationSample, SampleJournal, read_samples, write_samples
 from verl_coder.evaluation.session import EvaluationSession, owed
 from verl_coder.evaluation.start import check_tools_answer, sandboxes_of, start_engine
 from verl_coder.evaluation.trajectories import AgentLoops
@@ -44,8 +44,11 @@ def evaluate(
     with _locked(out):
         journal_path = out / JOURNAL
         begun = journal_path.is_file() and journal_path.stat().st_size > 0
-        keep_settings(out / SETTINGS, plan.settings(), begun=begun)
+        kept = [] if begun or not (out / SAMPLES).is_file() else read_samples(out / SAMPLES)
+        keep_settings(out / SETTINGS, plan.settings(), begun=begun or bool(kept))
         with SampleJournal(journal_path) as journal:
+            for sample in kept:  # the journal of a finished evaluation was not copied with it
+                journal.add(sample)
             if lines := journal.broken_lines:
                 console.print(
                     f"{journal_path}: {len(lines)} damaged lines, the first is line {lines[0]}: their samples are owed",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError
-from verl_coder.files import read_json, write_durably
+from verl_coder.files import read_json, refuse_file_in_the_way, write_durably
 
 RESULTS = "evaluation_results.json"
 SAMPLES = "samples.parquet"
@@ -21,6 +21,29 @@ COMPARISON = "comparison.json"
 """What `verl-coder compare A B --out` writes for the report, in the folder that holds A and B."""
 _FREE = ("k",)
 """Settings that change no sample: another value goes on from the samples there are."""
+
+
+def is_evaluation(folder: Path) -> bool:
+    """Whether the folder is that of an evaluation."""
+    return any((folder / name).is_file() for name in (RESULTS, SAMPLES, JOURNAL))
+
+
+def check_out(folder: Path) -> None:
+    """ConfigError where `--out` is a file, or a folder of something else: a run, a model, prepared data."""
+    refuse_file_in_the_way(folder, "--out")
+    if is_evaluation(folder) or not folder.is_dir():
+        return
+    others = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in (SETTINGS, JOURNAL, SAMPLES, RESULTS)
+        and path.name[:1] != "."
+        and path.suffix not in (".log", ".txt")
+    )
+    if others:
+        raise ConfigError(
+            f"--out {folder} holds {others[0]} and no evaluation: give a folder of its own, such as {folder}/evaluation"
+        )
 
 
 def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:

@@ -26,7 +26,7 @@ def summarize(samples: Sequence[EvaluationSample], ks: Sequence[int]) -> dict[st
         "interval_level": LEVEL,
         "by_dataset": _groups(samples, ks, lambda sample: [sample.data_source]),
         "by_difficulty": _groups(samples, ks, lambda sample: [sample.difficulty]),
-        "by_tag": _groups(samples, ks, lambda sample: sample.tags),
+        "by_tag": _groups(samples, ks, lambda sample: dict.fromkeys(sample.tags)),
         "outcomes": dict(Counter(sample.outcome for sample in samples).most_common()),
         "finish_reasons": dict(Counter(sample.finish_reason for sample in samples).most_common()),
         "given": given_statistics(

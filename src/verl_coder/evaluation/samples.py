@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, get_type_hints
@@ -133,6 +133,17 @@ def _reading(path: Path) -> Iterator[None]:
         raise DataError(f"{path} is no samples.parquet of an evaluation ({words})") from error
 
 
+def _sample_of(values: dict[str, Any]) -> EvaluationSample:
+    """A sample of a journal; what a later version added to it is passed over. KeyError where it lacks something."""
+    given = {}
+    for item in fields(EvaluationSample):
+        if item.name in values:
+            given[item.name] = values[item.name]
+        elif item.default is MISSING:
+            raise KeyError(item.name)
+    return EvaluationSample(**given)
+
+
 class SampleJournal:
     """`samples.jsonl`: a line as soon as a sample is graded; of two lines of one sample the later counts.
 
@@ -165,7 +176,7 @@ class SampleJournal:
             self._file.close()
 
     def _read(self) -> None:
-        whole = 0
+        whole, lacking = 0, ""
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
@@ -173,9 +184,16 @@ class SampleJournal:
                 whole += len(line)
                 try:
                     record = json.loads(line)
-                    self._keep(EvaluationSample(**record["sample"]), bool(record["provisional"]))
-                except (ValueError, KeyError, TypeError):
+                    self._keep(_sample_of(record["sample"]), bool(record["provisional"]))
+                except (ValueError, KeyError, TypeError) as error:
                     self.broken_lines.append(number)  # damaged: its sample is owed again, the line stays
+                    lacking = str(error) if isinstance(error, KeyError) else lacking
+        if lacking and not self.samples:
+            self._file.close()
+            raise DataError(
+                f"{self.path} was written by another version of verl-coder (no {lacking}), all samples would be "
+                "drawn again: give another --out, or go on with that version"
+            )
         self._file.truncate(whole)
         self._file.seek(0, os.SEEK_END)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.command_app import command_app
+from verl_coder.consoles import PlainConsole
 from verl_coder.errors import ConfigError
 from verl_coder.files import refuse_file_in_the_way
 from verl_coder.words import did_you_mean
@@ -34,7 +35,6 @@ def pipeline(
     ] = False,
 ) -> None:
     """Run the stages of one YAML; what has not changed is skipped, and what was stopped goes on."""
-    from rich.console import Console
 
     from verl_coder.pipeline.config import read_config
     from verl_coder.pipeline.run import PipelineRun
@@ -43,7 +43,9 @@ def pipeline(
     whole = read_config(config, out=out)
     place = Workplace(whole)
     refuse_file_in_the_way(place.out, "--out" if out else f"{config}: out")
-    run = PipelineRun(place, choose_stages(stages or [], whole.stages), Console(), ignore_code=ignore_code)
+    run = PipelineRun(
+        place, choose_stages(stages or [], whole.stages), PlainConsole(), ignore_code=ignore_code
+    )
     if dry_run:
         run.dry_run()
         return

@@ -24,7 +24,7 @@ _REMOVE = "remove it, and the same command makes it again"
 
 def say(console: Console, text: str) -> None:
     """A line, as it is."""
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(text, highlight=False, soft_wrap=True)
 
 
 def say_task(console: Console, name: str, word: str, text: str) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.command_app import command_app
+from verl_coder.consoles import PlainConsole
 
 app = command_app(no_args_is_help=True)
 
@@ -33,13 +34,12 @@ def report(
     every: Annotated[float, typer.Option(help="Seconds between two looks at the folders.", min=0.2)] = 2.0,
 ) -> None:
     """Write static pages that open from disk: curves, settings, tables, every trajectory."""
-    from rich.console import Console
 
     from verl_coder.report.build import Report, write_report
     from verl_coder.report.inputs import find_inputs
     from verl_coder.words import counted
 
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     inputs = find_inputs(runs)
     target = (
         (out or (inputs[0].path / "report" if len(inputs) == 1 else Path("report"))).expanduser().resolve()

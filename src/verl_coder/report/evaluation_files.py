@@ -75,7 +75,7 @@ def pass_at_k(scores: Mapping[str, Any]) -> dict[int, Estimate]:
         bounds = intervals.get(name) if isinstance(intervals, Mapping) else None
         low, high = bounds if isinstance(bounds, list) and len(bounds) == 2 else (None, None)
         rate = number(given)
-        if str(name).isdigit() and rate is not None:
+        if str(name).isdecimal() and rate is not None:
             found[int(name)] = Estimate(rate, number(low), number(high))
     return dict(sorted(found.items()))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from verl_coder.errors import ConfigError
-from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES
+from verl_coder.evaluation.folder import RESULTS, SAMPLES, is_evaluation
 from verl_coder.files import given_folder
 from verl_coder.report.sft_run import is_sft_run
 from verl_coder.sft.process import LOG
@@ -23,11 +23,6 @@ class ReportInput:
     name: str
     """Shortest end of the path that tells it from the others."""
     kind: Literal["training", "sft", "evaluation"]
-
-
-def is_evaluation(folder: Path) -> bool:
-    """Whether the folder is that of an evaluation."""
-    return any((folder / name).is_file() for name in (RESULTS, SAMPLES, JOURNAL))
 
 
 def _is_run(folder: Path) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from verl_coder.evaluation.folder import COMPARISON
+from verl_coder.evaluation.folder import COMPARISON, SAMPLES
+from verl_coder.files import file_sha256
 from verl_coder.launch.arms import ArmResult, table_rows
 from verl_coder.report.records import number, text_of, whole
 from verl_coder.report.training_run import json_file
@@ -49,28 +50,42 @@ def comparison_files(evaluations: Sequence[Path]) -> list[Path]:
 def paired_comparisons(evaluations: Sequence[Path]) -> list[dict[str, Any]]:
     """Of each `comparison.json` beside evaluations of the report: its path, rows, and what cannot be read of it.
 
-    A row is one evaluation against another, where the report shows both.
+    A row is one evaluation against another, where the report shows both: the folders of these names, with the very
+    samples that were compared.
     """
     found = []
     for path in comparison_files(evaluations):
         notes: list[str] = []
         rows = json_file(path, notes, "").get("comparisons")
-        shown = [
-            row
-            for one in (rows if isinstance(rows, list) else ())
-            if isinstance(one, Mapping) and (row := _comparison(one))
+        shown = []
+        for one in rows if isinstance(rows, list) else ():
+            row = _comparison(one) if isinstance(one, Mapping) else None
+            sides = row and [_named(evaluations, row[side]) for side in ("first", "second")]
+            if row is None or not sides or not all(sides):
+                continue
             if all(
-                any(_ends_with(folder, row[side]) for folder in evaluations) for side in ("first", "second")
-            )
-        ]
+                _has_samples(folders, one.get(f"{side}_samples"))
+                for side, folders in zip(("first", "second"), sides, strict=True)
+            ):
+                shown.append(row)
+            else:
+                notes.append(
+                    f"{path.name}: {row['second']} was held against {row['first']} with other samples than "
+                    "those here: compare them again"
+                )
         if shown or notes:
             found.append({"path": str(path), "rows": shown, "missing": notes})
     return found
 
 
-def _ends_with(folder: Path, name: str) -> bool:
+def _named(folders: Sequence[Path], name: str) -> list[Path]:
     parts = Path(name).parts
-    return bool(parts) and folder.resolve().parts[-len(parts) :] == parts
+    return [folder for folder in folders if parts and folder.resolve().parts[-len(parts) :] == parts]
+
+
+def _has_samples(folders: Sequence[Path], digest: Any) -> bool:
+    paths = [folder / SAMPLES for folder in folders]
+    return any(path.is_file() and file_sha256(path) == digest for path in paths)
 
 
 def _two_numbers(found: Any) -> tuple[float | None, float | None]:

@@ -1,6 +1,7 @@
 """A training run's folder without its samples: curves, settings, state, and what is missing of it."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def _best(run_dir: RunDir, held_out: Sequence[Mapping[str, Any]], notes: list[st
 def json_file(path: Path, notes: list[str], otherwise: str) -> dict[str, Any]:
     """The JSON object in a file; empty, with a note, where there is none."""
     try:
-        found = json.loads(path.read_bytes(), parse_constant=lambda _: None)  # the page's JSON has no NaN
+        found = json.loads(path.read_bytes(), parse_constant=lambda _: None, parse_float=_finite)
     except FileNotFoundError:
         if otherwise:
             notes.append(f"{path.name} is missing: {otherwise}")
@@ -126,6 +127,12 @@ def json_file(path: Path, notes: list[str], otherwise: str) -> dict[str, Any]:
         notes.append(f"{path.name} cannot be read ({str(error)[:80]})")
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _finite(text: str) -> float | None:
+    """The number; None for NaN and what is too large for one (1e999), which the page's JSON does not have."""
+    value = float(text)
+    return value if math.isfinite(value) else None
 
 
 def _settings(path: Path, notes: list[str]) -> dict[str, str]:

@@ -17,7 +17,15 @@ MAX_TITLE = 120
 _SPECIAL = r"<\|im_(?:start|end)\|>"
 _BETWEEN = re.compile(rf"(?:\s|{_SPECIAL}|(?:user|tool)\b)*+")
 _NEXT_ROLE = re.compile(rf"(?:\s|{_SPECIAL})*+(?:assistant\n)?")
-_ROLE_LINE = re.compile(r"^(?:<\|im_start\|>)?(system|user|assistant|tool)$", re.MULTILINE)
+_ROLE_LINE = re.compile(r"^(system|user|assistant|tool)$", re.MULTILINE)
+_MARKED_ROLE_LINE = re.compile(r"^<\|im_start\|>(system|user|assistant|tool)$", re.MULTILINE)
+_MAY_FOLLOW = {
+    "system": (),
+    "user": ("system", "assistant", "tool"),
+    "assistant": ("user", "tool"),
+    "tool": ("assistant", "tool"),
+}
+"""Role -> those whose message it may come behind: where roles are bare words, a problem's text may have such lines."""
 
 
 class Segment(NamedTuple):
@@ -122,7 +130,7 @@ def _results(text: str, place: int, tags: Tags) -> Iterator[tuple[str, int]]:
 
 def split_prompt(text: str) -> list[Segment]:
     """The messages of a decoded prompt by role; all of it as one `user` message where no role is seen."""
-    marks = list(_ROLE_LINE.finditer(text))
+    marks = list(_MARKED_ROLE_LINE.finditer(text)) or _roles_in_order(text)
     if not marks or text[: marks[0].start()].strip():
         return [Segment("user", text)] if text.strip() else []
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
@@ -131,6 +139,16 @@ def split_prompt(text: str) -> list[Segment]:
         for mark, end in zip(marks, ends, strict=True)
     ]
     return [message for message in messages if message.text.strip()]
+
+
+def _roles_in_order(text: str) -> list[re.Match[str]]:
+    """Lines that are a role and stand where that role may begin; the others are text."""
+    found: list[re.Match[str]] = []
+    for mark in _ROLE_LINE.finditer(text):
+        role = mark.group(1)
+        if found[-1].group(1) in _MAY_FOLLOW[role] if found else role in ("system", "user"):
+            found.append(mark)
+    return found
 
 
 def title_of(prompt: str) -> str:

@@ -7,6 +7,7 @@ import typer
 
 from verl_coder.chat_template import HELP as CHAT_TEMPLATE_HELP
 from verl_coder.command_app import command_app
+from verl_coder.consoles import PlainConsole
 from verl_coder.platform.environment import choose_profile
 from verl_coder.sft.settings import SftRequest
 
@@ -80,7 +81,6 @@ def sft(
 
 
 def _start(request: SftRequest, *, dry_run: bool, memory_check: bool) -> None:
-    from rich.console import Console
 
     from verl_coder.launch.supervise import Interrupted
     from verl_coder.platform.environment import select_cpu_platform
@@ -90,7 +90,7 @@ def _start(request: SftRequest, *, dry_run: bool, memory_check: bool) -> None:
     from verl_coder.sft.run import run
 
     try:
-        run(request, Console(), dry_run=dry_run, memory_check=memory_check)
+        run(request, PlainConsole(), dry_run=dry_run, memory_check=memory_check)
     except Interrupted as signal_name:
         typer.echo(f"stopped by {signal_name}; the same command goes on from the last checkpoint", err=True)
         raise typer.Exit(130) from None

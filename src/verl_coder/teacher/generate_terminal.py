@@ -18,6 +18,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.errors import DataError
 from verl_coder.teacher.connection import probe
 from verl_coder.teacher.generate import GenerateReport, Hooks, generate
@@ -34,7 +35,7 @@ _NAMED = 5
 
 def show_generate(options: GenerateOptions) -> GenerateReport:
     """Ask with a progress line, then say what came of it; DataError where no sample is a trace."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with _progress(console) as (on_sample, on_tick):
         hooks = Hooks(on_plan=_plan_printer(options, console), on_sample=on_sample, on_tick=on_tick)
         report = generate(options, hooks)
@@ -61,7 +62,7 @@ def show_generate(options: GenerateOptions) -> GenerateReport:
 
 def show_connection(options: GenerateOptions) -> None:
     """One small question to each server; the first thing that is wrong ends it as an error."""
-    console = Console()
+    console = PlainConsole()
     for found in asyncio.run(probe(options)):
         models = "no list of models" if found.models is None else ", ".join(found.models)
         _print(console, f"{found.url}: {models}")
@@ -218,4 +219,4 @@ def _where(field: str, thinking: str, options: GenerateOptions) -> str:
 
 
 def _print(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.errors import DataError
 from verl_coder.sft.model_folder import resolve_model
 from verl_coder.sft.student import student_tokenizer
@@ -37,7 +38,7 @@ class ShowOptions:
 
 def show_traces(options: ShowOptions, console: Console | None = None) -> int:
     """Print the traces asked for; returns how many. DataError or ConfigError in one line where there is none."""
-    console = console or Console()
+    console = console or PlainConsole()
     traces = read_traces(options.traces, option="traces")
     found = _chosen(traces, options)
     source = resolve_model(options.model)

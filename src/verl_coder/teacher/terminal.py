@@ -3,9 +3,9 @@
 from collections import Counter
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.data.terminal import counting_progress
 from verl_coder.teacher.repair_report import RepairOptions, RepairReport
 from verl_coder.teacher.repairs import make_repairs
@@ -16,7 +16,7 @@ _SHOWN_FAILURES = 8
 
 def show_repairs(options: RepairOptions) -> RepairReport:
     """Make the traces with a progress line, then say what they are."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with counting_progress("attempts", console) as on_attempt:
         report = make_repairs(options, on_attempt=on_attempt)
     console.print(repair_table(report))

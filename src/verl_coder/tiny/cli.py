@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.command_app import command_app
+from verl_coder.consoles import PlainConsole
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
 from verl_coder.words import counted
@@ -100,7 +101,6 @@ def tools(
     direct_share: Annotated[float, typer.Option(help="Share of the last traces that call no tool.")] = 0.5,
 ) -> None:
     """Make a base that knows the calls of every tool, from the shipped one and traces of chains of functions."""
-    from rich.console import Console
 
     from verl_coder.platform.environment import select_cpu_platform
 
@@ -109,7 +109,7 @@ def tools(
 
     settings = ToolBaseSettings(seed=seed, steps=steps, direct_share=direct_share)
     try:
-        build_tool_base(out, settings, Console())
+        build_tool_base(out, settings, PlainConsole())
     except Interrupted as signal_name:
         typer.echo(f"stopped by {signal_name}; the same command starts again", err=True)
         raise typer.Exit(130) from None

@@ -9,7 +9,7 @@
   };
 
   function range(text) {
-    const match = /^\s*(-?[\d.]+)\s*(?:(?:\.\.|-)\s*(-?[\d.]+))?\s*$/.exec(text);
+    const match = /^\s*(-?\d*\.?\d+)\s*(?:(?:\.\.|-)\s*(-?\d*\.?\d+))?\s*$/.exec(text);
     return match ? [Number(match[1]), Number(match[2] ?? match[1])] : null;
   }
 
