@@ -19,7 +19,7 @@ LEVEL = 0.95
 RESAMPLES = 10_000
 _CHUNK = 500
 _TAIL = (1 - LEVEL) / 2
-_NODES = (np.arange(2000) + 0.5) / 2000
+_NODES = (np.arange(500) + 0.5) / 500
 
 Interval = tuple[float, float]
 SHARES = (0.0, 1.0)
@@ -39,20 +39,26 @@ def mean_intervals(
     problems, columns = values.shape
     if problems < 2:
         return [None] * columns
+    found: list[Interval | None] = [
+        _of_two_values(column, bounds) or _of_signs(column, bounds) for column in values.T
+    ]
+    if open_ones := [place for place, interval in enumerate(found) if interval is None]:
+        drawn = _drawn(values[:, open_ones], bounds, seed, resamples)
+        for place, interval in zip(open_ones, drawn, strict=True):
+            found[place] = interval
+    return found
+
+
+def _drawn(values: np.ndarray, bounds: Interval, seed: int, resamples: int) -> list[Interval]:
     lowest, highest = bounds
     lower, upper = [], []
-    for weights in _weights(problems + 1, seed, resamples):
+    for weights in _weights(len(values) + 1, seed, resamples):
         means = weights[:, :-1] @ values
         lower.append(means + weights[:, -1:] * lowest)
         upper.append(means + weights[:, -1:] * highest)
     low = np.quantile(np.concatenate(lower), _TAIL, axis=0)
     high = np.quantile(np.concatenate(upper), 1 - _TAIL, axis=0)
-    return [
-        _of_two_values(values[:, column], bounds)
-        or _of_signs(values[:, column], bounds)
-        or (float(low[column]), float(high[column]))
-        for column in range(columns)
-    ]
+    return [(float(one), float(other)) for one, other in zip(low, high, strict=True)]
 
 
 def _weights(number: int, seed: int, resamples: int) -> Iterator[np.ndarray]:
