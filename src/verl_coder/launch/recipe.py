@@ -139,7 +139,7 @@ def _hydra_compose(
     folders = (_verls_folder(), repository_root() / "config")
     searchpath = f"hydra.searchpath=[{','.join(quoted(kept(folder)) for folder in folders)}]"
     try:
-        return hydra_compose(name, overrides=[searchpath, *map(_with_commas, overrides)])
+        return hydra_compose(name, overrides=[searchpath, *map(_as_text, overrides)])
     except (HydraException, OmegaConfBaseException) as error:
         raise explain(error, place, overrides, known) from error
     except (yaml.YAMLError, ValueError) as error:  # of a fragment, of an override that names a group
@@ -149,11 +149,18 @@ def _hydra_compose(
 
 _COMMA_SEPARATED = ("verl_coder.sandbox_url", "data.train_files", "data.val_files")
 """Keys whose value is a text with commas, which Hydra would take for a sweep."""
+_CORRECTION = tuple(
+    f"algorithm.rollout_correction.rollout_{name}" for name in ("rs", "is_threshold", "rs_threshold")
+)
+"""With commas, too, or of the form LOW_HIGH: Hydra would read 0.5_2 as 0.52."""
 
 
-def _with_commas(override: str) -> str:
+def _as_text(override: str) -> str:
+    """The override, with its value in quotes where Hydra would take that text for something else."""
     key, _, value = override.partition("=")
-    if key.lstrip("+") in _COMMA_SEPARATED and value and value[0] not in "'\"[":
+    key_name = key.lstrip("+")
+    is_text = key_name in _COMMA_SEPARATED or (key_name in _CORRECTION and not {*value}.isdisjoint(",_"))
+    if is_text and value and value[0] not in "'\"[":
         return f"{key}={quoted(value)}"
     return override
 

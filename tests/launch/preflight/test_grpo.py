@@ -11,17 +11,13 @@ from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.sections import read_section
 
-ACTOR, FILTER, CORRECTION = (
-    "actor_rollout_ref.actor",
-    "algorithm.filter_groups",
-    "algorithm.rollout_correction",
-)
+ACTOR, FILTER = "actor_rollout_ref.actor", "algorithm.filter_groups"
 
 
 @pytest.fixture(scope="module")
 def composed() -> DictConfig:
-    """The smallest recipe with log-probabilities of the trainer's own, composed once."""
-    return compose(find_recipe("tiny_cpu"), [f"{CORRECTION}.bypass_mode=false"])
+    """The smallest recipe, composed once."""
+    return compose(find_recipe("tiny_cpu"))
 
 
 def _check(config: DictConfig, options: dict[str, Any], settings: CompositeSettings | None = None) -> None:
@@ -39,14 +35,6 @@ def _check(config: DictConfig, options: dict[str, Any], settings: CompositeSetti
         ({f"{ACTOR}.clip_ratio": 0.3}, "set those two"),
         ({f"{ACTOR}.kl_loss_type": "k4"}, "kl_loss_type=k4"),
         ({f"{FILTER}.enable": True, f"{FILTER}.metric": None}, r"needs algorithm\.filter_groups\.metric"),
-        ({f"{CORRECTION}.rollout_is": "tokens"}, "use token, sequence or null"),
-        ({f"{CORRECTION}.rollout_rs": "token_k1"}, "rollout_rs_threshold"),
-        ({f"{CORRECTION}.rollout_is": "token", f"{CORRECTION}.bypass_mode": True}, "bypass_mode off"),
-        ({f"{CORRECTION}.bypass_mode": True, f"{CORRECTION}.loss_type": "reinforce"}, "only ppo_clip"),
-        (
-            {f"{CORRECTION}.rollout_is": "token", "actor_rollout_ref.rollout.calculate_log_probs": False},
-            "calculate_log_probs",
-        ),
     ],
 )
 def test_an_option_without_effect_is_refused(
@@ -75,8 +63,6 @@ def test_the_group_filter_and_the_gate_on_unsolved_prompts_exclude_each_other(co
         {f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm", f"{ACTOR}.loss_scale_factor": 352},
         {f"{ACTOR}.kl_loss_type": "low_var_kl+"},
         {f"{FILTER}.enable": True, f"{FILTER}.metric": "acc"},
-        {f"{CORRECTION}.rollout_is": "token", f"{CORRECTION}.rollout_is_threshold": 2.0},
-        {f"{CORRECTION}.bypass_mode": True},
     ],
 )
 def test_options_that_work_are_accepted(composed: DictConfig, options: dict[str, Any]) -> None:

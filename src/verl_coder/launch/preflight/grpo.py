@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.correction import check_correction
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.words import choose_one
 
@@ -24,7 +25,7 @@ def check_grpo(config: DictConfig, settings: CompositeSettings) -> None:
     """Raise a ConfigError for the first option that would not do what it says."""
     _check_loss(config.actor_rollout_ref.actor)
     _check_group_filter(config, settings)
-    _check_correction(config)
+    check_correction(config)
 
 
 def _check_loss(actor: DictConfig) -> None:
@@ -60,28 +61,6 @@ def _check_group_filter(config: DictConfig, settings: CompositeSettings) -> None
             f"{place}.enable takes away the prompts that no rollout solves, and "
             "verl_coder.teacher.max_group_pass_rate teaches those: use one of the two"
         )
-
-
-def _check_correction(config: DictConfig) -> None:
-    section, place = config.algorithm.rollout_correction, "algorithm.rollout_correction"
-    wanted = [name for name in ("rollout_is", "rollout_rs") if section.get(name)]
-    if not wanted and not section.bypass_mode:
-        return
-    name = f"{place}.{wanted[0] if wanted else 'bypass_mode'}"
-    if not config.actor_rollout_ref.rollout.calculate_log_probs:
-        raise ConfigError(f"{name} needs actor_rollout_ref.rollout.calculate_log_probs=true")
-    if section.bypass_mode and wanted:
-        raise ConfigError(
-            f"{name} has no effect with {place}.bypass_mode=true in trainer.use_v1: turn bypass_mode off"
-        )
-    if section.bypass_mode and section.loss_type != "ppo_clip":
-        raise ConfigError(
-            f"{place}.loss_type={section.loss_type} has no effect in trainer.use_v1: only ppo_clip is there"
-        )
-    if section.get("rollout_is") not in (None, "token", "sequence"):
-        raise ConfigError(f"{place}.rollout_is={section.rollout_is}: use token, sequence or null")
-    if section.get("rollout_rs") and not section.rollout_rs_threshold:
-        raise ConfigError(f"{place}.rollout_rs={section.rollout_rs} needs {place}.rollout_rs_threshold")
 
 
 def check_lora(config: DictConfig, *, model_is_there: bool = True) -> None:

@@ -82,6 +82,8 @@ TEXTS = (
     f"{_ACTOR}.kl_loss_type",
     f"{_ACTOR}.loss_agg_mode",
 )
+NUMBERS_OR_TEXTS = ("algorithm.rollout_correction.rollout_is_threshold",)
+"""verl's YAML has a number, and its code takes a text, too: correction.py checks it."""
 CHOICES = {
     "trainer.use_v1": ("True",),
     "actor_rollout_ref.hybrid_engine": ("True", "False"),
@@ -147,7 +149,7 @@ def check_values(config: DictConfig) -> None:
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{place}={shown(value)}: use a text")
     _check_choices(config)
-    check_kinds(config, verl_tree())
+    check_kinds(config, verl_tree(), but=NUMBERS_OR_TEXTS)
 
 
 def check_kinds(config: DictConfig, verl: DictConfig, *, but: Collection[str] = ()) -> None:
