@@ -17,15 +17,15 @@ VAL="${VAL:-}"           # Parquet files held out; empty: the recipe's
 REWARD="${REWARD:-}"     # file with compute_score; empty: the recipe's
 LOSS="${LOSS:-}"         # file with token_loss, such as losses/clipped.py; empty: verl's loss
 TOOLS="${TOOLS:-}"       # tool_config/*.yaml; empty: the recipe's
-OUT="${OUT:-}"           # folder of the run; empty: outputs/<recipe>-seed<SEED>
-SEED="${SEED:-0}"        # order of the data, sampling
+OUT="${OUT:-}"           # folder of the run; empty: outputs/<recipe>-seed<seed>
+SEED="${SEED:-}"         # order of the data, sampling; empty: the recipe's verl_coder.seed, which is 0 in config/base.yaml
 
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 make_environment
 [ -n "$RECIPE" ] || { [ "$PROFILE" = cpu ] && RECIPE=tiny_cpu || RECIPE=qwen_grpo; }
 
-arguments=(--recipe "$RECIPE" --seed "$SEED")
-for knob in MODEL TRAIN VAL REWARD LOSS TOOLS OUT; do
+arguments=(--recipe "$RECIPE")
+for knob in MODEL TRAIN VAL REWARD LOSS TOOLS OUT SEED; do
   [ -z "${!knob}" ] || arguments+=("--${knob,,}" "${!knob}")
 done
 exec "$PYTHON" -m verl_coder.cli train "${arguments[@]}" "$@"

@@ -103,9 +103,11 @@ def train(
     loss: Annotated[str | None, typer.Option(help="File with token_loss.")] = None,
     tools: Annotated[str | None, typer.Option(help="YAML of the tools.")] = None,
     out: Annotated[
-        str | None, typer.Option(help="Folder of the run. Default: outputs/RECIPE-seedSEED.")
+        str | None, typer.Option(help="Folder of the run. Default: outputs/RECIPE-seedN, of the run's seed.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of data order and sampling. Default: 0.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of data order and sampling. Default: the recipe's, 0.")
+    ] = None,
     new_wandb_run: Annotated[
         bool, typer.Option("--new-wandb-run", help="Resume into a new W&B run, linked to the old one.")
     ] = False,

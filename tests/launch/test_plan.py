@@ -130,6 +130,27 @@ def test_a_seed_that_is_none_or_would_not_count_is_named(tmp_path: Path, overrid
         make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(override,)))
 
 
+def test_the_recipes_seed_counts_where_no_other_is_given(tmp_path: Path) -> None:
+    """And names the folder of the run, which would be that of another run else."""
+    override = ("verl_coder.seed=7",)
+    for given in (
+        TrainRequest(recipe="tiny_cpu", overrides=override),
+        TrainRequest(recipe="tiny_cpu", seed=7),
+    ):
+        plan = make_plan(given)
+        assert (plan.settings.seed, plan.config.data.seed) == (7, 8)
+        assert plan.run_dir.path.name == "tiny_cpu-seed7"
+    make_plan(TrainRequest(recipe="tiny_cpu", seed=7, overrides=override))
+    with pytest.raises(ConfigError, match=r"^verl_coder.seed=7, and SEED=0: two seeds"):
+        make_plan(TrainRequest(recipe="tiny_cpu", seed=0, overrides=override))
+
+
+@pytest.mark.parametrize(("name", "knob"), [("out", "OUT="), ("run_name", "OUT="), ("recipe", "RECIPE=")])
+def test_what_the_launcher_fills_in_is_set_by_a_knob_alone(tmp_path: Path, name: str, knob: str) -> None:
+    with pytest.raises(ConfigError, match=f"^verl_coder.{name}=mine: the launcher fills it in; use {knob}"):
+        make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(f"verl_coder.{name}=mine",)))
+
+
 @pytest.mark.parametrize("seed", [-1, 2**40])
 def test_a_seed_that_no_library_takes_is_named(tmp_path: Path, seed: int) -> None:
     with pytest.raises(ConfigError, match=f"SEED={seed}: use a whole number in"):

@@ -55,6 +55,8 @@ class Plan:
     new_wandb_run: bool = False
     named: frozenset[Path] = frozenset()
     """Data files that were given, by TRAIN=, VAL= or an override, in the place of the recipe's."""
+    overrides: tuple[str, ...] = ()
+    """What the user set of the recipe's settings."""
 
 
 def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
@@ -71,6 +73,7 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
     if files_first:
         check_files(config, _to_come(config.verl_coder.get("prepare"), _data_files(config), named))
     check_keys(config, folder, request.overrides)
+    _check_filled_in(config)
     seed = _checked_seed(request, config)
     out = Path(request.out) if request.out else work_root() / "outputs" / f"{folder.name}-seed{seed}"
     with open_dict(config):
@@ -104,6 +107,7 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
         wandb_mode=mode,
         new_wandb_run=request.new_wandb_run,
         named=named,
+        overrides=request.overrides,
     )
 
 
@@ -128,15 +132,33 @@ def _check_texts(request: TrainRequest) -> None:
         raise ConfigError(f"OUT={request.out}: name a folder of the run's own, such as outputs/mine")
 
 
+_FILLED_IN = {
+    "out": "OUT=",
+    "run_name": "OUT=, whose last part is the name, or trainer.experiment_name, which W&B shows",
+    "recipe": "RECIPE=",
+}
+"""Settings that the launcher sets, whatever stands there."""
+
+
+def _check_filled_in(config: DictConfig) -> None:
+    for name, knob in _FILLED_IN.items():
+        value = OmegaConf.to_container(config.verl_coder, resolve=False).get(name)
+        if value is not None:
+            raise ConfigError(f"verl_coder.{name}={value}: the launcher fills it in; use {knob}")
+
+
 _SEEDS = ("data.seed", "actor_rollout_ref.actor.data_loader_seed", "actor_rollout_ref.rollout.seed")
 """verl takes three seeds: the order of the data, the mini-batches, the sampler of vLLM."""
 
 
 def _checked_seed(request: TrainRequest, config: DictConfig) -> int:
-    """SEED, else the recipe's; ConfigError where it is none, or where an override sets what SEED sets."""
+    """SEED, else the recipe's; ConfigError where it is none, or where an override sets another one."""
     for override in request.overrides:
-        if override.partition("=")[0].lstrip("+") in _SEEDS:
+        place = override.partition("=")[0].lstrip("+")
+        if place in _SEEDS:
             raise ConfigError(f"{override}: SEED= (verl_coder.seed) sets all seeds of a run")
+        if place == "verl_coder.seed" and request.seed not in (None, config.verl_coder.seed):
+            raise ConfigError(f"{override}, and SEED={request.seed}: two seeds; give one of them")
     place = "verl_coder.seed" if request.seed is None else "SEED"
     seed = config.verl_coder.seed if request.seed is None else request.seed
     return check_seed(seed, f"{place}={seed}")
