@@ -12,7 +12,7 @@ def _check(**values: object) -> None:
 
 
 def test_what_adamw_takes_passes() -> None:
-    _check(betas=[0.9, 0.95], weight_decay=0, lr_warmup_steps_ratio=1.0, min_lr_ratio=None)
+    _check(betas=[0.9, 0.95], weight_decay=0, lr_warmup_steps_ratio=1.0, min_lr_ratio=None, clip_grad=1e9)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,9 @@ def test_what_adamw_takes_passes() -> None:
         ("lr", None, "lr=null: use a number of 0 or more"),
         ("weight_decay", -1, "weight_decay=-1: use a number of 0 or more"),
         ("lr_warmup_steps_ratio", 2, r"lr_warmup_steps_ratio=2: use a number in \[0, 1\]"),
+        ("clip_grad", 0, "clip_grad=0: use a number above 0"),
+        ("clip_grad", -1.0, "clip_grad=-1.0: use a number above 0"),
+        ("grad_clip", -1.0, "grad_clip=-1.0: use a number above 0"),
         ("betas", [0.9, 1.0], r"betas=\[0.9, 1.0\]: use two numbers in \[0, 1\)"),
         ("betas", [0.9, 0.95, 0.99], "use two numbers"),
         ("betas", [0.9, True], "use two numbers"),

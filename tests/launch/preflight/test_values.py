@@ -27,7 +27,7 @@ def test_the_recipes_own_values_pass(config: DictConfig) -> None:
         ("trainer.save_freq=null", "use a whole number, -1 for never"),
         ("data.train_batch_size=many", "use a whole number of 1 or more"),
         ("data.max_prompt_length=null", "use a whole number of 1 or more"),
-        (f"{ACTOR}.grad_clip=x", "use a number"),
+        (f"{ACTOR}.optim.clip_grad=x", "use a number"),
         (f"{ACTOR}.fsdp_config.param_offload=perhaps", "use true or false"),
         ("algorithm.adv_estimator=grp", "did you mean grpo"),
         (f"{ROLLOUT}.multi_turn.format=qwen", "choose one of .*hermes|did you mean"),

@@ -8,6 +8,8 @@ from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.values import is_number, shown
 
 _NOT_NEGATIVE = ("lr", "weight_decay")
+_CLIPS = ("clip_grad", "grad_clip")
+"""verl takes the second, its old name, where it is set. 0 would take every gradient away, -1 turn it round."""
 _RATIOS = ("lr_warmup_steps_ratio", "min_lr_ratio")
 
 
@@ -22,6 +24,10 @@ def check_optimiser(config: DictConfig, section: str) -> None:
         value = OmegaConf.select(config, f"{section}.{name}")
         if not (value is None or (is_number(value) and 0 <= value <= 1)):
             raise _refusal(section, name, value, "a number in [0, 1]")
+    for name in _CLIPS:
+        value = OmegaConf.select(config, f"{section}.{name}")
+        if not (value is None or (is_number(value) and value > 0)):
+            raise _refusal(section, name, value, "a number above 0, the largest norm of a gradient")
     betas = OmegaConf.select(config, f"{section}.betas")
     if not (betas is None or _are_betas(betas)):
         raise _refusal(section, "betas", betas, "two numbers in [0, 1), such as [0.9,0.95]")
