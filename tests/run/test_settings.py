@@ -53,6 +53,14 @@ def test_a_warm_up_comes_first() -> None:
     assert _values(given, 6) == [0.3, 0.6, 0.9, 0.6, 0.3, 0.0]
 
 
+def test_a_constant_weight_may_have_a_warm_up_and_is_described_with_it() -> None:
+    given = {"start": 0.9, "warmup_steps": 2}
+    assert _values(given, 4) == [0.3, 0.6, 0.9, 0.9]
+    assert _schedule(given).describe() == "0.9 (2 steps of warm-up)"
+    rising = {"schedule": "linear", "start": 1.0, "end": 0.5, "steps": 3, "warmup_steps": 1}
+    assert _schedule(rising).describe() == "1 -> 0.5 (linear, 3 steps after 1 step of warm-up)"
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [
@@ -62,6 +70,11 @@ def test_a_warm_up_comes_first() -> None:
         (float("nan"), "use a number"),
         ({"schedule": "step", "start": 1.0}, "use one of"),
         ({"schedule": "cosine", "start": 1.0}, "needs start, end, steps"),
+        (
+            {"start": 1.0, "end": 0.1, "steps": 20},
+            "end and steps of a constant schedule .* add schedule: linear",
+        ),
+        ({"schedule": "constant", "start": 1.0, "steps": 20}, "steps of a constant schedule"),
         ({"schedule": "linear", "start": 1.0, "end": -1.0, "steps": 3}, "0 or more"),
         ({"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 0}, "whole number"),
         ({"start": 1.0, "stop": 2}, "no such setting"),
@@ -137,6 +150,14 @@ def test_pass_rates_make_stages_too() -> None:
         ),
         ({"stages": [{"values": ["x"]}, {"values": ["y"]}]}, "threshold is missing"),
         ({"stages": [{"threshold": 0.5}, {"values": ["y"]}]}, "values is empty"),
+        (
+            {"stages": [{"values": ["x"], "threshold": 0.5}, {"values": ["y"], "threshold": 0.5}]},
+            r"stages\[1\]\.threshold=0\.5: training stays in the last stage",
+        ),
+        (
+            {"stages": [{"values": ["x"], "threshold": 0.5, "name": "2"}, {"values": ["y"]}]},
+            r"stages\[1\]\.name=2: two stages have that name",
+        ),
         ({"mix_in": 1.0}, "mix_in=1.0: use a number in \\[0, 1\\)"),
         ({"evaluations": 0}, "evaluations=0: use a whole number of 1 or more"),
         ({"max_steps": 0}, "max_steps=0"),

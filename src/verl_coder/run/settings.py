@@ -25,7 +25,8 @@ CURRICULUM = f"{PLACE}.curriculum"
 
 
 class Schedule(Section):
-    """From `start` to `end` in `steps` training steps; then `end`. Constant stays at `start`; a number is constant.
+    """From `start` to `end` in `steps` training steps; then `end`. Constant stays at `start` and has no `end` and
+    `steps`; a number is constant.
 
     The cosine form with warm-up is CHORD's for its mu (arXiv 2508.11408): up from 0, then down to a valley.
     """
@@ -50,6 +51,12 @@ class Schedule(Section):
     def _is_whole(self) -> "Schedule":
         if self.schedule != "constant" and not {"end", "steps"} <= self.model_fields_set:
             raise ValueError(f"a {self.schedule} schedule needs start, end, steps")
+        unused = [name for name in ("end", "steps") if name in self.model_fields_set]
+        if self.schedule == "constant" and unused:
+            raise ValueError(
+                f"{' and '.join(unused)} of a constant schedule would have no effect: add schedule: linear or cosine, "
+                "or give the number alone"
+            )
         return self
 
     def value(self, step: int) -> float:
@@ -70,9 +77,13 @@ class Schedule(Section):
 
     def describe(self) -> str:
         """`0.3`, or `1 -> 0.1 (cosine, 20 steps)`."""
+        warm_up = f"{counted(self.warmup_steps, 'step')} of warm-up"
         if self.schedule == "constant":
-            return f"{self.start:g}"
-        return f"{self.start:g} -> {self.end:g} ({self.schedule}, {counted(self.steps, 'step')})"
+            return f"{self.start:g}" + (f" ({warm_up})" if self.warmup_steps else "")
+        told = f"{self.schedule}, {counted(self.steps, 'step')}" + (
+            f" after {warm_up}" if self.warmup_steps else ""
+        )
+        return f"{self.start:g} -> {self.end:g} ({told})"
 
 
 class LossWeights(Section):
@@ -110,7 +121,7 @@ class SelfSettings(Section):
     top_k: PositiveCount = 1
     """Passing rollouts taken per prompt: the best reward first, then the shortest."""
     only_mixed: bool = False
-    """Take none of a prompt that no rollout, or every rollout, solves."""
+    """Take none of a prompt that every rollout solves."""
 
 
 class PolicyLossSettings(Section):
@@ -170,7 +181,7 @@ class Stage(Section):
     """One stage of a curriculum: the problems it adds and what it takes to leave it."""
 
     name: str = ""
-    """Its number where none is given."""
+    """Of this stage alone; its number where none is given."""
     values: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Difficulties that belong to it (`by: difficulty`)."""
     low: Share = 0.0
@@ -178,7 +189,7 @@ class Stage(Section):
     high: Share = 1.0
     """Pass rates in [low, high) belong to it; `high` 1 includes 1 (`by: pass_rate`)."""
     threshold: Annotated[float, Field(gt=0, le=1), NUMERIC] | None = None
-    """Held-out pass rate at which the stage is done; null only in the last stage."""
+    """Held-out pass rate at which the stage is done; null in the last stage, and only there."""
 
 
 class CurriculumSettings(Section):
@@ -202,6 +213,12 @@ class CurriculumSettings(Section):
         for index, stage in enumerate(self.stages):
             if stage.threshold is None and index < len(self.stages) - 1:
                 raise ValueError(f"stages[{index}].threshold is missing: only the last stage has none")
+            if stage.threshold is not None and index == len(self.stages) - 1:
+                raise ValueError(
+                    f"stages[{index}].threshold={stage.threshold:g}: training stays in the last stage, leave it out"
+                )
+            if self.names.index(self.names[index]) < index:
+                raise ValueError(f"stages[{index}].name={self.names[index]}: two stages have that name")
             if self.by == "difficulty" and not stage.values:
                 raise ValueError(
                     f"stages[{index}].values is empty: name the difficulties that belong to the stage"
