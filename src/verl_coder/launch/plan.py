@@ -141,9 +141,10 @@ _FILLED_IN = {
 
 
 def _check_filled_in(config: DictConfig) -> None:
+    given = OmegaConf.to_container(config.verl_coder, resolve=False)
+    assert isinstance(given, dict)
     for name, knob in _FILLED_IN.items():
-        value = OmegaConf.to_container(config.verl_coder, resolve=False).get(name)
-        if value is not None:
+        if (value := given.get(name)) is not None:
             raise ConfigError(f"verl_coder.{name}={value}: the launcher fills it in; use {knob}")
 
 

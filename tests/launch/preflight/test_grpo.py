@@ -34,6 +34,9 @@ def _check(config: DictConfig, options: dict[str, Any], settings: CompositeSetti
         ({f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm"}, r"needs .*loss_scale_factor"),
         ({f"{ACTOR}.clip_ratio": 0.3}, "set those two"),
         ({f"{ACTOR}.kl_loss_type": "k4"}, "kl_loss_type=k4"),
+        ({f"{ACTOR}.clip_ratio_c": 0.5}, "clip_ratio_c=0.5: use a number above 1"),
+        ({f"{ACTOR}.policy_loss.loss_mode": "foo"}, "loss_mode=foo: choose one of .*gspo"),
+        ({f"{ACTOR}.policy_loss.loss_mode": "gspoo"}, "loss_mode=gspoo: did you mean gspo"),
         ({f"{FILTER}.enable": True, f"{FILTER}.metric": None}, r"needs algorithm\.filter_groups\.metric"),
     ],
 )
@@ -62,6 +65,8 @@ def test_the_group_filter_and_the_gate_on_unsolved_prompts_exclude_each_other(co
         {f"{ACTOR}.clip_ratio_low": 0.2, f"{ACTOR}.clip_ratio_high": 0.28},
         {f"{ACTOR}.loss_agg_mode": "seq-mean-token-sum-norm", f"{ACTOR}.loss_scale_factor": 352},
         {f"{ACTOR}.kl_loss_type": "low_var_kl+"},
+        {f"{ACTOR}.policy_loss.loss_mode": "cispo"},
+        {f"{ACTOR}.policy_loss.loss_mode": "mine", "actor_rollout_ref.model.external_lib": "os"},
         {f"{FILTER}.enable": True, f"{FILTER}.metric": "acc"},
     ],
 )

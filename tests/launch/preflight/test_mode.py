@@ -38,6 +38,13 @@ def test_a_mode_is_one_setting(mode: str) -> None:
         (("mode=separate_async", "actor_rollout_ref.rollout.n_gpus_per_node=0"), "devices for generation"),
         (("actor_rollout_ref.hybrid_engine=false",), "on the trainer's devices"),
         (("mode=colocate_async", "trainer.v1.sampler.max_off_policy_threshold=null"), "however old they are"),
+        *(
+            (
+                (f"mode={mode}", f"trainer.v1.sampler.max_off_policy_threshold={value}"),
+                f"threshold={value}: use a",
+            )
+            for mode, value in (("sync", 0), ("colocate_async", -1), ("separate_async", "foo"))
+        ),
         (
             (
                 "mode=separate_async",

@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.correction import check_correction
+from verl_coder.launch.preflight.values import is_number
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.words import choose_one
 
@@ -24,6 +25,7 @@ KL_ESTIMATORS = ("kl", "k1", "abs", "mse", "k2", "low_var_kl", "k3")
 def check_grpo(config: DictConfig, settings: CompositeSettings) -> None:
     """Raise a ConfigError for the first option that would not do what it says."""
     _check_loss(config.actor_rollout_ref.actor)
+    _check_mode(config)
     _check_group_filter(config, settings)
     check_correction(config)
 
@@ -44,10 +46,30 @@ def _check_loss(actor: DictConfig) -> None:
             f"{place}.clip_ratio={actor.clip_ratio} has no effect beside clip_ratio_low={actor.clip_ratio_low} and "
             f"clip_ratio_high={actor.clip_ratio_high}: set those two"
         )
+    if not is_number(actor.clip_ratio_c) or actor.clip_ratio_c <= 1:
+        raise ConfigError(
+            f"{place}.clip_ratio_c={actor.clip_ratio_c}: use a number above 1, the largest ratio that counts where the "
+            "advantage is negative"
+        )
     if actor.use_kl_loss and actor.kl_loss_type.removesuffix("+") not in KL_ESTIMATORS:
         raise ConfigError(
             f"{place}.kl_loss_type={actor.kl_loss_type}: {choose_one(actor.kl_loss_type, KL_ESTIMATORS)}"
         )
+
+
+def _check_mode(config: DictConfig) -> None:
+    from verl.trainer.ppo.core_algos import POLICY_LOSS_REGISTRY
+
+    mode, place = (
+        config.actor_rollout_ref.actor.policy_loss.loss_mode,
+        "actor_rollout_ref.actor.policy_loss.loss_mode",
+    )
+    library = config.actor_rollout_ref.model.get("external_lib")
+    is_ours = library is None or str(library).startswith("verl_coder.")  # another one may register its own
+    # What verl takes by itself where the rollout's log-probs are the old ones is no choice.
+    modes = [name for name in POLICY_LOSS_REGISTRY if name != "bypass_mode"]
+    if is_ours and mode not in modes:
+        raise ConfigError(f"{place}={mode}: {choose_one(mode, modes)} (one of your own: LOSS=)")
 
 
 def _check_group_filter(config: DictConfig, settings: CompositeSettings) -> None:

@@ -16,9 +16,14 @@ def check_mode(config: DictConfig) -> None:
             f"actor_rollout_ref.hybrid_engine=False: {mode} generates on the trainer's devices, leave it out; "
             "mode=separate_async generates on others, and sets it"
         )
+    threshold = config.trainer.v1.sampler.max_off_policy_threshold
+    if threshold is not None and (type(threshold) is not int or threshold < 1):  # verl asks in sync, too
+        raise ConfigError(
+            f"{_THRESHOLD}={threshold}: use a whole number of 1 or more, the versions of the weights"
+        )
     if mode == "sync":
         return
-    if config.trainer.v1.sampler.max_off_policy_threshold is None:
+    if threshold is None:
         raise ConfigError(
             f"{_THRESHOLD}=null: in {mode} trajectories would be trained on however old they are; set it (3)"
         )

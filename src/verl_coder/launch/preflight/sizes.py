@@ -6,14 +6,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.mode import check_mode
+from verl_coder.launch.preflight.passes import check_passes, sequence_parallel
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 
-_SEQUENCE_PARALLEL = (
-    "actor_rollout_ref.actor.ulysses_sequence_parallel_size",
-    "actor_rollout_ref.actor.fsdp_config.ulysses_sequence_parallel_size",
-)
-"""verl takes the first where it is above 1."""
 _EXECUTOR = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
 
 
@@ -26,7 +22,7 @@ def check_batch_sizes(config: DictConfig) -> None:
         )
     rollout = config.actor_rollout_ref.rollout
     check_shares(config)
-    check_micro_batches(config)
+    check_passes(config)
     check_ranks(config)
     check_mode(config)
     if config.algorithm.adv_estimator == "grpo" and rollout.n < 2:
@@ -84,7 +80,7 @@ def check_shares(config: DictConfig) -> None:
     actor, trainer = config.actor_rollout_ref.actor, config.trainer
     workers = trainer.n_gpus_per_node * trainer.nnodes
     # Workers of a sequence-parallel group hold the same rows.
-    groups = workers // max(OmegaConf.select(config, name, default=1) for name in _SEQUENCE_PARALLEL)
+    groups = workers // sequence_parallel(config)
     rows = actor.ppo_mini_batch_size * config.actor_rollout_ref.rollout.n
     if groups and rows % groups:
         raise ConfigError(
@@ -98,37 +94,6 @@ def check_shares(config: DictConfig) -> None:
 def largest_divisor(of: int, most: int) -> int:
     """The largest number up to `most` that divides `of`."""
     return next(number for number in range(min(of, most), 0, -1) if of % number == 0)
-
-
-def check_micro_batches(config: DictConfig) -> None:
-    """Without dynamic batch sizes, each worker's rows must be a multiple of its micro-batch."""
-    actor, rollout, ref = (config.actor_rollout_ref[name] for name in ("actor", "rollout", "ref"))
-    workers = config.trainer.n_gpus_per_node * config.trainer.nnodes
-    for place, rows, dynamic, size in (
-        (
-            "actor.ppo_micro_batch_size_per_gpu",
-            actor.ppo_mini_batch_size * rollout.n,
-            actor.use_dynamic_bsz,
-            actor.ppo_micro_batch_size_per_gpu,
-        ),
-        (
-            "rollout.log_prob_micro_batch_size_per_gpu",
-            config.data.train_batch_size * rollout.n,
-            rollout.log_prob_use_dynamic_bsz,
-            rollout.log_prob_micro_batch_size_per_gpu,
-        ),
-        (
-            "ref.log_prob_micro_batch_size_per_gpu",
-            config.data.train_batch_size * rollout.n,
-            ref.log_prob_use_dynamic_bsz,
-            ref.log_prob_micro_batch_size_per_gpu,
-        ),
-    ):
-        if size and not dynamic and rows % (size * workers):
-            raise ConfigError(
-                f"actor_rollout_ref.{place}={size}: the {rows} samples of a batch on {counted(workers, 'worker')} are "
-                "no multiple of it"
-            )
 
 
 def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:

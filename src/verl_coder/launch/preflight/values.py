@@ -64,8 +64,9 @@ FREQUENCIES = ("trainer.save_freq", "trainer.test_freq", f"{_ROLLOUT}.top_k", f"
 """A whole number; -1 or 0 is never (steps) or all (tokens)."""
 SAMPLES = ("data.train_max_samples", "data.val_max_samples")
 """A whole number of 1 or more, or -1 for all rows."""
+POSITIVE = (f"{_ROLLOUT}.temperature",)
+"""Above 0: greedy samples of a prompt are all the same, and log-probs are those of logits over the temperature."""
 NOT_NEGATIVE = (
-    f"{_ROLLOUT}.temperature",
     f"{_ROLLOUT}.val_kwargs.temperature",
     f"{_ACTOR}.kl_loss_coef",
     f"{_ACTOR}.entropy_coeff",
@@ -115,6 +116,7 @@ CHOICES = {
     f"{_ROLLOUT}.dtype": ("auto", "float32", "bfloat16", "float16", "half"),
     f"{_ACTOR}.strategy": ("fsdp", "fsdp2", "megatron", "veomni", "torchtitan", "mindspeed", "automodel"),
     "trainer.v1.trainer_mode": ("sync", "colocate_async", "separate_async"),
+    "trainer.v1.sampler.max_off_policy_strategy": ("drop", "wait"),
     "trainer.device": ("cpu", "cuda", "npu"),
     "data.truncation": ("error", "left", "right", "middle"),
 }
@@ -136,20 +138,27 @@ def check_values(config: DictConfig) -> None:
             whole = isinstance(value, int) and not isinstance(value, bool) and value >= low
             if not whole or (places is SAMPLES and value == 0):
                 raise ConfigError(f"{place}={shown(value)}: use {words}")
-    for place in (*NOT_NEGATIVE, *SHARES):
-        value = OmegaConf.select(config, place)
-        if value is None and place != f"{_ROLLOUT}.temperature":
-            continue
-        low_ok = is_number(value) and (value > 0 if place in SHARES else value >= 0)
-        if not low_ok or (place in SHARES and value > 1):
-            words = "a number in (0, 1]" if place in SHARES else "a number of 0 or more"
-            raise ConfigError(f"{place}={shown(value)}: use {words}")
+    _check_numbers(config)
     for place in TEXTS:
         value = OmegaConf.select(config, place)
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{place}={shown(value)}: use a text")
     _check_choices(config)
     check_kinds(config, verl_tree(), but=NUMBERS_OR_TEXTS)
+
+
+def _check_numbers(config: DictConfig) -> None:
+    for places, words, fits in (
+        (POSITIVE, "a number above 0", lambda value: value > 0),
+        (NOT_NEGATIVE, "a number of 0 or more", lambda value: value >= 0),
+        (SHARES, "a number in (0, 1]", lambda value: 0 < value <= 1),
+    ):
+        for place in places:
+            value = OmegaConf.select(config, place)
+            if value is None and places is not POSITIVE:
+                continue
+            if not is_number(value) or not fits(value):
+                raise ConfigError(f"{place}={shown(value)}: use {words}")
 
 
 def check_kinds(config: DictConfig, verl: DictConfig, *, but: Collection[str] = ()) -> None:
