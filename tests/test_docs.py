@@ -17,6 +17,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.grpo import check_grpo
 from verl_coder.launch.preflight.optimiser import check_optimiser
 from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
+from verl_coder.launch.preflight.unread import check_unread
 from verl_coder.launch.preflight.values import check_values
 from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.run.run_dir import RunDir
@@ -147,6 +148,7 @@ def test_a_table_can_be_taken_as_it_stands(table: str, recipe: DictConfig, tmp_p
     OmegaConf.resolve(config)
     settings = parse_settings(ours)
     check_values(config)
+    check_unread(config)
     check_optimiser(config, "actor_rollout_ref.actor.optim")
     check_batch_sizes(config)
     check_checkpoint_settings(config, RunDir(tmp_path))

@@ -409,6 +409,14 @@ RECIPE = (
         "a rate below 0", "settings", "FAIL", "lr=-1", "YAML", _set("actor_rollout_ref.actor.optim.lr", -1)
     ),
     Fault(
+        "a setting of a part that is not used",
+        "settings",
+        "WARN",
+        "verl_coder.teacher.rows=3: no effect, as verl_coder.losses.beta is 0",
+        "leave it out",
+        lambda ward: setattr(ward, "plan", replace(ward.plan, overrides=("verl_coder.teacher.rows=3",))),
+    ),
+    Fault(
         "sizes that do not divide",
         "settings",
         "FAIL",

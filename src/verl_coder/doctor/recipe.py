@@ -17,12 +17,14 @@ def _composes(situation: Situation) -> CheckResult:
 
 def _settings(situation: Situation) -> CheckResult:
     from verl_coder.launch.preflight.grpo import check_grpo
-    from verl_coder.launch.preflight.settings import check_settings
+    from verl_coder.launch.preflight.settings import check_settings, notes_on_settings
 
     plan = situation.plan
     check_settings(plan.config, plan.settings, plan.run_dir)
     check_grpo(plan.config, plan.settings)
     rollout = plan.config.actor_rollout_ref.rollout
+    if notes := notes_on_settings(plan.config, plan.settings, plan.overrides):
+        return warned("; ".join(line.removeprefix("note: ") for line in notes), "leave it out, or set that")
     return passed(
         f"batch {plan.config.data.train_batch_size} x {rollout.n}, every value of its kind and range"
     )

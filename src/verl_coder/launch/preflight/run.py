@@ -17,7 +17,7 @@ from verl_coder.launch.preflight.machine import (
 from verl_coder.launch.preflight.model import check_model, check_window
 from verl_coder.launch.preflight.places import check_disk, check_dump_folders, check_out, check_services
 from verl_coder.launch.preflight.processor import check_numbers
-from verl_coder.launch.preflight.settings import check_settings
+from verl_coder.launch.preflight.settings import check_settings, notes_on_settings
 from verl_coder.run.resume import check as check_resume
 
 
@@ -26,7 +26,7 @@ class Findings:
     """What the checks came to know of a run that may start."""
 
     notes: tuple[str, ...]
-    """Lines about the data."""
+    """Lines about the data, the settings and the machine."""
     memory: tuple[str, ...]
     """Lines of the memory plan; none where nothing is known of the model."""
 
@@ -57,6 +57,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
             *notes,
             f"warning: {missing}: what its tokenizer tells is not checked (rows, lengths, traces)",
         )
+    notes += notes_on_settings(config, settings, plan.overrides)
     check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
     check_grpo(config, settings)
     notes += check_composite(config, settings, data_is_there=data_is_there, model_is_there=not missing)

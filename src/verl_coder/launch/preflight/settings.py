@@ -1,13 +1,18 @@
 """Every setting by itself and beside the others, before a file is looked at."""
 
+from collections.abc import Sequence
+
 from omegaconf import DictConfig
 
+from verl_coder.launch.preflight.agent_loops import agent_names
 from verl_coder.launch.preflight.names import check_names
 from verl_coder.launch.preflight.optimiser import check_optimiser
 from verl_coder.launch.preflight.sizes import check_batch_sizes, check_checkpoint_settings
 from verl_coder.launch.preflight.unread import check_unread
+from verl_coder.launch.preflight.unused import unused_settings
 from verl_coder.launch.preflight.values import check_values
 from verl_coder.launch.preflight.verl_classes import check_verl_classes
+from verl_coder.launch.recipe import file_list
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
 
@@ -21,3 +26,11 @@ def check_settings(config: DictConfig, settings: Settings, run_dir: RunDir) -> N
     check_batch_sizes(config)
     check_verl_classes(config)
     check_checkpoint_settings(config, run_dir)
+
+
+def notes_on_settings(config: DictConfig, settings: Settings, overrides: Sequence[str]) -> tuple[str, ...]:
+    """A line for each override without an effect, as far as that can be told without the rows that are not made yet."""
+    files = [path for name in ("train_files", "val_files") for path in file_list(config.data[name])]
+    asks_rows = settings.stop_after_code and all(path.is_file() for path in files)
+    loops = {name for path in files for name in agent_names(path)} if asks_rows else set()
+    return unused_settings(config, settings, overrides, loops)
