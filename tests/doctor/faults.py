@@ -440,6 +440,22 @@ RECIPE = (
         "YAML",
         _tool_yaml("sandbox_url: null", "sandbox_url: http://127.0.0.1:9"),
     ),
+    Fault(
+        "no such default loop",
+        "agent-loops",
+        "FAIL",
+        "default_agent_loop=nope: choose one of",
+        "YAML",
+        _set("actor_rollout_ref.rollout.agent.default_agent_loop", "nope"),
+    ),
+    Fault(
+        "a reward model",
+        "reward",
+        "FAIL",
+        "reward.reward_model.enable=true: no run here",
+        "REWARD=",
+        _set("reward.reward_model.enable", True),
+    ),
     Fault("no such loop", "agent-loops", "FAIL", "nowhere", "YAML", _no_such_loop),
     Fault(
         "a reward that is a number", "reward", "FAIL", "bare number", "REWARD=", _reward_file(_BARE_NUMBER)

@@ -28,7 +28,7 @@ def _agent_loops(situation: Situation) -> CheckResult:
         tools = check_tools(rollout.multi_turn.tool_config_path)
     except ConfigError:
         return skipped("not looked at: the tools cannot be loaded")  # which `tools` says
-    check_agent_loops(path, tools, files)
+    check_agent_loops(path, tools, files, default=rollout.agent.default_agent_loop)
     return passed(f"{path}" + (f"; the rows of {len(files)} files name one of them" if files else ""))
 
 

@@ -40,6 +40,13 @@ def test_every_protocol_has_its_agent_loop(tmp_path: Path) -> None:
         check_agent_loops(LOOPS, check_tools(str(tools)), [rows(tmp_path, name)])
 
 
+def test_the_default_loop_is_one_that_there_is() -> None:
+    for name in ("tool_agent", "program_agent"):
+        check_agent_loops(LOOPS, check_tools(TOOLS), [], default=name)
+    with pytest.raises(ConfigError, match=r"default_agent_loop=tool_agnt: did you mean tool_agent"):
+        check_agent_loops(LOOPS, check_tools(TOOLS), [], default="tool_agnt")
+
+
 def test_a_tool_that_keeps_its_state_needs_a_loop_that_does(tmp_path: Path) -> None:
     tools = str(Path(TOOLS).with_name("python_session.yaml"))
     with pytest.raises(ConfigError, match=r"python_session keeps its state .* rows of tool_agent"):

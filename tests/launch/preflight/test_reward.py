@@ -201,9 +201,14 @@ def test_a_reward_that_grades_is_told_from_one_that_does_not(tmp_path):
     assert not check_reward_file(path)
 
 
-def config_of(path, **more):
+def config_of(path, *, judges=False, metric=None, **more):
+    function = {"path": str(path), "name": "compute_score", **more}
+    groups = {"enable": metric is not None, "metric": metric}
     return OmegaConf.create(
-        {"reward": {"custom_reward_function": {"path": str(path), "name": "compute_score", **more}}}
+        {
+            "reward": {"custom_reward_function": function, "reward_model": {"enable": judges}},
+            "algorithm": {"filter_groups": groups},
+        }
     )
 
 
@@ -226,3 +231,17 @@ def test_a_variable_that_was_a_parameter_once_is_refused(tmp_path, monkeypatch):
         ConfigError, match=r"REWARD_EXPONENT is not read any more: unset it, and set \+reward.*exponent="
     ):
         check_reward(config_of(path))
+
+
+def test_the_metric_of_the_group_filter_is_a_key_of_the_reward(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(HEAD + GOOD)
+    for metric in (None, "acc", "reward"):
+        check_reward(config_of(path, metric=metric))
+    with pytest.raises(ConfigError, match=r"filter_groups\.metric=accc: did you mean acc\? \(of "):
+        check_reward(config_of(path, metric="accc"))
+
+
+def test_a_model_that_judges_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"^reward\.reward_model\.enable=true: no run here"):
+        check_reward(config_of(tmp_path / "mine.py", judges=True))

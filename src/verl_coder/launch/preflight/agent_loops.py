@@ -16,7 +16,7 @@ from verl_coder.importing import load_class
 from verl_coder.launch.preflight.checked_tools import CheckedTools
 from verl_coder.prompts import known_system
 from verl_coder.protocols import PROTOCOLS, agent_tags, describes_tools, find_protocol
-from verl_coder.words import did_you_mean
+from verl_coder.words import choose_one, did_you_mean
 
 OWN = frozenset({"single_turn_agent", "tool_agent"})
 """What verl registers itself."""
@@ -26,13 +26,20 @@ _TOOL_NAME = re.compile(r"\bpython_[a-z]+\b")
 """How the tools are called of which a protocol's prompt speaks."""
 
 
-def check_agent_loops(loops: str | None, tools: CheckedTools, files: Iterable[Path]) -> None:
+def check_agent_loops(
+    loops: str | None, tools: CheckedTools, files: Iterable[Path], *, default: str | None = None
+) -> None:
     """ConfigError or DataError of one line: a loop that does not load or has no protocol, a row that names none.
 
-    `loops` is `rollout.agent.agent_loop_config_path`, `tools` those of the run, `files` the Parquet files.
+    `loops` is `rollout.agent.agent_loop_config_path`, `default` its `default_agent_loop`, `tools` those of the run,
+    `files` the Parquet files.
     """
     own = _load(Path(loops)) if loops else {}
     known = OWN | own.keys()
+    if default is not None and default not in known:
+        raise ConfigError(
+            f"actor_rollout_ref.rollout.agent.default_agent_loop={default}: {choose_one(default, sorted(known))}"
+        )
     for path in files:
         for name in agent_names(path):
             if name not in known:

@@ -30,7 +30,8 @@ def check_data(config: DictConfig, *, data_is_there: bool, model_is_there: bool 
     turns = rollout.multi_turn
     tools = check_tools(turns.tool_config_path, turns.max_tool_response_length)
     files = _data_files(config) if data_is_there else []
-    check_agent_loops(rollout.agent.agent_loop_config_path, tools, files)
+    loops = rollout.agent
+    check_agent_loops(loops.agent_loop_config_path, tools, files, default=loops.default_agent_loop)
     notes = _check_rows_and_reward(config, files, model_is_there=model_is_there)
     check_tools_sandboxes(tools)
     return (*notes, *(f"warning: {words}" for words in renamed_tools(tools, files)))

@@ -22,6 +22,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.grading.report import Outcome, TestReport, TestResult, TestStatus
 from verl_coder.importing import exits_refused
 from verl_coder.launch.preflight.user_file import check_source, error_line, load_file
+from verl_coder.words import choose_one
 
 ARGUMENTS = ("data_source", "solution_str", "ground_truth", "extra_info")
 """What verl passes, by keyword."""
@@ -42,7 +43,14 @@ def check_reward(config: DictConfig, rows: Sequence[Mapping[str, Any]] = ()) -> 
     reward = config.reward.custom_reward_function
     if not reward.path:
         raise ConfigError("reward.custom_reward_function.path is empty: name a file of rewards/ (REWARD=)")
-    return check_reward_file(reward.path, reward.name, rows, reward_kwargs(config))
+    if config.reward.reward_model.enable:
+        raise ConfigError(
+            "reward.reward_model.enable=true: no run here starts a model that judges: take it out, and ask a server of "
+            "your own in the reward file (REWARD=)"
+        )
+    groups = config.algorithm.filter_groups
+    metric = groups.metric if groups.enable and groups.metric != "reward" else None
+    return check_reward_file(reward.path, reward.name, rows, reward_kwargs(config), metric)
 
 
 def reward_kwargs(config: DictConfig) -> dict[str, Any]:
@@ -63,13 +71,15 @@ def check_reward_file(
     name: str = "compute_score",
     rows: Sequence[Mapping[str, Any]] = (),
     parameters: Mapping[str, Any] | None = None,
+    metric: str | None = None,
 ) -> bool:
     """Refuse a reward file that verl could not use: ConfigError of one line with the file and the line.
 
     First what can be read in the source, then the function is called, without a sandbox, on an empty, a
     wrong, a passing and an ungraded completion, with and without a tool call, of each of `rows` (of the run's
     own data; a stand-in without them): every call must return the same keys. `parameters` are what the run sets of
-    the function's own. Returns whether it grades by the hidden tests.
+    the function's own, `metric` the key that algorithm.filter_groups reads. Returns whether it grades by the hidden
+    tests.
     """
     path = Path(path).absolute()
     parameters = dict(parameters or {})
@@ -86,6 +96,11 @@ def check_reward_file(
         first: tuple[str, set[str]] | None = None
         for row in rows or (STAND_IN,):
             first = _check_calls(function, path, line, grader, row, first)
+        if metric is not None and first is not None and metric not in first[1]:
+            known = sorted({"reward", *first[1]})
+            raise ConfigError(
+                f"algorithm.filter_groups.metric={metric}: {choose_one(metric, known)} (of {path})"
+            )
         return bool(grader.called)
 
 
