@@ -8,6 +8,7 @@
 #                     index that PyTorch documents)
 # Sets PYTHON. Inside verl's container (verl importable by python3) that Python is used and only this package added.
 
+unset CDPATH   # with it `cd` says where it goes, which may be somewhere else: below, and in what sources this
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 export VERL_CODER_ROOT="$REPO_ROOT"
 VENV_NAMED="${VENV:-}"   # by the user
@@ -17,6 +18,16 @@ TORCH_INDEX="${TORCH_INDEX:-}"
 
 say() { printf '%s\n' "$*" >&2; }
 fail() { say "error: $1"; say "  what to do: $2"; exit 1; }
+
+# A command as a line that can be pasted: words with a space or another special character are in quotes.
+as_typed() {
+  local word line=""
+  for word in "$@"; do
+    case "$word" in ""|*[!A-Za-z0-9_./:=,@%+-]*) word="${word@Q}" ;; esac
+    line+="${line:+ }$word"
+  done
+  printf '%s\n' "$line"
+}
 
 choose_profile() {
   local why

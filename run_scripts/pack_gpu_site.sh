@@ -45,7 +45,7 @@ cat >"$OUT/unpack.sh" <<'UNPACK'
 # bash unpack.sh FOLDER: checks the parts beside this script, unpacks them into FOLDER and makes the bytecode.
 set -euo pipefail
 site=$(realpath -m "${1:?usage: bash unpack.sh FOLDER}")
-cd "$(dirname "${BASH_SOURCE[0]}")"
+CDPATH='' cd -- "$(dirname "${BASH_SOURCE[0]}")"
 sha256sum --quiet -c parts.sha256
 mkdir -p "$site"
 cat part.* | python3 -c 'import sys, tarfile; tarfile.open(fileobj=sys.stdin.buffer, mode="r|xz").extractall(sys.argv[1], filter="tar")' "$site"

@@ -37,6 +37,10 @@ case "$role" in -h|--help) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
 # shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 case "$role" in head|worker|run|ssh|check) ;; *) fail "the first argument is ${role:-missing}" "name head, worker, run, ssh or check" ;; esac
+for name in NODES PORT RETRIES MIN_S WAIT_S; do
+  [[ "${!name}" =~ ^(0|[1-9][0-9]*)$ ]] || fail "$name=${!name}" "a whole number$(case "$name" in *_S) echo " of seconds" ;; esac)"
+done
+[ "$NODES" -gt 0 ] || fail "NODES=$NODES" "1 machine or more"
 [ "$role" != ssh ] || [ -n "${HOSTS// /}" ] || fail "HOSTS= is empty" "name the machines, this one first: HOSTS=\"node1 node2\""
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
 # A folder of the user's own: over ssh it is read from another one.
@@ -66,9 +70,6 @@ make_token() {
     fail "RAY_AUTH_TOKEN_PATH=$path cannot be written" "name another file that all machines see, or RAY_AUTH_MODE=disabled"
 }
 
-# Runs a command, or prints it.
-act() { if [ -n "$dry_run" ]; then printf '%s\n' "$*"; else "$@"; fi; }
-
 # After the command, which is saved by now. They are asked by a signal that nobody else sends.
 end_companions() {
   local companion
@@ -78,10 +79,10 @@ end_companions() {
   done
 }
 
-# Runs a command and returns its status. It is a child, so that a signal is passed on to it and its end is waited for;
+# Runs a command and returns its status, or prints it. It is a child, so that a signal is passed on to it and its end is waited for;
 # and in a session of its own (under the same process id), so that a signal of the terminal does not reach it, too.
 attend() {
-  if [ -n "$dry_run" ]; then act "$@"; return; fi
+  if [ -n "$dry_run" ]; then as_typed "$@"; return; fi
   setsid "$@" &
   local status=0
   attended=$!
@@ -126,17 +127,14 @@ check_node() {
     fail "$(hostname) is not fit for the run" "see the lines above (CHECKS= chooses what is looked at)"
 }
 
-# Arguments of `ray start` that describe this machine; Ray counts its GPUs itself.
-machine() {
-  local flags=(--node-ip-address "$(own_address)" --disable-usage-stats --block)
+# Ray with the arguments that describe this machine; Ray counts its GPUs itself.
+start_ray() {
+  local address flags
+  address="$(own_address)" || exit 1   # `fail` ends the $( ) alone, and an array or an export would not say so
+  flags=(--node-ip-address "$address" --disable-usage-stats --block)
   if [ "$PROFILE" = cpu ]; then
     flags+=(--num-gpus "${N_GPUS:-1}" --num-cpus 64 --object-store-memory 500000000)
   elif [ -n "$N_GPUS" ]; then flags+=(--num-gpus "$N_GPUS"); fi
-  printf '%s\n' "${flags[@]}"
-}
-
-start_ray() {
-  local flags; mapfile -t flags < <(machine)
   [ "$PROFILE" = gpu ] || export RAY_worker_niceness=0
   attend "$PYTHON" -m ray.scripts.scripts start "$@" "${flags[@]}"
 }
@@ -177,8 +175,9 @@ wait_for_nodes() {
 # The command, again after a failure for which it had been running a while.
 run_command() {
   [ $# -gt 0 ] || fail "no command" "end the line with one, for instance: bash run_scripts/run_qwen_grpo.sh"
-  export RAY_ADDRESS="${HEAD:-$(own_address)}:$PORT" PROFILE
-  local attempt status began
+  local address="$HEAD" attempt status began
+  [ -n "$address" ] || address="$(own_address)" || exit 1
+  export RAY_ADDRESS="$address:$PORT" PROFILE
   for ((attempt = 0; ; attempt++)); do
     wait_for_nodes || stop_if_asked || fail "the cluster at $RAY_ADDRESS does not have $NODES machines" "start the others, or give NODES="
     began=$SECONDS status=0
@@ -195,7 +194,8 @@ over_ssh() {
   local names host name remote
   read -r -a names <<<"$HOSTS"
   [ -z "${RAY_AUTH_TOKEN:-}" ] || fail "RAY_AUTH_TOKEN does not travel by ssh" "put it into a file that all machines see: RAY_AUTH_TOKEN_PATH="
-  HEAD="$(own_address)" NODES="${#names[@]}"
+  HEAD="$(own_address)" || exit 1
+  NODES="${#names[@]}"
   make_token
   check_node
   # What listens there now would be taken for the head below.

@@ -85,5 +85,5 @@ fi
 command=("$PYTHON" -m "${server[@]}" --served-model-name "${NAME:-$MODEL}"
   --host "$HOST" --port "$PORT" --max-model-len "$MAX_MODEL_LEN" "${flags[@]}" "$@")
 say "teacher: ${NAME:-$MODEL} at http://$HOST:$PORT/v1"
-if [ -n "$dry_run" ]; then printf '%s\n' "${GPUS:+CUDA_VISIBLE_DEVICES=$GPUS }${command[*]}"; exit; fi
+if [ -n "$dry_run" ]; then as_typed ${GPUS:+"CUDA_VISIBLE_DEVICES=$GPUS"} "${command[@]}"; exit; fi
 exec "${command[@]}"

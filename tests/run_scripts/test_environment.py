@@ -1,5 +1,6 @@
 """The environment that the scripts make."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,29 @@ def test_an_environment_of_the_other_profile_is_refused_and_left_alone(tmp_path:
     assert f"{venv} was made with PROFILE=gpu, and this is PROFILE=cpu" in done.stderr
     assert f"VENV={venv}-cpu" in done.stderr
     assert [path.name for path in venv.iterdir()] == ["profile"]
+
+
+def test_an_exported_cdpath_leads_nowhere_else(tmp_path: Path) -> None:
+    """With it `cd` prints where it goes, and prefers a folder of the same name elsewhere."""
+    (tmp_path / "run_scripts").mkdir()
+    done = subprocess.run(
+        ["bash", "-c", 'source run_scripts/environment.sh; printf %s "$REPO_ROOT"'],
+        cwd=ROOT, env={"PATH": "/usr/bin:/bin", "CDPATH": f"{tmp_path}:."}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.stdout == str(ROOT)
+
+
+def test_every_script_that_goes_to_another_folder_is_free_of_cdpath() -> None:
+    folders = ("run_scripts", "cluster", "docker", ".ci")
+    for path in (path for folder in folders for path in (ROOT / folder).iterdir() if path.is_file()):
+        lines = path.read_text().splitlines()
+        sourced = next(
+            (n for n, line in enumerate(lines) if re.match(r"source .*/environment.sh", line)), None
+        )
+        for number, line in enumerate(lines):
+            if re.search(r"(^|[;(] *)cd ", line) and line.partition("#")[0]:
+                is_ours = path.name == "environment.sh" or (sourced is not None and sourced < number)
+                assert is_ours or line.startswith("CDPATH='' cd -- "), f"{path}:{number + 1}: {line}"
 
 
 def test_the_other_profile_has_a_place_of_its_own_where_none_is_named(tmp_path: Path) -> None:

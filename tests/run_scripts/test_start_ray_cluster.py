@@ -2,6 +2,7 @@
 
 import os
 import pty
+import shlex
 import signal
 import socket
 import subprocess
@@ -64,6 +65,37 @@ def test_the_head_and_a_worker_describe_their_machine_to_ray() -> None:
     assert "start --address node1:6379" in worker and "--num-gpus 1 --num-cpus 64" in worker
 
 
+@pytest.mark.parametrize("answer", ["exit 1", "echo"], ids=["none", "empty"])
+@pytest.mark.parametrize("role", ["head", "worker", "run", "ssh"])
+def test_a_machine_whose_address_is_not_known_joins_nothing(tmp_path: Path, role: str, answer: str) -> None:
+    """Ray would be told of no address, or of the wrong one."""
+    hostname = tmp_path / "hostname"
+    hostname.write_text(f"#!/bin/sh\n{answer}\n")
+    hostname.chmod(0o755)
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin", "PROFILE": "cpu", "CHECKS": "", "HOSTS": "a b"}
+    given |= {"HEAD": "node1"} if role == "worker" else {}
+    done = subprocess.run(
+        ["bash", SCRIPT, "--dry-run", role, "true"],
+        cwd=ROOT, env=given, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("error: ") == 1 and "IP=" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("WAIT_S", "10m"), ("MIN_S", "2m"), ("NODES", "two"), ("NODES", "0"), ("RETRIES", "-1"), ("PORT", "08")],
+)
+def test_a_number_that_is_none_is_named_before_anything_is_started(name: str, value: str) -> None:
+    given = {"PATH": "/usr/bin:/bin", "IP": "10.0.0.1", "PROFILE": "cpu", "CHECKS": "", name: value}
+    done = subprocess.run(
+        ["bash", SCRIPT, "--dry-run", "run", "true"],
+        cwd=ROOT, env=given, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.startswith(f"error: {name}={value}\n  what to do: ")
+
+
 def test_a_node_is_checked_by_the_doctor_before_ray_starts() -> None:
     checked = ["bash", SCRIPT, "--dry-run", "head"]
     environment = {"PATH": "/usr/bin:/bin", "IP": "10.0.0.1", "PROFILE": "cpu", "CHECKS": "gpu sandbox-mode"}
@@ -83,7 +115,7 @@ def test_plain_ssh_starts_a_worker_on_every_machine_but_this_one() -> None:
     told = dry_run("ssh", "bash", "train.sh", PROFILE="gpu", HOSTS="a b c", SSH="ssh -p 23")
     workers = [line for line in told.splitlines() if line.startswith("ssh -p 23 ")]
     assert [line.split()[3] for line in sorted(workers)] == ["b", "c"]
-    assert all("HEAD=10.0.0.1" in line and line.endswith(f"bash {SCRIPT} worker") for line in workers)
+    assert all("HEAD=10.0.0.1" in line and line.endswith(f"bash {SCRIPT} worker'") for line in workers)
     assert "bash train.sh trainer.nnodes=3" in told
 
 
@@ -266,7 +298,8 @@ def test_what_goes_over_ssh_is_one_word_each(tmp_path: Path) -> None:
     recipe.mkdir()
     (recipe / "recipe.yaml").touch()
     told = dry_run("ssh", "true", PROFILE="cpu", HOSTS="a b", RECIPE=str(recipe), CHECKS="gpu nccl")
-    remote = next(line for line in told.splitlines() if line.startswith("ssh ")).partition(" b ")[2]
+    *_, host, remote = shlex.split(next(line for line in told.splitlines() if line.startswith("ssh ")))
+    assert host == "b"
     assignments = remote.partition("&& ")[2].replace("bash run_scripts/start_ray_cluster.sh worker", "env")
     seen = subprocess.check_output(["sh", "-c", assignments], text=True).splitlines()
     assert {f"RECIPE={recipe}", "CHECKS=gpu nccl", "HEAD=10.0.0.1", "N_GPUS="} <= set(seen)

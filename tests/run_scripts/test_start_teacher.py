@@ -1,5 +1,6 @@
 """The command that serves a teacher: its flags follow the GPUs that are there and the model's name."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -53,6 +54,16 @@ def test_without_a_gpu_a_small_model_is_served_without_a_reasoning_parser(tmp_pa
         tmp_path, [], PROFILE="cpu", MODEL="data/model", NAME="teacher", TOOL_PARSER="none"
     ).stdout
     assert "--model data/model --served-model-name teacher " in named and "tool" not in named
+
+
+def test_the_command_that_is_printed_can_be_pasted(tmp_path: Path) -> None:
+    printed = dry_run(tmp_path, [], PROFILE="cpu", MODEL="/my models/it's", NAME="a teacher").stdout
+    words = shlex.split(printed)
+    assert words[words.index("--model") + 1 : words.index("--host")] == [
+        "/my models/it's",
+        "--served-model-name",
+        "a teacher",
+    ]
 
 
 def test_the_gpus_that_are_named_are_those_that_are_asked_and_taken(tmp_path: Path) -> None:
