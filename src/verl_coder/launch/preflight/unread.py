@@ -21,13 +21,13 @@ _ACTOR, _ROLLOUT, _LORA = (
     "actor_rollout_ref.rollout",
     "actor_rollout_ref.model.lora",
 )
-_NOTHING = "nothing does; leave it out"
+_NOTHING = "leave it out"
 UNREAD = (
     Unread(f"{_ACTOR}.grad_clip", 1.0, f"{_ACTOR}.optim.clip_grad clips"),
     Unread(
         f"{_ACTOR}.use_prefix_grouper",
         False,
-        "actor_rollout_ref.model.override_config.attn_implementation=shared_prefix does it",
+        "actor_rollout_ref.model.override_config.attn_implementation=shared_prefix does it on a CPU",
     ),
     Unread(f"{_ACTOR}.freeze_vision_tower", False, _NOTHING),
     Unread(
