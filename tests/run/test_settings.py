@@ -53,6 +53,12 @@ def test_a_warm_up_comes_first() -> None:
     assert _values(given, 6) == [0.3, 0.6, 0.9, 0.6, 0.3, 0.0]
 
 
+def test_a_schedule_that_was_written_down_is_read_again() -> None:
+    for value in (0.3, {"schedule": "linear", "start": 1.0, "end": 0.5, "steps": 3}):
+        schedule = _schedule(value)
+        assert _schedule(schedule.model_dump()) == schedule
+
+
 def test_a_constant_weight_may_have_a_warm_up_and_is_described_with_it() -> None:
     given = {"start": 0.9, "warmup_steps": 2}
     assert _values(given, 4) == [0.3, 0.6, 0.9, 0.9]
@@ -75,6 +81,7 @@ def test_a_constant_weight_may_have_a_warm_up_and_is_described_with_it() -> None
             "end and steps of a constant schedule .* add schedule: linear",
         ),
         ({"schedule": "constant", "start": 1.0, "steps": 20}, "steps of a constant schedule"),
+        ({"start": 1.0, "end": 0.0}, "end of a constant schedule"),
         ({"schedule": "linear", "start": 1.0, "end": -1.0, "steps": 3}, "0 or more"),
         ({"schedule": "linear", "start": 1.0, "end": 0.0, "steps": 0}, "whole number"),
         ({"start": 1.0, "stop": 2}, "no such setting"),

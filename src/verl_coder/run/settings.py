@@ -51,7 +51,14 @@ class Schedule(Section):
     def _is_whole(self) -> "Schedule":
         if self.schedule != "constant" and not {"end", "steps"} <= self.model_fields_set:
             raise ValueError(f"a {self.schedule} schedule needs start, end, steps")
-        unused = [name for name in ("end", "steps") if name in self.model_fields_set]
+        # All of them stand, with `schedule`, where a whole schedule was written down (run/resume.py).
+        given, fields = self.model_fields_set, type(self).model_fields
+        is_written_down = "schedule" in given
+        unused = [
+            name
+            for name in ("end", "steps")
+            if name in given and not (is_written_down and getattr(self, name) == fields[name].default)
+        ]
         if self.schedule == "constant" and unused:
             raise ValueError(
                 f"{' and '.join(unused)} of a constant schedule would have no effect: add schedule: linear or cosine, "
