@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.correction import check_correction
+from verl_coder.launch.preflight.names import may_register
 from verl_coder.launch.preflight.values import is_number
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.words import choose_one
@@ -64,11 +65,9 @@ def _check_mode(config: DictConfig) -> None:
         config.actor_rollout_ref.actor.policy_loss.loss_mode,
         "actor_rollout_ref.actor.policy_loss.loss_mode",
     )
-    library = config.actor_rollout_ref.model.get("external_lib")
-    is_ours = library is None or str(library).startswith("verl_coder.")  # another one may register its own
     # What verl takes by itself where the rollout's log-probs are the old ones is no choice.
     modes = [name for name in POLICY_LOSS_REGISTRY if name != "bypass_mode"]
-    if is_ours and mode not in modes:
+    if mode not in modes and not may_register(config.actor_rollout_ref.model.get("external_lib")):
         raise ConfigError(f"{place}={mode}: {choose_one(mode, modes)} (one of your own: LOSS=)")
 
 

@@ -53,11 +53,14 @@ def _check_module(place: str, name: str) -> None:
         raise ConfigError(f"{place}={name}: no such module: install it, or name another")
 
 
+def may_register(library: object) -> bool:
+    """Whether `external_lib` is another one's, which may register attentions or losses of its own."""
+    return library is not None and not str(library).startswith("verl_coder.")
+
+
 def _check_attention(config: DictConfig, place: str, library_place: str) -> None:
     value, library = OmegaConf.select(config, place), OmegaConf.select(config, library_place)
-    # Another library may register its own.
-    is_ours = library is None or str(library).startswith("verl_coder.")
-    if value is not None and is_ours and value not in ATTENTIONS and "/" not in str(value):
+    if value is not None and not may_register(library) and value not in ATTENTIONS and "/" not in str(value):
         raise ConfigError(f"{place}={value}: {choose_one(value, ATTENTIONS)}")
 
 
