@@ -89,6 +89,20 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
     except OmegaConfBaseException as error:
         raise ConfigError(f"recipe {folder.name}: {str(error).splitlines()[0]}") from error
     settings = parse_settings(config.verl_coder)
+    return Plan(
+        config=config,
+        settings=settings,
+        run_dir=RunDir(Path(settings.out)),
+        recipe_folder=folder,
+        wandb_mode=_wandb_mode(settings),
+        new_wandb_run=request.new_wandb_run,
+        named=named,
+        overrides=request.overrides,
+    )
+
+
+def _wandb_mode(settings: Settings) -> str:
+    """online, offline or disabled; ConfigError where W&B has no key for what was asked."""
     environment = dict(os.environ)
     has_key = has_wandb_key(environment)
     mode = choose_mode(settings.wandb, environment, has_key=has_key)
@@ -99,16 +113,7 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
         )
     if mode == "online":
         check_wandb_key(environment)
-    return Plan(
-        config=config,
-        settings=settings,
-        run_dir=RunDir(Path(settings.out)),
-        recipe_folder=folder,
-        wandb_mode=mode,
-        new_wandb_run=request.new_wandb_run,
-        named=named,
-        overrides=request.overrides,
-    )
+    return mode
 
 
 def _check_texts(request: TrainRequest) -> None:
