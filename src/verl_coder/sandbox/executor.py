@@ -18,7 +18,7 @@ from typing import Any
 from verl_coder.sandbox.capture import Capture
 from verl_coder.sandbox.nursery import JUDGE_FLAVOURS
 from verl_coder.sandbox.pool import Pool
-from verl_coder.sandbox.slot import ProgramExit, Slot, SlotLost
+from verl_coder.sandbox.slot import OVER_MEMORY, ProgramExit, Slot, SlotLost
 
 _PIPE_SIZE = 1 << 18
 _ATTEMPTS = 3
@@ -294,7 +294,7 @@ def _spoil(slots: list[Slot]) -> None:
 
 def _command(ended: ProgramExit, output: bytes, errors: bytes) -> dict[str, Any]:
     if ended.out_of_memory:
-        errors += b"\nsandbox: killed: over the memory limit\n"
+        errors += f"\nsandbox: {OVER_MEMORY}\n".encode()
     return {
         "status": "TimeLimitExceeded" if ended.timed_out else "Finished",
         "execution_time": round(ended.wall_s, 6),

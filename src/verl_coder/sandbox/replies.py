@@ -31,6 +31,8 @@ _STATE = {
     "source": _Each(list, {"line": int, "text": str, "current": bool}),
     "locals": _Each(dict, str),
     "stack": _Each(list, {"function": str, "file": str, "line": int, "selected": bool}),
+    "frames": _Maybe(int),
+    "returning": _Maybe(str),
 }
 _SHAPES: dict[str, dict[str, Any]] = {
     "python": {
@@ -44,6 +46,7 @@ _SHAPES: dict[str, dict[str, Any]] = {
         "value": _Maybe(str),
         "command_error": _Maybe(str),
         "dropped_breakpoints": _Maybe(_Each(list, int)),
+        "note": _Maybe(str),
     },
 }
 

@@ -24,7 +24,7 @@ from verl_coder.sandbox.sessions import (
     UnknownSession,
     run_cells,
 )
-from verl_coder.sandbox.slot import SlotLost
+from verl_coder.sandbox.slot import OVER_MEMORY, SlotLost
 
 _POD = f"{socket.gethostname()}-{os.getpid()}"
 _MAX_OUTPUT_BYTES = 256 << 20
@@ -205,7 +205,7 @@ class Api:
                 "execution_time": round(time.monotonic() - started, 6),
                 "return_code": None if late else 0,
                 "stdout": "",
-                "stderr": "killed: over the memory limit\n" if ended.out_of_memory else "",
+                "stderr": f"{OVER_MEMORY}\n" if ended.out_of_memory else "",
             },
             "cells": results,
             "executor_pod_name": _POD,
@@ -262,8 +262,9 @@ class Api:
         exchange = await self._say(session_id, "debugger", command, timeout_s)
         answer = await self._exchange_body(session_id, exchange, body)
         answer["status"] = "Success" if exchange.alive and "command_error" not in exchange.reply else "Failed"
-        answer["message"] = str(exchange.reply.get("command_error") or "")
-        answer |= {key: exchange.reply.get(key) for key in ("state", "value", "error", "dropped_breakpoints")}
+        answer["message"] = str(exchange.reply.get("command_error") or answer["message"])
+        told = ("state", "value", "error", "dropped_breakpoints", "note")
+        answer |= {key: exchange.reply.get(key) for key in told}
         return answer
 
     async def _say(self, session_id: str, kind: str, command: Body, timeout_s: float) -> Exchange:
@@ -271,18 +272,20 @@ class Api:
         try:
             session = self.sessions.get(session_id, kind)
         except EndedSession:
+            # How it ended, `Sessions.bury` says.
             return Exchange(reply={}, stdout="", stderr="", wall_s=0.0, timed_out=False, alive=False)
         return await session.conversation.say(command, timeout_s=timeout_s)
 
     async def _exchange_body(self, session_id: str, exchange: Exchange, body: Body) -> Body:
-        memory_mb = None
+        memory_mb, message = None, ""
         if not exchange.alive:
-            await self.sessions.bury(session_id)
+            how = await self.sessions.bury(session_id, timed_out=exchange.timed_out)
+            message = "the session has ended" + (f": {how}" if how else "")
         elif body.get("report_memory"):
             memory_mb = await self.sessions.memory_mb(session_id)
         return {
             "status": "Success",
-            "message": "" if exchange.alive else "the session has ended",
+            "message": message,
             "run_result": {
                 "status": "TimeLimitExceeded" if exchange.timed_out else "Finished",
                 "execution_time": round(exchange.wall_s, 6),

@@ -17,7 +17,7 @@ from verl_coder.sandbox.capture import Capture
 from verl_coder.sandbox.owners import Owners
 from verl_coder.sandbox.pool import Overloaded, Pool
 from verl_coder.sandbox.replies import read_reply
-from verl_coder.sandbox.slot import WATCH_AFTER_S, Slot, SlotLost
+from verl_coder.sandbox.slot import WATCH_AFTER_S, ProgramExit, Slot, SlotLost
 
 _FOREVER_S = 7 * 86400.0
 _INTERRUPT_GRACE_S = 2.0
@@ -34,7 +34,7 @@ class UnknownSession(Exception):
 
 
 class EndedSession(Exception):
-    """Its program brought the session to its end, in a command or between two: the program's failure."""
+    """Its program brought the session to its end, in a command or between two: the program's failure. Says how."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +160,7 @@ class Conversation:
         line, _, self._buffer = self._buffer.partition(b"\n")
         return read_reply(line, self._kind)
 
-    async def finish(self) -> Any:
+    async def finish(self) -> ProgramExit | None:
         """Close the channel and wait for the program's end; its ProgramExit, or None when the slot was lost."""
         self.alive = False
         if self._reader is not None:
@@ -214,8 +214,8 @@ class Sessions:
         self._cap = cap
         self._output_cap = output_cap
         self._sessions: dict[str, Session] = {}
-        self._ended: dict[str, str] = {}
-        """Kind of each session that its program ended; the oldest ones are forgotten."""
+        self._ended: dict[str, tuple[str, str]] = {}
+        """(kind, how it ended) of each session that its program ended; the oldest ones are forgotten."""
         self._opening = 0
         self._spare: collections.deque[Slot] = collections.deque()
         self._refill: asyncio.Task[None] | None = None
@@ -305,8 +305,9 @@ class Sessions:
 
     def get(self, session_id: str, kind: str) -> Session:
         """The session with this id; UnknownSession, EndedSession."""
-        if self._ended.get(session_id) == kind:
-            raise EndedSession
+        ended_kind, how = self._ended.get(session_id, ("", ""))
+        if ended_kind == kind:
+            raise EndedSession(how)
         session = self._sessions.get(session_id)
         if session is None or session.kind != kind:
             raise UnknownSession(
@@ -314,15 +315,20 @@ class Sessions:
             )
         return session
 
-    async def bury(self, session_id: str) -> None:
-        """Close a session that its program ended, and remember that: no such end is the service's failure."""
+    async def bury(self, session_id: str, *, timed_out: bool = False) -> str:
+        """Close a session that its program ended, and remember how: no such end is the service's failure."""
         session = self._sessions.get(session_id)
         if session is None:
-            return
-        self._ended[session_id] = session.kind
+            return self._ended.get(session_id, ("", ""))[1]
+        self._ended[session_id] = session.kind, ""
         while len(self._ended) > _KEPT_ENDS:
             del self._ended[next(iter(self._ended))]
-        await self._end(session)
+        late = "it did not stop at its time limit" if timed_out else ""
+        ended = await self._end(session)
+        how = (ended.how if ended else "") or late
+        if session_id in self._ended:
+            self._ended[session_id] = session.kind, how
+        return how
 
     async def close(self, session_id: str) -> None:
         """End one session; UnknownSession."""
@@ -332,10 +338,10 @@ class Sessions:
         elif self._ended.pop(session_id, None) is None:
             raise UnknownSession(f"no session {session_id!r}")
 
-    async def _end(self, session: Session) -> None:
+    async def _end(self, session: Session) -> ProgramExit | None:
         del self._sessions[session.session_id]
         try:
-            await session.conversation.finish()
+            return await session.conversation.finish()
         finally:
             self._pool.discard(session.conversation.slot)
 

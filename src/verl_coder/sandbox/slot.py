@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any
 
 from verl_coder.sandbox.guest.slot_config import EXIT_FORMAT, KILLED_BY_ORDER, KILLED_FOR_MEMORY, UNCLEAN
+from verl_coder.sandbox.types import signal_name
 
+OVER_MEMORY = "killed: over the memory limit"
 _INLINE_BYTES = 60_000
 WATCH_AFTER_S = 0.03
 _KILL_GRACE_S = 3.0
@@ -34,6 +36,16 @@ class ProgramExit:
     wall_s: float
     cpu_s: float
     ordered: bool
+
+    @property
+    def how(self) -> str:
+        """In words; empty where the server ended it."""
+        if self.out_of_memory:
+            return OVER_MEMORY
+        code = self.return_code
+        if self.ordered and code == -signal.SIGKILL:  # any other end came before the order
+            return ""
+        return f"it left with exit code {code}" if code >= 0 else f"it was ended by {signal_name(code)}"
 
 
 class Slot:

@@ -1,5 +1,6 @@
 """Requests and responses; the field names are SandboxFusion's, `/run_pair` is the embedded server's own."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -127,6 +128,12 @@ class PairResponse:
             candidate=_optional_result(value.get("candidate")),
             executor_pod_name=value.get("executor_pod_name"),
         )
+
+
+def signal_name(return_code: int) -> str:
+    """Of the signal that a negative return code stands for."""
+    number = -return_code
+    return signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
 
 
 def _optional_result(value: Mapping[str, Any] | None) -> CommandResult | None:

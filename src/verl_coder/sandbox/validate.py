@@ -8,8 +8,8 @@ from typing import Any
 
 LANGUAGES = ("python", "pytest", "bash")
 _REQUIRED = object()
-_MAX_TIMEOUT_S = 3600.0
-_MAX_MEMORY_MB = 1 << 22
+MAX_TIMEOUT_S = 3600.0
+MAX_MEMORY_MB = 1 << 22
 
 
 class InvalidRequest(Exception):
@@ -59,8 +59,8 @@ def seconds(value: dict[str, Any], field: str, default: float, *, zero: bool = F
     good = good and not isinstance(found, bool)
     if not good or found < 0 or (found == 0 and not zero):
         raise InvalidRequest(field, "must be a positive number of seconds", found)
-    if found > _MAX_TIMEOUT_S:
-        raise InvalidRequest(field, f"must be at most {_MAX_TIMEOUT_S:g} seconds", found)
+    if found > MAX_TIMEOUT_S:
+        raise InvalidRequest(field, f"must be at most {MAX_TIMEOUT_S:g} seconds", found)
     return float(found)
 
 
@@ -77,8 +77,8 @@ def whole(value: dict[str, Any], field: str, default: int) -> int:
 def memory_mb(value: dict[str, Any]) -> int:
     """The memory limit; what is not positive means the server's own."""
     found = whole(value, "memory_limit_MB", -1)
-    if found > _MAX_MEMORY_MB:
-        raise InvalidRequest("memory_limit_MB", f"must be at most {_MAX_MEMORY_MB}", found)
+    if found > MAX_MEMORY_MB:
+        raise InvalidRequest("memory_limit_MB", f"must be at most {MAX_MEMORY_MB}", found)
     return found
 
 

@@ -5,24 +5,28 @@ import linecache
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest import program
+from verl_coder.sandbox.guest.breakpoints import NoPlace, line_of_function, line_with_code, moved_lines
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import (
     Named,
+    at_return,
+    bounded_repr,
     describe_frames,
     frames_above,
     frames_of,
-    line_of_function,
-    moved_lines,
     names_of,
 )
+from verl_coder.sandbox.guest.note import Note
 
 _VALUE_CHARS = 2000
 _RESUMING = ("continue", "step", "next", "return", "until")
+_KEPT = ("load", "break", "clear")
+"""Commands that change what the next process must know."""
 
 
 class CommandError(Exception):
@@ -44,9 +48,16 @@ class Debugger(bdb.Bdb):
         self._event = "not_started"
         self._error: dict[str, Any] | None = None
         self._exit_code: int | None = None
+        self._return_value: list[Any] = []
+        self._raised: tuple[FrameType, BaseException] | None = None
+        self._told_raise: FrameType | None = None
         self._running = False
         self._free = False
         self._shows_values = True
+
+    def _forget_stop(self) -> None:
+        """What belongs to one stop: its error, and the value that is about to be returned."""
+        self._error, self._return_value = None, []
 
     def _write(self, code: str) -> None:
         with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
@@ -56,9 +67,9 @@ class Debugger(bdb.Bdb):
 
     # ---- the loop
 
-    def serve(self, command: dict[str, Any] | None, leave: Callable[..., NoReturn]) -> NoReturn:
-        """Answer commands, beginning with `command` where there is one; `leave` ends this process."""
-        self._leave = leave
+    def serve(self, command: dict[str, Any] | None, note: Note) -> NoReturn:
+        """Answer commands, beginning with `command` where there is one; `note` is for the process after this one."""
+        self._note = note
         while True:
             command = command or self._next_command()
             name = command["command"]
@@ -77,21 +88,27 @@ class Debugger(bdb.Bdb):
     def _next_command(self) -> dict[str, Any]:
         command = self._channel.next_command()
         if command is None:
-            self._leave(closed=True)
+            self._note.leave(closed=True)
         return command
 
     def _hand_over(self, command: dict[str, Any]) -> NoReturn:
         """End here; the next process begins with the command."""
-        points = [(point.line, point.cond) for point in bdb.Breakpoint.bpbynumber if point is not None]
-        self._leave(code=self._code, points=points, command=command)
+        self._note.leave(**self._known(), command=command)
 
-    def take_over(self, code: str, points: Sequence[tuple[int, str | None]]) -> None:
+    def _known(self) -> dict[str, Any]:
+        points = [(point.line, point.cond) for point in self._points()]
+        return {"code": self._code, "points": points}
+
+    def _points(self) -> list[bdb.Breakpoint]:
+        return [point for point in bdb.Breakpoint.bpbynumber if point is not None]
+
+    def take_over(self, known: Mapping[str, Any]) -> None:
         """In the process that forks the next one: the program, not started, and its breakpoints."""
-        self._write(code)
-        self._code, self._event = code, "not_started"
+        self._code, self._event = known["code"], "not_started"
+        self._write(self._code)
         self.clear_all_breaks()
         bdb.Breakpoint.clearBreakpoints()
-        for line, condition in points:
+        for line, condition in known["points"]:
             self.set_break(self._file, line, cond=condition)
 
     def program_left(self, exit_code: int) -> None:
@@ -167,19 +184,39 @@ class Debugger(bdb.Bdb):
         named: Any = Named(frame)
         return bool(super().break_here(named))
 
+    def dispatch_exception(self, frame: FrameType, arg: Any) -> Any:
+        """Remember what was raised in a frame whose end is told."""
+        if frame is self.returnframe or self.stop_here(frame):
+            error = arg[1] if isinstance(arg[1], BaseException) else arg[0](arg[1])
+            self._raised = (frame, error)
+        return super().dispatch_exception(frame, arg)
+
     def user_line(self, frame: FrameType) -> None:
         """A line is about to run, and it is a place to stop."""
+        self._told_raise = None
         if self._event not in ("interrupted",):
             self._event = "breakpoint" if self.get_breaks(self._file, frame.f_lineno) else "line"
         self._stop(frame)
 
     def user_return(self, frame: FrameType, return_value: object) -> None:
-        """A function returns while stepping."""
-        self._event = "return"
+        """A function returns while stepping, or an exception leaves it."""
+        leaving = return_value is None and not at_return(frame)
+        raised, self._raised = self._raised, None
+        if leaving and self._told_raise is frame:
+            return  # its caller, where it comes next, says so
+        self._event = "leaving" if leaving else "return"
+        if not leaving:
+            self._return_value = [return_value]
+        elif raised is not None and raised[0] is frame:
+            self._error = describe_exception(raised[1], self._file)
         self._stop(frame)
 
     def user_exception(self, frame: FrameType, info: Any) -> None:
-        """Do nothing: an exception that is not caught is shown at the end of the program."""
+        """An exception comes up while stepping; whether it is caught, the next stop shows."""
+        if self._raised is not None and self._is_ours(frame):
+            self._event, self._told_raise = "raised", frame
+            self._error = describe_exception(self._raised[1], self._file)
+            self._stop(frame)
 
     def do_clear(self, number: Any) -> None:
         """Remove a temporary breakpoint that was hit."""
@@ -197,13 +234,16 @@ class Debugger(bdb.Bdb):
             if name in ("run", "restart", "load"):
                 self._hand_over(command)
             if name in _RESUMING:
-                self._resume(command, frame)
+                self._resume(command, self._frames[self._selected][0])
                 return
             self._answer(command)
 
     def _resume(self, command: dict[str, Any], frame: FrameType) -> None:
+        """`frame` is the selected one, which may not have been traced yet."""
         name = command["command"]
-        if name == "step":
+        self._forget_stop()
+        self._trace(frame)
+        if name in ("step", "continue"):
             self.set_step()
         elif name == "next":
             self.set_next(frame)
@@ -224,7 +264,9 @@ class Debugger(bdb.Bdb):
         try:
             self._channel.busy = True
             extra = self._do(command)
-        except CommandError as error:
+            if command["command"] in _KEPT:
+                self._note.keep(**self._known())
+        except (CommandError, NoPlace) as error:
             extra = {"command_error": str(error)}
         except BaseException as error:
             extra = {"error": describe_exception(error, "<expression>")}
@@ -256,7 +298,7 @@ class Debugger(bdb.Bdb):
     def _load(self, code: str) -> dict[str, Any]:
         """Take another program; breakpoints move with their lines, those of lines that are gone are dropped."""
         lines = moved_lines(self._code, code)
-        points = [point for point in bdb.Breakpoint.bpbynumber if point is not None]
+        points = self._points()
         self.clear_all_breaks()
         self._code, self._event, self._shows_values = code, "not_started", True
         self._frames, self._error, self._exit_code = [], None, None
@@ -269,44 +311,50 @@ class Debugger(bdb.Bdb):
         return {"dropped_breakpoints": dropped}
 
     def _set_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
-        condition = command.get("condition")
+        condition = command.get("condition") or None
         if condition:
             try:
                 compile(condition, "<condition>", "eval")
-            except (SyntaxError, ValueError) as error:
+            except SyntaxError as error:
+                raise CommandError(f"condition {condition!r}: {error.msg}") from error
+            except ValueError as error:
                 raise CommandError(f"condition {condition!r}: {error}") from error
-        line = command.get("line")
-        if line is None:
-            line = self._line_of(command.get("function"))
-        trouble = self.set_break(self._file, line, cond=condition or None)
-        if trouble:
-            raise CommandError(f"no breakpoint at line {line}: {trouble}")
-        return {}
-
-    def _line_of(self, function: str | None) -> int:
-        line = line_of_function(self._code, function) if function else 0
-        if line is None:
-            raise CommandError(f"no function {function!r} in the program")
-        if not line:
+        asked = self._asked_line(command)
+        if asked is None:
             raise CommandError("give a line or a function")
-        return line
+        line = line_with_code(self._code, asked)
+        if (line, condition) not in [(point.line, point.cond) for point in self._points()]:
+            trouble = self.set_break(self._file, line, cond=condition)
+            if trouble:
+                raise CommandError(f"no breakpoint can stand at line {line}")
+        moved = f"line {asked} has no code: the breakpoint stands at line {line}"
+        return {"note": moved} if line != asked else {}
+
+    def _asked_line(self, command: dict[str, Any]) -> int | None:
+        line, function = command.get("line"), command.get("function")
+        return line_of_function(self._code, function) if line is None and function else line
 
     def _clear_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
-        line = command.get("line")
-        if line is None and command.get("function"):
-            line = self._line_of(command["function"])
-        trouble = (
-            self.clear_all_file_breaks(self._file) if line is None else self.clear_break(self._file, line)
-        )
-        if trouble and line is not None:
-            raise CommandError(trouble)
-        return {}
+        line = self._asked_line(command)
+        if line is None:
+            self.clear_all_breaks()
+            return {}
+        standing = self.get_file_breaks(self._file)
+        for found in (line, line if line in standing else line_with_code(self._code, line)):
+            if found in standing:
+                self.clear_break(self._file, found)
+                return {}
+        raise CommandError(f"there is no breakpoint at line {line}")
 
     def _evaluate(self, expression: str) -> str:
         if not self._frames:
-            raise CommandError("no frame: the program is not stopped")
-        frame = self._frames[self._selected][0]
-        value = eval(compile(expression, "<expression>", "eval"), *names_of(frame))
+            not_yet = self._event == "not_started"
+            why = "has not been started: `run` starts it" if not_yet else "is not stopped"
+            raise CommandError(f"no frame: the program {why}")
+        names, local_names = names_of(self._frames[self._selected][0])
+        if self._return_value and self._selected == len(self._frames) - 1:
+            names = {**names, "__return__": self._return_value[0]}
+        value = eval(compile(expression, "<expression>", "eval"), names, local_names)
         return short(repr(value), _VALUE_CHARS)
 
     # ---- state
@@ -327,6 +375,9 @@ class Debugger(bdb.Bdb):
         state = self._place()
         if self._frames and self._event != "exited":
             state |= describe_frames(self._frames, self._selected, self._home, values=self._shows_values)
+            innermost = self._selected == len(self._frames) - 1
+            if self._return_value and self._shows_values and innermost and state["function"] != "<module>":
+                state["returning"] = bounded_repr(self._return_value[0])
         return state
 
     def _place(self) -> dict[str, Any]:
@@ -336,8 +387,7 @@ class Debugger(bdb.Bdb):
             "return_code": self._exit_code if self._event in ("exited", "exception") else None,
             "breakpoints": [
                 {"number": point.number, "line": point.line, "condition": point.cond, "hits": point.hits}
-                for point in bdb.Breakpoint.bpbynumber
-                if point is not None
+                for point in self._points()
             ],
             "file": None,
             "line": None,
@@ -345,4 +395,6 @@ class Debugger(bdb.Bdb):
             "source": [],
             "locals": {},
             "stack": [],
+            "frames": 0,
+            "returning": None,
         }

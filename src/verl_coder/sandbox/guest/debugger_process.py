@@ -5,15 +5,15 @@ process only waits; it forks one that holds the program and serves the commands,
 start anew, when it is another program, or when it is gone.
 """
 
-import json
 import mmap
 import os
 import signal
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from verl_coder.sandbox.guest.channel import Channel
 from verl_coder.sandbox.guest.debugger import Debugger
+from verl_coder.sandbox.guest.note import Note, read_note
 from verl_coder.sandbox.guest.program import nameless_file
 
 
@@ -28,38 +28,20 @@ def serve_debugger(channel: Channel, code: str) -> None:
         pid = os.fork()
         if pid == 0:
             channel.adopt()
-            debugger.serve(command, _Successor(note))
+            debugger.serve(command, Note(note))
         _forward_interrupts(pid)
         _, status = os.waitpid(pid, 0)
-        left = os.pread(note, os.fstat(note).st_size, 0)
+        known = read_note(note)
         os.close(note)
-        command = None
-        try:
-            given = json.loads(left) if left else None
-        except ValueError:
-            given = None
-        if given is None:
+        command = known.get("command")
+        if known.get("closed"):
+            return
+        if "code" in known:
+            debugger.take_over(known)
+        if command is None:
             debugger.program_left(os.waitstatus_to_exitcode(status))
             if in_command[0]:
                 debugger.reply()
-        elif given.get("closed"):
-            return
-        else:
-            debugger.take_over(given["code"], given["points"])
-            command = given["command"]
-
-
-class _Successor:
-    """Ends a program's process; what the next one must know stands in a file."""
-
-    def __init__(self, note: int) -> None:
-        self._note = note
-
-    def __call__(self, **known: Any) -> NoReturn:
-        view = memoryview(json.dumps(known).encode())
-        while view:
-            view = view[os.write(self._note, view) :]
-        os._exit(0)
 
 
 def _forward_interrupts(pid: int) -> None:

@@ -1,7 +1,6 @@
-"""What a debugger shows of a stopped program: frames, source, locals; and where its functions begin."""
+"""What a debugger shows of a stopped program: frames, source, locals."""
 
-import ast
-import difflib
+import dis
 import linecache
 import os
 import reprlib
@@ -71,6 +70,7 @@ def describe_frames(
             }
             for position, (each, at) in list(enumerate(frames))[-_MAX_STACK:]
         ],
+        "frames": len(frames),
     }
 
 
@@ -83,11 +83,21 @@ def bounded_locals(frame: FrameType) -> dict[str, str]:
         if len(shown) == _MAX_LOCALS:
             shown["..."] = f"{len(frame.f_locals) - _MAX_LOCALS} more"
             break
-        try:
-            shown[name] = short(_repr.repr(value), 400)
-        except Exception as error:
-            shown[name] = f"<repr failed: {type(error).__name__}>"
+        shown[name] = bounded_repr(value)
     return shown
+
+
+def bounded_repr(value: object) -> str:
+    """A short repr of any value."""
+    try:
+        return short(_repr.repr(value), 400)
+    except Exception as error:
+        return f"<repr failed: {type(error).__name__}>"
+
+
+def at_return(frame: FrameType) -> bool:
+    """Whether a frame that ends stands at its `return` or `yield`: an exception leaves it anywhere else."""
+    return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith(("RETURN", "YIELD"))
 
 
 def frames_above(frame: FrameType | None, ours: Any) -> list[tuple[FrameType, int]]:
@@ -108,39 +118,3 @@ def frames_of(trace: TracebackType | None, ours: Any) -> list[tuple[FrameType, i
             found.append((trace.tb_frame, trace.tb_lineno))
         trace = trace.tb_next
     return found
-
-
-def moved_lines(before: str, after: str) -> dict[int, int]:
-    """Line of `before` -> where the same line stands in `after`; lines that were changed or removed are missing.
-
-    A changed line keeps its place where as many lines replace as many.
-    """
-    old, new = before.split("\n"), after.split("\n")
-    lines = {}
-    for tag, first, last, start, end in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if tag == "equal" or (tag == "replace" and last - first == end - start):
-            lines.update({first + n + 1: start + n + 1 for n in range(last - first)})
-    return lines
-
-
-def line_of_function(code: str, function: str) -> int | None:
-    """First line of a function's body; `Class.method` and bare names; None where there is none."""
-    for node, qualified in _functions(ast.parse(code), ""):
-        if function in (qualified, node.name):
-            body = node.body
-            has_doc = (
-                len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
-            )
-            return body[1 if has_doc else 0].lineno
-    return None
-
-
-def _functions(node: ast.AST, prefix: str) -> Any:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield child, prefix + child.name
-            yield from _functions(child, f"{prefix}{child.name}.")
-        elif isinstance(child, ast.ClassDef):
-            yield from _functions(child, f"{prefix}{child.name}.")
-        else:
-            yield from _functions(child, prefix)
