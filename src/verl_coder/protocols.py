@@ -235,10 +235,15 @@ def find_program(text: str, tags: Tags) -> str | None:
     _, opened, program = before.rpartition(tags.call)
     if not (closed and opened):
         return None
-    lines = program.strip("\n").rstrip().split("\n")
-    if len(lines) > 1 and lines[0].lstrip().startswith("```") and lines[-1].strip() == "```":
-        lines = lines[1:-1]
-    return "\n".join(lines) + "\n"
+    program = inside_fence(program.strip("\n").rstrip())
+    return program if program.endswith("\n") else program + "\n"
+
+
+def inside_fence(code: str) -> str:
+    """`code` without the Markdown fence that is its first and its last line; any other as it is."""
+    lines = code.strip("\n").rstrip().split("\n")
+    fenced = len(lines) > 1 and lines[0].lstrip().startswith("```") and lines[-1].strip() == "```"
+    return "".join(f"{line}\n" for line in lines[1:-1]) if fenced else code
 
 
 def closed_call(text: str, tags: Tags) -> str:

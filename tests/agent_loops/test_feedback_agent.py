@@ -132,16 +132,14 @@ def test_what_runs_is_what_a_reward_reads_of_the_whole_response(rollout, second,
 def test_an_answer_that_ends_the_program_has_not_passed(rollout, leaves):
     gone = f"```python\ndef double(n):\n    return 2 * n\n{leaves}```{END}"
     output, _, tokenizer = rollout([gone, RIGHT], **SETTINGS)
-    assert answers(output, tokenizer) == [
-        "(no output)\n2 of 2 tests did not run: the program ended before them"
-    ]
+    assert answers(output, tokenizer) == ["none of 2 tests has run: the program ended before them"]
     assert output.extra_fields["tool_successes"] == 1
 
 
 def test_a_test_that_ends_the_program_fails_alone_and_prints_do_not_hide_verdicts(rollout):
     body = "    print('debug')\n    if n == 2:\n        raise SystemExit\n    return 2 * n\n"
     output, _, tokenizer = rollout([f"```python\ndef double(n):\n{body}```{END}", RIGHT], **SETTINGS)
-    assert answers(output, tokenizer) == ["debug\ntest 1: SystemExit: \ndebug\ntest 2: passed"]
+    assert answers(output, tokenizer) == ["test 1: SystemExit: \ntest 2: passed\nprinted:\ndebug\ndebug"]
     loud = RIGHT.replace("    return", "    print('debug')\n    return")
     output, _, _ = rollout([loud], **SETTINGS)
     assert output.extra_fields["tool_successes"] == 1

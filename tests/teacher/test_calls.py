@@ -251,7 +251,7 @@ def test_the_debugger_looks_at_the_last_failing_attempt_and_that_is_learnt(
     ]
     assert look[1] == {"code": SECOND_WRONG, "commands": "break add if a == 0 and b == 0\nrun\nreturn"}
     assert [weight for *_, weight in (run, look, again)] == [0, 1, 1]
-    assert "It returns in line 2 with b = 0." in row["messages"][6]["content"]
+    assert "It returns 3 in line 2 with b = 0." in row["messages"][6]["content"]
 
 
 def test_a_debugger_that_comes_late_is_not_called_before_a_run_has_failed(

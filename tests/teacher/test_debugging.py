@@ -57,8 +57,13 @@ def test_a_call_that_cannot_be_told_apart_is_not_looked_at(code: str, tests: str
     [
         (
             "> run\nbreakpoint at line 2 in f\n->   2      total = 0\nxs = [5]\n"
-            "> return\nabout to return at line 5 in f\n->   5      return total\nxs = [5]\ntotal = 4",
-            "It returns in line 5 with total = 4",
+            "> return\nabout to return 4 at line 5 in f\n->   5      return total\nxs = [5]\ntotal = 4",
+            "It returns 4 in line 5 with total = 4",
+        ),
+        (f"about to return {'9' * 81} at line 5 in f\nn = 1", "It returns in line 5 with n = 1"),
+        (
+            "leaving by KeyError: 'a' at line 2 in f\n->   2      return d[k]\nk = 'a'",
+            "KeyError in line 2 with k = 'a'",
         ),
         (
             "IndexError: list index out of range at line 2 in f\n->   2      total = xs[0]\nxs = []",

@@ -404,7 +404,7 @@ def test_rows_of_feedback_are_mended_by_what_the_tests_say(make: Maker) -> None:
     told = {row["failures"][0]: row["messages"][3]["content"] for row in rows}
     assert told["wrong"] in (
         "<feedback>\ntest 1: failed: add(1, 2) is -1, want 3\ntest 2: passed\n</feedback>",
-        "<feedback>\n(no output)\n2 of 2 tests did not run: the program ended before them\n</feedback>",
+        "<feedback>\nnone of 2 tests has run: the program ended before them\n</feedback>",
     )
     assert "SyntaxError" in told["SyntaxError"]
     for row in rows:

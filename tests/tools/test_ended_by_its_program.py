@@ -1,19 +1,16 @@
 """What a program does to its own session is the program's end: the next call begins another, nothing is masked."""
 
-import asyncio
-from collections.abc import Iterator
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
-from verl.tools.schemas import OpenAIFunctionToolSchema
 
-from verl_coder.paths import repository_root
-from verl_coder.sandbox.embedded import EmbeddedSandbox
 from verl_coder.tools.python_debugger import PythonDebugger
 from verl_coder.tools.python_session import PythonSession
-from verl_coder.tools.workspace import Workspace
+
+Calls = Callable[..., Any]
+PAUSE_S = 0.8
+"""The first call's code ends its program meanwhile."""
 
 LATER = """import os, socket, threading, time
 def end():
@@ -30,48 +27,49 @@ ACTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with EmbeddedSandbox() as sandbox:
-        yield sandbox.url
-
-
-def _tool(kind: type, name: str, url: str) -> Any:
-    file = OmegaConf.load(repository_root() / "tool_config" / f"{name}.yaml")
-    tool: Any = OmegaConf.to_container(file)
-    entry = next(each for each in tool["tools"] if each["class_name"].endswith(kind.__name__))
-    schema = OpenAIFunctionToolSchema.model_validate(entry["tool_schema"])
-    return kind({**entry["config"], "sandbox_url": url}, schema)
-
-
-async def _calls(tool: Any, *calls: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
-    agent = SimpleNamespace(extra_fields={}, tools_kwargs={}, workspace=Workspace())
-    said = []
-    for call in calls:
-        said.append((await tool.execute("", call, agent_data=agent))[0].text)
-        if len(said) == 1:
-            await asyncio.sleep(0.8)  # the first call's code ends its program meanwhile
-    await agent.workspace.close()
-    return said, agent.extra_fields
-
-
 @pytest.mark.parametrize("act", ACTS)
-async def test_new_code_for_a_debugger_that_its_program_ended(url: str, act: str) -> None:
+async def test_new_code_for_a_debugger_that_its_program_ended(calls: Calls, act: str) -> None:
     program = LATER.format(act=ACTS[act]) + "x = 1\ny = 2\n"
-    said, counts = await _calls(
-        _tool(PythonDebugger, "python_debugger", url),
+    said, counts = await calls(
+        PythonDebugger,
         {"code": program, "commands": "next\nnext\nnext\nnext"},
         {"code": "z = 7\nw = 8", "commands": "next\nnext\np z"},
+        pause_s=PAUSE_S,
     )
     assert said[1].splitlines()[-1] == "7" and "tool_sandbox_unavailable" not in counts
 
 
 @pytest.mark.parametrize("act", ACTS)
-async def test_new_code_for_an_interpreter_that_its_code_ended(url: str, act: str) -> None:
-    said, counts = await _calls(
-        _tool(PythonSession, "python_session", url),
+async def test_new_code_for_an_interpreter_that_its_code_ended(calls: Calls, act: str) -> None:
+    said, counts = await calls(
+        PythonSession,
         {"code": LATER.format(act=ACTS[act])},
         {"code": "1 + 1"},
         {"code": "2 + 2"},
+        pause_s=PAUSE_S,
     )
     assert said[2] == "4" and "tool_sandbox_unavailable" not in counts
+
+
+async def test_how_a_session_ended_is_told(calls: Calls) -> None:
+    ends = {
+        "import os; os._exit(3)": "it left with exit code 3",
+        "import os; os.kill(os.getpid(), 11)": "it was ended by SIGSEGV",
+        "import os\nfor _ in range(3):\n    if os.fork() == 0:\n        x = bytearray(b'1' * (90 << 20))\n"
+        "        __import__('time').sleep(9)\nos.wait()": "over the memory limit",
+        "import signal, time\nsignal.pthread_sigmask(signal.SIG_BLOCK, [2])\nwhile True: time.sleep(1)": "time limit",
+    }
+    for code, why in ends.items():
+        said, counts = await calls(PythonSession, {"code": code}, timeout_s=3, memory_mb=128)
+        assert "The session has ended (" in said[0] and why in said[0] and counts == {"tool_calls": 1}
+
+
+async def test_how_a_debugged_program_ended_is_told(calls: Calls) -> None:
+    crash = "import ctypes\nctypes.string_at(0)"
+    block = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [2])\nx = sum(iter(int, 1))"
+    for code, words in {
+        crash: "the program was ended by SIGSEGV",
+        block: "the debugged process has ended (it did not stop at its time limit)\nits breakpoints are lost",
+    }.items():
+        said, _ = await calls(PythonDebugger, {"code": code, "commands": "run"}, timeout_s=1)
+        assert words in said[0]

@@ -77,6 +77,7 @@ class AttemptRunner:
         program = check.program(code, setup_of(problem))
         key = attempt_key(code, program, problem, self.tools.settings)
         run, passes = self.journal.find(key) or await self._run(key, code, program, problem, check)
+        run = run._replace(settings=self.tools.settings)  # the journal does not hold them
         verdict: Verdict = "unclear"
         if check.passed(run):
             verdict = "passed" if passes else "hidden_failed"

@@ -8,6 +8,9 @@ from verl_coder.teacher.attempts import Attempt
 from verl_coder.teacher.checks import OK, WRONG, equality
 
 _MAX_CONDITION = 80
+_MAX_VALUE = 80
+_RETURNS = re.compile(r"about to return(?: (?P<value>.+))?")
+_BY_ERROR = re.compile(r"^(?:raised|leaving by) ")
 _STANDS = re.compile(r"(?P<why>.+) at line (?P<line>\d+) in (?P<function>\w+)")
 _VALUE = re.compile(r"(?P<name>[A-Za-z_]\w*) = (?P<value>.*)")
 
@@ -49,13 +52,16 @@ def what_it_shows(told: str) -> str:
     values = [found for line in last if (found := _VALUE.fullmatch(line))]
     seen = f"{values[-1]['name']} = {values[-1]['value']}" if values else ""
     place = f"line {stands['line']}"
-    if stands["why"] == "about to return":
-        return f"It returns in {place}" + (f" with {seen}" if seen else "")
+    returns = _RETURNS.fullmatch(stands["why"])
+    if returns:
+        value = f" {returns['value']}" if returns["value"] and len(returns["value"]) <= _MAX_VALUE else ""
+        return f"It returns{value} in {place}" + (f" with {seen}" if seen else "")
     if stands["why"] == "interrupted":
         return f"It is still in {place}" + (f" with {seen}" if seen else "")
     if stands["why"] in ("breakpoint", "stopped"):
         return ""
-    return f"{stands['why'].partition(':')[0]} in {place}" + (f" with {seen}" if seen else "")
+    error = _BY_ERROR.sub("", stands["why"]).partition(":")[0]
+    return f"{error} in {place}" + (f" with {seen}" if seen else "")
 
 
 def _first_wrong(printed: str, tests: str) -> tuple[int, list[ast.Call]] | None:

@@ -1,8 +1,10 @@
 """One call of the interpreter: a program in the sandbox, and the text that the model reads of it. Knows no verl."""
 
 import ast
+import re
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import yaml
 from pydantic import Field
@@ -11,9 +13,15 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import read_text
 from verl_coder.paths import check_tools_file
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
-from verl_coder.sections import Count, Positive, PositiveCount, Section, read_section
+from verl_coder.sandbox.validate import MAX_MEMORY_MB, MAX_TIMEOUT_S
+from verl_coder.sections import NUMERIC, Count, PositiveCount, Section, read_section
 from verl_coder.syntax import parse_python
 from verl_coder.tools.output import format_output
+
+_MAIN_LINE = re.compile(r"""(/main\.py(?:", line |:))(\d{1,9})\b""")
+"""Where a traceback or a warning names a line of the program."""
+TimeLimit = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S), NUMERIC]
+MemoryLimit = Annotated[int, Field(ge=1, le=MAX_MEMORY_MB)]
 
 
 class InterpreterSettings(Section):
@@ -23,9 +31,9 @@ class InterpreterSettings(Section):
     """verl's kind of tool."""
     sandbox_url: str | None = None
     """null takes the sandbox that the run started (or SANDBOX_URL)."""
-    timeout_s: Positive = 10.0
+    timeout_s: TimeLimit = 10.0
     """Seconds for one call."""
-    memory_mb: PositiveCount = 1024
+    memory_mb: MemoryLimit = 1024
     """Of one program."""
     traceback_lines: PositiveCount = 10
     """Of a program that fails, the last lines of its stderr that the model reads."""
@@ -54,6 +62,8 @@ class ProgramRun(NamedTuple):
 
     result: CommandResult
     text: str
+    settings: InterpreterSettings = InterpreterSettings()
+    """Those of the tool that ran it."""
 
     @property
     def succeeded(self) -> bool:
@@ -71,13 +81,20 @@ async def run_program(
     request = RunRequest(code=code, run_timeout=settings.timeout_s, memory_limit_MB=settings.memory_mb)
     result = (await sandbox.run_code(request)).run_result
     assert result is not None
+    if prelude:
+        result = replace(result, stderr=_own_lines(result.stderr or ""))
     text = format_output(
         result,
         timeout_s=settings.timeout_s,
         traceback_lines=settings.traceback_lines,
         max_chars=settings.max_output_chars,
     )
-    return ProgramRun(result, text)
+    return ProgramRun(result, text, settings)
+
+
+def _own_lines(stderr: str) -> str:
+    """Tracebacks and warnings with the lines of the model's own code, which stands one line lower in the program."""
+    return _MAIN_LINE.sub(lambda found: f"{found[1]}{int(found[2]) - 1}", stderr)
 
 
 def after_prelude(prelude: str, code: str) -> str:

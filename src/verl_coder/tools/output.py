@@ -1,5 +1,8 @@
 """What a model reads after a tool ran its program."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import CommandResult
 
@@ -13,16 +16,29 @@ def cut_middle(text: str, max_chars: int) -> str:
     return text[: room // 2] + mark + text[len(text) - room // 2 :]
 
 
+def last_lines(stderr: str | None, lines: int) -> str:
+    """The end of what a program wrote to stderr: logs, warnings, a traceback."""
+    return "\n".join((stderr or "").rstrip("\n").splitlines()[-lines:])
+
+
+def shown_text(parts: Iterable[str], max_chars: int) -> str:
+    """What a tool returns: the parts that are not empty, cut, and with no tag that would end the result."""
+    return quote_closing_tags(cut_middle("\n".join(part for part in parts if part), max_chars))
+
+
+def how_session_ended(answer: Mapping[str, Any]) -> str:
+    """` (why)`, as the sandbox says it of a session that is not alive; empty where it does not know."""
+    _, colon, how = str(answer.get("message") or "").partition(": ")
+    return f" ({how})" if colon else ""
+
+
 def format_output(
     result: CommandResult, *, timeout_s: float, traceback_lines: int = 1, max_chars: int = 4096
 ) -> str:
-    """Text for the model: stdout, then the last `traceback_lines` lines of stderr if the program failed."""
-    parts = [(result.stdout or "").rstrip("\n")]
+    """Text for the model: stdout, then the last `traceback_lines` lines of stderr, and an end by force."""
+    parts = [(result.stdout or "").rstrip("\n"), last_lines(result.stderr, traceback_lines)]
     if result.status == "TimeLimitExceeded":
         parts.append(f"TimeoutError: the program ran longer than {timeout_s:g} s")
-    elif result.return_code:
-        error = (result.stderr or "").rstrip("\n").splitlines()[-traceback_lines:]
-        parts.append("\n".join(error) or f"exit code {result.return_code}")
-    return (
-        quote_closing_tags(cut_middle("\n".join(part for part in parts if part), max_chars)) or "(no output)"
-    )
+    elif result.return_code and not parts[-1]:
+        parts.append(f"exit code {result.return_code}")
+    return shown_text(parts, max_chars) or "(no output)"

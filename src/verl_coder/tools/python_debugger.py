@@ -3,22 +3,28 @@
 from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import SandboxSession
-from verl_coder.tools.debugger_commands import CommandMistake, read_command, show
+from verl_coder.tools.debugger_commands import CommandMistake, read_command
+from verl_coder.tools.debugger_texts import listed, said_by_program, show
 from verl_coder.tools.execution import DebuggerSettings, after_prelude
-from verl_coder.tools.output import cut_middle
+from verl_coder.tools.given_code import given_program
+from verl_coder.tools.output import how_session_ended, shown_text
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, prelude_of
 from verl_coder.tools.workspace import Workspace, workspace_of
 
 _KIND = "debugger"
 _MAX_COMMANDS = 20
+_SHOWING = ("where", "locals", "list", "breakpoints")
+_STEPPED = ("line", "return", "raised", "leaving")
+"""Events after which `next 3` and `step 3` go on."""
 
 
 class PythonDebugger(SandboxTool):
     """Commands of gdb and pdb; a new `code` keeps the breakpoints, which move with their lines."""
 
     needs_workspace = True
+    needed_arguments = ("commands",)
+    further_arguments = ("code",)
     settings_class = DebuggerSettings
     settings: DebuggerSettings
 
@@ -39,39 +45,48 @@ class PythonDebugger(SandboxTool):
             session, told = await self._session(workspace, code, prelude, shift)
             if session is None:
                 return ToolAnswer(told, succeeded=False)
-            texts, succeeded = await self._commands(session, commands, shift)
+            texts, succeeded = await self._commands(session, commands, workspace.debugged, shift)
         except SandboxUnavailableError:
             await workspace.lose(_KIND)
             raise
         if not succeeded:
             await workspace.lose(_KIND)
-        text = "\n".join(part for part in (told, *texts) if part)
-        return ToolAnswer(quote_closing_tags(cut_middle(text, self.settings.max_output_chars)), succeeded)
+        return ToolAnswer(shown_text([told, *texts], self.settings.max_output_chars), succeeded)
 
     async def _session(
         self, workspace: Workspace, code: str | None, prelude: str, shift: int
     ) -> tuple[SandboxSession | None, str]:
-        """The debugger's session with the program in it, and what is to be told of it."""
+        """The debugger's session with the program in it, and what is to be told of it.
+
+        The program that it holds already, sent again, goes on where it stands.
+        """
         session = workspace.session(_KIND)
         if not code:
             return session, "" if session else "no program yet: give it in `code`"
-        program = after_prelude(prelude, code) if prelude else code
+        program = given_program(code)
+        program = after_prelude(prelude, program) if prelude else program
         if self.settings.with_visible_tests and workspace.visible_tests:
             program += f"\n{workspace.visible_tests}\n"
         told = ""
         if session is not None:
-            answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
+            known = program == workspace.debugged
+            asked: dict[str, Any] = {"command": "state"} if known else {"command": "load", "code": program}
+            answer = await session.debug(**asked, run_timeout=self.settings.timeout_s)
             if answer["alive"]:
+                workspace.debugged = program
                 lines = dict.fromkeys(answer.get("dropped_breakpoints") or [])
                 dropped = [str(line - shift) for line in lines]
                 return session, f"breakpoints dropped: line {', '.join(dropped)}" if dropped else ""
             # The program before it did that, after its last command or in its signal handlers.
             await workspace.lose(_KIND)
-            told = "the debugged process had ended; this one is new and has no breakpoints"
+            told = f"the debugged process had ended{how_session_ended(answer)}; this one is new and has no breakpoints"
         opened = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb, code=program)
+        workspace.debugged = program
         return opened, told
 
-    async def _commands(self, session: SandboxSession, commands: str, shift: int) -> tuple[list[str], bool]:
+    async def _commands(
+        self, session: SandboxSession, commands: str, program: str, shift: int
+    ) -> tuple[list[str], bool]:
         """What each command shows; False where the debugged program took its session with it.
 
         All commands together have the time of one call: a call that hangs is taken for the machine's failure.
@@ -92,15 +107,45 @@ class PythonDebugger(SandboxTool):
             except CommandMistake as mistake:
                 texts.append(str(mistake))
                 continue
-            if arguments.get("line"):
-                arguments["line"] += shift
-            asked = "state" if name in ("where", "locals", "list") else name
-            answer = await session.debug(asked, run_timeout=left_s, **arguments)
-            left_s -= answer["run_result"]["execution_time"]
+            shown_lines = arguments.pop("lines", None)
+            answer, left_s = await self._do(session, name, arguments, left_s, shift)
             if not answer["alive"]:
-                texts += [answer["run_result"]["stdout"].rstrip("\n"), "the debugged process has ended"]
+                texts += said_by_program(answer["run_result"], self.settings.traceback_lines)
+                texts.append(f"the debugged process has ended{how_session_ended(answer)}")
+                texts.append("its breakpoints are lost; the next call begins a new one, with `code`")
                 return texts, False
-            texts.append(show(name, answer, window=self.settings.window, shift=shift))
+            if name == "list":
+                texts.append(self._listed(answer["state"], program, shown_lines, shift))
+                continue
+            shown = {"window": self.settings.window, "shift": shift}
+            texts.append(show(name, answer, **shown, stderr_lines=self.settings.traceback_lines))
         if len(lines) > _MAX_COMMANDS:
             texts.append(f"only {_MAX_COMMANDS} commands a call are done")
         return texts, True
+
+    async def _do(
+        self, session: SandboxSession, name: str, arguments: dict[str, Any], left_s: float, shift: int
+    ) -> tuple[dict[str, Any], float]:
+        """(answer of a command that is done `times`, or until something else happens; the time that is left)."""
+        times = arguments.pop("times", 1)
+        if arguments.get("line"):
+            arguments["line"] += shift
+        asked = "state" if name in _SHOWING else name
+        said: dict[str, str] = {"stdout": "", "stderr": ""}
+        while True:
+            answer = await session.debug(asked, run_timeout=left_s, **arguments)
+            left_s -= answer["run_result"]["execution_time"]
+            said = {stream: text + answer["run_result"][stream] for stream, text in said.items()}
+            times -= 1
+            goes_on = answer["alive"] and not answer["message"] and times > 0 and left_s > 0
+            if not goes_on or (name in ("next", "step") and answer["state"]["event"] not in _STEPPED):
+                break
+        return answer | {"run_result": answer["run_result"] | said}, left_s
+
+    def _listed(self, state: dict[str, Any], program: str, lines: tuple[int, int] | None, shift: int) -> str:
+        """Lines of the program: those asked for, those around its place, or its first."""
+        current = (state.get("line") or 0) - shift
+        if lines is None:
+            first = max(current - self.settings.window, 1)
+            lines = first, max(current, first) + self.settings.window
+        return listed("\n".join(program.split("\n")[shift:]), lines, current)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
-from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import SandboxSession
-from verl_coder.tools.output import cut_middle
+from verl_coder.tools.given_code import given_program
+from verl_coder.tools.output import how_session_ended, last_lines, shown_text
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, note_failure, prelude_of
 from verl_coder.tools.workspace import Workspace, workspace_of
 
@@ -16,12 +16,14 @@ class PythonSession(SandboxTool):
     """One live process for a trajectory: nothing is run twice. Its first code is the row's `tools_kwargs.prelude`."""
 
     needs_workspace = True
+    needed_arguments = ("code",)
 
     async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """Run `parameters["code"]` where the last call ended."""
         code = parameters.get("code")
         if not isinstance(code, str):
             return ToolAnswer('TypeError: the argument "code" must be a string', succeeded=False)
+        code = given_program(code)
         workspace = workspace_of(agent_data, self.name)
         session = workspace.session(_KIND)
         prelude = "" if session else prelude_of(agent_data)
@@ -45,17 +47,20 @@ class PythonSession(SandboxTool):
             raise
 
     def _text(self, answer: dict[str, Any]) -> str:
-        """What was printed, the value of a last expression, the error; the end of the session where it ended."""
+        """What was printed and displayed, the value of a last expression, the error; the session's end."""
         result, error = answer["run_result"], answer.get("error")
-        parts = [result["stdout"].rstrip("\n"), answer.get("result") or ""]
+        values = [shown["text/plain"] for shown in answer.get("display") or [] if "text/plain" in shown]
+        # The value of a last expression is among them, at the end.
+        parts = [result["stdout"].rstrip("\n"), *values]
+        parts.append(last_lines(result["stderr"], self.settings.traceback_lines))
         if result["status"] == "TimeLimitExceeded":
             parts.append(
                 f"TimeoutError: the code ran longer than {self.settings.timeout_s:g} s and was stopped"
             )
         elif error:
-            lines = "".join(error.get("traceback") or [f"{error['ename']}: {error['evalue']}"]).splitlines()
-            parts.append("\n".join(lines[-self.settings.traceback_lines :]))
+            trace = "".join(error.get("traceback") or [f"{error['ename']}: {error['evalue']}"])
+            parts.append(last_lines(trace, self.settings.traceback_lines))
         if not answer["alive"]:
-            parts.append("The session has ended and its variables are lost; the next call begins a new one.")
-        text = "\n".join(part for part in parts if part)
-        return quote_closing_tags(cut_middle(text, self.settings.max_output_chars)) or "(no output)"
+            ended = f"The session has ended{how_session_ended(answer)} and its variables are lost"
+            parts.append(f"{ended}; the next call begins a new one.")
+        return shown_text(parts, self.settings.max_output_chars) or "(no output)"

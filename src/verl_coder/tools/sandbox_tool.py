@@ -41,6 +41,10 @@ class SandboxTool(BaseTool):
     needs_workspace: ClassVar[bool] = False
     """Whether its agent loop must have a workspace (agent_loops/code_agent.py)."""
 
+    needed_arguments: ClassVar[tuple[str, ...]] = ()
+    """Those without which `use` does nothing, by the names that it knows; where there are none a YAML may name any."""
+    further_arguments: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self, config: dict[str, Any], tool_schema: OpenAIFunctionToolSchema) -> None:
         self.settings = read_section(self.settings_class, config, "config")
         super().__init__(config, tool_schema)

@@ -2,36 +2,69 @@
 
 A test whose solution ends the program (`sys.exit`) has not passed, and the ones after it run all the same. The solution
 is run as the grader runs it: what it guards by `__name__` is not. What it prints changes no verdict: the lines of the
-tests begin with a mark, which the model is not shown. One that sets out to write verdicts can; the grader's are others.
+tests begin with a mark, which the model is not shown, and go to both outputs, each once when its test is over and once
+more at the end, so that they stand in the part that is kept whatever is printed between them. One that sets out to
+write verdicts can; the grader's are others.
 """
 
 import ast
 import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from verl_coder.protocols import quote_closing_tags
 from verl_coder.syntax import parsed
 from verl_coder.tools.execution import ProgramRun
+from verl_coder.tools.output import cut_middle, format_output
 
 PASSED = "passed"
+PRINTED = "printed:"
+"""The line between the verdicts and what the solution itself has printed."""
 _BEGIN, _END = "\x02", "\x03"
 """Control characters, which no answer has a reason to print."""
+_HASH_CHARS = 8
 _TELL = "_tell_verdict"
+_BEGUN = "begun"
+"""What stands behind the mark before the first test."""
+_VALUE_CHARS = 300
+"""Of a value, or of a test's own text, in a verdict."""
+_OWN_CHARS = 400
+"""At least so much of what the solution printed is shown, however long the verdicts are."""
 _TELLER = """
-def {name}(text):
-    import os, sys
-    for stream in (sys.stdout, sys.__stdout__):
+def {name}(text, *values, told=[]):
+    import builtins, os, sys
+    def said(error):
+        try:
+            return builtins.str(error)
+        except BaseException:
+            return "<no text>"
+    ways = {{"source": builtins.str, "value": builtins.repr, "error": said}}
+    def short(text):
+        text = " ".join(text.splitlines())
+        cut = builtins.len(text) - {chars}
+        return text if cut <= 0 else f"{{text[:{head}]}} ... {{cut}} characters left out ... {{text[-{tail}:]}}"
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()
         except BaseException:
             pass
-    line = ({mark!r} + text + "\\n").encode("utf-8", "backslashreplace")
-    while line:
-        line = line[os.write(1, line):]
+    if text is None:
+        lines = told
+    else:
+        shown = [short(ways[way](value)) for way, value in values]
+        lines = [{mark!r} + text.format(*shown) + "\\n"]
+        told += lines
+    for number in (1, 2):
+        line = "".join(lines).encode("utf-8", "backslashreplace")
+        try:
+            while line:
+                line = line[os.write(number, line):]
+        except OSError:
+            pass
 """
-"""Past the solution's `print` and `sys.stdout`, which may be others."""
+"""Past the solution's `print` and `sys.stdout`, which may be others. `told` holds what stands again at the end."""
 
 
 class VisibleTests(NamedTuple):
@@ -48,29 +81,56 @@ class VisibleTests(NamedTuple):
 
     def told(self, run: ProgramRun) -> tuple[str, bool]:
         """(what the model reads of a run of that program, whether every test has passed)."""
-        stdout = run.result.stdout or ""
-        if run.succeeded and self.all_passed(stdout):
-            return self._shown(run.text), True
-        missing = self.tests - len(self.verdicts(stdout))
-        ended = f"\n{missing} of {self.tests} tests did not run: the program ended before them"
-        return self._shown(run.text) + (ended if run.succeeded and missing else ""), False
+        result, settings = run.result, run.settings
+        told = self._verdicts(f"{result.stdout or ''}{result.stderr or ''}")
+        passed = run.succeeded and all(
+            told.get(number) == f"test {number}: {PASSED}" for number in range(1, self.tests + 1)
+        )
+        lines = [*(line for number, line in sorted(told.items()) if number), *self._missing(told)]
+        most = settings.max_output_chars // len(lines) - 1
+        if len("\n".join(lines)) > settings.max_output_chars:
+            lines = [cut_middle(line, most).replace("\n", " ") for line in lines]
+        shown = quote_closing_tags(self._without_marks("\n".join(lines)))
+        own = format_output(
+            replace(result, stdout=self._own(result.stdout), stderr=self._own(result.stderr)),
+            timeout_s=settings.timeout_s,
+            traceback_lines=settings.traceback_lines,
+            max_chars=max(settings.max_output_chars - len(shown), _OWN_CHARS),
+        )
+        if own == "(no output)":
+            return shown, passed
+        printed = f"{PRINTED}\n" if self._own(result.stdout).strip("\n") else ""
+        return f"{shown}\n{printed}{own}", passed
 
-    def _shown(self, text: str) -> str:
-        """Without marks, and with each verdict at a line's begin; an output that was cut may hold a part of a mark."""
-        text = re.sub(f"(?<=[^\n]){self.mark}", "\n", text).replace(self.mark, "")
-        return quote_closing_tags(re.sub(f"{_BEGIN}[0-9a-f]*|[0-9a-f]*{_END}", "", text))
-
-    def verdicts(self, stdout: str) -> list[str]:
-        """The lines of the tests that have run, in their order; what the solution prints between them is left out."""
-        lines = [part.partition("\n")[0] for part in stdout.split(self.mark)[1:]]
-        found: list[str] = []
+    def _verdicts(self, output: str) -> dict[int, str]:
+        """Number -> the last line of that test, 0 where the tests have begun; what the solution prints is left out."""
+        lines = [part.partition("\n")[0] for part in output.split(self.mark)[1:]]
+        found = {0: _BEGUN} if lines else {}
         for number in range(1, self.tests + 1):
-            found += [line for line in lines if line.startswith(f"test {number}: ")][-1:]
+            for line in lines:
+                if line.startswith(f"test {number}: "):
+                    found[number] = line
         return found
 
-    def all_passed(self, stdout: str) -> bool:
-        """Whether every test has run and passed."""
-        return self.verdicts(stdout) == [f"test {number}: {PASSED}" for number in range(1, self.tests + 1)]
+    def _missing(self, told: dict[int, str]) -> list[str]:
+        """Each test without a verdict."""
+        missing = [number for number in range(1, self.tests + 1) if number not in told]
+        if 0 not in told:
+            return [f"none of {self.tests} tests has run: the program ended before them"]
+        return [
+            f"test {number}: {'did not run' if place else 'the program ended before its verdict'}"
+            for place, number in enumerate(missing)
+        ]
+
+    def _own(self, output: str | None) -> str:
+        """What the solution itself has printed."""
+        lines = re.sub(f"{self.mark}(?:{_BEGUN}|test [^\n]*)(?:\n|$)", "", output or "")
+        return self._without_marks(lines)
+
+    def _without_marks(self, text: str) -> str:
+        """An output that was cut may hold a part of a mark."""
+        part = f"[0-9a-f]{{0,{_HASH_CHARS}}}"
+        return re.sub(f"{_BEGIN}{part}{_END}?|{part}{_END}", "", text)
 
 
 def visible_tests(tests: str) -> VisibleTests | None:
@@ -78,7 +138,7 @@ def visible_tests(tests: str) -> VisibleTests | None:
     tree = parsed(tests)
     if tree is None:
         return None
-    mark = f"{_BEGIN}{hashlib.sha256(tests.encode(errors='replace')).hexdigest()[:8]}{_END}"
+    mark = f"{_BEGIN}{hashlib.sha256(tests.encode(errors='replace')).hexdigest()[:_HASH_CHARS]}{_END}"
     parts: list[str] = []
     count = 0
     try:
@@ -87,7 +147,10 @@ def visible_tests(tests: str) -> VisibleTests | None:
             parts.append(_one_test(count, node) if isinstance(node, ast.Assert) else ast.unparse(node))
     except (ValueError, RecursionError, MemoryError):
         return None  # Python reads what it cannot write: a number of 5,000 digits
-    code = "\n".join([_TELLER.format(name=_TELL, mark=mark), *parts])
+    teller = _TELLER.format(
+        name=_TELL, mark=mark, chars=_VALUE_CHARS, head=_VALUE_CHARS * 2 // 3, tail=_VALUE_CHARS // 3
+    )
+    code = "\n".join([teller, f"{_TELL}({_BEGUN!r})", *parts, f"{_TELL}(None)"])
     return VisibleTests(code, count, mark) if count else None
 
 
@@ -122,19 +185,21 @@ def _one_test(number: int, node: ast.Assert) -> str:
     source, test = ast.unparse(node.test), node.test
     label = f"test {number}:"
 
-    def tell(text: str) -> str:
-        return f"{_TELL}({text})"
+    def tell(text: str, *values: str) -> str:
+        """`values` are pairs in Python: the way to show a value, and the value."""
+        return f"{_TELL}({', '.join([repr(f'{label} {text}'), *values])})"
 
+    passed = tell(PASSED)
     if isinstance(test, ast.Compare) and len(test.ops) == 1 and isinstance(test.ops[0], ast.Eq):
         left, right = ast.unparse(test.left), ast.unparse(test.comparators[0])
-        failed = f'f"{label} failed: " + {left!r} + f" is {{_got!r}}, want {{_want!r}}"'
-        body = [
-            f"_got, _want = ({left}), ({right})",
-            tell(f'"{label} {PASSED}" if _got == _want else {failed}'),
-        ]
+        wrong = tell(
+            "failed: {} is {}, want {}", f"('source', {left!r})", "('value', _got)", "('value', _want)"
+        )
+        body = [f"_got, _want = ({left}), ({right})", f"{passed} if _got == _want else {wrong}"]
     else:
-        body = [tell(f'"{label} {PASSED}" if ({source}) else "{label} failed: " + {source!r}')]
-    caught = tell(f'f"{label} {{type(_error).__name__}}: {{_error}}"[:300]')
+        wrong = tell("failed: {}", f"('source', {source!r})")
+        body = [f"{passed} if ({source}) else {wrong}"]
+    caught = tell("{}: {}", "('source', _error.__class__.__name__)", "('error', _error)")
     return "\n".join(
         ["try:", *(f"    {line}" for line in body), "except BaseException as _error:", f"    {caught}"]
     )

@@ -17,6 +17,8 @@ class Workspace:
         """The assert statements that the prompt shows; empty where it shows none."""
         self.failed_runs = 0
         """Runs of programs and tests that did not succeed."""
+        self.debugged = ""
+        """The program that the debugger's session holds."""
         self._sessions: dict[str, SandboxSession] = {}
 
     def session(self, kind: str) -> SandboxSession | None:

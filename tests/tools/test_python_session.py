@@ -1,0 +1,29 @@
+"""What a model reads after a piece of code in a live interpreter."""
+
+from collections.abc import Callable
+from typing import Any
+
+from verl_coder.tools.python_session import PythonSession
+
+Calls = Callable[..., Any]
+
+
+async def _say(calls: Calls, *codes: str, **options: Any) -> list[str]:
+    said, _ = await calls(PythonSession, *({"code": code} for code in codes), **options)
+    return said
+
+
+async def test_the_end_of_stderr_is_shown_whether_the_code_fails_or_not(calls: Calls) -> None:
+    wrote = "import sys\nfor n in range(20): print(n, file=sys.stderr)\n"
+    said = await _say(calls, f"{wrote}print('out')\n7", f"{wrote}1 / 0", "x = 1", traceback_lines=2)
+    assert said[0] == "out\n7\n18\n19" and said[2] == "(no output)"
+    assert said[1].startswith("18\n19\n") and said[1].endswith("ZeroDivisionError: division by zero")
+
+
+async def test_what_is_displayed_is_shown_before_the_value(calls: Calls) -> None:
+    said = await _say(calls, "display(1, 'a')\nprint('out')\n2", "display([3])", "4")
+    assert said == ["out\n1\n'a'\n2", "[3]", "4"]
+
+
+async def test_code_is_taken_out_of_a_fence_and_of_prompts(calls: Calls) -> None:
+    assert await _say(calls, "```python\nx = 5\n```", ">>> x + 1\n6", "    x") == ["(no output)", "6", "5"]
