@@ -59,6 +59,10 @@ def test_an_escape_that_json_does_not_have_is_the_programs(written: str, code: s
         (r'print("a", \"b\")' + "\nx = 1", 'print("a", "b")\nx = 1'),
         (r'print("a\n", \'b\')', "print(\"a\n\", 'b')"),
         ('d = {"a": {"b": 1}}', 'd = {"a": {"b": 1}}'),
+        (r's = ""\nprint(s)', 's = ""\nprint(s)'),
+        ('print("".join(x))', 'print("".join(x))'),
+        (r'x = "" or ""\ny = ("a" "b")', 'x = "" or ""\ny = ("a" "b")'),
+        (r'f("""a""")', 'f("""a""")'),
     ],
 )
 def test_bare_quotes_in_the_one_text_of_a_call_are_the_programs(written: str, code: str) -> None:
@@ -67,9 +71,17 @@ def test_bare_quotes_in_the_one_text_of_a_call_are_the_programs(written: str, co
         assert read_call(text) == ("f", {"code": code})
 
 
+def test_three_quotes_around_the_whole_text_are_not_the_programs() -> None:
+    text = '{"name": "f", "arguments": {"code": """\ns = ""\nprint("a")\n"""}}'
+    assert read_call(text) == ("f", {"code": '\ns = ""\nprint("a")\n'})
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("{'name': 'f', 'arguments': {'code': 'print(''.join(x))'}}", "no JSON"),
+        ('{"name": "f", "arguments": {"code": "s = ""\\nx", "n": 1}}', "no JSON"),
+        ('{"name": "f", "code": "print(1)"}', "'code' must stand in \"arguments\""),
         ('{"name": "f", "arguments": {"code": "print(1', "no JSON"),
         ('{"name": "f", "arguments": {"code": "print("a")', "no JSON"),
         ('{"name": "f", "arguments": {"code": "print("a")", "commands": "run"}}', "no JSON"),
@@ -95,6 +107,7 @@ def test_a_call_that_cannot_be_read_is_told_why(text, words):
         ("bash", {"code": ""}, "there are python_session"),
         ("python_session", {}, "lacks the argument 'code'"),
         ("python_session", {"code": None}, "lacks the argument 'code'"),
+        ("python_session", {"Codes": "x"}, "lacks the argument 'code'; is 'Codes' meant for it?"),
         ("python_session", {"code": 3}, "is a number; it must be string"),
         ("python_session", {"code": "", "codes": ""}, "did you mean code?"),
         ("python_session", {"code": "", "limit": True}, "is a boolean; it must be integer"),

@@ -1,13 +1,15 @@
 """Tool calls as models really write them: read, mended where the meaning is certain, else told what is wrong."""
 
+import io
 import json
 import re
+import tokenize
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from verl_coder.protocols import Tags
 from verl_coder.syntax import literal_value
-from verl_coder.words import did_you_mean
+from verl_coder.words import did_you_mean, nearest
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "string": (str,),
@@ -29,6 +31,7 @@ _ONE_TEXT = re.compile(
 )
 _NEXT_ARGUMENT = re.compile(r'"\s*,\s*"\w+"\s*:')
 _JSON_ESCAPES = '"\\/bfnrtu'
+_CALL_KEYS = ("name", "function", "arguments", "parameters", "id", "type")
 _FORM = 'write {"name": ..., "arguments": {...}}'
 
 
@@ -61,6 +64,9 @@ def read_call(text: str) -> tuple[str, dict[str, Any]]:
         name = value.get("name")
     if not isinstance(name, str) or not name:
         raise CallMistake(f'the call has no "name"; {_FORM}')
+    beside = [key for key in value if key not in _CALL_KEYS]
+    if beside and not value.keys() & {"arguments", "parameters"}:
+        raise CallMistake(f'{", ".join(map(repr, beside))} must stand in "arguments"; {_FORM}')
     arguments = value.get("arguments", value.get("parameters", {}))
     if isinstance(arguments, str):
         arguments = _object(arguments) if arguments.strip() else {}
@@ -78,10 +84,17 @@ def _object(text: str) -> dict[str, Any]:
     written = [text + brace for text in dict.fromkeys((stripped, escaped)) for brace in _BRACES]
     readings: list[tuple[Callable[[str], Any], str]] = [(_json, text) for text in written]
     trouble = ""
-    for read, candidate in [*readings, (literal_value, stripped), (_json, _mended_quotes(escaped))]:
+    for read, candidate in [*readings, (_literal, stripped), (_json, _mended_quotes(escaped))]:
         try:
             value = read(candidate)
-        except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+        except (
+            ValueError,
+            SyntaxError,
+            RecursionError,
+            MemoryError,
+            TypeError,
+            tokenize.TokenError,
+        ) as error:
             trouble = trouble or str(error)
             continue
         if isinstance(value, dict):
@@ -96,6 +109,17 @@ def _object(text: str) -> dict[str, Any]:
 def _json(text: str) -> Any:
     """Not strict: raw line ends in a string are what models write for code."""
     return json.loads(text, strict=False)
+
+
+def _literal(text: str) -> Any:
+    """A Python literal, ValueError where two texts stand side by side: the quotes between them may be the code's."""
+    before = None
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == before == tokenize.STRING:
+            raise ValueError("two strings side by side")
+        if token.type not in (tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT):
+            before = token.type
+    return literal_value(text)
 
 
 def _mended_escapes(text: str) -> str:
@@ -129,7 +153,7 @@ def check_call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Ma
     properties = schemas[name].get("properties") or {}
     for key in schemas[name].get("required") or []:
         if arguments.get(key) is None:
-            raise CallMistake(f"{name} lacks the argument {key!r}")
+            raise CallMistake(_lacks(name, key, arguments, properties))
     for key, value in arguments.items():
         if key not in properties:
             hint = did_you_mean(key, properties, f"its arguments are {', '.join(properties)}")
@@ -142,6 +166,13 @@ def check_call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Ma
             raise CallMistake(
                 f"the argument {key!r} of {name} is {_kind(value)}; it must be {' or '.join(kinds)}"
             )
+
+
+def _lacks(name: str, key: str, arguments: Mapping[str, Any], properties: Mapping[str, Any]) -> str:
+    """That a required argument is missing, and which of those that are there may be meant for it."""
+    strange = [each for each in arguments if each not in properties]
+    meant = nearest(key, strange)
+    return f"{name} lacks the argument {key!r}" + (f"; is {meant!r} meant for it?" if meant else "")
 
 
 def _kind(value: Any) -> str:
