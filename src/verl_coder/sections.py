@@ -98,11 +98,11 @@ def allowed(spec: dict[str, Any]) -> str:
     low, above = spec.get("minimum"), spec.get("exclusiveMinimum")
     high, below = spec.get("maximum"), spec.get("exclusiveMaximum")
     if (low, above) != (None, None) and (high, below) != (None, None):
-        start = f"({above:g}" if low is None else f"[{low:g}"
-        end = f"{below:g})" if high is None else f"{high:g}]"
+        start = f"({above:.15g}" if low is None else f"[{low:.15g}"
+        end = f"{below:.15g})" if high is None else f"{high:.15g}]"
         words += f" in {start}, {end}"
     elif low is not None:
-        words += f" of {low:g} or more"
+        words += f" of {low:.15g} or more"
     elif above is not None:
-        words += f" above {above:g}"
+        words += f" above {above:.15g}"
     return f"null, or {words}" if spec.get("nullable") else words

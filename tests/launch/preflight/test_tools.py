@@ -8,6 +8,7 @@ from verl_coder.paths import repository_root
 
 TOOL_FILES = sorted((repository_root() / "tool_config").glob("*.yaml"))
 INTERPRETER = (repository_root() / "tool_config" / "python_interpreter.yaml").read_text()
+DEBUGGER = (repository_root() / "tool_config" / "python_debugger.yaml").read_text()
 
 
 @pytest.mark.parametrize("path", TOOL_FILES, ids=lambda p: p.stem)
@@ -30,16 +31,23 @@ def test_every_tool_file_makes_its_tools_and_begins_with_its_command(path: Path)
             "kind: object",
             "unknown key 'kind' in tool_schema.function.parameters; its keys are type",
         ),
-        ("timeout_s: ", "timeout_s: -3 # ", "config.timeout_s=-3: use a number above 0"),
-        ("timeout_s: ", "timeout_s: .nan # ", "config.timeout_s=nan: use a number above 0"),
+        ("timeout_s: ", "timeout_s: -3 # ", r"config.timeout_s=-3: use a number in \(0, 3600\]"),
+        ("timeout_s: ", "timeout_s: 1e9 # ", r"config.timeout_s=1e9: use a number in \(0, 3600\]"),
+        (
+            "memory_mb: ",
+            "memory_mb: 999999999 # ",
+            r"config.memory_mb=999999999: use a whole number in \[1, 4194304\]",
+        ),
+        ("  code:", "  source:", "required names 'code'"),
+        ("timeout_s: ", "timeout_s: .nan # ", r"config.timeout_s=nan: use a number in \(0, 3600\]"),
         (
             "traceback_lines: ",
             "traceback_lines: 0 # ",
             "config.traceback_lines=0: use a whole number of 1 or",
         ),
-        ("timeout_s: ", "timeout_s: soon # ", "config.timeout_s=soon: use a number above 0"),
-        ("timeout_s: ", "timeout_s: null # ", "config.timeout_s=None: use a number above 0"),
-        ("timeout_s: ", "timeout_s: 0 # ", "config.timeout_s=0: use a number above 0"),
+        ("timeout_s: ", "timeout_s: soon # ", r"config.timeout_s=soon: use a number in \(0, 3600\]"),
+        ("timeout_s: ", "timeout_s: null # ", r"config.timeout_s=None: use a number in \(0, 3600\]"),
+        ("timeout_s: ", "timeout_s: 0 # ", r"config.timeout_s=0: use a number in \(0, 3600\]"),
         (
             "description: The",
             "descripton: The",
@@ -107,6 +115,34 @@ def test_properties_that_are_a_list_are_named(tmp_path: Path) -> None:
     path = tmp_path / "tools.yaml"
     path.write_text(f"{start}          properties: [code]\n          required: {rest.split('required: ')[1]}")
     with pytest.raises(ConfigError, match=r"properties is \['code'\]: give a mapping"):
+        check_tools(str(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            INTERPRETER.replace("  code:", "  source:").replace("[code]", "[source]"),
+            "unknown key 'source' in .*code",
+        ),
+        (
+            DEBUGGER.replace("  commands:", "  command:").replace("[commands]", "[command]"),
+            "unknown key 'command' in",
+        ),
+        (DEBUGGER.split("            commands:")[0] + "          required: []\n", "lacks 'commands'"),
+    ],
+)
+def test_an_argument_that_the_tool_does_not_know_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        check_tools(str(path))
+
+
+def test_what_is_wrong_with_one_of_several_tools_begins_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "tools.yaml"
+    path.write_text(DEBUGGER.replace("window: 3", "window: 0"))
+    with pytest.raises(ConfigError, match=r"tools.yaml: python_debugger: config.window=0: use"):
         check_tools(str(path))
 
 

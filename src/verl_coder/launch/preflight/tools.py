@@ -36,7 +36,7 @@ def check_tools(path: str | None, most_chars: int | None = None) -> CheckedTools
     check_tools_file(Path(path), f"TOOLS: {path}")
     try:
         entries = _entries(read_yaml(Path(path)))
-        tools = tuple(_check_tool(entry, most_chars) for entry in entries)
+        tools = tuple(_check_one(entry, most_chars, alone=len(entries) == 1) for entry in entries)
     except ConfigError as error:
         raise ConfigError(f"TOOLS: {path}: {error}") from error
     names = [tool.name for tool in tools]
@@ -78,6 +78,18 @@ def _shown(value: Any) -> str:
     return "null" if value is None else f"{value!r:.80}"
 
 
+def _check_one(entry: Any, most_chars: int | None, *, alone: bool) -> CheckedTool:
+    """A tool of the list; what is wrong with one of several begins with its name, where it has one."""
+    try:
+        return _check_tool(entry, most_chars)
+    except ConfigError as error:
+        with contextlib.suppress(KeyError, TypeError):
+            name = entry["tool_schema"]["function"]["name"]
+            if not alone and isinstance(name, str):
+                raise ConfigError(f"{name}: {error}") from error
+        raise
+
+
 def _check_tool(entry: Any, most_chars: int | None) -> CheckedTool:
     """Make the tool as verl's registry does."""
     if not isinstance(entry, Mapping):
@@ -103,6 +115,7 @@ def _check_tool(entry: Any, most_chars: int | None) -> CheckedTool:
         raise ConfigError(
             f"class_name: {entry['class_name']} is no tool: it must be a class of verl's BaseTool"
         )
+    _check_arguments(schema["function"].get("parameters"), tool_class)
     shown = config.get("max_output_chars")
     if most_chars and isinstance(shown, int) and shown > most_chars:
         raise ConfigError(
@@ -121,6 +134,19 @@ def _check_tool(entry: Any, most_chars: int | None) -> CheckedTool:
     except Exception as error:
         raise ConfigError(f"{entry['class_name']} refuses its config: {error}") from error
     return CheckedTool(name=name, tool_class=tool_class, sandbox_url=str(config.get("sandbox_url") or ""))
+
+
+def _check_arguments(parameters: Any, tool_class: type[BaseTool]) -> None:
+    """A tool of ours is called by the names that it knows itself: under another name no call could be done."""
+    needed: tuple[str, ...] = getattr(tool_class, "needed_arguments", ())
+    properties = parameters.get("properties") if isinstance(parameters, Mapping) else None
+    if not needed or not isinstance(properties, Mapping):
+        return
+    place = "tool_schema.function.parameters.properties"
+    _refuse_unknown(properties, (*needed, *getattr(tool_class, "further_arguments", ())), place)
+    for name in needed:
+        if name not in properties:
+            raise ConfigError(f"{place} lacks {name!r}, without which no call of the tool can be done")
 
 
 def _check_parameters(parameters: Any) -> None:
