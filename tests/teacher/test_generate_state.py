@@ -80,9 +80,7 @@ def test_a_debugger_stands_where_the_last_call_has_left_it(make: Generator) -> N
         make(server, problems=2, num_samples=1, mode="debugger", tools=None)
     for row in make.rows():
         _, first, _, second, _ = row["messages"][2:]
-        assert (
-            "breakpoint at line 2" in first["content"] and "about to return" in second["content"]
-        )
+        assert "breakpoint at line 2" in first["content"] and "about to return" in second["content"]
         assert row["agent_name"] == "debugger_agent" and row["outcome"] == "passed"
 
 

@@ -89,6 +89,25 @@ async def test_commands_act_on_the_selected_frame(calls: Calls) -> None:
         assert _stops(await _says(calls, code, f"b f\nrun\nup\n{command}"))[-1] == stop
 
 
+async def test_until_goes_down(calls: Calls) -> None:
+    code = "for i in range(3):\n    x = i\n    y = x\nz = 1\n"
+    said = await _says(calls, code, "b 3\nrun\nuntil 2\nuntil 3\nclear\nuntil 4", prelude="import math")
+    assert "> until 2\nline 2 is above the one where the program stands\n" in said
+    assert [stop.partition(" in ")[0] for stop in _stops(said)][1:] == [
+        "breakpoint at line 3",
+        "stopped at line 4",
+    ]
+
+
+async def test_the_end_of_a_coroutine_is_no_exception(calls: Calls) -> None:
+    code = (
+        "import asyncio\nasync def w():\n    await asyncio.sleep(0)\n    return 1\n"
+        "async def main():\n    return await w()\nasyncio.run(main())\n"
+    )
+    said = await _says(calls, code, "b 3\nrun\nn\nn\nn")
+    assert "raised" not in said and "stopped at line 6 in main" in said
+
+
 async def test_continue_after_finish_goes_on(calls: Calls) -> None:
     code = "def g():\n    x = 1\ndef f():\n    g()\n    y = 2\nf()\n"
     said = await _says(calls, code, "b 4\nb 2\nrun\nfinish\ncontinue")

@@ -25,5 +25,19 @@ async def test_what_is_displayed_is_shown_before_the_value(calls: Calls) -> None
     assert said == ["out\n1\n'a'\n2", "[3]", "4"]
 
 
+async def test_code_may_await_at_its_top_level(calls: Calls) -> None:
+    said = await _say(
+        calls,
+        "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x\nlock = asyncio.Lock()",
+        "async with lock:\n    y = await f(3)\nawait f(y + 1)",
+        "1\nawait asyncio.sleep(60)",
+        "y, await f(5)",
+        "await f(1 / 0)",
+        timeout_s=1,
+    )
+    assert said[1] == "4" and said[2].startswith("TimeoutError: ") and said[3] == "(3, 5)"
+    assert said[4].endswith("ZeroDivisionError: division by zero") and "asyncio" not in said[4]
+
+
 async def test_code_is_taken_out_of_a_fence_and_of_prompts(calls: Calls) -> None:
     assert await _say(calls, "```python\nx = 5\n```", ">>> x + 1\n6", "    x") == ["(no output)", "6", "5"]

@@ -13,6 +13,7 @@ from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.breakpoints import NoPlace, line_of_function, line_with_code, moved_lines
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import (
+    NOWHERE,
     Named,
     at_return,
     bounded_repr,
@@ -25,6 +26,7 @@ from verl_coder.sandbox.guest.note import Note
 
 _VALUE_CHARS = 2000
 _RESUMING = ("continue", "step", "next", "return", "until")
+_OVER = ("not_started", "exited", "exception")
 _KEPT = ("load", "break", "clear")
 """Commands that change what the next process must know."""
 
@@ -212,11 +214,14 @@ class Debugger(bdb.Bdb):
         self._stop(frame)
 
     def user_exception(self, frame: FrameType, info: Any) -> None:
-        """An exception comes up while stepping; whether it is caught, the next stop shows."""
-        if self._raised is not None and self._is_ours(frame):
+        """An exception comes up while stepping, caught or not; or a generator ends that was stepped in."""
+        if not self._is_ours(frame):
+            return
+        self._event = "line"
+        if self._raised is not None and self._raised[0] is frame:
             self._event, self._told_raise = "raised", frame
             self._error = describe_exception(self._raised[1], self._file)
-            self._stop(frame)
+        self._stop(frame)
 
     def do_clear(self, number: Any) -> None:
         """Remove a temporary breakpoint that was hit."""
@@ -233,8 +238,9 @@ class Debugger(bdb.Bdb):
             name = command["command"]
             if name in ("run", "restart", "load"):
                 self._hand_over(command)
-            if name in _RESUMING:
-                self._resume(command, self._frames[self._selected][0])
+            selected = self._frames[self._selected][0]
+            if name in _RESUMING and not (name == "until" and 0 < (command["line"] or 0) < selected.f_lineno):
+                self._resume(command, selected)
                 return
             self._answer(command)
 
@@ -291,6 +297,8 @@ class Debugger(bdb.Bdb):
             return {}
         if name == "load":
             return self._load(command.get("code") or "")
+        if name == "until" and self._event not in _OVER:
+            raise CommandError(f"line {command['line']} is above the one where the program stands")
         if name in _RESUMING:
             raise CommandError(f"the program is not running ({self._event}): use 'run' to start it again")
         raise CommandError(f"unknown command {name!r}")
@@ -315,10 +323,8 @@ class Debugger(bdb.Bdb):
         if condition:
             try:
                 compile(condition, "<condition>", "eval")
-            except SyntaxError as error:
-                raise CommandError(f"condition {condition!r}: {error.msg}") from error
-            except ValueError as error:
-                raise CommandError(f"condition {condition!r}: {error}") from error
+            except (SyntaxError, ValueError) as error:
+                raise CommandError(f"condition {condition!r}: {getattr(error, 'msg', error)}") from error
         asked = self._asked_line(command)
         if asked is None:
             raise CommandError("give a line or a function")
@@ -389,12 +395,5 @@ class Debugger(bdb.Bdb):
                 {"number": point.number, "line": point.line, "condition": point.cond, "hits": point.hits}
                 for point in self._points()
             ],
-            "file": None,
-            "line": None,
-            "function": None,
-            "source": [],
-            "locals": {},
-            "stack": [],
-            "frames": 0,
-            "returning": None,
+            **NOWHERE,
         }

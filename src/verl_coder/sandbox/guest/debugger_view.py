@@ -15,6 +15,12 @@ _MAX_LOCALS = 60
 _MAX_STACK = 40
 _MAX_LINE = 2000
 
+NOWHERE: dict[str, Any] = {
+    "file": None, "line": None, "function": None, "source": [], "locals": {}, "stack": [], "frames": 0,
+    "returning": None,
+}  # fmt: skip
+"""Of a program that stands at no place."""
+
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 160
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12

@@ -9,6 +9,9 @@ from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 
 _RESULT_CHARS = 20_000
+_COROUTINE = 0x80
+"""Flag of code that awaits."""
+_CANCEL_S = 1.0
 
 
 class Interpreter:
@@ -18,6 +21,7 @@ class Interpreter:
         self._channel = channel
         self._count = 0
         self._display: list[dict[str, str]] = []
+        self._loop: Any = None
         self._module = program.new_main_module(os.path.join(os.getcwd(), "main.py"))
         self._module.__dict__["display"] = self._show
 
@@ -46,11 +50,11 @@ class Interpreter:
             last = tree.body[-1] if tree.body else None
             if isinstance(last, ast.Expr):
                 tree.body.pop()
-            exec(compile(tree, name, "exec", dont_inherit=True), self._module.__dict__)
+            self._evaluate(tree, name, "exec")
             if not isinstance(last, ast.Expr):
                 return {"result": None}
             expression = ast.Expression(last.value)
-            value = eval(compile(expression, name, "eval", dont_inherit=True), self._module.__dict__)
+            value = self._evaluate(expression, name, "eval")
             if value is None:
                 return {"result": None}
             self._module.__dict__["_"] = value
@@ -60,6 +64,22 @@ class Interpreter:
         except BaseException as error:
             self._channel.busy = False
             return {"error": describe_exception(error, name)}
+
+    def _evaluate(self, tree: ast.Module | ast.Expression, name: str, mode: str) -> Any:
+        """The value of code, which may `await` at its top level: what it waits for lives on in one loop."""
+        code = compile(tree, name, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        value = eval(code, self._module.__dict__)
+        if not code.co_flags & _COROUTINE:
+            return value
+        import asyncio  # seldom needed, and not cheap
+
+        self._loop = self._loop or asyncio.new_event_loop()
+        task = self._loop.create_task(value)
+        try:
+            return self._loop.run_until_complete(task)
+        finally:
+            if task.cancel():  # interrupted: a later `await` must not go on with it
+                self._loop.run_until_complete(asyncio.wait([task], timeout=_CANCEL_S))
 
 
 def mime_bundle(value: object) -> dict[str, str]:
