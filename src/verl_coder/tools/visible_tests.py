@@ -30,8 +30,8 @@ _BEGUN = "begun"
 """What stands behind the mark before the first test."""
 _VALUE_CHARS = 300
 """Of a value, or of a test's own text, in a verdict."""
-_OWN_CHARS = 400
-"""At least so much of what the solution printed is shown, however long the verdicts are."""
+_OWN_SHARE = 4
+"""The part of the text that is kept for what the solution printed, however long the verdicts are: one in so many."""
 _TELLER = """
 def {name}(text, *values, told=[]):
     import builtins, os, sys
@@ -87,20 +87,23 @@ class VisibleTests(NamedTuple):
             told.get(number) == f"test {number}: {PASSED}" for number in range(1, self.tests + 1)
         )
         lines = [*(line for number, line in sorted(told.items()) if number), *self._missing(told)]
-        most = settings.max_output_chars // len(lines) - 1
-        if len("\n".join(lines)) > settings.max_output_chars:
-            lines = [cut_middle(line, most).replace("\n", " ") for line in lines]
-        shown = quote_closing_tags(self._without_marks("\n".join(lines)))
+        stdout, stderr = self._own(result.stdout), self._own(result.stderr)
+        most = settings.max_output_chars
+        shown = self._bounded(lines, most - (most // _OWN_SHARE if stdout or stderr else 0))
+        heading = f"{shown}\n{PRINTED}\n" if stdout.strip("\n") else f"{shown}\n"
         own = format_output(
-            replace(result, stdout=self._own(result.stdout), stderr=self._own(result.stderr)),
+            replace(result, stdout=stdout, stderr=stderr),
             timeout_s=settings.timeout_s,
             traceback_lines=settings.traceback_lines,
-            max_chars=max(settings.max_output_chars - len(shown), _OWN_CHARS),
+            max_chars=most - len(heading),
         )
-        if own == "(no output)":
-            return shown, passed
-        printed = f"{PRINTED}\n" if self._own(result.stdout).strip("\n") else ""
-        return f"{shown}\n{printed}{own}", passed
+        return shown if own == "(no output)" else heading + own, passed
+
+    def _bounded(self, lines: list[str], most: int) -> str:
+        """The lines of all tests, each cut where they are longer together."""
+        if len("\n".join(lines)) > most:
+            lines = [cut_middle(line, most // len(lines) - 1).replace("\n", " ") for line in lines]
+        return quote_closing_tags(self._without_marks("\n".join(lines)))
 
     def _verdicts(self, output: str) -> dict[int, str]:
         """Number -> the last line of that test, 0 where the tests have begun; what the solution prints is left out."""
