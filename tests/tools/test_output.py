@@ -34,6 +34,16 @@ def test_a_failure_shows_what_was_printed_and_the_last_lines_of_the_error() -> N
     assert format_output(result, timeout_s=5, traceback_lines=2) == "1\n  File\nValueError: no"
 
 
+def test_stderr_of_a_success_is_shown_too() -> None:
+    result = _result(stdout="1\n", stderr="a\nb\n")
+    assert format_output(result, timeout_s=5, traceback_lines=1) == "1\nb"
+
+
+def test_an_end_without_a_word_is_told() -> None:
+    assert format_output(_result(return_code=3), timeout_s=5) == "exit code 3"
+    assert format_output(_result(return_code=-11), timeout_s=5) == "the program was ended by SIGSEGV"
+
+
 def test_a_time_out_keeps_what_was_printed() -> None:
     result = _result(status="TimeLimitExceeded", return_code=None, stdout="half\n")
     assert format_output(result, timeout_s=5) == "half\nTimeoutError: the program ran longer than 5 s"

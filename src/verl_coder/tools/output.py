@@ -5,6 +5,7 @@ from typing import Any
 
 from verl_coder.protocols import quote_closing_tags
 from verl_coder.sandbox import CommandResult
+from verl_coder.sandbox.types import signal_name
 
 
 def cut_middle(text: str, max_chars: int) -> str:
@@ -40,5 +41,6 @@ def format_output(
     if result.status == "TimeLimitExceeded":
         parts.append(f"TimeoutError: the program ran longer than {timeout_s:g} s")
     elif result.return_code and not parts[-1]:
-        parts.append(f"exit code {result.return_code}")
+        code = result.return_code
+        parts.append(f"exit code {code}" if code > 0 else f"the program was ended by {signal_name(code)}")
     return shown_text(parts, max_chars) or "(no output)"

@@ -15,6 +15,8 @@ from verl_coder.tools.workspace import Workspace, workspace_of
 _KIND = "debugger"
 _MAX_COMMANDS = 20
 _SHOWING = ("where", "locals", "list", "breakpoints")
+_MOST_SAID = 1 << 20
+"""Characters that the program has written, after which `next 3` goes on no further."""
 _STEPPED = ("line", "return", "raised", "leaving")
 """Events after which `next 3` and `step 3` go on."""
 
@@ -114,7 +116,8 @@ class PythonDebugger(SandboxTool):
                 texts.append(f"the debugged process has ended{how_session_ended(answer)}")
                 texts.append("its breakpoints are lost; the next call begins a new one, with `code`")
                 return texts, False
-            if name == "list":
+            if name == "list" and (shown_lines or answer["state"]["file"] in (None, "main.py")):
+                texts += said_by_program(answer["run_result"], self.settings.traceback_lines)
                 texts.append(self._listed(answer["state"], program, shown_lines, shift))
                 continue
             shown = {"window": self.settings.window, "shift": shift}
@@ -138,6 +141,7 @@ class PythonDebugger(SandboxTool):
             said = {stream: text + answer["run_result"][stream] for stream, text in said.items()}
             times -= 1
             goes_on = answer["alive"] and not answer["message"] and times > 0 and left_s > 0
+            goes_on = goes_on and sum(map(len, said.values())) < _MOST_SAID
             if not goes_on or (name in ("next", "step") and answer["state"]["event"] not in _STEPPED):
                 break
         return answer | {"run_result": answer["run_result"] | said}, left_s
