@@ -41,6 +41,11 @@ async def test_a_program_that_took_its_process_along_is_the_one_that_runs_again(
     assert said[2].count("breakpoint at line 3") == 1 and said[2].count("\nnew\n") == 3
 
 
+async def test_an_expression_that_ends_the_program_is_told_so(calls: Calls) -> None:
+    said = await _says(calls, OLD, "b f\nrun\np __import__('os')._exit(3)")
+    assert said.endswith("_exit(3)\nthe program ended with exit code 3")
+
+
 async def test_breakpoints_survive_a_program_that_takes_its_process_along(calls: Calls) -> None:
     said = await _says(calls, LEAVES, "b 3 if True\nrun\nc\nrun\nb")
     assert said.count("breakpoint at line 3") == 2 and said.endswith("breakpoints: line 3 if True")

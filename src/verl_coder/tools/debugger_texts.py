@@ -27,7 +27,10 @@ def show(name: str, answer: Mapping[str, Any], *, window: int, shift: int = 0, s
     state: Mapping[str, Any] = answer.get("state") or {}
     error = answer.get("error")
     if name == "print":
-        parts.append(str(answer["value"]) if answer.get("value") is not None else _in_words(error, shift))
+        ended = how_it_ended(state.get("return_code")) if state["event"] == "exited" else ""
+        parts.append(
+            str(answer["value"]) if answer.get("value") is not None else _in_words(error, shift) or ended
+        )
     elif name in ("break", "clear", "breakpoints"):
         parts += [own_lines(answer.get("note") or "", shift), _breakpoints(state, shift)]
     elif name == "where":
