@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import locked, write_atomically
 from verl_coder.launch.cost import estimate
-from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers
+from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers, scratch_folder
 from verl_coder.launch.plan import Plan, is_finished, missing_data, preparation, prepare_data, print_plan
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
@@ -68,11 +67,8 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         os.environ[RUN_MARKER] = str(run_dir.path)
         clear_leftovers(run_dir, console)
         _make_resumable(plan, console)
-        with tempfile.TemporaryDirectory(prefix="vc-") as scratch:
-            (run_dir.path / ".scratch").write_text(scratch)
-            status = _run(plan, console, Path(scratch))
-        (run_dir.path / ".scratch").unlink(missing_ok=True)
-        return status
+        with scratch_folder(run_dir) as scratch:
+            return _run(plan, console, scratch)
 
 
 def _make_resumable(plan: Plan, console: Console) -> None:

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -23,16 +25,34 @@ _FOLDER = Path("/dev/shm")
 _MAPPED = re.compile(rb"/dev/shm/((?:psm|verl_weights)_\w+)$", re.M)
 """Python's own name for `multiprocessing.shared_memory`, and verl's during a weight sync."""
 _EVERY_S = 10.0
+_SCRATCH = ".scratch"
+_SCRATCH_PREFIX = "vc-"
+
+
+def _note(path: Path, outside: Iterable[str]) -> None:
+    """Write down what the run has outside of its folder, and which folder that is: files can be copied."""
+    left = {"run": os.path.realpath(path.parent), "outside": sorted(outside)}
+    write_atomically(path, json.dumps(left))
+
+
+def _noted(path: Path) -> set[str]:
+    """What a start in this very folder noted: what a copied file names belongs to another run, which may be at work."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        left = json.loads(path.read_text())
+        if left["run"] == os.path.realpath(path.parent):
+            return {name for name in left["outside"] if isinstance(name, str)}
+    return set()
 
 
 class SharedMemoryWatch:
-    """Notes in `path` what this process's descendants have mapped; call `poll` often, `clear` when they are gone."""
+    """Notes in `path`, a file of the run's folder, what this process's descendants have mapped.
+
+    Call `poll` often, `clear` when they are gone.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path, self._next = path, 0.0
-        self._names: set[str] = set()
-        with suppress(OSError, ValueError, TypeError):
-            self._names = set(json.loads(path.read_text()))
+        self._names = _noted(path)
 
     def poll(self) -> None:
         """Look, if the last look is old enough."""
@@ -44,14 +64,14 @@ class SharedMemoryWatch:
         if not found <= self._names:
             self._names |= found
             with suppress(OSError):
-                write_atomically(self._path, json.dumps(sorted(self._names)))
+                _note(self._path, self._names)
 
     def clear(self) -> int:
         """Unlink what was noted, by a start before this one too; how many there still were."""
         removed = 0
         for name in self._names:
             with suppress(OSError):
-                (_FOLDER / name).unlink()
+                (_FOLDER / Path(name).name).unlink()
                 removed += 1
         self._names.clear()
         self._path.unlink(missing_ok=True)
@@ -84,6 +104,16 @@ def end_leftovers(run: Path, timeout_s: float = 20.0, *, marker: str = RUN_MARKE
     return len(found)
 
 
+@contextmanager
+def scratch_folder(run_dir: RunDir) -> Iterator[Path]:
+    """A folder outside of the run's for sockets and the like; a start after a kill finds and removes it."""
+    noted = run_dir.path / _SCRATCH
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH_PREFIX) as scratch:
+        _note(noted, [scratch])
+        yield Path(scratch)
+    noted.unlink(missing_ok=True)
+
+
 def clear_leftovers(run_dir: RunDir, console: Console) -> None:
     """Remove what a launcher that was killed has left: processes, scratch folder, memory, half a checkpoint."""
     ended = end_leftovers(run_dir.path)
@@ -92,12 +122,11 @@ def clear_leftovers(run_dir: RunDir, console: Console) -> None:
             f"ended {counted(ended, 'process', 'processes')} that an earlier start of this run left behind",
             highlight=False,
         )
-    scratch = run_dir.path / ".scratch"
-    if scratch.is_file():
-        left = Path(scratch.read_text())
-        if left.name.startswith("vc-"):
-            shutil.rmtree(left, ignore_errors=True)
-        scratch.unlink()
+    noted = run_dir.path / _SCRATCH
+    for scratch in map(Path, _noted(noted)):
+        if scratch.name.startswith(_SCRATCH_PREFIX):
+            shutil.rmtree(scratch, ignore_errors=True)
+    noted.unlink(missing_ok=True)
     SharedMemoryWatch(run_dir.shared_memory).clear()
     clear_saving(run_dir.checkpoints)
     for path in (run_dir.stop_request, run_dir.stopped, run_dir.phase):
