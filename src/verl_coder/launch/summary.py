@@ -9,7 +9,8 @@ from rich.table import Table
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import whole_file, write_atomically
-from verl_coder.run.run_dir import RunDir
+from verl_coder.run.checkpoint_files import step_folder
+from verl_coder.run.run_dir import RunDir, is_number
 from verl_coder.run.settings import Settings
 from verl_coder.words import counted
 
@@ -23,11 +24,17 @@ PHASES = {
     "timing_s/save_checkpoint": "checkpoints",
 }
 """verl's timers -> words. The rest of a step is shown as `other`."""
+_MOST_DRAWN = 1e100
 
 
 def pass_rate(data: dict[str, Any]) -> float | None:
-    """Held-out pass@1 of one evaluation: the mean over data sources of verl's `val-core/*/acc/mean@n`."""
+    """Held-out pass@1 of one evaluation: the mean over data sources of verl's `val-core/*/acc/mean@n`.
+
+    None where there is no rate, or one of them is no number.
+    """
     values = [v for k, v in data.items() if k.startswith("val-core/") and "/acc/mean@" in k]
+    if not all(map(is_number, values)):
+        return None
     return sum(values) / len(values) if values else None
 
 
@@ -40,8 +47,11 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
         raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
     # With trainer.val_before_train=false nothing is evaluated before training, with trainer.test_freq=-1 nothing after
     # it; with trainer.val_only=true nothing is trained.
+    trained = steps[-1]["step"] if steps else 0
     first: dict[str, Any] = next((data for step, data in evaluations if step == 0), {})
-    last = evaluations[-1][1] if evaluations else {}
+    evaluated, latest = evaluations[-1] if evaluations else (0, {})
+    last = latest if evaluated >= trained else {}  # else it is not of the model that came out
+    saved = run_dir.last_whole_step()
     timing = {
         name: value
         for path in (run_dir.timing, run_dir.wall)
@@ -55,7 +65,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     return {
         "recipe": settings.recipe,
         "seed": settings.seed,
-        "steps": steps[-1]["step"] if steps else 0,
+        "steps": trained,
         "wall_s": round(timing.get("wall_s", 0.0), 1),
         "peak_memory_gib": round(timing.get("peak_memory_bytes", 0) / 2**30, 2),
         "step_s": round(sum(r["data"]["timing_s/step"] for r in steps) / max(len(steps), 1), 3),
@@ -64,6 +74,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
             "before": _rounded(first.get("val-aux/tool_calls/mean")),
             "after": _rounded(last.get("val-aux/tool_calls/mean")),
         },
+        "last_evaluation": {"step": evaluated, "pass_at_1": _rounded(pass_rate(latest))} if latest else None,
         "reward": {
             "first": _rounded(steps[0]["data"].get("critic/score/mean", 0.0)) if steps else None,
             "last": _rounded(steps[-1]["data"].get("critic/score/mean", 0.0)) if steps else None,
@@ -74,7 +85,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
         "phases_s": {word: round(seconds, 1) for word, seconds in phases.items()},
         "metrics_file": str(run_dir.metrics),
         "curve": str(run_dir.curve),
-        "checkpoint": str(run_dir.checkpoints / f"global_step_{run_dir.checkpoint_step()}"),
+        "checkpoint": str(step_folder(run_dir.checkpoints, saved)) if saved else None,
     }
 
 
@@ -85,10 +96,11 @@ def _rounded(value: float | None) -> float | None:
 def write_summary(run_dir: RunDir, settings: Settings, console: Console) -> None:
     """Write summary.json and the picture of a finished run, and print the closing table."""
     summary = build_summary(run_dir, settings)
-    draw_curve(run_dir.read_metrics(), f"{settings.recipe}, seed {settings.seed}", run_dir.curve)
     write_atomically(run_dir.summary, json.dumps(summary, indent=2) + "\n")
     console.print(summary_table(summary))
-    console.print(f"summary: {run_dir.summary}\npicture: {run_dir.curve}", highlight=False, soft_wrap=True)
+    console.print(f"summary: {run_dir.summary}", highlight=False, soft_wrap=True)
+    draw_curve(run_dir.read_metrics(), f"{settings.recipe}, seed {settings.seed}", run_dir.curve)
+    console.print(f"picture: {run_dir.curve}", highlight=False, soft_wrap=True)
 
 
 def summary_table(summary: dict[str, Any]) -> Table:
@@ -97,22 +109,32 @@ def summary_table(summary: dict[str, Any]) -> Table:
     for column in ("", "before", "after"):
         table.add_column(column, justify="left" if not column else "right")
     pass_at_1, calls = summary["pass_at_1"], summary["tool_calls_per_problem"]
-    table.add_row("held-out pass@1 (greedy)", *(_cell(pass_at_1[when], 3) for when in ("before", "after")))
-    table.add_row("tool calls per problem", *(_cell(calls[when], 2) for when in ("before", "after")))
+    before, after = (_cell(pass_at_1.get(when), 3) for when in ("before", "after"))
+    between = summary.get("last_evaluation")  # a summary of an older version has none
+    if between and pass_at_1.get("after") is None and between["step"] > 0:
+        after += f" ({_cell(between['pass_at_1'], 3)} after step {between['step']})"
+    table.add_row("held-out pass@1 (greedy)", before, after)
+    table.add_row("tool calls per problem", *(_cell(calls.get(when), 2) for when in ("before", "after")))
     reward = summary["reward"]
     if summary["steps"]:
-        row = (_cell(reward[when], 3) for when in ("first", "last"))
+        row = (_cell(reward.get(when), 3) for when in ("first", "last"))
         table.add_row("training reward, first and last step", *row)
     table.add_section()
     for word, seconds in summary["phases_s"].items():
-        table.add_row(f"seconds: {word}", "", f"{seconds:.1f}")
+        table.add_row(f"seconds: {word}", "", _cell(seconds, 1))
     table.add_row("seconds: all", "", f"{summary['wall_s']:.1f}", end_section=True)
-    table.add_row("peak memory measured, GiB", "", f"{summary['peak_memory_gib']:.1f}")
+    if is_number(peak := summary.get("peak_memory_gib")):  # an older version did not measure it
+        table.add_row("peak memory measured, GiB", "", f"{peak:.1f}")
     return table
 
 
 def _cell(value: float | None, digits: int) -> str:
     return "not evaluated" if value is None else f"{value:.{digits}f}"
+
+
+def _can_be_drawn(value: Any) -> bool:
+    """matplotlib gives up where the length of an axis is no number."""
+    return is_number(value) and abs(value) < _MOST_DRAWN
 
 
 def draw_curve(records: list[dict[str, Any]], title: str, path: Path) -> None:
@@ -123,11 +145,11 @@ def draw_curve(records: list[dict[str, Any]], title: str, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     def series(name: str) -> tuple[list[int], list[float]]:
-        pairs = [(r["step"], r["data"][name]) for r in records if name in r["data"]]
+        pairs = [(r["step"], r["data"][name]) for r in records if _can_be_drawn(r["data"].get(name))]
         return [step for step, _ in pairs], [value for _, value in pairs]
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    rates = [(r["step"], pass_rate(r["data"])) for r in records if pass_rate(r["data"]) is not None]
+    rates = [(r["step"], pass_rate(r["data"])) for r in records if _can_be_drawn(pass_rate(r["data"]))]
     left.plot(*series("critic/score/mean"), color="tab:gray", label="training reward")
     left.plot([s for s, _ in rates], [v for _, v in rates], "o-", color="tab:blue", label="held-out pass@1")
     low, high = left.get_ylim()  # a reward may be below 0, or above 1

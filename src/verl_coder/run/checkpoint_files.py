@@ -43,10 +43,10 @@ def is_whole(folder: Path) -> bool:
     if not manifest.is_file():
         return (folder / "data.pt").is_file()
     try:
-        sizes = dict(json.loads(manifest.read_text())["files"])
-    except (ValueError, KeyError, TypeError):
+        sizes = json.loads(manifest.read_text())["files"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
-    return all(
+    return bool(sizes and isinstance(sizes, dict)) and all(
         (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
     )
 
@@ -60,9 +60,12 @@ def commit(checkpoints: Path, step: int) -> Path:
     sizes = {str(path.relative_to(temporary)): path.stat().st_size for path in files}
     write_durably(temporary / MANIFEST, json.dumps({"step": step, "files": sizes}, indent=1))
     sync(temporary)
-    if final.exists():
+    if not (checkpoints / TRACKER).exists():
+        # None yet. A kill between the rename and the name then leaves no whole checkpoint beside a missing tracker.
+        write_durably(checkpoints / TRACKER, "0")
+    if final.exists() or final.is_symlink():
         # Of a save that a kill cut off between the rename and the tracker: that step was trained again.
-        shutil.rmtree(final)
+        _remove(final)
     temporary.rename(final)
     try:
         sync(checkpoints)
@@ -78,7 +81,15 @@ def commit(checkpoints: Path, step: int) -> Path:
 def clear_saving(checkpoints: Path) -> None:
     """Remove what a save, or a removal, that did not end has left."""
     for left in (checkpoints / SAVING, *checkpoints.glob(f"{_REMOVED}*")):
-        shutil.rmtree(left, ignore_errors=True)
+        _remove(left, ignore_errors=True)
+
+
+def _remove(folder: Path, *, ignore_errors: bool = False) -> None:
+    """A folder with what is in it; of a link to a folder elsewhere the link alone: what it names may be another's."""
+    if folder.is_symlink():
+        folder.unlink()
+    else:
+        shutil.rmtree(folder, ignore_errors=ignore_errors)
 
 
 def sync(path: Path) -> None:
@@ -108,9 +119,9 @@ def prune(checkpoints: Path, *, latest: int, keep: int | None, best: int | None)
     for step in removed:
         # First out of its name, so that a kill in the middle leaves no half checkpoint under it.
         doomed = checkpoints / f"{_REMOVED}{step}"
-        shutil.rmtree(doomed, ignore_errors=True)
+        _remove(doomed, ignore_errors=True)
         step_folder(checkpoints, step).rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        _remove(doomed, ignore_errors=True)
     return removed
 
 
@@ -156,5 +167,5 @@ def read_best(path: Path) -> tuple[int, float] | None:
     try:
         value = json.loads(path.read_text())
         return int(value["step"]), float(value["pass_rate"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is broken ({type(error).__name__}: {error}): remove it") from error

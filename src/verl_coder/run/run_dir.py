@@ -2,18 +2,19 @@
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
-from verl_coder.files import given_folder, read_object, write_atomically
+from verl_coder.files import given_folder, is_there, read_object, write_atomically
 from verl_coder.model_digest import weights_digest
 from verl_coder.run.backup import StepBackup
-from verl_coder.run.checkpoint_files import TRACKER, is_whole, read_best, step_folder
+from verl_coder.run.checkpoint_files import TRACKER, is_whole, read_best, saved_steps, step_folder
 from verl_coder.run.sync_state import SyncState
 
 
@@ -73,7 +74,10 @@ class RunDir:
 
     def same_command(self) -> str:
         """What the command of the run does next, where it has ended early."""
-        step = self.checkpoint_step()
+        try:
+            step = self.checkpoint_step()
+        except CheckpointError as error:
+            return f"the same command goes on when its checkpoints are in order: {error}"
         return f"the same command goes on after step {step}" if step else "the same command begins anew"
 
     def named_step(self, name: str) -> int:
@@ -86,7 +90,7 @@ class RunDir:
             if best is None:
                 raise CheckpointError(f"{self.path} has no checkpoints/best.json: name a step (@8)")
             return best[0]
-        if name and not name.isdigit():
+        if name and not (name.isascii() and name.isdecimal()):
             raise ConfigError(f"{self.path}@{name}: after @ stands the number of a step, or `best`")
         return int(name) if name else self.checkpoint_step()
 
@@ -94,6 +98,12 @@ class RunDir:
         """Step of the last whole checkpoint; 0 where there is none."""
         tracker = self.checkpoints / TRACKER
         if not tracker.is_file():
+            whole = [n for n in saved_steps(self.checkpoints) if is_whole(step_folder(self.checkpoints, n))]
+            if whole:
+                raise CheckpointError(
+                    f"{tracker} is missing, but global_step_{whole[-1]}/ is whole: write {whole[-1]} into that file to "
+                    f"go on after that step, or remove {self.checkpoints} to begin anew"
+                )
             return 0
         try:
             step = int(tracker.read_text())
@@ -101,23 +111,32 @@ class RunDir:
             raise CheckpointError(
                 f"{tracker} holds no number ({error}): write that of the last global_step_* folder into it"
             ) from error
-        if not is_whole(step_folder(self.checkpoints, step)):
+        if step and not is_whole(step_folder(self.checkpoints, step)):
             raise CheckpointError(
                 f"{tracker} names step {step}, but global_step_{step}/ is not whole: "
                 f"write the number of an older folder into that file, or remove {self.checkpoints}"
             )
         return step
 
+    def last_whole_step(self) -> int:
+        """`checkpoint_step`, 0 also where the checkpoints are not in order: for what goes on in spite of that."""
+        try:
+            return self.checkpoint_step()
+        except CheckpointError:
+            return 0
+
     def check_records(self) -> None:
         """CheckpointError or ConfigError for the first JSON file of an earlier start that is broken, with the cure."""
-        for path, cure in (
-            (self.shape, "remove it, and the shape of this start counts"),
-            (self.resume, "remove it, and the settings of this start count"),
-            (self.timing, "remove it, and the seconds of the phases begin anew"),
-            (self.wall, "remove it, and the wall time begins anew"),
+        for path, cure, holds_numbers in (
+            (self.shape, "remove it, and the shape of this start counts", False),
+            (self.resume, "remove it, and the settings of this start count", False),
+            (self.timing, "remove it, and the seconds of the phases begin anew", True),
+            (self.wall, "remove it, and the wall time begins anew", True),
         ):
-            if path.is_file():
-                read_object(path, cure)
+            found = read_object(path, cure) if path.is_file() else {}
+            for key, value in found.items() if holds_numbers else ():
+                if not is_number(value):
+                    raise CheckpointError(f"{path} is broken ({key} is {value!r}, no number): {cure}")
         self.finished_steps()
         read_best(self.best)
         SyncState.load(self.sync_state)
@@ -128,16 +147,15 @@ class RunDir:
 
     def finished_steps(self) -> int:
         """Number of steps of the summary of a finished run; 0 where it has not finished."""
-        return int(self._summary(("steps",))["steps"]) if self.summary.is_file() else 0
+        return int(self._summary(["steps"])["steps"]) if self.summary.is_file() else 0
 
-    def _summary(self, keys: Sequence[str]) -> dict[str, Any]:
+    def _summary(self, keys: Iterable[str]) -> dict[str, Any]:
         cure = "remove it, and the same command goes on"
         found = read_object(self.summary, cure)
-        lacks = [key for key in keys if key not in found]
-        if lacks or not isinstance(found["steps"], int):
-            raise CheckpointError(
-                f"{self.summary} is broken (it lacks {lacks[0] if lacks else 'steps'}): {cure}"
-            )
+        wrong = next((key for key in keys if not _is_of(found.get(key), _OF_A_SUMMARY[key])), None)
+        if wrong:
+            what = f"{wrong} is {str(found[wrong])[:80]}" if wrong in found else f"it lacks {wrong}"
+            raise CheckpointError(f"{self.summary} is broken ({what}): {cure}")
         return found
 
     def check_shape(self, config: DictConfig) -> None:
@@ -146,12 +164,12 @@ class RunDir:
         if self.checkpoint_step() and self.shape.is_file():
             before = read_object(self.shape, "remove it, and the shape of this start counts")
             for key, value in shape.items():
-                if key == "model_weights_blocks_sha256" and None in (value, before.get(key)):
-                    continue  # a name of the hub has no folder to compare
+                if key in _OF_ONE_KIND and None in (value, before.get(key)):
+                    continue  # a name of the hub has no folder to compare, a folder no name
                 if before.get(key) != value:
                     difference = (
                         f"began from another model than {config.actor_rollout_ref.model.path} "
-                        f"({_HASHED[key]} differ: name that model with MODEL="
+                        f"({_HASHED[key]}: name that model with MODEL="
                         if key in _HASHED
                         else f"was trained with {key}={before.get(key)} (this run asks for {value}: take that back"
                     )
@@ -186,7 +204,7 @@ class RunDir:
             try:
                 if json.loads(line)["step"] <= step:
                     kept.append(line.decode() + "\n")
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # the line that a kill cut short, or a damaged one
         write_atomically(self.metrics, "".join(kept))
 
@@ -198,23 +216,44 @@ class RunDir:
                 try:
                     record = json.loads(line)
                     step, data = int(record["step"]), dict(record["data"])
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                     continue
                 records.setdefault(step, {}).update(data)
         return [{"step": step, "data": data} for step, data in sorted(records.items())]
 
 
-_OF_A_SUMMARY = (
-    "recipe",
-    "seed",
-    "steps",
-    "wall_s",
-    "pass_at_1",
-    "tool_calls_per_problem",
-    "reward",
-    "phases_s",
-)
-_HASHED = {"model_config_sha256": "shapes in config.json", "model_weights_blocks_sha256": "weights"}
+_OF_A_SUMMARY: dict[str, type] = {
+    "recipe": str,
+    "seed": int,
+    "steps": int,
+    "wall_s": float,
+    "pass_at_1": dict,
+    "tool_calls_per_problem": dict,
+    "reward": dict,
+    "phases_s": dict,
+}
+"""What the closing table shows, and what it is; a dict is one of numbers or nulls."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a number that can be reckoned with: no NaN, no infinity, no `true`."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    if kind is dict:
+        return isinstance(value, dict) and all(each is None or is_number(each) for each in value.values())
+    if kind is str:
+        return isinstance(value, str)
+    return is_number(value) and isinstance(value, int | kind)
+
+
+_HASHED = {
+    "model_config_sha256": "shapes in config.json differ",
+    "model_weights_blocks_sha256": "weights differ",
+    "model_name": "its name on the hub differs",
+}
+_OF_ONE_KIND = ("model_weights_blocks_sha256", "model_name")
 
 
 def model_shape(config: DictConfig) -> dict[str, Any]:
@@ -230,11 +269,23 @@ def model_shape(config: DictConfig) -> dict[str, Any]:
     return {
         "model_config_sha256": digest,
         "model_weights_blocks_sha256": weights_digest(Path(str(model.path))),
+        "model_name": None if digest else str(model.path),
         "lora_rank": int(model.get("lora_rank") or 0),
         "lora_target_modules": OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets,
         "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
         "strategy": str(config.actor_rollout_ref.actor.strategy),
     }
+
+
+def run_and_step(value: str) -> tuple[str, str]:
+    """The folder and the step of `RUN@step`; the step is empty where none is named.
+
+    A folder may have an @ in its path: what is there as a whole has no step, else it stands behind the last @.
+    """
+    path, _, step = value.rpartition("@")
+    if not path or is_there(Path(value).expanduser()) or not is_there(Path(path).expanduser()):
+        return value, ""
+    return path, step
 
 
 def given_run(folder: Path) -> RunDir:
