@@ -1,6 +1,7 @@
 """JSON with whole numbers of any length: Python refuses to read or write more than 4,300 digits unless told to."""
 
 import json
+import math
 import sys
 from typing import Any
 
@@ -30,6 +31,14 @@ def dumps(value: Any, **options: Any) -> str:
         return json.dumps(value, **options)
     finally:
         sys.set_int_max_str_digits(limit)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value out of JSON is a number that can be reckoned with: no NaN, no infinity, no `true`."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False  # a whole number that no float holds
 
 
 def _whole(digits: str) -> int:

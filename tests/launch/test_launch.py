@@ -1,5 +1,6 @@
 """What the launcher does around training: leftovers, resume, SIGTERM."""
 
+import io
 import json
 import os
 import signal
@@ -51,6 +52,24 @@ def test_a_resume_forgets_the_steps_that_are_trained_again_everywhere(plan: Plan
     checkpoint(plan.run_dir, 3)
     launch._make_resumable(plan, Console(quiet=True))
     assert steps(plan.run_dir) == plan.run_dir.backup.steps() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("saved", "told"),
+    [
+        (3, "steps 4 to 5 removed: they are later"),
+        (4, "step 5 removed"),
+        (5, ""),
+        (0, "steps 0 to 5 removed: they have"),
+    ],
+)
+def test_steps_that_are_forgotten_are_told(plan: Plan, saved: int, told: str) -> None:
+    if saved:
+        checkpoint(plan.run_dir, saved)
+    console = Console(file=io.StringIO(), width=200)
+    launch._make_resumable(plan, console)
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"metrics and samples of {told}" in said if told else "removed" not in said
 
 
 @pytest.mark.parametrize(("saved", "left"), [(3, [0, 3]), (0, [])])

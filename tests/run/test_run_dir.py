@@ -3,13 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
-from verl_coder.run.run_dir import RunDir, given_run
+from verl_coder.run.run_dir import RunDir, given_run, run_and_step
 
 
 def _config(model: Path, lora_rank: int = 0) -> DictConfig:
@@ -96,7 +97,8 @@ def test_metrics_after_the_checkpoint_are_forgotten_and_a_cut_line_too(tmp_path:
     run_dir = RunDir(tmp_path)
     lines = [json.dumps({"step": step, "data": {"x": step}}) for step in (0, 1, 2, 3)]
     run_dir.metrics.write_text("\n".join(lines) + '\n{"step": 4, "da')
-    run_dir.drop_metrics_after(2)
+    run_dir.backup.write(4, {})
+    assert run_dir.drop_metrics_after(2) == [3, 4]
     assert [record["step"] for record in run_dir.read_metrics()] == [0, 1, 2]
 
 
@@ -113,6 +115,43 @@ def test_a_broken_record_of_an_earlier_start_is_named_with_a_cure(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["timing.json", "wall.json"])
+@pytest.mark.parametrize("value", ['"x"', "null", "NaN", "true", "[1]"])
+def test_what_is_no_number_of_seconds_is_named_with_a_cure(tmp_path: Path, name: str, value: str) -> None:
+    (tmp_path / name).write_text(f'{{"wall_s": {value}}}')
+    with pytest.raises(CheckpointError, match=rf"{name} is broken \(wall_s is .*, no number\): remove it"):
+        RunDir(tmp_path).check_records()
+
+
+_SUMMARY = {
+    "recipe": "r", "seed": 0, "steps": 5, "wall_s": 1.5, "pass_at_1": {"before": None, "after": 0.5},
+    "tool_calls_per_problem": {}, "reward": {}, "phases_s": {"update": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *((key, ...) for key in _SUMMARY),
+        ("steps", True),
+        ("steps", 1.5),
+        ("recipe", 5),
+        ("wall_s", "x"),
+        ("pass_at_1", None),
+        ("pass_at_1", {"before": "x"}),
+        ("phases_s", [1]),
+    ],
+)
+def test_a_broken_summary_is_named_with_a_cure(tmp_path: Path, key: str, value: Any) -> None:
+    run_dir = RunDir(tmp_path)
+    run_dir.summary.write_text(json.dumps(_SUMMARY))
+    assert run_dir.read_summary() == _SUMMARY and run_dir.finished_steps() == 5
+    broken = {**_SUMMARY, key: value}
+    run_dir.summary.write_text(json.dumps({name: each for name, each in broken.items() if each is not ...}))
+    with pytest.raises(CheckpointError, match=rf"summary.json is broken \(.*{key}.*\): remove it"):
+        run_dir.read_summary()
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[1]", b"\xff", b'{"mode": "online"}'])
 def test_a_broken_state_of_the_upload_is_named(tmp_path: Path, content: bytes) -> None:
     run_dir = RunDir(tmp_path)
@@ -121,7 +160,18 @@ def test_a_broken_state_of_the_upload_is_named(tmp_path: Path, content: bytes) -
         run_dir.check_records()
 
 
-@pytest.mark.parametrize("content", ["", "null", "[]", '{"step": 1}', '{"step": "x", "pass_rate": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "null",
+        "[]",
+        '{"step": 1}',
+        '{"step": "x", "pass_rate": 1}',
+        '{"step": 1e999, "pass_rate": 1}',
+        "[" * 10**5,
+    ],
+)
 def test_a_broken_best_is_named(tmp_path: Path, content: str) -> None:
     run_dir = RunDir(tmp_path)
     run_dir.best.parent.mkdir()
@@ -130,7 +180,19 @@ def test_a_broken_best_is_named(tmp_path: Path, content: str) -> None:
         run_dir.check_records()
 
 
-@pytest.mark.parametrize("line", ["null", "5", "[]", '{"step": 1}', '{"step": 1, "data": 5}', "{"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "null",
+        "5",
+        "[]",
+        '{"step": 1}',
+        '{"step": 1, "data": 5}',
+        "{",
+        '{"step": 1e999, "data": {}}',
+        "[" * 10**5,
+    ],
+)
 def test_a_line_of_the_metrics_that_is_none_is_left_out(tmp_path: Path, line: str) -> None:
     run_dir = RunDir(tmp_path)
     whole = json.dumps({"step": 2, "data": {"x": 1}})
@@ -140,7 +202,10 @@ def test_a_line_of_the_metrics_that_is_none_is_left_out(tmp_path: Path, line: st
     assert whole in run_dir.metrics.read_text()
 
 
-@pytest.mark.parametrize("manifest", ["", "[]", "null", '{"files": 5}', '{"files": null}'])
+@pytest.mark.parametrize(
+    "manifest",
+    ["", "[]", "null", '{"files": 5}', '{"files": null}', '{"files": {}}', '{"files": []}', "[" * 10**5],
+)
 def test_a_checkpoint_with_a_broken_manifest_is_not_whole(tmp_path: Path, manifest: str) -> None:
     run_dir = RunDir(tmp_path)
     _checkpoint(run_dir, 5)
@@ -162,7 +227,57 @@ def test_a_folder_above_a_run_is_answered_with_the_run(tmp_path: Path) -> None:
 def test_a_step_is_named_behind_the_run(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     assert run.named_step("7") == 7 and run.named_step("") == 0
-    with pytest.raises(ConfigError, match="@x: after @ stands the number of a step, or `best`"):
-        run.named_step("x")
+    for name in ("x", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "-1", "1.0"):
+        with pytest.raises(ConfigError, match=f"@{name}: after @ stands the number of a step, or `best`"):
+            run.named_step(name)
     with pytest.raises(CheckpointError, match=r"has no checkpoints/best\.json"):
         run.named_step("best")
+
+
+def test_a_missing_tracker_beside_a_whole_checkpoint_is_said_with_the_number_to_write(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    for step in (4, 8):
+        _checkpoint(run_dir, step)
+    tracker = run_dir.checkpoints / "latest_checkpointed_iteration.txt"
+    tracker.unlink()
+    with pytest.raises(
+        CheckpointError, match=r"iteration.txt is missing, .*: write 8 into that file"
+    ) as caught:
+        run_dir.checkpoint_step()
+    assert "\n" not in str(caught.value) and run_dir.last_whole_step() == 0
+    assert str(caught.value) in run_dir.same_command()
+    tracker.write_text("8")
+    assert run_dir.checkpoint_step() == run_dir.last_whole_step() == 8
+
+
+def test_another_name_of_the_hub_is_refused(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    run_dir.record_shape(_config(Path("Qwen/Qwen2.5-Coder-0.5B-Instruct")))
+    _checkpoint(run_dir, 5)
+    run_dir.check_shape(_config(Path("Qwen/Qwen2.5-Coder-0.5B-Instruct")))
+    other = _config(Path("deepseek-ai/deepseek-coder-1.3b-instruct"))
+    with pytest.raises(
+        CheckpointError, match=r"another model than deepseek-ai/.*: name that model with MODEL="
+    ):
+        run_dir.check_shape(other)
+    before = json.loads(run_dir.shape.read_text())
+    del before["model_name"]  # of a version that did not write it down
+    run_dir.shape.write_text(json.dumps(before))
+    run_dir.check_shape(other)
+
+
+def test_a_step_stands_behind_the_last_at_of_what_is_there(tmp_path: Path) -> None:
+    run = tmp_path / "me@host" / "run"
+    run.mkdir(parents=True)
+    for value, expected in (
+        (f"{run}", (f"{run}", "")),
+        (f"{run}@8", (f"{run}", "8")),
+        (f"{run}@", (f"{run}", "")),
+        (f"{run}9@8", (f"{run}9@8", "")),
+        ("owner/name@main", ("owner/name@main", "")),
+        ("@8", ("@8", "")),
+    ):
+        assert run_and_step(value) == expected
+    (tmp_path / "me@host" / "run@8").mkdir()
+    assert run_and_step(f"{run}@8") == (f"{run}@8", "")

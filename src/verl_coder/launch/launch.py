@@ -75,7 +75,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     """Bring the folder to the state of its last checkpoint, and write the resolved configuration."""
     step = plan.run_dir.checkpoint_step()
     # Without a checkpoint everything is done again, the evaluation before training too.
-    plan.run_dir.drop_metrics_after(step if step else -1)
+    forgotten = plan.run_dir.drop_metrics_after(step if step else -1)
     # The checkpoint's own step is not logged yet where its evaluation was given up.
     logged = min([step, *plan.run_dir.backup.steps()[-1:]])
     begin_sync(
@@ -86,6 +86,14 @@ def _make_resumable(plan: Plan, console: Console) -> None:
         resumes_after=logged if step else None,
         new_run=plan.new_wandb_run,
     )
+    if forgotten:
+        words = f"step {forgotten[0]}" if len(forgotten) == 1 else f"steps {forgotten[0]} to {forgotten[-1]}"
+        why = "are later than the last checkpoint" if step else "have no checkpoint"
+        console.print(
+            f"metrics and samples of {words} removed: they {why}, and those steps are done again",
+            highlight=False,
+            soft_wrap=True,
+        )
     if step:
         console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
         with open_dict(plan.config):

@@ -9,8 +9,9 @@ from rich.table import Table
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import whole_file, write_atomically
+from verl_coder.json_text import is_number
 from verl_coder.run.checkpoint_files import step_folder
-from verl_coder.run.run_dir import RunDir, is_number
+from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings
 from verl_coder.words import counted
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.files import write_atomically
+from verl_coder.json_text import is_number
 
 STARTING, TRAINING, EVALUATING, SAVING, ENDING = "starting", "training", "evaluating", "saving", "ending"
 START_PARTS = (
@@ -70,19 +71,26 @@ class Phase:
 
     @classmethod
     def read(cls, path: Path) -> "Phase | None":
-        """None where there is no file."""
+        """None where there is no file, or a damaged one: the next part writes it anew."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (FileNotFoundError, json.JSONDecodeError, TypeError):
+            found = cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        texts, numbers = (
+            (found.phase, found.part),
+            (found.step, found.total, found.done, found.of, found.since),
+        )
+        is_one = all(isinstance(each, str) for each in texts) and all(map(is_number, numbers))
+        return found if is_one else None
 
 
 def read_history(path: Path) -> dict[str, float]:
     """`phase_history.json`: phase -> the longest it took without progress, in seconds; empty where there is none."""
     try:
-        return {str(key): float(value) for key, value in json.loads(path.read_text()).items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+        found = json.loads(path.read_text()).items()
+    except (OSError, ValueError, AttributeError, RecursionError):
         return {}
+    return {key: float(value) for key, value in found if is_number(value)}
 
 
 def starting(part: str) -> Phase:

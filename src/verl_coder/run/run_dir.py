@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.files import given_folder, is_there, read_object, write_atomically
+from verl_coder.json_text import is_number
 from verl_coder.model_digest import weights_digest
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.checkpoint_files import TRACKER, is_whole, read_best, saved_steps, step_folder
@@ -191,22 +191,26 @@ class RunDir:
                     found.append((int(match.group(1)), path))
         return found
 
-    def drop_metrics_after(self, step: int) -> None:
-        """Forget metrics and samples later than `step`: those steps are trained again after a resume."""
+    def drop_metrics_after(self, step: int) -> list[int]:
+        """Forget metrics and samples later than `step`, which a resume trains again; the steps that had metrics."""
+        forgotten = {later for later in self.backup.steps() if later > step}
         self.backup.drop_after(step)
         for later, path in self.sample_files():
             if later > step:
                 path.unlink()
-        if not self.metrics.is_file():
-            return
         kept = []
-        for line in self.metrics.read_bytes().split(b"\n"):
+        for line in self.metrics.read_bytes().split(b"\n") if self.metrics.is_file() else ():
             try:
-                if json.loads(line)["step"] <= step:
+                of = int(json.loads(line)["step"])
+                if of > step:
+                    forgotten.add(of)
+                else:
                     kept.append(line.decode() + "\n")
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
                 continue  # the line that a kill cut short, or a damaged one
-        write_atomically(self.metrics, "".join(kept))
+        if self.metrics.is_file():
+            write_atomically(self.metrics, "".join(kept))
+        return sorted(forgotten)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All whole lines of the metrics file."""
@@ -233,11 +237,6 @@ _OF_A_SUMMARY: dict[str, type] = {
     "phases_s": dict,
 }
 """What the closing table shows, and what it is; a dict is one of numbers or nulls."""
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value out of JSON is a number that can be reckoned with: no NaN, no infinity, no `true`."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_of(value: Any, kind: type) -> bool:
