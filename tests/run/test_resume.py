@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import DictConfig, OmegaConf
@@ -9,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import CheckpointError
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.paths import repository_root
-from verl_coder.run.resume import _flat, check, may_change, record
+from verl_coder.run.resume import _FILES, MAY_CHANGE, _flat, check, may_change, record
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,40 @@ def test_what_changes_the_run_is_refused_with_both_values(
     with pytest.raises(CheckpointError, match=both):
         check(recorded, changed)
     check(recorded, changed, allowed=[override.partition("=")[0]])
+
+
+@pytest.mark.parametrize(
+    ("override", "both"),
+    [
+        ("model.tokenizer_path=/other", "tokenizer_path=null, this start gives /other"),
+        ("model.hf_config_path=/other", "hf_config_path=null, this start gives /other"),
+        ("model.lora_adapter_path=/other", "lora_adapter_path=null, this start gives /other"),
+        ("rollout.enable_rollout_routing_replay=true", "replay=False, this start gives True"),
+    ],
+)
+def test_a_pattern_admits_no_neighbour_that_changes_the_run(
+    config: DictConfig, recorded: Path, override: str, both: str
+) -> None:
+    changed = OmegaConf.merge(config, OmegaConf.from_dotlist([f"actor_rollout_ref.{override}"]))
+    assert isinstance(changed, DictConfig)
+    with pytest.raises(CheckpointError, match=both):
+        check(recorded, changed)
+
+
+def test_what_may_stand_elsewhere_is_compared_by_its_content() -> None:
+    elsewhere = {
+        "actor_rollout_ref.model.path",
+        "data.tool_config_path",
+    }  # by RunDir.check_shape; that of rollout
+    places = [key for key in MAY_CHANGE if key.endswith(("path", "files", "traces"))]
+    assert set(places) <= {*_FILES.values(), *elsewhere}
+
+
+@pytest.mark.parametrize("file", ["x", 5, None, {}, {"path": "x"}, ["path", "sha256"]])
+def test_a_damaged_record_of_a_file_is_named(config: DictConfig, recorded: Path, file: Any) -> None:
+    recorded.write_text(json.dumps({"settings": {}, "files": {"TRAIN": file}}))
+    with pytest.raises(CheckpointError, match=r"resume\.json is broken \(files\.TRAIN is .*\): remove it"):
+        check(recorded, config)
 
 
 def as_before(recorded: Path, config: DictConfig) -> None:

@@ -54,21 +54,21 @@ MAY_CHANGE = (
     "actor_rollout_ref.rollout.max_num_*",
     "actor_rollout_ref.rollout.enforce_eager",
     "actor_rollout_ref.rollout.free_cache_engine",
-    "actor_rollout_ref.rollout.enable_*",
+    "actor_rollout_ref.rollout.enable_chunked_prefill",
+    "actor_rollout_ref.rollout.enable_prefix_caching",
+    "actor_rollout_ref.rollout.enable_sleep_mode",
     "actor_rollout_ref.rollout.agent.num_workers",
     "actor_rollout_ref.rollout.checkpoint_engine.*",
     "actor_rollout_ref.rollout.engine_kwargs.*",
     "actor_rollout_ref.rollout.prometheus.*",  # verl derives the model's name there from its path
-    # Files: their content is compared, not their place (see `contents`).
+    # Files: their content is compared, not their place (see `contents`; of the model RunDir.check_shape).
     "data.train_files",
     "data.val_files",
     "data.tool_config_path",
     "reward.custom_reward_function.path",
     "actor_rollout_ref.model.path",
-    "actor_rollout_ref.model.*_path",
     "actor_rollout_ref.rollout.multi_turn.tool_config_path",
     "actor_rollout_ref.rollout.agent.agent_loop_config_path",
-    "actor_rollout_ref.rollout.*model_path",
     "verl_coder.teacher.traces",
     "verl_coder.policy_loss.path",
     # Ours that change nothing that is learnt.
@@ -149,6 +149,9 @@ def check(path: Path, config: DictConfig, allowed: Iterable[str] = ()) -> None:
     before = read_object(path, cure)
     if not all(isinstance(before.get(name), dict) for name in ("settings", "files")):
         raise CheckpointError(f"{path} is broken (it lacks settings or files): {cure}")
+    for knob, file in before["files"].items():
+        if not isinstance(file, dict) or not {"path", "sha256"} <= file.keys():
+            raise CheckpointError(f"{path} is broken (files.{knob} is {str(file)[:80]}): {cure}")
     allowed = tuple(allowed)
     now = contents(config)
     for knob, key in _FILES.items():
