@@ -19,6 +19,7 @@ from verl_coder.run.checkpoint_files import (
     step_folder,
     steps_to_remove,
 )
+from verl_coder.run.run_dir import RunDir
 
 
 def write_temporary(checkpoints: Path, step: int, text: str = "weights") -> None:
@@ -74,7 +75,10 @@ def test_pruning_removes_folders(tmp_path: Path) -> None:
     assert saved_steps(tmp_path) == [1, 3] and not (tmp_path / SAVING).exists()
 
 
-def test_a_kill_at_any_point_of_a_commit_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("earlier", [1, 0])
+def test_a_kill_at_any_point_of_a_commit_leaves_the_last_whole_checkpoint(
+    tmp_path: Path, earlier: int
+) -> None:
     """The process dies at its n-th file system call of the commit, for every n."""
     program = """
 import os, sys, pathlib
@@ -94,21 +98,39 @@ checkpoint_files.commit(pathlib.Path(sys.argv[1]), 2)
 """
     ended = False
     for calls in range(40):
-        root = tmp_path / str(calls)
-        for step in (1, 2):
+        root = tmp_path / str(calls) / "checkpoints"
+        for step in (1, 2) if earlier else (2,):
             write_temporary(root, step)
             if step == 1:
                 commit(root, 1)
         result = subprocess.run(
             [sys.executable, "-c", program, str(root), str(calls)], env=os.environ, check=False
         )
-        step = int((root / TRACKER).read_text())
-        assert is_whole(step_folder(root, step)) and is_whole(step_folder(root, 1))
+        step = RunDir(root.parent).checkpoint_step()  # raises where what is named is not whole
+        assert step in (earlier, 2) and (not earlier or is_whole(step_folder(root, earlier)))
         ended = result.returncode == 0
         if ended:
             assert step == 2
             break
     assert ended
+
+
+def test_a_checkpoint_that_is_a_link_is_removed_and_saved_again_and_what_it_names_stays(
+    tmp_path: Path,
+) -> None:
+    checkpoints, elsewhere = tmp_path / "checkpoints", tmp_path / "elsewhere"
+    for step in (1, 2):
+        write_temporary(checkpoints, step)
+        commit(checkpoints, step)
+    for step in (1, 2):
+        step_folder(checkpoints, step).rename(elsewhere.with_name(f"elsewhere{step}"))
+        step_folder(checkpoints, step).symlink_to(elsewhere.with_name(f"elsewhere{step}"))
+    assert prune(checkpoints, latest=2, keep=1, best=None) == [1]
+    write_temporary(checkpoints, 2)
+    commit(checkpoints, 2)
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["global_step_2", TRACKER]
+    assert not step_folder(checkpoints, 2).is_symlink()
+    assert all(is_whole(elsewhere.with_name(f"elsewhere{step}")) for step in (1, 2))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -184,6 +185,33 @@ def test_a_disk_too_full_to_remove_does_not_end_the_run(
     monkeypatch.setattr(checkpointing, "prune", fails)
     FakeTrainer(run_dir.path).save_now(1)
     assert run_dir.checkpoint_step() == 1 and "cannot be removed" in notices(run_dir)[0]
+
+
+def test_a_checkpoint_that_is_removed_while_the_run_trains_costs_no_more(run_dir: RunDir) -> None:
+    trainer = FakeTrainer(run_dir.path)
+    trainer.save_now(1)
+    shutil.rmtree(step_folder(run_dir.checkpoints, 1))
+    trainer.note_pass_rate(0.5)
+    trainer.weights = b"w" * 20_000
+    with full_disk(10_000):
+        trainer.save_now(2)
+    said = notices(run_dir)
+    assert "global_step_1/ is not whole; training goes on, and the next save names another" in said[0]
+    assert "step 2 could not be saved" in said[1] and "there is no older one" in said[1]
+    trainer.save_now(3)
+    assert run_dir.checkpoint_step() == 3
+
+
+def test_a_damaged_best_costs_neither_the_run_nor_a_checkpoint(run_dir: RunDir) -> None:
+    trainer = FakeTrainer(run_dir.path)
+    for step in (1, 2, 3):
+        run_dir.best.write_text("{")
+        trainer.save_now(step)
+    assert saved_steps(run_dir.checkpoints) == [1, 2, 3] and "best.json is broken" in notices(run_dir)[0]
+    trainer.global_steps = 3
+    trainer.note_pass_rate(0.5)
+    assert json.loads(run_dir.best.read_text()) == {"step": 3, "pass_rate": 0.5}
+    assert saved_steps(run_dir.checkpoints) == [2, 3]
 
 
 def test_the_order_that_was_given_is_the_one_that_is_saved(run_dir: RunDir) -> None:

@@ -73,7 +73,7 @@ def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals) -> i
 
 def _tell_full_disk(run_dir: RunDir, error: OSError, console: Console) -> None:
     """The trainer's own warnings stand in a file of that folder, too."""
-    last = run_dir.checkpoint_step()
+    last = run_dir.last_whole_step()
     console.print(
         f"warning: {run_dir.path} cannot be written ({error.strerror}); training goes on, its metrics wait in memory, "
         + (f"the checkpoint of step {last} is whole" if last else "there is no checkpoint yet"),

@@ -54,7 +54,7 @@ class SftCheckpoints(CheckpointHandler):
             )
         self.saved_at = time.monotonic()
         if self._run_dir.stop_request.is_file() and not is_last:
-            write_durably(self._run_dir.stopped, json.dumps({"step": self._run_dir.checkpoint_step()}))
+            write_durably(self._run_dir.stopped, json.dumps({"step": self._run_dir.last_whole_step()}))
             raise StoppedOnRequest
 
     def _write_whole(self, step: int, *, is_last: bool) -> None:

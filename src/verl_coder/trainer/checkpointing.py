@@ -9,6 +9,7 @@ import torch
 from omegaconf import open_dict
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
+from verl_coder.errors import CheckpointError
 from verl_coder.files import free_bytes, write_durably
 from verl_coder.model_config import forget_attention
 from verl_coder.run.checkpoint_files import (
@@ -97,7 +98,7 @@ class CheckpointMixin(RecipeTrainer):
             raise  # a worker died: nothing to go on with
         except Exception as error:
             clear_saving(self.run_dir.checkpoints)
-            kept = self.run_dir.checkpoint_step()
+            kept = self._last_whole()
             self.notices.say(
                 f"checkpoint {step}",
                 f"the checkpoint of step {step} could not be saved ({_reason(error)}); training goes on, "
@@ -107,6 +108,15 @@ class CheckpointMixin(RecipeTrainer):
         finally:
             self._enter_phase("training")
         return True
+
+    def _last_whole(self) -> int:
+        """Step of the last whole checkpoint; 0, which is told, also where somebody removed the one that is named."""
+        try:
+            return self.run_dir.checkpoint_step()
+        except CheckpointError as error:
+            what = str(error).partition(": ")[0]  # the cure is of a run that has ended
+            self.notices.say("tracker", f"{what}; training goes on, and the next save names another")
+            return 0
 
     def _enter_phase(self, phase: str, step: int | None = None) -> None:
         """Tell the launcher what is being done (see rl_trainer.py)."""
@@ -157,7 +167,7 @@ class CheckpointMixin(RecipeTrainer):
 
         Asked before any worker writes: one of several ranks that fails alone would leave the others waiting.
         """
-        last = self.run_dir.checkpoint_step()
+        last = self._last_whole()
         if not last:
             return
         needed = folder_bytes(step_folder(self.run_dir.checkpoints, last))
@@ -181,7 +191,11 @@ class CheckpointMixin(RecipeTrainer):
         """Remember the best checkpoint that was evaluated, and remove those that need not be kept."""
         if self._evaluated and self._evaluated[0] == self._saved_step > 0 and self.settings.keep_best:
             step, rate = self._evaluated
-            if is_better(step, rate, read_best(self.run_dir.best)):
+            try:
+                before = read_best(self.run_dir.best)
+            except CheckpointError:
+                before = None  # damaged: written anew
+            if is_better(step, rate, before):
                 self._write_best(json.dumps({"step": step, "pass_rate": rate}))
         if self._saved_step:
             self._prune()
@@ -197,14 +211,16 @@ class CheckpointMixin(RecipeTrainer):
                 self.notices.say("best", f"{self.run_dir.best} cannot be written ({error}); training goes on")
 
     def _prune(self) -> None:
-        best = read_best(self.run_dir.best) if self.settings.keep_best else None
         try:
+            best = read_best(self.run_dir.best) if self.settings.keep_best else None
             prune(
                 self.run_dir.checkpoints,
-                latest=self.run_dir.checkpoint_step(),
+                latest=self._last_whole(),
                 keep=self.config.trainer.max_actor_ckpt_to_keep,
                 best=best[0] if best else None,
             )
+        except CheckpointError as error:
+            self.notices.say("prune", f"old checkpoints are kept, one of them may be the best: {error}")
         except OSError as error:
             self.notices.say("prune", f"old checkpoints cannot be removed ({error}); training goes on")
 

@@ -87,7 +87,7 @@ class StopMixin(CheckpointMixin):
                 # A step that was given up is drawn again; one whose evaluation was, is done.
                 self.save_now(done, order=None if self._given_up else self._order_before_step)
             self._shutdown_dump_executor()
-            write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.checkpoint_step()}))
+            write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.last_whole_step()}))
         else:
             self.save_if_due(min(self.global_steps, self.total_training_steps))
         self._enter_phase(ENDING)
