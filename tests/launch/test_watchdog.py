@@ -268,6 +268,24 @@ def test_time_in_which_the_launcher_stood_still_is_nobodys_fault(stage: Stage) -
     stage.wait(30)
 
 
+@pytest.mark.parametrize("part", ["updating", "generating"])
+def test_a_halt_of_the_launcher_is_not_taken_for_what_a_phase_takes(stage: Stage, part: str) -> None:
+    stage.phase("updating")
+    stage.wait(5)
+    stage.phase("generating", step=2)
+    stage.wait(5)
+    stage.phase("updating", step=2)
+    stage.wait(2)
+    before = stage.watchdog.limit_s("training: updating")
+    stage.phase(part, step=5)  # training has gone on while Ctrl-Z halted the launcher
+    stage.time += 3600
+    stage.watchdog.poll()
+    stage.phase("syncing weights", step=5)
+    stage.wait(2)
+    assert stage.watchdog.limit_s("training: updating") == before
+    assert max(json.loads(stage.run_dir.phase_history.read_text()).values()) < 10
+
+
 def test_the_processes_of_a_run_are_known_by_their_command_lines() -> None:
     assert role_of("ray::WorkerDict.actor_rollout_update_actor") == "FSDP actor"
     assert role_of("VLLM::EngineCore") == "vLLM engine"

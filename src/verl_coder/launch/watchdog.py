@@ -85,12 +85,13 @@ class Watchdog:
     def poll(self) -> None:
         """Look, if the last look is old enough; RunStuck where the run cannot go on."""
         now = self._now()
+        if now - self._last_poll > 10 * _EVERY_S:
+            self._forgive()  # this process itself stood still: nobody is to blame for that time
+        self._last_poll = now
         self._read_phase(now)  # at every poll: most parts are short
         if now < self._next:
             return
-        if now - self._last_poll > 10 * _EVERY_S:
-            self._forgive()  # this process itself stood still: nobody is to blame for that time
-        self._next, self._last_poll = now + _EVERY_S, now
+        self._next = now + _EVERY_S
         if self._phase and self._phase.phase == ENDING:
             return
         killed = killed_by_kernel()
@@ -223,7 +224,7 @@ class Watchdog:
         """What to do, in words."""
         from verl_coder.launch.memory_cures import cures_of
 
-        found = cures_of(self._run_dir.config, on_resume=self._run_dir.checkpoint_step() > 0)
+        found = cures_of(self._run_dir.config, on_resume=self._run_dir.last_whole_step() > 0)
         return f"set {', or '.join(found)}" if found else "have fewer or shorter samples"
 
     def _when(self) -> str:
