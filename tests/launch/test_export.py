@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.launch.export import actor_folder, app, export, lora_config
+from verl_coder.run.checkpoint_files import SAVING, TRACKER, commit, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.tiny.build import BASE
 
@@ -118,3 +119,35 @@ def test_a_checkpoint_is_named_as_for_an_evaluation(
     ):
         wrong = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "out2"), "--adapter"])
         assert told in str(wrong.exception) and not (tmp_path / "out2").exists()
+
+
+def test_a_folder_with_an_at_in_its_path_is_a_run(
+    lora_run: tuple[RunDir, torch.Tensor], tmp_path: Path
+) -> None:
+    place = tmp_path / "me@host"
+    place.mkdir()
+    (place / "run").symlink_to(lora_run[0].path)
+    for number, value in enumerate((f"{place}/run", f"{place}/run@3", f"{place}/run@")):
+        command = [value, "--out", str(tmp_path / f"out{number}"), "--adapter"]
+        assert CliRunner().invoke(app, command).exit_code == 0
+    wrong = CliRunner().invoke(app, [f"{place}/other", "--out", str(tmp_path / "out")])
+    assert str(wrong.exception) == f"no such folder: {place}/other"
+
+
+def test_a_checkpoint_that_is_damaged_or_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    with pytest.raises(CheckpointError, match="run has no checkpoint yet"):
+        actor_folder(run_dir)
+    for step in (4, 8):
+        folder = step_folder(run_dir.checkpoints / SAVING, step) / "actor"
+        folder.mkdir(parents=True)
+        (folder / "model.pt").write_text("weights")
+        commit(run_dir.checkpoints, step)
+    (run_dir.checkpoints / "global_step_8" / "actor" / "model.pt").write_text("wei")
+    with pytest.raises(CheckpointError, match=r"global_step_8 is not whole, .*: there are global_step_4$"):
+        actor_folder(run_dir, 8)
+    assert actor_folder(run_dir, 4).is_dir()
+    (run_dir.checkpoints / TRACKER).unlink()
+    with pytest.raises(CheckpointError, match=r"is missing, but global_step_4/ is whole: write 4 into"):
+        actor_folder(run_dir)

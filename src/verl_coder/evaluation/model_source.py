@@ -10,7 +10,7 @@ from verl_coder.files import is_there, read_json
 from verl_coder.hub import hub_reason
 from verl_coder.model_digest import folder_digest
 from verl_coder.paths import is_hub_name
-from verl_coder.run.run_dir import RunDir
+from verl_coder.run.run_dir import RunDir, run_and_step
 
 Kind = Literal["folder", "checkpoint", "adapter", "endpoint"]
 
@@ -53,8 +53,7 @@ def find_model(value: str) -> ModelSource:
     """The model that `--model` names; ConfigError or CheckpointError says what is wrong with it."""
     if value.startswith(("http://", "https://")):
         return ModelSource(kind="endpoint", name=value.rstrip("/"))
-    whole = Path(value).expanduser()
-    path, _, step = (value, "", "") if is_there(whole) or "@" not in value else value.rpartition("@")
+    path, step = run_and_step(value)
     folder = Path(path).expanduser()
     if is_there(folder) and folder.is_dir():
         folder = folder.resolve()

@@ -17,7 +17,8 @@ from verl_coder.command_app import command_app
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.files import given_folder, refuse_used_folder
 from verl_coder.launch.trained_weights import adapter_config, trained_model
-from verl_coder.run.run_dir import RunDir
+from verl_coder.run.checkpoint_files import is_whole, saved_steps, step_folder
+from verl_coder.run.run_dir import RunDir, run_and_step
 from verl_coder.words import counted
 from verl_coder.yaml_files import read_mapping
 
@@ -36,13 +37,22 @@ def load_config(run_dir: RunDir) -> DictConfig:
 
 
 def actor_folder(run_dir: RunDir, step: int | None = None) -> Path:
-    """`actor/` of a checkpoint: of the given step, else of the last one."""
+    """`actor/` of a checkpoint: of the given step, else of the last one; CheckpointError where it is not whole."""
     step = run_dir.checkpoint_step() if step is None else step
-    folder = run_dir.checkpoints / f"global_step_{step}" / "actor"
-    if not folder.is_dir():
-        found = sorted(path.name for path in run_dir.checkpoints.glob("global_step_*"))
-        raise CheckpointError(f"no checkpoint {folder}: there are {', '.join(found) or 'none'}")
-    return folder
+    folder = step_folder(run_dir.checkpoints, step)
+    others = [n for n in saved_steps(run_dir.checkpoints) if is_whole(step_folder(run_dir.checkpoints, n))]
+    there = (
+        f"there are {', '.join(f'global_step_{n}' for n in others)}" if others else "there is no other one"
+    )
+    if not step:
+        raise CheckpointError(f"{run_dir.path} has no checkpoint yet: train until one is saved")
+    if not (folder / "actor").is_dir():
+        raise CheckpointError(f"no checkpoint {folder / 'actor'}: {there}")
+    if step not in others:
+        raise CheckpointError(
+            f"the checkpoint {folder} is not whole, files are missing or cut short: {there}"
+        )
+    return folder / "actor"
 
 
 def policy(run_dir: RunDir, step: int | None = None) -> "PreTrainedModel":
@@ -135,7 +145,7 @@ def run(
     ] = "bfloat16",
 ) -> None:
     """Write a trained policy: with LoRA merged into the base, or with --adapter the adapter alone."""
-    path, _, name = run.partition("@")
+    path, name = run_and_step(run)
     run_dir = RunDir(given_folder(Path(path)))
     if name:
         if step is not None:
