@@ -9,6 +9,7 @@ import pytest
 from verl_coder.errors import ConfigError
 from verl_coder.files import locked
 from verl_coder.launch.status import run_status, what_stands
+from verl_coder.run.checkpoint_files import TRACKER
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, begin
@@ -84,6 +85,46 @@ def test_the_last_warnings_are_shown_in_spite_of_a_line_cut_short(run_dir: RunDi
     run_dir.notices.write_text('{"key": "a", "te')
     Notices(run_dir.notices).say("disk", "the disk was full")
     assert run_status(run_dir.path)["said, 1"] == "warning: the disk was full"
+
+
+def test_what_is_damaged_costs_only_its_own_line(run_dir: RunDir) -> None:
+    run_dir.checkpoints.mkdir()
+    (run_dir.checkpoints / TRACKER).write_text("4")
+    run_dir.best.write_text("{")
+    run_dir.sync_state.write_text("{")
+    run_dir.phase.write_bytes(b"\xff")
+    with run_dir.metrics.open("a") as file:
+        file.write('{"step": 3, "data": {"val-core/sample/acc/mean@1": null}}\n{"step": 1e999, "data": {}}\n')
+    status = run_status(run_dir.path)
+    assert "global_step_4/ is not whole" in status["checkpoint"] and "not whole" in status["state"]
+    assert "best.json is broken" in status["best checkpoint"] and "not a sync state" in status["W&B"]
+    assert status["last step"] == "3" and status["held-out pass@1"].endswith("0.500 (step 2)")
+    assert what_stands(run_dir) == "a run whose checkpoints are not in order"
+    with locked(run_dir.lock, "busy"):
+        assert run_status(run_dir.path)["state"] == "starting"
+
+
+def test_a_best_checkpoint_that_is_gone_is_told_as_such(run_dir: RunDir) -> None:
+    run_dir.checkpoints.mkdir()
+    run_dir.best.write_text('{"step": 4, "pass_rate": 0.9}')
+    told = run_status(run_dir.path)["best checkpoint"]
+    assert told == "step 4 (pass rate 0.900), which is not there any more"
+    (run_dir.checkpoints / "global_step_4").mkdir()
+    (run_dir.checkpoints / "global_step_4" / "data.pt").touch()
+    (run_dir.checkpoints / TRACKER).write_text("4")
+    assert run_status(run_dir.path)["best checkpoint"] == "step 4 (pass rate 0.900)"
+
+
+def test_every_value_is_one_line_that_moves_no_cursor(run_dir: RunDir) -> None:
+    Notices(run_dir.notices).say("a", "one\n   W&B has  all of it\x1b[31m\r")
+    run_dir.stuck.write_text("died\x1b[2J\n")
+    state = SyncState.load(run_dir.sync_state)
+    assert state is not None
+    state.error = "one\ntwo\x1b[31m"
+    state.save(run_dir.sync_state)
+    status = run_status(run_dir.path)
+    assert status["said, 1"] == r"warning: one W&B has all of it\x1b[31m"
+    assert status["W&B error"] == r"one two\x1b[31m" and status["its last start"] == r"died\x1b[2J"
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:

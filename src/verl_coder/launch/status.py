@@ -4,8 +4,10 @@ import fcntl
 import time
 from pathlib import Path
 
+from verl_coder.consoles import printable
+from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.launch.summary import pass_rate
-from verl_coder.run.checkpoint_files import read_best
+from verl_coder.run.checkpoint_files import is_whole, read_best, step_folder
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir, given_run
@@ -27,14 +29,29 @@ def run_status(folder: Path) -> dict[str, str]:
     if rates:
         told = [f"{rate:.3f} (step {step})" for step, rate in rates]
         lines["held-out pass@1"] = ", ".join(told if len(told) <= 4 else [told[0], "...", *told[-3:]])
-    lines["checkpoint"] = f"step {run_dir.checkpoint_step()}" if run_dir.checkpoint_step() else "none yet"
-    if best := read_best(run_dir.best):
-        lines["best checkpoint"] = f"step {best[0]} (pass rate {best[1]:.3f})"
-    lines |= _sync(run_dir)
+    lines |= _checkpoints(run_dir) | _sync(run_dir)
     if run_dir.notices.is_file():
         texts = parse_notices(run_dir.notices.read_bytes().split(b"\n"))
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
             lines[f"said, {number}"] = text
+    return {name: printable(" ".join(text.splitlines())) for name, text in lines.items()}
+
+
+def _checkpoints(run_dir: RunDir) -> dict[str, str]:
+    """The last and the best one; what is wrong with them in the place of what cannot be told."""
+    lines = {}
+    try:
+        step = run_dir.checkpoint_step()
+        lines["checkpoint"] = f"step {step}" if step else "none yet"
+    except CheckpointError as error:
+        lines["checkpoint"] = str(error)
+    try:
+        best = read_best(run_dir.best)
+    except CheckpointError as error:
+        return lines | {"best checkpoint": str(error)}
+    if best:
+        gone = "" if is_whole(step_folder(run_dir.checkpoints, best[0])) else ", which is not there any more"
+        lines["best checkpoint"] = f"step {best[0]} (pass rate {best[1]:.3f}){gone}"
     return lines
 
 
@@ -50,7 +67,10 @@ def what_stands(run_dir: RunDir) -> str:
     """What a folder has of a run, in words: how far it is, whether it is at work; empty where no run was started."""
     if not run_dir.config.is_file():
         return ""
-    step = run_dir.checkpoint_step()
+    try:
+        step = run_dir.checkpoint_step()
+    except CheckpointError:
+        return "a run whose checkpoints are not in order"
     words = f"a run at step {step}" if step else "a run that was started and has no checkpoint yet"
     return words + (", at work" if is_running(run_dir) else "")
 
@@ -82,7 +102,10 @@ def _state(run_dir: RunDir) -> str:
 def _sync(run_dir: RunDir) -> dict[str, str]:
     steps = run_dir.backup.steps()
     lines = {"local metrics": f"{counted(len(steps), 'step')} in {run_dir.backup.folder.name}/"}
-    state = SyncState.load(run_dir.sync_state)
+    try:
+        state = SyncState.load(run_dir.sync_state)
+    except ConfigError as error:
+        return lines | {"W&B": str(error)}
     if state is None:
         return lines | {"W&B": "never used"}
     lines["W&B"] = f"{state.mode}, run {state.run_id} of project {state.project}" + (

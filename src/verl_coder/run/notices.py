@@ -50,12 +50,12 @@ def _append(path: Path, line: str) -> None:
 
 
 def parse_notices(lines: Iterable[bytes]) -> list[str]:
-    """Texts of the whole lines; a line that a full disk cut short is left out."""
+    """Texts of the whole lines, each in one line; a line that a full disk cut short is left out."""
     texts = []
     for line in lines:
         try:
-            texts.append(str(json.loads(line)["text"]))
-        except (ValueError, KeyError, TypeError):
+            texts.append(" ".join(str(json.loads(line)["text"]).split()))
+        except (ValueError, KeyError, TypeError, RecursionError):
             continue
     return texts
 
