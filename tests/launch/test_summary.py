@@ -124,6 +124,13 @@ def test_a_value_that_cannot_be_drawn_costs_no_summary(tmp_path: Path, value: An
     assert run_dir.summary.is_file() and run_dir.curve.is_file()
 
 
+def test_a_reward_that_is_no_number_makes_no_broken_summary(tmp_path: Path) -> None:
+    run_dir = _run(tmp_path, [(1, _step(4) | {"critic/score/mean": float("nan")})])
+    write_summary(run_dir, _SETTINGS, Console(quiet=True))
+    assert "NaN" not in run_dir.summary.read_text()
+    assert run_dir.read_summary()["reward"] == {"first": None, "last": None}
+
+
 def test_a_picture_that_fails_costs_no_summary(tmp_path: Path) -> None:
     run_dir = _run(tmp_path, [(1, _step(4))])
     run_dir.curve.mkdir()

@@ -22,6 +22,17 @@ def test_the_ranks_shards_are_put_together(tmp_path: Path) -> None:
         read_state(tmp_path)
 
 
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.99, -1])
+def test_a_shard_that_is_cut_short_is_named(tmp_path: Path, keep: float) -> None:
+    path = tmp_path / "model_world_size_1_rank_0.pt"
+    torch.save({"w": torch.arange(1000.0)}, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * keep)] if keep >= 0 else b"<html>")
+    with pytest.raises(CheckpointError, match=rf"{path.name} is damaged \(.*\): name another step") as caught:
+        read_state(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_of_replicas_one_is_put_together(tmp_path: Path) -> None:
     """verl's fsdp_size=2 on four ranks: two replicas of two shards."""
     whole = torch.arange(12.0).reshape(4, 3)

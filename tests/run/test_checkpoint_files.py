@@ -12,6 +12,7 @@ from verl_coder.run.checkpoint_files import (
     SAVING,
     TRACKER,
     commit,
+    is_better,
     is_whole,
     planned_bytes,
     prune,
@@ -113,6 +114,23 @@ checkpoint_files.commit(pathlib.Path(sys.argv[1]), 2)
             assert step == 2
             break
     assert ended
+
+
+def test_a_copy_without_what_only_training_reads_is_whole_for_all_else(tmp_path: Path) -> None:
+    write_temporary(tmp_path, 3)
+    optimiser = step_folder(tmp_path / SAVING, 3) / "actor" / "optim_world_size_1_rank_0.pt"
+    optimiser.write_text("moments")
+    folder = commit(tmp_path, 3)
+    for left_out in ("data.pt", f"actor/{optimiser.name}"):
+        (folder / left_out).unlink()
+    assert is_whole(folder, to_go_on=False) and not is_whole(folder)
+    (folder / "actor" / "model.pt").write_text("wei")
+    assert not is_whole(folder, to_go_on=False) and not is_whole(tmp_path / "none", to_go_on=False)
+
+
+def test_a_rate_that_is_no_number_is_never_the_best() -> None:
+    assert not is_better(2, float("nan"), None) and not is_better(2, float("nan"), (1, 0.5))
+    assert is_better(2, 0.5, None) and is_better(2, 0.5, (1, 0.5)) and not is_better(2, 0.4, (1, 0.5))
 
 
 def test_a_checkpoint_that_is_a_link_is_removed_and_saved_again_and_what_it_names_stays(

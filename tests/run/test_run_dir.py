@@ -169,6 +169,7 @@ def test_a_broken_state_of_the_upload_is_named(tmp_path: Path, content: bytes) -
         '{"step": 1}',
         '{"step": "x", "pass_rate": 1}',
         '{"step": 1e999, "pass_rate": 1}',
+        '{"step": 1, "pass_rate": NaN}',
         "[" * 10**5,
     ],
 )
@@ -227,7 +228,7 @@ def test_a_folder_above_a_run_is_answered_with_the_run(tmp_path: Path) -> None:
 def test_a_step_is_named_behind_the_run(tmp_path: Path) -> None:
     run = RunDir(tmp_path)
     assert run.named_step("7") == 7 and run.named_step("") == 0
-    for name in ("x", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "-1", "1.0"):
+    for name in ("x", "\N{SUPERSCRIPT TWO}", "\N{ARABIC-INDIC DIGIT THREE}", "-1", "1.0", "1" * 5000):
         with pytest.raises(ConfigError, match=f"@{name}: after @ stands the number of a step, or `best`"):
             run.named_step(name)
     with pytest.raises(CheckpointError, match=r"has no checkpoints/best\.json"):
@@ -258,7 +259,8 @@ def test_another_name_of_the_hub_is_refused(tmp_path: Path) -> None:
     run_dir.check_shape(_config(Path("Qwen/Qwen2.5-Coder-0.5B-Instruct")))
     other = _config(Path("deepseek-ai/deepseek-coder-1.3b-instruct"))
     with pytest.raises(
-        CheckpointError, match=r"another model than deepseek-ai/.*: name that model with MODEL="
+        CheckpointError,
+        match=r"another model than deepseek-ai/.* \(it was Qwen/.*: name that model with MODEL=",
     ):
         run_dir.check_shape(other)
     before = json.loads(run_dir.shape.read_text())

@@ -40,7 +40,11 @@ def actor_folder(run_dir: RunDir, step: int | None = None) -> Path:
     """`actor/` of a checkpoint: of the given step, else of the last one; CheckpointError where it is not whole."""
     step = run_dir.checkpoint_step() if step is None else step
     folder = step_folder(run_dir.checkpoints, step)
-    others = [n for n in saved_steps(run_dir.checkpoints) if is_whole(step_folder(run_dir.checkpoints, n))]
+    others = [
+        n
+        for n in saved_steps(run_dir.checkpoints)
+        if is_whole(step_folder(run_dir.checkpoints, n), to_go_on=False)
+    ]
     there = (
         f"there are {', '.join(f'global_step_{n}' for n in others)}" if others else "there is no other one"
     )

@@ -43,7 +43,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
     """The summary of a finished run, from its metrics and its timing file."""
     records = run_dir.read_metrics()
     evaluations = [(r["step"], r["data"]) for r in records if pass_rate(r["data"]) is not None]
-    steps = [r for r in records if "timing_s/step" in r["data"]]
+    steps = [r for r in records if is_number(r["data"].get("timing_s/step"))]
     if not steps and not evaluations:
         raise VerlCoderError(f"{run_dir.metrics} holds no step: the run did not train")
     # With trainer.val_before_train=false nothing is evaluated before training, with trainer.test_freq=-1 nothing after
@@ -91,7 +91,7 @@ def build_summary(run_dir: RunDir, settings: Settings) -> dict[str, Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return round(value, 4) if value is not None and is_number(value) else None
 
 
 def write_summary(run_dir: RunDir, settings: Settings, console: Console) -> None:

@@ -6,6 +6,7 @@ verl keeps each rank's shard in `model_world_size_N_rank_i.pt`, and the configur
 import logging
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from verl_coder.errors import CheckpointError
@@ -20,7 +21,6 @@ _SHARD = re.compile(r"model_world_size_(\d+)_rank_(\d+)\.pt")
 
 def read_state(folder: Path) -> "dict[str, torch.Tensor]":
     """The actor's parameters, put together from the shards of all ranks, in the precision they were trained in."""
-    import torch
 
     shards = {int(m[2]): (int(m[1]), path) for path in folder.iterdir() if (m := _SHARD.fullmatch(path.name))}
     if not shards or sorted(shards) != list(range(next(iter(shards.values()))[0])):
@@ -30,8 +30,19 @@ def read_state(folder: Path) -> "dict[str, torch.Tensor]":
     # Reading DTensors warns of process groups, which nothing here computes with.
     logging.getLogger("torch.distributed.device_mesh").setLevel(logging.ERROR)
     # verl's own files, written by this project's run: they hold DTensors, which weights_only refuses.
-    states = [torch.load(shards[rank][1], map_location="cpu", weights_only=False) for rank in sorted(shards)]
+    states = [_loaded(shards[rank][1]) for rank in sorted(shards)]
     return {name: _join([state[name] for state in states]) for name in states[0]}
+
+
+def _loaded(path: Path) -> "dict[str, torch.Tensor]":
+    import torch
+
+    try:
+        found: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=False)
+    except (OSError, EOFError, RuntimeError, ValueError, UnpicklingError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{path} is damaged ({reason}): name another step, or copy it anew") from error
+    return found
 
 
 def _join(parts: list[Any]) -> "torch.Tensor":

@@ -6,6 +6,7 @@ the older checkpoints and the tracker as they were. Several nodes: the folder mu
 """
 
 import json
+import math
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ STATE = "verl_coder.json"
 SAVING = ".saving"
 _REMOVED = ".removed_"
 _NAME = re.compile(r"global_step_(\d+)")
+_OF_TRAINING = re.compile(rf"data\.pt|{re.escape(STATE)}|\w+/(optim|extra_state)_.*")
 
 
 def step_folder(checkpoints: Path, step: int) -> Path:
@@ -37,18 +39,24 @@ def saved_steps(checkpoints: Path) -> list[int]:
     return sorted(int(match.group(1)) for match in matches if match)
 
 
-def is_whole(folder: Path) -> bool:
-    """Every file of the manifest is there with its size (a checkpoint without manifest: data.pt is there)."""
+def is_whole(folder: Path, *, to_go_on: bool = True) -> bool:
+    """Every file of the manifest is there with its size (a checkpoint without manifest: data.pt is there).
+
+    Without `to_go_on` those may be missing that only training reads: they may have been left out of a copy.
+    """
     manifest = folder / MANIFEST
     if not manifest.is_file():
-        return (folder / "data.pt").is_file()
+        return folder.is_dir() and (not to_go_on or (folder / "data.pt").is_file())
     try:
         sizes = json.loads(manifest.read_text())["files"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return False
-    return bool(sizes and isinstance(sizes, dict)) and all(
-        (folder / name).is_file() and (folder / name).stat().st_size == size for name, size in sizes.items()
-    )
+    if not sizes or not isinstance(sizes, dict):
+        return False
+    files = {
+        folder / name: size for name, size in sizes.items() if to_go_on or not _OF_TRAINING.fullmatch(name)
+    }
+    return all(path.is_file() and path.stat().st_size == size for path, size in files.items())
 
 
 def commit(checkpoints: Path, step: int) -> Path:
@@ -157,7 +165,7 @@ def is_better(step: int, rate: float, best: tuple[int, float] | None) -> bool:
     Of equals the later one, which has learnt more that a greedy rate does not show. A best of a later step belongs to
     steps that a resume has forgotten.
     """
-    return best is None or best[0] >= step or rate >= best[1]
+    return math.isfinite(rate) and (best is None or best[0] >= step or rate >= best[1])
 
 
 def read_best(path: Path) -> tuple[int, float] | None:
@@ -166,6 +174,9 @@ def read_best(path: Path) -> tuple[int, float] | None:
         return None
     try:
         value = json.loads(path.read_text())
-        return int(value["step"]), float(value["pass_rate"])
+        step, rate = int(value["step"]), float(value["pass_rate"])
+        if not math.isfinite(rate):
+            raise ValueError(f"a pass rate of {rate}")
+        return step, rate
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is broken ({type(error).__name__}: {error}): remove it") from error

@@ -90,7 +90,7 @@ class RunDir:
             if best is None:
                 raise CheckpointError(f"{self.path} has no checkpoints/best.json: name a step (@8)")
             return best[0]
-        if name and not (name.isascii() and name.isdecimal()):
+        if name and not re.fullmatch(r"[0-9]{1,9}", name):
             raise ConfigError(f"{self.path}@{name}: after @ stands the number of a step, or `best`")
         return int(name) if name else self.checkpoint_step()
 
@@ -169,7 +169,7 @@ class RunDir:
                 if before.get(key) != value:
                     difference = (
                         f"began from another model than {config.actor_rollout_ref.model.path} "
-                        f"({_HASHED[key]}: name that model with MODEL="
+                        f"({_HASHED[key].format(before.get(key))}: name that model with MODEL="
                         if key in _HASHED
                         else f"was trained with {key}={before.get(key)} (this run asks for {value}: take that back"
                     )
@@ -241,7 +241,9 @@ _OF_A_SUMMARY: dict[str, type] = {
 
 def _is_of(value: Any, kind: type) -> bool:
     if kind is dict:
-        return isinstance(value, dict) and all(each is None or is_number(each) for each in value.values())
+        return isinstance(value, dict) and all(
+            isinstance(each, int | float | None) for each in value.values()
+        )
     if kind is str:
         return isinstance(value, str)
     return is_number(value) and isinstance(value, int | kind)
@@ -250,7 +252,7 @@ def _is_of(value: Any, kind: type) -> bool:
 _HASHED = {
     "model_config_sha256": "shapes in config.json differ",
     "model_weights_blocks_sha256": "weights differ",
-    "model_name": "its name on the hub differs",
+    "model_name": "it was {}",
 }
 _OF_ONE_KIND = ("model_weights_blocks_sha256", "model_name")
 
