@@ -10,6 +10,7 @@ from verl_coder.launch.status import run_status
 from verl_coder.report.build import Report, write_report
 from verl_coder.report.inputs import find_inputs
 from verl_coder.report.training_run import describe_training_run
+from verl_coder.run.checkpoint_files import TRACKER
 from verl_coder.run.phase import START_PARTS, starting
 
 RATES = {0: 0.5, 4: 0.995, 8: 0.98, 12: 0.995}
@@ -26,13 +27,19 @@ def run(tmp_path: Path) -> Path:
     return run
 
 
+@pytest.mark.parametrize("gone", [False, True])
 @pytest.mark.parametrize("kept", [4, 8, 12])
-def test_the_best_step_is_the_checkpoint_that_status_names(run: Path, kept: int) -> None:
-    (run / "checkpoints").mkdir()
+def test_the_best_step_is_the_checkpoint_that_status_names(run: Path, kept: int, gone: bool) -> None:
+    folder = run / "checkpoints" / f"global_step_{kept}"
+    folder.mkdir(parents=True)
     (run / "checkpoints" / "best.json").write_text(json.dumps({"step": kept, "pass_rate": RATES[kept]}))
+    (run / "checkpoints" / TRACKER).write_text(str(kept))
+    if gone:
+        folder.rmdir()
     best = describe_training_run(run, [])["best"]
-    assert best == {"step": kept, "value": RATES[kept], "checkpoint": True}
-    assert run_status(run)["best checkpoint"].startswith(f"step {kept} ")
+    assert best == {"step": kept, "value": RATES[kept], "checkpoint": not gone}
+    told = run_status(run)["best checkpoint"]
+    assert told.startswith(f"step {kept} ") and told.endswith("not there any more") is gone
 
 
 def test_without_a_checkpoint_the_later_of_equals_is_the_best(run: Path) -> None:

@@ -50,7 +50,8 @@ def _checkpoints(run_dir: RunDir) -> dict[str, str]:
     except CheckpointError as error:
         return lines | {"best checkpoint": str(error)}
     if best:
-        gone = "" if is_whole(step_folder(run_dir.checkpoints, best[0])) else ", which is not there any more"
+        is_there = is_whole(step_folder(run_dir.checkpoints, best[0]), to_go_on=False)
+        gone = "" if is_there else ", which is not there any more"
         lines["best checkpoint"] = f"step {best[0]} (pass rate {best[1]:.3f}){gone}"
     return lines
 

@@ -13,7 +13,7 @@ from verl_coder.launch.status import is_running
 from verl_coder.launch.summary import PHASES, pass_rate
 from verl_coder.report.evaluation_files import wilson
 from verl_coder.report.records import not_yet, number
-from verl_coder.run.checkpoint_files import is_better, read_best
+from verl_coder.run.checkpoint_files import is_better, is_whole, read_best, step_folder
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
@@ -108,8 +108,8 @@ def _best(run_dir: RunDir, held_out: Sequence[Mapping[str, Any]], notes: list[st
     except (CheckpointError, OSError) as error:
         notes.append(str(error))
         best = None
-    is_checkpoint = best is not None
-    for point in () if is_checkpoint else held_out:
+    is_checkpoint = best is not None and is_whole(step_folder(run_dir.checkpoints, best[0]), to_go_on=False)
+    for point in () if best else held_out:
         if is_better(point["step"], point["value"], best):
             best = (point["step"], point["value"])
     return {"step": best[0], "value": best[1], "checkpoint": is_checkpoint} if best else None
