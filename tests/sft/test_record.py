@@ -91,6 +91,22 @@ def test_what_changes_nothing_that_is_learnt_may_change_on_the_way(request_: Sft
     assert begin(other, run_dir, digests(other)) == 3
 
 
+@pytest.mark.parametrize(
+    ("saved", "why"), [(3, "later than the last checkpoint"), (0, "there is no checkpoint")]
+)
+def test_steps_that_are_done_again_are_told(request_: SftRequest, saved: int, why: str) -> None:
+    run_dir, found, told = RunDir(request_.out), digests(request_), list[str]()
+    begin(request_, run_dir, found, told.append)
+    if saved:
+        _checkpoint(run_dir, saved)
+    run_dir.metrics.write_text("".join(json.dumps({"step": n, "data": {}}) + "\n" for n in (3, 4, 5)))
+    assert begin(request_, run_dir, found, told.append) == saved
+    first = 4 if saved else 3
+    assert told == [f"metrics and samples of steps {first} to 5 removed ({why}): they are done again"]
+    begin(request_, run_dir, found, told.append)
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize("left", ["config.yaml", "checkpoints", "resume.json", "summary.json"])
 def test_a_folder_of_another_command_is_left_alone(request_: SftRequest, left: str) -> None:
     run_dir = RunDir(request_.out)

@@ -87,13 +87,7 @@ def _make_resumable(plan: Plan, console: Console) -> None:
         new_run=plan.new_wandb_run,
     )
     if forgotten:
-        words = f"step {forgotten[0]}" if len(forgotten) == 1 else f"steps {forgotten[0]} to {forgotten[-1]}"
-        why = "are later than the last checkpoint" if step else "have no checkpoint"
-        console.print(
-            f"metrics and samples of {words} removed: they {why}, and those steps are done again",
-            highlight=False,
-            soft_wrap=True,
-        )
+        console.print(forgotten, highlight=False, soft_wrap=True)
     if step:
         console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
         with open_dict(plan.config):

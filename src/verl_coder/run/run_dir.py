@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -191,8 +191,11 @@ class RunDir:
                     found.append((int(match.group(1)), path))
         return found
 
-    def drop_metrics_after(self, step: int) -> list[int]:
-        """Forget metrics and samples later than `step`, which a resume trains again; the steps that had metrics."""
+    def drop_metrics_after(self, step: int) -> str:
+        """Forget metrics and samples later than `step` (-1: all), which are done again; the line that says so.
+
+        It is empty where no step was recorded.
+        """
         forgotten = {later for later in self.backup.steps() if later > step}
         self.backup.drop_after(step)
         for later, path in self.sample_files():
@@ -210,7 +213,7 @@ class RunDir:
                 continue  # the line that a kill cut short, or a damaged one
         if self.metrics.is_file():
             write_atomically(self.metrics, "".join(kept))
-        return sorted(forgotten)
+        return _forgotten_words(sorted(forgotten), step)
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All whole lines of the metrics file."""
@@ -276,6 +279,14 @@ def model_shape(config: DictConfig) -> dict[str, Any]:
         "n_gpus": int(config.trainer.n_gpus_per_node) * int(config.trainer.nnodes),
         "strategy": str(config.actor_rollout_ref.actor.strategy),
     }
+
+
+def _forgotten_words(steps: Sequence[int], last: int) -> str:
+    if not steps:
+        return ""
+    words = f"step {steps[0]}" if len(steps) == 1 else f"steps {steps[0]} to {steps[-1]}"
+    why = "there is no checkpoint" if last < 0 else "later than the last checkpoint"
+    return f"metrics and samples of {words} removed ({why}): they are done again"
 
 
 def run_and_step(value: str) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -85,13 +85,21 @@ def last_step(request: SftRequest, run_dir: RunDir, found: Mapping[str, str]) ->
     return step
 
 
-def begin(request: SftRequest, run_dir: RunDir, found: Mapping[str, str]) -> int:
-    """Bring OUT to the state of its last checkpoint, and return that step; 0 for a new start. Errors of `last_step`."""
+def begin(
+    request: SftRequest,
+    run_dir: RunDir,
+    found: Mapping[str, str],
+    tell: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Bring OUT to the state of its last checkpoint, and return that step; 0 for a new start. Errors of `last_step`.
+
+    `tell` is told of recorded steps that are removed, since they are done again.
+    """
     step = last_step(request, run_dir, found)
     clear_saving(run_dir.checkpoints)
-    if step:
-        run_dir.drop_metrics_after(step)
-    else:
+    if forgotten := run_dir.drop_metrics_after(step if step else -1):
+        tell(forgotten)
+    if not step:
         shutil.rmtree(run_dir.checkpoints, ignore_errors=True)
         for path in (run_dir.path / LOG, run_dir.metrics, run_dir.notices):
             path.unlink(missing_ok=True)

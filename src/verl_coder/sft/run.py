@@ -66,7 +66,7 @@ def _train(
 ) -> Path | None:
     """From the last checkpoint to OUT/model, or to the checkpoint that SIGTERM asked for."""
     data, steps, folder = plan.data, plan.steps, request.out / "model"
-    done = begin(request, run_dir, found)
+    done = begin(request, run_dir, found, lambda words: console.print(words, highlight=False, soft_wrap=True))
     if done:
         console.print(f"resuming {request.out} after step {done}", highlight=False, soft_wrap=True)
     files = row_files(run_dir)
