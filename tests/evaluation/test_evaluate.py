@@ -18,6 +18,7 @@ from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError, DataError, EngineError, FileWriteError
 from verl_coder.evaluation import evaluate as evaluation
 from verl_coder.evaluation import trajectories
+from verl_coder.evaluation.folder import check_out
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
 from verl_coder.evaluation.tables import _lines
@@ -568,18 +569,18 @@ def test_a_finished_folder_that_lost_its_journal_is_not_drawn_again(
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "config.json", "train.parquet", "rollouts"])
 def test_the_folder_of_something_else_is_refused_before_a_model_is_loaded(
-    problems: Path, tmp_path: Path, name: str
+    evaluate_with: Any, tmp_path: Path, name: str
 ) -> None:
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / name).write_text("")
-    with pytest.raises(ConfigError, match=rf"--out .*run holds {name} and no evaluation"):
-        plan_evaluation(request(problems, out=str(tmp_path / "run")))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("")
+    with pytest.raises(ConfigError, match=rf"--out .*out holds {name} and no evaluation"):
+        evaluate_with(alternately)()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [name]
 
 
-def test_a_log_in_the_folder_is_nothing_else(problems: Path, tmp_path: Path) -> None:
-    (tmp_path / "eval").mkdir()
-    (tmp_path / "eval" / "evaluate.log").write_text("")
-    assert plan_evaluation(request(problems, out=str(tmp_path / "eval"))).out == tmp_path / "eval"
+def test_a_log_in_the_folder_is_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "evaluate.log").write_text("")
+    check_out(tmp_path)
 
 
 def test_a_tag_that_a_problem_has_twice_counts_once(evaluate_with: Any, problems: Path) -> None:

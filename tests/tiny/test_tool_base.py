@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from verl_coder.errors import ConfigError
 from verl_coder.tiny.tool_base import STAGES, ToolBaseSettings, build_tool_base, stage_traces
@@ -40,5 +39,5 @@ def test_the_last_stage_answers_at_once_as_often_as_the_settings_say() -> None:
 @pytest.mark.parametrize("wrong", [{"steps": 4}, {"direct_share": 1.5}])
 def test_wrong_settings_are_refused(wrong: dict, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="use 5 or more, and a share"):
-        build_tool_base(tmp_path, ToolBaseSettings(**wrong), Console())
+        build_tool_base(tmp_path, ToolBaseSettings(**wrong))
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, keep_settings
+from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, check_out, keep_settings
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
@@ -41,6 +41,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Draw what is owed, grade it, write results and samples; the results."""
     out = plan.out
+    check_out(out)
     with _locked(out):
         journal_path = out / JOURNAL
         begun = journal_path.is_file() and journal_path.stat().st_size > 0

@@ -14,7 +14,6 @@ from verl_coder.chat_template import options_of_run, template_options
 from verl_coder.data.prepared import find_prepared
 from verl_coder.errors import ConfigError
 from verl_coder.evaluation.engines import served_model
-from verl_coder.evaluation.folder import check_out
 from verl_coder.evaluation.model_source import ModelSource, find_model, positions_of
 from verl_coder.evaluation.pass_at_k import reported_ks
 from verl_coder.evaluation.problem_set import Choice, ProblemSet, load_problems
@@ -160,8 +159,6 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     loops = agent_loops_of(run)
     tools = chosen_tools(tools, protocol, [posed.problem for posed in problems.problems], loops)
     limits = _limits(request, run, model)
-    out = Path(request.out) if request.out else _default_out(model, served, files, protocol, request)
-    check_out(out)
     return EvaluationPlan(
         request=request,
         model=model,
@@ -173,7 +170,7 @@ def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
         template_options=_template_options(request, run),
         agent_loops=loops,
         multi_turn=multi_turn_of(run),
-        out=out,
+        out=Path(request.out) if request.out else _default_out(model, served, files, protocol, request),
         served_model=served,
     )
 

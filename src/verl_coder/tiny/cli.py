@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from verl_coder.command_app import command_app
-from verl_coder.consoles import PlainConsole
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.tiny.build import BuildSettings
 from verl_coder.words import counted
@@ -109,7 +108,7 @@ def tools(
 
     settings = ToolBaseSettings(seed=seed, steps=steps, direct_share=direct_share)
     try:
-        build_tool_base(out, settings, PlainConsole())
+        build_tool_base(out, settings)
     except Interrupted as signal_name:
         typer.echo(f"stopped by {signal_name}; the same command starts again", err=True)
         raise typer.Exit(130) from None

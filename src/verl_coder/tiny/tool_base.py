@@ -14,6 +14,7 @@ from rich.console import Console
 from verl_coder.chains.problems import Kind, chains
 from verl_coder.chains.traces import ChainTrace, chain_traces, write_trace_rows
 from verl_coder.chains.wording import Tool
+from verl_coder.consoles import PlainConsole
 from verl_coder.errors import ConfigError
 from verl_coder.files import refuse_file_in_the_way, write_atomically
 from verl_coder.launch.supervise import Interrupted
@@ -73,7 +74,7 @@ class ToolBaseSettings:
     depths: tuple[int, ...] = (1, 2, 3, 2)
 
 
-def build_tool_base(out: Path, settings: ToolBaseSettings, console: Console, *, base: Path = BASE) -> Path:
+def build_tool_base(out: Path, settings: ToolBaseSettings, *, base: Path = BASE) -> Path:
     """Train the stages in folders of OUT, and return OUT/mixed/model; what is finished is kept."""
     if settings.steps < 5 or not 0 <= settings.direct_share <= 1:
         raise ConfigError(
@@ -82,7 +83,7 @@ def build_tool_base(out: Path, settings: ToolBaseSettings, console: Console, *, 
     refuse_file_in_the_way(out, "--out")
     model = base
     for number, stage in enumerate(STAGES):
-        model = _train(out / stage.name, model, settings, number, console)
+        model = _train(out / stage.name, model, settings, number, PlainConsole())
     write_atomically(out / "settings.json", json.dumps(asdict(settings), indent=2) + "\n")
     return model
 
