@@ -8,7 +8,16 @@ from rich.table import Table
 from verl_coder.consoles import PlainConsole, printable
 
 
-@pytest.mark.parametrize("text", ["outputs/eval[draws]/x", "[/x]", "[red]x", "p/\x1b[31mred\x1b]0;title\x07"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "outputs/eval[draws]/x",
+        "[/x]",
+        "[red]x",
+        "a[1:end:2] :key: /data/x:on:y",
+        "p/\x1b[31mred\x1b]0;title\x07",
+    ],
+)
 def test_brackets_and_control_characters_are_text_in_lines_and_tables(text: str) -> None:
     file = io.StringIO()
     console = PlainConsole(file=file, width=100)

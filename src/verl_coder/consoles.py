@@ -11,10 +11,13 @@ _WIDTH = 160
 
 
 class PlainConsole(Console):
-    """A console for texts of data and users: `[bold]` in a path is part of the path, and no text moves the cursor."""
+    """A console for texts of data and users: `[bold]` or `:key:` are part of a path, no text moves the cursor.
+
+    What is no plain text (`Text`, the words of a spinner) is printed as it is given: see `plain_text`.
+    """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{"markup": False, **options})
+        super().__init__(**{"markup": False, "emoji": False, **options})
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As rich does, cells of tables included; what a terminal would act upon is spelt out."""
@@ -27,6 +30,11 @@ def printable(text: str) -> str:
         char if (char >= " " and not "\x7f" <= char <= "\x9f") or char in "\t\n" else f"\\x{ord(char):02x}"
         for char in text
     )
+
+
+def plain_text(text: str) -> Text:
+    """The text for a spinner, or a part of a coloured one."""
+    return Text(printable(text))
 
 
 def table_console() -> Console:

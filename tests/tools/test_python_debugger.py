@@ -149,6 +149,13 @@ async def test_a_breakpoint_in_a_program_with_a_mistake_shows_the_mistake(calls:
     assert said.endswith("SyntaxError: '(' was never closed (main.py, line 2)")
 
 
+async def test_the_same_code_sent_again_is_run_anew_where_it_has_ended(calls: Calls) -> None:
+    said, _ = await calls(
+        PythonDebugger, {"code": OLD, "commands": "run"}, {"code": OLD, "commands": "b 2\nc"}
+    )
+    assert "the program ended" in said[0] and "breakpoint at line 2 in f" in said[1]
+
+
 async def test_the_same_code_sent_again_goes_on_where_it_stands(calls: Calls) -> None:
     said, _ = await calls(
         PythonDebugger,

@@ -64,9 +64,12 @@ def read_call(text: str) -> tuple[str, dict[str, Any]]:
         name = value.get("name")
     if not isinstance(name, str) or not name:
         raise CallMistake(f'the call has no "name"; {_FORM}')
-    beside = [key for key in value if key not in _CALL_KEYS]
+    beside = [key for key in value if key not in _CALL_KEYS and isinstance(value[key], str | dict)]
     if beside and not value.keys() & {"arguments", "parameters"}:
-        raise CallMistake(f'{", ".join(map(repr, beside))} must stand in "arguments"; {_FORM}')
+        named = ", ".join(map(repr, beside))
+        raise CallMistake(
+            f'the call has {named} and no "arguments", where all that a tool is given stands; {_FORM}'
+        )
     arguments = value.get("arguments", value.get("parameters", {}))
     if isinstance(arguments, str):
         arguments = _object(arguments) if arguments.strip() else {}

@@ -26,7 +26,7 @@ _SHOWN_REJECTIONS = 5
 def counting_progress(title: str, console: Console) -> Iterator[Callable[[str], None]]:
     """A line that counts rows by what became of them; call what is yielded once a row."""
     counts: Counter[str] = Counter()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(title)
 

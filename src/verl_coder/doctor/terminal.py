@@ -5,7 +5,7 @@ import json
 from rich.console import Console
 from rich.text import Text
 
-from verl_coder.consoles import PlainConsole
+from verl_coder.consoles import PlainConsole, printable
 from verl_coder.doctor.check import CheckedLine
 from verl_coder.doctor.examine import examine, is_ill, summary
 from verl_coder.doctor.situation import DoctorOptions
@@ -45,9 +45,7 @@ def to_dict(lines: list[CheckedLine]) -> dict[str, object]:
 
 
 def _print(console: Console, line: CheckedLine) -> None:
-    status = line.result.status
-    console.print(
-        Text.assemble((status, _STYLES[status]), f"  {line.name:<18} {line.result.text}"), soft_wrap=True
-    )
-    if line.result.fix:
-        console.print(Text.assemble(" " * 24, ("fix: ", "bold"), line.result.fix), soft_wrap=True)
+    status, text, fix = line.result.status, printable(line.result.text), printable(line.result.fix or "")
+    console.print(Text.assemble((status, _STYLES[status]), f"  {line.name:<18} {text}"), soft_wrap=True)
+    if fix:
+        console.print(Text.assemble(" " * 24, ("fix: ", "bold"), fix), soft_wrap=True)

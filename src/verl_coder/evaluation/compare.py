@@ -83,7 +83,7 @@ def setting_differences(folders: Sequence[Path]) -> dict[str, list[Any]]:
     known = [one for one in settings if one is not None]
     names = dict.fromkeys(name for one in known for name in one)
     differing = [name for name in names if any(one.get(name) != known[0].get(name) for one in known)]
-    return {name: [one and one.get(name) for one in settings] for name in differing}
+    return {name: [None if one is None else one.get(name) for one in settings] for name in differing}
 
 
 @app.command()

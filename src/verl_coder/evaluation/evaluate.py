@@ -11,9 +11,9 @@ from typing import Any
 
 from rich.console import Console
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, check_out, keep_settings
+from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, TIMING, check_out, keep_settings
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
@@ -45,11 +45,12 @@ def evaluate(
     with _locked(out):
         journal_path = out / JOURNAL
         begun = journal_path.is_file() and journal_path.stat().st_size > 0
-        kept = [] if begun or not (out / SAMPLES).is_file() else read_samples(out / SAMPLES)
+        kept = _finished(out / SAMPLES, begun=begun)
         keep_settings(out / SETTINGS, plan.settings(), begun=begun or bool(kept))
         with SampleJournal(journal_path) as journal:
-            for sample in kept:  # the journal of a finished evaluation was not copied with it
-                journal.add(sample)
+            for sample in kept:  # the journal of a finished evaluation was not copied with it, or not whole
+                if sample.key not in journal.samples:
+                    journal.add(sample)
             if lines := journal.broken_lines:
                 console.print(
                     f"{journal_path}: {len(lines)} damaged lines, the first is line {lines[0]}: their samples are owed",
@@ -65,6 +66,16 @@ def evaluate(
         write_atomically(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         shutil.rmtree(out / ".model", ignore_errors=True)
     return results
+
+
+def _finished(path: Path, *, begun: bool) -> list[EvaluationSample]:
+    """The samples of a finished evaluation; DataError where the file is none and there is no journal beside it."""
+    try:
+        return read_samples(path) if path.is_file() else []
+    except DataError:
+        if not begun:
+            raise
+        return []
 
 
 def _draw(
@@ -105,7 +116,7 @@ def _draw(
             engine.close()
         drawn = list(journal.samples.values())[before:]
         _keep_times(
-            plan.out / "timing.json",
+            plan.out / TIMING,
             loading_s=loaded - started,
             sampling_s=sampling_s,
             generating_s=clock.generating_s,
@@ -169,7 +180,7 @@ def _in_order(plan: EvaluationPlan, journal: SampleJournal) -> list[EvaluationSa
 
 
 def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str, Any]:
-    times = _times(plan.out / "timing.json")
+    times = _times(plan.out / TIMING)
     sampling_s = times["sampling_s"] or None
     settings = {name: value for name, value in plan.settings().items() if name != "tools_text"}
     return {

@@ -15,6 +15,8 @@ SAMPLES = "samples.parquet"
 """A row a sample, when all are there."""
 JOURNAL = "samples.jsonl"
 """The samples so far."""
+TIMING = "timing.json"
+"""Seconds of its starts."""
 SETTINGS = "settings.json"
 """What it was asked for: kept beside its samples, so that other settings never mix into them."""
 COMPARISON = "comparison.json"
@@ -36,7 +38,7 @@ def check_out(folder: Path) -> None:
     others = sorted(
         path.name
         for path in folder.iterdir()
-        if path.name not in (SETTINGS, JOURNAL, SAMPLES, RESULTS)
+        if path.name not in (SETTINGS, JOURNAL, SAMPLES, RESULTS, TIMING)
         and path.name[:1] != "."
         and path.suffix not in (".log", ".txt")
     )

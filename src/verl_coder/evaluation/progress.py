@@ -32,7 +32,7 @@ class EvaluationProgress:
         self._line_at = self._started
         columns: list[ProgressColumn] = [
             BarColumn(bar_width=None, table_column=Column(ratio=1)),
-            TextColumn("{task.completed}/{task.total}  {task.description}"),
+            TextColumn("{task.completed}/{task.total}  {task.description}", markup=False),
         ]
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, expand=True)
         self._task = self._bar.add_task("loading", total=total, completed=len(done))

@@ -13,7 +13,7 @@ import numpy as np
 
 ALL_DEALS = "exact, over all ways to deal each problem's samples to the two"
 _MOST_WORK = 1_500_000_000
-"""Additions of an exact test: two or three seconds."""
+"""Additions of an exact test: seconds."""
 _MOST_CELLS = 20_000_000
 _DRAWS = 100_000
 _MOST_DRAWN = 30_000_000

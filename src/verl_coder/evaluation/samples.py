@@ -101,7 +101,7 @@ def write_samples(path: Path, samples: Sequence[EvaluationSample]) -> None:
 def read_samples(path: Path) -> list[EvaluationSample]:
     """The samples of a finished evaluation; DataError where the file is missing or not one."""
     with _reading(path):
-        return [EvaluationSample(**row) for row in _rows(path)]
+        return [_sample_of(row) for row in _rows(path)]
 
 
 def read_outcomes(path: Path) -> list[tuple[str, str]]:

@@ -82,11 +82,11 @@ class RunProgress:
     def __init__(self, run_dir: RunDir, console: Console, total_steps: int) -> None:
         self._run_dir = run_dir
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", markup=False),
             console=console,
             transient=True,
         )

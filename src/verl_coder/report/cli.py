@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from verl_coder.command_app import command_app
-from verl_coder.consoles import PlainConsole
+from verl_coder.consoles import PlainConsole, plain_text
 
 app = command_app(no_args_is_help=True)
 
@@ -50,7 +50,7 @@ def report(
         serve(Report(inputs), target, port=port, every_s=every, say=lambda text: print(text, flush=True))
         return
     with console.status("reading") as status:
-        report = Report(inputs, say=lambda text: status.update(text))
+        report = Report(inputs, say=lambda text: status.update(plain_text(text)))
         page = write_report(report, target)
     size = sum(path.stat().st_size for path in target.rglob("*") if path.is_file())
     shown = counted(report.trajectories, "trajectory", "trajectories")

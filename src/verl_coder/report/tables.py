@@ -54,6 +54,7 @@ def paired_comparisons(evaluations: Sequence[Path]) -> list[dict[str, Any]]:
     samples that were compared.
     """
     found = []
+    known: dict[Path, str | None] = {}
     for path in comparison_files(evaluations):
         notes: list[str] = []
         rows = json_file(path, notes, "").get("comparisons")
@@ -63,9 +64,11 @@ def paired_comparisons(evaluations: Sequence[Path]) -> list[dict[str, Any]]:
             sides = row and [_named(evaluations, row[side]) for side in ("first", "second")]
             if row is None or not sides or not all(sides):
                 continue
+            # One that was written before there were digests cannot be told apart.
+            wanted = [one.get(f"{side}_samples") for side in ("first", "second")]
             if all(
-                _has_samples(folders, one.get(f"{side}_samples"))
-                for side, folders in zip(("first", "second"), sides, strict=True)
+                digest is None or any(_digest(folder / SAMPLES, known) == digest for folder in folders)
+                for digest, folders in zip(wanted, sides, strict=True)
             ):
                 shown.append(row)
             else:
@@ -83,9 +86,11 @@ def _named(folders: Sequence[Path], name: str) -> list[Path]:
     return [folder for folder in folders if parts and folder.resolve().parts[-len(parts) :] == parts]
 
 
-def _has_samples(folders: Sequence[Path], digest: Any) -> bool:
-    paths = [folder / SAMPLES for folder in folders]
-    return any(path.is_file() and file_sha256(path) == digest for path in paths)
+def _digest(path: Path, known: dict[Path, str | None]) -> str | None:
+    """Of the file, read once; None where there is none."""
+    if path not in known:
+        known[path] = file_sha256(path) if path.is_file() else None
+    return known[path]
 
 
 def _two_numbers(found: Any) -> tuple[float | None, float | None]:

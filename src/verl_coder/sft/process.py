@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from verl_coder.consoles import PlainConsole
 from verl_coder.errors import VerlCoderError
 from verl_coder.launch.recipe import quoted
 from verl_coder.launch.supervise import reason_in_log, run_supervised
@@ -162,11 +163,12 @@ class SftProgress:
         self._notices = NoticeReader(run_dir.notices)
         self._first, _ = self._last_step()
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
+            TextColumn("{task.fields[loss]}", markup=False),
+            console=PlainConsole(),
         )
         self._task = self._bar.add_task(description, total=steps, completed=self._first, loss="loading")
         self._shown_step, self._shown_at, self._began = self._first, 0.0, time.monotonic()

@@ -172,7 +172,7 @@ def _progress(console: Console) -> Iterator[Any]:
         SpinnerColumn(),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         TimeElapsedColumn(),
     )
     shows = console.is_terminal and not console.is_dumb_terminal  # a dumb one would get an empty line instead

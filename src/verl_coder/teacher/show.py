@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from verl_coder.consoles import PlainConsole
+from verl_coder.consoles import PlainConsole, printable
 from verl_coder.errors import DataError
 from verl_coder.sft.model_folder import resolve_model
 from verl_coder.sft.student import student_tokenizer
@@ -76,7 +76,7 @@ def coloured(row: TraceRow, tokenizer: Any, *, marks: bool = False) -> Text:
     kinds = ["prompt"] * len(row.prompt_ids) + ["learnt" if bit else "read" for bit in row.loss_mask]
     ids = [*row.prompt_ids, *row.response_ids]
     for kind, pairs in groupby(zip(kinds, ids, strict=True), key=lambda pair: pair[0]):
-        part = tokenizer.decode([token for _, token in pairs])
+        part = printable(tokenizer.decode([token for _, token in pairs]))
         text.append(f"{_OPEN}{part}{_CLOSE}" if marks and kind == "learnt" else part, style=_STYLES[kind])
     return text
 

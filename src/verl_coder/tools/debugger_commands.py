@@ -70,7 +70,9 @@ def _count(name: str, rest: str) -> dict[str, Any]:
         first, last = int(found[1]), int(found[2] or 0)
         return {"lines": (first, last) if last else (first - _AROUND, first + _AROUND)}
     if found and name in _REPEATED and not found[2]:
-        return {"times": min(max(int(found[1]), 1), _MOST_TIMES)}
+        if not int(found[1]):
+            raise CommandMistake(f"{name} 0 does nothing")
+        return {"times": min(int(found[1]), _MOST_TIMES)}
     takes = (
         "a number" if name in _REPEATED else "a line, or two (`list 3,9`)" if name == "list" else "nothing"
     )

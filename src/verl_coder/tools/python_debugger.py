@@ -18,6 +18,8 @@ _SHOWING = ("where", "locals", "list", "breakpoints")
 _MOST_SAID = 1 << 20
 """Characters that the program has written, after which `next 3` goes on no further."""
 _STEPPED = ("line", "return", "raised", "leaving")
+_OVER = ("exited", "exception")
+"""Where a program stands no more: sent again, it is to be run anew."""
 """Events after which `next 3` and `step 3` go on."""
 
 
@@ -60,7 +62,7 @@ class PythonDebugger(SandboxTool):
     ) -> tuple[SandboxSession | None, str]:
         """The debugger's session with the program in it, and what is to be told of it.
 
-        The program that it holds already, sent again, goes on where it stands.
+        The program that it holds already, sent again, goes on where it stands, if it stands anywhere.
         """
         session = workspace.session(_KIND)
         if not code:
@@ -71,9 +73,11 @@ class PythonDebugger(SandboxTool):
             program += f"\n{workspace.visible_tests}\n"
         told = ""
         if session is not None:
-            known = program == workspace.debugged
-            asked: dict[str, Any] = {"command": "state"} if known else {"command": "load", "code": program}
-            answer = await session.debug(**asked, run_timeout=self.settings.timeout_s)
+            answer = {"alive": True, "state": {"event": "exited"}}
+            if program == workspace.debugged:
+                answer = await session.debug("state", run_timeout=self.settings.timeout_s)
+            if answer["alive"] and answer["state"]["event"] in _OVER:
+                answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
             if answer["alive"]:
                 workspace.debugged = program
                 lines = dict.fromkeys(answer.get("dropped_breakpoints") or [])

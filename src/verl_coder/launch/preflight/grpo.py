@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError
 from verl_coder.launch.preflight.correction import check_correction
 from verl_coder.launch.preflight.names import may_register
-from verl_coder.launch.preflight.values import is_number
+from verl_coder.launch.preflight.values import is_number, shown
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.words import choose_one
 
@@ -49,8 +49,8 @@ def _check_loss(actor: DictConfig) -> None:
         )
     if not is_number(actor.clip_ratio_c) or actor.clip_ratio_c <= 1:
         raise ConfigError(
-            f"{place}.clip_ratio_c={actor.clip_ratio_c}: use a number above 1, the largest ratio that counts where the "
-            "advantage is negative"
+            f"{place}.clip_ratio_c={shown(actor.clip_ratio_c)}: use a number above 1, the largest ratio that counts "
+            "where the advantage is negative"
         )
     if actor.use_kl_loss and actor.kl_loss_type.removesuffix("+") not in KL_ESTIMATORS:
         raise ConfigError(
@@ -68,7 +68,7 @@ def _check_mode(config: DictConfig) -> None:
     # What verl takes by itself where the rollout's log-probs are the old ones is no choice.
     modes = [name for name in POLICY_LOSS_REGISTRY if name != "bypass_mode"]
     if mode not in modes and not may_register(config.actor_rollout_ref.model.get("external_lib")):
-        raise ConfigError(f"{place}={mode}: {choose_one(mode, modes)} (one of your own: LOSS=)")
+        raise ConfigError(f"{place}={shown(mode)}: {choose_one(mode, modes)} (one of your own: LOSS=)")
 
 
 def _check_group_filter(config: DictConfig, settings: CompositeSettings) -> None:

@@ -1,9 +1,11 @@
 """Every setting by itself and beside the others, before a file is looked at."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from omegaconf import DictConfig
 
+from verl_coder.errors import DataError
 from verl_coder.launch.preflight.agent_loops import agent_names
 from verl_coder.launch.preflight.names import check_names
 from verl_coder.launch.preflight.optimiser import check_optimiser
@@ -30,7 +32,9 @@ def check_settings(config: DictConfig, settings: Settings, run_dir: RunDir) -> N
 
 def notes_on_settings(config: DictConfig, settings: Settings, overrides: Sequence[str]) -> tuple[str, ...]:
     """A line for each override without an effect, as far as that can be told without the rows that are not made yet."""
-    files = [path for name in ("train_files", "val_files") for path in file_list(config.data[name])]
-    asks_rows = settings.stop_after_code and all(path.is_file() for path in files)
-    loops = {name for path in files for name in agent_names(path)} if asks_rows else set()
+    loops: set[str] = set()
+    if settings.stop_after_code and any("verl_coder.stop_after_code=" in override for override in overrides):
+        files = [path for name in ("train_files", "val_files") for path in file_list(config.data[name])]
+        with suppress(DataError):  # the checks of the data say it
+            loops = {name for path in files if path.is_file() for name in agent_names(path)}
     return unused_settings(config, settings, overrides, loops)

@@ -143,10 +143,19 @@ def _check_arguments(parameters: Any, tool_class: type[BaseTool]) -> None:
     if not needed or not isinstance(properties, Mapping):
         return
     place = "tool_schema.function.parameters.properties"
-    _refuse_unknown(properties, (*needed, *getattr(tool_class, "further_arguments", ())), place)
+    known = (*needed, *getattr(tool_class, "further_arguments", ()))
+    _refuse_unknown(
+        properties,
+        known,
+        place if _is_ours(tool_class) else f"{place} ({tool_class.__name__}.further_arguments names more)",
+    )
     for name in needed:
         if name not in properties:
             raise ConfigError(f"{place} lacks {name!r}, without which no call of the tool can be done")
+
+
+def _is_ours(tool_class: type[BaseTool]) -> bool:
+    return tool_class.__module__.partition(".")[0] == "verl_coder"
 
 
 def _check_parameters(parameters: Any) -> None:

@@ -144,7 +144,8 @@ def check_values(config: DictConfig) -> None:
         if not isinstance(value, str) or not value:
             raise ConfigError(f"{place}={shown(value)}: use a text")
     _check_choices(config)
-    check_kinds(config, verl_tree(), but=NUMBERS_OR_TEXTS)
+    # mode.py says what a threshold of null means.
+    check_kinds(config, verl_tree(), but=(*NUMBERS_OR_TEXTS, "trainer.v1.sampler.max_off_policy_threshold"))
 
 
 def _check_numbers(config: DictConfig) -> None:
@@ -170,6 +171,10 @@ def check_kinds(config: DictConfig, verl: DictConfig, *, but: Collection[str] = 
             _check_kind(place, value, kinds)
 
 
+_ASKS_FOR_MORE = ("remax", "gdpo", "optimal_token_baseline", "tir_optimal_token_baseline")
+"""Estimators of verl's older trainer: V1 hands them no baseline, prompt or policy sum, and fails after a rollout."""
+
+
 def _check_choices(config: DictConfig) -> None:
     with collector_paused():
         from verl.experimental.agent_loop.tool_parser import ToolParser
@@ -177,7 +182,9 @@ def _check_choices(config: DictConfig) -> None:
         from verl.utils.tracking import Tracking
 
     choices = CHOICES | {
-        "algorithm.adv_estimator": tuple(map(str, ADV_ESTIMATOR_REGISTRY)),
+        "algorithm.adv_estimator": tuple(
+            name for name in map(str, ADV_ESTIMATOR_REGISTRY) if name not in _ASKS_FOR_MORE
+        ),
         f"{_ROLLOUT}.multi_turn.format": tuple(ToolParser._registry),
     }
     for place, allowed in choices.items():

@@ -97,7 +97,9 @@ def bounded_repr(value: object) -> str:
     """A short repr of any value."""
     try:
         return short(_repr.repr(value), 400)
-    except Exception as error:
+    except KeyboardInterrupt:  # the time limit's
+        raise
+    except BaseException as error:
         return f"<repr failed: {type(error).__name__}>"
 
 
