@@ -19,7 +19,7 @@ print(f"making {target}", flush=True)
 if (out / "fail").exists():
     print("error: no room for it: make some", flush=True)
     sys.exit(1)
-Path(target).parent.mkdir(exist_ok=True)
+Path(target).parent.mkdir(parents=True, exist_ok=True)
 while (out / "hold").exists() and (out / "hold").read_text() == Path(target).stem:
     Path(target).with_suffix(".half").touch()
     time.sleep(0.02)

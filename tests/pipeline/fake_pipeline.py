@@ -9,6 +9,7 @@ from rich.console import Console
 
 import verl_coder.pipeline.process as process
 import verl_coder.pipeline.run as run
+from verl_coder.evaluation.folder import COMPARISON, RESULTS
 from verl_coder.pipeline.config import PipelineConfig, PipelineData
 from verl_coder.pipeline.fingerprint import Digests
 from verl_coder.pipeline.records import fingerprint_of
@@ -16,6 +17,7 @@ from verl_coder.pipeline.tasks import PipelineTask, Workplace
 
 COMMAND = Path(__file__).with_name("fake_command.py")
 CHAIN = ("data", "sft", "train")
+COMPARE = "evaluate/compare"
 
 
 def workplace(out: Path) -> Workplace:
@@ -30,9 +32,14 @@ def digests_of(task: PipelineTask, folder: Path) -> dict[str, str | None]:
 
 
 def chain(texts: dict[str, str]) -> Any:
-    """What stands for `tasks_of`: a task a stage, which writes its text and the file before."""
+    """What stands for `tasks_of`: a task a stage, which writes its text and the file before.
+
+    A text of `evaluate/base` or `evaluate/compare` is a task of the stage evaluate, made for what `train` has made.
+    """
 
     def tasks_of(stage: str, place: Workplace) -> list[PipelineTask]:
+        if stage == "evaluate":
+            return [_evaluation(place, name, text) for name, text in texts.items() if "/" in name]
         if stage not in CHAIN:
             return []
         before = CHAIN[CHAIN.index(stage) - 1] if stage != CHAIN[0] else None
@@ -55,6 +62,17 @@ def chain(texts: dict[str, str]) -> Any:
     return tasks_of
 
 
+def _evaluation(place: Workplace, name: str, text: str) -> PipelineTask:
+    product = f"{name.removesuffix('/compare')}/{COMPARISON if name == COMPARE else RESULTS}"
+    return PipelineTask(
+        stage="evaluate",
+        name=name,
+        command=("make", str(place.out / product), text),
+        inputs={"model": place.out / "train" / "train.txt"},
+        products=(product,),
+    )
+
+
 def run_chain(
     out: Path,
     stages: Sequence[str] = CHAIN,
@@ -66,7 +84,8 @@ def run_chain(
     """Run it in this process, as `verl-coder pipeline` would, its words into the file `shown`."""
     out.mkdir(exist_ok=True)
     place = workplace(out)
-    place.config = SimpleNamespace(**{**dict(place.config), "stages": CHAIN})  # type: ignore[assignment]
+    every = (*CHAIN, "evaluate") if any("/" in name for name in texts) else CHAIN
+    place.config = SimpleNamespace(**{**dict(place.config), "stages": every})  # type: ignore[assignment]
     real = process.CHILD, run.tasks_of
     process.CHILD, run.tasks_of = (str(COMMAND),), chain(texts)  # type: ignore[assignment]
     try:

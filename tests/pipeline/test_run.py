@@ -1,6 +1,5 @@
 """A pipeline of small tasks: what runs, what is skipped, what a kill leaves."""
 
-import io
 import json
 import multiprocessing
 import os
@@ -112,6 +111,15 @@ def test_what_an_older_start_made_is_set_aside(out: Path) -> None:
     run_chain(out)
     run_chain(out, sft="other")
     assert (out / "superseded" / "sft-1" / "sft.txt").read_text() == "sftdata"
+
+
+def test_an_older_start_that_was_removed_leaves_its_number(out: Path) -> None:
+    for text in ("a", "b", "c"):
+        run_chain(out, sft=text)
+    shutil.rmtree(out / "superseded" / "sft-1")
+    run_chain(out, sft="d")
+    assert (out / "superseded" / "sft-1" / "sft.txt").read_text() == "cdata"
+    assert (out / "superseded" / "sft-2" / "sft.txt").read_text() == "bdata"
 
 
 def test_a_task_done_again_with_the_same_result_stops_there(out: Path) -> None:
@@ -324,32 +332,3 @@ def test_a_task_is_given_what_the_one_before_it_has_made(tmp_path: Path) -> None
         folder.mkdir(parents=True)
         (folder / "test.parquet").touch()
     assert {"mbpp test", "apps test"} <= set(found["data/mixed"].inputs)
-
-
-@pytest.mark.parametrize(
-    ("rates", "line"),
-    [
-        ({"1": 0.25, "5": 0.5}, "pass@1: base 0.250, sft 0.250"),
-        ({"10": 1.0, "5": 0.5}, "pass@5: base 0.500, sft 0.500"),
-    ],
-)
-def test_the_scores_are_of_the_least_k_that_was_asked_for(
-    rates: dict[str, float], line: str, out: Path
-) -> None:
-    for name in ("base", "sft"):
-        (out / "evaluate" / name).mkdir(parents=True)
-        results = out / "evaluate" / name / "evaluation_results.json"
-        results.write_text(json.dumps({"pass_at_k": rates}))
-    shown = io.StringIO()
-    assert run_chain(out, shown=shown) == 0
-    assert line in shown.getvalue()
-    summary = json.loads((out / "pipeline.json").read_text())
-    assert summary["pass_at_k"]["sft"] == rates
-    assert summary["pass_at_1"] == ({"base": 0.25, "sft": 0.25} if "1" in rates else {})
-
-
-def test_results_without_any_score_are_named(out: Path) -> None:
-    (out / "evaluate" / "base").mkdir(parents=True)
-    (out / "evaluate" / "base" / "evaluation_results.json").write_text('{"pass_at_k": [1]}')
-    with pytest.raises(ConfigError, match=r"base/evaluation_results\.json has no pass@k: remove it"):
-        run_chain(out)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from verl_coder.launch.leftovers import end_leftovers
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.supervise import Interrupted, become_subreaper, ended_descendants
+from verl_coder.words import counted
 
 PIPELINE_MARKER = "VERL_CODER_PIPELINE"
 """Environment variable, set to the pipeline's folder in every process of its tasks."""
@@ -28,6 +30,14 @@ _FOREIGN = re.compile(
     r"^\[[A-Z]\d{4} |^(DEBUG|INFO|WARNING|ERROR) \d\d-\d\d |^nanobind: |^ ?- leaked |it/s\]$|s/it\]$"
 )
 """torch's and vLLM's logs, and the bars of tqdm."""
+
+
+def end_older_children(out: Path) -> str:
+    """End what an earlier start of the pipeline in `out` has left; a line about it, empty where there was nothing."""
+    ended = end_leftovers(out, marker=PIPELINE_MARKER)
+    return (
+        f"ended {counted(ended, 'process', 'processes')} that an earlier start left behind" if ended else ""
+    )
 
 
 def run_child(

@@ -6,23 +6,23 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from verl_coder.errors import ConfigError, VerlCoderError
-from verl_coder.files import locked, make_folder, write_atomically, writing
-from verl_coder.launch.leftovers import end_leftovers
+from verl_coder.files import is_there, locked, make_folder, write_atomically, writing
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.pipeline.decide import Decision, absent_inputs, decide, settled
 from verl_coder.pipeline.fingerprint import Digests
-from verl_coder.pipeline.process import PIPELINE_MARKER, error_line, run_child
+from verl_coder.pipeline.process import end_older_children, error_line, run_child
 from verl_coder.pipeline.records import TaskRecord, fingerprint_of, products_of, read_record, write_record
+from verl_coder.pipeline.scores import Scores, read_scores
 from verl_coder.pipeline.stages import tasks_of
 from verl_coder.pipeline.tasks import PipelineTask, Workplace
-from verl_coder.pipeline.terminal import duration, say, say_task, scores, show_end, task_progress
-from verl_coder.words import counted
+from verl_coder.pipeline.terminal import duration, say, say_task, show_end, task_progress
 
 _STATUS = {"SIGHUP": 129, "SIGINT": 130, "SIGTERM": 143}
 
@@ -74,12 +74,8 @@ class PipelineRun:
             self.place.lock,
             f"another pipeline is at work in {self.place.lock.parent}: wait for it, or choose OUT=",
         ):
-            ended = end_leftovers(self.place.out, marker=PIPELINE_MARKER)
-            if ended:
-                say(
-                    self._console,
-                    f"ended {counted(ended, 'process', 'processes')} that an earlier start left behind",
-                )
+            if ended := end_older_children(self.place.out):
+                say(self._console, ended)
             say(self._console, f"pipeline: {self.place.out} (a log of each stage: logs/)")
             for stage in self.stages:
                 for task in self._tasks(stage):
@@ -93,7 +89,8 @@ class PipelineRun:
                         return _STATUS[str(signal_name)]
                 if stage == "data":
                     self._check_splits()
-            show_end(self._console, self.place, self._write_summary())
+            scores = self._scores()
+            show_end(self._console, self.place, self._write_summary(scores), scores)
         return 0
 
     def _tasks(self, stage: str) -> Iterator[PipelineTask]:
@@ -131,8 +128,8 @@ class PipelineRun:
         if folder is None or not folder.is_dir() or not any(folder.iterdir()):
             return
         name = task.name.replace("/", "-")
-        number = 1 + len(list(self.place.superseded.glob(f"{name}-*")))
-        target = self.place.superseded / f"{name}-{number}"
+        places = (self.place.superseded / f"{name}-{number}" for number in count(1))
+        target = next(path for path in places if not is_there(path))
         make_folder(target.parent)
         with writing(target):
             folder.rename(target)
@@ -174,7 +171,12 @@ class PipelineRun:
         write_record(self.place.records, task.name, record)
         say_task(self._console, task.name, "done", f"in {duration(time.monotonic() - begun)}")
 
-    def _write_summary(self) -> list[dict[str, Any]]:
+    def _scores(self) -> Scores:
+        """Of the models that are there now."""
+        tasks = tasks_of("evaluate", self.place) if "evaluate" in self.place.config.stages else []
+        return read_scores(self.place, tasks, self._decide)
+
+    def _write_summary(self, scores: Scores) -> list[dict[str, Any]]:
         """pipeline.json: each task with its time and a digest of its files, and the scores; the tasks."""
         rows = []
         for stage in self.place.config.stages:
@@ -186,12 +188,11 @@ class PipelineRun:
                     ]
                     did = self._did.get(task.name, "not asked for")
                     rows.append({"task": task.name, "did": did, "seconds": record.seconds, "digest": digest})
-        rates = scores(self.place)
         summary = {
             "out": str(self.place.out),
             "tasks": rows,
-            "pass_at_1": {name: found["1"] for name, found in rates.items() if "1" in found},
-            "pass_at_k": rates,
+            "pass_at_1": scores.pass_at_1,
+            "pass_at_k": scores.rates,
         }
         write_atomically(self.place.out / "pipeline.json", json.dumps(summary, indent=1) + "\n")
         return rows

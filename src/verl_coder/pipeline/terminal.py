@@ -11,15 +11,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from verl_coder.consoles import print_whole
-from verl_coder.errors import ConfigError
-from verl_coder.evaluation.folder import COMPARISON, RESULTS
-from verl_coder.files import read_json
 from verl_coder.pipeline.process import last_line
+from verl_coder.pipeline.scores import Scores
 from verl_coder.pipeline.tasks import Workplace
 
 _LINE_EVERY_S = 15.0
 _WIDTH = 18
-_REMOVE = "remove it, and the same command makes it again"
 
 
 def say(console: Console, text: str) -> None:
@@ -71,7 +68,7 @@ def task_progress(console: Console, name: str, log: Path) -> Iterator[Callable[[
     yield lines
 
 
-def show_end(console: Console, place: Workplace, rows: Sequence[dict[str, Any]]) -> None:
+def show_end(console: Console, place: Workplace, rows: Sequence[dict[str, Any]], scores: Scores) -> None:
     """The table of the tasks, how good the models are, and where everything is."""
     table = Table()
     for title in ("task", "this time", "seconds in all", "files"):
@@ -79,37 +76,10 @@ def show_end(console: Console, place: Workplace, rows: Sequence[dict[str, Any]])
     for row in rows:
         table.add_row(row["task"], row["did"], f"{row['seconds']:.0f}", row["digest"])
     print_whole(console, table)
-    for line in verdicts(place):
+    for line in scores.lines():
         say(console, line)
-    if place.trained_model.is_dir():
+    if place.config.train is not None and place.trained_model.is_dir():
         say(console, f"model: {place.trained_model}")
     page = place.report / "index.html"
     if page.is_file():
         say(console, f"page: {page.as_uri()}")
-
-
-def scores(place: Workplace) -> dict[str, dict[str, float]]:
-    """Model -> k -> pass@k, of the evaluations that are there; `k` of the evaluation says for which k."""
-    found = {}
-    for name in ("base", "sft", "trained"):
-        path = place.evaluate / name / RESULTS
-        if path.is_file():
-            rates = read_json(path, _REMOVE).get("pass_at_k")
-            try:
-                found[name] = {str(int(k)): float(rate) for k, rate in rates.items()}  # type: ignore[union-attr]
-            except (AttributeError, TypeError, ValueError) as error:
-                raise ConfigError(f"{path} has no pass@k: {_REMOVE}") from error
-    return found
-
-
-def verdicts(place: Workplace) -> list[str]:
-    """pass@k of each model in one line, of the least k that all have; and the sentences of the comparison."""
-    rates = scores(place)
-    lines = []
-    if shared := set.intersection(*map(set, rates.values())) if rates else set():
-        k = min(shared, key=int)
-        lines.append(f"pass@{k}: " + ", ".join(f"{name} {found[k]:.3f}" for name, found in rates.items()))
-    if (path := place.evaluate / COMPARISON).is_file():
-        found = read_json(path, _REMOVE).get("comparisons")
-        lines += [str(one.get("verdict")) for one in found or [] if isinstance(one, dict)]
-    return lines
