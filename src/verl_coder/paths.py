@@ -81,6 +81,17 @@ def resolve_content_path(value: str) -> Path:
     return work_root() / path
 
 
+def own_folder(value: str, place: str) -> Path:
+    """The folder, absolute, that a run or a pipeline has for itself; ConfigError of `place` where it can be none."""
+    try:
+        folder = Path(value).expanduser().resolve()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"{place}={value!r:.80}: no path ({getattr(error, 'strerror', error)})") from error
+    if not value or folder in (Path("/"), repository_root().resolve()):
+        raise ConfigError(f"{place}={value}: name a folder of its own, such as outputs/mine")
+    return folder
+
+
 def check_tools_file(path: Path, place: str, *, or_none: bool = False) -> None:
     """ConfigError of `place` where a YAML of tools is not there, with the nearest of tool_config/.
 

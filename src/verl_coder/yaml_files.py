@@ -45,6 +45,10 @@ def read_yaml(path: Path, place: str = "") -> Any:
         why = error.problem or error.context or "it is no YAML"
         tab = " (a tab: YAML indents with spaces)" if "'\\t'" in why else ""
         raise ConfigError(f"{before}{where}{'' if _TWICE in why else 'it is no YAML, '}{why}{tab}") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{before}it is no YAML for settings: brackets within brackets beyond all measure"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{before}it is no YAML ({' '.join(str(error).split())})") from error
 

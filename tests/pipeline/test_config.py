@@ -1,6 +1,7 @@
 """The YAML of a pipeline: examples are read; what is wrong is one line with key, value and what is allowed."""
 
 import copy
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,33 @@ def test_a_key_without_a_value_is_a_section_without_settings(tmp_path: Path) -> 
     assert found.evaluate == {"models": ("base", "sft", "trained"), "split": "validation"}
 
 
+def test_a_dataset_without_a_value_has_no_settings(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("model: owner/m\ndata: {datasets: {sample: }}\nevaluate:\n")
+    assert read_config(path).data.datasets == {"sample": {}}
+
+
 def test_out_of_the_command_line_comes_first() -> None:
     assert read_config(EXAMPLES / "tiny.yaml", out="elsewhere").out == "elsewhere"
+    with pytest.raises(ConfigError, match=r"^OUT=/: name a folder of its own"):
+        read_config(EXAMPLES / "tiny.yaml", out="/")
 
 
 WRONG: list[tuple[str, Any, str]] = [
     ("modle", "x", "modle: no such setting; did you mean model?"),
     ("model", None, "model=None: use a text"),
+    ("model", "", "model='': use a text that is not empty"),
+    ("model", "~nobody-here/x", "model='~nobody-here/x': there is no such user: write the whole path"),
+    ("out", "", "out='': use a text that is not empty"),
+    ("out", "/", "out=/: name a folder of its own, such as outputs/mine"),
+    ("out", str(repository_root()), ": name a folder of its own, such as outputs/mine"),
+    ("out", "~nobody-here/x", "out='~nobody-here/x': there is no such user: write the whole path"),
+    ("out", "a\0b", "out='a\\x00b': use a text without line breaks and control characters"),
+    ("data.datasets.sample", 3, "data.datasets.sample=3: use a mapping"),
+    ("sft.1", 2, "sft.1: no such setting"),
+    ("sft", {1: 2}, "sft: 1 is no name: take it out, or write it in quotes where it is meant"),
+    ("sft.learning_rate", datetime.date(2020, 1, 1), "sft.learning_rate=2020-01-01: use null, or a number"),
+    ("sft.learning_rate", 10**400, "use null, or a number"),
     ("seed", -1, "seed=-1: use a whole number of 0 or more"),
     ("recipe", "tiny", "yaml: recipe: no recipe 'tiny'; did you mean tiny_"),
     ("recipe", None, "train needs a recipe: name a folder of recipes/"),
@@ -55,6 +76,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("tools", "tool_config/no.yaml", "tools=tool_config/no.yaml: no such file; tool_config/ has"),
     ("tools", "tool_config/feedbak.yaml", "no such file; did you mean tool_config/feedback.yaml?"),
     ("train.reward", "rewards/pasrate.py", "no such file; did you mean rewards/pass_rate.py?"),
+    ("train.reward", "~nobody-here/x.py", "train.reward='~nobody-here/x.py': there is no such user"),
+    ("data.datasets", {"~nobody-here/x.py": {}}, "~nobody-here/x.py"),
     ("evaluate.protocol", "tol", "evaluate.protocol=tol: use null, or one of none, tool, "),
     ("data.datasets.sample.trian", 3, "data.datasets.sample.trian: no such setting; did you mean train?"),
     ("data.datasets.sample.train", 0, "data.datasets.sample.train=0: use a whole number of 1 or more"),
@@ -113,6 +136,7 @@ def test_what_is_wrong_is_one_line(key: str, value: Any, words: str, tmp_path: P
         ("- a", "give a mapping"),
         ("a: \xaa", "it is no UTF-8 text"),
         ("data: {}", "model is missing"),
+        ("a: " + "[" * 3000, "brackets within brackets"),
     ],
 )
 def test_a_file_that_is_no_pipeline_is_said_so(text: str, words: str, tmp_path: Path) -> None:

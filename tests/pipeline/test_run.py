@@ -113,6 +113,20 @@ def test_what_an_older_start_made_is_set_aside(out: Path) -> None:
     assert (out / "superseded" / "sft-1" / "sft.txt").read_text() == "sftdata"
 
 
+@pytest.mark.parametrize("begin", [PipelineRun.run, PipelineRun.dry_run])
+def test_a_folder_that_no_start_has_made_is_left_alone(
+    out: Path, tmp_path: Path, begin: Callable[[PipelineRun], object]
+) -> None:
+    (out / "evaluate" / "base").mkdir(parents=True)
+    (out / "evaluate" / "base" / "mine.txt").touch()
+    path = tmp_path / "c.yaml"
+    path.write_text("model: owner/m\ndata: {datasets: {sample: {}}}\nevaluate:\n")
+    run = PipelineRun(Workplace(read_config(path, out=str(out))), ["evaluate"], Console())
+    with pytest.raises(ConfigError, match=r"evaluate/base writes to .*no record of: move that"):
+        begin(run)
+    assert (out / "evaluate" / "base" / "mine.txt").is_file() and not (out / "superseded").exists()
+
+
 def test_an_older_start_that_was_removed_leaves_its_number(out: Path) -> None:
     for text in ("a", "b", "c"):
         run_chain(out, sft=text)

@@ -19,7 +19,7 @@ from verl_coder.launch.model_shape import shape_of
 from verl_coder.launch.preflight.files import check_files
 from verl_coder.launch.preflight.model import local_folder, tensor_sizes
 from verl_coder.launch.recipe import check_keys, file_list, find_recipe, read_recipe
-from verl_coder.paths import repository_root, resolve_content_path, work_root
+from verl_coder.paths import own_folder, resolve_content_path, work_root
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import Settings, parse_settings
 from verl_coder.run.sync_state import check_wandb_key, choose_mode, has_wandb_key
@@ -133,8 +133,8 @@ def _check_texts(request: TrainRequest) -> None:
             raise ConfigError(
                 f"{knob.upper()}={value:.80}: no path ({getattr(error, 'strerror', error)})"
             ) from error
-    if request.out and Path(request.out).expanduser().resolve() in (Path("/"), repository_root().resolve()):
-        raise ConfigError(f"OUT={request.out}: name a folder of the run's own, such as outputs/mine")
+    if request.out:
+        own_folder(request.out, "OUT")
 
 
 _FILLED_IN = {

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import is_there
@@ -13,24 +13,27 @@ from verl_coder.paths import (
     check_reward_file,
     check_tools_file,
     is_hub_name,
+    own_folder,
     resolve_content_path,
 )
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
-from verl_coder.sections import Count, PositiveCount, Section, Share, read_section
+from verl_coder.sections import Count, PositiveCount, Section, Share, Text, read_section
 from verl_coder.words import did_you_mean, nearest
 from verl_coder.yaml_files import read_mapping
 
 STAGES = ("data", "teacher", "sft", "train", "evaluate", "report")
 Options = dict[str, Any]
-_Texts = Annotated[tuple[str, ...], Field(strict=False)]
+_EMPTY = BeforeValidator(lambda value: {} if value is None else value)
+"""A key without a value is a section without settings."""
+_Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 _Models = Annotated[tuple[Literal["base", "sft", "trained"], ...], Field(strict=False, min_length=1)]
 
 
 class PipelineData(Section):
     """Datasets that are prepared, or files that are there already."""
 
-    datasets: dict[str, Options] = Field(default_factory=dict)
+    datasets: dict[str, Annotated[Options, _EMPTY]] = Field(default_factory=dict)
     """Name of a file of data_prep/ -> options of `verl-coder data prepare <name>`."""
     shares: dict[str, Share] = Field(default_factory=dict)
     """With several datasets: the fraction of each that is mixed into one train and one validation file."""
@@ -70,7 +73,7 @@ class PipelineTeacher(Section):
     """Own samples, their errors and the references: options of `verl-coder teacher repairs`."""
     tiny: Options | None = None
     """Made for the tiny problems: options of `verl-coder tiny traces`."""
-    file: str | None = None
+    file: Text | None = None
     """A Parquet file of traces that is there already."""
 
     @model_validator(mode="after")
@@ -117,15 +120,15 @@ class PipelineReport(Section):
 class PipelineConfig(Section):
     """A whole pipeline. A stage whose section is left out is not part of it."""
 
-    out: str = "outputs/pipeline"
+    out: Text = "outputs/pipeline"
     """Folder of all that is written; OUT= and --out come first."""
-    model: str
+    model: Text
     """Folder or hub name of the base model."""
-    recipe: str | None = None
+    recipe: Text | None = None
     """Folder under recipes/; its lengths and number of turns hold for SFT and the evaluation, too."""
-    tools: str | None = None
+    tools: Text | None = None
     """YAML of the tools for all stages; null takes the recipe's, `none` no tools."""
-    protocol: str | None = None
+    protocol: Text | None = None
     """Protocol of the prepared rows, `--protocol` of their dataset; null takes the dataset's default."""
     seed: Count = 0
     """Of all stages."""
@@ -164,12 +167,12 @@ def read_config(path: Path, *, out: str | None = None) -> PipelineConfig:
     values = read_mapping(
         path, "give a mapping with model, data, ... (see config/pipeline/)", place=f"--config {path}"
     )
-    # A key without a value is a section without settings.
     values |= {name: {} for name in STAGES if name in values and values[name] is None}
     if out:
         values["out"] = out
     try:
         config = read_section(PipelineConfig, values, str(path))
+        own_folder(config.out, "OUT" if out else f"{path}.out")
         return config.model_copy(update=_checked_options(config, str(path)))
     except ConfigError as error:
         raise ConfigError(str(error).replace(f"{path}.", f"{path}: ", 1)) from None

@@ -11,7 +11,7 @@ import typer
 from pydantic import Field, create_model
 from typer.models import OptionInfo
 
-from verl_coder.sections import NUMERIC, Section
+from verl_coder.sections import NUMERIC, AnyText, Section, Text
 
 Command = Callable[..., None]
 
@@ -100,7 +100,7 @@ def section_of(name: str, command: Command, without: Collection[str] = ()) -> ty
 
 def _annotation(option: CommandOption) -> Any:
     bounds = Field(ge=option.minimum, le=option.maximum)
-    kind: Any = option.kind
+    kind: Any = Text if option.is_path else AnyText if option.kind is str else option.kind
     if kind is float:
         kind = Annotated[float, bounds, NUMERIC]
     elif kind is int:

@@ -103,7 +103,9 @@ def read_record(folder: Path, name: str) -> TaskRecord | None:
         values = json.loads(path.read_text())
         return TaskRecord(**{**values, "fingerprint": Fingerprint(**values["fingerprint"])})
     except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is broken ({error}): remove it, and its task is done again") from error
+        raise CheckpointError(
+            f"{path} is broken ({error}): remove it, move what its task made elsewhere, and it is done again"
+        ) from error
 
 
 def write_record(folder: Path, name: str, record: TaskRecord) -> None:

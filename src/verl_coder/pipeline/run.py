@@ -46,6 +46,7 @@ class PipelineRun:
         What takes seconds to find is kept for the next start: the composed recipe, in OUT/stages/recipe.json.
         """
         made: list[Path] = []
+        self._check_folders()
         if "data" not in self.stages:
             self._check_splits()
         for stage in self.stages:
@@ -64,8 +65,7 @@ class PipelineRun:
 
     def run(self) -> int:
         """Run what is to be run; the exit status of the command."""
-        for stage in self.stages:
-            tasks_of(stage, self.place)  # what is wrong with a later stage is said before the first one runs
+        self._check_folders()  # what is wrong with a later stage is said before the first one runs
         if "data" not in self.stages:
             self._check_splits()
         make_folder(self.place.records)
@@ -98,6 +98,16 @@ class PipelineRun:
         for number in range(len(tasks_of(stage, self.place))):
             yield tasks_of(stage, self.place)[number]
 
+    def _check_folders(self) -> None:
+        """ConfigError where a folder of a task is there and none of its starts made it: it is left alone."""
+        for task in (task for stage in self.stages for task in tasks_of(stage, self.place)):
+            if not _is_used(task.folder) or read_record(self.place.records, task.name) is not None:
+                continue
+            raise ConfigError(
+                f"{task.name} writes to {task.folder}, where there is something that it has no record of: move that "
+                "elsewhere, or name another folder with OUT="
+            )
+
     def _check_splits(self) -> None:
         """Say now, not after hours, that a later stage lacks its rows; what there is is known after the data stage."""
         records = [read_record(self.place.records, task.name) for task in tasks_of("data", self.place)]
@@ -125,7 +135,7 @@ class PipelineRun:
     def _set_aside(self, task: PipelineTask) -> None:
         """Nothing is lost: what an older start made is moved, not removed."""
         folder = task.folder
-        if folder is None or not folder.is_dir() or not any(folder.iterdir()):
+        if folder is None or not _is_used(folder):
             return
         name = task.name.replace("/", "-")
         places = (self.place.superseded / f"{name}-{number}" for number in count(1))
@@ -196,6 +206,11 @@ class PipelineRun:
         }
         write_atomically(self.place.out / "pipeline.json", json.dumps(summary, indent=1) + "\n")
         return rows
+
+
+def _is_used(folder: Path | None) -> bool:
+    """Whether there is something in it, or a file in its place."""
+    return folder is not None and is_there(folder) and (not folder.is_dir() or any(folder.iterdir()))
 
 
 def _meet(one: Path, other: Path) -> bool:

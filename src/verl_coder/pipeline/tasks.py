@@ -14,7 +14,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import is_there
 from verl_coder.launch.plan import TrainRequest
 from verl_coder.launch.recipe import quoted
-from verl_coder.paths import resolve_content_path
+from verl_coder.paths import own_folder, resolve_content_path
 from verl_coder.pipeline.config import PipelineConfig
 from verl_coder.pipeline.options import Command, command_options
 from verl_coder.pipeline.recipe_settings import recipe_settings
@@ -56,7 +56,7 @@ class Workplace:
 
     def __init__(self, config: PipelineConfig) -> None:
         self.config = config
-        self.out = Path(config.out).expanduser().resolve()
+        self.out = own_folder(config.out, "out")
         self.records = self.out / "stages"
         self.logs = self.out / "logs"
         self.data = self.out / "data"
