@@ -130,11 +130,16 @@ def parse_rate_range(text: str, option: str) -> RateRange:
     return found
 
 
+def check_rates(options: MixOptions) -> None:
+    """DataError where a range of pass rates is asked for, and no file has them."""
+    if options.train_pass_rate and not options.pass_rates:
+        raise DataError("--train-pass-rate needs --pass-rates, the evaluation file that has them")
+
+
 def mix(options: MixOptions) -> MixResult:
     """Write `train` and `validation`, `overlaps.jsonl` and the card to `options.out`; all or none of them."""
     started = time.perf_counter()
-    if options.train_pass_rate and not options.pass_rates:
-        raise DataError("--train-pass-rate needs --pass-rates, the evaluation file that has them")
+    check_rates(options)
     check_places(options.shares, options.data, options.out)
     inputs = input_files(options.shares, options.data)
     there = {entry.name for entries in inputs.values() for entry in entries}

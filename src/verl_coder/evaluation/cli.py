@@ -1,6 +1,7 @@
 """`verl-coder evaluate`."""
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -136,10 +137,26 @@ def run(
     export: _Export = None,
 ) -> None:
     """Answer problems, grade the answers, and say pass@k: evaluation_results.json and samples.parquet in --out."""
-    options = {**context.params, "data": tuple(data or ()), "k": _ks(k)}
-    more = {name: options.pop(name) for name in ("concurrency", "tensor_parallel", "sandbox_url", "export")}
+    options, more = _split(context.params)
     _choose_platform()
     _carry_out(options, **more)
+
+
+def _split(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what an EvaluationRequest takes, how it is carried out)."""
+    options = {**given, "data": tuple(given["data"] or ()), "k": _ks(given["k"])}
+    more = {name: options.pop(name) for name in ("concurrency", "tensor_parallel", "sandbox_url", "export")}
+    return options, more
+
+
+def check_options(given: Mapping[str, Any]) -> None:
+    """ConfigError for the first option that no evaluation takes, whatever its model, rows and folder are."""
+    from verl_coder.evaluation.export_formats import check_exports
+    from verl_coder.evaluation.request import EvaluationRequest, check_settings
+
+    options, more = _split(given)
+    check_settings(EvaluationRequest(**options))
+    check_exports(more["export"] or ())
 
 
 def _carry_out(
@@ -152,15 +169,13 @@ def _carry_out(
 ) -> None:
 
     from verl_coder.evaluation.evaluate import evaluate
-    from verl_coder.evaluation.export_formats import EXPORTS
+    from verl_coder.evaluation.export_formats import EXPORTS, check_exports
     from verl_coder.evaluation.folder import RESULTS, SAMPLES
     from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
     from verl_coder.evaluation.samples import read_samples
     from verl_coder.evaluation.tables import print_results
 
-    unknown = [name for name in export or () if name not in EXPORTS]
-    if unknown:
-        raise ConfigError(f"--export {unknown[0]}: there are {', '.join(EXPORTS)}")
+    check_exports(export or ())
     console = table_console()
     plan = plan_evaluation(EvaluationRequest(**options))
     try:

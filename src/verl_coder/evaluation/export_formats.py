@@ -43,3 +43,10 @@ EXPORTS = {
     "livecodebench": (export_livecodebench, "livecodebench_samples.json"),
 }
 """Format -> its writer, and the file's name in the evaluation's folder."""
+
+
+def check_exports(names: Sequence[str]) -> None:
+    """ConfigError for the first name of --export that is no format."""
+    for name in names:
+        if name not in EXPORTS:
+            raise ConfigError(f"--export {name}: there are {', '.join(EXPORTS)}")

@@ -131,15 +131,25 @@ class EvaluationPlan:
         return {name: value for name, value in self.multi_turn.items() if value != usual.get(name)} or None
 
 
+def check_settings(request: EvaluationRequest) -> None:
+    """ConfigError for the first value that no evaluation takes, whatever its model, rows and folder are."""
+    reported_ks(request.k, request.n)
+    for option, day in (("--from", request.date_from), ("--to", request.date_to)):
+        _day(option, day)
+    _draws(request)
+    if request.dtype not in DTYPES:
+        raise ConfigError(f"--dtype {request.dtype}: there are {', '.join(DTYPES)}")
+    speculation_of(request.speculation)
+
+
 def plan_evaluation(request: EvaluationRequest) -> EvaluationPlan:
     """Check everything that can be checked without loading a model; ConfigError or DataError says what is wrong."""
+    check_settings(request)
     ks = reported_ks(request.k, request.n)
     request = replace(
         request, date_from=_day("--from", request.date_from), date_to=_day("--to", request.date_to)
     )
     draws = _draws(request)
-    if request.dtype not in DTYPES:
-        raise ConfigError(f"--dtype {request.dtype}: there are {', '.join(DTYPES)}")
     model = _model(request)
     served = (request.served_model or served_model(model.name)) if model.kind == "endpoint" else None
     run = run_config(model, request.like)

@@ -1,5 +1,6 @@
 """The one YAML of a pipeline: what its stages share, and a section for each, checked before anything runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,14 @@ from verl_coder.paths import (
     is_hub_name,
     own_folder,
     resolve_content_path,
+)
+from verl_coder.pipeline.checks import (
+    check_dataset,
+    check_evaluate,
+    check_mix,
+    check_section,
+    check_sft,
+    check_teacher,
 )
 from verl_coder.pipeline.commands import EVALUATE, MIX, SFT, TEACHERS, TRAIN, PartCommand, dataset_command
 from verl_coder.pipeline.options import given_values, section_of
@@ -45,6 +54,11 @@ class PipelineData(Section):
     """Parquet files held out, in place of prepared ones."""
     test: _Texts = ()
     """Parquet files for the evaluation where its `split` is test."""
+
+    @property
+    def shares_text(self) -> str:
+        """As `data mix` takes them, by the names of the datasets' folders."""
+        return ",".join(f"{Path(name).stem}={self.shares.get(name, 1.0):g}" for name in self.datasets)
 
     @model_validator(mode="after")
     def _one_source(self) -> "PipelineData":
@@ -186,7 +200,9 @@ def _checked_options(config: PipelineConfig, place: str) -> dict[str, Any]:
             values = getattr(config.teacher, name)
             if values is not None:
                 options = _command_options(part, values, f"{place}.teacher.{name}")
+                check_section(f"{place}.teacher.{name}", check_teacher, name, options)
                 found["teacher"] = config.teacher.model_copy(update={name: options})
+    checks: dict[str, Callable[..., None]] = {"sft": check_sft, "evaluate": check_evaluate}
     for name, part, more in (
         ("sft", SFT, PipelineSft),
         ("train", TRAIN, PipelineTrain),
@@ -195,6 +211,8 @@ def _checked_options(config: PipelineConfig, place: str) -> dict[str, Any]:
         values = getattr(config, name)
         if values is not None:
             found[name] = _command_options(part, values, f"{place}.{name}", more)
+            if name in checks:
+                check_section(f"{place}.{name}", checks[name], found[name])
     _check_files(config, place)
     return found
 
@@ -219,7 +237,10 @@ def _checked_data(config: PipelineConfig, place: str) -> PipelineData:
                 f"{place}.protocol={config.protocol}: {name} makes rows of one protocol: leave it out"
             )
         datasets[name] = _command_options(part, values, f"{place}.data.datasets.{name}")
+        check_section(f"{place}.data.datasets.{name}", check_dataset, name, datasets[name])
     mixed = _command_options(MIX, config.data.mix, f"{place}.data.mix") if config.data.mix else {}
+    if len(datasets) > 1:
+        check_section(f"{place}.data.mix", check_mix, config.data.shares_text, mixed)
     return config.data.model_copy(update={"datasets": datasets, "mix": mixed})
 
 

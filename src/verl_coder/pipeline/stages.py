@@ -58,9 +58,8 @@ def _data(place: Workplace) -> list[PipelineTask]:
 
 def _mix(place: Workplace) -> PipelineTask:
     data, seed = place.config.data, place.config.seed
-    shares = {place.dataset_folder(name).name: data.shares.get(name, 1.0) for name in data.datasets}
     given = {
-        "shares": ",".join(f"{name}={share:g}" for name, share in shares.items()),
+        "shares": data.shares_text,
         "data": str(place.data),
         "out": str(place.data / "mixed"),
         "seed": seed,

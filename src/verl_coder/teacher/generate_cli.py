@@ -2,9 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from verl_coder.teacher.options import GenerateOptions
 
 _Mode = Literal["row", "plain", "tool", "program", "session", "debugger", "debugger_late"]
 _Keep = Literal["passing", "all", "best-of-n"]
@@ -102,14 +105,20 @@ def generate(
     _run(**locals())
 
 
-def _run(*, test_connection: bool, **values: Any) -> None:
-    from verl_coder.teacher.generate_terminal import show_connection, show_generate
+def generate_options(**values: Any) -> "GenerateOptions":
+    """What `generate` was given, checked: ConfigError."""
     from verl_coder.teacher.options import GenerateOptions
 
     default_url = os.environ.get("TEACHER_URL") or "http://127.0.0.1:8129/v1"
     values["problems"] = tuple(values["problems"])
     values["base_url"] = tuple(values["base_url"] or (url.strip() for url in default_url.split(",")))
-    options = GenerateOptions(**values)
+    return GenerateOptions(**values)
+
+
+def _run(*, test_connection: bool, **values: Any) -> None:
+    from verl_coder.teacher.generate_terminal import show_connection, show_generate
+
+    options = generate_options(**values)
     if test_connection:
         show_connection(options)
         return

@@ -36,12 +36,16 @@ class RepairOptions:
     concurrency: int = 0
     """Programs at a time in each sandbox; 0 = twice the number of cores."""
 
-    def check(self) -> None:
-        """ConfigError where they cannot be followed."""
+    def check_shares(self) -> None:
+        """ConfigError where they are more than all."""
         if self.direct_share + self.plain_share > 1:
             raise ConfigError(
                 f"--direct-share {self.direct_share} and --plain-share {self.plain_share} are more than all traces"
             )
+
+    def check(self) -> None:
+        """ConfigError where they cannot be followed."""
+        self.check_shares()
         if self.out.is_dir():
             raise ConfigError(
                 f"--out {self.out} is a folder: name a file, such as {self.out / 'traces.parquet'}"
