@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
 from verl_coder.chains.wording import TOOLS
-from verl_coder.errors import ConfigError
+from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.launch.ablation import app
 from verl_coder.launch.arm_curves import read_curves
 from verl_coder.launch.arms import (
@@ -26,6 +26,7 @@ from verl_coder.launch.arms import (
     last_answers,
     markdown_table,
     mean_and_interval,
+    notes,
     paired_table,
     paired_with,
     read_arms,
@@ -39,15 +40,22 @@ from verl_coder.run.settings import LossWeights
 from verl_coder.sections import read_section
 
 
-def _finish(out: Path, arm: str, seed: int, after: float | None, before: float | None = 0.7) -> None:
+def _finish(
+    out: Path, arm: str, seed: int, after: float | None, before: float | None = 0.7, **more: object
+) -> None:
     folder = run_folder(out, arm, seed)
     folder.mkdir(parents=True)
     summary = {
+        "recipe": "tool_comparison",
         "seed": seed,
+        "steps": 10,
+        "wall_s": 1.0,
+        "reward": {},
+        "phases_s": {},
         "pass_at_1": {"before": before, "after": after},
         "tool_calls_per_problem": {"before": 0.0, "after": 1.0},
         "step_s": 4.0,
-    }
+    } | more
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
@@ -79,6 +87,12 @@ def _answers(out: Path, arm: str, seed: int, passed: str) -> None:
     for step, letters in ((9, "0" * len(passed)), (10, passed)):
         rows = [{"problem_id": f"p{i}", "sampled": False, "acc": float(x)} for i, x in enumerate(letters)]
         (folder / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        _evaluate(folder.parent, step)
+
+
+def _evaluate(run: Path, step: int) -> None:
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, "data": {"val-core/chains/acc/mean@1": 0.5}}) + "\n")
 
 
 def test_arms_are_compared_problem_by_problem_on_the_seeds_that_both_have(tmp_path: Path) -> None:
@@ -97,6 +111,7 @@ def test_a_separator_in_an_answer_is_no_end_of_a_line(tmp_path: Path) -> None:
     row = {"problem_id": "p", "output": "one\u2028two\u2029three\u0085four\x0bfive", "acc": 1.0}
     text = json.dumps(row, ensure_ascii=False) + "\n"
     (tmp_path / "validation" / "1.jsonl").write_text(text, encoding="utf-8")
+    _evaluate(tmp_path, 1)
     assert last_answers(tmp_path) == {"p": True}
 
 
@@ -124,7 +139,7 @@ def test_the_command_writes_the_tables_and_the_picture(tmp_path: Path) -> None:
     for arm, passed in (("none", "1000"), ("session", "1110")):
         _finish(tmp_path, arm, 0, 0.5)
         _answers(tmp_path, arm, 0, passed)
-        metrics = [{"step": step, "data": {"val-core/chains/acc/mean@1": 0.1 * step}} for step in (0, 4)]
+        metrics = [{"step": step, "data": {"val-core/chains/acc/mean@1": 0.1 * step}} for step in (0, 10)]
         (run_folder(tmp_path, arm, 0) / "metrics.jsonl").write_text(
             "\n".join(map(json.dumps, metrics)) + "\n"
         )
@@ -132,7 +147,7 @@ def test_the_command_writes_the_tables_and_the_picture(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     text = (tmp_path / "table.md").read_text()
     assert "| none | 1 | 0.700 | 0.500 |" in text and "| session | +0.500 | " in text
-    assert read_curves(tmp_path, collect(tmp_path, ["session"]))["session"][0][0] == {0: 0.0, 4: 0.4}
+    assert read_curves(tmp_path, collect(tmp_path, ["session"]))["session"][0][0] == {0: 0.0, 10: 1.0}
     assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
     wrong = CliRunner().invoke(
         app, ["table", "--out", str(tmp_path), "--recipe", "tool_comparison", "--against", "x"]
@@ -157,6 +172,78 @@ def test_a_run_that_was_not_evaluated_is_named(tmp_path: Path) -> None:
     _finish(tmp_path, "grpo", 0, None)
     with pytest.raises(ConfigError, match=r"grpo-seed0/summary\.json: the run was not evaluated"):
         collect(tmp_path, ["grpo"])
+
+
+def test_a_copy_of_a_folder_is_no_seed(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, 0.7)
+    for name in ("grpo-seed0-old", "grpo-seed0 copy", "grpo-seed00", "my-grpo-seed0"):
+        shutil.copytree(run_folder(tmp_path, "grpo", 0), tmp_path / name)
+    assert [(result.arm, result.seed) for result in collect(tmp_path, ["grpo"])] == [("grpo", 0)]
+    shutil.copytree(run_folder(tmp_path, "grpo", 0), run_folder(tmp_path, "grpo", 1))
+    with pytest.raises(ConfigError, match="grpo-seed1 is a run of seed 0, not of seed 1: move it elsewhere"):
+        collect(tmp_path, ["grpo"])
+
+
+def test_a_run_of_another_recipe_is_refused(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, 0.7)
+    with pytest.raises(ConfigError, match="is a run of recipe tool_comparison, not of recipe ablation"):
+        collect(tmp_path, ["grpo"], "ablation")
+
+
+def test_an_arm_may_have_any_name(tmp_path: Path) -> None:
+    _finish(tmp_path, "lr[1]", 0, 0.7)
+    assert [result.arm for result in collect(tmp_path, ["lr[1]"])] == ["lr[1]"]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"pass_at_1": {"before": 0.1, "after": float("nan")}}, "pass_at_1.after is nan"),
+        ({"pass_at_1": {"before": "x", "after": 0.1}}, "pass_at_1.before is x"),
+        ({"pass_at_1": 1}, "pass_at_1.after is nan"),
+        ({"step_s": [1]}, "step_s is "),
+    ],
+)
+def test_a_number_that_is_none_is_named(tmp_path: Path, more: dict[str, object], words: str) -> None:
+    _finish(tmp_path, "grpo", 0, 0.7, **more)
+    with pytest.raises(CheckpointError, match=rf"summary\.json is broken .*{words}.*: remove it"):
+        collect(tmp_path, ["grpo"])
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "{}", '{"seed": 0, "steps": 1}'])
+def test_a_broken_summary_is_named(tmp_path: Path, text: str) -> None:
+    _finish(tmp_path, "grpo", 0, 0.7)
+    (run_folder(tmp_path, "grpo", 0) / "summary.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"grpo-seed0/summary\.json .*: remove it"):
+        collect(tmp_path, ["grpo"])
+
+
+def test_the_answers_are_those_of_the_evaluation_that_the_summary_has(tmp_path: Path) -> None:
+    _finish(tmp_path, "grpo", 0, 0.5)
+    _answers(tmp_path, "grpo", 0, "110")
+    folder = run_folder(tmp_path, "grpo", 0) / "validation"
+    (folder / "20 copy.jsonl").write_text("{")
+    (folder / "20.jsonl").write_text("{")  # of a step whose metrics were taken back
+    assert last_answers(folder.parent) == {"p0": True, "p1": True, "p2": False}
+    (folder / "10.jsonl").unlink()
+    assert last_answers(folder.parent) == {}
+
+
+def test_what_the_tables_leave_out_is_said(tmp_path: Path) -> None:
+    for arm, seed, steps in (("grpo", 0, 10), ("all", 0, 10), ("all", 1, 20)):
+        _finish(tmp_path, arm, seed, 0.5, steps=steps)
+        _answers(tmp_path, arm, seed, "10")
+    results = collect(tmp_path, ["grpo", "all"])
+    uneven = "all: its runs have not the same number of steps (seed 0 10, seed 1 20)"
+    assert notes(tmp_path, results, "grpo") == [uneven]
+    assert notes(tmp_path, results, "sft")[-1] == (
+        "no paired comparison: sft has no finished run; name another arm with --against"
+    )
+    (run_folder(tmp_path, "grpo", 0) / "validation" / "10.jsonl").unlink()
+    assert notes(tmp_path, results, "grpo")[1:] == [
+        "grpo-seed0 has no answers of its last evaluation: not compared, and in no tag",
+        "no paired comparison: grpo shares no seed with answers with another arm; name another arm with --against",
+    ]
 
 
 def test_an_arm_whose_name_begins_like_another_is_not_counted_as_it(tmp_path: Path) -> None:

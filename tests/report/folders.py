@@ -89,8 +89,10 @@ def write_run(run: Path, steps: int = 2, **settings: Any) -> Path:
         write_step(run, step)
     values = {"trainer": {"total_training_steps": steps}, "actor": {"lr": 0.001, **settings}}
     (run / "config.yaml").write_text(json.dumps(values))
+    _, named, number = run.name.rpartition("-seed")
+    seed = int(number) if named else 0
     summary = {
-        "recipe": "toy", "seed": 0, "steps": steps, "wall_s": 60.0, "step_s": 4.0,
+        "recipe": "toy", "seed": seed, "steps": steps, "wall_s": 60.0, "step_s": 4.0,
         "pass_at_1": {"before": 0.5, "after": 0.6 + settings.get("lr", 0.0)},
         "tool_calls_per_problem": {"before": 0.0, "after": 1.0},
         "phases_s": {"update": 3.0},

@@ -16,6 +16,7 @@ from verl_coder.launch.arms import (
     choose_arms,
     collect,
     markdown_table,
+    notes,
     paired_table,
     paired_with,
     read_arms,
@@ -130,18 +131,20 @@ def _make_model(model: str, command: str, *, dry_run: bool) -> None:
 
 @app.command()
 def table(out: _Out, recipe: _Recipe = "ablation", against: _Against = "") -> None:
-    """Print the tables of the finished runs, write them to OUT/table.md, and draw OUT/curves.png."""
+    """Print the tables of the finished runs and what they leave out, write them to OUT/table.md, draw OUT/curves.png."""
     from verl_coder.launch.arm_curves import draw_arms, read_curves
 
     every = read_arms(find_recipe(recipe))
     choose_arms(every, against.split())
-    results = collect(out, list(every))
+    results = collect(out, list(every), find_recipe(recipe).name)
+    reference = against or next(iter(every))
     if not results:
         raise VerlCoderError(f"{out} holds no finished run of an arm")
     tables = [
         markdown_table(table_rows(results)),
-        paired_table(paired_with(out, results, against or next(iter(every)))),
+        paired_table(paired_with(out, results, reference)),
         tag_table(out, results),
+        "".join(f"- {note}\n" for note in notes(out, results, reference)),
     ]
     text = "\n".join(part for part in tables if part)
     write_atomically(out / "table.md", text)

@@ -1,7 +1,7 @@
 """Arms of a recipe, and what their finished runs came to: means over seeds, paired differences on the same problems."""
 
-import json
 import math
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,17 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import CheckpointError, ConfigError, DataError
 from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paired, holm
 from verl_coder.files import json_lines
+from verl_coder.launch.summary import pass_rate
+from verl_coder.run.run_dir import RunDir
 from verl_coder.words import did_you_mean
 from verl_coder.yaml_files import read_yaml
 
 BASE_ARM = "base"
 """Not trained: the evaluation before training of all runs."""
+_NAME = re.compile(r"(.+)-seed(0|[1-9]\d{0,8})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,8 @@ class ArmResult:
     after: float
     tool_calls: float
     step_s: float
+    steps: int | None = None
+    """None where nobody says."""
 
 
 def read_arms(recipe_folder: Path) -> dict[str, tuple[str, ...]]:
@@ -62,29 +67,84 @@ def run_folder(out: Path, arm: str, seed: int) -> Path:
     return out / f"{arm}-seed{seed}"
 
 
-def collect(out: Path, arms: Sequence[str]) -> list[ArmResult]:
-    """Results of all finished runs under `out`, arm by arm."""
-    results = []
-    for arm in arms:
-        for path in sorted(out.glob(f"{arm}-seed*/summary.json")):
-            summary = json.loads(path.read_text())
-            before = summary["pass_at_1"]["before"]
-            if summary["pass_at_1"]["after"] is None:
-                raise ConfigError(
-                    f"{path}: the run was not evaluated (trainer.test_freq): remove it, and run it again"
-                )
-            results.append(
-                ArmResult(
-                    arm=arm,
-                    seed=int(summary["seed"]),
-                    before=None if before is None else float(before),
-                    after=float(summary["pass_at_1"]["after"]),
-                    # An arm without a tool has no such metric.
-                    tool_calls=float(summary["tool_calls_per_problem"]["after"] or 0.0),
-                    step_s=float(summary["step_s"]),
-                )
-            )
-    return results
+def arm_and_seed(name: str) -> tuple[str, int] | None:
+    """Whose run a folder of that name is; None for any other, as `grpo-seed0-old`, a copy."""
+    found = _NAME.fullmatch(name)
+    return (found.group(1), int(found.group(2))) if found else None
+
+
+def collect(out: Path, arms: Sequence[str], recipe: str = "") -> list[ArmResult]:
+    """Results of all finished runs under `out`, arm by arm.
+
+    ConfigError or CheckpointError for a run that cannot count: it is of another seed or recipe than its place says,
+    was not evaluated, or has a broken summary.
+    """
+    found = [arm_and_seed(path.parent.name) for path in out.glob("*/summary.json")]
+    runs = sorted(run for run in found if run is not None)
+    return [_result(run_folder(out, *run), *run, recipe) for arm in arms for run in runs if run[0] == arm]
+
+
+def _result(folder: Path, arm: str, seed: int, recipe: str) -> ArmResult:
+    run_dir = RunDir(folder)
+    summary, path = run_dir.read_summary(), run_dir.summary
+    for name, here, there in (("seed", seed, summary["seed"]), ("recipe", recipe, summary["recipe"])):
+        if here != "" and here != there:
+            raise ConfigError(f"{folder} is a run of {name} {there}, not of {name} {here}: move it elsewhere")
+    after = _number(path, summary, "pass_at_1", "after")
+    if after is None:
+        raise ConfigError(
+            f"{path}: the run was not evaluated (trainer.test_freq): remove it, and run it again"
+        )
+    return ArmResult(
+        arm=arm,
+        seed=seed,
+        before=_number(path, summary, "pass_at_1", "before"),
+        after=after,
+        # An arm without a tool has no such metric.
+        tool_calls=_number(path, summary, "tool_calls_per_problem", "after") or 0.0,
+        step_s=_number(path, summary, "step_s") or 0.0,
+        steps=summary["steps"],
+    )
+
+
+def _number(path: Path, summary: Mapping[str, Any], *keys: str) -> float | None:
+    """The number of a summary, None where it is null; CheckpointError for anything else."""
+    value: Any = summary
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else math.nan
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+        raise CheckpointError(
+            f"{path} is broken ({'.'.join(keys)} is {value}): remove it, and the same command makes it again"
+        )
+    return float(value)
+
+
+def notes(out: Path, results: Sequence[ArmResult], reference: str) -> list[str]:
+    """What the tables do not show, a line each: runs of other lengths, seeds without answers, no comparison."""
+    found = []
+    for arm, mine in _by_arm(results).items():
+        steps = sorted({result.steps for result in mine if result.steps is not None})
+        if len(steps) > 1:
+            words = ", ".join(f"seed {result.seed} {result.steps}" for result in mine)
+            found.append(f"{arm}: its runs have not the same number of steps ({words})")
+    for result in results:
+        folder = run_folder(out, result.arm, result.seed)
+        if not last_answers(folder):
+            found.append(f"{folder.name} has no answers of its last evaluation: not compared, and in no tag")
+    if len(_by_arm(results)) > 1 and not paired_with(out, results, reference):
+        there = any(result.arm == reference for result in results)
+        why = "shares no seed with answers with another arm" if there else "has no finished run"
+        found.append(f"no paired comparison: {reference} {why}; name another arm with --against")
+    return found
+
+
+def _by_arm(results: Sequence[ArmResult]) -> dict[str, list[ArmResult]]:
+    found: dict[str, list[ArmResult]] = defaultdict(list)
+    for result in results:
+        found[result.arm].append(result)
+    return dict(found)
 
 
 def mean_and_interval(values: Sequence[float]) -> tuple[float, float | None]:
@@ -149,35 +209,46 @@ def _cell(value: tuple[float, float | None] | None, digits: int) -> str:
 
 
 def last_answers(run: Path) -> dict[str, bool]:
-    """Problem -> whether its greedy answer passed at the last evaluation; empty where no file of one is there."""
-    files = sorted((run / "validation").glob("*.jsonl"), key=lambda path: int(path.stem))
-    if not files:
-        return {}
-    return {
-        str(row["problem_id"]): row.get("acc") == 1
-        for row in json_lines(files[-1])
-        if not row.get("sampled") and not row.get("sandbox_unavailable")
-    }
+    """Problem -> whether its greedy answer passed at the last evaluation; empty where that has left no file.
+
+    The last one is that of the metrics, as in summary.json: an older evaluation's answers are not those of the model.
+    """
+    run_dir = RunDir(run)
+    evaluated = [line["step"] for line in run_dir.read_metrics() if pass_rate(line["data"]) is not None]
+    files = [
+        path
+        for step, path in run_dir.sample_files()
+        if path.parent == run / "validation" and evaluated and step == evaluated[-1]
+    ]
+    found = {}
+    for row in json_lines(files[0]) if files else ():
+        if not isinstance(row, dict) or "problem_id" not in row:
+            raise DataError(f"{files[0]} is broken (a row without problem_id): remove it")
+        if not row.get("sampled") and not row.get("sandbox_unavailable"):
+            found[str(row["problem_id"])] = row.get("acc") == 1
+    return found
 
 
-def pooled(out: Path, arm: str, seeds: Sequence[int]) -> Counts:
+def pooled(runs: Sequence[Mapping[str, bool]]) -> Counts:
     """Problem -> (seeds, seeds whose run solves it)."""
     answers: dict[str, list[bool]] = defaultdict(list)
-    for seed in seeds:
-        for problem, passed in last_answers(run_folder(out, arm, seed)).items():
+    for run in runs:
+        for problem, passed in run.items():
             answers[problem].append(passed)
     return {problem: (len(each), sum(each)) for problem, each in answers.items()}
 
 
 def paired_with(out: Path, results: Sequence[ArmResult], reference: str) -> list[PairedComparison]:
-    """Each arm against `reference`, on the seeds that both have finished; p-values after Holm's correction."""
-    seeds: dict[str, set[int]] = defaultdict(set)
+    """Each arm against `reference`, on the seeds whose answers both have; p-values after Holm's correction."""
+    answers: dict[str, dict[int, dict[str, bool]]] = defaultdict(dict)
     for result in results:
-        seeds[result.arm].add(result.seed)
+        if passed := last_answers(run_folder(out, result.arm, result.seed)):
+            answers[result.arm][result.seed] = passed
     found = []
-    for arm in seeds:
-        common = sorted(seeds[arm] & seeds.get(reference, set()))
-        first, second = pooled(out, reference, common), pooled(out, arm, common)
+    for arm, mine in answers.items():
+        others = answers.get(reference, {})
+        common = sorted(mine.keys() & others.keys())
+        first, second = (pooled([runs[seed] for seed in common]) for runs in (others, mine))
         if arm != reference and set(first) & set(second):
             found.append(compare_paired(reference, first, arm, second))
     adjusted = holm([each.p_value for each in found])

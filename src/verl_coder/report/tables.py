@@ -1,13 +1,12 @@
 """Tables over several folders: the arms of an ablation, and the paired comparisons beside evaluations."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from verl_coder.evaluation.folder import COMPARISON, SAMPLES
 from verl_coder.files import file_sha256
-from verl_coder.launch.arms import ArmResult, table_rows
+from verl_coder.launch.arms import ArmResult, arm_and_seed, table_rows
 from verl_coder.report.records import number, text_of, whole
 from verl_coder.report.training_run import json_file
 
@@ -20,9 +19,9 @@ def ablation_table(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _result(run: Mapping[str, Any]) -> ArmResult | None:
     """A finished run of an arm; None for any other."""
-    name = re.fullmatch(r"(.+)-seed(\d{1,9})", Path(str(run["path"])).name)
+    found = arm_and_seed(Path(str(run["path"])).name)
     summary = run.get("summary")
-    if name is None or not summary:
+    if found is None or not summary or summary.get("seed", found[1]) != found[1]:
         return None
     values: list[float | None] = []
     for table, key in (("pass_at_1", "before"), ("pass_at_1", "after"), ("tool_calls_per_problem", "after")):
@@ -33,8 +32,8 @@ def _result(run: Mapping[str, Any]) -> ArmResult | None:
     if after is None or step_s is None:
         return None
     return ArmResult(
-        arm=name.group(1),
-        seed=int(name.group(2)),
+        arm=found[0],
+        seed=found[1],
         before=before,
         after=after,
         tool_calls=calls or 0.0,  # an arm without a tool has no such metric
