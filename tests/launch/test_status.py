@@ -47,6 +47,13 @@ def test_local_metrics_and_wandbs_are_shown(run_dir: RunDir) -> None:
     assert status["held-out pass@1"].endswith("0.750 (step 3)")
 
 
+def test_a_push_is_not_advised_of_a_run_at_work_or_one_without_wandb(run_dir: RunDir) -> None:
+    with locked(run_dir.lock, "busy"):
+        assert run_status(run_dir.path)["W&B lacks"] == "2 steps or their confirmation (2 to 3)"
+    begin(run_dir.sync_state, mode="disabled", project="p", name="n", resumes_after=3)
+    assert "W&B lacks" not in run_status(run_dir.path)
+
+
 def test_the_pass_rate_before_training_is_told_beside_the_last_ones(
     run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ import psutil
 import pytest
 from launch.wandb_server import WandbServer
 
+from verl_coder.errors import ConfigError
+from verl_coder.files import locked
 from verl_coder.launch import wandb_push
 from verl_coder.launch.wandb_push import WandbPush
 from verl_coder.launch.wandb_uploader import WandbUploader
@@ -221,6 +224,40 @@ def test_a_broken_file_is_told_and_waited_for(uploader: WithoutServer, run_dir: 
 
     uploader.follow(lambda: uploader.given == [0, 1, 2, 3, 4], mended)
     assert len(told) == 1 and f"{broken} is broken" in told[0]
+
+
+def test_a_run_at_work_is_not_pushed_beside(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    run_dir.config.touch()
+    with (
+        locked(run_dir.lock, "busy"),
+        pytest.raises(ConfigError, match=r"is at work: .*Push when it has ended"),
+    ):
+        wandb_push.push(run_dir.path, 1.0)
+
+
+def test_a_copy_is_not_pushed_into_the_run_of_the_original(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    run_dir.config.touch()
+    copy = run_dir.path.with_name("copy")
+    shutil.copytree(run_dir.path, copy)
+    with pytest.raises(
+        ConfigError, match=f"is a copy of {run_dir.path}, whose W&B run this is: push that one"
+    ):
+        wandb_push.push(copy, 1.0)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "5", "\0"])
+def test_a_broken_configuration_is_named(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    run_dir.config.write_text(text)
+    with pytest.raises(
+        ConfigError, match=r"config\.yaml .*: write \{\} into it, and the steps are sent"
+    ) as caught:
+        wandb_push.push(run_dir.path, 1.0)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_linked_new_run_begins_after_the_resumed_step(

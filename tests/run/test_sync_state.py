@@ -1,13 +1,21 @@
 """Which W&B run a folder belongs to, and what of it the server lacks."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.run.backup import StepBackup
-from verl_coder.run.sync_state import SyncState, begin, check_wandb_key, choose_mode, has_wandb_key
+from verl_coder.run.sync_state import (
+    SyncState,
+    begin,
+    check_wandb_key,
+    choose_mode,
+    copied_from,
+    has_wandb_key,
+)
 
 
 def start(path: Path, resumes_after: int | None = None, *, new_run: bool = False) -> SyncState:
@@ -26,6 +34,39 @@ def test_new_runs_are_linked_to_all_before_them(tmp_path: Path) -> None:
     state = SyncState.load(tmp_path / "s.json")
     assert state is not None and len(set(ids)) == 3
     assert state.linked_from == ids[:2] and state.first_step == 10
+
+
+def test_a_copy_of_a_folder_begins_a_run_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    state = start(tmp_path / "first" / "s.json")
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    copy = tmp_path / "copy" / "s.json"
+    assert copied_from(copy) == tmp_path / "first" and copied_from(tmp_path / "first" / "s.json") is None
+    found = start(copy, 3)
+    assert found.run_id != state.run_id and (found.linked_from, found.first_step) == ([state.run_id], 4)
+    assert copied_from(copy) is None and start(copy, 5).run_id == found.run_id
+
+
+def test_a_folder_that_was_moved_or_is_seen_at_another_place_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    state = start(tmp_path / "first" / "s.json")
+    (tmp_path / "link").symlink_to(tmp_path / "first")
+    assert start(tmp_path / "link" / "s.json", 3).run_id == state.run_id
+    (tmp_path / "first").rename(tmp_path / "moved")
+    assert start(tmp_path / "moved" / "s.json", 3).run_id == state.run_id
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("confirmed_step", None), ("sent_step", "x"), ("linked_from", "abc"), ("linked_from", [1]), ("run_id", 5),
+     ("first_step", 1.5), ("first_step", True)],
+)  # fmt: skip
+def test_a_value_of_another_kind_is_named(tmp_path: Path, key: str, value: object) -> None:
+    start(tmp_path / "s.json")
+    values = json.loads((tmp_path / "s.json").read_text())
+    (tmp_path / "s.json").write_text(json.dumps(values | {key: value}))
+    with pytest.raises(ConfigError, match=rf"s\.json: not a sync state \({key} is .*remove it"):
+        SyncState.load(tmp_path / "s.json")
 
 
 def test_a_start_forgets_the_error_of_the_one_before(tmp_path: Path) -> None:
@@ -118,7 +159,19 @@ def test_training_that_starts_anew_is_another_wandb_run(tmp_path: Path, sent: in
     assert second.run_id != first.run_id and second.linked_from == [first.run_id]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"step": 3}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        "[" * 100_000,
+        '{"step": 3}',
+        '{"step": 4, "data": {}, "tables": {}}',
+        '{"step": 3, "data": null, "tables": {}}',
+        '{"step": 3, "data": {}, "tables": [1]}',
+        '{"step": 3, "data": {}, "tables": {"a": 5}}',
+    ],
+)
 def test_a_broken_step_file_is_named(tmp_path: Path, text: str) -> None:
     backup = StepBackup(tmp_path)
     backup.write(3, {})

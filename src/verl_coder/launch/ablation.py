@@ -131,7 +131,7 @@ def _make_model(model: str, command: str, *, dry_run: bool) -> None:
 
 @app.command()
 def table(out: _Out, recipe: _Recipe = "ablation", against: _Against = "") -> None:
-    """Print the tables of the finished runs and what they leave out, write them to OUT/table.md, draw OUT/curves.png."""
+    """Print the tables of the finished runs and what they leave out, also to OUT/table.md, and draw OUT/curves.png."""
     from verl_coder.launch.arm_curves import draw_arms, read_curves
 
     every = read_arms(find_recipe(recipe))

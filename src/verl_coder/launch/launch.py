@@ -19,6 +19,7 @@ from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
 from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
+from verl_coder.run.sync_state import copied_from
 
 _CHECKING = "checking settings, model, reward, tools and every row"
 
@@ -78,6 +79,11 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     forgotten = plan.run_dir.drop_metrics_after(step if step else -1)
     # The checkpoint's own step is not logged yet where its evaluation was given up.
     logged = min([step, *plan.run_dir.backup.steps()[-1:]])
+    if copied := copied_from(plan.run_dir.sync_state):
+        words = (
+            f"a copy of {copied}, whose W&B run goes on there: this one begins a run of its own, linked to it"
+        )
+        console.print(words, highlight=False, soft_wrap=True)
     begin_sync(
         plan.run_dir.sync_state,
         mode=plan.wandb_mode,

@@ -116,10 +116,10 @@ def _sync(run_dir: RunDir) -> dict[str, str]:
         lines["W&B"] += f", goes on from {', '.join(state.linked_from)}"
     pending = state.pending(run_dir.backup)
     lines["W&B has"] = f"step {state.confirmed_step}" if state.confirmed_step >= 0 else "nothing confirmed"
-    if pending:
+    if pending and state.mode != "disabled":
+        advice = "" if is_running(run_dir) else f": `verl-coder wandb push {run_dir.path}`"
         lines["W&B lacks"] = (
-            f"{counted(len(pending), 'step')} or their confirmation ({pending[0]} to {pending[-1]}): "
-            f"`verl-coder wandb push {run_dir.path}`"
+            f"{counted(len(pending), 'step')} or their confirmation ({pending[0]} to {pending[-1]}){advice}"
         )
     if state.error:
         lines["W&B error"] = state.error

@@ -8,22 +8,26 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from verl_coder.command_app import command_app
 from verl_coder.errors import ConfigError, DataError, TrackingError
 from verl_coder.files import json_lines
+from verl_coder.launch.status import is_running
 from verl_coder.run.backup import StepBackup
 from verl_coder.run.run_dir import given_run
-from verl_coder.run.sync_state import SyncState, has_wandb_key
+from verl_coder.run.sync_state import SyncState, copied_from, has_wandb_key
 from verl_coder.words import counted
 
+_NO_CONFIG = "write {} into it, and the steps are sent without their settings"
 INIT_TIMEOUT_S = 30.0
 POLL_S = 0.5
 RETRY_S = 30.0
 CONFIRM_S = 600.0
 """How often a long upload asks the server what it has: wandb's client tells of no failure by itself."""
-_PASSING = (TrackingError, DataError, OSError)
+_PASSING = (TrackingError, ConfigError, DataError, OSError)
 """The server, a step file that is broken, a disk that is full: what may be mended while training goes on."""
 
 
@@ -119,10 +123,7 @@ class WandbPush:
 
         self._close()
         os.environ["WANDB_SILENT"] = "true"
-        config_file = self._folder / "config.yaml"
-        loaded = OmegaConf.to_container(OmegaConf.load(config_file)) if config_file.is_file() else {}
-        config: dict[str, Any] = {str(key): value for key, value in dict(loaded).items()}  # type: ignore[arg-type]
-        config["linked_from"] = self.state.linked_from
+        config = {**_config(self._folder / "config.yaml"), "linked_from": self.state.linked_from}
         (self._folder / "wandb").mkdir(exist_ok=True)
         try:
             self._run = wandb.init(
@@ -203,6 +204,17 @@ class WandbPush:
         self.state.save(self._path)
 
 
+def _config(path: Path) -> dict[str, Any]:
+    """The run's configuration; ConfigError where the file holds none."""
+    try:
+        loaded = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    except (OmegaConfBaseException, yaml.YAMLError, OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is broken ({_one_line(error)}): {_NO_CONFIG}") from error
+    if not isinstance(loaded, dict):
+        raise ConfigError(f"{path} holds no mapping: {_NO_CONFIG}")
+    return {str(key): value for key, value in loaded.items()}
+
+
 def _told(error: Exception) -> str:
     return str(error) if isinstance(error, TrackingError) else f"W&B's uploader: {error}"
 
@@ -231,6 +243,15 @@ def push(
     run_dir = given_run(run)
     if not has_wandb_key(dict(os.environ)):
         raise ConfigError("W&B has no key of yours: set WANDB_API_KEY, or run `wandb login`")
+    if is_running(run_dir):
+        raise ConfigError(
+            f"{run_dir.path} is at work: a second client would write to its W&B run. Push when it has ended"
+        )
+    if copied := copied_from(run_dir.sync_state):
+        raise ConfigError(
+            f"{run_dir.path} is a copy of {copied}, whose W&B run this is: push that one. A copy that trains on begins "
+            "a run of its own"
+        )
     task = WandbPush(run_dir.path, run_dir.sync_state, run_dir.backup, finish_timeout_s=finish_timeout_s)
     sent = task.push_pending(lambda step: print(f"step {step}", flush=True))
     print(f"{counted(sent, 'step')} sent; the server has step {task.state.confirmed_step} ({task.state.url})")

@@ -40,8 +40,12 @@ class StepBackup:
         path = self.path(step)
         try:
             record: dict[str, Any] = json.loads(path.read_text())
-            record["step"], record["data"], record["tables"]
-        except (ValueError, KeyError, TypeError) as error:
+            data, tables = record["data"], record["tables"]
+            if record["step"] != step or not isinstance(data, dict) or not isinstance(tables, dict):
+                raise TypeError("step, data or tables is not what it should be")
+            if not all(isinstance(file, str) for file in tables.values()):
+                raise TypeError("tables names no files")
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{path} is broken ({type(error).__name__}: {error}): write it anew from metrics.jsonl, or remove it"
             ) from error

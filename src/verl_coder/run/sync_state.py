@@ -17,6 +17,15 @@ MODES = ("online", "offline", "disabled")
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
+_KINDS: dict[Any, tuple[type, ...]] = {
+    str: (str,),
+    int: (int,),
+    list[str]: (list,),
+    str | None: (str, type(None)),
+}
+"""Type of a field -> classes of what JSON has for it."""
+
+
 @dataclass(kw_only=True)
 class SyncState:
     """State of the upload; the uploader writes it, everyone may read it."""
@@ -37,6 +46,8 @@ class SyncState:
     url: str | None = None
     error: str | None = None
     """Why the last attempt failed; null after one that went well."""
+    folder: str = ""
+    """The run's folder at its last start: another one, where this one is there too, is a copy. Empty: nobody knows."""
 
     @classmethod
     def load(cls, path: Path) -> "SyncState | None":
@@ -44,12 +55,23 @@ class SyncState:
         if not path.is_file():
             return None
         try:
-            values: dict[str, Any] = json.loads(path.read_text())
-            return cls(**values)
-        except (ValueError, TypeError) as error:
+            found = cls(**json.loads(path.read_text()))
+            found._check_kinds()
+            return found
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigError(
                 f"{path}: not a sync state ({error}); remove it to start a new W&B run"
             ) from error
+
+    def _check_kinds(self) -> None:
+        """TypeError for the first value of another kind."""
+        for field_ in dataclasses.fields(self):
+            value = getattr(self, field_.name)
+            kinds = _KINDS[field_.type]
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise TypeError(f"{field_.name} is {value!r}")
+        if not all(isinstance(one, str) for one in self.linked_from):
+            raise TypeError(f"linked_from is {self.linked_from!r}")
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -64,17 +86,19 @@ class SyncState:
 def begin(
     path: Path, *, mode: str, project: str, name: str, resumes_after: int | None, new_run: bool = False
 ) -> SyncState:
-    """The state with which a start of the training run begins, written to `path`.
+    """The state with which a start of the training run begins, written to `path`, which stands in the run's folder.
 
     The W&B run of the folder goes on; with `new_run` a new one begins, linked to it, with the steps after
     `resumes_after` (None: training has no checkpoint and starts anew). One that starts anew after W&B was sent
-    steps of an earlier attempt is another W&B run, too.
+    steps of an earlier attempt is another W&B run, too, and so is a copy of a folder that is still there.
     """
     before = SyncState.load(path)
+    new_run = new_run or copied_from(path) is not None
+    folder = str(path.parent.resolve())
     # Without a checkpoint training starts anew: another run, unless W&B has no step of the first attempt.
     anew = before is not None and resumes_after is None and max(before.sent_step, before.confirmed_step) >= 0
     if before and not new_run and not anew:
-        state = dataclasses.replace(before, mode=mode, error=None)
+        state = dataclasses.replace(before, mode=mode, error=None, folder=folder)
     else:
         linked = [*before.linked_from, before.run_id] if before else []
         state = SyncState(
@@ -83,10 +107,22 @@ def begin(
             project=project,
             name=name,
             linked_from=linked,
+            folder=folder,
             first_step=resumes_after + 1 if resumes_after is not None else 0,
         )
     state.save(path)
     return state
+
+
+def copied_from(path: Path) -> Path | None:
+    """The folder whose copy that of the state in `path` is; None where it is none, or was moved."""
+    state = SyncState.load(path)
+    if state is None or not state.folder:
+        return None
+    there = Path(state.folder)
+    if not (there / path.name).is_file() or there.samefile(path.parent):
+        return None
+    return there
 
 
 def choose_mode(setting: str, environment: dict[str, str], *, has_key: bool) -> str:
