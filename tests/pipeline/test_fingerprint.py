@@ -2,11 +2,13 @@
 
 import ast
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from verl_coder.pipeline import fingerprint
 from verl_coder.pipeline.config import STAGES
 from verl_coder.pipeline.fingerprint import CODE_LEFT_OUT, PACKAGE, Digests, changes, code_of, flat
 
@@ -113,3 +115,50 @@ def test_overrides_are_flat_settings() -> None:
         "train.overrides.trainer.seed": "1",
         "train.overrides.a.b": "c",
     }
+
+
+@pytest.mark.parametrize(
+    "text", ["5", "null", "[1]", "[]", '"x"', "[" * 100_000, "{", '{"%s": 5}', '{"%s": [1, 2]}']
+)
+def test_a_broken_cache_is_as_none(text: str, tmp_path: Path) -> None:
+    file, cache = tmp_path / "a", tmp_path / "digests.json"
+    file.write_text("1")
+    cache.write_text(text.replace("%s", str(file)))
+    assert Digests(cache).of(file) == Digests(tmp_path / "none").of(file)
+
+
+def test_what_an_editor_leaves_is_no_code(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    (tmp_path / "a.py").write_text("1")
+    before = code_of("train", Digests(tmp_path / "none"))
+    for name in (".a.py.swp", "a.py~", ".#a.py", "#a.py#", "a.py.orig", "README.md"):
+        (tmp_path / name).write_text("1")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "a.py").write_text("1")
+    assert code_of("train", Digests(tmp_path / "none")) == before and "a.py" in before
+
+
+def test_a_linked_folder_counts_by_what_is_behind_the_link(tmp_path: Path) -> None:
+    folder, real = tmp_path / "model", tmp_path / "real"
+    folder.mkdir()
+    real.mkdir()
+    (real / "w.bin").write_text("1")
+    (folder / "sub").symlink_to(real)
+    found = [Digests(tmp_path / "none").of(folder)]
+    (real / "w.bin").write_text("22")
+    found.append(Digests(tmp_path / "none").of(folder))
+    (real / "up").symlink_to(folder)  # round and round
+    found.append(Digests(tmp_path / "none").of(folder))
+    (folder / "twice").symlink_to(real)
+    found.append(Digests(tmp_path / "none").of(folder))
+    assert len(set(found)) == 4
+
+
+def test_a_copy_of_the_files_in_the_place_of_a_link_is_the_same(tmp_path: Path) -> None:
+    for name in ("linked", "copied", "real"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "real" / "w.bin").write_text("1")
+    (tmp_path / "linked" / "sub").symlink_to(tmp_path / "real")
+    shutil.copytree(tmp_path / "real", tmp_path / "copied" / "sub")
+    digests = Digests(tmp_path / "none")
+    assert digests.of(tmp_path / "linked") == digests.of(tmp_path / "copied")

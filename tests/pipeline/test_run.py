@@ -266,6 +266,30 @@ def test_a_broken_record_is_named(out: Path) -> None:
         run_chain(out)
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("products", None), ("products", {"a": 1}), ("seconds", "x"), ("starts", None), ("finished", 1),
+     ("fingerprint", None), ("fingerprint.settings", None), ("fingerprint.command", 3)],
+)  # fmt: skip
+def test_a_record_with_a_value_of_another_kind_is_named(out: Path, place: str, value: object) -> None:
+    run_chain(out)
+    path = out / "stages" / "sft.json"
+    values = json.loads(path.read_text())
+    outer, _, inner = place.rpartition(".")
+    (values[outer] if outer else values)[inner] = value
+    path.write_text(json.dumps(values))
+    with pytest.raises(CheckpointError, match=r"stages/sft\.json is broken .*remove it"):
+        run_chain(out)
+
+
+def test_a_finished_task_whose_record_names_no_file_is_done_again(out: Path) -> None:
+    run_chain(out)
+    path = out / "stages" / "sft.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"products": {}}))
+    run_chain(out)
+    assert starts(out) == [*CHAIN, "sft"]
+
+
 def test_the_summary_has_every_task_with_its_time_and_a_digest_of_its_files(out: Path) -> None:
     run_chain(out)
     first = json.loads((out / "pipeline.json").read_text())["tasks"]

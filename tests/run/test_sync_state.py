@@ -59,7 +59,7 @@ def test_a_folder_that_was_moved_or_is_seen_at_another_place_goes_on(tmp_path: P
 @pytest.mark.parametrize(
     ("key", "value"),
     [("confirmed_step", None), ("sent_step", "x"), ("linked_from", "abc"), ("linked_from", [1]), ("run_id", 5),
-     ("first_step", 1.5), ("first_step", True)],
+     ("first_step", 1.5), ("first_step", True), ("mode", "x")],
 )  # fmt: skip
 def test_a_value_of_another_kind_is_named(tmp_path: Path, key: str, value: object) -> None:
     start(tmp_path / "s.json")

@@ -36,7 +36,8 @@ def decide(task: PipelineTask, place: Workplace, digests: Digests, *, ignore_cod
         return decision(True, difference, anew=True)
     if not record.finished:
         return decision(True, f"goes on: start {record.starts} did not end", anew=task.begins_again)
-    broken = damage(record, place.out, digests)
+    lacks = "its record names no file" if task.products and not record.products else ""
+    broken = lacks or damage(record, place.out, digests)
     if broken:
         return decision(True, broken, anew=True)
     return decision(False, "nothing has changed")

