@@ -60,6 +60,7 @@ def checkout(folder: Path) -> Path:
         (folder / name).mkdir()
         for path in (root / name).glob("*.yaml"):
             written(folder / name / path.name, path.read_text())
+    (folder / "config" / "speculation").symlink_to(root / "config" / "speculation")
     return folder
 
 

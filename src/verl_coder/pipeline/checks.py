@@ -47,7 +47,7 @@ def check_mix(shares: str, values: Values) -> None:
 def check_teacher(kind: str, values: Values) -> None:
     """Of `generate` and `repairs`; `tiny` has limits alone, which the section knows."""
     given = _options(TEACHERS[kind], values)
-    places = {"problems": Path("problems"), "out": Path("traces")}
+    places: dict[str, Any] = {"problems": Path("problems"), "out": Path("traces")}
     given = {name: value for name, value in given.items() if name not in places}
     if kind == "generate":
         from verl_coder.teacher.generate_cli import generate_options
