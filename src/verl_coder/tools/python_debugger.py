@@ -73,7 +73,7 @@ class PythonDebugger(SandboxTool):
             program += f"\n{workspace.visible_tests}\n"
         told = ""
         if session is not None:
-            answer = {"alive": True, "state": {"event": "exited"}}
+            answer: dict[str, Any] = {"alive": True, "state": {"event": _OVER[0]}}
             if program == workspace.debugged:
                 answer = await session.debug("state", run_timeout=self.settings.timeout_s)
             if answer["alive"] and answer["state"]["event"] in _OVER:
