@@ -301,6 +301,7 @@ def test_a_rate_counts_the_samples_of_the_seconds_that_are_known(evaluate_with: 
     lines = (out / "samples.jsonl").read_bytes().splitlines(keepends=True)
     for kept in (20, 14):  # as `kill -9` leaves them: no time of the killed start is known
         (out / "timing.json").unlink(missing_ok=True)
+        (out / "samples.parquet").unlink()
         (out / "samples.jsonl").write_bytes(b"".join(lines[:kept]))
         results = evaluate_with(alternately)(n=5)
         rate, seconds = results["throughput"]["samples_per_s"], results["timing"]["sampling_s"]
