@@ -35,3 +35,8 @@ def choose_one(value: object, allowed: Iterable[str]) -> str:
 
 def _plain(name: str) -> str:
     return name.lower().replace("_", "-")
+
+
+def one_line(text: str) -> str:
+    """A text without line ends."""
+    return " ".join(text.splitlines())

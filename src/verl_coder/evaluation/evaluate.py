@@ -45,12 +45,14 @@ def evaluate(
     with _locked(out):
         journal_path = out / JOURNAL
         begun = journal_path.is_file() and journal_path.stat().st_size > 0
-        kept = _finished(out / SAMPLES, begun=begun)
-        keep_settings(out / SETTINGS, plan.settings(), begun=begun or bool(kept))
+        keep_settings(out / SETTINGS, plan.settings(), begun=begun or (out / SAMPLES).is_file())
         with SampleJournal(journal_path) as journal:
-            for sample in kept:  # the journal of a finished evaluation was not copied with it, or not whole
-                if sample.key not in journal.samples:
-                    journal.add(sample)
+            if owed(plan.problems, journal, plan.draws):
+                for sample in _finished(
+                    out / SAMPLES, begun=begun
+                ):  # whose journal was not copied, or not whole
+                    if sample.key not in journal.samples:
+                        journal.add(sample)
             if lines := journal.broken_lines:
                 console.print(
                     f"{journal_path}: {len(lines)} damaged lines, the first is line {lines[0]}: their samples are owed",

@@ -15,6 +15,7 @@ import yaml
 from verl_coder.errors import CheckpointError, ConfigError, DataError
 from verl_coder.evaluation.paired import Counts, PairedComparison, compare_paired, holm
 from verl_coder.files import json_lines
+from verl_coder.json_text import is_number
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import did_you_mean
@@ -114,7 +115,7 @@ def _number(path: Path, summary: Mapping[str, Any], *keys: str) -> float | None:
         value = value.get(key) if isinstance(value, Mapping) else math.nan
     if value is None:
         return None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not is_number(value):
         raise CheckpointError(
             f"{path} is broken ({'.'.join(keys)} is {value}): remove it, and the same command makes it again"
         )

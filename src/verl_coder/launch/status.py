@@ -13,7 +13,7 @@ from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir, given_run
 from verl_coder.run.sync_state import SyncState
 from verl_coder.time_left import duration
-from verl_coder.words import counted
+from verl_coder.words import counted, one_line
 
 
 def run_status(folder: Path) -> dict[str, str]:
@@ -34,7 +34,7 @@ def run_status(folder: Path) -> dict[str, str]:
         texts = parse_notices(run_dir.notices.read_bytes().split(b"\n"))
         for number, text in enumerate(texts[-3:], start=max(len(texts) - 2, 1)):
             lines[f"said, {number}"] = text
-    return {name: printable(" ".join(text.splitlines())) for name, text in lines.items()}
+    return {name: printable(one_line(text)) for name, text in lines.items()}
 
 
 def _checkpoints(run_dir: RunDir) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from verl_coder.sandbox.types import signal_name
 from verl_coder.tools.output import last_lines
+from verl_coder.words import one_line
 
 _VALUE_CHARS = 200
 _MOST_LISTED = 60
@@ -86,11 +87,6 @@ def _in_words(error: Any, shift: int) -> str:
         return ""
     words = f"{error['ename']}: {error['evalue']}".removesuffix(": ")
     return re.sub(r"(?<=\(main\.py, line )(\d+)(?=\)$)", lambda found: str(int(found[1]) - shift), words)
-
-
-def one_line(text: str) -> str:
-    """A value's text without line ends."""
-    return " ".join(text.splitlines())
 
 
 def own_lines(message: str, shift: int) -> str:

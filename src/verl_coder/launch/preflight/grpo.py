@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
+from verl_coder.json_text import is_number
 from verl_coder.launch.preflight.correction import check_correction
 from verl_coder.launch.preflight.names import may_register
-from verl_coder.launch.preflight.values import is_number, shown
+from verl_coder.launch.preflight.values import shown
 from verl_coder.run.settings import CompositeSettings
 from verl_coder.words import choose_one
 

@@ -5,7 +5,8 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch.preflight.values import is_number, shown
+from verl_coder.json_text import is_number
+from verl_coder.launch.preflight.values import shown
 
 _NOT_NEGATIVE = ("lr", "weight_decay")
 _CLIPS = ("clip_grad", "grad_clip")

@@ -1,7 +1,6 @@
 """Values of verl's settings that have the wrong kind or are out of range: verl checks few of them, and late."""
 
 import dataclasses
-import math
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
+from verl_coder.json_text import is_number
 from verl_coder.launch.recipe import OPEN_MAPPINGS, verl_tree
 from verl_coder.many_modules import collector_paused
 from verl_coder.words import choose_one
@@ -267,11 +267,6 @@ def _check_kind(place: str, value: Any, kinds: Kinds) -> None:
             *(["null"] if types.NoneType in kinds else []),
         ]
         raise ConfigError(f"{place}={shown(value)}: use {' or '.join(words)}")
-
-
-def is_number(value: Any) -> bool:
-    """A finite number, and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def shown(value: Any) -> str:
