@@ -42,6 +42,24 @@ def test_a_score_of_one_element_is_a_number_from_here_on(tmp_path: Path, score: 
     assert type(infos["acc"]) is float and infos == {"acc": 0.5, "names": ["a"]}
 
 
+@pytest.mark.parametrize("samples", range(2, 33))
+def test_equal_values_of_the_metric_that_groups_are_filtered_by_deviate_by_nothing(
+    tmp_path: Path, samples: int
+) -> None:
+    made = worker(tmp_path, score=1.0)
+    made.config.algorithm.filter_groups = {"enable": True, "metric": "pass_rate"}
+    of_verl = 0
+    for passed, tests in [(1, 10), (2, 3), (1, 7), (3, 11)]:
+        made.infos = {"acc": 0.1, "pass_rate": passed / tests}
+        output = SimpleNamespace(reward_score=None, extra_fields=dict[str, Any]())
+        asyncio.run(made._compute_score([output], KWARGS))  # type: ignore[list-item]
+        infos = output.extra_fields["reward_extra_info"]
+        assert infos["acc"] == 0.1 and infos["pass_rate"] == pytest.approx(passed / tests)
+        assert np.std([infos["pass_rate"]] * samples) == 0.0
+        of_verl += np.std([passed / tests] * samples) != 0.0
+    assert of_verl > 0 or samples not in (3, 6, 7)
+
+
 class _VerlsWorker:
     """verl's part, as a test scripts it."""
 

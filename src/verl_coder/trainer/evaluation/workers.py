@@ -33,6 +33,7 @@ from verl_coder.trainer.rollout_faults import (
     error_words,
     sample_place,
     score_fault,
+    single_precision,
 )
 from verl_coder.trainer.rollout_puts import put_together
 
@@ -97,7 +98,10 @@ class SampleGuard:
             # verl keeps what the reward returned, and nothing after it can write or average a tensor.
             infos = final.extra_fields.get("reward_extra_info") or {}
             final.reward_score = number(final.reward_score)
-            final.extra_fields["reward_extra_info"] = {name: number(value) for name, value in infos.items()}
+            kept = {name: number(value) for name, value in infos.items()}
+            if isinstance(kept.get(metric := self._group_metric()), float):
+                kept[metric] = single_precision(kept[metric])
+            final.extra_fields["reward_extra_info"] = kept
         else:
             self._fail(final, SampleFault(kind=kind, what=what, where=sample_place(kwargs)))
 
