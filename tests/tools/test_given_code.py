@@ -13,6 +13,7 @@ from verl_coder.tools.given_code import given_program
         ("```py\n  x = 1\n  y = 2\n```", "x = 1\ny = 2\n"),
         ("    x = 1\n    if x:\n        y = 2", "x = 1\nif x:\n    y = 2"),
         (">>> def f(x):\n...     return x\n...\n>>> f(1)\n1", "def f(x):\n    return x\n\nf(1)"),
+        (">>> def f(x):\n    return x\n>>> f(1)\n1", "def f(x):\n    return x\nf(1)"),
     ],
 )
 def test_what_models_put_around_code_is_taken_off(code: str, program: str) -> None:

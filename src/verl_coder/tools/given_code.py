@@ -23,3 +23,6 @@ def _readings(code: str) -> Iterator[str]:
     lines = textwrap.dedent(code).splitlines()
     if any(line.startswith(">>>") for line in lines):  # the other lines are what it printed
         yield "\n".join(_PROMPT.sub("", line, count=1) for line in lines if _PROMPT.match(line))
+        # or the body of a function, whose `...` was forgotten
+        shown = [line for line in lines if _PROMPT.match(line) or line.startswith((" ", "\t"))]
+        yield "\n".join(_PROMPT.sub("", line, count=1) for line in shown)
