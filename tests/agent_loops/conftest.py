@@ -84,6 +84,8 @@ def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatc
         ours: Mapping[str, Any] = MappingProxyType({}),
     ) -> tuple[Any, ScriptedModel, PreTrainedTokenizerBase]:
         monkeypatch.setenv("SANDBOX_URL", url)
+        # Enough for the sandbox of the tests, and soon over where one is away on purpose.
+        monkeypatch.setattr("verl_coder.sandbox.retries.PATIENCE_S", 1.0)
         config = copy.deepcopy(recipe)
         for key, value in changes.items():
             OmegaConf.update(config.actor_rollout_ref.rollout, key, value)

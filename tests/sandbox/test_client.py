@@ -7,16 +7,19 @@ import sys
 
 import pytest
 
-from verl_coder.errors import ConfigError, SandboxUnavailableError
-from verl_coder.sandbox import RunRequest, SandboxClient, shared_client
+from verl_coder.errors import ConfigError, SandboxFullError, SandboxUnavailableError
+from verl_coder.sandbox import PairRequest, Program, RunRequest, SandboxClient, shared_client
 from verl_coder.sandbox.embedded import EmbeddedSandbox
 
 
 class Scripted:
     """A real HTTP server on loopback that answers from a list; the last answer repeats."""
 
-    def __init__(self, *answers: tuple[int, object]) -> None:
+    def __init__(
+        self, *answers: tuple[int, object], by_path: dict[str, tuple[int, object]] | None = None
+    ) -> None:
         self.answers = list(answers)
+        self.by_path = by_path or {}
         self.calls = 0
 
     async def __aenter__(self) -> "Scripted":
@@ -33,7 +36,8 @@ class Scripted:
             line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
         ]
         await reader.readexactly(int(lengths[0]) if lengths else 0)
-        status, body = self.answers[min(self.calls, len(self.answers) - 1)]
+        answer = self.answers[min(self.calls, len(self.answers) - 1)]
+        status, body = self.by_path.get(head.split()[1].decode(), answer)
         self.calls += 1
         if status:
             content = json.dumps(body).encode()
@@ -150,6 +154,37 @@ async def test_pairs_are_known_by_the_route(server: EmbeddedSandbox) -> None:
     async with Scripted((404, {})) as plain:
         async with SandboxClient(plain.url) as client:
             assert not await client.supports_pairs()
+
+
+@pytest.mark.parametrize("silence", [(0, None), (302, {}), (429, {}), (500, {}), (503, {}), (200, {})])
+async def test_only_an_unknown_route_says_that_there_are_no_pairs(silence: tuple[int, object]) -> None:
+    async with Scripted(silence, (405, {})) as server:
+        async with SandboxClient(server.url, max_backoff_s=0.05) as client:
+            assert await client.supports_pairs() and server.calls == 2
+
+
+async def test_pairs_are_not_sent_to_a_server_that_has_none(server: EmbeddedSandbox) -> None:
+    halves = Program(code="print(1)")
+    async with Scripted((503, {}), (404, {})) as plain:
+        async with SandboxClient([server.url, plain.url]) as client:
+            assert await client.supports_pairs()
+            request = PairRequest(judge=halves, candidate=halves)
+            answers = await asyncio.gather(*(client.run_pair(request) for _ in range(8)))
+            assert {answer.status for answer in answers} == {"Success"}
+
+
+async def test_a_server_that_is_full_of_sessions_takes_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("verl_coder.sandbox.routing.is_local", lambda url: False)
+    full = {"/sessions": (429, {}), "/run_code": (200, SUCCESS)}
+    async with (
+        Scripted((200, SUCCESS), by_path=full) as first,
+        Scripted((200, SUCCESS), by_path=full) as second,
+    ):
+        async with SandboxClient([first.url, second.url]) as client:
+            with pytest.raises(SandboxFullError):
+                await client.open_session()
+            await asyncio.gather(*(client.run_code(REQUEST) for _ in range(20)))
+            assert min(first.calls, second.calls) > 2
 
 
 async def test_the_shared_client_is_one_per_loop() -> None:

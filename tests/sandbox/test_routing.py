@@ -87,10 +87,33 @@ def test_the_requests_that_die_with_a_server_count_as_one_fault(router: Router, 
 
 
 def test_a_full_server_rests_and_then_takes_its_load_again(router: Router, clock: Clock) -> None:
-    router.overloaded(HERE)
+    router.overloaded(HERE, "run", None)
     assert HERE not in taken(router, 4)
     clock.now += 2.1
     assert taken(router, 3) == [HERE] * 3
+
+
+def test_a_server_that_is_full_of_sessions_goes_on_taking_runs(router: Router) -> None:
+    router.overloaded(HERE, "session", "5")
+    assert router.choose("session") != HERE and router.choose("run") == HERE
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "rest_s"), [("1", 1), ("7", 7), ("3600", 10), (None, 2), ("Fri, 31 Dec 1999", 2)]
+)
+def test_a_full_server_rests_as_long_as_it_says(
+    router: Router, clock: Clock, retry_after: str | None, rest_s: float
+) -> None:
+    router.overloaded(HERE, "run", retry_after)
+    assert router.full_s(among=[HERE]) == rest_s and router.full_s() == 0
+    clock.now += rest_s
+    assert router.choose() == HERE
+
+
+def test_a_request_goes_to_none_but_the_servers_that_it_names(router: Router) -> None:
+    for url in (THERE, ELSEWHERE):
+        router.failed(url)
+    assert {router.choose(among=[THERE, ELSEWHERE]) for _ in range(20)} <= {THERE, ELSEWHERE}
 
 
 def test_a_sandbox_that_is_killed_under_load_loses_no_verdict_and_gives_no_wrong_one() -> None:

@@ -4,29 +4,20 @@ import asyncio
 import contextlib
 import json
 import secrets
-import time
 import weakref
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from tenacity import (
-    AsyncRetrying,
-    RetryError,
-    retry_if_exception_type,
-    retry_if_not_exception_type,
-    stop_after_attempt,
-)
-from tenacity.wait import wait_random_exponential
 
 from verl_coder.errors import ConfigError, SandboxFullError, SandboxUnavailableError
-from verl_coder.sandbox.routing import SLOTS_HEADER, Router
+from verl_coder.sandbox.offers import PAIR_ROUTE, PairOffer
+from verl_coder.sandbox.retries import NoResult, Retries, ServerFull, ServiceFault
+from verl_coder.sandbox.routing import SLOTS_HEADER, Kind, Router
 from verl_coder.sandbox.types import PairRequest, PairResponse, RunRequest, RunResponse
 
 _MARGIN_S = 30.0
-_ASK_AGAIN_S = 10.0
-"""Until a server that was silent is asked again what it offers."""
 _HOLD_AGAIN_S = 1.0
 """Until a server to which the owner's connection broke gets another."""
 
@@ -35,18 +26,10 @@ _NO_ANSWER = (aiohttp.ClientError, TimeoutError, OSError)
 """What a request without an answer raises."""
 
 
-class ServiceFault(Exception):
-    """The service failed, not the program: worth another attempt."""
-
-
-class ServerFull(ServiceFault):
-    """It has as much as it takes: HTTP 429."""
-
-
 class SandboxClient:
     """Calls one or more servers, the one on this host first; the others take the load of one that fails.
 
-    Retried with backoff and jitter: no connection, read time-out, 429, 5xx, `SandboxError`, an answer that
+    Retried (`retries.py` says how long): no connection, read time-out, 429, 5xx, `SandboxError`, an answer that
     cannot be read. A program's own failure is an answer. One client belongs to one event loop.
     """
 
@@ -55,22 +38,21 @@ class SandboxClient:
         urls: str | Sequence[str],
         *,
         max_concurrency: int = 64,
-        max_attempts: int = 5,
+        patience_s: float | None = None,
+        max_attempts: int | None = None,
         connect_timeout_s: float = 5.0,
         max_backoff_s: float = 8.0,
     ) -> None:
         self.urls = split_urls(urls)
         self._limit = asyncio.Semaphore(max_concurrency)
-        self._max_attempts = max_attempts
-        self._max_backoff_s = max_backoff_s
+        self._retries = Retries(patience_s=patience_s, max_attempts=max_attempts, max_backoff_s=max_backoff_s)
         self._connect_timeout_s = connect_timeout_s
         self._http: aiohttp.ClientSession | None = None
         self._router = Router(self.urls)
         self._owner = secrets.token_hex(16)
         self._held: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Future[None]] = set()
-        self._pairs: bool | None = None
-        self._pairs_until = 0.0
+        self._pairs = PairOffer(self._router, self._retries, self._has_pairs)
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,6 +63,7 @@ class SandboxClient:
         """Close the pooled connections."""
         for task in (*self._held.values(), *self._closing):
             task.cancel()
+        self._pairs.stop()
         if self._http is not None:
             await self._open_until_the_end.aclose()
 
@@ -104,20 +87,21 @@ class SandboxClient:
     async def run_pair(self, request: PairRequest) -> PairResponse:
         """Run two joined programs (embedded server only); SandboxUnavailableError when none gave an answer."""
         timeout_s = request.run_timeout + _MARGIN_S + 60.0
-        return PairResponse.from_dict(await self._call("/run_pair", request.to_dict(), timeout_s))
+        answer = await self._call(PAIR_ROUTE, request.to_dict(), timeout_s, among=self._pairs.urls)
+        return PairResponse.from_dict(answer)
 
     async def supports_pairs(self) -> bool:
-        """Whether every URL offers /run_pair (plain SandboxFusion does not); cached, shortly while some are silent."""
-        if self._pairs is None or time.monotonic() > self._pairs_until:
-            # GET is enough: 404 where the route is unknown, 405 where it is POST only.
-            statuses = await asyncio.gather(*(self._status_of(url, "/run_pair") for url in self.urls))
-            known = [status for status in statuses if status is not None]
-            if not known:
-                raise SandboxUnavailableError(f"no sandbox answers at {', '.join(self.urls)}")
-            self._pairs = all(status == 405 for status in known)
-            complete = len(known) == len(statuses)
-            self._pairs_until = float("inf") if complete else time.monotonic() + _ASK_AGAIN_S
-        return self._pairs
+        """Whether each URL that answers offers /run_pair, as plain SandboxFusion does not; once True for good."""
+        return await self._pairs.everywhere()
+
+    async def _has_pairs(self, url: str) -> bool:
+        """What `url` says; ServiceFault where it does not say it."""
+        # GET is enough: 404 where the route is unknown, 405 where it is POST only.
+        status, _ = await self._request(url, PAIR_ROUTE, b"", self._connect_timeout_s, "GET")
+        if status not in (404, 405):
+            self._router.failed(url)
+            raise ServiceFault(f"{url}{PAIR_ROUTE}: HTTP {status} to a GET, which has 404 or 405")
+        return status == 405
 
     async def ping(self) -> bool:
         """Whether at least one server answers its ping."""
@@ -195,35 +179,41 @@ class SandboxClient:
         body: Mapping[str, Any],
         timeout_s: float,
         *,
+        among: Sequence[str] = (),
         name_server: bool = False,
         waits: bool = True,
     ) -> dict[str, Any]:
-        """`waits`: a server that is full is asked again; else ServerFull."""
+        """`among`: servers that may be asked, if not all; `waits`: a full one is asked again, else ServerFull."""
         content = json.dumps(body).encode()
-        final = () if waits else ServerFull
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(ServiceFault) & retry_if_not_exception_type(final),
-            stop=stop_after_attempt(self._max_attempts),
-            wait=wait_random_exponential(multiplier=0.1, max=self._max_backoff_s),
+        kind = _kind_of(path)
+
+        async def attempt() -> dict[str, Any]:
+            async with self._limit:
+                url = self._router.choose(kind, among)
+                answer = await self.attempt(url, path, content, timeout_s)
+            return {**answer, "server": url} if name_server else answer
+
+        return await self._retries.until_answered(
+            attempt,
+            place=f"sandbox {', '.join(self.urls)}, {path}",
+            full_s=lambda: self._router.full_s(kind, among),
+            final=() if waits else ServerFull,
         )
-        try:
-            async for attempt in retrying:
-                with attempt:
-                    async with self._limit:
-                        url = self._router.choose()
-                        answer = await self.attempt(url, path, content, timeout_s)
-                    return {**answer, "server": url} if name_server else answer
-        except RetryError as error:
-            cause = error.last_attempt.exception()
-            raise SandboxUnavailableError(
-                f"sandbox {', '.join(self.urls)}, {path}: {self._max_attempts} attempts failed, the last with: {cause}"
-            ) from cause
-        raise AssertionError("unreachable")
 
     async def attempt(
         self, url: str, path: str, content: bytes, timeout_s: float, method: str = "POST"
     ) -> dict[str, Any]:
         """One request to one server, not retried; ServiceFault when the service failed."""
+        status, body = await self._request(url, path, content, timeout_s, method)
+        if status >= 400:
+            # The request is wrong: the server would refuse it again, and this says nothing about the program.
+            raise SandboxUnavailableError(f"{url}{path}: HTTP {status} {_start_of(body, 500)}")
+        return _read_answer(url, body)
+
+    async def _request(
+        self, url: str, path: str, content: bytes, timeout_s: float, method: str
+    ) -> tuple[int, bytes]:
+        """Status and body; ServiceFault without an answer or with one that says that the service failed."""
         self._router.begin(url)
         try:
             async with (await self._session()).request(
@@ -240,16 +230,20 @@ class SandboxClient:
             raise ServiceFault(f"{url}: {_words(error)}") from error
         finally:
             self._router.end(url)
-        status = response.status
-        if status == 429 or status >= 500:
-            (self._router.overloaded if status == 429 else self._router.failed)(url)
-            kind = ServerFull if status == 429 else ServiceFault
+        status, headers = response.status, response.headers
+        if status == 429:
+            self._router.overloaded(url, _kind_of(path), headers.get("retry-after"))
+            raise ServerFull(f"{url}: HTTP 429 {_start_of(body, 200)}")
+        if status >= 500:
+            self._router.failed(url)
+            kind = NoResult if status == 500 else ServiceFault
             raise kind(f"{url}: HTTP {status} {_start_of(body, 200)}")
-        self._router.answered(url, response.headers.get(SLOTS_HEADER))
-        if status >= 400:
-            # The request is wrong: the server would refuse it again, and this says nothing about the program.
-            raise SandboxUnavailableError(f"{url}{path}: HTTP {status} {_start_of(body, 500)}")
-        return _read_answer(url, body)
+        self._router.answered(url, headers.get(SLOTS_HEADER))
+        return status, body
+
+
+def _kind_of(path: str) -> Kind:
+    return "session" if path.startswith("/sessions") else "run"
 
 
 async def _open(session: aiohttp.ClientSession) -> AsyncGenerator[None]:
@@ -267,7 +261,7 @@ def _read_answer(url: str, body: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise ServiceFault(f"{url}: not an answer: {_start_of(body, 200)!r}") from error
     if status == "SandboxError":
-        raise ServiceFault(f"{url}: SandboxError {answer.get('message')}")
+        raise NoResult(f"{url}: SandboxError {answer.get('message')}")
     return answer
 
 

@@ -5,7 +5,11 @@ import socket
 import time
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 from urllib.parse import urlsplit
+
+Kind = Literal["run", "session"]
+"""A server has room for so many runs, and for so many sessions beside them: it may be full of one kind."""
 
 _REST_S = 2.0
 _LONGEST_REST_S = 10.0
@@ -28,16 +32,29 @@ class Router:
         self._busy = dict.fromkeys(self.urls, 0)
         self._faults = dict.fromkeys(self.urls, 0)
         self._resting_until = dict.fromkeys(self.urls, 0.0)
+        self._full_until: dict[tuple[str, Kind], float] = {}
 
-    def choose(self) -> str:
-        """The server for the next request; if all rest, the one whose rest ends first."""
-        now = time.monotonic()
-        awake = [url for url in self.urls if self._resting_until[url] <= now and not self._is_tried(url)]
+    def choose(self, kind: Kind = "run", among: Sequence[str] = ()) -> str:
+        """The server for the next request, one of `among` where that is given; if all rest, whose rest ends first."""
+        urls = among or self.urls
+        awake = [url for url in urls if self.is_awake(url, kind)]
         if not awake:
-            return min(self.urls, key=self._resting_until.__getitem__)
+            return min(urls, key=lambda url: self._rests_until(url, kind))
         loads = {url: self._load(url) for url in awake}
         least = min(loads.values())
         return random.choice([url for url in awake if loads[url] == least])
+
+    def is_awake(self, url: str, kind: Kind = "run") -> bool:
+        """Whether `url` neither rests nor is tried by a request after its rest."""
+        return self._rests_until(url, kind) <= time.monotonic() and not self._is_tried(url)
+
+    def full_s(self, kind: Kind = "run", among: Sequence[str] = ()) -> float:
+        """Seconds until one of the servers is to be asked again, where all are full; else 0."""
+        until = min(self._full_until.get((url, kind), 0.0) for url in among or self.urls)
+        return max(0.0, until - time.monotonic())
+
+    def _rests_until(self, url: str, kind: Kind) -> float:
+        return max(self._resting_until[url], self._full_until.get((url, kind), 0.0))
 
     def _is_tried(self, url: str) -> bool:
         return self._faults[url] > 0 and self._busy[url] > 0
@@ -67,9 +84,10 @@ class Router:
         rest_s = min(_REST_S * 2 ** (self._faults[url] - 1), _LONGEST_REST_S)
         self._resting_until[url] = now + rest_s
 
-    def overloaded(self, url: str) -> None:
-        """`url` is full: it rests, and is not taken for broken."""
-        self._resting_until[url] = time.monotonic() + _REST_S
+    def overloaded(self, url: str, kind: Kind, retry_after: str | None) -> None:
+        """`url` is full of this kind: it rests as long as it says, and is not taken for broken."""
+        rest_s = float(retry_after) if retry_after and retry_after.isdigit() else _REST_S
+        self._full_until[url, kind] = time.monotonic() + min(rest_s, _LONGEST_REST_S)
 
 
 def is_local(url: str) -> bool:
