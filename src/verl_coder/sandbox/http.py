@@ -37,7 +37,10 @@ def json_response(value: Any, status: int = 200, *, retry_after_s: int = 0) -> R
 
 
 class HttpProtocol(asyncio.Protocol):
-    """One connection: requests are answered one after the other; a closed connection cancels its request."""
+    """One connection: requests are answered one after the other; a closed connection cancels its request.
+
+    One that is closed for writing alone is closed: nothing tells it from that of a client that has gone.
+    """
 
     def __init__(self, handler: Handler, extra_headers: str, connections: "set[HttpProtocol]") -> None:
         self._handler = handler
@@ -48,6 +51,7 @@ class HttpProtocol(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._parser = httptools.HttpRequestParser(self)
         self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._size = 0
 
@@ -64,8 +68,25 @@ class HttpProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.close()
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Read the request anew without its wish for another protocol (RFC 9110, 7.8): the parser left out its body."""
+        if self._parser.get_method() == b"CONNECT":
+            self.close()
+            return
+        head = [
+            b"%s %s HTTP/%s"
+            % (self._parser.get_method(), self._url, self._parser.get_http_version().encode())
+        ]
+        head += [
+            b"%s: %s" % header for header in self._headers if header[0].lower() not in (b"upgrade", b"expect")
+        ]
+        self._parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(head) + b"\r\n\r\n" + rest)
 
     def close(self) -> None:
         """Drop the connection."""
@@ -75,12 +96,13 @@ class HttpProtocol(asyncio.Protocol):
     # ---- httptools
 
     def on_message_begin(self) -> None:
-        self._url, self._body, self._size = b"", [], 0
+        self._url, self._headers, self._body, self._size = b"", [], [], 0
 
     def on_url(self, url: bytes) -> None:
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
         if name.lower() == b"expect" and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -92,6 +114,8 @@ class HttpProtocol(asyncio.Protocol):
             self._body.clear()
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return
         method = self._parser.get_method().decode()
         path = self._url.split(b"?", 1)[0].decode("latin-1")
         body = b"".join(self._body)
