@@ -190,26 +190,6 @@ async def test_the_cap_and_the_idle_time_out() -> None:
     pytest.fail("the idle session was never closed")
 
 
-async def test_jupyter_cells_share_state_and_go_on_after_an_exception(http: httpx.AsyncClient) -> None:
-    body = {
-        "cells": ["x = 1\nprint('a')", "1 / 0", "x + 1", "open('f', 'w').write('hi')"],
-        "fetch_files": ["f"],
-    }
-    answer = (await http.post("/run_jupyter", json=body)).json()
-    assert answer["status"] == "Success" and answer["driver"]["status"] == "Finished"
-    assert answer["cells"][0]["stdout"] == "a\n"
-    assert answer["cells"][1]["error"][0]["ename"] == "ZeroDivisionError"
-    assert answer["cells"][2]["display"] == [{"text/plain": "2"}]
-    assert answer["files"] == {"f": "aGk="}
-
-
-async def test_a_jupyter_time_out_keeps_the_cells_before(http: httpx.AsyncClient) -> None:
-    body = {"cells": ["print('kept')", "while True: pass", "print('never')"], "total_timeout": 0.6}
-    answer = (await http.post("/run_jupyter", json=body)).json()
-    assert answer["status"] == "Failed" and answer["driver"]["status"] == "TimeLimitExceeded"
-    assert answer["cells"][0]["stdout"] == "kept\n" and len(answer["cells"]) == 2
-
-
 _FORGED = """import os, stat
 for number in range(3, 64):
     try:

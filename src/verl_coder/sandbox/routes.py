@@ -184,7 +184,7 @@ class Api:
             started = time.monotonic()
             conversation.begin(spec, self.executor.null, memory_bytes=memory_mb << 20)
             try:
-                results, late = await run_cells(
+                results, outcome = await run_cells(
                     conversation, cells, cell_timeout_s=cell_timeout_s, total_timeout_s=total_timeout_s
                 )
             finally:
@@ -198,12 +198,12 @@ class Api:
         finally:
             self.pool.release(slots)
         return {
-            "status": "Failed" if late else "Success",
-            "message": "",
+            "status": "Success" if outcome == "done" else "Failed",
+            "message": f"the kernel has ended: {ended.how}".rstrip(": ") if outcome == "ended" else "",
             "driver": {
-                "status": "TimeLimitExceeded" if late else "Finished",
+                "status": "TimeLimitExceeded" if outcome == "late" else "Finished",
                 "execution_time": round(time.monotonic() - started, 6),
-                "return_code": None if late else 0,
+                "return_code": {"done": 0, "late": None, "ended": ended.return_code}[outcome],
                 "stdout": "",
                 "stderr": f"{OVER_MEMORY}\n" if ended.out_of_memory else "",
             },

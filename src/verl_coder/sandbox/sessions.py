@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from verl_coder.errors import ConfigError
 from verl_coder.sandbox.capture import Capture
@@ -370,14 +370,14 @@ class Sessions:
 
 async def run_cells(
     conversation: Conversation, cells: Sequence[str], *, cell_timeout_s: float, total_timeout_s: float
-) -> tuple[list[dict[str, Any]], bool]:
-    """Cells one after the other; their results so far and whether the time ran out."""
+) -> tuple[list[dict[str, Any]], Literal["done", "late", "ended"]]:
+    """Cells one after the other; their results so far, and whether all ran, the time ran out or the program ended."""
     deadline = conversation.loop.time() + total_timeout_s
     results: list[dict[str, Any]] = []
     for cell in cells:
         left_s = deadline - conversation.loop.time()
         if left_s <= 0:
-            return results, True
+            return results, "late"
         limit_s = min(left_s, cell_timeout_s) if cell_timeout_s else left_s
         exchange = await conversation.say({"code": cell}, timeout_s=limit_s)
         error = exchange.reply.get("error")
@@ -389,6 +389,8 @@ async def run_cells(
                 "error": [error] if error else [],
             }
         )
-        if not exchange.alive or (exchange.timed_out and conversation.loop.time() >= deadline):
-            return results, True
-    return results, False
+        if not exchange.alive:
+            return results, "late" if exchange.timed_out else "ended"
+        if exchange.timed_out and conversation.loop.time() >= deadline:
+            return results, "late"
+    return results, "done"
