@@ -5,7 +5,6 @@ JSON string in `reward_model.ground_truth`, so that every dataset has one Arrow 
 """
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ import pyarrow as pa
 
 from verl_coder import json_text
 from verl_coder.errors import DataError
+from verl_coder.sandbox.validate import MAX_MEMORY_MB, MAX_TIMEOUT_S
 
 Style = Literal["assert", "stdio", "function", "check", "pytest"]
 Difficulty = Literal["easy", "medium", "hard", "unknown"]
@@ -192,11 +192,23 @@ def _check_kinds(suite: TestSuite) -> None:
     for name, text in texts.items():
         if not isinstance(text, str):
             raise DataError(f"{place}: {name} is {text!r:.80}; give a text")
-    for name in ("timeout_s", "load_timeout_s", "memory_mb"):
+    for name, (most, kind) in _LIMITS.items():
         limit = getattr(suite, name)
-        is_number = isinstance(limit, int | float) and not isinstance(limit, bool)
-        if limit is not None and not (is_number and 0 < limit < math.inf):
-            raise DataError(f"{place}: {name} is {limit!r:.80}; give a number above 0, or null")
+        if limit is None:
+            continue
+        good = json_text.is_number(limit) and 0 < limit <= most and (kind == "number" or limit % 1 == 0)
+        if not good:
+            raise DataError(
+                f"{place}: {name} is {limit!r:.80}; give a {kind} above 0, at most {most:.0f}, or null"
+            )
+
+
+_LIMITS = {
+    "timeout_s": (MAX_TIMEOUT_S / 3, "number"),
+    "load_timeout_s": (MAX_TIMEOUT_S / 3, "number"),
+    "memory_mb": (MAX_MEMORY_MB, "whole number"),
+}
+"""Most that a sandbox takes, which gives loading and a test one time together, and what may follow them."""
 
 
 @dataclass(frozen=True, kw_only=True)

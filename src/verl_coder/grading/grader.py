@@ -22,6 +22,7 @@ from verl_coder.grading.report import Strength, TestReport, empty_report, report
 from verl_coder.grading.statements import does_something
 from verl_coder.problems import TestSuite
 from verl_coder.sandbox import CommandResult, PairRequest, Program, RunRequest, SandboxClient
+from verl_coder.sandbox.validate import MAX_TIMEOUT_S
 
 _SLACK_S = 5.0
 _LOADING_CPU_S = 0.1
@@ -39,7 +40,7 @@ async def grade(
     longer. A sandbox that does not answer gives the outcome `sandbox_unavailable`,
     never an exception. DataError where the tests themselves are unusable.
     """
-    plan = make_plan(tests).stretched(stretch)
+    plan = make_plan(tests).stretched(stretch, most_s=MAX_TIMEOUT_S - _SLACK_S)
     code = code.removeprefix("\ufeff")
     if not does_something(code):
         return empty_report("no_code", plan.spec.total, "the completion holds no code")

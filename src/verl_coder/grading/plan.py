@@ -66,9 +66,10 @@ class GradingPlan:
     stretch: float = 1.0
     """How much longer than their own limits of time are: a program may wait for the processor, not compute longer."""
 
-    def stretched(self, factor: float) -> "GradingPlan":
-        """The plan with every limit of time `factor` times as long, for a machine with other work."""
+    def stretched(self, factor: float, *, most_s: float) -> "GradingPlan":
+        """The plan with every limit of time `factor` times as long, for a busy machine; none is over `most_s`."""
         spec = self.spec
+        factor = min(factor, most_s / spec.budget_s)
         times = {name: getattr(spec, name) * factor for name in ("timeout_s", "load_timeout_s", "budget_s")}
         return self if factor == 1 else replace(self, spec=spec._replace(**times), stretch=factor)
 
