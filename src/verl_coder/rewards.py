@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 from verl_coder.errors import ConfigError
@@ -30,10 +29,22 @@ async def grade_answer(
     return await grade(code, suite, shared_client(urls), stop_early=stop_early)
 
 
-@lru_cache(maxsize=256)
+_MOST_SUITES = 256
+_MOST_KEPT = 8_000_000
+"""Characters of the rows whose suites are kept; in memory a suite and its plan take some eight times as much."""
+_suites: dict[str, TestSuite] = {}
+"""The one that was used last stands last."""
+
+
 def _suite(ground_truth: str) -> TestSuite:
     """A group's samples share one suite, hence one plan."""
-    return parse_test_suite(ground_truth)
+    _suites[ground_truth] = suite = _suites.pop(ground_truth, None) or parse_test_suite(ground_truth)
+    kept = sum(map(len, _suites))
+    while len(_suites) > 1 and (len(_suites) > _MOST_SUITES or kept > _MOST_KEPT):
+        oldest = next(iter(_suites))
+        kept -= len(oldest)
+        del _suites[oldest]
+    return suite
 
 
 def scored(report: TestReport, score: float, **terms: float) -> dict[str, float]:
