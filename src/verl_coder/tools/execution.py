@@ -16,6 +16,7 @@ from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
 from verl_coder.sandbox.validate import MAX_MEMORY_MB, MAX_TIMEOUT_S
 from verl_coder.sections import NUMERIC, Count, PositiveCount, Section, read_section
 from verl_coder.syntax import parse_python
+from verl_coder.tools.given_code import given_program
 from verl_coder.tools.output import format_output
 
 _MAIN_LINE = re.compile(r"""(/main\.py(?:", line |:))(\d{1,9})\b""")
@@ -74,7 +75,11 @@ class ProgramRun(NamedTuple):
 async def run_program(
     code: str, *, prelude: str, settings: InterpreterSettings, sandbox: SandboxClient
 ) -> ProgramRun:
-    """Run `code` after the row's `tools_kwargs.prelude`; SandboxUnavailableError when there is no answer."""
+    """Run the program that a call gives as `code`, without what models put around it (given_code.py).
+
+    After the row's `tools_kwargs.prelude`; SandboxUnavailableError when there is no answer.
+    """
+    code = given_program(code)
     if prelude:
         # One line, so that the line numbers of the model's own code shift by one only.
         code = after_prelude(f"exec(compile({prelude!r}, '<given>', 'exec'))", code)

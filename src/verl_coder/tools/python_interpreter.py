@@ -3,7 +3,6 @@
 from typing import Any
 
 from verl_coder.tools.execution import run_program
-from verl_coder.tools.given_code import given_program
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, note_failure, prelude_of
 
 
@@ -18,7 +17,7 @@ class PythonInterpreter(SandboxTool):
         if not isinstance(code, str):
             return ToolAnswer('TypeError: the argument "code" must be a string', succeeded=False)
         run = await run_program(
-            given_program(code), prelude=prelude_of(agent_data), settings=self.settings, sandbox=self.client
+            code, prelude=prelude_of(agent_data), settings=self.settings, sandbox=self.client
         )
         if not run.succeeded:
             note_failure(agent_data)
