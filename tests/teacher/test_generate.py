@@ -124,6 +124,18 @@ def test_passing_answers_become_traces_with_their_thinking(make: Generator) -> N
     assert told["passing"] == passing and told["dropped"] == {"wrong answer": 12 - passing}
 
 
+def test_a_journal_that_gives_another_conversation_than_was_graded_makes_no_trace(
+    make: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("verl_coder.teacher.generate.text_key", lambda played: "another")
+    with (
+        serving(ScriptedTeacher()) as server,
+        pytest.raises(TeacherError, match=r"answers of sums/\d, sample \d are not those that were graded"),
+    ):
+        make(server)
+    assert not make.out.exists()
+
+
 def test_the_request_has_the_settings_that_were_asked_for(make: Generator) -> None:
     with serving(ScriptedTeacher()) as server:
         make(server, problems=1, num_samples=2, seed=5, extra='{"top_k": 20}')

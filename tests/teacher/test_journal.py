@@ -48,6 +48,19 @@ def test_answers_are_found_by_what_was_asked_and_not_by_their_place(tmp_path: Pa
         assert (journal.replies, journal.usage) == (3, [30, 6])
 
 
+async def test_an_answer_makes_the_later_ones_another_conversations(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    with Journal(path) as journal:
+        for turn in range(3):
+            await journal.add_reply(KEY, 0, turn, answer(f"{turn}"))
+        await journal.add_reply(KEY, 1, 2, answer("another sample"))
+        await journal.add_reply(KEY, 0, 1, answer("again"))
+        assert [content(journal, 0, turn=turn) for turn in range(3)] == ["0", "again", None]
+    with Journal(path) as journal:
+        assert [content(journal, 0, turn=turn) for turn in range(3)] == ["0", "again", None]
+        assert content(journal, 1, turn=2) == "another sample"
+
+
 @pytest.mark.parametrize("cut", [1, 2, 30])
 def test_a_torn_last_line_is_asked_again_and_the_others_stay(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.jsonl"

@@ -1,5 +1,6 @@
 """One sample of a teacher out of the journal: it comes out as if it were asked now."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,20 @@ TASK = TeacherTask(
 )
 
 
-async def conversed(path: Path, texts: Sequence[str], *, max_turns: int, result: str = "1") -> Conversed:
+async def conversed(
+    path: Path, texts: Sequence[str], *, max_turns: int, result: str = "1", old: bool = False
+) -> Conversed:
     """The conversation of a journal that has these answers; nothing is asked, since there is nobody to ask."""
     with Journal(path) as journal:
         for turn, text in enumerate(texts):
             raw = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
             answered = {"text": result, "failed": False} if turn else None
             await journal.add_reply(TASK.key, 0, turn, {"raw": raw, "seconds": 1, "result": answered})
+    if old:
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        named = [{name: line[name] for name in line if name != "format"} for line in lines]
+        path.write_text("".join(f"{json.dumps(line)}\n" for line in named))
+    with Journal(path) as journal:
         return await synthesis_of(journal, max_turns=max_turns).converse(TASK, 0, 0)
 
 
@@ -88,15 +96,35 @@ async def test_an_old_journal_with_half_a_surrogate_pair_makes_a_trace(tmp_path:
     [
         ({"code": "print(1)", "timeout": 3}, "1"),
         ('{"code": "print(1)"}', 'TypeError: the argument "code" must be a string'),
+        ({"code": "```python\nprint(1)\n```"}, "SyntaxError: invalid syntax"),
     ],
 )
 async def test_a_result_that_an_old_journal_gives_to_another_call_is_asked_for_again(
     tmp_path: Path, arguments: Any, stored: str
 ) -> None:
     text = hermes_call("python_interpreter", arguments)
-    found = await conversed(tmp_path / "j.jsonl", [text, ANSWER], max_turns=1, result=stored)
+    found = await conversed(tmp_path / "j.jsonl", [text, ANSWER], max_turns=1, result=stored, old=True)
     assert found.played.turns == 1
     assert await turns_read(tmp_path / "j.jsonl") == 1
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "Unknown function 'sqrt'",
+        "Invalid JSON in arguments for 'f'",
+        'TypeError: the argument "code" must be',
+    ],
+)
+async def test_a_program_may_print_what_an_old_journal_has_for_an_error(tmp_path: Path, printed: str) -> None:
+    found = await conversed(tmp_path / "j.jsonl", [CALL, ANSWER], max_turns=9, result=printed)
+    assert (found.played.turns, found.dropped) == (2, "")
+    assert await turns_read(tmp_path / "j.jsonl") == 2
+
+
+async def test_an_old_result_that_would_be_the_same_today_is_taken(tmp_path: Path) -> None:
+    found = await conversed(tmp_path / "j.jsonl", [CALL, ANSWER], max_turns=9, old=True)
+    assert (found.played.turns, found.dropped) == (2, "")
 
 
 async def turns_read(path: Path) -> int:

@@ -6,20 +6,23 @@ from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.replies import TeacherReply, ThinkingField, encodable
 from verl_coder.teacher.tasks import TeacherTask
 from verl_coder.teacher.tool_runs import MadeCall
+from verl_coder.tools.given_code import given_program
 
 _OLD_ERRORS = (
     "Unknown function '",
     "Invalid JSON in arguments for '",
     'TypeError: the argument "code" must be',
 )
-"""Words that journals up to November 2026 have for calls which are read, or answered otherwise, today."""
+"""With which lines without a format answer calls that are read, or answered otherwise, today."""
 
 
 class TeacherExchange:
     """A conversation so far, and what its turns came to."""
 
     def __init__(self, task: TeacherTask, offers: Offers) -> None:
-        self.dialogue = open_dialogue(task.protocol, task.problem.prompt, offers.of(task.protocol))
+        offer = offers.of(task.protocol)
+        self.dialogue = open_dialogue(task.protocol, task.problem.prompt, offer)
+        self._keeps_state = offer.keeps_state
         self.turns = self.calls = self.prompt_tokens = self.completion_tokens = 0
         self.call: Call | None = None
         self.made: list[MadeCall] = []
@@ -40,10 +43,18 @@ class TeacherExchange:
             self.made.append(MadeCall(call=self.call, text=text, failed=failed))
         self.dialogue.add_result(text, failed=failed, learn_failures=learn_failures)
 
-    def answered_so(self, text: str) -> bool:
-        """Whether the last call, as it is read today, would be answered with these words of a journal."""
-        error = self.call.error if self.call is not None else ""
-        return text == error if error else not text.startswith(_OLD_ERRORS)
+    def answered_so(self, text: str, *, line_format: int) -> bool:
+        """Whether the last call, as it is read and run today, would be answered with these words of a journal's line.
+
+        `line_format`: 0 for a line without one. Then programs were run as they stood, without `given_program`.
+        """
+        if self.call is None or self.call.error:
+            return self.call is not None and text == self.call.error
+        if line_format:
+            return True
+        code = self.call.arguments.get("code")
+        as_it_stood = self._keeps_state or not isinstance(code, str) or given_program(code) == code
+        return as_it_stood and not text.startswith(_OLD_ERRORS)
 
     @property
     def only_mistakes(self) -> bool:

@@ -25,7 +25,7 @@ from verl_coder.teacher.connection import check_servers
 from verl_coder.teacher.journal import Journal
 from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.selection import select
-from verl_coder.teacher.synthesis import Synthesis, TeacherSample
+from verl_coder.teacher.synthesis import Synthesis, TeacherSample, text_key
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
 from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
 
@@ -273,10 +273,17 @@ def _write(
 
 
 def _row(sample: TeacherSample, task: TeacherTask, synthesis: Synthesis, model: str) -> dict[str, Any]:
+    """A kept sample as its journal has it; TeacherError where that is not the conversation which was graded."""
     assert sample.verdict is not None
+    played = synthesis.replay(task, sample.number)
+    if not played.ended or text_key(played) != sample.text_key:
+        raise TeacherError(
+            f"{synthesis.journal.path}: the answers of {task.problem.problem_id}, sample {sample.number} are not those "
+            "that were graded: no trace is written; the same command asks for them again"
+        )
     return {
         "problem_id": task.problem.problem_id,
-        "messages": synthesis.replay(task, sample.number).dialogue.trace,
+        "messages": played.dialogue.trace,
         "source": f"teacher/{model}",
         "agent_name": task.problem.agent_name,
         "outcome": sample.verdict.outcome,

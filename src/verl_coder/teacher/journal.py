@@ -3,7 +3,8 @@
 Entries are found by what was asked, not by position: `key` is a hash of the problem's prompt, the request's settings
 and the tool's, `sample` and `turn` say which answer of it this is. Failures stand there for the reader and are never
 found, nor is the verdict of a time-out in a later start. `spent` lines are requests without an answer, for the budgets.
-A last line that a killed process has torn is cut off, and asked again.
+An answer makes what stood there of later turns one to another conversation, which is not found any more. A last line
+that a killed process has torn is cut off, and asked again.
 """
 
 import asyncio
@@ -23,6 +24,12 @@ from verl_coder.words import counted
 
 _HEADS = tuple(f'{{"type":"{kind}","key":"'.encode() for kind in ("reply", "failure", "verdict", "spent"))
 """What a line begins with."""
+CALL_FORMAT = 1
+"""By which rules the calls of an answer were read and run; lines up to November 2026 have none.
+
+Raise it where a call is read or run otherwise than before, and tell in `TeacherExchange.answered_so` which older
+results no longer hold.
+"""
 
 
 class StoredVerdict(NamedTuple):
@@ -95,7 +102,7 @@ class Journal:
         return len(self._places)
 
     def find_reply(self, key: str, sample: int, turn: int) -> dict[str, Any] | None:
-        """The entry of an answer: `raw`, `result` (what its call before was answered with) and `seconds`."""
+        """The entry of an answer: `raw`, `result` (what the call before it was answered with), `seconds`, `format`."""
         place = self._places.get(_place_key(key, sample, turn))
         if place is None:
             return None
@@ -108,10 +115,10 @@ class Journal:
 
     async def add_reply(self, key: str, sample: int, turn: int, entry: Mapping[str, Any]) -> None:
         """Write an answer; when this returns it is on the disk. TeacherError where it cannot be."""
-        line = {"type": "reply", "key": key, "sample": sample, "turn": turn, **entry}
+        line = {"type": "reply", "key": key, "sample": sample, "turn": turn, **entry, "format": CALL_FORMAT}
         text = _line(line)
         self._count(1, usage_of(entry.get("raw")))
-        self._places[_place_key(key, sample, turn)] = (await self._append(text), len(text))
+        self._place(key, sample, turn, (await self._append(text), len(text)))
 
     async def add_failure(self, key: str, sample: int, turn: int, why: str, raw: Any) -> None:
         """Write an answer that must not be found again, with what is wrong with it."""
@@ -210,9 +217,15 @@ class Journal:
         self._count(1, usage_of(entry["raw"]))
         if entry["type"] == "reply":
             self.replies += 1
-            self._places[_place_key(entry["key"], entry["sample"], entry["turn"])] = (offset, length)
+            self._place(entry["key"], entry["sample"], entry["turn"], (offset, length))
         else:
             self.failures += 1
+
+    def _place(self, key: str, sample: int, turn: int, place: tuple[int, int]) -> None:
+        """Note where an answer stands; those of later turns that were there before follow another one."""
+        self._places[_place_key(key, sample, turn)] = place
+        while self._places.pop(_place_key(key, sample, turn + 1), None):
+            turn += 1
 
 
 def _may_begin_a_journal(torn: bytes) -> bool:

@@ -43,7 +43,7 @@ class TeacherSample:
     code_key: str = ""
     """Hash of the code, the same for codes that differ in layout only."""
     text_key: str = ""
-    """Hash of all that the student would say in it."""
+    """Hash of all that the student would say in it; empty where it was dropped."""
     turns: int = 0
     calls: int = 0
     """Turns that call the tool, answered or not."""
@@ -71,6 +71,11 @@ class Conversed(NamedTuple):
     number: int
     played: TeacherExchange
     dropped: str
+
+
+def text_key(played: TeacherExchange) -> str:
+    """Hash of all that the student would say in a conversation."""
+    return digest(played.dialogue.response())
 
 
 @dataclass(kw_only=True)
@@ -110,7 +115,7 @@ class Synthesis:
             except (FailedReplyError, MalformedReplyError):
                 break
             if result := entry.get("result"):
-                if not played.answered_so(result["text"]):
+                if not played.answered_so(result["text"], line_format=entry.get("format", 0)):
                     break
                 self._answer(played, result["text"], result["failed"])
             played.add(reply)
@@ -145,7 +150,7 @@ class Synthesis:
             dropped=dropped,
             verdict=verdict,
             code_key=code_key,
-            text_key="" if dropped else digest(played.dialogue.response()),
+            text_key="" if dropped else text_key(played),
             turns=played.turns,
             calls=played.calls,
             prompt_tokens=played.prompt_tokens,
