@@ -100,6 +100,25 @@ def test_a_control_token_in_a_structured_call_is_refused(tokenizer: Any) -> None
         check_text(Trace(problem_id="p", messages=(call,)), tokenizer, _tokenise(tokenizer))
 
 
+@pytest.mark.parametrize(
+    ("agent", "called", "described"),
+    [
+        ("", False, False),
+        ("", True, True),
+        ("tool_agent", False, True),
+        ("session_agent", False, True),
+        ("program_agent", True, False),
+        ("single_turn_agent", False, False),
+    ],
+)
+def test_a_prompt_describes_tools_where_one_is_called_or_the_loop_has_them(
+    agent: str, called: bool, described: bool
+) -> None:
+    result = [{"role": "tool", "content": "1"}] if called else []
+    messages = ({"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}, *result)
+    assert Trace(problem_id="p", messages=messages, agent_name=agent).described_tools == described
+
+
 def test_a_trace_that_is_too_long_is_left_out_and_counted(tokenizer: Any, trace: Trace) -> None:
     pool = TeacherPool([trace], _tokenise(tokenizer, longest=10).row)
     assert pool.choose([trace.problem_id], 3, random.Random(0)) == []

@@ -7,7 +7,7 @@ Thinking stands at the beginning of the content between think tags, or in `reaso
 An assistant message of `weight` 0 is read and not learnt (a failing attempt); without a weight it is learnt.
 A third column, `agent_name`, may name the rollout's agent loop: one that appends results to the assistant's own turn
 (`program_agent`) has no end of turn behind a program and no tools in its prompt, nor has one that calls none
-(`single_turn_agent`). What a loop's conversations cannot look like is refused (trace_messages.py).
+(`single_turn_agent`). What a loop's conversations cannot look like is refused (trace_messages.py, trace_calls.py).
 """
 
 import contextlib
@@ -27,6 +27,7 @@ from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
 from verl_coder.protocols import Tags, appended_result, appended_tags, describes_tools
+from verl_coder.trace_calls import Mistakes, check_calls, hermes_mistakes
 from verl_coder.trace_messages import TraceError, control_token, is_learnt, read_messages
 
 COLUMNS = ("problem_id", "messages")
@@ -50,9 +51,9 @@ class Trace:
 
     @property
     def described_tools(self) -> bool:
-        """Whether a rollout's prompt describes the tools that this trace calls."""
+        """Whether a rollout's prompt describes tools: the trace calls one, or is of an agent loop that has them."""
         calls = any(message["role"] == "tool" for message in self.messages)
-        return calls and describes_tools(self.agent_name)
+        return (calls or bool(self.agent_name)) and describes_tools(self.agent_name)
 
     @property
     def prompt_length(self) -> int:
@@ -139,6 +140,12 @@ class TraceTokenizer:
             tokenizer, hf_model_type=model_type, chat_template_kwargs=self._options
         )
         self._max_prompt_tokens, self._max_response_tokens = max_prompt_tokens, max_response_tokens
+
+    @property
+    def parameters(self) -> dict[str, Mapping[str, Any]]:
+        """JSON schema of the arguments by the name of the tool, of the tools that a prompt describes."""
+        functions = [schema["function"] for schema in self._tools or ()]
+        return {str(function["name"]): function.get("parameters") or {} for function in functions}
 
     def row(self, trace: Trace) -> TraceRow | None:
         """The trace's tokens, or None where prompt or response is longer than a rollout's may be; TraceError."""
@@ -284,8 +291,13 @@ class TraceTokenizer:
         return thoughts + _NO_THOUGHT.sub("", after[len(before) :].rpartition(end)[0], count=1)
 
 
-def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer) -> dict[int, str]:
-    """The text of each turn, by its message's number; TraceError where one is rendered for some model already."""
+def check_text(
+    trace: Trace, tokenizer: Any, tokenise: TraceTokenizer, mistakes: Mistakes | None = None
+) -> dict[int, str]:
+    """The text of each turn, by its message's number; TraceError where one is rendered for some model already.
+
+    Also where its calls are not those of a rollout, whose parser `mistakes` may be; else calls are in hermes form.
+    """
     special = [token for token in tokenizer.all_special_tokens if token]
     for message in trace.messages:
         text = f"{message.get('content') or ''}{message.get('tool_calls') or ''}"
@@ -295,7 +307,9 @@ def check_text(trace: Trace, tokenizer: Any, tokenise: TraceTokenizer) -> dict[i
                 f"the control token {token!r} stands in a message's text: the traces were rendered for a model; give "
                 "plain messages, which the chat template of this one renders"
             )
-    return tokenise.turn_texts(trace)
+    texts = tokenise.turn_texts(trace)
+    check_calls(trace.messages, trace.agent_name, texts, mistakes or hermes_mistakes(tokenise.parameters))
+    return texts
 
 
 def check_tokens(texts: Iterable[str], tokenizer: Any, model: str) -> None:

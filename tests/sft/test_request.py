@@ -96,6 +96,11 @@ def test_a_held_out_problem_that_is_learnt_is_refused(tmp_path: Path) -> None:
             "give .* --tools .*, or --tools none",
         ),
         ([TALK[0], {"role": "assistant", "content": "x<|im_end|>"}], {}, "row 0: the control token"),
+        (
+            [*TALK, {"role": "tool", "content": "1"}, TALK[1]],
+            {"tools": "none"},
+            "row 0: a tool answers message 1, in which .* finds no tool call",
+        ),
     ],
 )
 def test_bad_inputs_stop_before_training(

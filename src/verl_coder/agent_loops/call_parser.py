@@ -5,7 +5,7 @@ from typing import Any
 
 from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 
-from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
+from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call, surplus
 from verl_coder.protocols import Tags
 
 
@@ -37,9 +37,7 @@ class CallParser(ToolParser):
         texts = call_texts(text, self.tags)
         calls: list[FunctionCall] = [_checked(each, schemas) for each in texts[: self.max_parallel_calls]]
         if len(texts) > len(calls) > 0:
-            extra = (
-                f"only the first {self.max_parallel_calls} of the {len(texts)} calls of this turn were run"
-            )
+            extra = surplus(self.max_parallel_calls, len(texts))
             calls.append(ToolCall(name="", arguments="{}", mistake=extra))
         return calls
 

@@ -149,6 +149,11 @@ def _mended_quotes(text: str) -> str:
     return f"{found[1]}{written}{found[3]}"
 
 
+def surplus(most: int, found: int) -> str:
+    """With which mistake all calls of a turn above the `most` that it may have are answered."""
+    return f"only the first {most} of the {found} calls of this turn were run"
+
+
 def check_call(name: str, arguments: Mapping[str, Any], schemas: Mapping[str, Mapping[str, Any]]) -> None:
     """CallMistake unless the tool exists and its arguments are those of its schema (JSON schema of `parameters`)."""
     if name not in schemas:

@@ -27,7 +27,8 @@ def student_tokenizer(
 ) -> tuple[Any, TraceTokenizer]:
     """(tokenizer of a model folder, that of its traces); `tools` is a YAML, or none where a prompt describes none.
 
-    ConfigError where the traces call tools and `tools` is None, where there is no such YAML, or no chat template.
+    ConfigError where a rollout's prompt describes tools to a trace and `tools` is None, where there is no such YAML, or
+    no chat template.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -37,8 +38,9 @@ def student_tokenizer(
         read_tools_text(path)  # ConfigError where it is no text
     if tools is None and any(trace.described_tools for trace in traces):
         raise ConfigError(
-            "the traces call tools, and a rollout's prompt describes them: give the RL run's tool_config/*.yaml as "
-            "--tools (TOOLS= of run_sft.sh), or --tools none where its prompt describes none"
+            "the traces call tools, or are of an agent loop with tools, which a rollout's prompt describes: give the "
+            "tool_config/*.yaml of the RL run as --tools (TOOLS= of run_sft.sh), or --tools none where its prompt "
+            "describes none"
         )
     tokenizer = AutoTokenizer.from_pretrained(model)
     if not tokenizer.chat_template:

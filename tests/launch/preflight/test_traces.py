@@ -100,6 +100,23 @@ def test_a_bad_call_that_a_rollout_answers_is_a_call(plan: Plan, tmp_path: Path,
     _check_traces(plan, _write(tmp_path / "traces.parquet", [_QUESTION, *answered]))
 
 
+def test_what_the_rollout_would_answer_otherwise_is_refused(plan: Plan, tmp_path: Path) -> None:
+    called = {"role": "assistant", "content": tool_call("code_interpreter", "print(1)")}
+    messages = [_QUESTION, called, {"role": "tool", "content": "1"}, _ANSWER]
+    with pytest.raises(
+        DataError, match=r"row 0: message 1 .* answers with `Error: no tool 'code_interpreter'"
+    ):
+        _check_traces(plan, _write(tmp_path / "traces.parquet", messages))
+
+
+def test_of_a_turns_calls_the_rollout_answers_as_many_as_it_takes(plan: Plan, tmp_path: Path) -> None:
+    two = "\n".join(tool_call(TOOL_NAME, f"print({number})") for number in range(2))
+    answers = [{"role": "tool", "content": f"{number}"} for number in range(2)]
+    messages = [_QUESTION, {"role": "assistant", "content": two}, *answers, _ANSWER]
+    with pytest.raises(DataError, match="Error: only the first 1 of the 2 calls"):
+        _check_traces(plan, _write(tmp_path / "traces.parquet", messages))
+
+
 def test_every_row_of_a_large_file_is_looked_at(plan: Plan, tmp_path: Path) -> None:
     rows = [[_QUESTION, _ANSWER]] * (2 * TOKENISED_TRACES)
     rows[1] = [_QUESTION, {"role": "assistant", "content": "f<|im_end|>"}]

@@ -14,6 +14,7 @@ from verl_coder.launch.preflight.agent_loops import agent_names
 from verl_coder.launch.preflight.rows import load_tokenizer
 from verl_coder.launch.recipe import file_list
 from verl_coder.protocols import PROTOCOLS, agent_tags
+from verl_coder.trace_calls import Mistakes
 from verl_coder.trace_messages import TraceError
 from verl_coder.traces import Trace, check_text, check_tokens, load_tool_schemas, rollout_tokenizer
 from verl_coder.words import counted
@@ -32,13 +33,12 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
     tokenizer = load_tokenizer(config)
     tokenise = rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(model).model_type)
     reads_call = call_reader(config, tokenizer)
+    mistakes = None if reads_call is None else _mistakes(reads_call)
     place, fitting = f"verl_coder.teacher.traces: {path}", 0
     step = max(len(traces) // TOKENISED_TRACES, 1)
     for index, trace in enumerate(traces):
         try:
-            texts = check_text(trace, tokenizer, tokenise)
-            if reads_call is not None and trace.described_tools:
-                _check_calls(trace, texts, reads_call)
+            texts = check_text(trace, tokenizer, tokenise, mistakes)
             if index % step == 0:
                 check_tokens(texts.values(), tokenizer, model)
                 fitting += tokenise.row(trace) is not None
@@ -51,14 +51,9 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
         )
 
 
-def _check_calls(trace: Trace, texts: dict[int, str], reads_call: CallReader) -> None:
-    for number, text in texts.items():
-        answered = trace.messages[number + 1 : number + 2]
-        if answered and answered[0]["role"] == "tool" and not reads_call(text):
-            raise TraceError(
-                "a tool answers an assistant's message in which the rollout's parser "
-                "(actor_rollout_ref.rollout.multi_turn.format) finds no tool call: the traces are for another model"
-            )
+def _mistakes(reads_call: CallReader) -> Mistakes:
+    """What is wrong with each call of a turn, which a parser of verl's own does not say."""
+    return lambda message, text: [getattr(call, "mistake", "") for call in reads_call(text)]
 
 
 def call_reader(config: DictConfig, tokenizer: Any) -> CallReader | None:
@@ -86,7 +81,8 @@ def call_reader(config: DictConfig, tokenizer: Any) -> CallReader | None:
 
     def read(text: str) -> list[Any]:
         ids = tokenizer.encode(text, add_special_tokens=False)
-        return list(asyncio.run(other.extract_tool_calls(ids, []))[1])
+        calls = list(asyncio.run(other.extract_tool_calls(ids, []))[1])
+        return calls[: turns.max_parallel_calls]
 
     return read
 
