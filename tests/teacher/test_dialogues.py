@@ -196,6 +196,24 @@ def test_a_program_goes_on_in_the_students_turn_and_in_a_new_one_for_the_teacher
     assert dialogue.unusable() == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "stop", "calls"),
+    [
+        ("I try.\n<program>\nprint(1)\n", "</program>", True),
+        ("I try <program>\nprint(1)\n", "</program>", True),
+        ("<program>\nprint(1)\n", None, True),
+        ("<program>\nprint(1)\n</program>", "", True),
+        ("<program>\nprint(1)\n", "", False),
+        ("No <program> was needed.\n```python\npass\n```", None, False),
+        ("No <program> was needed.\n```python\npass\n```", "", False),
+    ],
+)
+def test_a_program_is_one_that_ended(text: str, stop: str | None, calls: bool) -> None:
+    dialogue = opened("program")
+    assert (dialogue.add_reply(TeacherReply(content=text, stop=stop)) is not None) == calls
+    assert said(dialogue)[0].endswith("</program>") == calls
+
+
 def test_what_a_program_protocol_would_not_have_generated_is_no_trace() -> None:
     dialogue = opened("program")
     dialogue.add_reply(TeacherReply(content="<output>\n5\n</output>\n" + ANSWER))

@@ -41,6 +41,32 @@ def test_an_answer_that_was_cut_off_is_a_failure_whatever_it_holds() -> None:
             parse_reply(raw("length", **message))
 
 
+@pytest.mark.parametrize(
+    ("fields", "stop"),
+    [
+        ({}, None),
+        ({"stop_reason": None}, ""),
+        ({"stop_reason": 151645}, ""),
+        ({"stop_reason": "</program>"}, "</program>"),
+        ({"matched_stop": 151645}, ""),
+        ({"matched_stop": "</program>"}, "</program>"),
+    ],
+)
+def test_where_an_answer_stopped_is_known_where_the_server_says_it(
+    fields: dict[str, Any], stop: str | None
+) -> None:
+    answer = raw(content="x")
+    answer["choices"][0] |= fields
+    assert parse_reply(answer).stop == stop
+
+
+def test_a_stop_inside_the_thinking_is_a_failure_and_not_asked_again() -> None:
+    answer = raw(content=None, reasoning="I may write <program>\n1\n")
+    answer["choices"][0]["stop_reason"] = "</program>"
+    with pytest.raises(FailedReplyError, match="stopped inside the thinking"):
+        parse_reply(answer)
+
+
 def test_thinking_that_never_ends_is_a_failure() -> None:
     with pytest.raises(FailedReplyError, match="without an end"):
         parse_reply(raw(content="<think>and so on"))

@@ -49,6 +49,8 @@ class TeacherReply:
     """Where the thinking stood."""
     calls: tuple[StructuredCall, ...] = ()
     finish_reason: str = "stop"
+    stop: str | None = None
+    """The text of the request's `stop` at which it ended, empty where at none; None where the server does not say."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -93,6 +95,9 @@ def parse_reply(raw: Any) -> TeacherReply:
         raise MalformedReplyError("a content that is no text")
     calls = _calls(message.get("tool_calls"))
     thinking, where, text = _thinking(message, encodable(content or ""))
+    stop = _stop(choice)
+    if thinking and not text.strip() and stop:
+        raise FailedReplyError("stopped inside the thinking")
     if not text.strip() and not calls:
         raise MalformedReplyError("an answer without content")
     prompt_tokens, completion_tokens = usage_of(raw)
@@ -102,6 +107,7 @@ def parse_reply(raw: Any) -> TeacherReply:
         thinking_field=where,
         calls=calls,
         finish_reason=finish,
+        stop=stop,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
     )
@@ -112,6 +118,14 @@ def _first_choice(raw: Any) -> Mapping[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise MalformedReplyError("an answer without choices")
     return choices[0]
+
+
+def _stop(choice: Mapping[str, Any]) -> str | None:
+    """Of vLLM and SGLang, which name a token by its number."""
+    for name in ("stop_reason", "matched_stop"):
+        if name in choice:
+            return encodable(choice[name]) if isinstance(choice[name], str) else ""
+    return None
 
 
 def _calls(found: Any) -> tuple[StructuredCall, ...]:
