@@ -25,7 +25,7 @@ from jinja2 import TemplateError
 from verl_coder.chat_template import options_of_run
 from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.data.prepared import whole_pages
-from verl_coder.errors import DataError
+from verl_coder.errors import ConfigError, DataError
 from verl_coder.protocols import Tags, appended_result, appended_tags, describes_tools
 from verl_coder.trace_calls import Mistakes, check_calls, hermes_mistakes
 from verl_coder.trace_messages import TraceError, control_token, is_learnt, read_messages
@@ -258,6 +258,16 @@ class TraceTokenizer:
         opened = _OPENED.search(self._generation_prompt)
         return opened is not None and not opened[1]
 
+    @property
+    def turn_end(self) -> str:
+        """The control token with which the chat template ends an answer; empty where it ends it with none."""
+        said = [{"role": "user", "content": "-"}, {"role": "assistant", "content": _ANSWER}]
+        after = self._render(said, add_generation_prompt=False).rpartition(_ANSWER)[2].lstrip()
+        ids = self._tokenizer.encode(after, add_special_tokens=False)
+        return next(
+            (token for token, number in self._tokenizer.get_added_vocab().items() if number in ids[:1]), ""
+        )
+
     @cached_property
     def _generation_prompt(self) -> str:
         """A rendered prompt, which ends with what the template writes before every turn of the assistant."""
@@ -310,6 +320,19 @@ def check_text(
     texts = tokenise.turn_texts(trace)
     check_calls(trace.messages, trace.agent_name, texts, mistakes or hermes_mistakes(tokenise.parameters))
     return texts
+
+
+def check_turn_end(tokenizer: Any, tokenise: TraceTokenizer, place: str) -> None:
+    """ConfigError where the end of a turn that traces teach, the tokenizer's eos_token, is not the chat template's."""
+    try:
+        end = tokenise.turn_end
+    except TraceError:
+        return  # which each trace tells with its row
+    if end and end != tokenizer.eos_token:
+        raise ConfigError(
+            f"{place}: its chat template ends a turn with {end}, and eos_token is {tokenizer.eos_token}, which traces "
+            f"would teach in its place: set eos_token to {end} in its tokenizer_config.json"
+        )
 
 
 def check_tokens(texts: Iterable[str], tokenizer: Any, model: str) -> None:

@@ -8,7 +8,7 @@ from verl_coder.chat_template import template_options
 from verl_coder.errors import ConfigError
 from verl_coder.paths import check_tools_file, resolve_content_path
 from verl_coder.tools.execution import read_tools_text
-from verl_coder.traces import Trace, TraceTokenizer, load_tool_schemas
+from verl_coder.traces import Trace, TraceTokenizer, check_turn_end, load_tool_schemas
 
 
 def tools_file(tools: str | None) -> Path | None:
@@ -27,8 +27,8 @@ def student_tokenizer(
 ) -> tuple[Any, TraceTokenizer]:
     """(tokenizer of a model folder, that of its traces); `tools` is a YAML, or none where a prompt describes none.
 
-    ConfigError where a rollout's prompt describes tools to a trace and `tools` is None, where there is no such YAML, or
-    no chat template.
+    ConfigError where a rollout's prompt describes tools to a trace and `tools` is None, where there is no such YAML, no
+    chat template, or one that ends turns otherwise than the tokenizer.
     """
     from transformers import AutoConfig, AutoTokenizer
 
@@ -45,7 +45,7 @@ def student_tokenizer(
     tokenizer = AutoTokenizer.from_pretrained(model)
     if not tokenizer.chat_template:
         raise ConfigError(f"--model {model}: its tokenizer has no chat template, which traces need")
-    return tokenizer, TraceTokenizer(
+    tokenise = TraceTokenizer(
         tokenizer,
         model_type=AutoConfig.from_pretrained(model).model_type,
         tool_schemas=load_tool_schemas(str(path) if path else None),
@@ -53,3 +53,5 @@ def student_tokenizer(
         max_prompt_tokens=max_prompt_tokens,
         max_response_tokens=max_response_tokens,
     )
+    check_turn_end(tokenizer, tokenise, f"--model {model}")
+    return tokenizer, tokenise

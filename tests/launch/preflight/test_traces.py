@@ -11,7 +11,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from transformers import AutoTokenizer
 
-from verl_coder.errors import DataError
+from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.preflight.composite import check_composite
 from verl_coder.launch.preflight.traces import TOKENISED_TRACES, check_problems
@@ -147,6 +147,17 @@ def test_a_template_of_the_runs_own_is_what_the_traces_must_fit(plan: Plan, tmp_
     with pytest.raises(
         DataError, match="row 0: a turn has no thinking, and the chat template's prompt opens it"
     ):
+        _check_traces(own, path)
+
+
+def test_a_template_that_ends_turns_otherwise_than_the_tokenizer_is_refused(
+    plan: Plan, tmp_path: Path
+) -> None:
+    own = replace(plan, config=copy.deepcopy(plan.config))
+    template = AutoTokenizer.from_pretrained(BASE).chat_template
+    own.config.actor_rollout_ref.model.custom_chat_template = template.replace("<|im_end|>", "<|im_start|>")
+    path = _write(tmp_path / "traces.parquet", [_QUESTION, _ANSWER])
+    with pytest.raises(ConfigError, match=r"ends a turn with <\|im_start\|>, and eos_token is <\|im_end\|>"):
         _check_traces(own, path)
 
 

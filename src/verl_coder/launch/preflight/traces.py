@@ -16,7 +16,14 @@ from verl_coder.launch.recipe import file_list
 from verl_coder.protocols import PROTOCOLS, agent_tags
 from verl_coder.trace_calls import Mistakes
 from verl_coder.trace_messages import TraceError
-from verl_coder.traces import Trace, check_text, check_tokens, load_tool_schemas, rollout_tokenizer
+from verl_coder.traces import (
+    Trace,
+    check_text,
+    check_tokens,
+    check_turn_end,
+    load_tool_schemas,
+    rollout_tokenizer,
+)
 from verl_coder.words import counted
 
 TOKENISED_TRACES = 128
@@ -33,6 +40,7 @@ def check_traces(config: DictConfig, path: Path, traces: Sequence[Trace]) -> Non
     tokenizer = load_tokenizer(config)
     tokenise = rollout_tokenizer(config, tokenizer, AutoConfig.from_pretrained(model).model_type)
     reads_call = call_reader(config, tokenizer)
+    check_turn_end(tokenizer, tokenise, f"actor_rollout_ref.model.path={model}")
     mistakes = None if reads_call is None else _mistakes(reads_call)
     place, fitting = f"verl_coder.teacher.traces: {path}", 0
     step = max(len(traces) // TOKENISED_TRACES, 1)
