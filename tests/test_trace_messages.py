@@ -86,6 +86,11 @@ def test_a_calls_arguments_are_an_object_without_what_arrow_adds(arguments: Any)
         ([None], "no function with a name"),
         ([{"function": {"name": "f", "arguments": "{"}}], "the arguments of f are no JSON"),
         ([{"function": {"name": "f", "arguments": "[1]"}}], "the arguments of f are no object"),
+        (
+            [{"function": {"name": "f", "arguments": f'{{"n": {"1" * 5000}}}'}}],
+            "the arguments of f are no JSON",
+        ),
+        ([{"function": {"name": "f", "arguments": "[" * 100_000}}], "the arguments of f are no JSON"),
     ],
 )
 def test_a_call_that_nobody_can_write_is_refused(calls: Any, message: str) -> None:

@@ -9,8 +9,11 @@ _CHUNK = 4000
 
 
 def loads(text: str | bytes) -> Any:
-    """The value; json.JSONDecodeError for what is not JSON."""
-    return json.loads(text, parse_int=_whole)
+    """The value; json.JSONDecodeError for what is not JSON, or is nested deeper than Python reads."""
+    try:
+        return json.loads(text, parse_int=_whole)
+    except RecursionError:
+        raise json.JSONDecodeError("nested too deeply", "", 0) from None
 
 
 def decoder() -> json.JSONDecoder:

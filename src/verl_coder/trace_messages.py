@@ -123,7 +123,7 @@ def _call(call: Any) -> dict[str, Any]:
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # more digits, or deeper, than Python reads
             raise TraceError(
                 f"tool_calls: the arguments of {name} are no JSON ({error}): {arguments[:60]!r}"
             ) from error

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from verl_coder.teacher.replies import FailedReplyError, MalformedReplyError, parse_reply, usage_of
+from verl_coder.teacher.replies import (
+    FailedReplyError,
+    MalformedReplyError,
+    parse_reply,
+    tells_usage,
+    usage_of,
+)
 
 
 def raw(finish: str = "stop", **message: Any) -> dict[str, Any]:
@@ -119,3 +125,9 @@ def test_an_answer_that_was_broken_off_is_asked_again(reason: str) -> None:
     raw = {"choices": [{"finish_reason": reason, "message": {"content": "half an ans"}}]}
     with pytest.raises(MalformedReplyError, match=reason):
         parse_reply(raw)
+
+
+@pytest.mark.parametrize("count", [float("nan"), True, -3, "5", None, 1.5, 10**400])
+def test_a_count_of_tokens_that_is_none_counts_nothing(count: Any) -> None:
+    answer = {"usage": {"prompt_tokens": 7, "completion_tokens": count}}
+    assert usage_of(answer) == (7, 0) and not tells_usage(answer)

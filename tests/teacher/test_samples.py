@@ -78,3 +78,16 @@ def test_a_file_that_is_named_and_holds_no_sample_is_refused(text: str, tmp_path
     (tmp_path / "samples.jsonl").write_text(text)
     with pytest.raises(DataError, match=r"--samples .*samples\.jsonl holds no samples: name another file"):
         read_samples([tmp_path / "samples.jsonl"], problems("a"))
+
+
+@pytest.mark.parametrize(("output", "kind"), [(5, "int"), (["a"], "list"), (b"x", "bytes")])
+def test_an_output_that_is_no_text_is_named_with_its_row(output: object, kind: str, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"problem_id": ["a", "a"], "output": [None, output]}), tmp_path / "s.parquet")
+    with pytest.raises(DataError, match=rf"s\.parquet, row 1: its output is of type {kind}: give the text"):
+        read_samples([tmp_path / "s.parquet"], problems("a"))
+
+
+def test_a_line_that_is_nested_too_deeply_is_no_json(tmp_path: Path) -> None:
+    (tmp_path / "s.jsonl").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"s\.jsonl, line 1 is no JSON \(nested too deeply"):
+        read_samples([tmp_path / "s.jsonl"], problems("a"))

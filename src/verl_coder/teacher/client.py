@@ -17,8 +17,10 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryError, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
+from verl_coder import json_text
 from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.installation import script
+from verl_coder.teacher.addresses import check_key, check_url
 from verl_coder.teacher.budget import Budget
 from verl_coder.teacher.replies import (
     REFUSED,
@@ -106,7 +108,7 @@ class TeacherClient:
         self._wait = wait_random_exponential(multiplier=0.5, max=max_backoff_s)
         self._places = asyncio.Semaphore(in_flight)
         self._headers = {"content-type": "application/json"}
-        if key:
+        if key := check_key(key, key_name):
             self._headers["authorization"] = f"Bearer {key}"
         self._http: aiohttp.ClientSession | None = None
         self._resting_until = dict.fromkeys(self.urls, 0.0)
@@ -195,7 +197,7 @@ class TeacherClient:
         if response.status != 200:
             return None
         try:
-            return [str(model["id"]) for model in json.loads(response.content)["data"]]
+            return [str(model["id"]) for model in json_text.loads(response.content)["data"]]
         except (ValueError, KeyError, TypeError) as error:
             raise TeacherError(
                 f"--base-url {url}: what answers there is no OpenAI-compatible server; its address ends in /v1"
@@ -264,7 +266,7 @@ class TeacherClient:
         elif status != 200:
             raise self._refusal(url, f"HTTP {status} {_message(response)}", problem)
         try:
-            raw = json.loads(response.content)
+            raw = json_text.loads(response.content)
         except ValueError as error:
             raise self._fault(f"{url}: an answer that is no JSON", "torn JSON") from error
         self.budget.add(usage_of(raw))
@@ -349,18 +351,6 @@ class TeacherClient:
         return random.choice([url for url in awake if self._busy[url] == least])
 
 
-def check_url(url: str) -> str:
-    """The address without a slash at its end; ConfigError unless it is one."""
-    try:
-        parsed = urlsplit(url)
-        parsed.port  # noqa: B018  # a port that is no number raises here
-    except ValueError as error:
-        raise ConfigError(f"--base-url {url!r} is no address ({error})") from error
-    if parsed.scheme not in ("http", "https") or not parsed.hostname:
-        raise ConfigError(f"--base-url {url!r} is no address: write http://HOST:PORT/v1")
-    return url.rstrip("/")
-
-
 def retry_after_s(header: str) -> float | None:
     """Seconds that a Retry-After header asks for, given as a number or as a date; None without one."""
     header = header.strip()
@@ -380,7 +370,7 @@ def _message(response: _Response) -> str:
     """The server's words about an error, in one line."""
     text: Any = response.content.decode("utf-8", "replace")
     try:
-        body = json.loads(response.content)
+        body = json_text.loads(response.content)
         error = body.get("error", body) if isinstance(body, Mapping) else body
         text = error.get("message") or error.get("detail") or text if isinstance(error, Mapping) else error
     except ValueError:

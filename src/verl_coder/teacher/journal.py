@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+from verl_coder import json_text
 from verl_coder.errors import ConfigError, TeacherError
 from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.teacher.replies import usage_of
@@ -106,7 +107,7 @@ class Journal:
         place = self._places.get(_place_key(key, sample, turn))
         if place is None:
             return None
-        found: dict[str, Any] = json.loads(os.pread(self._file, place[1], place[0]))
+        found: dict[str, Any] = json_text.loads(os.pread(self._file, place[1], place[0]))
         return found
 
     def find_verdict(self, graded: str) -> StoredVerdict | None:
@@ -191,7 +192,7 @@ class Journal:
                 break
             self._end = offset + len(line)
             try:
-                self._index(json.loads(line), offset, len(line))
+                self._index(json_text.loads(line), offset, len(line))
                 entries += 1
             except (ValueError, KeyError, TypeError):
                 self.unreadable += 1
@@ -238,7 +239,7 @@ def _place_key(key: str, sample: int, turn: int) -> bytes:
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
-    return json.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+    return json_text.dumps(entry, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
 
 
 def _lines(file: int) -> Iterator[tuple[int, bytes]]:

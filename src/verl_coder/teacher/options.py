@@ -1,15 +1,16 @@
 """What `verl-coder teacher generate` is asked for."""
 
-import json
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from verl_coder import json_text
 from verl_coder.errors import ConfigError
+from verl_coder.teacher.addresses import check_url
 from verl_coder.teacher.budget import Budget
-from verl_coder.teacher.client import TeacherClient, check_url
+from verl_coder.teacher.client import TeacherClient
 from verl_coder.teacher.dialogues import open_dialogue
 from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.sampling import Sampling, Thinking
@@ -136,7 +137,7 @@ def _extra(text: str) -> dict[str, Any]:
     if not text:
         return {}
     try:
-        extra = json.loads(text)
+        extra = json_text.loads(text)
     except ValueError as error:
         raise ConfigError(f"--extra {text!r} is no JSON ({error}): write an object of fields") from error
     if not isinstance(extra, dict):

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from verl_coder.json_text import is_number
 from verl_coder.server_answers import is_whole
 
 ThinkingField = Literal["reasoning", "reasoning_content", "inline", ""]
@@ -58,7 +59,7 @@ class TeacherReply:
 def tells_usage(raw: Any) -> bool:
     """Whether an answer says how many tokens it took."""
     usage = raw.get("usage") if isinstance(raw, Mapping) else None
-    return isinstance(usage, Mapping) and isinstance(usage.get("completion_tokens"), int)
+    return isinstance(usage, Mapping) and _is_count(usage.get("completion_tokens"))
 
 
 def usage_of(raw: Any) -> tuple[int, int]:
@@ -67,7 +68,11 @@ def usage_of(raw: Any) -> tuple[int, int]:
     if not isinstance(usage, Mapping):
         return 0, 0
     counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    return tuple(count if isinstance(count, int) else 0 for count in counts)  # type: ignore[return-value]
+    return tuple(count if _is_count(count) else 0 for count in counts)  # type: ignore[return-value]
+
+
+def _is_count(value: Any) -> bool:
+    return is_number(value) and isinstance(value, int) and value >= 0
 
 
 def encodable(text: str) -> str:

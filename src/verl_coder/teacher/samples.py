@@ -1,7 +1,6 @@
 """Samples of a model: the code of its answers, by problem."""
 
 import ast
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder import json_text
 from verl_coder.errors import DataError
 from verl_coder.grading import answer_code
 from verl_coder.problems import Problem
@@ -81,8 +81,14 @@ def _from_parquet(path: Path) -> Iterator[tuple[str, str]]:
             ) from error
         words = str(error).splitlines()[0]
         raise DataError(f"--samples {path} cannot be read: {words}") from error
-    for row in rows:
-        yield str(row["problem_id"]), row["output"] or ""
+    for number, row in enumerate(rows):
+        output = row["output"]
+        if output is not None and not isinstance(output, str):
+            raise DataError(
+                f"--samples {path}, row {number}: its output is of type {type(output).__name__}: give the text of an "
+                "answer"
+            )
+        yield str(row["problem_id"]), output or ""
 
 
 def usable_code(code: str) -> str:
@@ -138,7 +144,7 @@ def normalised(code: str) -> str:
 
 def _fields(line: bytes, place: str) -> tuple[str, str]:
     try:
-        row: Any = json.loads(line)
+        row: Any = json_text.loads(line)
     except ValueError as error:
         raise DataError(f"{place} is no JSON ({error})") from error
     for name in ("problem_id", "output"):
