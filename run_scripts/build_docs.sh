@@ -12,7 +12,7 @@ pins="$REPO_ROOT/requirements/docs.txt"
 if [ "$(cat "$DOCS_VENV/pins" 2>/dev/null)" != "$(cksum <"$pins")" ]; then
   base="$(find_python)" || exit 1
   say "installing requirements/docs.txt into $DOCS_VENV"
-  "$base" -m venv "$DOCS_VENV" || fail "making $DOCS_VENV" "install the venv module of $base (python3.11-venv)"
+  make_venv DOCS_VENV "$DOCS_VENV" "$base"
   "$DOCS_VENV/bin/python" -m pip install --progress-bar off --no-deps --disable-pip-version-check -r "$pins" >"$DOCS_VENV/install.log" 2>&1 ||
     fail "installing requirements/docs.txt" "see the end of $DOCS_VENV/install.log"
   cksum <"$pins" >"$DOCS_VENV/pins"

