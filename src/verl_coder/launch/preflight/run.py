@@ -9,6 +9,7 @@ from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.launch.preflight.data import check_data
 from verl_coder.launch.preflight.grpo import check_grpo, check_lora
 from verl_coder.launch.preflight.machine import (
+    check_device,
     check_gpus,
     check_python,
     check_shared_memory,
@@ -41,6 +42,8 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     check_python()
     check_temporary_folder()
     check_settings(config, settings, run_dir)
+    if not dry_run:
+        check_device(config)
     check_gpus(config)
     check_out(run_dir.path)
     check_dump_folders(config)
