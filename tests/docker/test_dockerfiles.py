@@ -34,6 +34,14 @@ def test_data_runs_environments_and_history_stay_outside() -> None:
         assert not is_ignored(kept), kept
 
 
+def test_secrets_get_into_no_image_and_no_commit() -> None:
+    """Compose reads .env of its folder, and the first machine of a cluster makes the token."""
+    for secret in (".ray_auth_token", ".ray_auth_token.123", ".env", "docker/.env", "docker/.env.local"):
+        assert is_ignored(secret), secret
+        done = subprocess.run(["git", "check-ignore", "-q", secret], cwd=ROOT, check=False)
+        assert done.returncode == 0, secret
+
+
 @pytest.mark.parametrize(
     ("packages", "pins"), [("trainer_packages.txt", "gpu.txt"), ("sandbox_packages.txt", "cpu.txt")]
 )
