@@ -130,3 +130,4 @@ def test_a_run_that_keeps_every_checkpoint_needs_the_disk_for_all_of_them(
 
     one_more = needed("3") - needed("2")
     assert needed("null") == pytest.approx(needed("2") + (12 - 4) * one_more, abs=8)
+    assert needed("99") == needed("12") == needed("null")  # no more than are saved

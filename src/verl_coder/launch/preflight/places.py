@@ -81,8 +81,9 @@ def check_disk(config: DictConfig, folder: Path, *, keep_best: bool) -> None:
         return
     saves = -(-int(config.trainer.total_training_steps or 0) // int(config.trainer.save_freq))
     last = config.trainer.max_actor_ckpt_to_keep
-    keeps_all = last is None and saves > 0
-    kept = saves if keeps_all else (last or 1) + keep_best + 1
+    kept = (last or 1) + keep_best + 1
+    if saves > 0:  # else nobody knows yet how many steps there are
+        kept = saves if last is None else min(kept, saves)
     to_come = max(kept - len(saved_steps(RunDir(folder).checkpoints)), 1)
     needed = _checkpoint_bytes(config) * to_come + _SMALL_FILES
     free = free_bytes(folder)
