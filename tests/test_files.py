@@ -1,6 +1,9 @@
 """A file is written whole or not at all, and never over one that is read."""
 
+import errno
+import fcntl
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,3 +124,29 @@ def test_ends_of_lines_in_a_text_and_between_values_cut_no_line(tmp_path: Path) 
     path = tmp_path / "x.jsonl"
     path.write_bytes('{"a": "\u2028\x85"}\n{"a":\r1}\r\n'.encode())
     assert list(json_lines(path)) == [{"a": "\u2028\x85"}, {"a": 1}]
+
+
+def test_a_lock_is_another_process_s_only_where_the_kernel_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A network disk that takes no locks is no other run; whoever starts there is told."""
+    path = tmp_path / "lock"
+    with locked(path, "busy"), pytest.raises(ConfigError, match="busy"), locked(path, "busy"):
+        pass
+
+    def refuse(number: int) -> None:
+        def flock(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl, "flock", flock)
+
+    for number in (errno.EAGAIN, errno.EACCES):
+        refuse(number)
+        with pytest.raises(ConfigError, match="busy"), locked(path, "busy"):
+            pass
+    assert caplog.text == ""
+    for number in (errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL):
+        refuse(number)
+        with locked(path, "busy"):
+            assert f"{path}: its file system takes no locks" in caplog.text
+        caplog.clear()

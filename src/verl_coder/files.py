@@ -4,15 +4,18 @@ import fcntl
 import hashlib
 import io
 import json
+import logging
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from verl_coder.errors import CheckpointError, ConfigError, DataError, FileWriteError
+
+_LOG = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -21,11 +24,26 @@ def locked(path: Path, otherwise: str) -> Iterator[None]:
     with writing(path):
         file = path.open("w")
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(otherwise) from error
+        taken = took_lock(file)
+        if taken is False:
+            raise ConfigError(otherwise)
+        if taken is None:
+            _LOG.warning("%s: its file system takes no locks: see to it that one process writes there", path)
         yield
+
+
+def took_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool | None:
+    """Whether the lock of an open file is ours now: False where another process holds it.
+
+    None where it takes no lock at all (some network disks), which says nothing of others.
+    """
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # the second by CIFS
+        return False
+    except OSError:
+        return None
+    return True
 
 
 def json_lines(path: Path) -> Iterator[Any]:

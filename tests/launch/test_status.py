@@ -8,7 +8,7 @@ import pytest
 
 from verl_coder.errors import ConfigError
 from verl_coder.files import locked
-from verl_coder.launch.status import run_status, what_stands
+from verl_coder.launch.status import is_running, run_status, what_stands
 from verl_coder.run.checkpoint_files import TRACKER
 from verl_coder.run.notices import Notices
 from verl_coder.run.run_dir import RunDir
@@ -146,3 +146,29 @@ def test_what_stands_in_a_folder_is_told_from_nothing(tmp_path: Path) -> None:
     assert what_stands(run_dir) == "a run that was started and has no checkpoint yet"
     with locked(run_dir.lock, "busy"):
         assert what_stands(run_dir).endswith("yet, at work")
+
+
+def test_a_lock_that_another_user_made_is_looked_up(run_dir: RunDir, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It cannot be opened where that user's umask forbids it."""
+    true = Path.open
+
+    def refuse(self: Path, *arguments: object, **options: object) -> object:
+        if self == run_dir.lock:
+            raise PermissionError(13, "Permission denied", str(self))
+        return true(self, *arguments, **options)  # type: ignore[call-overload]
+
+    with locked(run_dir.lock, "busy"):
+        monkeypatch.setattr(Path, "open", refuse)
+        assert is_running(run_dir)
+    assert not is_running(run_dir)
+
+
+def test_a_file_system_without_locks_is_no_run_at_work(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    run_dir.lock.touch()
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not is_running(run_dir)

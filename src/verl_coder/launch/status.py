@@ -1,11 +1,13 @@
 """`verl-coder status RUN`: what a run is doing, and how far W&B has it."""
 
 import fcntl
+import re
 import time
 from pathlib import Path
 
 from verl_coder.consoles import printable
 from verl_coder.errors import CheckpointError, ConfigError
+from verl_coder.files import took_lock
 from verl_coder.launch.summary import pass_rate
 from verl_coder.run.checkpoint_files import is_whole, read_best, step_folder
 from verl_coder.run.notices import parse_notices
@@ -77,15 +79,24 @@ def what_stands(run_dir: RunDir) -> str:
 
 
 def is_running(run_dir: RunDir) -> bool:
-    """Whether a process holds the folder's lock."""
+    """Whether a process holds the folder's lock, which may be another user's."""
     if not run_dir.lock.is_file():
         return False
-    with run_dir.lock.open("r") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    try:
+        file = run_dir.lock.open("r")
+    except PermissionError:
+        return _is_in_the_kernels_list(run_dir.lock)
+    with file:
+        return took_lock(file, fcntl.LOCK_SH) is False
+
+
+def _is_in_the_kernels_list(lock: Path) -> bool:
+    """Whether a process of this machine holds the lock of a file that cannot be opened."""
+    try:
+        held = Path("/proc/locks").read_text()
+    except OSError:
+        return False
+    return re.search(rf"FLOCK .*:{lock.stat().st_ino} ", held) is not None
 
 
 def _state(run_dir: RunDir) -> str:
