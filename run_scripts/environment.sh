@@ -35,7 +35,7 @@ as_typed() {
 choose_profile() {
   local why
   if [ -n "${PROFILE:-}" ]; then why="PROFILE=$PROFILE"
-  elif command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L 2>/dev/null | grep -q GPU; then PROFILE=gpu; why="an NVIDIA GPU is here"
+  elif command -v nvidia-smi >/dev/null 2>&1 && [[ "$(nvidia-smi -L 2>/dev/null)" == *GPU* ]]; then PROFILE=gpu; why="an NVIDIA GPU is here"
   else PROFILE=cpu; why="no NVIDIA GPU is here"
   fi
   case "$PROFILE" in cpu|gpu) ;; *) fail "PROFILE=$PROFILE" "use PROFILE=cpu or PROFILE=gpu" ;; esac
@@ -199,11 +199,17 @@ one_profile_only() {
 }
 
 # Runs a command while no other start does (head, run and workers of a cluster begin at once, on one environment). The
-# lock goes with the process. Where the folder takes no lock file, or flock is not there, nobody waits.
+# lock goes with the process. Where the folder takes no lock, or flock is not there, nobody waits.
 one_at_a_time() {
-  local lock
+  local lock status=0
   if ! command -v flock >/dev/null 2>&1 || ! { exec {lock}>>"$VENV.lock"; } 2>/dev/null; then "$@"; return; fi
-  flock -n "$lock" || { say "another start makes $VENV; waiting for it"; flock "$lock"; }
+  flock -n "$lock" || status=$?
+  if [ "$status" -eq 1 ]; then   # what flock says of a lock that another process has; anything else is an error
+    say "another start makes $VENV; waiting for it"
+    status=0
+    flock "$lock" || status=$?
+  fi
+  [ "$status" -eq 0 ] || say "warning: $VENV.lock cannot be locked (flock: $status): start one at a time, until $VENV is made"
   "$@"
   exec {lock}>&-
 }

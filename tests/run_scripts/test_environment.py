@@ -392,3 +392,41 @@ def test_a_place_that_cannot_be_written_is_said_with_the_variable_that_names_ano
     status, text, begun = make_by(tmp_path, venv)
     assert (status, begun) == (1, 0)
     assert f"error: {venv} cannot be written" in text and "name another place: VENV=" in text
+
+
+def test_a_lock_that_cannot_be_had_stops_nobody_and_is_said(tmp_path: Path) -> None:
+    """flock says 1 of another holder; 71 and others of a disk that takes no locks."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    flock = tools / "flock"
+    script = (
+        f"set -euo pipefail; source run_scripts/environment.sh; VENV={tmp_path}/v; one_at_a_time echo done"
+    )
+
+    def told(status: int) -> str:
+        flock.write_text(f'#!/bin/sh\n[ "$1" = -n ] || exit 0\nexit {status}\n')
+        flock.chmod(0o755)
+        given = {"PATH": f"{tools}:/usr/bin:/bin"}
+        done = subprocess.run(
+            ["bash", "-c", script], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60
+        )
+        assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
+        return done.stderr
+
+    assert told(0) == ""
+    assert "waiting for it" in told(1) and "cannot be locked" not in told(1)
+    assert "cannot be locked (flock: 71)" in told(71) and "waiting" not in told(71)
+
+
+def test_a_gpu_is_seen_in_a_long_list(tmp_path: Path) -> None:
+    """A reader that ends at the first match would end the writer by a signal, which counts as no GPU."""
+    tool = tmp_path / "nvidia-smi"
+    lines = "for n in $(seq 20000); do echo GPU; done"
+    tool.write_text(f"#!/bin/bash\n{lines}\n")
+    tool.chmod(0o755)
+    script = 'set -euo pipefail; source run_scripts/environment.sh; choose_profile; echo "$PROFILE"'
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "gpu\n"
