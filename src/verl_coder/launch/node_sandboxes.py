@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from verl_coder.data.ray_verification import check_reachable
 from verl_coder.errors import ConfigError, SandboxUnavailableError
 from verl_coder.installation import script
 from verl_coder.launch.cluster import actors_environment
@@ -59,7 +60,8 @@ class NodeSandbox:
             if _is_alive(self._sandbox.pid):
                 continue
             self._sandbox.__exit__(None, None, None)
-            with contextlib.suppress(SandboxUnavailableError):  # the port is not free yet
+            # The port is not free yet, or the machine has no room just now: the next look tries again.
+            with contextlib.suppress(SandboxUnavailableError, OSError):
                 self._sandbox = self._start(urlsplit(self.url).port or 0)
 
     def stop(self) -> None:
@@ -128,6 +130,24 @@ class ClusterSandboxes:
         self._process.stdout.close()
 
 
+def wait_for_head(address: str, wait_s: float) -> None:
+    """Return when the cluster's head listens at its address; ConfigError where nobody does after `wait_s`."""
+    deadline, is_said = time.monotonic() + wait_s, False
+    while True:
+        try:
+            return check_reachable(address)
+        except ConfigError as error:
+            if error.__cause__ is None:  # no address
+                raise
+            if time.monotonic() > deadline:
+                start = script("start_ray_cluster.sh head", "ray start --head")
+                raise ConfigError(f"{error}, for {wait_s:g} s: start the head ({start})") from error
+        if not is_said:
+            print(f"waiting for the head at {address}, {wait_s:g} s at most", file=sys.stderr)
+        is_said = True
+        time.sleep(1.0)
+
+
 def nodes_of(ray: Any, count: int, wait_s: float) -> list[dict[str, Any]]:
     """The nodes that are alive, at least `count`; ConfigError where there are fewer after `wait_s`."""
     deadline = time.monotonic() + wait_s
@@ -148,6 +168,7 @@ def _serve(options: argparse.Namespace) -> None:
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    wait_for_head(options.address, options.wait_s)
     ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
     nodes = nodes_of(ray, options.nodes, options.wait_s)
     if options.only_wait:

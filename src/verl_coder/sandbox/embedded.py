@@ -1,6 +1,7 @@
 """The embedded server as a child process of whoever needs a sandbox."""
 
 import contextlib
+import http.client
 import os
 import subprocess
 import sys
@@ -45,8 +46,20 @@ class EmbeddedSandbox:
         return self._process.pid
 
     def __enter__(self) -> "EmbeddedSandbox":
+        try:
+            self._log = tempfile.TemporaryFile()
+            self._start()
+            self._wait_until_ready()
+        except OSError as error:
+            self.__exit__(None, None, None)
+            raise SandboxUnavailableError(f"the embedded sandbox cannot be started: {error}") from error
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start(self) -> None:
         read, self._alive_pipe = os.pipe()
-        self._log = tempfile.TemporaryFile()
         command = [sys.executable, "-m", "verl_coder.cli", "sandbox", "serve", *self._arguments]
         try:
             self._process = subprocess.Popen(
@@ -60,12 +73,6 @@ class EmbeddedSandbox:
             )
         finally:
             os.close(read)
-        try:
-            self._wait_until_ready()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -74,14 +81,20 @@ class EmbeddedSandbox:
             if self._process.poll() is not None:
                 break
             for line in self.log().splitlines():
-                if line.startswith("sandbox: http://"):
+                if line.startswith("sandbox: http://") and self._answers(line.split()[1]):
                     self.url = line.split()[1]
-                    urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-                        self.url + "/v1/ping", timeout=5
-                    ).close()
                     return
             time.sleep(0.01)
         raise SandboxUnavailableError(f"the embedded sandbox did not start: {self.log().strip()[-500:]}")
+
+    def _answers(self, url: str) -> bool:
+        """On a busy machine the answer may take longer than one call waits."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            opener.open(f"{url}/v1/ping", timeout=5).close()
+        except (OSError, http.client.HTTPException):
+            return False
+        return True
 
     def log(self) -> str:
         """What the server printed so far."""
