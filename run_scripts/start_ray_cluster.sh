@@ -18,7 +18,7 @@ HOSTS="${HOSTS:-}"           # ssh: names, this machine's first
 NODES="${NODES:-1}"          # run: machines that the cluster must have
 HEAD="${HEAD:-}"             # name or address of the first machine; empty: this one
 PORT="${PORT:-6379}"         # of the head
-IP="${IP:-}"                 # this machine's address in the cluster; empty: its first
+IP="${IP:-}"                 # this machine's address in the cluster; empty: its first, of a worker that by which it reaches the head
 N_GPUS="${N_GPUS:-}"         # of this machine; empty: those that Ray finds (PROFILE=cpu: 1 logical one)
 RETRIES="${RETRIES:-3}"      # how often a command that failed is started again
 MIN_S="${MIN_S:-120}"        # a command that fails sooner is wrong, and is not started again
@@ -127,11 +127,12 @@ check_node() {
     fail "$(hostname) is not fit for the run" "see the lines above (CHECKS= chooses what is looked at)"
 }
 
-# Ray with the arguments that describe this machine; Ray counts its GPUs itself.
+# Ray with the arguments that describe this machine; Ray counts its GPUs itself, and finds a worker's address by the way
+# to the head: its first one may be of a network that no other machine sees (docker0).
 start_ray() {
-  local address flags
-  address="$(own_address)" || exit 1   # `fail` ends the $( ) alone, and an array or an export would not say so
-  flags=(--node-ip-address "$address" --disable-usage-stats --block)
+  local address="$IP" flags=(--disable-usage-stats --block)
+  if [ "$role" != worker ]; then address="$(own_address)" || exit 1; fi   # `fail` ends the $( ) alone
+  [ -z "$address" ] || flags=(--node-ip-address "$address" "${flags[@]}")
   if [ "$PROFILE" = cpu ]; then
     flags+=(--num-gpus "${N_GPUS:-1}" --num-cpus 64 --object-store-memory 500000000)
   elif [ -n "$N_GPUS" ]; then flags+=(--num-gpus "$N_GPUS"); fi
