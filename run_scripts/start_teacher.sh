@@ -12,11 +12,11 @@ set -euo pipefail
 PROFILE="${PROFILE:-}"                     # cpu | gpu; empty: gpu with an NVIDIA GPU, else cpu
 MODEL="${MODEL:-}"                         # empty: Qwen/Qwen3-32B-FP8 on GPUs, Qwen/Qwen2.5-Coder-0.5B-Instruct without
 NAME="${NAME:-}"                           # under which it is served, the --model of `teacher generate`; empty: MODEL
-GPUS="${GPUS:-}"                           # numbers of the GPUs that it takes (6,7); empty: all of this machine
+GPUS="${GPUS:-}"                           # numbers of the GPUs that it takes (6,7); empty: CUDA_VISIBLE_DEVICES, else all of this machine
 HOST="${HOST:-127.0.0.1}"
 PORT="${PORT:-8129}"
 MAX_MODEL_LEN="${MAX_MODEL_LEN:-}"         # prompt and answer, in tokens; empty: 16384 on GPUs, 4096 without
-NEEDS_GIB="${NEEDS_GIB:-44}"               # GPU memory for weights and cache, which decides over how many GPUs it is split
+NEEDS_GIB="${NEEDS_GIB:-44}"               # GPU memory for weights and cache, a whole number, which decides over how many GPUs it is split
 TENSOR_PARALLEL="${TENSOR_PARALLEL:-}"     # GPUs of one copy; empty: the fewest that hold NEEDS_GIB
 REASONING_PARSER="${REASONING_PARSER:-}"   # empty: by the model's name; none: no parser
 TOOL_PARSER="${TOOL_PARSER:-hermes}"       # none: calls are left in the text (teacher generate --no-structured-calls)
@@ -26,6 +26,9 @@ if [ "${1:-}" = --dry-run ]; then dry_run=1; shift; fi
 
 # shellcheck source=run_scripts/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+for name in PORT NEEDS_GIB MAX_MODEL_LEN TENSOR_PARALLEL; do
+  [[ "${!name:-1}" =~ ^[1-9][0-9]*$ ]] || fail "$name=${!name}" "a whole number of 1 or more"
+done
 if [ -n "$dry_run" ]; then choose_profile; PYTHON="${PYTHON:-python}"; else make_environment; fi
 
 # GPU memory in MiB, one line a GPU.
@@ -55,12 +58,14 @@ reasoning_parser_of() {
 flags=()
 if [ "$PROFILE" = gpu ]; then
   MODEL="${MODEL:-Qwen/Qwen3-32B-FP8}"
+  GPUS="${GPUS:-${CUDA_VISIBLE_DEVICES:-}}"
   [ -z "$GPUS" ] || export CUDA_VISIBLE_DEVICES="$GPUS"
   mapfile -t memory < <(gpu_memory)
   [ "${#memory[@]}" -gt 0 ] || fail "PROFILE=gpu, and nvidia-smi lists no GPU${GPUS:+ of GPUS=$GPUS}" "use PROFILE=cpu${GPUS:+, or other numbers}"
   smallest="$(printf '%s\n' "${memory[@]}" | sort -n | head -1)"
   if [ -z "$TENSOR_PARALLEL" ]; then TENSOR_PARALLEL="$(split_over "${#memory[@]}" "$smallest")" || exit 1; fi
   copies=$((${#memory[@]} / TENSOR_PARALLEL))
+  [ "$copies" -gt 0 ] || fail "TENSOR_PARALLEL=$TENSOR_PARALLEL, and here are ${#memory[@]} GPU(s)${GPUS:+ of GPUS=$GPUS}" "at most that many"
   flags+=(--tensor-parallel-size "$TENSOR_PARALLEL" --gpu-memory-utilization 0.92)
   [ "$copies" -lt 2 ] || flags+=(--data-parallel-size "$copies")
   MAX_MODEL_LEN="${MAX_MODEL_LEN:-16384}"

@@ -4,6 +4,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -66,7 +68,23 @@ def test_the_command_that_is_printed_can_be_pasted(tmp_path: Path) -> None:
     ]
 
 
-def test_the_gpus_that_are_named_are_those_that_are_asked_and_taken(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "value", ["TENSOR_PARALLEL=0", "TENSOR_PARALLEL=two", "NEEDS_GIB=20.5", "PORT=x", "MAX_MODEL_LEN=8k"]
+)
+def test_a_number_that_is_none_is_named(tmp_path: Path, value: str) -> None:
+    name, _, number = value.partition("=")
+    done = dry_run(tmp_path, [81559], **{name: number})
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == f"error: {value}\n  what to do: a whole number of 1 or more\n"
+
+
+def test_one_copy_over_more_gpus_than_are_here_is_refused(tmp_path: Path) -> None:
+    done = dry_run(tmp_path, [81559] * 2, TENSOR_PARALLEL="4")
+    assert done.returncode == 1 and "TENSOR_PARALLEL=4, and here are 2 GPU(s)" in done.stderr
+
+
+@pytest.mark.parametrize("variable", ["GPUS", "CUDA_VISIBLE_DEVICES"])
+def test_the_gpus_that_are_named_are_those_that_are_asked_and_taken(tmp_path: Path, variable: str) -> None:
     """Memory and copies are counted over them, and the server sees no other one."""
     asked = tmp_path / "asked"
     tools = tmp_path / "bin"
@@ -78,7 +96,7 @@ def test_the_gpus_that_are_named_are_those_that_are_asked_and_taken(tmp_path: Pa
     done = subprocess.run(
         ["bash", "run_scripts/start_teacher.sh", "--dry-run"],
         cwd=ROOT,
-        env={"PATH": f"{tools}:/usr/bin:/bin", "GPUS": "6,7"},
+        env={"PATH": f"{tools}:/usr/bin:/bin", variable: "6,7"},
         capture_output=True,
         text=True,
         timeout=60,
