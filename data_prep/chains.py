@@ -16,7 +16,7 @@ import typer
 from verl_coder.chains.problems import KINDS, MAX_DEPTH, Kind, chains
 from verl_coder.chains.traces import chain_traces, write_trace_rows
 from verl_coder.chains.wording import TOOLS, ChainRows, Wording
-from verl_coder.data import run_script, write_rows
+from verl_coder.data import run_script, take_folder, write_rows
 from verl_coder.errors import ConfigError
 
 
@@ -40,6 +40,9 @@ def main(
         raise ConfigError(f"--wording {wording!r}: use tiny or full")
     training = list(chains("rl", train, seed=seed, kinds=chosen, depths=numbers))
     held_out = list(chains("heldout", val, seed=seed, kinds=chosen, depths=numbers))
+    options = {"train": train, "val": val, "kinds": kinds, "depths": depths, "wording": wording, "seed": seed}
+    for tool in TOOLS:
+        take_folder(out / tool, "chains", options)
     for tool in TOOLS:
         rows = ChainRows(tool=tool, wording=wordings[wording])
         write_rows(

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from verl_coder.data import run_script, write_rows
+from verl_coder.data import run_script, take_folder, write_rows
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.trace_file import write_sample_traces
 
@@ -27,11 +27,14 @@ def main(
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="Seed of the splits, the examples and the traces.")] = 0,
 ) -> None:
-    """Write train.parquet, validation.parquet (no statement in both) and traces.parquet."""
+    """Write train.parquet, validation.parquet (no statement in both), traces.parquet and card.json."""
     training = list(problems("rl", train, seed=seed))
-    write_rows((s.problem for s in training), out / "train.parquet")
-    write_rows((s.problem for s in problems("heldout", val, seed=seed)), out / "validation.parquet")
+    held_out = list(problems("heldout", val, seed=seed))
     teacher = [*training, *problems("sft", sft, seed=seed)]
+    options = {"train": train, "val": val, "sft": sft, "direct_share": direct_share, "seed": seed}
+    take_folder(out, "sample", options)
+    write_rows((s.problem for s in training), out / "train.parquet")
+    write_rows((s.problem for s in held_out), out / "validation.parquet")
     write_sample_traces(teacher, out / "traces.parquet", seed=seed, direct_share=direct_share)
     typer.echo(f"{out}: {train} training and {val} held-out problems, {len(teacher)} traces")
 

@@ -14,7 +14,7 @@ from tests.data.conftest import write_jsonl
 from verl_coder.data import write_rows
 from verl_coder.data.mix import MixOptions, mix, parse_rate_range, parse_shares
 from verl_coder.data.terminal import show_mix
-from verl_coder.errors import DataError
+from verl_coder.errors import ConfigError, DataError
 from verl_coder.problems import ROW_SCHEMA, AssertTests, Problem
 
 STATEMENTS = ("Add all numbers of a list.", "Find the longest word.", "Tell whether a text is a palindrome.")
@@ -123,12 +123,40 @@ def test_a_mix_takes_the_place_of_a_mix_and_of_no_other_rows(tmp_path: Path) -> 
     for card in (None, {"dataset": "b"}):
         if card:
             (tmp_path / "b" / "card.json").write_text(json.dumps(card))
-        with pytest.raises(DataError, match=r"holds train\.parquet, which no mix has written"):
+        with pytest.raises(DataError, match=r"holds train\.parquet, .*: name another folder, or remove it"):
             mix(mixed(tmp_path, out=tmp_path / "b"))
     assert (tmp_path / "b" / "train.parquet").read_bytes() == before
     mix(mixed(tmp_path))
-    mix(mixed(tmp_path, shares={"b": 1.0}))
-    assert ids(tmp_path / "mix") == {"two"}
+    made = mix(mixed(tmp_path, shares={"b": 1.0}))
+    assert ids(tmp_path / "mix") == {"two"} and made.removed == []
+    # Rows that another command has put in the place of the mix are its own, whatever the mix has left there.
+    (tmp_path / "mix" / "card.json").write_text(json.dumps({"dataset": "b"}))
+    assert (tmp_path / "mix" / "overlaps.jsonl").exists()
+    with pytest.raises(DataError, match=r"train\.parquet, which is of the dataset b: name another"):
+        mix(mixed(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["against", "pass_rates"])
+def test_a_mix_overwrites_no_file_that_it_reads(tmp_path: Path, option: str) -> None:
+    write_rows([problem("one", STATEMENTS[0])], tmp_path / "a" / "train.parquet")
+    mix(mixed(tmp_path))
+    before = (tmp_path / "mix" / "train.parquet").read_bytes()
+    path = tmp_path / "mix" / "train.parquet"
+    with pytest.raises(ConfigError, match=r"^--out .*train\.parquet is the file of --.*: give it a place"):
+        mix(mixed(tmp_path, **{option: path if option == "pass_rates" else (path,)}))
+    assert path.read_bytes() == before
+
+
+def test_a_mix_that_leaves_no_row_for_a_split_removes_its_file_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_rows([problem("one", STATEMENTS[0])], tmp_path / "a" / "train.parquet")
+    write_rows([problem("two", STATEMENTS[1])], tmp_path / "a" / "validation.parquet")
+    write_rows([problem("three", STATEMENTS[2])], tmp_path / "b" / "train.parquet")
+    show_mix(mixed(tmp_path))
+    show_mix(mixed(tmp_path, shares={"b": 1.0}))
+    gone = tmp_path / "mix" / "validation.parquet"
+    assert not gone.exists() and f"removed {gone}, of an earlier run" in capsys.readouterr().err
 
 
 def test_a_share_without_a_name_is_refused() -> None:

@@ -60,7 +60,7 @@ def test_a_source_without_any_usable_row_is_an_error_and_older_files_stay(
     good = write_jsonl(tmp_path / "good" / "train.jsonl", [toy_record(n) for n in range(9)])
     prepare_toy(good)
     before = (tmp_path / "out" / "train.parquet").read_bytes()
-    bad = write_jsonl(tmp_path / "bad" / "train.jsonl", [{"question": "?"}, {"question": "!"}])
+    bad = write_jsonl(good, [{"question": "?"}, {"question": "!"}])
     with pytest.raises(
         DataError, match=r"none of the 2 records is usable; the first, train\.jsonl:1: column"
     ):

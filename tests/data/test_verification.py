@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from failing_sandbox import failing_sandbox
@@ -235,6 +236,44 @@ def test_a_file_of_which_no_row_passes_any_more_does_not_stay(
     found.replace(files[1])
     recheck(files, out, options)
     assert (out / "one.parquet").is_file() and not (out / "two.parquet").exists()
+
+
+def test_a_row_that_is_kept_is_what_it_was_and_its_index_its_place(
+    prepare_toy, tmp_path: Path, sandbox_url: str
+) -> None:
+    source = write_jsonl(tmp_path / "raw.jsonl", [toy_record(n) for n in range(3)])
+    prepare_toy(source, tmp_path / "a", validation_fraction=0.0)
+    path = tmp_path / "a" / "train.parquet"
+    rows = pq.read_table(path).to_pylist()
+    for row in rows:
+        row |= {"ability": "algebra", "weight": 0.5}
+        row["extra_info"]["note"] = "of others"
+    rows[1]["extra_info"]["reference_solution"] = "def f(x):\n    return 0\n"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    result = recheck([path], tmp_path / "b", VerifyOptions(sandbox_url=sandbox_url))
+    kept = pq.read_table(tmp_path / "b" / "train.parquet").to_pylist()
+    assert kept == [rows[0], rows[2] | {"extra_info": {**rows[2]["extra_info"], "index": 1}}]
+    card = json.loads((tmp_path / "b" / "card.json").read_text())
+    assert card["verified"] == [str(path.resolve())] and card["counts"]["rejected"] == {"failed": 1}
+    assert [file["sha256"] for file in card["files"]] == [file.sha256 for file in result.files]
+
+
+def test_verified_rows_take_the_place_of_no_others(prepare_toy, tmp_path: Path, sandbox_url: str) -> None:
+    options = VerifyOptions(sandbox_url=sandbox_url)
+    for name, numbers in (("a", range(6)), ("b", range(10, 16))):
+        source = write_jsonl(tmp_path / f"{name}.jsonl", [toy_record(n) for n in numbers])
+        prepare_toy(source, tmp_path / name, validation_fraction=0.0)
+    before = (tmp_path / "b" / "train.parquet").read_bytes()
+    of_a = resolve_prepared(tmp_path / "a")
+    with pytest.raises(DataError, match=r"holds train\.parquet, which is of the dataset toy \(--source"):
+        recheck(of_a, tmp_path / "b", options)
+    with pytest.raises(ConfigError, match=r"^--out .*train\.parquet is the file of FILE, too"):
+        recheck(of_a, tmp_path / "a", options)
+    assert (tmp_path / "b" / "train.parquet").read_bytes() == before
+    for _ in range(2):
+        recheck(of_a, tmp_path / "verified", options)
+    with pytest.raises(DataError, match=r"which `data verify` has written of .*/a/train\.parquet"):
+        recheck(resolve_prepared(tmp_path / "b"), tmp_path / "verified", options)
 
 
 EXAMPLES = [

@@ -1,8 +1,10 @@
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,8 +30,10 @@ def prepared(tmp_path_factory) -> Path:
     return out
 
 
-def test_it_writes_three_files_of_the_asked_sizes(prepared):
-    rows = {file.name: pq.read_metadata(file).num_rows for file in prepared.iterdir()}
+def test_it_writes_three_files_of_the_asked_sizes_and_a_card(prepared):
+    card = json.loads((prepared / "card.json").read_text())
+    assert card["dataset"] == "sample" and card["options"]["sft"] == 25
+    rows = {file.name: pq.read_metadata(file).num_rows for file in prepared.glob("*.parquet")}
     assert rows == {"train.parquet": 60, "validation.parquet": 40, "traces.parquet": 85}
 
 
@@ -68,6 +72,14 @@ def test_a_repetition_writes_the_same_bytes_and_another_seed_others(prepared, tm
     assert digests(tmp_path / "again") == digests(prepared)
     assert prepare(tmp_path / "other", *arguments, "--seed", "1").returncode == 0
     assert digests(tmp_path / "other") != digests(prepared)
+
+
+def test_rows_of_another_dataset_stay(tmp_path):
+    row = {"data_source": "mbpp", "prompt": []}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "test.parquet")
+    done = prepare(tmp_path, "--train", "8", "--val", "4")
+    assert done.returncode == 1 and "holds test.parquet" in done.stderr and done.stderr.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["test.parquet"]
 
 
 def test_too_many_problems_are_one_clear_line_and_no_file(tmp_path):

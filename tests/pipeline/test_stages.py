@@ -364,3 +364,9 @@ def test_repairs_of_several_files_are_refused(tmp_path: Path) -> None:
         planned(
             written(tmp_path, f"model: owner/m\n{data}\nteacher: {{repairs: {{}}}}\nsft:\n"), tmp_path / "out"
         )
+
+
+def test_the_rows_of_an_earlier_yaml_may_be_replaced_where_the_dataset_asks(tmp_path: Path) -> None:
+    text = "model: owner/m\ndata: {datasets: {mbpp: {source: mbpp.jsonl}, sample: {}}}\n"
+    plan = planned(written(tmp_path, text), tmp_path / "out")
+    assert "--replace" in plan["data/mbpp"].command and "--replace" not in plan["data/sample"].command

@@ -4,6 +4,7 @@ What one dataset's records look like is not here but in `data_prep/<dataset>.py`
 """
 
 from verl_coder.data.dataset import Dataset, Draft, HubSource, LoadOptions
+from verl_coder.data.out_folder import take_folder
 from verl_coder.data.python_code import can_fail, defined_names, tested_name, without_fence
 from verl_coder.data.python_code import parse as parse_python
 from verl_coder.data.record import (
@@ -47,6 +48,7 @@ __all__ = [
     "parse_record",
     "parse_value",
     "run_script",
+    "take_folder",
     "tested_name",
     "without_fence",
     "write_rows",

@@ -20,10 +20,11 @@ from verl_coder.data.mix_inputs import (
     rows_of,
     statements,
 )
+from verl_coder.data.out_folder import CARD, OutFolder
 from verl_coder.data.prepared import open_prepared
 from verl_coder.data.provenance import describe_files, describe_sources, write_card
 from verl_coder.data.shuffle import Shuffler, unit_hash
-from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
+from verl_coder.data.writer import RowWriter, WrittenFile
 from verl_coder.errors import DataError
 from verl_coder.files import whole_file
 from verl_coder.words import counted
@@ -82,6 +83,8 @@ class MixResult:
     """What was written, and which problems repeat others."""
 
     files: list[WrittenFile]
+    removed: list[Path]
+    """Files of an earlier mix in whose place no other has come."""
     overlaps: list[Overlap]
     held_out: list[Path]
     """The files that the rows were compared with."""
@@ -140,26 +143,25 @@ def mix(options: MixOptions) -> MixResult:
     """Write `train` and `validation`, `overlaps.jsonl` and the card to `options.out`; all or none of them."""
     started = time.perf_counter()
     check_rates(options)
-    check_places(options.shares, options.data, options.out)
+    folder = check_places(options.shares, options.data, options.out)
+    folder.keep_apart("--against", options.against)
+    folder.keep_apart("--pass-rates", [options.pass_rates] if options.pass_rates else [])
     inputs = input_files(options.shares, options.data)
     there = {entry.name for entries in inputs.values() for entry in entries}
     held_out = held_out_files(options.shares, options.data, options.against)
     pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
     overlaps = list(_find_overlaps(options, inputs, held_out, pass_rates))
-    files, rows, measured, outside = _write(options, inputs, overlaps, pass_rates)
+    written = _write(options, inputs, overlaps, pass_rates, folder)
     result = MixResult(
-        files=files,
+        **vars(written),
         overlaps=overlaps,
         held_out=held_out,
         not_mixed=[name for name in options.shares if name not in there],
         dropped=len(overlaps) if options.decontaminate else 0,
-        rows=rows,
-        measured=measured,
-        outside=outside,
         wall_s=time.perf_counter() - started,
     )
     sources = [entry.path for entries in inputs.values() for entry in entries]
-    write_card(options.out / "card.json", _card(options, result, sources))
+    write_card(options.out / CARD, _card(options, result, sources))
     return result
 
 
@@ -197,12 +199,24 @@ def _is_outside(options: MixOptions, split: str, rate: float | None) -> bool:
     return split == "train" and options.train_pass_rate is not None and rate not in options.train_pass_rate
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """The part of a MixResult that writing finds out."""
+
+    files: list[WrittenFile]
+    removed: list[Path]
+    rows: Counter[str]
+    measured: int
+    outside: int
+
+
 def _write(
     options: MixOptions,
     inputs: Mapping[str, Sequence[MixInput]],
     overlaps: Sequence[Overlap],
     pass_rates: Mapping[str, float],
-) -> tuple[list[WrittenFile], Counter[str], int, int]:
+    folder: OutFolder,
+) -> _Written:
     dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
     rows: Counter[str] = Counter()
     measured = outside = 0
@@ -227,15 +241,15 @@ def _write(
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
         _refuse_useless(options, pass_rates, rows, measured, outside)
-        # Before the rows: by this file, a mix that is killed behind here is known as one that another may replace.
+        folder.claim()
         _write_report(options.out / REPORT, overlaps)
         for writer in writers:
             if writer.rows:
                 written += writer.commit()
             else:
-                for stale in shards_of(writer.path):
-                    stale.unlink()
-    return written, rows, measured, outside
+                writer.withdraw()
+    removed = [path for writer in writers for path in writer.removed]
+    return _Written(files=written, removed=removed, rows=rows, measured=measured, outside=outside)
 
 
 def _refuse_useless(

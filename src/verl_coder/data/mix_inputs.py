@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.data.duplicates import Statement
+from verl_coder.data.out_folder import OutFolder
 from verl_coder.data.prepared import iter_rows, resolve_prepared
-from verl_coder.data.writer import shards_of, whole_shards_of
+from verl_coder.data.writer import whole_shards_of
 from verl_coder.errors import DataError
-from verl_coder.files import refuse_file_in_the_way
 from verl_coder.problems import Problem
 from verl_coder.prompts import question_of
 from verl_coder.words import nearest
@@ -19,7 +19,7 @@ HELD_OUT = ("mbpp", "humaneval", "livecodebench")
 
 MIXED_SPLITS = ("validation", "train")
 REPORT = "overlaps.jsonl"
-"""Every mix has one, and nothing else has."""
+"""The pairs that repeat each other."""
 _LIGHT_COLUMNS = (
     "prompt",
     *(f"extra_info.{name}" for name in ("problem_id", "group", "reference_solution")),
@@ -35,8 +35,11 @@ class MixInput:
     share: float
 
 
-def check_places(shares: Mapping[str, float], data: Path, out: Path) -> None:
-    """Every dataset is there, and `out` holds no rows but those of an earlier mix, which this one replaces."""
+def check_places(shares: Mapping[str, float], data: Path, out: Path) -> OutFolder:
+    """Every dataset is there, and `out` holds no rows but those of an earlier mix, which this one replaces.
+
+    Its card tells; DataError or ConfigError names what is wrong.
+    """
     for name in shares:
         folder = data / name
         if not folder.is_dir():
@@ -53,12 +56,9 @@ def check_places(shares: Mapping[str, float], data: Path, out: Path) -> None:
             raise DataError(
                 f"--out {out} is the folder of {name}, whose rows the mix would replace: name another folder"
             )
-    refuse_file_in_the_way(out, "--out")
-    rows = [path for split in (*MIXED_SPLITS, "test") for path in shards_of(out / f"{split}.parquet")]
-    if rows and not (out / REPORT).is_file():
-        raise DataError(
-            f"--out {out} holds {rows[0].name}, which no mix has written: name another folder, or remove it"
-        )
+    place = OutFolder(path=out, card={"mix": dict(shares)}, is_own=lambda card: "mix" in card)
+    place.check()
+    return place
 
 
 def input_files(shares: Mapping[str, float], data: Path) -> dict[str, list[MixInput]]:

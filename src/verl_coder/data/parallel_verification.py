@@ -2,9 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from verl_coder.data.ray_verification import open_ray_verifier
 from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
@@ -22,6 +23,8 @@ class Candidate:
 
     place: str
     problems: Sequence[Problem]
+    row: Mapping[str, Any] = field(default_factory=dict)
+    """The row that it was read from, where it is a written one."""
 
 
 @asynccontextmanager

@@ -1,17 +1,18 @@
 """One dataset from its source to `train`, `validation`, `test` and `rejected` Parquet files and a card."""
 
 import asyncio
-import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from verl_coder.data.dataset import Dataset, LoadOptions
+from verl_coder.data.dataset import Dataset
+from verl_coder.data.out_folder import CARD, SPLITS, OutFolder, folder_of_dataset
 from verl_coder.data.parallel_verification import Candidate, verify_all
+from verl_coder.data.prepare_options import PrepareOptions
 from verl_coder.data.provenance import (
     Rejection,
     count_reasons,
@@ -20,45 +21,13 @@ from verl_coder.data.provenance import (
     write_card,
     write_rejected,
 )
-from verl_coder.data.record import RowError
-from verl_coder.data.shuffle import unit_hash
-from verl_coder.data.sources import RawRow, SourceFile, files_passed_over, find_files, read_rows
-from verl_coder.data.tests_of_rows import as_read, fault_of, limited
+from verl_coder.data.reading import ProblemReader
+from verl_coder.data.sources import SourceFile, files_passed_over, find_files
+from verl_coder.data.tests_of_rows import fault_of
 from verl_coder.data.verdicts import Verdict, VerdictCache
-from verl_coder.data.verification import VerifyOptions
-from verl_coder.data.writer import RowWriter, WrittenFile, shards_of
+from verl_coder.data.writer import RowWriter, WrittenFile
 from verl_coder.errors import DataError
 from verl_coder.problems import Problem
-
-SPLITS = ("train", "validation", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareOptions:
-    """The choices of one `prepare` run."""
-
-    out: Path
-    load: LoadOptions
-    source: str | None = None
-    difficulty: str | None = None
-    """Keep only this one: easy, medium or hard, or the dataset's own word for it."""
-    limit: int | None = None
-    seed: int = 0
-    validation_fraction: float = 0.2
-    train_time_limit_s: float | None = None
-    """Most seconds for a test of a training row, with 3 more for loading; held-out rows keep their own limits."""
-    train_stubs: float = 0.0
-    """Share of the training rows that are posed as a function's head with a docstring, where that can be."""
-    strict: bool = False
-    verify: VerifyOptions | None = field(default_factory=VerifyOptions)
-    drop_trivial: bool = False
-    rows_per_shard: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.train_time_limit_s is not None and not 0 < self.train_time_limit_s < math.inf:
-            raise DataError(f"--train-time-limit is {self.train_time_limit_s:g}: use a finite number above 0")
-        if not 0 <= self.train_stubs <= 1:
-            raise DataError(f"--train-stubs is {self.train_stubs:g}: use a number from 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +44,28 @@ class PrepareResult:
     """Training rows written that `train_stubs` has posed as a function's head."""
     passed_over: list[Path]
     """Data files of the source's folder that were not read."""
+    removed: list[Path]
+    """Files of an earlier run in whose place no other has come."""
     wall_s: float
 
 
 def prepare(
     dataset: Dataset, options: PrepareOptions, *, on_row: Callable[[str], None] = lambda status: None
 ) -> PrepareResult:
-    """Read, verify, split and write one dataset; DataError when the source is wrong or no row is usable."""
-    if options.out.exists() and not options.out.is_dir():
-        raise DataError(f"--out {options.out} is a file: name a folder, which need not exist")
+    """Read, verify, split and write one dataset; DataError when the source is wrong or no row is usable.
+
+    ConfigError where --out would overwrite the source, DataError where it holds rows of another one.
+    """
     files = find_files(options.source, dataset.source(options.load.variant))
-    return asyncio.run(_Preparation(dataset, options, files, on_row).run())
+    folder = folder_of_dataset(
+        options.out,
+        dataset.name,
+        options=options.of_the_rows(),
+        source_files=describe_sources([file.path for file in files]),
+    )
+    folder.keep_apart("--source", [file.path for file in files])
+    folder.check(cure="name another folder, or add --replace", may_replace=options.replace)
+    return asyncio.run(_Preparation(dataset, options, files, folder, on_row).run())
 
 
 class _Preparation:
@@ -96,20 +76,20 @@ class _Preparation:
         dataset: Dataset,
         options: PrepareOptions,
         files: list[SourceFile],
+        folder: OutFolder,
         on_row: Callable[[str], None],
     ) -> None:
         self.dataset = dataset
         self.options = options
         self.files = files
+        self.folder = folder
         self.on_row = on_row
+        self.reader = ProblemReader(dataset, options, self._reject)
         self.rejections: list[Rejection] = []
         self.trivial: dict[str, str] = {}
-        self.rows_read = 0
         self.difficulties: Counter[str] = Counter()
-        self.unwanted: Counter[str] = Counter()
         self.cache_hits = 0
         self.time_limited = self.stubs = 0
-        self.posed_as_stubs: set[str] = set()
 
     async def run(self) -> PrepareResult:
         started = time.perf_counter()
@@ -126,22 +106,22 @@ class _Preparation:
                 writer = writers[problem.split]
                 writer.add(replace(problem, index=writer.rows))
                 self.difficulties[problem.difficulty] += 1
-                self.time_limited += self._has_the_limit(problem)
-                self.stubs += problem.problem_id in self.posed_as_stubs
+                self.time_limited += self.reader.has_the_limit(problem)
+                self.stubs += problem.problem_id in self.reader.posed_as_stubs
             write_rejected(self.rejections, out / "rejected.parquet")
             if not any(writer.rows for writer in writers.values()):
                 raise DataError(self._nothing_left())
-            for split, writer in writers.items():
+            self.folder.claim()
+            for writer in writers.values():
                 if writer.rows:
                     written += writer.commit()
                 else:
-                    for stale in shards_of(out / f"{split}.parquet"):
-                        stale.unlink()
+                    writer.withdraw()
         result = PrepareResult(
             files=written,
             rejections=self.rejections,
             trivial=self.trivial,
-            rows_read=self.rows_read,
+            rows_read=self.reader.rows_read,
             time_limited=self.time_limited,
             stubs=self.stubs,
             passed_over=files_passed_over(
@@ -149,14 +129,15 @@ class _Preparation:
                 self.files,
                 [pattern for hub in self.dataset.sources.values() for pattern in hub.patterns],
             ),
+            removed=[path for writer in writers.values() for path in writer.removed],
             wall_s=time.perf_counter() - started,
         )
-        write_card(out / "card.json", self._card(result))
+        write_card(out / CARD, self._card(result))
         return result
 
     async def _kept(self) -> AsyncIterator[Problem]:
         if self.options.verify is None:
-            for candidate in self._candidates():
+            for candidate in self.reader.candidates(self.files):
                 problem = candidate.problems[0]
                 if fault := fault_of(problem.tests):
                     self._reject(candidate.place, "bad_tests", fault, problem.problem_id)
@@ -166,7 +147,7 @@ class _Preparation:
             return
         with VerdictCache(self.options.out / "verdicts.jsonl") as cache:
             async for candidate, problem, verdict in verify_all(
-                self._candidates(), self.options.verify, cache
+                self.reader.candidates(self.files), self.options.verify, cache
             ):
                 if self._accepts(candidate, problem, verdict):
                     yield problem
@@ -184,74 +165,6 @@ class _Preparation:
         self._reject(candidate.place, reason, message, problem.problem_id)
         return False
 
-    def _candidates(self) -> Iterator[Candidate]:
-        """Every record that can be read, is wanted and is not there twice."""
-        seen: set[str] = set()
-        for row in read_rows(self.files):
-            if self.options.limit is not None and len(seen) >= self.options.limit:
-                return
-            self.rows_read += 1
-            try:
-                problems = self._problems(row)
-                if problems[0].problem_id in seen:
-                    raise RowError(
-                        f"problem id {problems[0].problem_id} is there already", code="duplicate_id"
-                    )
-            except RowError as error:
-                if self.options.strict:
-                    raise DataError(f"{row.place}: {error}") from error
-                self._reject(row.place, error.code, str(error))
-                continue
-            if self._is_wanted(problems[0], row):
-                seen.add(problems[0].problem_id)
-                yield Candidate(place=row.place, problems=problems)
-
-    def _problems(self, row: RawRow) -> list[Problem]:
-        if row.value is None:
-            raise RowError(row.error, code=row.code)
-        try:
-            return self._read(row.value, row.split)
-        except RowError:
-            raise
-        except Exception as error:
-            raise RowError(f"the loader fails with {error!r}"[:300]) from error
-
-    def _read(self, value: dict[str, Any], split: str) -> list[Problem]:
-        draft = self.dataset.to_draft(value, split, self.options.load).encodable()
-        if not draft.tests or not all(len(tests) for tests in draft.tests):
-            raise RowError("the record has no tests", code="no_tests")
-        if not draft.statement.strip():
-            raise RowError("the statement is empty")
-        draft = replace(draft, tests=tuple(map(as_read, draft.tests)))
-        split = draft.split or self._split_of(draft.group or draft.problem_id)
-        limit_s = self.options.train_time_limit_s
-        if split == "train" and limit_s is not None:
-            draft = replace(draft, tests=tuple(limited(tests, limit_s) for tests in draft.tests))
-        if split == "train" and self._is_a_stub(draft.problem_id) and (stub := draft.as_stub()):
-            self.posed_as_stubs.add(draft.problem_id)
-            draft = stub
-        return draft.problems(data_source=self.dataset.name, split=split, options=self.options.load)
-
-    def _has_the_limit(self, problem: Problem) -> bool:
-        limit_s = self.options.train_time_limit_s
-        return limit_s is not None and problem.split == "train" and problem.tests.timeout_s == limit_s
-
-    def _is_a_stub(self, problem_id: str) -> bool:
-        """By hash, as the split is."""
-        return unit_hash(self.options.seed, self.dataset.name, problem_id, "stub") < self.options.train_stubs
-
-    def _split_of(self, name: str) -> str:
-        """By hash of group or id, so that a problem keeps its split when the dataset grows or is reordered."""
-        share = unit_hash(self.options.seed, self.dataset.name, name)
-        return "validation" if share < self.options.validation_fraction else "train"
-
-    def _is_wanted(self, problem: Problem, row: RawRow) -> bool:
-        wanted, own = self.options.difficulty, (row.value or {}).get("difficulty")
-        if wanted is None or wanted in (problem.difficulty, own):
-            return True
-        self.unwanted[str(own or problem.difficulty)] += 1
-        return False
-
     def _reject(self, place: str, reason: str, message: str, problem_id: str = "") -> None:
         self.on_row(reason)
         self.rejections.append(
@@ -265,9 +178,9 @@ class _Preparation:
         )
 
     def _nothing_left(self) -> str:
-        what = f"{self.dataset.name}: none of the {self.rows_read} records is usable"
-        if self.unwanted:
-            found = ", ".join(f"{count} {name}" for name, count in sorted(self.unwanted.items()))
+        what = f"{self.dataset.name}: none of the {self.reader.rows_read} records is usable"
+        if self.reader.unwanted:
+            found = ", ".join(f"{count} {name}" for name, count in sorted(self.reader.unwanted.items()))
             return f"{what}: none has the difficulty {self.options.difficulty!r}, there are {found}"
         if not self.rejections:
             return f"{what}: the source is empty"
@@ -275,13 +188,9 @@ class _Preparation:
         return f"{what}; the first, {first.place}: {first.message} (all: {self.options.out}/rejected.parquet)"
 
     def _card(self, result: PrepareResult) -> dict[str, Any]:
-        options = asdict(self.options)
-        options.pop("out")
         return {
-            "dataset": self.dataset.name,
             "license": self.dataset.license,
-            "options": options,
-            "source_files": describe_sources([file.path for file in self.files]),
+            **self.folder.card,
             "files": describe_files(result.files),
             "counts": {
                 "read": result.rows_read,

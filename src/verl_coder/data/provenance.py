@@ -3,7 +3,7 @@
 import json
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -42,7 +42,7 @@ def describe_sources(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return [{"file": p.name, "bytes": p.stat().st_size, "sha256": file_sha256(p)} for p in paths]
 
 
-def write_card(path: Path, card: dict[str, Any]) -> None:
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write the card with the versions added, atomically."""
     text = json.dumps({**card, "versions": _versions()}, indent=2, ensure_ascii=False, default=_jsonable)
     write_atomically(path, text + "\n")

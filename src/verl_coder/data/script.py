@@ -103,6 +103,10 @@ _SandboxUrl = Annotated[
     str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
 ]
 _RayAddress = Annotated[str | None, typer.Option(help="Verify on every machine of this Ray cluster.")]
+_Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Put the rows in the place of another dataset's or source's in --out."),
+]
 _Shard = Annotated[int | None, typer.Option(min=1, help="Write shards of so many rows.")]
 
 
@@ -130,8 +134,9 @@ def _prepare(
         int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
     ] = 0,
     rows_per_shard: _Shard = None,
+    replace: _Replace = False,
 ) -> None:
-    from verl_coder.data.prepare import PrepareOptions
+    from verl_coder.data.prepare_options import PrepareOptions
     from verl_coder.data.terminal import show_prepare
     from verl_coder.data.verification import VerifyOptions
 
@@ -153,5 +158,6 @@ def _prepare(
         verify=where if verify else None,
         drop_trivial=drop_trivial,
         rows_per_shard=rows_per_shard,
+        replace=replace,
     )
     show_prepare(dataset, options)

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from verl_coder import json_text
 from verl_coder.data.dataset import HubSource
+from verl_coder.data.out_folder import own_outputs
 from verl_coder.errors import DataError
 from verl_coder.hub import hub_reason
 
@@ -79,7 +80,7 @@ def files_passed_over(source: str | None, files: list[SourceFile], patterns: Ite
     near = {
         path for pattern in ("*", "*/*") for path in folder.glob(pattern)
     }  # no deeper: it may be a home folder
-    return sorted(path for path in near - known if _is_data(path))
+    return sorted(path for path in _raw(near - known) if _is_data(path))
 
 
 def read_rows(files: list[SourceFile]) -> Iterator[RawRow]:
@@ -105,9 +106,9 @@ def _reader(path: Path) -> Callable[[Path], Iterator[tuple[str, Any]]]:
 
 
 def _folder_files(folder: Path, patterns: tuple[str, ...]) -> list[SourceFile]:
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    found = _raw(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
     if not found:
-        found = {path for path in folder.iterdir() if _is_data(path)}
+        found = _raw(path for path in folder.iterdir() if _is_data(path))
     if not found:
         raise DataError(f"{folder} holds none of {', '.join(patterns)} nor any other data file")
     paths = sorted(found)
@@ -115,6 +116,12 @@ def _folder_files(folder: Path, patterns: tuple[str, ...]) -> list[SourceFile]:
         SourceFile(path=path, split=_split_of(str(path.relative_to(folder)), folder.absolute()))
         for path in paths
     ]
+
+
+def _raw(paths: Iterable[Path]) -> set[Path]:
+    """Those that no command of ours has written."""
+    found = set(paths)
+    return found.difference(*(own_outputs(folder) for folder in {path.parent for path in found}))
 
 
 def _is_data(path: Path) -> bool:

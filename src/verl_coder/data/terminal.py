@@ -47,6 +47,7 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
     console.print(f"{dataset.name}: {written} of {result.rows_read} records, {result.wall_s:.1f} s")
     for file in result.files:
         console.print(f"  {file.path}  {counted(file.rows, 'row')}", highlight=False, soft_wrap=True)
+    show_removed(result.removed, console)
     if options.train_time_limit_s is not None:
         rows = counted(result.time_limited, "training row has", "training rows have")
         console.print(f"  {rows} the limit of {options.train_time_limit_s:g} s for a test", highlight=False)
@@ -68,6 +69,12 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
     return result
 
 
+def show_removed(paths: Sequence[Path], console: Console) -> None:
+    """The files of an earlier run that are no more."""
+    for path in paths:
+        console.print(f"  removed {path}, of an earlier run", highlight=False, soft_wrap=True)
+
+
 def show_rejections(rejections: list[Rejection], path: str, console: Console) -> None:
     """Counts by reason, and the first few with their places."""
     if not rejections:
@@ -87,6 +94,7 @@ def show_recheck(paths: Sequence[Path], out: Path, options: VerifyOptions) -> Re
         result = recheck(paths, out, options, on_row=on_row)
     kept = sum(file.rows for file in result.files)
     console.print(f"verify: {kept} of {result.rows_read} references pass, {result.wall_s:.1f} s")
+    show_removed(result.removed, console)
     if result.trivial:
         names = ", ".join(list(result.trivial)[:10])
         console.print(
@@ -102,6 +110,7 @@ def show_mix(options: MixOptions) -> MixResult:
     result = mix(options)
     for file in result.files:
         console.print(f"  {file.path}  {counted(file.rows, 'row')}", highlight=False, soft_wrap=True)
+    show_removed(result.removed, console)
     counts = ", ".join(f"{name} {count}" for name, count in sorted(result.rows.items()))
     console.print(f"mix: {counts}; {result.wall_s:.1f} s", highlight=False, soft_wrap=True)
     if options.pass_rates:

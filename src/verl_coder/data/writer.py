@@ -48,13 +48,18 @@ def write_rows(
 class RowWriter:
     """Writes row by row: `add` each problem, then `commit`; without it no file is left, nor a folder of its own."""
 
-    def __init__(self, path: Path, *, rows_per_shard: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, rows_per_shard: int | None = None, schema: pa.Schema = ROW_SCHEMA
+    ) -> None:
         if path.suffix != ".parquet":
             raise DataError(f"{path}: the name of an output file must end with .parquet")
         if rows_per_shard is not None and rows_per_shard < 1:
             raise DataError(f"rows per shard is {rows_per_shard}; it must be at least 1")
         self.path = path
         self.rows = 0
+        self.removed: list[Path] = []
+        """Files of an earlier run that `commit` or `withdraw` has removed."""
+        self._schema = schema
         self._rows_per_shard = rows_per_shard
         self._pending: list[dict[str, Any]] = []
         self._pending_bytes = 0
@@ -89,14 +94,14 @@ class RowWriter:
         self.add_row(problem.to_row())
 
     def add_row(self, row: dict[str, Any]) -> None:
-        """Append one row of ROW_SCHEMA."""
+        """Append one row of the schema."""
         if self._rows_per_shard and self._shards and self._shards[-1][1] >= self._rows_per_shard:
             self._close_shard()
         if self._file is None:
             self._open_shard()
         self._pending.append(row)
-        self._pending_bytes += len(row["reward_model"]["ground_truth"])
-        self._pending_bytes += len(row["extra_info"]["reference_solution"])
+        for value in (row["reward_model"]["ground_truth"], row["extra_info"]["reference_solution"]):
+            self._pending_bytes += len(value if isinstance(value, str) else str(value))
         self.rows += 1
         self._shards[-1] = (self._shards[-1][0], self._shards[-1][1] + 1)
         if len(self._pending) >= ROW_GROUP_ROWS or self._pending_bytes >= ROW_GROUP_BYTES:
@@ -116,9 +121,18 @@ class RowWriter:
                 os.replace(temporary, target)
             written.append(WrittenFile(path=target, rows=rows, sha256=file_sha256(target)))
         self._shards = []
-        for stale in set(shards_of(self.path)) - set(targets):
-            stale.unlink()
+        self._remove(set(shards_of(self.path)) - set(targets))
         return written
+
+    def withdraw(self) -> None:
+        """In the place of `commit`, where there are no rows: remove the files of an earlier run."""
+        self._remove(shards_of(self.path))
+
+    def _remove(self, stale: Iterable[Path]) -> None:
+        for path in sorted(stale):
+            with writing(path):
+                path.unlink()
+            self.removed.append(path)
 
     def _targets(self) -> list[Path]:
         if self._rows_per_shard is None:
@@ -131,7 +145,7 @@ class RowWriter:
         temporary = self.path.with_name(f".{self.path.stem}-{len(self._shards):05d}.{own_mark()}.tmp")
         self._shards.append((temporary, 0))
         with writing(self.path):
-            self._file = pq.ParquetWriter(temporary, ROW_SCHEMA, compression="zstd")
+            self._file = pq.ParquetWriter(temporary, self._schema, compression="zstd")
 
     def _close_shard(self) -> None:
         self._flush()
@@ -144,7 +158,7 @@ class RowWriter:
         if self._pending:
             assert self._file is not None
             try:
-                table = pa.Table.from_pylist(self._pending, schema=ROW_SCHEMA)
+                table = pa.Table.from_pylist(self._pending, schema=self._schema)
             except (pa.ArrowException, TypeError, AttributeError) as error:
                 raise DataError(
                     f"{self.path}: a row has a value of another type than its column ({error})"

@@ -58,5 +58,5 @@ EVALUATE = _part(
 def dataset_command(name: str) -> PartCommand:
     """`verl-coder data prepare NAME`; DataError where there is no such dataset."""
     function = script_command(load_dataset_file(name))
-    own = {"out", "seed", "protocol"} & set(command_options(function))
+    own = {"out", "seed", "protocol", "replace"} & set(command_options(function))
     return PartCommand(words=("data", "prepare", name), function=function, own=frozenset(own))

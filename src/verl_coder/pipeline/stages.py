@@ -36,7 +36,8 @@ def _data(place: Workplace) -> list[PipelineTask]:
     for name, values in config.data.datasets.items():
         part = dataset_command(name)
         folder = place.dataset_folder(name)
-        given = {"out": str(folder), "seed": config.seed, "protocol": config.protocol}
+        # What an earlier YAML prepared here, of another source, is the pipeline's own to replace.
+        given = {"out": str(folder), "seed": config.seed, "protocol": config.protocol, "replace": True}
         given = {option: value for option, value in given.items() if option in part.own}
         script = repository_root() / "data_prep" / f"{name}.py"
         tasks.append(
