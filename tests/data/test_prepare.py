@@ -69,6 +69,19 @@ def test_a_source_without_any_usable_row_is_an_error_and_older_files_stay(
     assert hidden_leftovers(tmp_path / "out") == []
 
 
+def test_a_run_that_writes_nothing_leaves_what_was_rejected_before(prepare_toy, tmp_path: Path) -> None:
+    source = write_jsonl(tmp_path / "train.jsonl", [toy_record(1), {"question": "?"}])
+    prepare_toy(source)
+    before = rejected(tmp_path / "out")
+    write_jsonl(source, [])
+    with pytest.raises(DataError, match="the source is empty"):
+        prepare_toy(source)
+    assert rejected(tmp_path / "out") == before
+    write_jsonl(source, [toy_record(1)])
+    prepare_toy(source)
+    assert not (tmp_path / "out" / "rejected.parquet").exists()
+
+
 def test_a_wrong_source_name_says_what_it_may_be(prepare_toy) -> None:
     with pytest.raises(DataError, match=r"'no-such\.jsonl' is neither a file, nor a folder, nor a hub name"):
         prepare_toy("no-such.jsonl")

@@ -108,8 +108,9 @@ class _Preparation:
                 self.difficulties[problem.difficulty] += 1
                 self.time_limited += self.reader.has_the_limit(problem)
                 self.stubs += problem.problem_id in self.reader.posed_as_stubs
-            write_rejected(self.rejections, out / "rejected.parquet")
-            if not any(writer.rows for writer in writers.values()):
+            with_rows = any(writer.rows for writer in writers.values())
+            write_rejected(self.rejections, out / "rejected.parquet", with_rows=with_rows)
+            if not with_rows:
                 raise DataError(self._nothing_left())
             self.folder.claim()
             for writer in writers.values():

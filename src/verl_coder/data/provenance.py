@@ -65,10 +65,14 @@ class Rejection:
     problem_id: str = ""
 
 
-def write_rejected(rejections: list[Rejection], path: Path) -> None:
-    """Write `rejected.parquet`, or remove the file of an earlier run when there are none."""
+def write_rejected(rejections: list[Rejection], path: Path, *, with_rows: bool) -> None:
+    """Write `rejected.parquet`, or remove the file of an earlier run when there are none.
+
+    A run without rows, which fails, leaves those of the earlier run, and so their file where it has none itself.
+    """
     if not rejections:
-        path.unlink(missing_ok=True)
+        if with_rows:
+            path.unlink(missing_ok=True)
         return
     rows = [
         {name: text.encode("utf-8", "replace").decode() for name, text in asdict(rejection).items()}

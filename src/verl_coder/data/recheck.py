@@ -96,8 +96,9 @@ async def _recheck(
                         problem_id=problem.problem_id,
                     )
                 )
-        write_rejected(rejections, out / "rejected.parquet")
-        if not any(writer.rows for writer in writers.values()):
+        has_rows = any(writer.rows for writer in writers.values())
+        write_rejected(rejections, out / "rejected.parquet", with_rows=has_rows)
+        if not has_rows:
             raise DataError(f"no reference solution passes its tests (see {out}/rejected.parquet)")
         folder.claim()
         files: list[WrittenFile] = []
