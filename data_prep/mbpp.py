@@ -4,6 +4,7 @@ python data_prep/mbpp.py --source mbpp.jsonl --out outputs/data/mbpp
 """
 
 import json
+from collections.abc import Sequence
 
 from pydantic import AliasChoices, Field
 
@@ -49,6 +50,7 @@ class MbppPlusRecord(Record):
     task_id: Number
     prompt: str
     code: Code
+    test_imports: Statements = Field(default_factory=list)
     test_list: Statements
     test: Code
 
@@ -75,7 +77,9 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
     record = parse_record(MbppRecord, raw)
     code = record.code.replace("\r\n", "\n")
     # The set-up uses the solution's class, so it runs after the solution.
-    setup = "\n".join([*record.test_imports, record.test_setup_code]).strip().replace("\r\n", "\n")
+    imports = "\n".join(record.test_imports).strip()
+    after = record.test_setup_code.replace("\r\n", "\n").strip()
+    setup = f"{imports}\n{after}".strip()
     tests = tuple(test.strip() for test in record.test_list)
     if not tests:
         raise RowError("column 'test_list' holds no tests", code="no_tests")
@@ -90,8 +94,15 @@ def to_draft(raw: RawRecord, split: str, options: LoadOptions) -> Draft:
         split=_split(record.task_id),
         difficulty="easy",
         entry_point=entry_point,
-        examples=tests[: options.visible_tests],
+        examples=_shown(tests, options, setup=after),
+        tool_prelude=imports,
     )
+
+
+def _shown(tests: Sequence[str], options: LoadOptions, *, setup: str = "") -> tuple[str, ...]:
+    """The visible tests, behind the set-up without which no solution passes them."""
+    shown = tuple(tests[: options.visible_tests])
+    return (setup, *shown) if setup and shown else shown
 
 
 def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
@@ -112,7 +123,8 @@ def _plus(record: MbppPlusRecord, options: LoadOptions) -> Draft:
         split=_split(record.task_id),
         difficulty="easy",
         entry_point=entry_point,
-        examples=tuple(record.test_list[: options.visible_tests]),
+        examples=_shown(record.test_list, options),
+        tool_prelude="\n".join(record.test_imports).strip(),
     )
 
 
@@ -152,6 +164,7 @@ _ALSO_RIGHT = {
 
 _EVALPLUS_CHECK = """
 import json
+from collections.abc import Sequence
 import math
 
 INPUTS = json.loads({inputs!r})
@@ -244,7 +257,8 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
         assertion=record.assertion,
         entry_point=record.entry_point,
     )
-    examples = tuple(line for line in record.assertion.strip().splitlines() if line.startswith("assert"))
+    lines = record.assertion.strip().splitlines()
+    examples = [line for line in lines if line.startswith("assert")]
     return Draft(
         problem_id=f"mbppplus/{number}",
         group=f"mbpp/{number}",
@@ -254,7 +268,8 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
         split=_split(number),
         difficulty="easy",
         entry_point=record.entry_point,
-        examples=examples[: options.visible_tests],
+        examples=_shown(examples, options),
+        tool_prelude="\n".join(line for line in lines if line.startswith(("import ", "from "))),
     )
 
 

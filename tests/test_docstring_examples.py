@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from verl_coder.docstring_examples import as_stub, asserts_in, without_examples
+from verl_coder.docstring_examples import as_stub, asserts_in, without_asserts, without_examples
 
 
 def stub(docstring: str, head: str = "def f(x):") -> str:
@@ -134,3 +134,17 @@ def test_a_statement_is_compared_without_its_examples() -> None:
     assert made is not None and without_examples(made.statement) == "Do it.\nTwice."
     assert without_examples("Do it.\n>>> f(1)\n2\n\nMore.\n  >>> f(2)\n3") == "Do it.\n\nMore."
     assert without_examples(">>> f(1)\n2") == ">>> f(1)\n2"
+
+
+def test_single_examples_can_be_left_out_of_a_text() -> None:
+    code = stub("Twice.\n>>> f(2)\n4\n>>> f([1,\n...    2])\n[1,\n 2]\n>>> f(3)\n5\n", "def f(x):")
+    gone = ("assert f([1, 2]) == [1, 2]", "assert f(3) == 5")
+    left = without_asserts(code, gone)
+    assert asserts_in(left) == ("assert f(2) == 4",)
+    assert left == 'def f(x):\n    """Twice.\n    >>> f(2)\n    4\n\n    """\n'
+    assert without_asserts(code, ("assert f(4) == 5", "assert (")) == code
+    lines = stub("f(2) => 4\nf(3) gives 5\nIt is not f(3) => 5.")
+    assert without_asserts(lines, ("assert f(3) == 5",)) == lines
+    assert asserts_in(without_asserts(stub("f(2) => 4\nf(3) => 5"), ("assert f(3) == 5",))) == (
+        "assert f(2) == 4",
+    )

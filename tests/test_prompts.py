@@ -5,7 +5,13 @@ from typing import get_args
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.prompts import build_prompt, system_prompt, without_tool
+from verl_coder.prompts import (
+    build_prompt,
+    system_prompt,
+    visible_tests_of,
+    without_tool,
+    without_visible_tests,
+)
 from verl_coder.protocols import PROTOCOLS, Language
 
 
@@ -48,6 +54,24 @@ def test_visible_examples_are_in_the_prompt_as_they_are() -> None:
     _, user = build_prompt("Add.", style="assert", examples=["assert add(1, 2) == 3"], entry_point="add")
     assert user["content"].endswith("assert add(1, 2) == 3")
     assert "Name the function" not in user["content"]
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_visible_tests_can_be_left_out_again(language) -> None:
+    tests = ["t = [1,\n     2]", "assert add(*t) == 3", "assert add(\n  1, 1) == 2"]
+
+    def prompt(examples: list[str]):
+        return build_prompt("Add.", style="assert", language=language, examples=examples, entry_point="add")
+
+    assert without_visible_tests(prompt(tests), [tests[1]]) == prompt([tests[0], tests[2]])
+    assert without_visible_tests(prompt(tests), ["assert add(1, 1) == 2"]) == prompt(tests)
+    assert without_visible_tests(prompt(tests), tests[1:], entry_point="add") == prompt([])
+    code = 'def add(a, b):\n    """Add.\n    >>> add(1, 1)\n    3\n    >>> add(1, 2)\n    3\n    """\n'
+    docstring = "Add.\n>>> add(1, 1)\n3\n>>> add(1, 2)\n3"
+    posed = build_prompt(docstring, style="check", language=language, starter_code=code)
+    left = without_visible_tests(posed, ["assert add(1, 1) == 3"])
+    assert visible_tests_of(left) == "assert add(1, 2) == 3" and left[0] == posed[0]
+    assert "add(1, 1)" not in left[1]["content"] and left[1]["content"].count("add(1, 2)") == 2
 
 
 def test_the_function_is_named_where_nothing_else_shows_its_name() -> None:

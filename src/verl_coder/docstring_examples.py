@@ -30,6 +30,9 @@ _PARTS: tuple[type[ast.AST], ...] = (
 )
 
 
+_AFTER_AN_EXAMPLE = (">>>", '"""', "'''", "```")
+
+
 class Stub(NamedTuple):
     """A problem as the head of its function."""
 
@@ -60,6 +63,37 @@ def without_examples(statement: str) -> str:
         within = line.lstrip().startswith(">>>") or (within and bool(line.strip()))
         kept += [] if within else [line]
     return "\n".join(kept).strip() or statement
+
+
+def without_asserts(text: str, asserts: Sequence[str]) -> str:
+    """A text without the lines of those examples that `asserts_in` gives as one of these asserts."""
+    names = {
+        node.id
+        for one in asserts
+        if (tree := parsed(one)) is not None
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name)
+    }
+    lines, kept, at = text.split("\n"), [], 0
+    while at < len(lines):
+        end = _end_of_example(lines, at)
+        example = "\n".join(line.strip() for line in lines[at:end])
+        find = _doctests if ">>>" in example else _lines
+        if not any(one in asserts for name in names for one in find(example, name)):
+            kept += lines[at:end]
+        at = end
+    return "\n".join(kept)
+
+
+def _end_of_example(lines: Sequence[str], start: int) -> int:
+    """The line behind a `>>>` example and what it gives; the next line where none begins."""
+    end = start + 1
+    if lines[start].lstrip().startswith(">>>"):
+        while end < len(lines) and not lines[end].lstrip().startswith(_AFTER_AN_EXAMPLE):
+            if not lines[end].strip():
+                break
+            end += 1
+    return end
 
 
 def as_stub(head: str, statement: str, examples: Sequence[str]) -> Stub | None:

@@ -1,13 +1,15 @@
 """The unified prompt, in two languages; what a tool protocol adds to it stands in protocols.py."""
 
+import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from verl_coder.docstring_examples import asserts_in, without_examples
+from verl_coder.docstring_examples import asserts_in, without_asserts, without_examples
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message, Style
 from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
+from verl_coder.syntax import parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +164,41 @@ def visible_tests_of(prompt: Sequence[Message]) -> str:
         return tests
     starter = _after_last(text, [f"\n\n{texts.starter}\n```python\n" for texts in _TEXTS.values()])
     return "\n".join(asserts_in(starter.removesuffix("\n```")))
+
+
+def without_visible_tests(
+    prompt: Sequence[Message], tests: Sequence[str], *, entry_point: str = ""
+) -> tuple[Message, ...]:
+    """A prompt that `build_prompt` made, without these of its visible tests: what `visible_tests_of` says of it.
+
+    The last of them takes the sentence about tests along, and the function is named as where none is shown. An example
+    of a docstring goes wherever the message quotes it.
+    """
+    text = _user_text(prompt)
+    shown = visible_tests_of(prompt)
+    for texts in _TEXTS.values():
+        start = f"\n\n{texts.tests}\n"
+        if shown and text.endswith(f"{start}{shown}"):
+            before, left = text[: -len(start + shown)], _without_statements(shown, tests)
+            name = f"\n\n{texts.name.format(entry_point)}" if entry_point else ""
+            text = f"{before}{start}{left}" if left else f"{before}{name}"
+            break
+    else:
+        text = without_asserts(text, tests)
+    return tuple({**message, "content": text} if message["role"] == "user" else message for message in prompt)
+
+
+def _without_statements(shown: str, tests: Sequence[str]) -> str:
+    """Tests without these; empty where no assert is left."""
+    lines, tree = shown.splitlines(), parsed(shown)
+    left: list[str] = []
+    asserts = 0
+    for node in tree.body if tree else ():
+        source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+        if source not in tests:
+            left.append(source)
+            asserts += isinstance(node, ast.Assert)
+    return "\n".join(left) if asserts else ""
 
 
 def _after_last(text: str, starts: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """The verdict cache: survives a kill, and a changed problem is another problem."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_a_verdict_of_a_busy_machine_is_not_kept_for_the_next_run(tmp_path: Path
         cache.put(Verdict(key="timeout", status="passed"))
     with VerdictCache(path) as cache:
         assert cache.get("timeout") == Verdict(key="timeout", status="passed")
+
+
+def test_verdicts_that_older_versions_wrote_still_count(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    line = {"key": "a", "status": "passed", "message": "", "passed": 3, "total": 3, "seconds": 0.5}
+    path.write_text(
+        json.dumps(line | {"trivial": "", "machine": ""}) + "\n" + json.dumps({"key": "b", "of": 1})
+    )
+    with VerdictCache(path) as cache:
+        assert cache.get("a") == Verdict(key="a", status="passed", passed=3, total=3, seconds=0.5)
+        cache.put(Verdict(key="c", status="passed", false_examples=("assert f(1) == 2",)))
+    with VerdictCache(path) as cache:
+        found = cache.get("c")
+        assert found is not None and found.false_examples == ("assert f(1) == 2",)
 
 
 def test_the_key_changes_with_tests_limits_and_reference_and_with_nothing_else() -> None:

@@ -50,6 +50,32 @@ def test_mbpp_shows_its_three_asserts_or_as_many_as_asked() -> None:
     assert len(draft("mbpp", "full", visible_tests=1).tests[0]) == 3
 
 
+def test_mbpp_visible_tests_stand_behind_what_they_need() -> None:
+    setup = "root = Node(1)\r\nroot.left = Node(2)"
+    made = draft("mbpp", "full", test_setup_code=setup, visible_tests=2)
+    assert made.examples == ("root = Node(1)\nroot.left = Node(2)", *made.tests[0].tests[:2])  # type: ignore[attr-defined]
+    assert made.tool_prelude == "" and made.as_stub() is None
+    assert draft("mbpp", "full", test_setup_code=setup, visible_tests=0).examples == ()
+    [tests] = draft("mbpp", "sanitized").tests
+    assert draft("mbpp", "sanitized").tool_prelude == tests.setup == "import math"  # type: ignore[attr-defined]
+    assert (
+        draft("mbpp", "plus", test_imports=["import math", "import re"]).tool_prelude
+        == "import math\nimport re"
+    )
+    released = {
+        "task_id": "Mbpp/603",
+        "prompt": "Double it.",
+        "entry_point": "double",
+        "plus_input": [],
+        "canonical_solution": "def double(n):\n    return 2 * n\n",
+        "base_input": [[2]],
+        "atol": 0,
+        "assertion": "import math\nassert math.isclose(double(2), 4)",
+    }
+    made = draft("mbpp", "plus", **released)
+    assert (made.tool_prelude, made.examples) == ("import math", ("assert math.isclose(double(2), 4)",))
+
+
 def test_mbpp_plus_script_runs_on_the_candidate_it_is_given() -> None:
     [tests] = draft("mbpp", "plus").tests
     assert isinstance(tests, CheckTests)

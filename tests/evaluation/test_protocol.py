@@ -1,5 +1,7 @@
 """The same problem under several protocols."""
 
+from dataclasses import replace
+
 import pytest
 from evaluation.conftest import make_problem
 
@@ -47,6 +49,8 @@ def test_evalplus_asks_as_evalplus_does() -> None:
         "Please provide a self-contained Python script that solves the following problem in a markdown code block:\n"
         '```\n"""\nWrite a function to double.\nassert double(2) == 4\n"""\n```\n'
     )
+    with_setup = build_prompt("Write a function to double.", style="assert", examples=("two = 2", *TESTS))
+    assert pose(replace(mbpp(), prompt=with_setup), "evalplus") == posed
     assert posed.prefill.endswith("\n```python\n") and "\n```\n" in posed.stop
     head = 'def double(n: int) -> int:\n    """Twice n."""\n'
     human = make_problem(

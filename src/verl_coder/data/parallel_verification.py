@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.data.ray_verification import open_ray_verifier
+from verl_coder.data.shown_tests import without_false_examples
 from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
 from verl_coder.data.verification import Verify, VerifyOptions, verify_problem
 from verl_coder.problems import Problem
@@ -42,6 +43,8 @@ async def verify_all(
     candidates: Iterable[Candidate], options: VerifyOptions, cache: VerdictCache
 ) -> AsyncIterator[tuple[Candidate, Problem, Verdict]]:
     """Each candidate in order with its first reading that passes, else with the first reading's verdict.
+
+    A reading that passes shows no visible test that its reference fails.
 
     Memory is the candidates under way, see MAX_PENDING_BYTES. What the cache knows is not run again.
     """
@@ -80,6 +83,6 @@ async def _first_passing(
             cache.put(verdict)
         first = first or (problem, verdict)
         if verdict.status == "passed":
-            return problem, verdict
+            return without_false_examples(problem, verdict.false_examples), verdict
     assert first is not None
     return first

@@ -37,6 +37,8 @@ class PrepareResult:
     files: list[WrittenFile]
     rejections: list[Rejection]
     trivial: dict[str, str]
+    false_examples: dict[str, tuple[str, ...]]
+    """Problem -> visible tests that its reference fails, which its prompt does not show."""
     rows_read: int
     time_limited: int
     """Training rows written whose limit is that of `train_time_limit_s`."""
@@ -87,6 +89,7 @@ class _Preparation:
         self.reader = ProblemReader(dataset, options, self._reject)
         self.rejections: list[Rejection] = []
         self.trivial: dict[str, str] = {}
+        self.false_examples: dict[str, tuple[str, ...]] = {}
         self.difficulties: Counter[str] = Counter()
         self.cache_hits = 0
         self.time_limited = self.stubs = 0
@@ -122,6 +125,7 @@ class _Preparation:
             files=written,
             rejections=self.rejections,
             trivial=self.trivial,
+            false_examples=self.false_examples,
             rows_read=self.reader.rows_read,
             time_limited=self.time_limited,
             stubs=self.stubs,
@@ -161,6 +165,8 @@ class _Preparation:
             if self.options.drop_trivial:
                 reason, message = "trivial", f"{verdict.trivial} passes all tests"
         if reason == "passed":
+            if verdict.false_examples:
+                self.false_examples[problem.problem_id] = verdict.false_examples
             self.on_row("kept")
             return True
         self._reject(candidate.place, reason, message, problem.problem_id)
@@ -203,6 +209,7 @@ class _Preparation:
                 "train_stubs": result.stubs,
             },
             "trivial_tests": result.trivial,
+            "false_examples": result.false_examples,
             "verdicts_from_cache": self.cache_hits,
             "wall_s": round(result.wall_s, 1),
         }

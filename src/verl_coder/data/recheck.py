@@ -26,6 +26,8 @@ class RecheckResult:
     files: list[WrittenFile]
     rejections: list[Rejection]
     trivial: dict[str, str]
+    false_examples: dict[str, tuple[str, ...]]
+    """Problem -> visible tests that its reference fails, which its prompt does not show any more."""
     removed: list[Path]
     """Files of an earlier run in whose place no other has come."""
     rows_read: int
@@ -41,7 +43,8 @@ def recheck(
 ) -> RecheckResult:
     """Write the rows of `paths` whose reference passes to files of the same names in `out`; all or none.
 
-    A row stays what it is in its file, columns of others too; its `index` alone is its new place. DataError where two
+    A row stays what it is in its file, columns of others too, but for visible tests that its reference fails; its
+    `index` is its new place. DataError where two
     of `paths` have one name, or `out` holds rows of others; ConfigError where it is their own folder. A file of an
     earlier run of which no row passes now is removed.
     """
@@ -69,6 +72,7 @@ async def _recheck(
     started, out = time.perf_counter(), folder.path
     rejections: list[Rejection] = []
     trivial: dict[str, str] = {}
+    false_examples: dict[str, tuple[str, ...]] = {}
     rows_read = 0
     with ExitStack() as stack, VerdictCache(out / "verdicts.jsonl") as cache:
         writers = {
@@ -83,7 +87,10 @@ async def _recheck(
             if verdict.status == "passed":
                 writer = writers[candidate.place.rpartition("[")[0]]
                 info = {**candidate.row["extra_info"], "index": writer.rows}
-                writer.add_row({**candidate.row, "extra_info": info})
+                prompt = [*problem.prompt] if verdict.false_examples else candidate.row["prompt"]
+                writer.add_row({**candidate.row, "extra_info": info, "prompt": prompt})
+                if verdict.false_examples:
+                    false_examples[problem.problem_id] = verdict.false_examples
                 if verdict.trivial:
                     trivial[problem.problem_id] = verdict.trivial
             else:
@@ -119,12 +126,14 @@ async def _recheck(
                 "trivial_tests": len(trivial),
             },
             "trivial_tests": trivial,
+            "false_examples": false_examples,
         },
     )
     return RecheckResult(
         files=files,
         rejections=rejections,
         trivial=trivial,
+        false_examples=false_examples,
         removed=[path for writer in writers.values() for path in writer.removed],
         rows_read=rows_read,
         wall_s=time.perf_counter() - started,

@@ -1,7 +1,7 @@
 """What `prepare`, `verify` and `mix` show while they work and when they are done."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from verl_coder.data.provenance import Rejection, count_reasons
 from verl_coder.data.recheck import RecheckResult, recheck
 from verl_coder.data.sources import CUT_OFF
 from verl_coder.data.verification import VerifyOptions
-from verl_coder.words import counted
+from verl_coder.words import counted, one_line
 
 _SHOWN_REJECTIONS = 5
 
@@ -58,6 +58,7 @@ def show_prepare(dataset: Dataset, options: PrepareOptions) -> PrepareResult:
         console.print(
             f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes (card.json)"
         )
+    show_false_examples(result.false_examples, console)
     cut_off = [one for one in result.rejections if one.reason == CUT_OFF]
     warnings = [f"{one.place}: {one.message}; what stands behind it is lost: get it again" for one in cut_off]
     warnings += [
@@ -73,6 +74,16 @@ def show_removed(paths: Sequence[Path], console: Console) -> None:
     """The files of an earlier run that are no more."""
     for path in paths:
         console.print(f"  removed {path}, of an earlier run", highlight=False, soft_wrap=True)
+
+
+def show_false_examples(found: Mapping[str, Sequence[str]], console: Console) -> None:
+    """Problems whose prompt has lost visible tests, with the first few of these."""
+    if not found:
+        return
+    problems = counted(len(found), "problem shows", "problems show")
+    console.print(f"  {problems} tests that its reference fails: left out of the prompt (card.json)")
+    for name, tests in list(found.items())[:_SHOWN_REJECTIONS]:
+        console.print(f"    {name}: {one_line(tests[0])[:160]}", highlight=False, soft_wrap=True)
 
 
 def show_rejections(rejections: list[Rejection], path: str, console: Console) -> None:
@@ -100,6 +111,7 @@ def show_recheck(paths: Sequence[Path], out: Path, options: VerifyOptions) -> Re
         console.print(
             f"  {counted(len(result.trivial), 'problem has', 'problems have')} tests that a constant passes: {names}"
         )
+    show_false_examples(result.false_examples, console)
     show_rejections(result.rejections, str(out / "rejected.parquet"), console)
     return result
 

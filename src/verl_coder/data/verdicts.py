@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
+from verl_coder.data.shown_tests import shown_tests
 from verl_coder.files import make_folder, writing
 from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.problems import Problem
@@ -35,6 +36,8 @@ class Verdict:
     seconds: float = 0.0
     trivial: str = ""
     """The trivial solution that passes all tests; empty if none does."""
+    false_examples: tuple[str, ...] = ()
+    """Visible tests that the reference fails, although it passes the hidden ones."""
     machine: str = ""
     """Ray node that found it out; empty without Ray."""
 
@@ -47,8 +50,13 @@ class Verdict:
 
 
 def verdict_key(problem: Problem) -> str:
-    """Hash of everything that the verdict depends on: tests with their limits, reference, entry point."""
+    """Hash of everything that the verdict depends on: tests with their limits, reference, entry point.
+
+    Visible tests are a part where there is something to find out about them, with what stands before them.
+    """
     parts = [VERIFIER_VERSION, problem.tests.to_json(), problem.reference_solution, problem.entry_point]
+    if (shown := shown_tests(problem)) is not None:
+        parts.append(shown.to_json())
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -89,7 +97,7 @@ class VerdictCache:
 
 def _read(path: Path) -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
-    names = {field.name for field in fields(Verdict)}
+    known = {field.name for field in fields(Verdict)}
     if path.exists():
         with path.open("rb") as stream:  # whose lines end with \n alone
             for line in stream:
@@ -97,8 +105,9 @@ def _read(path: Path) -> dict[str, Verdict]:
                     values = json.loads(line)
                 except ValueError:
                     continue  # the line that a killed run was writing, or a damaged one
-                if isinstance(values, dict) and set(values) == names:
-                    verdicts[values["key"]] = Verdict(**values)
+                if isinstance(values, dict) and {"key", "status"} <= set(values) <= known:
+                    false = tuple(values.pop("false_examples", ()))  # which older lines do not have
+                    verdicts[values["key"]] = Verdict(**values, false_examples=false)
     return {key: verdict for key, verdict in verdicts.items() if verdict.lasts}
 
 

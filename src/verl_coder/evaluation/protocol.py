@@ -56,7 +56,8 @@ def _evalplus(problem: Problem) -> Posed:
     if problem.data_source == "humaneval" and problem.starter_code:
         task = problem.starter_code
     elif problem.data_source == "mbpp":
-        test = visible_tests_of(problem.prompt).strip().partition("\n")[0]
+        lines = visible_tests_of(problem.prompt).splitlines()  # of which a set-up may come first
+        test = next((line for line in lines if line.startswith("assert")), "")
         task = f'"""\n{question_of(problem.prompt).strip()}\n{test}\n"""'
     else:
         raise ConfigError(
