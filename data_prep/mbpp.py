@@ -259,6 +259,9 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
     )
     lines = record.assertion.strip().splitlines()
     examples = [line for line in lines if line.startswith("assert")]
+    imports = [line for line in lines if line.startswith(("import ", "from "))]
+    if "math." in record.assertion and "import math" not in imports:
+        imports.append("import math")  # which EvalPlus gives to all
     return Draft(
         problem_id=f"mbppplus/{number}",
         group=f"mbpp/{number}",
@@ -269,7 +272,7 @@ def _evalplus(record: EvalPlusRecord, options: LoadOptions) -> Draft:
         difficulty="easy",
         entry_point=record.entry_point,
         examples=_shown(examples, options),
-        tool_prelude="\n".join(line for line in lines if line.startswith(("import ", "from "))),
+        tool_prelude="\n".join(imports),
     )
 
 

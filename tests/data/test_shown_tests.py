@@ -47,26 +47,25 @@ def sandbox_url() -> Iterator[str]:
         yield server.url
 
 
-def test_they_run_behind_prelude_and_set_up() -> None:
-    found = shown_tests(
-        posed(
-            "t = [4,\n     6]", "assert f(t[0]) == (\n  2)", "assert f(6) == 3", tool_prelude="import math\n"
-        )
-    )
-    assert found is not None
-    assert found.setup == "import math\nt = [4,\n     6]"
-    assert found.tests == ("assert f(t[0]) == (\n  2)", "assert f(6) == 3")
-
-
 def test_hidden_tests_that_are_shown_too_are_not_run_again_and_keep_their_verdicts() -> None:
     hidden = AssertTests(tests=("assert f(4) == 2", "assert f(2) == 1"), setup="import math")
     same = posed("assert f(2) == 1", tests=hidden, tool_prelude="import math")
-    assert shown_tests(same) is None and verdict_key(same) == verdict_key(posed(tests=hidden))
+    assert shown_tests(same) == "" and verdict_key(same) == verdict_key(posed(tests=hidden))
     for changes in ({"tool_prelude": ""}, {"tests": replace(hidden, tests=("assert f(4) == 2",))}):
         other = replace(same, **changes)
-        assert shown_tests(other) is not None and verdict_key(other) != verdict_key(posed(tests=other.tests))
-    assert shown_tests(posed()) is None
-    assert shown_tests(posed("assert f(2) == 1", "x = 3", "assert f(x) == 1.5")) is None
+        assert shown_tests(other) == "assert f(2) == 1"
+        assert verdict_key(other) != verdict_key(posed(tests=other.tests))
+    assert shown_tests(posed()) == ""
+    # Grading gives what an answer forgot to import, the tools do not.
+    uses_math = "assert math.isclose(f(2), 1)"
+    forgot = AssertTests(tests=(uses_math,))
+    assert shown_tests(posed(uses_math, tests=forgot)) == uses_math
+    knows = posed(uses_math, tests=forgot, reference_solution="import math\ndef f(x):\n    return x / 2\n")
+    assert shown_tests(knows) == ""
+    behind = ("x = 4", "assert f(x) == 2")
+    setup = AssertTests(tests=behind[1:], setup="x = 4")
+    assert shown_tests(posed(*behind, tests=setup)) == ""
+    assert shown_tests(posed(*behind[1:], tests=setup)) == "assert f(x) == 2"
 
 
 def test_those_that_the_reference_fails_are_found_and_left_out(sandbox_url: str) -> None:
@@ -84,11 +83,10 @@ def test_those_that_the_reference_fails_are_found_and_left_out(sandbox_url: str)
     shown = visible_tests_of(without_false_examples(problem, false).prompt)
     assert shown == "\n".join((examples[0], examples[2]))
     assert asyncio.run(false_ones(posed(starter_code=HEAD))) == ("assert f(3) == 7.5",)
-    hangs = replace(
-        posed("assert f(4) == 2", "assert f(3) == [f(1) for _ in iter(int, 1)]"),
-        tests=replace(problem.tests, timeout_s=1.0),
-    )
-    assert asyncio.run(false_ones(hangs)) == ()
+    needs = ("x = [4,\n     6]", "assert f(x[0]) == (\n    2)", "x.pop()", "assert f(x[1]) == 3")
+    assert asyncio.run(false_ones(posed(*needs))) == (needs[3],)
+    untold = posed("assert f(4) == 2", "import os\nos._exit(0)", "assert f(3) == 1")
+    assert asyncio.run(false_ones(untold)) == ()
 
 
 def test_written_rows_lose_them_when_they_are_verified_again(tmp_path: Path, sandbox_url: str) -> None:

@@ -74,6 +74,7 @@ def test_mbpp_visible_tests_stand_behind_what_they_need() -> None:
     }
     made = draft("mbpp", "plus", **released)
     assert (made.tool_prelude, made.examples) == ("import math", ("assert math.isclose(double(2), 4)",))
+    assert draft("mbpp", "plus", **{**released, "assertion": made.examples[0]}).tool_prelude == "import math"
 
 
 def test_mbpp_plus_script_runs_on_the_candidate_it_is_given() -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from verl_coder.data.out_folder import CARD, SPLITS, OutFolder
 from verl_coder.data.parallel_verification import Candidate, verify_all
 from verl_coder.data.prepared import iter_rows, open_prepared
 from verl_coder.data.provenance import Rejection, count_reasons, describe_files, write_card, write_rejected
-from verl_coder.data.verdicts import VerdictCache
+from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, whole_of_shard
 from verl_coder.errors import DataError
@@ -52,7 +53,7 @@ def recheck(
     folder = _folder(paths, out)
     folder.keep_apart("FILE", paths)
     folder.check()
-    return asyncio.run(_recheck(paths, folder, options, on_row))
+    return asyncio.run(_Recheck(folder).run(paths, options, on_row))
 
 
 def _folder(paths: Sequence[Path], out: Path) -> OutFolder:
@@ -66,78 +67,91 @@ def _folder(paths: Sequence[Path], out: Path) -> OutFolder:
     )
 
 
-async def _recheck(
-    paths: Sequence[Path], folder: OutFolder, options: VerifyOptions, on_row: Callable[[str], None]
-) -> RecheckResult:
-    started, out = time.perf_counter(), folder.path
-    rejections: list[Rejection] = []
-    trivial: dict[str, str] = {}
-    false_examples: dict[str, tuple[str, ...]] = {}
-    rows_read = 0
-    with ExitStack() as stack, VerdictCache(out / "verdicts.jsonl") as cache:
-        writers = {
-            path.name: stack.enter_context(
-                RowWriter(out / path.name, schema=open_prepared(path).schema_arrow)
-            )
-            for path in paths
-        }
-        async for candidate, problem, verdict in verify_all(_candidates(paths), options, cache):
-            rows_read += 1
-            on_row("kept" if verdict.status == "passed" else verdict.status)
-            if verdict.status == "passed":
-                writer = writers[candidate.place.rpartition("[")[0]]
-                info = {**candidate.row["extra_info"], "index": writer.rows}
-                prompt = [*problem.prompt] if verdict.false_examples else candidate.row["prompt"]
-                writer.add_row({**candidate.row, "extra_info": info, "prompt": prompt})
-                if verdict.false_examples:
-                    false_examples[problem.problem_id] = verdict.false_examples
-                if verdict.trivial:
-                    trivial[problem.problem_id] = verdict.trivial
-            else:
-                rejections.append(
-                    Rejection(
-                        data_source=problem.data_source,
-                        place=candidate.place,
-                        reason=verdict.status,
-                        message=verdict.message,
-                        problem_id=problem.problem_id,
-                    )
+class _Recheck:
+    """One run: what has been kept and rejected so far."""
+
+    def __init__(self, folder: OutFolder) -> None:
+        self.folder = folder
+        self.rejections: list[Rejection] = []
+        self.trivial: dict[str, str] = {}
+        self.false_examples: dict[str, tuple[str, ...]] = {}
+        self.rows_read = 0
+
+    async def run(
+        self, paths: Sequence[Path], options: VerifyOptions, on_row: Callable[[str], None]
+    ) -> RecheckResult:
+        started, out = time.perf_counter(), self.folder.path
+        with ExitStack() as stack, VerdictCache(out / "verdicts.jsonl") as cache:
+            writers = {
+                path.name: stack.enter_context(
+                    RowWriter(out / path.name, schema=open_prepared(path).schema_arrow)
                 )
-        has_rows = any(writer.rows for writer in writers.values())
-        write_rejected(rejections, out / "rejected.parquet", with_rows=has_rows)
-        if not has_rows:
-            raise DataError(f"no reference solution passes its tests (see {out}/rejected.parquet)")
-        folder.claim()
+                for path in paths
+            }
+            async for candidate, problem, verdict in verify_all(_candidates(paths), options, cache):
+                self.rows_read += 1
+                on_row("kept" if verdict.status == "passed" else verdict.status)
+                self._take(candidate, problem, verdict, writers[candidate.place.rpartition("[")[0]])
+            files = self._commit(list(writers.values()))
+        write_card(out / CARD, self._card(files))
+        return RecheckResult(
+            files=files,
+            rejections=self.rejections,
+            trivial=self.trivial,
+            false_examples=self.false_examples,
+            removed=[path for writer in writers.values() for path in writer.removed],
+            rows_read=self.rows_read,
+            wall_s=time.perf_counter() - started,
+        )
+
+    def _take(self, candidate: Candidate, problem: Problem, verdict: Verdict, writer: RowWriter) -> None:
+        if verdict.status != "passed":
+            self.rejections.append(
+                Rejection(
+                    data_source=problem.data_source,
+                    place=candidate.place,
+                    reason=verdict.status,
+                    message=verdict.message,
+                    problem_id=problem.problem_id,
+                )
+            )
+            return
+        row = {**candidate.row, "extra_info": {**candidate.row["extra_info"], "index": writer.rows}}
+        if verdict.false_examples:
+            row["prompt"] = [*problem.prompt]
+            self.false_examples[problem.problem_id] = verdict.false_examples
+        writer.add_row(row)
+        if verdict.trivial:
+            self.trivial[problem.problem_id] = verdict.trivial
+
+    def _commit(self, writers: Sequence[RowWriter]) -> list[WrittenFile]:
+        rejected = self.folder.path / "rejected.parquet"
+        with_rows = {whole_of_shard(writer.path) for writer in writers if writer.rows}
+        write_rejected(self.rejections, rejected, with_rows=bool(with_rows))
+        if not with_rows:
+            raise DataError(f"no reference solution passes its tests (see {rejected})")
+        self.folder.claim()
         files: list[WrittenFile] = []
-        with_rows = {whole_of_shard(writer.path) for writer in writers.values() if writer.rows}
-        for writer in writers.values():
+        for writer in writers:
             if whole_of_shard(writer.path) in with_rows:
                 files += writer.commit(may_be_empty=True)  # a shard without rows, so that none is missing
             else:
                 writer.withdraw()
-    write_card(
-        out / CARD,
-        {
-            **folder.card,
+        return files
+
+    def _card(self, files: Sequence[WrittenFile]) -> dict[str, Any]:
+        counts = {
+            "read": self.rows_read,
+            "rejected": count_reasons(self.rejections),
+            "trivial_tests": len(self.trivial),
+        }
+        return {
+            **self.folder.card,
             "files": describe_files(files),
-            "counts": {
-                "read": rows_read,
-                "rejected": count_reasons(rejections),
-                "trivial_tests": len(trivial),
-            },
-            "trivial_tests": trivial,
-            "false_examples": false_examples,
-        },
-    )
-    return RecheckResult(
-        files=files,
-        rejections=rejections,
-        trivial=trivial,
-        false_examples=false_examples,
-        removed=[path for writer in writers.values() for path in writer.removed],
-        rows_read=rows_read,
-        wall_s=time.perf_counter() - started,
-    )
+            "counts": counts,
+            "trivial_tests": self.trivial,
+            "false_examples": self.false_examples,
+        }
 
 
 def _refuse_one_name(paths: Sequence[Path]) -> None:

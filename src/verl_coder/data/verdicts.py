@@ -55,8 +55,8 @@ def verdict_key(problem: Problem) -> str:
     Visible tests are a part where there is something to find out about them, with what stands before them.
     """
     parts = [VERIFIER_VERSION, problem.tests.to_json(), problem.reference_solution, problem.entry_point]
-    if (shown := shown_tests(problem)) is not None:
-        parts.append(shown.to_json())
+    if shown := shown_tests(problem):
+        parts += [shown, problem.tool_prelude]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -8,9 +8,9 @@ import os
 import time
 import weakref
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from verl_coder.data.shown_tests import shown_tests
+from verl_coder.data.shown_tests import false_examples
 from verl_coder.data.trivial import trivial_solutions
 from verl_coder.data.verdicts import Status, Verdict, verdict_key
 from verl_coder.errors import DataError, SandboxUnavailableError
@@ -62,7 +62,7 @@ async def verify_problem(problem: Problem, sandbox: SandboxClient) -> Verdict:
         passed=first.passed,
         total=first.total,
         trivial=await _passing_trivial(problem, sandbox) if status == "passed" else "",
-        false_examples=await _false_examples(problem, sandbox) if status == "passed" else (),
+        false_examples=await false_examples(problem, sandbox) if status == "passed" else (),
         seconds=round(time.perf_counter() - started, 3),
     )
 
@@ -89,20 +89,6 @@ async def _passing_trivial(problem: Problem, sandbox: SandboxClient) -> str:
         if status == "passed":
             return description
     return ""
-
-
-async def _false_examples(problem: Problem, sandbox: SandboxClient) -> tuple[str, ...]:
-    """The visible tests that the reference fails; none where they cannot be run at all."""
-    shown = shown_tests(problem)
-    if shown is None:
-        return ()
-    code = f"{problem.tool_prelude}\n{problem.reference_solution}"
-    try:
-        _, report = await _run(code, replace(problem, tests=shown), sandbox)
-    except DataError:
-        return ()
-    wrong = {test.index for test in report.tests if test.status in ("failed", "error")}
-    return tuple(test for index, test in enumerate(shown.tests) if index in wrong)
 
 
 _locks: "weakref.WeakKeyDictionary[SandboxClient, asyncio.Lock]" = weakref.WeakKeyDictionary()

@@ -99,6 +99,11 @@ class VisibleTests(NamedTuple):
         )
         return shown if own == "(no output)" else heading + own, passed
 
+    def failed(self, run: ProgramRun) -> set[int]:
+        """Numbers, from 1, of the tests that have said something else than that they passed."""
+        told = self._verdicts(f"{run.result.stdout or ''}{run.result.stderr or ''}")
+        return {number for number, line in told.items() if number and line != f"test {number}: {PASSED}"}
+
     def _bounded(self, lines: list[str], most: int) -> str:
         """The lines of all tests, each cut where they are longer together."""
         if len("\n".join(lines)) > most:
