@@ -103,6 +103,9 @@ _SandboxUrl = Annotated[
     str | None, typer.Option(help="Sandboxes, comma-separated. Default: SANDBOX_URL, else start one.")
 ]
 _RayAddress = Annotated[str | None, typer.Option(help="Verify on every machine of this Ray cluster.")]
+_Concurrency = Annotated[
+    int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
+]
 _Replace = Annotated[
     bool,
     typer.Option("--replace", help="Put the rows in the place of another dataset's or source's in --out."),
@@ -130,9 +133,7 @@ def _prepare(
     drop_trivial: _DropTrivial = False,
     sandbox_url: _SandboxUrl = None,
     ray_address: _RayAddress = None,
-    concurrency: Annotated[
-        int, typer.Option(min=0, help="Problems at a time on a machine; 0: twice the cores.")
-    ] = 0,
+    concurrency: _Concurrency = 0,
     rows_per_shard: _Shard = None,
     replace: _Replace = False,
 ) -> None:
