@@ -46,6 +46,7 @@ _JUDGE = (
     "asked",
     "reading",
     "identities",
+    "alarms",
     "failures",
     "audit",
     "libraries",

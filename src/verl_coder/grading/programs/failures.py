@@ -1,6 +1,5 @@
 """What can end a test in the judge, and the alarm that ends it in time."""
 
-import _signal
 import ast
 import builtins
 import io
@@ -10,6 +9,7 @@ import sys
 from types import CodeType
 from typing import Any, Self
 
+from verl_coder.grading.programs.alarms import begin_limit, end_limit
 from verl_coder.grading.programs.identities import parse_sides, parse_tests
 
 _RAISE = opcode.opmap["RAISE_VARARGS"]
@@ -18,7 +18,7 @@ TEST_FILES: set[str] = set()
 
 
 class TestTimedOut(BaseException):
-    """The test's time is up; raised by the alarm, past any `except Exception` of a test."""
+    """The test's time is up, or as its text says; raised by the alarm, past any `except Exception` of a test."""
 
     __test__ = False
 
@@ -53,22 +53,22 @@ class TimeLimit:
     """Raise TestTimedOut in the block after `seconds` of wall time; `expired` says whether it did."""
 
     expired = False
+    words = ""
+    """How, where it was not after `seconds`."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = max(seconds, 0.001)
 
     def __enter__(self) -> Self:
-        # Not by `signal.signal`, which makes an enumeration's member of each number: a test may cost less.
-        _signal.signal(_signal.SIGALRM, self._on_alarm)
-        _signal.setitimer(_signal.ITIMER_REAL, self._seconds)
+        begin_limit(self._seconds, self._expire, TEST_FILES)
         return self
 
     def __exit__(self, *ending: object) -> None:
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        end_limit()
 
-    def _on_alarm(self, signum: int, frame: Any) -> None:
-        self.expired = True
-        raise TestTimedOut
+    def _expire(self, words: str) -> None:
+        self.expired, self.words = True, words
+        raise TestTimedOut(words)
 
 
 def compile_tests(source: str, name: str, mode: str = "exec") -> CodeType:

@@ -5,6 +5,7 @@ import socket
 import sys
 from typing import Any
 
+from verl_coder.grading.programs.alarms import part_alarms
 from verl_coder.grading.programs.audit import tell_refusals
 from verl_coder.grading.programs.failures import TestTimedOut, TimeLimit
 from verl_coder.grading.programs.frames import HELLO
@@ -28,6 +29,7 @@ def judge(control: socket.socket, spec: Spec) -> dict[str, Any]:
     if spec.with_numpy or "numpy" in sys.modules:
         with contextlib.suppress(ImportError):
             find_library("numpy")
+    part_alarms()
     record = GradingRecord(spec)
     candidate = CandidateChannel(
         control, direct=spec.direct, live=spec.live, used_as_classes=spec.used_as_classes

@@ -154,7 +154,7 @@ class GradingRecord:
     def ended_by(self, candidate: CandidateChannel, limit: TimeLimit) -> BaseException | None:
         """What should have ended a test that went on: it may have said `except:`."""
         if limit.expired:
-            return TestTimedOut()
+            return TestTimedOut(limit.words)
         if candidate.refusal:
             return Refused(candidate.refusal)
         return CandidateLost() if candidate.broken else None
@@ -190,7 +190,7 @@ class GradingRecord:
         if remote is not None:
             return "e", str(remote)
         if isinstance(error, TestTimedOut):
-            return "t", f"no answer within {self.spec.timeout_s:g} s"
+            return "t", str(error) or f"no answer within {self.spec.timeout_s:g} s"
         if isinstance(error, CandidateLost):
             return "e", "the solution's process ended before it answered"
         if isinstance(error, AssertionError):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from verl_coder.grading.programs.alarms import ASKING
 from verl_coder.grading.programs.copies import Copies
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
@@ -336,6 +337,11 @@ class CandidateChannel(Caller):
         if payload[6] is not None:
             object.__setattr__(proxy, "_judge_hash", payload[6])
         return proxy
+
+
+ASKING.update(
+    function.__code__ for function in (CandidateChannel.ask, CandidateChannel.post, CandidateChannel.answer)
+)
 
 
 def take_socket(control: socket.socket) -> socket.socket:
