@@ -46,8 +46,11 @@ def test_numbers_of_a_million_digits_do_not_raise():
 
 @pytest.mark.parametrize(
     ("got", "expected"),
-    [(0.1 + 0.2, 0.3), (2.0, 2), (4.9999999, 5), ((1, 2), [1, 2]), ({1: 2}, {"1": 2}), (Fraction(1, 2), 0.5)],
-)
+    [
+        (0.1 + 0.2, 0.3), (2.0, 2), (4.9999999, 5), ((1, 2), [1, 2]), ({1: 2}, {"1": 2}), (Fraction(1, 2), 0.5),
+        ({True: 1, False: 2}, {"true": 1, "false": 2}), ({None: [1]}, {"null": [1]}), ({1.5: {True: 1}}, {"1.5": {"true": 1}}),
+    ],
+)  # fmt: skip
 def test_the_same_values(got, expected):
     assert same_json(got, expected)
 
@@ -62,6 +65,10 @@ def test_the_same_values(got, expected):
         (0.0, 1e-3),
         (float("inf"), 5),
         (1e300, 10**400),
+        ({True: 1}, {"1": 1}),
+        ({True: 1}, {"True": 1}),
+        ({True: 1, "true": 2}, {"true": 2}),
+        ({None: 1}, {"": 1}),
     ],
 )
 def test_different_values(got, expected):

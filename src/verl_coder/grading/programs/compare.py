@@ -12,10 +12,11 @@ _WORD = r"[^ \t\r]+"
 _WHOLE = r"[+-]?[0-9]+"
 _MOST_DIGITS = 400
 _FLOAT_DIGITS = 20
+_JSON_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def same_json(got: Any, expected: Any, *, wrapped: bool = False) -> bool:
-    """APPS call-based: a tuple is a list, floats within 1e-6, integer keys as JSON's strings.
+    """APPS call-based: a tuple is a list, floats within 1e-6, keys that are no strings as JSON's strings.
 
     `wrapped`: the dataset wrote `[expected]` (apps/eval/testing_util.py accepts either).
     """
@@ -50,6 +51,8 @@ def _same(got: Any, expected: Any) -> bool:
 
 def _key(key: Any) -> Any:
     key = key.item() if type(key).__module__ == "numpy" else key
+    if key is None or type(key) is bool:
+        return _JSON_WORDS[key]
     return str(key) if type(key) in (int, float) else key
 
 
