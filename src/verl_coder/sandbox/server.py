@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import signal
+import socket
 import sys
 import threading
 import traceback
@@ -71,7 +72,8 @@ async def serve(settings: ServerSettings) -> None:
         server = await _listen(loop, settings, lambda: HttpProtocol(api.handle, header, connections))
         port = server.sockets[0].getsockname()[1]
         print(
-            f"sandbox: http://{settings.host}:{port} with {settings.pool.workers} slots; protection: {pool.protection}",
+            f"sandbox: {_address(settings.host, port)} with {settings.pool.workers} slots; "
+            f"protection: {pool.protection}",
             flush=True,
         )
         if pool.skipped:
@@ -99,8 +101,18 @@ async def _listen(loop, settings, factory) -> asyncio.Server:  # type: ignore[no
             else "--host, an address of this machine"
         )
         raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {error}: choose another {other}"
+            f"cannot listen on {_host_port(settings.host, settings.port)}: {error}: choose another {other}"
         ) from error
+
+
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _address(host: str, port: int) -> str:
+    """Where the server is found; what means all addresses is one for this host only."""
+    url = f"http://{_host_port(host, port)}"
+    return f"{url} (every address of {socket.gethostname()})" if host in ("0.0.0.0", "::") else url
 
 
 async def _tend(pool: Pool, executor: Executor, sessions: Sessions, stop: asyncio.Event) -> None:
