@@ -12,8 +12,6 @@ from collections.abc import Callable, Set
 from types import CodeType
 from typing import Any
 
-ASKING: set[CodeType] = set()
-"""Code that talks with the solution: what breaks off there leaves half a message."""
 _ALARM = _signal.SIGALRM
 _EARLY_S = 0.001
 """Of the kernel's clock beside Python's."""
@@ -30,15 +28,18 @@ class _Alarms:
     interval_s = 0.0
     handler: Any = _signal.SIG_DFL
     own_files: Set[str] = frozenset()
+    asking: Set[CodeType] = frozenset()
 
 
-def begin_limit(seconds: float, on_limit: Callable[[str], None], own_files: Set[str]) -> None:
+def begin_limit(
+    seconds: float, on_limit: Callable[[str], None], own_files: Set[str], asking: Set[CodeType]
+) -> None:
     """Call `on_limit("")` after `seconds`, or with words where the tests' own alarm ends the test before.
 
-    `own_files` are the names of the files of the tests' code.
+    `own_files` are the names of the files of the tests' code, `asking` is the code that talks with the solution.
     """
     _Alarms.limit_at, _Alarms.on_limit = time.monotonic() + seconds, on_limit
-    _Alarms.own_files = own_files
+    _Alarms.own_files, _Alarms.asking = own_files, asking
     # Not by `signal.signal`, which makes an enumeration's member of each number: a test may cost less.
     _signal_of_c(_ALARM, _ring)
     _arm()
@@ -98,7 +99,7 @@ def _ring_for_tests(frame: Any, on_limit: Callable[[str], None]) -> None:
 def _asks(frame: Any) -> bool:
     """Whether what is interrupted is the talk with the solution, and no function of the tests that it called."""
     while frame is not None and frame.f_code.co_filename not in _Alarms.own_files:
-        if frame.f_code in ASKING:
+        if frame.f_code in _Alarms.asking:
             return True
         frame = frame.f_back
     return False

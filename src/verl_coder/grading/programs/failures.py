@@ -15,6 +15,8 @@ from verl_coder.grading.programs.identities import parse_sides, parse_tests
 _RAISE = opcode.opmap["RAISE_VARARGS"]
 TEST_FILES: set[str] = set()
 """Names of the files that the tests' code is said to come from."""
+ASKING: set[CodeType] = set()
+"""Code that talks with the solution: what breaks off there leaves half a message."""
 
 
 class TestTimedOut(BaseException):
@@ -60,7 +62,7 @@ class TimeLimit:
         self._seconds = max(seconds, 0.001)
 
     def __enter__(self) -> Self:
-        begin_limit(self._seconds, self._expire, TEST_FILES)
+        begin_limit(self._seconds, self._expire, TEST_FILES, ASKING)
         return self
 
     def __exit__(self, *ending: object) -> None:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from verl_coder.grading.programs.alarms import ASKING
 from verl_coder.grading.programs.copies import Copies
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.faces import Caller, Faces, allowed_changes
 from verl_coder.grading.programs.failures import (
+    ASKING,
     TEST_FILES,
     CandidateLost,
     Refused,
