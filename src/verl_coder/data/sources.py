@@ -30,6 +30,8 @@ _ABOUT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "
 CUT_OFF = "cut_off"
 """Why a record is none where the rest of its file, of nobody knows how many records, is not read."""
 _HEAD_BYTES = 256
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+"""What `surrogateescape` makes of a byte; an escape of JSON is none yet."""
 _BATCH_ROWS = 64
 
 
@@ -170,11 +172,15 @@ def _read_json(path: Path) -> Iterator[tuple[str, Any]]:
             encoding = json.detect_encoding(head)
             text = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
             if text.startswith("[") or _goes_over_lines(text) or encoding.startswith(("utf-16", "utf-32")):
-                yield from _read_values(path, stream.read().decode(encoding, errors="replace"))
+                # A byte that is no UTF-8 costs its own record alone.
+                errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
+                yield from _read_values(path, stream.read().decode(encoding, errors=errors))
             else:
                 yield from _read_lines(path, stream)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield path.name, _CutOff(f"the gzip file is cut off or damaged ({error})")
+    except UnicodeDecodeError as error:
+        yield path.name, _CutOff(f"no text in {error.encoding} ({error.reason} at byte {error.start})")
 
 
 def _goes_over_lines(text: str) -> bool:
@@ -192,7 +198,8 @@ def _read_lines(path: Path, stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
         try:
             value = json_text.loads(line)
         except (ValueError, RecursionError) as error:
-            yield place, f"not JSON ({error})"
+            fault = f"not JSON ({error})"
+            yield place, fault if line.endswith(b"\n") else _CutOff(fault)
         else:
             yield from _records(place, value)
 
@@ -217,14 +224,23 @@ def _read_values(path: Path, text: str) -> Iterator[tuple[str, Any]]:
     while True:
         position = _skip(text, position, ", \t\r\n\ufeff")
         if text[position : position + 1] in ends:
-            return
-        place = f"{path.name}[{number}]"
+            # Another array, or records, may stand behind an array.
+            position = _skip(text, position + 1, ", \t\r\n\ufeff")
+            if position >= len(text):
+                return
+            ends = ("]",) if text[position] == "[" else ("",)
+            position += ends == ("]",)
+            continue
+        place, start = f"{path.name}[{number}]", position
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError) as error:
             yield place, _CutOff(f"not JSON from here on ({error})")
             return
-        yield from _records(place, value)
+        if damaged := _NO_UTF8.search(text, start, position):
+            yield place, f"holds the byte 0x{ord(damaged[0]) - 0xDC00:02x}, which is no UTF-8"
+        else:
+            yield from _records(place, value)
         number += 1
 
 
