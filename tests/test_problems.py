@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from verl_coder.errors import DataError
-from verl_coder.problems import parse_test_suite
+from verl_coder.problems import AssertTests, Problem, parse_test_suite
 
 ASSERT = {"style": "assert", "tests": ["assert f(1) == 1"]}
 FUNCTION = {"style": "function", "entry_point": "f", "tests": [{"args": [1], "expected": 1}]}
@@ -54,3 +54,34 @@ def test_a_value_of_another_kind_is_named(suite: Any, words: str, written: Any) 
 def test_a_null_is_what_is_not_said(suite: dict[str, Any]) -> None:
     nulls: dict[str, Any] = {"timeout_s": None, "memory_mb": None, "classes": None, "class_name": None}
     assert parse_test_suite(suite | nulls) == parse_test_suite(suite)
+
+
+ROW = Problem(
+    data_source="toy",
+    problem_id="toy/1",
+    prompt=({"role": "user", "content": "Add."},),
+    tests=AssertTests(tests=("assert f(1) == 1",)),
+    split="train",
+).to_row()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"data_source": None}, "data_source is None; give it a text"),
+        ({"extra_info": {**ROW["extra_info"], "split": None}}, "extra_info.split is None; give it a text"),
+        ({"prompt": [{"role": "user", "content": None}]}, r"prompt\[0\].content is None; give it a text"),
+        ({"prompt": [{"role": "user"}]}, r"prompt\[0\].content is None; give it a text"),
+        ({"reward_model": {"ground_truth": "[" * 5000 + "]" * 5000}}, "ground_truth"),
+    ],
+)
+def test_a_row_with_a_null_where_a_text_must_be_is_named(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        Problem.from_row({**ROW, **change})
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_row_may_leave_unsaid_may_be_null() -> None:
+    said = Problem.from_row(ROW)
+    unsaid = {**ROW, "agent_name": None, "extra_info": {**ROW["extra_info"], "pass_rate": float("nan")}}
+    assert Problem.from_row(unsaid) == said and said.pass_rate is None

@@ -141,7 +141,7 @@ def parse_test_suite(ground_truth: str | Mapping[str, Any]) -> TestSuite:
     """The suite in a row's `ground_truth` (a JSON string or its object); DataError says what is wrong."""
     try:
         spec = json_text.loads(ground_truth) if isinstance(ground_truth, str) else ground_truth
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise DataError(f"ground_truth is not JSON ({error}): {str(ground_truth)[:80]!r}") from error
     style = spec.get("style") if isinstance(spec, Mapping) else spec
     if not isinstance(style, str) or style not in _SUITES:
@@ -269,16 +269,18 @@ class Problem:
             info = row["extra_info"]
             if not isinstance(info["problem_id"], str) or not info["problem_id"]:
                 raise DataError(f"extra_info.problem_id is {info['problem_id']!r}; give it a text")
+            _check_texts(row)
+            rate = info.get("pass_rate")
             return cls(
                 data_source=row["data_source"],
-                agent_name=row.get("agent_name", "tool_agent"),
+                agent_name=row.get("agent_name") or "tool_agent",
                 prompt=tuple(dict(message) for message in row["prompt"]),
                 tests=parse_test_suite(row["reward_model"]["ground_truth"]),
                 split=info["split"],
                 index=int(info["index"]),
                 problem_id=info["problem_id"],
                 difficulty=info["difficulty"] or "unknown",
-                pass_rate=info.get("pass_rate"),
+                pass_rate=None if rate != rate else rate,  # NaN is not measured, too
                 entry_point=info["entry_point"] or "",
                 starter_code=info["starter_code"] or "",
                 reference_solution=info["reference_solution"] or "",
@@ -291,6 +293,16 @@ class Problem:
             raise DataError(f"row lacks {error}; its columns are {', '.join(row)}") from error
         except (TypeError, ValueError, AttributeError) as error:
             raise DataError(f"a column has another type than `data prepare` writes ({error})") from error
+
+
+def _check_texts(row: Mapping[str, Any]) -> None:
+    """DataError for the first text of a row that is none, where nothing can stand for it."""
+    texts = {"data_source": row["data_source"], "extra_info.split": row["extra_info"]["split"]}
+    for place, message in enumerate(row["prompt"]):
+        texts |= {f"prompt[{place}].{name}": message.get(name) for name in ("role", "content")}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise DataError(f"{name} is {text!r:.80}; give it a text")
 
 
 ROW_SCHEMA = pa.schema(

@@ -89,7 +89,7 @@ def _parquet_row(path: Path, wanted: str) -> Any:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
-    if wanted.isdigit() and int(wanted) < table.num_rows:
+    if wanted.isdecimal() and int(wanted) < table.num_rows:
         return table.slice(int(wanted), 1).to_pylist()[0]
     rows = table.select(["extra_info"]).to_pylist() if "extra_info" in table.column_names else []
     names = [str((row["extra_info"] or {}).get("problem_id")) for row in rows]
