@@ -121,3 +121,11 @@ def test_a_module_that_only_the_preparing_process_finds_does_not_exist(
     for name in ("beside", "kodcode"):
         made = import_from_solution(f"from {name} import helper\n{test}", STACK)
         assert made == f"from solution import helper\n{test}"
+
+
+def test_two_imports_on_one_line_are_both_replaced() -> None:
+    made = import_from_solution(
+        "from your_module import helper; from your_code import Stack\n\ndef test_it():\n    assert Stack(helper())\n",
+        STACK,
+    )
+    assert made.splitlines()[0] == "from solution import helper; from solution import Stack"

@@ -131,7 +131,7 @@ def _replaced(code: str, replaced: list[tuple[ast.stmt, str]]) -> str:
     if not replaced:
         return code
     lines = code.encode(errors="surrogatepass").split(b"\n")
-    for node, text in sorted(replaced, key=lambda pair: pair[0].lineno, reverse=True):
+    for node, text in sorted(replaced, key=lambda pair: (pair[0].lineno, pair[0].col_offset), reverse=True):
         first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
         head, tail = lines[first][: node.col_offset], lines[last][node.end_col_offset :]
         lines[first : last + 1] = [head + text.encode() + tail]
