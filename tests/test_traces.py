@@ -202,6 +202,13 @@ def test_a_file_that_holds_no_traces_is_named(tmp_path: Path, columns: dict[str,
         read_traces(path)
 
 
+def test_a_number_is_a_name_of_a_problem_and_only_null_is_none(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    columns = {"problem_id": [0, 7, None], "messages": [talk] * 3}
+    pq.write_table(pa.table(columns), tmp_path / "traces.parquet")
+    assert [trace.problem_id for trace in read_traces(tmp_path / "traces.parquet")] == ["0", "7", ""]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere\.parquet: no such file"):
         read_traces(tmp_path / "nowhere.parquet")

@@ -105,9 +105,9 @@ def read_traces(path: Path, *, option: str = "verl_coder.teacher.traces") -> lis
 
 
 def _trace(row: Mapping[str, Any]) -> Trace:
-    agent_name = str(row.get(_AGENT_NAME) or "")
+    agent_name, problem_id = str(row.get(_AGENT_NAME) or ""), row["problem_id"]
     return Trace(
-        problem_id=str(row["problem_id"] or ""),
+        problem_id="" if problem_id is None else str(problem_id),
         messages=read_messages(row["messages"] or [], agent_name),
         agent_name=agent_name,
     )

@@ -137,5 +137,6 @@ def problem_ids(files: Iterable[Path]) -> set[str]:
             table = pq.ParquetFile(path).read(columns=["extra_info.problem_id"])
         if "extra_info" in table.column_names:
             rows = table.column("extra_info").to_pylist()
-            found |= {str(row["problem_id"]) for row in rows if row and row.get("problem_id")}
+            names = [row.get("problem_id") for row in rows if row]
+            found |= {str(name) for name in names if name not in (None, "")}
     return found
