@@ -128,3 +128,12 @@ def test_shares_of_direct_and_of_plain_answers_are_of_different_traces() -> None
     made = make_direct(found, random.Random(0), share=0.25, plain_share=0.25)
     assert sum(sketch.plain for sketch in made) == round(0.25 * len(found))
     assert sum(sketch.direct for sketch in made) == 2 * round(0.25 * len(found))
+
+
+def test_a_share_is_kept_where_there_are_codes_enough_and_nothing_vanishes() -> None:
+    for failing_share in (0.5, 1.0):
+        found = chosen([tried(f"{n}", passing=2, failing=2) for n in range(8)], failing_share=failing_share)
+        codes = {(sketch.problem.problem_id, sketch.attempts[-1].code) for sketch in found}
+        made = make_direct(found, random.Random(0), share=0.9)
+        assert len(made) == len(found)
+        assert sum(sketch.direct for sketch in made) == min(round(0.9 * len(found)), len(codes))

@@ -160,3 +160,13 @@ def test_rows_whose_tools_a_teacher_does_not_have_are_refused_in_their_own_proto
     with pytest.raises(DataError, match=f"row 0 is of the protocol {protocol}, .*--mode"):
         read(path)
     assert read(path, mode="plain")[0].problem.agent_name == "single_turn_agent"
+
+
+def test_a_prompt_whose_tools_cannot_be_left_out_is_named_before_anything_runs(tmp_path: Path) -> None:
+    own = problem(1, "tool")
+    own = replace(own, prompt=({"role": "system", "content": "My own."}, *own.prompt[1:]))
+    path = write(tmp_path / "p.parquet", [own])
+    assert list(read_problems(path)) == ["sums/1"]
+    with pytest.raises(DataError, match=r"row 0 \(sums/1\): its prompt is not .*--plain-share needs one"):
+        read_problems(path, plain=True)
+    assert read_problems(write(tmp_path / "q.parquet", [problem(0, "tool")]), plain=True)

@@ -105,20 +105,24 @@ def choose(
 def make_direct(
     chosen: Sequence[Sketch], rng: random.Random, *, share: float, plain_share: float = 0.0
 ) -> list[Sketch]:
-    """The same, of which a share calls no tool and another is offered none: first tries first, and no code twice."""
+    """The same, of which a share calls no tool and another is offered none: first tries first, and no code twice.
+
+    A trace whose code another one answers with stays as it was, unless all are to be direct: then it is left out.
+    """
     wanted, plain = round(share * len(chosen)), round(plain_share * len(chosen))
     shuffled = rng.sample(range(len(chosen)), len(chosen))
     order = sorted(shuffled, key=lambda index: chosen[index].repairs)
-    plains, directs = set(order[:plain]), set(order[: plain + wanted])
+    answered: dict[tuple[str, str], int] = {}
+    """(problem, code) -> the place of the first trace that answers with it."""
+    for index in order:
+        answered.setdefault((chosen[index].problem.problem_id, chosen[index].attempts[-1].code), index)
+    firsts = list(answered.values())[: plain + wanted]
+    plains, directs = set(firsts[:plain]), set(firsts)
     result: list[Sketch] = []
-    answered: set[tuple[str, str]] = set()
     for index, sketch in enumerate(chosen):
-        if index not in directs:
-            result.append(sketch)
-            continue
-        key = (sketch.problem.problem_id, sketch.attempts[-1].code)
-        if key not in answered:
-            answered.add(key)
+        if index in directs:
             last = sketch.attempts[-1:]
             result.append(Sketch(problem=sketch.problem, attempts=last, direct=True, plain=index in plains))
+        elif plain + wanted < len(chosen):
+            result.append(sketch)
     return result

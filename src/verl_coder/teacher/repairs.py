@@ -29,7 +29,7 @@ def make_repairs(
     """
     started = time.perf_counter()
     options.check()
-    problems = read_problems(options.problems)
+    problems = read_problems(options.problems, plain=options.plain_share > 0)
     protocols = (own_protocol(problem) for problem in problems.values())
     tools = tools_of(next(protocols, None) or find_protocol("tool"), options.tools)
     samples = read_samples(options.samples, problems)
@@ -99,4 +99,7 @@ def _chosen(tried: Sequence[TriedProblem], options: RepairOptions, report: Repai
     chosen = choose(candidates, rng, per_problem=options.per_problem, failing_share=options.failing_share)
     order = {one.problem.problem_id: place for place, one in enumerate(tried)}
     chosen.sort(key=lambda sketch: order[sketch.problem.problem_id])
-    return make_direct(chosen, rng, share=options.direct_share, plain_share=options.plain_share)
+    made = make_direct(chosen, rng, share=options.direct_share, plain_share=options.plain_share)
+    if repeated := len(chosen) - len(made):
+        report.dropped["another trace answers with its code at once"] += repeated
+    return made

@@ -9,7 +9,7 @@ from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.grading.plan import make_plan
 from verl_coder.problems import Message, Problem
-from verl_coder.prompts import known_system, protocol_of, system_prompt
+from verl_coder.prompts import known_system, protocol_of, system_prompt, without_tool
 from verl_coder.protocols import ToolProtocol, find_protocol
 from verl_coder.teacher.journal import digest
 from verl_coder.teacher.offers import Offer, Offers
@@ -103,8 +103,11 @@ def read_problem(row: dict[str, Any], place: str) -> Problem:
     return problem
 
 
-def read_problems(path: Path) -> dict[str, Problem]:
-    """The rows of one file (or its shards) by problem_id; DataError unless all are of one protocol with traces."""
+def read_problems(path: Path, *, plain: bool = False) -> dict[str, Problem]:
+    """The rows of one file (or its shards) by problem_id; DataError unless all are of one protocol with traces.
+
+    `plain`: also unless what their prompts say of tools can be left out.
+    """
     if path.is_dir():
         raise ConfigError(
             f"--problems {path} is a folder with every split: name one file, such as train.parquet"
@@ -119,6 +122,8 @@ def read_problems(path: Path) -> dict[str, Problem]:
                     f"{file}, row {number} has agent_name {problem.agent_name!r}, of which no traces are made; make "
                     f"the file with `verl-coder data prepare ... --protocol tool` (or {', '.join(_OTHERS)})"
                 )
+            if plain:
+                _check_plain(problem, f"{file}, row {number}")
             if own_protocol(problem) != own_protocol(first or problem):
                 raise DataError(
                     f"{file}, row {number} has another agent_name or protocol than those before it"
@@ -128,6 +133,16 @@ def read_problems(path: Path) -> dict[str, Problem]:
                 raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
             problems[problem.problem_id] = problem
     return problems
+
+
+def _check_plain(problem: Problem, place: str) -> None:
+    try:
+        without_tool(problem.prompt)
+    except ConfigError as error:
+        raise DataError(
+            f"{place} ({problem.problem_id}): {error} --plain-share needs one that `verl-coder data prepare` has made: "
+            "make the file with it, or leave the option out"
+        ) from error
 
 
 def own_protocol(problem: Problem) -> ToolProtocol | None:
