@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.launch.trained_weights import adapter_config
-from verl_coder.sft.model_folder import finish_model
+from verl_coder.sft.model_folder import finish_model, resolve_model
 from verl_coder.tiny.build import BASE
 from verl_coder.traces import TraceRow
 
@@ -69,3 +69,18 @@ def test_a_merge_that_changes_the_logits_is_refused_and_leaves_no_folder(
     with pytest.raises(VerlCoderError, match="merged weights give other logits than the adapter, by up to"):
         finish_model(tmp_path / "checkpoint", BASE, tmp_path / "model", probe=PROBE, lora=LORA)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("weights", [True, False])
+def test_a_hub_name_is_fetched_with_weights_only_where_they_are_needed(
+    weights: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def snapshot_download(name: str, *, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return "fetched"
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert resolve_model("owner/name", weights=weights) == Path("fetched")
+    assert ("*.safetensors" in asked) == weights and "*.json" in asked

@@ -25,8 +25,8 @@ _TOKENIZER = (
 """Copied as they are: the model that comes out reads and ends its turns like the one that went in."""
 
 
-def resolve_model(model: str) -> Path:
-    """The folder of a model; a hub name is downloaded. ConfigError where there is none."""
+def resolve_model(model: str, *, weights: bool = True) -> Path:
+    """The folder of a model; a hub name is downloaded, `weights` or the small files alone. ConfigError without one."""
     folder = resolve_content_path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -37,7 +37,7 @@ def resolve_model(model: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(model, allow_patterns=[*_WEIGHTS, *_SMALL_FILES]))
+        return Path(snapshot_download(model, allow_patterns=[*(_WEIGHTS if weights else ()), *_SMALL_FILES]))
     except Exception as error:
         raise ConfigError(
             f"--model {model}: no such folder, and the hub gives none: {hub_reason(error)}"

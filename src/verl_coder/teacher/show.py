@@ -41,7 +41,7 @@ def show_traces(options: ShowOptions, console: Console | None = None) -> int:
     console = console or PlainConsole()
     traces = read_traces(options.traces, option="traces")
     found = _chosen(traces, options)
-    source = resolve_model(options.model)
+    source = resolve_model(options.model, weights=False)
     tokenizer, tokenise = student_tokenizer(
         source,
         options.tools,
