@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -185,7 +186,19 @@ def test_retry_after_is_read_as_seconds_and_as_a_date() -> None:
     assert retry_after_s("2") == 2.0 and retry_after_s("0.5") == 0.5 and retry_after_s("-1") == 0.0
     assert retry_after_s("") is None and retry_after_s("soon") is None and retry_after_s("nan") is None
     assert retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
-    assert retry_after_s("1e9") == 900.0
+    assert retry_after_s("3600") == 3600.0 and retry_after_s("9" * 400) == 1e9
+    assert retry_after_s("Mon, 01 Jan 0001 00:00:00 +2359") in (None, 0.0)
+
+
+def test_a_longer_pause_than_a_command_waits_ends_it_and_says_until_when() -> None:
+    class Spent(ScriptedTeacher):
+        async def _completion(self, request: dict[str, Any], content: bytes) -> bytes | None:
+            return b"HTTP/1.1 429 X\r\nretry-after: 3600\r\ncontent-length: 2\r\n\r\n{}"
+
+    with serving(Spent()) as server:
+        [found] = asyncio.run(ask(server.url))
+    assert isinstance(found, TeacherError)
+    assert re.search(r"asks for nothing more until \d{4}-\d\d-\d\d \d\d:\d\d .*3,600 s", str(found))
 
 
 def test_an_address_is_checked_before_anything_is_sent() -> None:

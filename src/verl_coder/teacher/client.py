@@ -37,6 +37,8 @@ _ANOTHER = "give the address of another (TEACHER_URL=, --base-url)"
 _CONNECT_TIMEOUT_S = 10.0
 _REST_AFTER_FAULT_S = 2.0
 _LONGEST_PAUSE_S = 900.0
+"""A longer one ends the command."""
+_LONGEST_WAIT_S = 1e9
 _THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 _RETRIED = (408, 409, 425, 429)
 _MODELS_TIMEOUT_S = 10.0
@@ -298,6 +300,12 @@ class TeacherClient:
         wait_s = retry_after_s(response.headers.get("retry-after", ""))
         if status == 429 and b"insufficient_quota" in response.content:
             raise TeacherError(f"{url}: the account's quota is used up: {_message(response)}")
+        if wait_s and wait_s > _LONGEST_PAUSE_S:
+            until = time.strftime("%Y-%m-%d %H:%M", time.localtime(time.time() + wait_s))
+            raise TeacherError(
+                f"{url} asks for nothing more until {until} (HTTP {status}, Retry-After of {wait_s:,.0f} s): the same "
+                "command goes on then"
+            )
         # No attempt is made before that time; each request waits for its own backoff as well.
         if wait_s:
             self._paused_until = max(self._paused_until, time.monotonic() + wait_s)
@@ -361,9 +369,9 @@ def retry_after_s(header: str) -> float | None:
     except ValueError:
         try:
             seconds = parsedate_to_datetime(header).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
-    return min(max(seconds, 0.0), _LONGEST_PAUSE_S) if seconds == seconds else None
+    return min(max(seconds, 0.0), _LONGEST_WAIT_S) if seconds == seconds else None
 
 
 def _message(response: _Response) -> str:
