@@ -211,3 +211,31 @@ def test_traces_of_another_agent_loop_are_told(tmp_path: Path) -> None:
     assert note.endswith(
         "of another agent loop (program_agent) than the rows of data.train_files (tool_agent): 1 of 1 trace"
     )
+
+
+@pytest.mark.parametrize(("max_calls", "told"), [(2, 1), (0, 0)])
+def test_results_that_do_not_tell_the_calls_left_as_the_rollout_does_are_told(
+    tmp_path: Path, max_calls: int, told: int
+) -> None:
+    lines = [
+        {"name": "session_agent", "_target_": "x", "max_calls": max_calls, "tell_calls_left": True},
+        {"name": "debugger_agent", "_target_": "x", "max_calls": 2, "tell_calls_left": False},
+    ]
+    OmegaConf.save(OmegaConf.create(lines), tmp_path / "loops.yaml")
+    config = _data(tmp_path, train=["a"], val=["b"])
+    config.actor_rollout_ref = {
+        "rollout": {"agent": {"agent_loop_config_path": str(tmp_path / "loops.yaml")}}
+    }
+    call = {"role": "assistant", "content": tool_call("python_session", "1")}
+    traces = [
+        Trace(
+            problem_id="a",
+            messages=(_QUESTION, call, {"role": "tool", "content": result}, _ANSWER),
+            agent_name=agent,
+        )
+        for agent in ("session_agent", "debugger_agent")
+        for result in ("1", "1\n(1 calls left)")
+    ]
+    notes = [note for note in check_problems(config, tmp_path / "x.parquet", traces) if "calls left" in note]
+    assert len(notes) == told
+    assert all("1 of 4 traces, the first of session_agent" in note for note in notes)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.agent_loops.entries import read_entries
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
 from verl_coder.launch.preflight.agent_loops import agent_names
@@ -29,6 +30,8 @@ from verl_coder.words import counted
 TOKENISED_TRACES = 128
 """How many traces, evenly over the file, are tokenised before a run; the texts of all are looked at."""
 
+_CALLS_LEFT = "calls left"
+"""The end of a result where `tell_calls_left` is set (agent_loops/code_agent.py)."""
 CallReader = Callable[[str], Sequence[Any]]
 
 
@@ -126,7 +129,28 @@ def check_problems(config: DictConfig, path: Path, traces: Sequence[Trace]) -> t
             f"of another agent loop ({others[0]}) than the rows of data.train_files ({', '.join(sorted(loops))}): "
             f"{len(others)} of {total}"
         )
+    untold = [
+        one.agent_name for one in traces if one.agent_name in _telling(config) and not _tells_calls(one)
+    ]
+    if untold:
+        notes.append(
+            f"results without `({_CALLS_LEFT})`: {len(untold)} of {total}, the first of {untold[0]}, which tells it in "
+            "rollouts: tell_calls_left: false in its line of actor_rollout_ref.rollout.agent.agent_loop_config_path"
+        )
     return tuple(f"warning: {place}: {note}" for note in notes)
+
+
+def _telling(config: DictConfig) -> set[str]:
+    """Agent loops that tell the calls that are left behind each result."""
+    path = OmegaConf.select(config, "actor_rollout_ref.rollout.agent.agent_loop_config_path")
+    entries = read_entries(Path(path)) if path else {}
+    return {name for name, one in entries.items() if one.get("tell_calls_left") and one.get("max_calls")}
+
+
+def _tells_calls(trace: Trace) -> bool:
+    """Whether each result of a tool says how many calls are left; true where there is none."""
+    results = [str(message["content"]) for message in trace.messages if message["role"] == "tool"]
+    return all(result.endswith(f"{_CALLS_LEFT})") for result in results)
 
 
 def problem_ids(files: Iterable[Path]) -> set[str]:
