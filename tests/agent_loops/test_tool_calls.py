@@ -2,7 +2,7 @@
 
 import pytest
 
-from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
+from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, placed_calls, read_call
 from verl_coder.protocols import Tags
 
 TAGS = Tags("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
@@ -136,3 +136,5 @@ def test_a_call_that_fits_is_let_through():
 )
 def test_the_calls_of_a_turn_are_found(turn, texts):
     assert call_texts(turn, TAGS) == texts
+    for place, text in placed_calls(turn, TAGS):
+        assert turn[place:].startswith("<tool_call>") and turn[place + 11 :].lstrip().startswith(text)

@@ -196,6 +196,14 @@ def test_a_program_goes_on_in_the_students_turn_and_in_a_new_one_for_the_teacher
     assert dialogue.unusable() == ""
 
 
+def test_what_stands_before_a_call_stays_where_the_call_is_quoted_in_it() -> None:
+    written = tool_call("python_interpreter", "print(1)")
+    sent = written.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")
+    dialogue = opened("tool")
+    assert dialogue.add_reply(TeacherReply(content=f"I send {sent} as a call:\n{written}"))
+    assert said(dialogue) == [f"I send {sent} as a call:\n{written}"]
+
+
 @pytest.mark.parametrize(
     ("text", "stop", "calls"),
     [

@@ -41,13 +41,21 @@ class CallMistake(ValueError):
 
 def call_texts(turn: str, tags: Tags) -> list[str]:
     """What stands between the tags of each call of a turn, after its thinking; its end may cut the last one off."""
-    texts = []
-    for part in turn.rpartition("</think>")[2].split(tags.call)[1:]:
+    return [text for _, text in placed_calls(turn, tags)]
+
+
+def placed_calls(turn: str, tags: Tags) -> list[tuple[int, str]]:
+    """The same, each with the place of its opening tag in the turn."""
+    thought = max(turn.rfind("</think>"), 0)
+    before, *parts = turn[thought:].split(tags.call)
+    place, found = thought + len(before), []
+    for part in parts:
         text, closed, _ = part.partition(tags.end_call)
         # A tag that is only mentioned has no call behind it.
         if closed or text.lstrip().startswith(("{", "```")):
-            texts.append(text.strip())
-    return texts
+            found.append((place, text.strip()))
+        place += len(tags.call) + len(part)
+    return found
 
 
 def read_call(text: str) -> tuple[str, dict[str, Any]]:

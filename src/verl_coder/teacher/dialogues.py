@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, read_call
+from verl_coder.agent_loops.tool_calls import CallMistake, call_texts, check_call, placed_calls, read_call
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message
 from verl_coder.protocols import (
@@ -99,10 +99,9 @@ class ToolDialogue(Dialogue):
             name, arguments = reply.calls[0]
             sent = {"name": name, "arguments": arguments}
             text = json.dumps({"name": name, "arguments": _object_of(arguments)}, ensure_ascii=False)
-        elif texts := call_texts(content, self._tags):
-            text = texts[0]
-            before = content[: content.find(text)]
-            content = before[: before.rfind(self._tags.call)].rstrip()
+        elif placed := placed_calls(content, self._tags):
+            place, text = placed[0]
+            content = content[:place].rstrip()
         else:
             self._say(student_text(reply.thinking, content))
             return None
