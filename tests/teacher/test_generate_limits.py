@@ -1,6 +1,7 @@
 """`verl-coder teacher generate`: no file is lost, budgets hold over starts, and what was left out is told."""
 
 import json
+import math
 import os
 from dataclasses import replace
 from typing import Any
@@ -144,3 +145,29 @@ def test_tools_that_are_no_text_are_one_line(make: Generator) -> None:
     tools.write_bytes(b"tools: \xaa")
     with pytest.raises(ConfigError, match=r"--tools .* is no text in UTF-8"):
         generate(make.options("http://127.0.0.1:9/v1", tools=tools))
+
+
+def test_lines_of_a_journal_that_are_no_entry_are_told(make: Generator) -> None:
+    with serving(ScriptedTeacher()) as server:
+        make(server, problems=1)
+        journal = make.out.with_suffix(".journal.jsonl")
+        journal.write_text("".join(f"{line}\nno entry\n" for line in journal.read_text().splitlines()[:2]))
+        report = make(server, problems=1)
+        [note] = [one for one in notes(report, make.options(server.url)) if "of the journal" in one]
+    assert note.startswith("2 lines of the journal are no entry of one")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_cost", math.nan),
+        ("max_cost", -1.0),
+        ("price_in", math.nan),
+        ("price_out", -1.0),
+        ("timeout_s", math.nan),
+    ],
+)
+def test_a_limit_that_is_no_number_is_named(make: Generator, name: str, value: float) -> None:
+    option = f"--{name.replace('_', '-')}"
+    with pytest.raises(ConfigError, match=f"{option} is {value}: use a number of 0 or more"):
+        make.options("http://127.0.0.1:1/v1", **{name: value})

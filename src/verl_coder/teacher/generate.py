@@ -60,6 +60,8 @@ class GenerateReport:
     known_answers: int = 0
     """Of earlier starts, in the journal."""
     torn: int = 0
+    unreadable: int = 0
+    """Lines of the journal that are no entry of one: their answers were asked again."""
     answers: int = 0
     """Of this start."""
     faults: dict[str, int] = field(default_factory=dict)
@@ -148,6 +150,7 @@ def generate(options: GenerateOptions, hooks: Hooks | None = None) -> GenerateRe
     with Journal(options.journal_path) as journal:
         report.budget = _budget(options, journal)
         report.known_answers, report.torn = journal.replies, journal.torn
+        report.unreadable = journal.unreadable
         hooks.on_plan(tasks, options.first_request(tasks[0]), journal)
         synthesis = asyncio.run(_run(options, tasks, journal, report, hooks))
         if not report.interrupted:

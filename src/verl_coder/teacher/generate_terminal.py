@@ -107,6 +107,9 @@ def notes(report: GenerateReport, options: GenerateOptions) -> list[str]:
     found = []
     if report.torn:
         found.append("the last line of the journal was torn: that answer was asked again")
+    if report.unreadable:
+        lines = counted(report.unreadable, "line of the journal is", "lines of the journal are")
+        found.append(f"{lines} no entry of one, and left as it was: what stood there was asked again")
     if report.stopped:
         found.append(f"{report.stopped}; a larger budget goes on from here")
     fields = {sample.thinking for sample in report.samples if sample.thinking}

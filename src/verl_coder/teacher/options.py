@@ -1,5 +1,6 @@
 """What `verl-coder teacher generate` is asked for."""
 
+import math
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -62,6 +63,12 @@ class GenerateOptions:
     def __post_init__(self) -> None:
         for url in self.base_url:
             check_url(url)
+        for name in ("max_cost", "price_in", "price_out", "timeout_s", "presence_penalty"):
+            value = getattr(self, name)
+            least = 0.0 if name != "presence_penalty" else -math.inf
+            if value is not None and not (json_text.is_number(value) and value >= least):
+                wanted = "a number" if name == "presence_penalty" else "a number of 0 or more"
+                raise ConfigError(f"--{name.replace('_', '-')} is {value}: use {wanted}")
         if self.max_cost is not None and not self.price_in and not self.price_out:
             raise ConfigError("--max-cost needs prices: give --price-in and --price-out, per million tokens")
         sampling = Sampling(
