@@ -221,3 +221,26 @@ def test_a_short_card_is_cured_on_the_card_whether_it_is_here_or_not(monkeypatch
     monkeypatch.setattr(cards, "cards_here", lambda: (replace(CARDS["H100"], is_here=True),))
     here, _ = cures(config)
     assert here == elsewhere and here
+
+
+def test_a_cache_that_was_asked_for_is_the_first_cure(
+    config: DictConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_plan, "machine_bytes", lambda: 200 * GIB)
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "400")
+    with pytest.raises(
+        ConfigError, match=r": set VLLM_CPU_KVCACHE_SPACE=1 in the environment: then .*it fits"
+    ):
+        check_memory(config, refuse=True)
+    for value in ("abc", "4GiB", "0.5", "0"):
+        monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", value)
+        with pytest.raises(ConfigError, match=rf"VLLM_CPU_KVCACHE_SPACE={value}: use a whole number of GiB"):
+            plan_memory(config)
+
+
+def test_fewer_agent_loop_workers_are_a_cure_where_they_are_many(config: DictConfig) -> None:
+    OmegaConf.update(config, "actor_rollout_ref.rollout.agent.num_workers", 64)
+    settings, _ = cures(config)
+    assert "actor_rollout_ref.rollout.agent.num_workers=8" in settings
+    OmegaConf.update(config, "actor_rollout_ref.rollout.agent.num_workers", 8)
+    assert not any("num_workers" in setting for setting in candidates(config))

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from verl_coder.launch import control_group
 from verl_coder.launch import watchdog as watchdog_module
 from verl_coder.launch.processes import WORKER, ProcessTable, RunProcess, dump, role_of
 from verl_coder.launch.watchdog import DYING_S, HALTED_S, RunStuck, Watchdog, killed_by_kernel
@@ -189,11 +190,12 @@ def test_a_kill_is_told_that_was_counted_before_the_process_had_gone(
 def test_the_machines_kills_are_counted_where_the_control_group_has_no_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_OWN_GROUP", "_GROUPS", "_MACHINE"):
-        monkeypatch.setattr(watchdog_module, name, tmp_path / name)
+    for name in ("_OWN", "_GROUPS"):
+        monkeypatch.setattr(control_group, name, tmp_path / name)
+    monkeypatch.setattr(watchdog_module, "_MACHINE", tmp_path / "_MACHINE")
     assert killed_by_kernel() == 0
     (tmp_path / "_MACHINE").write_text("oom_kill_disable 8\noom_kill 7\n")
-    (tmp_path / "_OWN_GROUP").write_text("4:memory:/a\n0::/slice/job\n")
+    (tmp_path / "_OWN").write_text("4:memory:/a\n0::/slice/job\n")
     assert killed_by_kernel() == 7
     (tmp_path / "_GROUPS" / "slice" / "job").mkdir(parents=True)
     (tmp_path / "_GROUPS" / "memory.events").write_text("oom 9\noom_kill 5\n")

@@ -7,10 +7,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB
-from verl_coder.launch.memory_plan import MemoryPlan, least_share, plan_memory
+from verl_coder.launch.memory_plan import CACHE, MemoryPlan, cache_gib, least_share, plan_memory
+from verl_coder.platform.environment import variable_set
 from verl_coder.run.resume import may_change
 
 MOST = 3
+_ENOUGH_WORKERS = 8
+"""verl's own number of agent-loop workers: each holds an interpreter and a tokenizer, however few samples it has."""
 MOST_SHARE = 0.9
 """Of a GPU that vLLM can be given."""
 _ACTOR, _ROLLOUT = "actor_rollout_ref.actor", "actor_rollout_ref.rollout"
@@ -25,7 +28,7 @@ def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
     _check_share(config)
     if not plan.excess:
         return plan
-    settings, after = cures(config)
+    settings, after = _with_a_small_cache(config)
     fits = "it fits" if not after.excess else f"{after.excess / GIB:.1f} GiB are still missing"
     on_card = _is_card_short(plan)
     cure = (
@@ -35,6 +38,17 @@ def check_memory(config: DictConfig, *, refuse: bool) -> MemoryPlan | None:
     if on_card:
         raise ConfigError(f"memory: {plan.summary()}: set {cure}")
     raise ConfigError(f"memory: {plan.summary()}, and Ray kills workers at 95 %: set {cure}")
+
+
+def _with_a_small_cache(config: DictConfig) -> tuple[list[str], MemoryPlan]:
+    """`cures`, of a run whose cache on a CPU is the smallest; a larger one was asked for, and is named first."""
+    if config.trainer.device != "cpu" or cache_gib() == 1:
+        return cures(config)
+    with variable_set(CACHE, "1"):
+        plan = plan_memory(config)
+        assert plan is not None
+        settings, after = cures(config, most=MOST - 1) if plan.excess else ([], plan)
+    return [f"{CACHE}=1 in the environment", *settings], after
 
 
 def _check_share(config: DictConfig) -> None:
@@ -152,6 +166,8 @@ def candidates(config: DictConfig) -> list[str]:
                 f"{_ROLLOUT}.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)} "
                 f"actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu={max(sizes[1] // 4, 1)}"
             )
+    if int(rollout.agent.num_workers) > _ENOUGH_WORKERS:
+        found.append(f"{_ROLLOUT}.agent.num_workers={_ENOUGH_WORKERS}")
     if int(config.data.max_response_length) > 256:
         found.append(f"data.max_response_length={int(config.data.max_response_length) // 2}")
     return found

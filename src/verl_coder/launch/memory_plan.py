@@ -7,13 +7,14 @@ The terms follow from the model's tensors and the settings; what a process takes
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 from omegaconf import DictConfig
 
+from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB, Card, card_for
+from verl_coder.launch.control_group import memory_limit, memory_room
 from verl_coder.launch.model_shape import ModelShape, shape_of
 from verl_coder.launch.preflight.sizes import vllm_executor
 from verl_coder.platform.output_layer import CHUNK_LOGITS, PLAIN_MODELS
@@ -49,6 +50,7 @@ CUDA_MIB = 1024
 """Of a GPU's memory, the contexts and libraries of the processes that use it: an estimate, not measured."""
 RAY_KILLS_AT = 0.95
 """Ray's memory monitor kills workers above this share of the machine's memory."""
+CACHE = "VLLM_CPU_KVCACHE_SPACE"
 _BYTES = {"fp32": 4, "float32": 4, "bf16": 2, "bfloat16": 2, "fp16": 2, "float16": 2, "half": 2}
 
 
@@ -179,7 +181,7 @@ def plan_memory(config: DictConfig) -> MemoryPlan | None:
     return MemoryPlan(
         terms=tuple(terms),
         machine_bytes=machine_bytes(),
-        free_bytes=psutil.virtual_memory().available,
+        free_bytes=free_memory(),
         card=card,
     )
 
@@ -308,8 +310,7 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         yield Term(process="vLLM engine", what="weights", bytes=weights)
         # Received weights are kept until all are there, then loaded (platform/vllm_extension.py).
         yield Term(process="vLLM engine", what="weights during a sync", bytes=weights)
-        cache = float(os.environ.get("VLLM_CPU_KVCACHE_SPACE") or 1) * GIB * replicas
-        yield Term(process="vLLM engine", what="KV cache", bytes=cache)
+        yield Term(process="vLLM engine", what="KV cache", bytes=float(cache_gib() * GIB * replicas))
         if guessed := guessed_tokens(config) * int(rollout.max_num_seqs) * shape.vocab_size:
             yield Term(
                 process="vLLM engine",
@@ -326,6 +327,14 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
     yield _tokenizers("vLLM server", shape, replicas)
+
+
+def cache_gib() -> int:
+    """GiB of an engine's KV cache on a CPU; ConfigError for what vLLM reads as no number, or as another rule."""
+    given = os.environ.get(CACHE) or "1"
+    if not given.isdecimal() or not int(given):
+        raise ConfigError(f"{CACHE}={given}: use a whole number of GiB, 1 or more")
+    return int(given)
 
 
 def _tokenizers(process: str, shape: ModelShape, count: int) -> Term:
@@ -379,9 +388,12 @@ def _samples_in_store(config: DictConfig) -> float:
 
 
 def machine_bytes() -> int:
-    """Memory of the machine, or of this control group where that is less."""
+    """Memory of the machine, or of this process's control groups where that is less."""
     total = int(psutil.virtual_memory().total)
-    try:
-        return min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        return total
+    return min(total, memory_limit() or total)
+
+
+def free_memory() -> int:
+    """Bytes of it that nobody has."""
+    available, room = int(psutil.virtual_memory().available), memory_room()
+    return min(available, machine_bytes(), available if room is None else room)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import write_atomically
+from verl_coder.launch.control_group import own_groups
 from verl_coder.launch.memory_plan import RAY_KILLS_AT, machine_bytes
 from verl_coder.launch.processes import WORKER, DeathsInLog, ProcessTable, RunProcess, dump, memory_words
 from verl_coder.run.phase import ENDING, STARTING, TRAINING, Phase, read_history
@@ -27,7 +28,7 @@ DYING_S = 10.0
 _EVERY_S = 1.0
 _LOOKS_OF_A_KILL = 5
 """The kernel counts a kill before the process has gone: what it has counted in so many looks is of a death seen now."""
-_OWN_GROUP, _GROUPS, _MACHINE = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"), Path("/proc/vmstat")
+_MACHINE = Path("/proc/vmstat")
 _WAITS_FOR_OTHERS = ("generating", "answering")
 """Parts in which the agent loops have their own clock for a lost rollout (trainer/rollout_faults.py)."""
 _BY_RAY = "by Ray's memory monitor"
@@ -250,19 +251,12 @@ def _tail(path: Path, most: int = 200_000) -> str:
 
 def killed_by_kernel() -> int:
     """How many processes the kernel has killed for memory: in this control group, else on the whole machine."""
-    for path in (*(folder / "memory.events" for folder in _own_groups()), _MACHINE):
+    told = [folder / name for folder in own_groups() for name in ("memory.events", "memory.oom_control")]
+    for path in (*told, _MACHINE):
         with suppress(OSError):
             found = re.search(r"^oom_kill (\d+)$", path.read_text(), re.M)
             return int(found[1]) if found else 0
     return 0
-
-
-def _own_groups() -> list[Path]:
-    """Folders of this process's control group: by its own name, and by that of a container, whose root it is."""
-    with suppress(OSError):
-        if found := re.search(r"^0::/(.*)$", _OWN_GROUP.read_text(), re.M):
-            return [_GROUPS / found[1], _GROUPS]
-    return [_GROUPS]
 
 
 def is_starting(phase: Phase | None) -> bool:
