@@ -52,6 +52,12 @@ def test_it_follows_the_settings(override: str, faster: bool) -> None:
 def test_an_adapter_has_fewer_operations_and_traces_more() -> None:
     assert cost(recipe="qwen_lora").update_s < cost().update_s
     assert cost(recipe="qwen_teacher_guided").update_s == pytest.approx(1.25 * cost().update_s)
+    unused = cost("verl_coder.losses.beta=0", recipe="qwen_teacher_guided")
+    assert unused.update_s == pytest.approx(cost().update_s)
+
+
+def test_samples_that_are_trained_on_twice_take_twice_the_time() -> None:
+    assert cost("actor_rollout_ref.actor.ppo_epochs=2").update_s == pytest.approx(2 * cost().update_s)
 
 
 def test_a_card_of_unknown_speed_has_no_estimate() -> None:

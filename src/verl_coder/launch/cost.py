@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from verl_coder.launch.cards import Card, card_for
 from verl_coder.launch.memory_plan import separate_devices
 from verl_coder.launch.model_shape import ModelShape, shape_of
+from verl_coder.run.settings import parse_settings
 from verl_coder.words import counted
 
 FILL = 0.5
@@ -114,7 +115,11 @@ def step_cost(config: DictConfig, shape: ModelShape, card: Card) -> StepCost | N
         generate_s=_generate(config, shape, card, samples, apart or gpus),
         log_probs_s=0.0 if bypass else judged,
         reference_s=judged if actor.use_kl_loss or config.algorithm.use_kl_in_reward else 0.0,
-        update_s=passes * (1 + traces) * forward / (peak * _share(TRAINED_SHARE, shape)),
+        update_s=int(actor.ppo_epochs)
+        * passes
+        * (1 + traces)
+        * forward
+        / (peak * _share(TRAINED_SHARE, shape)),
         sync_s=SYNC_S * shape.parameters / 0.5e9,
         card=card,
         gpus=gpus + apart,
@@ -123,14 +128,14 @@ def step_cost(config: DictConfig, shape: ModelShape, card: Card) -> StepCost | N
 
 
 def _traces(config: DictConfig) -> int:
-    """The teacher's traces in the updates of a step; taken to be as long as an answer."""
-    ours = config.verl_coder
-    if not ours.teacher.traces:
+    """The teacher's traces in the updates of a step, once over its samples; taken to be as long as an answer."""
+    settings = parse_settings(config.verl_coder)
+    if not settings.uses_teacher:
         return 0
     mini_batches = -(
         -int(config.data.train_batch_size) // int(config.actor_rollout_ref.actor.ppo_mini_batch_size)
     )
-    return int(ours.teacher.rows) * mini_batches
+    return settings.teacher.rows * mini_batches
 
 
 def _generate(config: DictConfig, shape: ModelShape, card: Card, samples: int, gpus: int) -> float:
