@@ -64,8 +64,20 @@ def test_the_gpus_of_trainer_and_teacher_can_be_named() -> None:
 
 def test_the_trainer_waits_for_a_healthy_sandbox_at_the_port_that_it_listens_on() -> None:
     assert SERVICES["trainer"]["depends_on"]["sandbox"] == {"condition": "service_healthy"}
+    # Fusion's profile is not always asked for: without it nobody waits.
+    assert SERVICES["trainer"]["depends_on"]["fusion"] == {"condition": "service_healthy", "required": False}
     port = of(ROOT / "docker" / "sandbox.Dockerfile", "CMD")[0].words[-1]
     assert SERVICES["trainer"]["environment"]["SANDBOX_URL"] == f"${{SANDBOX_URL:-http://sandbox:{port}}}"
+
+
+def test_the_teacher_sees_the_models_that_runs_have_made() -> None:
+    assert SERVICES["teacher"]["volumes"] == SERVICES["trainer"]["volumes"]
+
+
+def test_the_page_tells_the_defaults_that_are_not_the_scripts() -> None:
+    page, given = (ROOT / "docker" / "README.md").read_text(), SERVICES["trainer"]["environment"]
+    for name in ("OUT", "WANDB_MODE"):
+        assert f"`{name}={given[name].partition(':-')[2].rstrip('}')}`" in page
 
 
 def test_every_service_has_a_health_check() -> None:
