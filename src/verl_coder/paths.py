@@ -36,7 +36,7 @@ def repository_root() -> Path:
             raise ConfigError(
                 f"{given} has no recipes/ folder: set VERL_CODER_ROOT to a checkout of verl-coder"
             )
-        return Path(given)
+        return Path(given).resolve()
     installed_from = _PACKAGE.parents[1]
     for folder in (installed_from, Path.cwd(), *Path.cwd().parents, _wheels_content()):
         if (folder / "recipes").is_dir() and (folder / "config" / "base.yaml").is_file():

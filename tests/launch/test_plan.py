@@ -11,7 +11,7 @@ import pytest
 
 from verl_coder.errors import ConfigError
 from verl_coder.launch.plan import LOGICAL_CPUS, TrainRequest, make_plan, missing_data, preparation
-from verl_coder.paths import repository_root
+from verl_coder.paths import repository_root, work_root
 
 
 def _cpus(tmp_path: Path, recipe: str, *overrides: str) -> int | None:
@@ -183,3 +183,20 @@ def test_a_path_with_a_comma_is_one_file_where_it_is_there(tmp_path: Path) -> No
     ):
         plan = make_plan(TrainRequest(recipe="tiny_cpu", train=given, out=str(tmp_path / "run")))
         assert [Path(path).name for path in plan.config.data.train_files] == files
+
+
+@pytest.mark.parametrize("key", ["data.train_files", "reward.custom_reward_function.path"])
+def test_a_setting_that_is_taken_away_and_needed_is_named(tmp_path: Path, key: str) -> None:
+    request = TrainRequest(recipe="tiny_cpu", out=str(tmp_path), overrides=(f"~{key}",))
+    with pytest.raises(ConfigError, match=rf"recipe tiny_cpu: no setting {key}, .* leave ~{key} out"):
+        make_plan(request, files_first=True)
+
+
+def test_a_relative_checkout_is_one_of_the_folder_that_it_was_named_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Paths below it are compared with absolute ones."""
+    (tmp_path / "own" / "recipes").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VERL_CODER_ROOT", "own")
+    assert repository_root() == work_root() == tmp_path / "own"

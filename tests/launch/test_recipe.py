@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from verl_coder.errors import ConfigError
-from verl_coder.launch.recipe import compose, find_recipe
+from verl_coder.launch.recipe import compose, find_recipe, read_recipe
 from verl_coder.paths import recipe_names, repository_root
 
 
@@ -111,3 +111,15 @@ def test_a_recipe_that_is_none_is_one_line(text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         compose(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_an_empty_number_of_gpus_is_none_and_one_that_is_no_number_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for value, gpus in (("", 8), (" ", 8), ("4 ", 4), ("2", 2)):
+        monkeypatch.setenv("N_GPUS", value)
+        assert read_recipe(find_recipe("qwen_grpo")).trainer.n_gpus_per_node == gpus
+    for value in ("8,", "abc", "2.0", "-1"):
+        monkeypatch.setenv("N_GPUS", value)
+        with pytest.raises(ConfigError, match=rf"N_GPUS={value}: use a whole number"):
+            read_recipe(find_recipe("qwen_grpo"))

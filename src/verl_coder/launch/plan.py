@@ -4,12 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from rich.console import Console
 
 from verl_coder.data.prepare import SPLITS
@@ -67,11 +68,11 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
     _check_texts(request)
     folder = find_recipe(request.recipe)
     config = read_recipe(folder, request.overrides)
-    with open_dict(config):
+    with _nothing_taken_away(folder), open_dict(config):
         _put_paths(config, request)
-    named = _named_files(config, request)
-    if files_first:
-        check_files(config, _to_come(config.verl_coder.get("prepare"), _data_files(config), named))
+        named = _named_files(config, request)
+        if files_first:
+            check_files(config, _to_come(config.verl_coder.get("prepare"), _data_files(config), named))
     check_keys(config, folder, request.overrides)
     _check_filled_in(config)
     seed = _checked_seed(request, config)
@@ -99,6 +100,17 @@ def make_plan(request: TrainRequest, *, files_first: bool = False) -> Plan:
         named=named,
         overrides=request.overrides,
     )
+
+
+@contextmanager
+def _nothing_taken_away(folder: Path) -> Iterator[None]:
+    """ConfigError for a setting that an override of the form ~key has taken away, and that a run needs."""
+    try:
+        yield
+    except (ConfigKeyError, ConfigAttributeError) as error:
+        raise ConfigError(
+            f"recipe {folder.name}: no setting {error.full_key}, which a run needs: leave ~{error.full_key} out"
+        ) from error
 
 
 def _wandb_mode(settings: Settings) -> str:

@@ -1,6 +1,7 @@
 """A recipe folder and command-line overrides -> one checked verl configuration."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -57,6 +58,7 @@ def read_recipe(folder: Path, overrides: Sequence[str] = ()) -> DictConfig:
     from hydra import initialize_config_dir
 
     check_forms(overrides)
+    _read_gpu_knob()
     verl = verl_tree()
     _check_recipe_file(folder / "recipe.yaml")
     with initialize_config_dir(str(folder), version_base=None):
@@ -82,6 +84,19 @@ def check_keys(config: DictConfig, folder: Path, overrides: Sequence[str]) -> No
         close = closest(extra[0], verl)
         hint = f"; did you mean {close}?" if close else ""
         raise ConfigError(f"recipe {folder.name}: verl has no key {extra[0]}{hint}")
+
+
+def _read_gpu_knob() -> None:
+    """Let an empty N_GPUS be none, as other knobs are; ConfigError for what is no number, which YAML would not name."""
+    given = os.environ.get("N_GPUS")
+    if given is None:
+        return
+    if not given.strip():
+        del os.environ["N_GPUS"]
+    elif not given.strip().isdecimal():
+        raise ConfigError(f"N_GPUS={given}: use a whole number of 1 or more")
+    else:
+        os.environ["N_GPUS"] = given.strip()
 
 
 _DEFAULTS = "`defaults: [ppo_trainer, base, hardware/cpu, _self_]`, as those of recipes/ begin"
