@@ -175,18 +175,24 @@ torch_runs() {
 # What is installed beside torch, which is there by now: pip would look for the CPU build again.
 requirements_without_torch() { grep -v -E '^torch==' "$REPO_ROOT/requirements/cpu.txt"; }
 
-# Into verl's container: this package, and those of its few light dependencies that are missing there.
+# Into verl's container: this package, and those of its few light dependencies that are missing there; with those of the
+# extra $1 of pyproject.toml, if one is named. (The pins of an environment of our own have them all.)
 add_package() {
-  local log="${TMPDIR:-/tmp}/verl-coder-install.log" flags=(--disable-pip-version-check -e "$REPO_ROOT")
-  "$PYTHON" -c "$INSTALLED_FROM_HERE" "$REPO_ROOT" 2>/dev/null && return
+  local extra="${1:-}" log="${TMPDIR:-/tmp}/verl-coder-install.log"
+  local flags=(--disable-pip-version-check -e "$REPO_ROOT${extra:+[$extra]}")
+  "$PYTHON" -c "$INSTALLED_FROM_HERE" "$REPO_ROOT" "$extra" 2>/dev/null && return
   "$PYTHON" -m pip install --no-build-isolation "${flags[@]}" >"$log" 2>&1 ||
     "$PYTHON" -m pip install "${flags[@]}" >>"$log" 2>&1 ||
     fail "installing this package into $PYTHON" "see the end of $log, then: $PYTHON -m pip install -e $REPO_ROOT"
 }
 INSTALLED_FROM_HERE='
 import sys, verl_coder
-from importlib.metadata import version
+from importlib.metadata import requires, version
+import re
 version("verl-coder")
+for line in requires("verl-coder") or []:
+    if sys.argv[2] and re.search(f"extra == .{sys.argv[2]}.", line):
+        version(re.match(r"[\w.-]+", line)[0])
 sys.exit(not verl_coder.__file__.startswith(sys.argv[1] + "/"))'
 
 # The two profiles have different builds of PyTorch and what hangs on it: pip would leave those of the other one there.
@@ -216,13 +222,14 @@ one_at_a_time() {
 
 is_whole() { [ -f "$VENV/stamp" ] && [ "$(cat "$VENV/stamp")" = "$(stamp_of)" ]; }
 
+# $1: an extra of pyproject.toml that the script needs.
 make_environment() {
   choose_profile
   beside_the_other_profile
   if in_verl_container; then
     PYTHON="$(command -v python3)"
     say "profile: $PROFILE ($PROFILE_WHY); environment: $PYTHON, which has verl; adding this package only"
-    one_at_a_time add_package
+    one_at_a_time add_package "$@"
     return
   fi
   PYTHON="$VENV/bin/python"

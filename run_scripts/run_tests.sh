@@ -4,7 +4,7 @@
 set -euo pipefail
 export PROFILE="${PROFILE:-cpu}"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
-make_environment
+make_environment dev
 cd "$REPO_ROOT"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

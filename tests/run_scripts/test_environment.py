@@ -430,3 +430,18 @@ def test_a_gpu_is_seen_in_a_long_list(tmp_path: Path) -> None:
         ["bash", "-c", script], cwd=ROOT, env=given, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == "gpu\n"
+
+
+def test_the_tests_tools_are_added_to_verls_container_where_they_are_missing(tmp_path: Path) -> None:
+    assert "\nmake_environment dev\n" in (ROOT / "run_scripts" / "run_tests.sh").read_text()
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$1" = -c ] && PYTHONPATH={ROOT}/src exec {sys.executable} "$@"\necho "$*" >>{tmp_path}/asked\n'
+    )
+    python.chmod(0o755)
+    script = f"source run_scripts/environment.sh; PYTHON={python}; {{0}}; add_package dev"
+    given = {"PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    for changed in (":", "INSTALLED_FROM_HERE='raise SystemExit(1)'"):
+        subprocess.run(["bash", "-c", script.format(changed)], cwd=ROOT, env=given, check=True, timeout=60)
+    asked = (tmp_path / "asked").read_text().splitlines()  # nothing where all are there
+    assert asked == [f"-m pip install --no-build-isolation --disable-pip-version-check -e {ROOT}[dev]"]
