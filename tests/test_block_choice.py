@@ -65,6 +65,25 @@ def test_a_program_is_not_run_twice_for_a_block_that_shows_its_use() -> None:
     assert extract_code(f"```python\n{PROGRAM}```\nUse:\n```python\nprint(cube(3))\n```") == PROGRAM
 
 
+MAIN = "import sys\n\ndef main():\n    n = int(sys.stdin.readline())\n    print(n + 1)\n\nmain()\n"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "import io\nsys.stdin = io.StringIO('3\\n')\nmain()\n",
+        f"from io import StringIO\n{MAIN[:-8]}\nsys.stdin = StringIO('3')\nmain()\n",
+    ],
+)
+def test_a_block_that_feeds_a_program_with_an_input_of_its_own_is_not_the_answer(shown: str) -> None:
+    assert extract_code(f"```python\n{MAIN}```\nTest it like this:\n```python\n{shown}```") == MAIN
+
+
+def test_a_program_that_reads_its_input_through_a_buffer_is_one() -> None:
+    later = MAIN.replace("def main", "import io\nsys.stdin = io.StringIO(sys.stdin.read())\n\ndef main")
+    assert extract_code(f"```python\n{MAIN}```\nFaster:\n```python\n{later}```") == later
+
+
 @pytest.mark.parametrize("words", ["Note: this is O(1)", "[DONE]", "Done", "Complexity: O(n) time"])
 def test_words_behind_code_without_a_fence_that_happen_to_parse_are_no_code(words: str) -> None:
     assert extract_code(f"{CUBE}\n{words}") == CUBE

@@ -280,6 +280,26 @@ def test_a_closing_tag_that_a_program_printed_does_not_make_its_output_the_answe
     assert extract_code(f"{PROGRAM}\n<output>\n</output>\n{printed}\n</output>\nDone.") is None
 
 
+@pytest.mark.parametrize("tags", ["<form><feedback>", "Reads </feedback><feedback>", "a<output>"])
+def test_an_opening_tag_of_a_result_at_the_end_of_a_line_of_code_is_text(tags: str) -> None:
+    code = f'def f(x):\n    """Reads {tags}\n    and adds one."""\n    return x + 1\n'
+    assert extract_code(f"```python\n{code}```") == code
+    assert extract_code(f"So:\n```python\n{code}```\nThat is all.") == code
+
+
+def test_a_line_about_both_tags_ends_no_thought() -> None:
+    thought = f"The format is <think>...</think> and then code. A draft:\n{BLOCK}\nThat is off by one, so"
+    found = extract(f"<think>\n{thought}")
+    assert (found.thinking, found.think_closed, found.code) == (thought, False, None)
+    found = extract(f"<think>\n{thought} this:</think>\n```python\nx = 2\n```")
+    assert found.think_closed and found.code == "x = 2\n"
+
+
+def test_a_thought_of_one_line_ends_before_the_words_behind_it() -> None:
+    found = extract(f"<think>short</think> Here it is:\n{BLOCK}")
+    assert (found.thinking, found.think_closed, found.code) == ("short", True, DOUBLE)
+
+
 def test_a_code_block_in_a_thought_may_hold_the_closing_tag() -> None:
     thought = '```python\ns = s.split("</think>")[1]\n```\nGood.'
     found = extract(f"<think>{thought}</think>\n{BLOCK}")

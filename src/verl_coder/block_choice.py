@@ -100,9 +100,10 @@ class _Parts:
         writes = shape.writes or any(one.writes for one in given)
         # The part of a program that reads its input, or calls what does, needs the functions; so does no remark.
         is_main = shape.reads or (reads and writes and all(one.only_defines for one in given))
+        is_main = is_main and not shape.feeds
         if not shape.adds and not is_main:
             return PARTS if self._ends_a_program(shape, index) else NOTHING
-        return PROGRAM if reads and writes and not shape.only_defines else STANDS
+        return PROGRAM if reads and writes and not (shape.only_defines or shape.feeds) else STANDS
 
     def _ends_a_program(self, shape: Shape, index: int) -> bool:
         """Whether a block prints what the earlier ones have read and worked out: none of them prints anything."""
@@ -159,7 +160,7 @@ def _owners(names: frozenset[str]) -> frozenset[str]:
 
 
 def _is_program(shape: Shape) -> bool:
-    return shape.reads and shape.writes and not shape.only_defines
+    return shape.reads and shape.writes and not (shape.only_defines or shape.feeds)
 
 
 def _codes(shape: Shape) -> frozenset[str]:

@@ -41,6 +41,8 @@ class Shape:
     """It mentions the standard input."""
     writes: bool
     """It prints."""
+    feeds: bool
+    """It puts a text of its own in the place of the standard input, as a demonstration does."""
 
 
 @dataclass
@@ -88,7 +90,20 @@ def _shape(tree: ast.Module, code: str) -> Shape:
         or "/dev/stdin" in code
         or "os.read(" in code,
         writes=not words.isdisjoint(_WRITERS),
+        feeds=any(map(_feeds, nodes)),
     )
+
+
+def _feeds(node: ast.AST) -> bool:
+    """`sys.stdin = io.StringIO("3")`, but not of what the standard input itself holds."""
+    if not isinstance(node, ast.Assign) or not any(_last_name(target) == "stdin" for target in node.targets):
+        return False
+    words = {_last_name(inner) for inner in ast.walk(node.value)}
+    return not words.isdisjoint({"StringIO", "BytesIO"}) and words.isdisjoint({"stdin", "open", "read"})
+
+
+def _last_name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _read_at_load(nodes: Iterable[ast.AST]) -> Iterator[str]:

@@ -82,11 +82,12 @@ def _after_results(
 
 
 def _in_code(text: str, before: int, begin: int, end: int, budget: ParseBudget) -> bool:
-    """Whether a result stands in a string of a block that parses, opened behind `before`."""
-    if end < 0 or not _FENCE.search(text, before, begin):
+    """Whether a result, or the opening tag of one that is cut off, stands in a block that parses behind `before`."""
+    if not _FENCE.search(text, before, begin):
         return False
     blocks = code_blocks(text[before : before + MAX_CHARS], budget)
-    return any(b.parses and b.start + before < begin and end <= b.end + before for b in blocks)
+    last = max(begin, end)
+    return any(b.parses and b.start + before < begin and last <= b.end + before for b in blocks)
 
 
 def _results(text: str, tags: Tags) -> Iterator[tuple[int, int]]:
@@ -183,7 +184,7 @@ class _Reader:
                 self._forget_blocks(end)
 
     def _on_end_think(self, begin: int, end: int) -> None:
-        if self.thinks_from is None and self._is_mention(begin, end):
+        if self._is_mention(begin, end) if self.thinks_from is None else self._is_pair(begin, end):
             return
         if self.may_think_from is not None:
             self.thought_from, self.may_think_from = self.may_think_from, None
@@ -267,12 +268,17 @@ class _Reader:
 
     def _is_mention(self, begin: int, end: int) -> bool:
         """Whether a closing tag that nothing has opened is in the middle of a sentence."""
-        opened = self.text.rfind(_THINK, max(begin - _MAX_SENTENCE, self.start), begin)
-        if opened >= 0 and "\n" not in self.text[opened:begin] and not _LINE_END.match(self.text, end):
+        if self._is_pair(begin, end):
             return True
         before = self.text[max(begin - 2, 0) : begin]
         in_sentence = before[-1:] == " " and (before[0].isalnum() or before[0] == ",")
         return in_sentence and _SENTENCE_GOES_ON.match(self.text, end) is not None
+
+    def _is_pair(self, begin: int, end: int) -> bool:
+        """Whether a line that goes on speaks of both tags (`between <think> and </think>`), within a thought, too."""
+        first = self.start if self.thinks_from is None else self.thinks_from + len(_THINK)
+        opened = self.text.rfind(_THINK, max(begin - _MAX_SENTENCE, first), begin)
+        return opened >= 0 and "\n" not in self.text[opened:begin] and not _LINE_END.match(self.text, end)
 
     def _opens_thinking(self, begin: int, end: int) -> bool:
         if _SPOKEN_OF.match(self.text, end):
