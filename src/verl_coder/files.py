@@ -32,7 +32,7 @@ def locked(path: Path, otherwise: str) -> Iterator[None]:
         yield
 
 
-def took_lock(file: IO[Any], kind: int = fcntl.LOCK_EX) -> bool | None:
+def took_lock(file: IO[Any] | int, kind: int = fcntl.LOCK_EX) -> bool | None:
     """Whether the lock of an open file is ours now: False where another process holds it.
 
     None where it takes no lock at all (some network disks), which says nothing of others.

@@ -2,10 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import psutil
 import pytest
 
 from verl_coder.errors import ConfigError
@@ -71,7 +69,7 @@ def test_activations_are_kept_where_there_is_ample_room(
 ) -> None:
     monkeypatch.setattr(memory, "shape_of", lambda model: HALF_BILLION)
     monkeypatch.setattr(memory, "machine_bytes", lambda: 64 * GIB)
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=free * GIB))
+    monkeypatch.setattr(memory, "free_memory", lambda: free * GIB)
     found = check_memory(_request(), Path("m"), 700)
     assert found.plan and not found.plan.excess and found.recompute == recompute
     given = _request(overrides=(f"model.enable_gradient_checkpointing={not recompute}",))

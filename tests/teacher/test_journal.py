@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from verl_coder.errors import ConfigError, TeacherError
+from verl_coder.teacher.attempt_journal import AttemptJournal
 from verl_coder.teacher.journal import Journal, StoredVerdict, digest
 
 KEY, OTHER = digest({"prompt": "a"}), digest({"prompt": "b"})
@@ -195,6 +197,15 @@ def test_two_commands_do_not_write_one_journal(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="in use"):
             Journal(tmp_path / "a.jsonl")
     with Journal(tmp_path / "a.jsonl"):
+        pass
+
+
+def test_a_disk_without_locks_holds_journals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with Journal(tmp_path / "a.jsonl"), AttemptJournal(tmp_path / "b.jsonl"):
         pass
 
 

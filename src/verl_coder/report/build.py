@@ -1,7 +1,6 @@
 """The pages of a report: the front end's files, what it knows of each folder, the index, and the chunks."""
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from verl_coder.errors import ConfigError, FileWriteError
-from verl_coder.files import is_there, locked, make_folder, write_atomically, writing
+from verl_coder.files import is_there, locked, make_folder, took_lock, write_atomically, writing
 from verl_coder.report.chunks import Part, script, write_part
 from verl_coder.report.evaluation_files import (
     other_results,
@@ -198,9 +197,7 @@ def _whole_folder(out: Path) -> Iterator[Path]:
     try:
         make_folder(building)
         with writing(building), (building / MARKER).open("w") as mark:
-            fcntl.flock(
-                mark, fcntl.LOCK_EX
-            )  # while it is held, no other report takes the folder for a leftover
+            took_lock(mark)  # while it is held, no other report takes the folder for a leftover
             yield building
             check_target(out)
             _put_in_place(building, out)
@@ -245,7 +242,7 @@ def _remove_leftovers(out: Path) -> None:
             continue
         try:
             with (folder / MARKER).open("r+") as mark:
-                fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+                if took_lock(mark):
+                    shutil.rmtree(folder, ignore_errors=True)
         except OSError:
-            continue  # at work, or without its mark yet
+            continue  # without its mark yet

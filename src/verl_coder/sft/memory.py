@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from verl_coder.errors import ConfigError
 from verl_coder.files import free_bytes
 from verl_coder.launch.cards import GIB, card_for
@@ -18,6 +16,7 @@ from verl_coder.launch.memory_plan import (
     Term,
     activation_bytes,
     can_do_without_logits,
+    free_memory,
     label_bytes,
     machine_bytes,
 )
@@ -68,7 +67,7 @@ def plan_memory(
     return MemoryPlan(
         terms=tuple(terms),
         machine_bytes=machine_bytes(),
-        free_bytes=psutil.virtual_memory().available,
+        free_bytes=free_memory(),
         card=card_for(None) if on_gpu else None,
     )
 

@@ -4,7 +4,6 @@ One JSON object a line: `key` is a hash of the program, the problem's tests and 
 bridges starts and no more. What met a limit of time is tried again in each of them: its verdict is that of its moment.
 """
 
-import fcntl
 import json
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from verl_coder.errors import ConfigError
-from verl_coder.files import append_whole, writing
+from verl_coder.files import append_whole, took_lock, writing
 from verl_coder.problems import Problem
 from verl_coder.sandbox.types import CommandResult
 from verl_coder.teacher.journal import digest
@@ -44,11 +43,9 @@ class AttemptJournal:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if took_lock(self._file) is False:
             self._file.close()
-            raise ConfigError(f"another `teacher repairs` is at work on {path}: wait for it") from error
+            raise ConfigError(f"another `teacher repairs` is at work on {path}: wait for it")
         self._lines: dict[str, dict[str, Any]] = {}
         text = path.read_bytes()
         for line in text.split(b"\n"):

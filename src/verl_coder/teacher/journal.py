@@ -8,7 +8,6 @@ that a killed process has torn is cut off, and asked again.
 """
 
 import asyncio
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from verl_coder import json_text
 from verl_coder.errors import ConfigError, TeacherError
+from verl_coder.files import took_lock
 from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.teacher.replies import usage_of
 from verl_coder.words import counted
@@ -64,14 +64,11 @@ class Journal:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._file)
-            raise ConfigError(
-                f"{path} is in use: another command writes this journal; give --journal"
-            ) from None
         except OSError as error:
             raise ConfigError(f"the journal {path} cannot be opened: {error.strerror}") from error
+        if took_lock(self._file) is False:
+            os.close(self._file)
+            raise ConfigError(f"{path} is in use: another command writes this journal; give --journal")
         self._places: dict[bytes, tuple[int, int]] = {}
         self._verdicts: dict[bytes, StoredVerdict] = {}
         self.replies = self.failures = self.unreadable = self.torn = 0
