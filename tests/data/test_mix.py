@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.data.conftest import toy_record, write_jsonl
@@ -151,6 +153,16 @@ def test_the_pass_rate_of_samples_is_the_share_that_passed_and_not_the_share_of_
     no_verdict = {"problem_id": "a/2", "acc": 0.0, "sandbox_unavailable": 1.0}
     rates = write_jsonl(tmp_path / "samples.jsonl", [*samples, *rollouts, no_verdict])
     assert read_pass_rates(rates) == {"a/1": 0.25, "a/2": 0.5}
+
+
+def test_pass_rates_of_parquet_are_read_without_the_texts_beside_them(tmp_path: Path) -> None:
+    columns = {"problem_id": ["a/1"] * 1500, "outcome": ["passed", "failed"] * 750, "output": ["long"] * 1500}
+    path = tmp_path / "samples.parquet"
+    pq.write_table(pa.table(columns), path)
+    assert read_pass_rates(path) == {"a/1": 0.5}
+    pq.write_table(pa.table({name: columns[name] for name in ("problem_id", "output")}), path)
+    with pytest.raises(DataError, match=r"samples.parquet\[0\]: .*; has problem_id, output"):
+        read_pass_rates(path)
 
 
 def test_training_rows_are_chosen_by_their_pass_rate_and_held_out_rows_are_not(

@@ -23,6 +23,9 @@ _RATE_COLUMNS = ("acc", "pass_rate", "passed")
 """The first that a row has: in a row of a sample `pass_rate` is the share of its tests, and `acc` is its verdict."""
 
 
+_NEEDED = ("problem_id", "outcome", "sandbox_unavailable", *_RATE_COLUMNS)
+
+
 def normalise_difficulty(label: str) -> Difficulty:
     """easy, medium or hard across datasets; `unknown` for any other word."""
     return _WORDS.get(label.strip().lower(), "unknown")
@@ -65,10 +68,20 @@ def read_pass_rates(path: Path) -> dict[str, float]:
     return {problem_id: round(total / counts[problem_id], 6) for problem_id, total in sums.items()}
 
 
+def _of_parquet(path: Path) -> Iterator[dict[str, Any]]:
+    """Its rows, a thousand at a time; of columns that say nothing of a rate, whose texts are long, only the names."""
+    with pq.ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        needed = [name for name in names if name in _NEEDED]
+        for batch in file.iter_batches(batch_size=1000, columns=needed):
+            for row in batch.to_pylist():
+                yield dict.fromkeys(names) | row
+
+
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         if path.suffix == ".parquet":
-            for number, row in enumerate(pq.read_table(path).to_pylist()):
+            for number, row in enumerate(_of_parquet(path)):
                 yield f"{path.name}[{number}]", row
             return
         with path.open("rb") as stream:  # whose lines end with \n alone
