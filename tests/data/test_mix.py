@@ -5,7 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
