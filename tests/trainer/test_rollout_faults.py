@@ -17,7 +17,7 @@ from verl_coder.trainer.evaluation import workers
 from verl_coder.trainer.evaluation.evaluate import complete
 from verl_coder.trainer.evaluation.report import Answer, evaluation_metrics
 from verl_coder.trainer.evaluation.workers import SampleGuard
-from verl_coder.trainer.rl_trainer import rollout_statistics
+from verl_coder.trainer.rl_trainer import rollout_statistics, sampled_entropy
 from verl_coder.trainer.rollout_faults import FAULT, RolloutClock, SampleFault, faults_of, score_fault
 from verl_coder.trainer.sample_masks import SampleMasksMixin
 
@@ -296,3 +296,14 @@ def answer(infos: dict[str, Any]) -> Answer:
         uid="u", problem_id="p", difficulty="easy", data_source="s", sampled=False, prompt="", text="",
         score=0.0, infos=infos, turns=2, tool_calls=0, tool_successes=0, ground_truth="", extra_info={},
     )  # fmt: skip
+
+
+def test_the_entropy_of_what_was_drawn_is_estimated_by_the_tokens_of_the_policy_alone() -> None:
+    torch.manual_seed(0)
+    distribution = torch.distributions.Categorical(probs=torch.tensor([0.7, 0.2, 0.1]))
+    rows = [distribution.log_prob(distribution.sample((2000,))) for _ in range(2)]
+    rows = [torch.cat([row, torch.full((50,), -30.0)]) for row in rows]  # what a tool printed
+    masks = [torch.tensor([1] * 2000 + [0] * 50) for _ in rows]
+    found = sampled_entropy(rows, masks)["rollout/entropy"]
+    assert found == pytest.approx(float(distribution.entropy()), abs=0.03)
+    assert sampled_entropy(rows, [torch.zeros_like(mask) for mask in masks]) == {} == sampled_entropy([], [])

@@ -3,10 +3,12 @@
 import json
 import logging
 import time
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1 import trainer_separate_async
 from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
@@ -84,7 +86,11 @@ class CoderTrainerMixin(
         real = [row for row, tag in enumerate(batch.tags) if not tag.get("is_padding", False)]
         fields = [extra_fields[row] for row in real]
         metrics.update(rollout_statistics(fields))
-        advantages = read_columns(batch, "advantages")["advantages"].unbind()
+        columns = read_columns(batch, "advantages", "response_mask", "rollout_log_probs")
+        advantages = columns["advantages"].unbind()
+        if "rollout_log_probs" in columns.keys():  # noqa: SIM118  (`in` a TensorDict is no question of its keys)
+            drawn = [columns[name].unbind() for name in ("rollout_log_probs", "response_mask")]
+            metrics |= sampled_entropy(*([rows[row] for row in real] for rows in drawn))
         groups = group_statistics(
             [batch.keys[row] for row in real],
             [bool(advantages[row].any()) for row in real],
@@ -100,6 +106,18 @@ class CoderTrainerMixin(
             metrics["training/off_policy/trainer_idle_share"] = (
                 timing_raw.get("gen", 0.0) / timing_raw["step"]
             )
+
+
+def sampled_entropy(
+    log_probs: Sequence[torch.Tensor], response_masks: Sequence[torch.Tensor]
+) -> dict[str, float]:
+    """`rollout/entropy`: mean of -log p of the tokens that the policy drew, (T,) a row, in nats.
+
+    An estimate of the entropy of what was drawn from that costs nothing, as vLLM returns these log-probabilities.
+    """
+    drawn = [each[mask.bool()] for each, mask in zip(log_probs, response_masks, strict=True)]
+    tokens = torch.cat(drawn) if drawn else torch.empty(0)
+    return {"rollout/entropy": -float(tokens.float().mean())} if len(tokens) else {}
 
 
 def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:
