@@ -158,6 +158,37 @@ def test_a_second_start_knows_how_long_it_takes() -> None:
     assert teller.lines(starting("starting vLLM"))[0].endswith("for 25 s, about 40 s left")
 
 
+def test_a_part_that_comes_again_takes_as_long_as_before() -> None:
+    """Of an evaluation whose answers all end in its last minute the first ones would promise an hour."""
+    time = [0.0]
+    teller = PhaseTeller(now=lambda: time[0], every_s=20)
+    answering = Phase(phase="evaluating", step=0, total=12, part="answering", done=0, of=96)
+    teller.lines(answering)
+    time[0] = 300.0
+    teller.lines(Phase(phase="training", step=1, total=12))
+    time[0] = 400.0
+    teller.lines(replace(answering, step=1))
+    time[0] = 520.0
+    told = teller.lines(replace(answering, step=1, done=2))
+    assert told == ["evaluating, step 1 of 12, answering (2 of 96), for 2 min, about 3 min left"]
+    time[0] = 730.0
+    (told,) = teller.lines(replace(answering, step=1, done=95))
+    assert "for 6 min, about" in told  # later than before: by its pace
+
+
+def test_a_part_of_another_size_or_that_went_on_says_nothing_of_the_next() -> None:
+    time = [0.0]
+    teller = PhaseTeller(now=lambda: time[0], every_s=20)
+    answering = Phase(phase="evaluating", step=0, total=12, part="answering", done=40, of=96)
+    for first in (answering, replace(answering, done=0, of=8)):
+        teller.lines(first)
+        time[0] += 300.0
+        teller.lines(Phase(phase="training", step=1, total=12))
+    teller.lines(replace(answering, done=0))
+    time[0] += 30.0
+    assert teller.lines(replace(answering, done=0))[0].endswith("(0 of 96), for 30 s")
+
+
 def test_the_last_ones_of_a_part_are_told_as_open_once_they_are_overdue() -> None:
     time = [0.0]
     teller = PhaseTeller(now=lambda: time[0], every_s=20)

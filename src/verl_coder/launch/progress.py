@@ -40,11 +40,17 @@ class PhaseTeller:
         self._began = self._told = now()
         self._pace = Pace(now=now)
         self._next_part = len(START_PARTS)
+        self._counts: tuple[str, int] | None = None
+        self._took: dict[tuple[str, int], float] = {}
+        """What of how many -> the seconds of the last one that was seen from its beginning to its end."""
 
     def lines(self, phase: Phase) -> list[str]:
         """The lines that are due. A part of the start is told as it begins; one too short to be seen, with the next."""
         now = self._now()
         if phase.key != self._key:
+            if self._counts is not None:
+                self._took[self._counts] = now - self._began
+            self._counts = (phase.key, phase.of) if phase.of and not phase.done else None
             self._key, self._began, self._told = phase.key, now, now
             self._pace = Pace(phase.done, self._now)
             if phase.phase != STARTING:
@@ -64,8 +70,14 @@ class PhaseTeller:
         ]
 
     def left_words(self, phase: Phase) -> str:
-        """How long the part, or the start, still takes by its pace or its history; empty where neither is known."""
+        """How long the part, or the start, still takes by its history or its pace; empty where neither is known.
+
+        Answers that are written side by side end in a bunch, so that the first ones say little of the others.
+        """
         if phase.phase != STARTING:
+            left = self._took.get((phase.key, phase.of), 0.0) - (self._now() - self._began)
+            if left > 0:
+                return f"about {duration(left)} left"
             return self._pace.words(phase.of) if phase.of else ""
         coming = [self._history.get(f"{STARTING}: {part}") for part in START_PARTS[phase.done :]]
         left = sum(seconds for seconds in coming if seconds is not None) - (self._now() - self._began)

@@ -20,7 +20,7 @@ _NO_TRAINING = ("agent_loops", "evaluation", "platform", "trainer", "launch/pref
 CODE_LEFT_OUT = {
     "data": (*_NOT_CODE, *_NO_TRAINING),
     "teacher": (*_NOT_CODE, "evaluation", "trainer"),
-    "sft": (*_NOT_CODE, "agent_loops", "evaluation", "trainer"),
+    "sft": (*_NOT_CODE, "evaluation", "trainer"),
     "train": (*_NOT_CODE, "teacher"),
     "evaluate": (*_NOT_CODE, "trainer", "teacher"),
     "report": ("tiny/base",),
