@@ -164,7 +164,6 @@ _ALSO_RIGHT = {
 
 _EVALPLUS_CHECK = """
 import json
-from collections.abc import Sequence
 import math
 
 INPUTS = json.loads({inputs!r})
