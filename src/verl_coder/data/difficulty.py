@@ -21,8 +21,6 @@ _EASY_FROM = 2 / 3
 _MEDIUM_FROM = 1 / 3
 _RATE_COLUMNS = ("acc", "pass_rate", "passed")
 """The first that a row has: in a row of a sample `pass_rate` is the share of its tests, and `acc` is its verdict."""
-
-
 _NEEDED = ("problem_id", "outcome", "sandbox_unavailable", *_RATE_COLUMNS)
 
 

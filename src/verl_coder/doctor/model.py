@@ -127,7 +127,8 @@ def _stop_tokens(situation: Situation) -> CheckResult:
         )
     if tokenizer.eos_token_id != ids[0]:
         return warned(
-            f"a turn ends with {end!r}, and eos_token is {tokenizer.eos_token!r}: SFT would teach the latter",
+            f"a turn ends with {end!r}, and eos_token is {tokenizer.eos_token!r}: SFT would teach the latter, "
+            "so it refuses the model, as a run with a teacher's traces does",
             f"tokenizer_config.json: eos_token={end}",
         )
     return passed(f"a turn ends with {end!r}, at which an answer stops ({names})")
