@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from verl_coder.syntax import literal_value, parse_python
+from verl_coder.syntax import literal_value, parse_python, statements
 
 SOURCE = "def f(x):\n    return [y for y in x if y]\n"
 
@@ -84,3 +84,11 @@ def test_what_python_thinks_of_an_answers_style_is_not_said() -> None:
         [sys.executable, "-W", "always", "-c", program], capture_output=True, text=True, check=True
     )
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == ["own.py"]
+
+
+def test_a_statement_keeps_its_whole_lines_whatever_characters_they_hold() -> None:
+    source = "a = '\x0c\u2028'  # one\r\nassert f(\n    1\n)\nassert a; b = 2\n"
+    found = [(type(node).__name__, text) for node, text in statements(source)]
+    assert found[:2] == [("Assign", "a = '\x0c\u2028'  # one"), ("Assert", "assert f(\n    1\n)")]
+    assert found[2] == ("Assert", "assert a; b = 2")
+    assert statements("def (") == []

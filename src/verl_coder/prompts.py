@@ -9,7 +9,7 @@ from verl_coder.docstring_examples import asserts_in, without_asserts, without_e
 from verl_coder.errors import ConfigError
 from verl_coder.problems import Message, Style
 from verl_coder.protocols import PROTOCOLS, Language, ToolProtocol, find_protocol
-from verl_coder.syntax import parsed
+from verl_coder.syntax import statements
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,15 +190,12 @@ def without_visible_tests(
 
 def _without_statements(shown: str, tests: Sequence[str]) -> str:
     """Tests without these; empty where no assert is left."""
-    lines, tree = shown.splitlines(), parsed(shown)
-    left: list[str] = []
-    asserts = 0
-    for node in tree.body if tree else ():
-        source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
-        if source not in tests:
-            left.append(source)
-            asserts += isinstance(node, ast.Assert)
-    return "\n".join(left) if asserts else ""
+    left = [(node, source) for node, source in statements(shown) if source not in tests]
+    return (
+        "\n".join(source for _, source in left)
+        if any(isinstance(node, ast.Assert) for node, _ in left)
+        else ""
+    )
 
 
 def _after_last(text: str, starts: Sequence[str]) -> str:

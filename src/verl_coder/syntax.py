@@ -1,6 +1,7 @@
 """The syntax tree of Python source that somebody else wrote, and the value of a literal."""
 
 import ast
+import re
 import warnings
 from typing import Any
 
@@ -26,6 +27,15 @@ def parsed(source: str) -> ast.Module | None:
         return parse_python(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def statements(source: str) -> list[tuple[ast.stmt, str]]:
+    """The statements of a module and the whole lines that each stands in; none where it does not parse."""
+    # As Python counts lines: `str.splitlines` ends one at a form feed and at six more characters, too.
+    lines, tree = re.split(r"\r\n|\r|\n", source), parsed(source)
+    return [
+        (node, "\n".join(lines[node.lineno - 1 : node.end_lineno])) for node in (tree.body if tree else ())
+    ]
 
 
 def literal_value(text: str) -> Any:

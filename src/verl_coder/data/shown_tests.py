@@ -8,7 +8,7 @@ from dataclasses import replace
 from verl_coder.problems import AssertTests, Problem
 from verl_coder.prompts import visible_tests_of, without_visible_tests
 from verl_coder.sandbox import SandboxClient
-from verl_coder.syntax import parsed
+from verl_coder.syntax import parsed, statements
 from verl_coder.tools.execution import InterpreterSettings, run_program
 from verl_coder.tools.visible_tests import visible_tests
 
@@ -21,7 +21,7 @@ def shown_tests(problem: Problem) -> str:
     text, hidden = visible_tests_of(problem.prompt), problem.tests
     if not _asserts(text) or not isinstance(hidden, AssertTests) or not {*_asserts(text)} <= {*hidden.tests}:
         return text if _asserts(text) else ""
-    before = "\n".join(_statements(text, ast.stmt)[: -len(_asserts(text))])
+    before = "\n".join(source for _, source in statements(text)[: -len(_asserts(text))])
     given = "\n".join(part for part in (problem.tool_prelude.strip(), before.strip()) if part)
     known = {*dir(builtins), *_names(f"{given}\n{problem.reference_solution}", ast.Store)}
     return "" if given == hidden.setup.strip() and _names(text, ast.Load) <= known else text
@@ -52,13 +52,7 @@ def without_false_examples(problem: Problem, false: Sequence[str]) -> Problem:
 
 
 def _asserts(text: str) -> list[str]:
-    return _statements(text, ast.Assert)
-
-
-def _statements(text: str, kind: type[ast.stmt]) -> list[str]:
-    lines, tree = text.splitlines(), parsed(text)
-    nodes = [node for node in (tree.body if tree else ()) if isinstance(node, kind)]
-    return ["\n".join(lines[node.lineno - 1 : node.end_lineno]) for node in nodes]
+    return [source for node, source in statements(text) if isinstance(node, ast.Assert)]
 
 
 def _names(code: str, use: type[ast.expr_context]) -> set[str]:
