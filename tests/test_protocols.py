@@ -123,7 +123,18 @@ def test_what_knows_the_protocols_in_every_process_imports_neither_torch_nor_ver
 def test_a_call_is_closed_once_and_nothing_else_is_changed() -> None:
     tags = PROTOCOLS["program"].tags
     assert tags is not None
-    assert find_program(closed_call("I try.\n<program>\nprint(1)\n", tags), tags) == "print(1)\n"
-    assert closed_call("<program>\nprint(1)", tags) == "<program>\nprint(1)\n</program>"
-    for text in ("", "An answer.", "<program>\n1\n</program>", "<program>\n1\n</program> and <program>"):
-        assert closed_call(text, tags) == text
+    for stop in ("</program>", None):
+        assert find_program(closed_call("I try.\n<program>\nprint(1)\n", tags, stop), tags) == "print(1)\n"
+        assert closed_call("<program>\nprint(1)", tags, stop) == "<program>\nprint(1)\n</program>"
+        for text in ("", "An answer.", "<program>\n1\n</program>", "<program>\n1\n</program> and <program>"):
+            assert closed_call(text, tags, stop) == text
+
+
+def test_a_call_that_the_model_itself_left_open_stays_open() -> None:
+    tags = PROTOCOLS["program"].tags
+    assert tags is not None
+    assert closed_call("<program>\nprint(1)", tags, "") == "<program>\nprint(1)", (
+        "the server says that it ended"
+    )
+    told = "Programs stand between <program> and its end."
+    assert closed_call(told, tags, None) == told, "no call begins a line where the server says nothing"

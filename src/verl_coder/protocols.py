@@ -246,9 +246,16 @@ def inside_fence(code: str) -> str:
     return "".join(f"{line}\n" for line in lines[1:-1]) if fenced else code
 
 
-def closed_call(text: str, tags: Tags) -> str:
-    """The text with the tag that ends its call: a server that stops at the tag may leave it out of what it answers."""
-    if tags.call not in text or tags.end_call in text:
+def closed_call(text: str, tags: Tags, stop: str | None) -> str:
+    """The text with the tag that ends its call: a server that stops at the tag may leave it out of what it answers.
+
+    `stop`: what it says that it stopped at (server_answers.stopped_at); where it says nothing, a call begins a line.
+    """
+    if stop is None:
+        stopped = any(line.lstrip().startswith(tags.call) for line in text.splitlines())
+    else:
+        stopped = stop == tags.end_call
+    if not stopped or tags.call not in text or tags.end_call in text:
         return text
     line_end = "" if text.endswith("\n") else "\n"
     return f"{text}{line_end}{tags.end_call}"

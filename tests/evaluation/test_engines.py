@@ -171,6 +171,19 @@ def test_a_program_runs_whether_or_not_the_server_sends_the_stop_string(
     assert "<output>\n42\n</output>" in sample.output
 
 
+def test_a_program_that_the_model_left_open_is_not_run_where_the_server_says_that_it_ended(
+    server: Server, run: Run, problems: Path
+) -> None:
+    prompt = build_prompt("Write f(xs): the sum.", style="function", protocol="none")
+    write_rows([make_problem(0, prompt=prompt, agent_name="single_turn_agent")], problems)
+    left_open = completion("I look.\n<program>\nprint(6 * 7)\n")
+    left_open["choices"][0]["stop_reason"] = None  # as vLLM says of the end of a turn
+    server.answers = [left_open]
+    results = run(tools=None, protocol="program")
+    assert len(server.bodies) == 1 and results["pass_at_k"]["1"] == 0.0
+    assert results["finish_reasons"] == {"stop": 1}
+
+
 def test_an_answer_whose_fence_the_server_leaves_out_is_graded(
     server: Server, run: Run, problems: Path
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from verl_coder.errors import BrokenAnswerError, ConfigError, EngineError
 from verl_coder.platform.environment import cpu_platform_selected
+from verl_coder.server_answers import stopped_at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class WrittenTurn:
 
     token_ids: list[int]
     finish_reason: str
+    stop: str | None = None
+    """As `server_answers.stopped_at` reads it."""
 
 
 class Engine(Protocol):
@@ -136,7 +139,9 @@ class VllmEngine:
                     if output.finished:
                         written = output.outputs[0]
                         turn = WrittenTurn(
-                            token_ids=list(written.token_ids), finish_reason=written.finish_reason or "stop"
+                            token_ids=list(written.token_ids),
+                            finish_reason=written.finish_reason or "stop",
+                            stop=stopped_at({"stop_reason": written.stop_reason}),
                         )
                         _resolve(self._waiting.pop(output.request_id), turn)
         except Exception as error:
@@ -245,30 +250,32 @@ class EndpointEngine:
                 ) from error
             except ValueError as error:
                 raise BrokenAnswerError(f"the endpoint's answer is no JSON ({error})") from error
-        text, ids, finish_reason = _completion(answer)
+        text, ids, finish_reason, stop = _completion(answer)
         if ids is None:
             ids = self._tokenizer.encode(text, add_special_tokens=False)
-            if finish_reason == "stop" and not request.stop and self._tokenizer.eos_token_id not in ids[-1:]:
+            by_itself = finish_reason == "stop" and (stop == "" or not request.stop)
+            if by_itself and self._tokenizer.eos_token_id not in ids[-1:]:
                 ids = [*ids, self._tokenizer.eos_token_id]
-        return WrittenTurn(token_ids=ids, finish_reason=finish_reason)
+        return WrittenTurn(token_ids=ids, finish_reason=finish_reason, stop=stop)
 
     def close(self) -> None:
         """Nothing is held but connections, which end with the event loop."""
 
 
-def _completion(answer: Any) -> tuple[str, list[int] | None, str]:
-    """(text, token ids where the server gives them, finish reason) of an answer; BrokenAnswerError where it is none."""
+def _completion(answer: Any) -> tuple[str, list[int] | None, str, str | None]:
+    """(text, token ids where the server gives them, finish reason, what it stopped at); BrokenAnswerError."""
     choices = getattr(answer, "choices", None)
     choice = choices[0] if isinstance(choices, list) and choices else None
     text = getattr(choice, "text", None)
-    ids = (getattr(choice, "model_extra", None) or {}).get("token_ids")
+    extra = getattr(choice, "model_extra", None) or {}
+    ids = extra.get("token_ids")
     if not isinstance(ids, list) or not all(isinstance(one, int) for one in ids):
         ids = None
     if not isinstance(text, str) and ids is None:
         words = " ".join((answer if isinstance(answer, str) else repr(answer)).split())[:200]
         raise BrokenAnswerError(f"the endpoint's answer is no completion: {words}")
     finish_reason = str(getattr(choice, "finish_reason", None) or "stop")
-    return text or "", ids, finish_reason
+    return text or "", ids, finish_reason, stopped_at(extra)
 
 
 def served_model(url: str) -> str:

@@ -253,7 +253,7 @@ class _LoopServer:
         if tags is None or turn.finish_reason == "length" or self.tokenizer.eos_token_id in ids[-1:]:
             return ids
         text = self.tokenizer.decode(ids)
-        missing = closed_call(text, tags)[len(text) :]
+        missing = closed_call(text, tags, turn.stop)[len(text) :]
         return [*ids, *self.tokenizer.encode(missing, add_special_tokens=False)] if missing else ids
 
     def calls_written(self, tags: Any) -> int:

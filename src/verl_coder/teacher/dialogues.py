@@ -170,8 +170,7 @@ class ProgramDialogue(Dialogue):
     def add_reply(self, reply: TeacherReply) -> Call | None:
         """The first program counts, whose closing tag most servers leave out of what they answer."""
         content = reply.content.rstrip()
-        if self._stopped_at_tag(reply):
-            content = closed_call(content, self._tags)
+        content = closed_call(content, self._tags, reply.stop)
         code = find_program(content, self._tags)
         if code is None:
             self._say(student_text(reply.thinking, reply.content))
@@ -180,12 +179,6 @@ class ProgramDialogue(Dialogue):
         self._say(student_text(reply.thinking, content))
         self._to_teacher.append({"role": "assistant", "content": content})
         return Call(self._interpreter, {"code": code})
-
-    def _stopped_at_tag(self, reply: TeacherReply) -> bool:
-        """Whether the server stopped at the end of a program; where it does not say, one begins a line."""
-        if reply.stop is not None:
-            return reply.stop == self._tags.end_call
-        return any(line.lstrip().startswith(self._tags.call) for line in reply.content.splitlines())
 
     def add_result(self, text: str, *, failed: bool, learn_failures: bool) -> None:
         """In the trace a message of role `tool`, whose text the rollout has between the tags of a result."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from verl_coder.json_text import is_number
-from verl_coder.server_answers import is_whole
+from verl_coder.server_answers import is_whole, stopped_at
 
 ThinkingField = Literal["reasoning", "reasoning_content", "inline", ""]
 _OPEN, _CLOSE = "<think>", "</think>"
@@ -100,7 +100,7 @@ def parse_reply(raw: Any) -> TeacherReply:
         raise MalformedReplyError("a content that is no text")
     calls = _calls(message.get("tool_calls"))
     thinking, where, text = _thinking(message, encodable(content or ""))
-    stop = _stop(choice)
+    stop = None if (said := stopped_at(choice)) is None else encodable(said)
     if thinking and not text.strip() and stop:
         raise FailedReplyError("stopped inside the thinking")
     if not text.strip() and not calls:
@@ -123,14 +123,6 @@ def _first_choice(raw: Any) -> Mapping[str, Any]:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise MalformedReplyError("an answer without choices")
     return choices[0]
-
-
-def _stop(choice: Mapping[str, Any]) -> str | None:
-    """Of vLLM and SGLang, which name a token by its number."""
-    for name in ("stop_reason", "matched_stop"):
-        if name in choice:
-            return encodable(choice[name]) if isinstance(choice[name], str) else ""
-    return None
 
 
 def _calls(found: Any) -> tuple[StructuredCall, ...]:
