@@ -34,9 +34,12 @@ def columns(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Two samples of one prompt, as TransferQueue hands them out."""
     responses = [torch.tensor([1, 2, 4, 5]), torch.tensor([1, 3])]
     extras = [
-        {"tool_calls": 1, "tool_successes": 0, "reward_extra_info": {"score": 1.0, "acc": 1.0, "bonus": 0.5}},
+        {
+            "tool_calls": 1, "tool_successes": 0, "end_reason": "length",
+            "reward_extra_info": {"score": 1.0, "acc": 1.0, "bonus": 0.5},
+        },
         {"tool_calls": 0, "reward_extra_info": {"score": 0.0, "acc": 0.0}},
-    ]
+    ]  # fmt: skip
     found: dict[str, Any] = {
         "prompts": torch.nested.as_nested_tensor([torch.tensor([1]), torch.tensor([2])], layout=torch.jagged),
         "responses": torch.nested.as_nested_tensor(responses, layout=torch.jagged),
@@ -70,8 +73,8 @@ def test_a_line_holds_verdict_tools_and_advantage_and_samples_stand_in_order(
     assert [row["uid"] for row in (second, first)] == ["a_0_0", "a_1_0"]
     assert first == {
         "input": "def", "output": "def fok", "gts": "{}", "score": 0.0, "step": 1, "uid": "a_1_0", "problem_id": "p",
-        "difficulty": "easy", "tool_calls": 1, "tool_successes": 0, "turns": 2, "response_tokens": 4, "acc": 1.0,
-        "bonus": 0.5, "advantage": -2.0,
+        "difficulty": "easy", "tool_calls": 1, "tool_successes": 0, "turns": 2, "response_tokens": 4,
+        "end_reason": "length", "acc": 1.0, "bonus": 0.5, "advantage": -2.0,
     }  # fmt: skip
     assert (second["score"], second["turns"], second["advantage"], second["bonus"]) == (1.0, 1, 2.0, None)
 

@@ -294,7 +294,8 @@ def test_a_failed_sample_counts_as_failed_in_every_metric() -> None:
 def answer(infos: dict[str, Any]) -> Answer:
     return Answer(
         uid="u", problem_id="p", difficulty="easy", data_source="s", sampled=False, prompt="", text="",
-        score=0.0, infos=infos, turns=2, tool_calls=0, tool_successes=0, ground_truth="", extra_info={},
+        score=0.0, infos=infos, turns=2, response_tokens=1, end_reason="", tool_calls=0, tool_successes=0,
+        ground_truth="", extra_info={},
     )  # fmt: skip
 
 

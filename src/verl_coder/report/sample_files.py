@@ -23,7 +23,7 @@ _STRUCTURE = {
         "tool_calls",
         "tool_successes",
     ),
-    *("turns", "advantage", "tokens", "data_source", "difficulty", "response_tokens"),
+    *("turns", "advantage", "tokens", "data_source", "difficulty", "response_tokens", "end_reason"),
 }
 """Keys of a line that are no term of the reward."""
 
@@ -100,6 +100,7 @@ def _from_dump(row: dict[str, Any], file: SampleFile) -> TrajectoryRecord:
         turns=whole(row.get("turns")) or calls + 1,
         response_tokens=whole(row.get("response_tokens")),
         advantage=number(row.get("advantage")),
+        facts={"finish reason": reason} if (reason := text_of(row.get("end_reason"))) else {},
         terms=terms,
         tests=text_of(row.get("gts")),
         tokens=_tokens(row.get("tokens")),

@@ -53,6 +53,7 @@ class RolloutDumpMixin(RecipeTrainer):
             "tool_successes": extra.get("tool_successes"),
             "turns": None if row["num_turns"] is None else int(row["num_turns"]) // 2,
             "response_tokens": len(row["responses"]),
+            "end_reason": str(extra.get("end_reason") or ""),
             **{
                 name: value
                 for name, value in dict(extra.get("reward_extra_info") or {}).items()

@@ -60,6 +60,8 @@ class Trainer(EvaluationMixin, FakeTrainer):
                 if rows["extra_info"][i]["problem_id"] not in self.failing
                 else dict(self.failure),
                 turns=2,
+                response_tokens=100,
+                end_reason="length",
                 tool_calls=self.calls[rows["extra_info"][i]["problem_id"]],
                 tool_successes=0,
                 ground_truth="{}",
@@ -131,6 +133,15 @@ def test_the_table_is_a_file_that_the_metrics_name(out: Path) -> None:
     metrics = Trainer(out)._validate()
     rows = (out / metrics["tables/eval/samples"]).read_text().splitlines()
     assert sorted(json.loads(row)["problem"] for row in rows) == ["a", "b", "c"]
+
+
+def test_every_answer_is_a_line_with_its_length_and_why_it_ended(out: Path) -> None:
+    trainer, written = Trainer(out), {}
+    trainer.config.trainer.validation_data_dir = str(out / "validation")
+    trainer._dump_generations = lambda **columns: written.update(columns["reward_extra_infos_dict"])  # type: ignore[method-assign]
+    trainer._validate()
+    assert written["problem_id"] == ["a", "b", "c"] and written["turns"] == [1, 1, 1]
+    assert written["response_tokens"] == [100] * 3 and written["end_reason"] == ["length"] * 3
 
 
 def test_an_answer_without_a_verdict_is_not_missed(out: Path) -> None:

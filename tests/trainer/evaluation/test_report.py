@@ -19,6 +19,8 @@ def answer(problem: str, *, acc: float = 1.0, sampled: bool = False, **changes: 
         "score": acc,
         "infos": {"acc": acc, "pass_rate": acc},
         "turns": 4,
+        "response_tokens": 100,
+        "end_reason": "answer",
         "tool_calls": 1,
         "tool_successes": 1,
         "ground_truth": "{}",
@@ -35,6 +37,17 @@ def test_greedy_and_sampled_answers_are_counted_apart() -> None:
     assert metrics["eval_avg_test_pass_rate_sampled"] == 0.0
     assert (metrics["eval/greedy/pass_at_1"], metrics["eval/sampled/pass_at_1"]) == (0.5, 0.0)
     assert metrics["eval/problems"] == 2
+
+
+def test_the_share_of_conversations_that_are_cut_off_is_told_where_the_loop_says_why_they_end() -> None:
+    answers = [
+        answer("a", end_reason="length", response_tokens=300),
+        answer("b"),
+        answer("c", sampled=True, end_reason=""),
+    ]
+    metrics = evaluation_metrics(answers)
+    assert metrics["eval/greedy/cut_off"] == 0.5 and metrics["eval/greedy/response_tokens/mean"] == 200
+    assert "eval/sampled/cut_off" not in metrics
 
 
 def test_the_average_test_pass_rate_gives_part_marks_and_pass_at_1_does_not() -> None:

@@ -131,9 +131,10 @@ class EvaluationMixin(CheckpointMixin):
             partition_id=done.partition_id,
             select_fields=["uid", "prompts", "responses", "rm_scores", "num_turns", "extra_fields"],
         )
+        ids = {name: data[name].unbind() for name in ("prompts", "responses")}
         prompts, texts = (
-            [self.tokenizer.decode(ids, skip_special_tokens=True) for ids in data[name].unbind()]
-            for name in ("prompts", "responses")
+            [self.tokenizer.decode(row, skip_special_tokens=True) for row in rows_of]
+            for rows_of in ids.values()
         )
         scores = [float(row.sum()) for row in data["rm_scores"].unbind()]
         uids, turns, extras = (read_plain(data[name]) for name in ("uid", "num_turns", "extra_fields"))
@@ -157,6 +158,8 @@ class EvaluationMixin(CheckpointMixin):
                     score=scores[i],
                     infos=infos,
                     turns=int(turns[i]),
+                    response_tokens=len(ids["responses"][i]),
+                    end_reason=str(extra.get("end_reason") or ""),
                     tool_calls=int(extra.get("tool_calls", 0)),
                     tool_successes=int(extra.get("tool_successes", 0)),
                     ground_truth=str(dict(truth).get("ground_truth")),
@@ -176,12 +179,7 @@ class EvaluationMixin(CheckpointMixin):
             outputs=[answer.text for answer in ordered],
             gts=[answer.ground_truth for answer in ordered],
             scores=[answer.score for answer in ordered],
-            reward_extra_infos_dict=_columns(
-                [
-                    {"problem_id": a.problem_id, "sampled": a.sampled, "tool_calls": a.tool_calls, **a.infos}
-                    for a in ordered
-                ]
-            ),
+            reward_extra_infos_dict=_columns([_dump_row(answer) for answer in ordered]),
             dump_path=folder,
         )
 
@@ -197,6 +195,20 @@ class EvaluationMixin(CheckpointMixin):
             self.notices.say("samples", f"{path} cannot be written ({error}); training goes on")
             return {}
         return {"tables/eval/samples": str(path.relative_to(self.run_dir.path))}
+
+
+def _dump_row(answer: Answer) -> dict[str, Any]:
+    """A line of `validation/<step>.jsonl`, but for what verl writes of itself; names as in `rollouts/`."""
+    return {
+        "problem_id": answer.problem_id,
+        "sampled": answer.sampled,
+        "tool_calls": answer.tool_calls,
+        "tool_successes": answer.tool_successes,
+        "turns": answer.turns // 2,
+        "response_tokens": answer.response_tokens,
+        "end_reason": answer.end_reason,
+        **answer.infos,
+    }
 
 
 def last_outputs(keys: Sequence[str]) -> list[str]:

@@ -26,6 +26,10 @@ class Answer:
     infos: dict[str, Any]
     """What the reward function returned beside the score."""
     turns: int
+    response_tokens: int
+    """All turns and what the tools returned."""
+    end_reason: str
+    """Why the conversation ended (agent_loops/end_reason.py); empty where the loop does not say."""
     tool_calls: int
     tool_successes: int
     ground_truth: str
@@ -77,7 +81,10 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
             f"eval/{kind}/pass_at_1": mean([answer.passed for answer in graded]),
             **{f"eval/{kind}/tool_calls/{name}": value for name, value in tools.items()},
             f"eval/{kind}/turns/mean": mean([answer.turns for answer in graded]),
+            f"eval/{kind}/response_tokens/mean": mean([answer.response_tokens for answer in graded]),
         }
+        if any(answer.end_reason for answer in graded):
+            metrics[f"eval/{kind}/cut_off"] = mean([answer.end_reason == "length" for answer in graded])
         if any("no_code" in answer.infos for answer in graded):
             given = given_statistics(
                 [not (answer.failed or answer.infos.get("no_code")) for answer in graded],

@@ -11,9 +11,9 @@
     { title: "loss of fine-tuning", overview: true, metrics: ["train/loss", "val/loss"], names: ["traces", "held-out traces"] },
     { title: "share of tool calls that succeed", metrics: ["tool_calls/success_rate", "eval/greedy/tool_calls/success_rate"], names: ["training", "held-out"], rate: true },
     { title: "turns", note: "the model's own", scale: 0.5, metrics: ["num_turns/mean", "eval/greedy/turns/mean"], names: ["training", "held-out"] },
-    { title: "response length", zero: true, note: "tokens", metrics: ["response_length/mean", "response_length/max"], names: ["mean", "longest"] },
+    { title: "response length", zero: true, note: "tokens", metrics: ["response_length/mean", "response_length/max", "eval/greedy/response_tokens/mean"], names: ["mean", "longest", "held-out mean"] },
     { title: "prompt length", note: "tokens", metrics: ["prompt_length/mean", "prompt_length/max"], names: ["mean", "longest"] },
-    { title: "entropy", metrics: ["actor/entropy"], names: ["entropy"] },
+    { title: "entropy", metrics: ["actor/entropy", "rollout/entropy"], names: ["of the update", "of what was drawn"] },
     { title: "KL", metrics: ["actor/kl_loss", "actor/ppo_kl", "rollout_corr/kl"], names: ["to the reference", "of the update", "rollout to trainer"] },
     { title: "loss of each source", note: "without its weight", match: /^source\/(\w+)\/loss$/ },
     { title: "weight of each source", match: /^source\/(\w+)\/weight$/ },
@@ -21,7 +21,7 @@
     { title: "loss", metrics: ["actor/loss", "actor/pg_loss"], names: ["all terms", "policy"] },
     { title: "gradient norm", metrics: ["actor/grad_norm"], names: ["norm"] },
     { title: "curriculum stage", metrics: ["curriculum/stage"], names: ["stage"] },
-    { title: "what went wrong", zero: true, note: "shares of the samples", metrics: ["sandbox/unavailable_share", "reward/sandbox_unavailable/mean", "reward/timeout/mean", "reward/no_code/mean", "response_length/clip_ratio", "response/aborted_ratio"], names: ["no verdict (sandbox)", "no verdict (reward)", "time-out", "no code", "cut off", "aborted"] },
+    { title: "what went wrong", zero: true, note: "shares of the samples", metrics: ["sandbox/unavailable_share", "reward/sandbox_unavailable/mean", "reward/timeout/mean", "reward/no_code/mean", "response_length/clip_ratio", "response/aborted_ratio", "eval/greedy/cut_off"], names: ["no verdict (sandbox)", "no verdict (reward)", "time-out", "no code", "cut off", "aborted", "cut off, held-out"] },
     { title: "seconds a step", zero: true, seconds: true, metrics: ["timing_s/step", "timing_s/gen", "timing_s/testing"], names: ["all", "generate", "evaluate"] },
   ];
 
