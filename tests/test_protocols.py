@@ -137,4 +137,7 @@ def test_a_call_that_the_model_itself_left_open_stays_open() -> None:
         "the server says that it ended"
     )
     told = "Programs stand between <program> and its end."
-    assert closed_call(told, tags, None) == told, "no call begins a line where the server says nothing"
+    assert closed_call(told, tags, None) == told, (
+        "no call begins or ends a line where the server says nothing"
+    )
+    assert closed_call("I run it: <program>\n1", tags, None) == "I run it: <program>\n1\n</program>"

@@ -249,10 +249,12 @@ def inside_fence(code: str) -> str:
 def closed_call(text: str, tags: Tags, stop: str | None) -> str:
     """The text with the tag that ends its call: a server that stops at the tag may leave it out of what it answers.
 
-    `stop`: what it says that it stopped at (server_answers.stopped_at); where it says nothing, a call begins a line.
+    `stop`: what it says that it stopped at (server_answers.stopped_at); where it says nothing, a call's tag stands at
+    the beginning or the end of a line.
     """
     if stop is None:
-        stopped = any(line.lstrip().startswith(tags.call) for line in text.splitlines())
+        lines = [line.strip() for line in text.splitlines()]
+        stopped = any(line.startswith(tags.call) or line.endswith(tags.call) for line in lines)
     else:
         stopped = stop == tags.end_call
     if not stopped or tags.call not in text or tags.end_call in text:

@@ -56,7 +56,7 @@ def test_the_terms_of_a_reward_are_what_is_no_column_of_the_file(tmp_path: Path)
     line = rollout(0, 0, bonus=0.1, advantage=-0.5, timeout=1.0, end_reason="length")
     write_lines(tmp_path / "rollouts" / "1.jsonl", [line])
     (one,) = read_samples(sample_files(tmp_path)[0], [])
-    assert one.facts == {"finish reason": "length"}
+    assert one.facts == {"end reason": "length"}
     assert one.terms == {"acc": 0.0, "pass_rate": 0.25, "no_code": 0.0, "bonus": 0.1, "timeout": 1.0}
     assert (one.outcome, one.advantage, one.group) == ("timeout", -0.5, "prompt0")
 

@@ -69,6 +69,7 @@ def dumped(tmp_path: Path, **settings: Any) -> list[dict[str, Any]]:
 def test_a_line_holds_verdict_tools_and_advantage_and_samples_stand_in_order(
     tmp_path: Path, columns: dict[str, Any]
 ) -> None:
+    columns["extra_fields"][0]["reward_extra_info"]["turns"] = 99  # a name of ours is not a reward's
     second, first = dumped(tmp_path)
     assert [row["uid"] for row in (second, first)] == ["a_0_0", "a_1_0"]
     assert first == {

@@ -100,7 +100,7 @@ def _from_dump(row: dict[str, Any], file: SampleFile) -> TrajectoryRecord:
         turns=whole(row.get("turns")) or calls + 1,
         response_tokens=whole(row.get("response_tokens")),
         advantage=number(row.get("advantage")),
-        facts={"finish reason": reason} if (reason := text_of(row.get("end_reason"))) else {},
+        facts={"end reason": reason} if (reason := text_of(row.get("end_reason"))) else {},
         terms=terms,
         tests=text_of(row.get("gts")),
         tokens=_tokens(row.get("tokens")),

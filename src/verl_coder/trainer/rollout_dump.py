@@ -42,6 +42,7 @@ class RolloutDumpMixin(RecipeTrainer):
         extra = dict(row["extra_fields"] or {})
         info = dict(row["extra_info"] or {})
         line = {
+            **dict(extra.get("reward_extra_info") or {}),
             "input": self._decode(row["prompts"]),
             "output": self._decode(row["responses"]),
             "gts": dict(row["reward_model"] or {}).get("ground_truth"),
@@ -54,11 +55,6 @@ class RolloutDumpMixin(RecipeTrainer):
             "turns": None if row["num_turns"] is None else int(row["num_turns"]) // 2,
             "response_tokens": len(row["responses"]),
             "end_reason": str(extra.get("end_reason") or ""),
-            **{
-                name: value
-                for name, value in dict(extra.get("reward_extra_info") or {}).items()
-                if name != "score"
-            },
         }
         if extra.get("tool_sandbox_unavailable"):
             line["sandbox_unavailable"] = 1.0  # what the reward says of the rest is no verdict

@@ -45,7 +45,7 @@ def test_the_share_of_conversations_that_are_cut_off_is_told_where_the_loop_says
         answer("b"),
         answer("c", sampled=True, end_reason=""),
     ]
-    metrics = evaluation_metrics(answers)
+    metrics = evaluation_metrics([*answers, answer("d", end_reason="", response_tokens=200)])
     assert metrics["eval/greedy/cut_off"] == 0.5 and metrics["eval/greedy/response_tokens/mean"] == 200
     assert "eval/sampled/cut_off" not in metrics
 

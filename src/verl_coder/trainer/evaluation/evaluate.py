@@ -200,6 +200,7 @@ class EvaluationMixin(CheckpointMixin):
 def _dump_row(answer: Answer) -> dict[str, Any]:
     """A line of `validation/<step>.jsonl`, but for what verl writes of itself; names as in `rollouts/`."""
     return {
+        **answer.infos,  # of a reward that uses one of these names, it is no longer its own
         "problem_id": answer.problem_id,
         "sampled": answer.sampled,
         "tool_calls": answer.tool_calls,
@@ -207,7 +208,6 @@ def _dump_row(answer: Answer) -> dict[str, Any]:
         "turns": answer.turns // 2,
         "response_tokens": answer.response_tokens,
         "end_reason": answer.end_reason,
-        **answer.infos,
     }
 
 

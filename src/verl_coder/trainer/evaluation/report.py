@@ -83,8 +83,8 @@ def evaluation_metrics(answers: Sequence[Answer]) -> dict[str, float]:
             f"eval/{kind}/turns/mean": mean([answer.turns for answer in graded]),
             f"eval/{kind}/response_tokens/mean": mean([answer.response_tokens for answer in graded]),
         }
-        if any(answer.end_reason for answer in graded):
-            metrics[f"eval/{kind}/cut_off"] = mean([answer.end_reason == "length" for answer in graded])
+        if reasons := [answer.end_reason for answer in graded if answer.end_reason]:
+            metrics[f"eval/{kind}/cut_off"] = mean([reason == "length" for reason in reasons])
         if any("no_code" in answer.infos for answer in graded):
             given = given_statistics(
                 [not (answer.failed or answer.infos.get("no_code")) for answer in graded],
