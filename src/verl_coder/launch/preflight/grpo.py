@@ -85,6 +85,10 @@ def _check_group_filter(config: DictConfig, settings: CompositeSettings) -> None
         )
 
 
+LARGEST_RANK = 512
+"""Of an adapter that vLLM serves beside its base (vllm.config.lora.MaxLoRARanks)."""
+
+
 def check_lora(config: DictConfig, *, model_is_there: bool = True) -> None:
     """Every entry of model.target_modules must name a linear layer of the model, where that can be looked at."""
     model = config.actor_rollout_ref.model
@@ -93,6 +97,11 @@ def check_lora(config: DictConfig, *, model_is_there: bool = True) -> None:
         raise ConfigError(
             f"actor_rollout_ref.model.lora_rank={rank}, lora_alpha={alpha}: use a rank of 0 (no LoRA) or more, and "
             "an alpha above 0"
+        )
+    if rank > LARGEST_RANK and not (model.get("lora") or {}).get("merge"):
+        raise ConfigError(
+            f"actor_rollout_ref.model.lora_rank={rank}: vLLM serves adapters of rank {LARGEST_RANK} or less; use a "
+            "lower one, or actor_rollout_ref.model.lora.merge=true"
         )
     targets = model.get("target_modules")
     targets = OmegaConf.to_container(targets) if OmegaConf.is_config(targets) else targets
