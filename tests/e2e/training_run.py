@@ -41,6 +41,8 @@ class TrainingRun:
     first_status: int
     takes_sigterm: list[str]
     """Processes of Ray and vLLM with a thread that SIGTERM ends, after the first step."""
+    hold_vllm: list[str]
+    """Those that have imported vLLM, by then: the first word of each."""
     left_after_interrupt: list[str]
     second_output: str
     second_status: int
@@ -105,18 +107,30 @@ def _takes_sigterm(launcher: int) -> list[str]:
     return found if len(seen) == 2 else [f"of Ray and vLLM there are only {seen}"]
 
 
+def _hold_vllm(launcher: int) -> list[str]:
+    """The first words of the run's processes whose memory maps a library of vLLM's."""
+    found = []
+    for process in psutil.Process(launcher).children(recursive=True):
+        try:
+            if "site-packages/vllm/" in Path(f"/proc/{process.pid}/maps").read_text():
+                found.append(process.cmdline()[0].partition(".")[0])
+        except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return sorted(found)
+
+
 def _interrupt_after_step(
     process: subprocess.Popen[str], run_dir: RunDir, step: int, timeout_s: float
-) -> list[str]:
-    """Returns what takes SIGTERM at that moment (see TrainingRun)."""
+) -> tuple[list[str], list[str]]:
+    """Returns what takes SIGTERM at that moment, and what has imported vLLM (see TrainingRun)."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline and process.poll() is None:
         if run_dir.checkpoint_step() >= step:
-            found = _takes_sigterm(process.pid)
+            found = _takes_sigterm(process.pid), _hold_vllm(process.pid)
             process.send_signal(signal.SIGINT)
             return found
         time.sleep(0.2)
-    return ["no such step"]
+    return ["no such step"], []
 
 
 def run_interrupt_and_resume(folder: Path) -> TrainingRun:
@@ -127,7 +141,7 @@ def run_interrupt_and_resume(folder: Path) -> TrainingRun:
     first = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    takes_sigterm = _interrupt_after_step(first, run_dir, 1, timeout_s=600)
+    takes_sigterm, hold_vllm = _interrupt_after_step(first, run_dir, 1, timeout_s=600)
     first_output, _ = first.communicate(timeout=240)
     left = _processes_of(out)
     outputs = []
@@ -142,6 +156,7 @@ def run_interrupt_and_resume(folder: Path) -> TrainingRun:
         first_output=first_output,
         first_status=first.returncode,
         takes_sigterm=takes_sigterm,
+        hold_vllm=hold_vllm,
         left_after_interrupt=left,
         second_output=outputs[0].stdout + outputs[0].stderr,
         second_status=outputs[0].returncode,

@@ -1,4 +1,5 @@
-"""Entry point of the group `verl.plugins`: the run's own sockets, SIGTERM stays blocked; the CPU platform, if selected.
+"""Entry point of the group `verl.plugins`: the run's own sockets, SIGTERM stays blocked; the CPU platform, if selected,
+and with it processes that leave vLLM alone (lean_imports.py).
 
 verl loads every plugin of the group in every process that imports verl, and hides failures at DEBUG level;
 so a failure is kept in `LOAD_ERROR`, and `require_loaded` turns it into an error that a user sees.
@@ -15,10 +16,11 @@ weight_sockets.apply()
 sigterm.keep_blocked()
 if cpu_platform_selected():
     try:
-        from verl_coder.platform import cpu, patches
+        from verl_coder.platform import cpu, lean_imports, patches
 
         cpu.register()
         patches.apply()
+        lean_imports.apply()
     except Exception as error:
         LOAD_ERROR = error
 

@@ -66,6 +66,10 @@ class CoderTaskRunner(_TaskRunner):
             if cpu_platform_selected()
             else trainer_base.RayWorkerGroup
         )
+        if cpu_platform_selected():
+            from verl_coder.platform.lean_replica import start_servers_lean
+
+            start_servers_lean()
         trainer_base.RayWorkerGroup = _told(group, "spawn", note, "loading the model")  # type: ignore[misc]
         trainer_base.LLMServerManager = _told(trainer_base.LLMServerManager, "create", note, "starting vLLM")  # type: ignore[misc]
         trainer_base.TRAINER_REGISTRY.update(TRAINERS)
