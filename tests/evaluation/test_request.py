@@ -90,6 +90,39 @@ def test_a_protocol_brings_its_own_tools(
     assert (found.stem if found else None) == tools
 
 
+@pytest.mark.parametrize(
+    ("run", "protocol", "expected"),
+    [
+        ("python_session", "tool", "python_interpreter"),
+        ("feedback", "program", "python_interpreter"),
+        ("python_debugger", "tool", "python_interpreter"),
+        ("python_debugger", "debugger_late", "python_debugger_late"),
+        ("python_debugger_late_brief", "debugger", "python_debugger"),
+        ("python_debugger_late_brief", "debugger_late", "python_debugger_late_brief"),
+        ("python_debugger_brief", "debugger", "python_debugger_brief"),
+    ],
+)
+def test_a_runs_tools_are_kept_for_a_protocol_that_they_are_made_for(
+    run: str, protocol: str, expected: str, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.parquet"
+    write_rows([make_problem(0, prompt=build_prompt("Write f(xs).", style="function"))], rows)
+    multi_turn = {"multi_turn": {"tool_config_path": str(repository_root() / "tool_config" / f"{run}.yaml")}}
+    (tmp_path / "config.yaml").write_text(json.dumps(RUN | {"actor_rollout_ref": {"rollout": multi_turn}}))
+    request = EvaluationRequest(model=str(TINY), data=(str(rows),), protocol=protocol, like=str(tmp_path))
+    found = plan_evaluation(request).tools
+    assert found is not None and found.stem == expected
+
+
+def test_tools_that_keep_their_state_are_refused_for_a_loop_that_cannot(problems: Path) -> None:
+    session = str(repository_root() / "tool_config" / "python_session.yaml")
+    request = EvaluationRequest(model=str(TINY), data=(str(problems),), protocol="tool", tools=session)
+    with pytest.raises(
+        ConfigError, match=r"python_session keeps its state .* tool_agent cannot: take tool_config/"
+    ):
+        plan_evaluation(request)
+
+
 def test_rows_bring_the_tools_of_their_loop(tmp_path: Path) -> None:
     rows = tmp_path / "rows.parquet"
     write_rows([make_problem(0, agent_name="session_agent")], rows)

@@ -48,6 +48,7 @@ def test_a_command_is_read(text, command):
         ("step into", "step takes a number"),
         ("list solve", "list takes a line"),
         ("where 5", "where takes nothing"),
+        ("clear 0", "the first line of the program is 1"),
     ],
 )
 def test_a_command_that_cannot_be_read_is_told_why(text, words):

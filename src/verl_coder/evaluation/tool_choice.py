@@ -1,6 +1,6 @@
 """By which protocol and with which tools an evaluation poses its problems."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 import yaml
@@ -87,6 +87,14 @@ def chosen_tools(
 def check_tools(tools: Path | None, agents: Set[str], loops: Path | None = None) -> None:
     """ConfigError where an agent loop of the problems does not find what it needs in the YAML."""
     names, needs = _names(tools) if tools else set(), _needs(loops)
+    ours = {protocol.agent_name for protocol in PROTOCOLS.values() if protocol.tools}
+    for agent in sorted((agents & ours) - needs.keys()):
+        if others := _of_other_loops(names, needs):
+            own = default_tools(None, {agent})
+            raise ConfigError(
+                f"--tools {tools}: {', '.join(others)} keeps its state from call to call, which {agent} cannot: "
+                f"{f'take tool_config/{own.name}' if own else 'name another YAML'}, or another --protocol"
+            )
     for agent in sorted(agents & needs.keys()):
         if names and (missing := [name for name in needs[agent] if name not in names]):
             own = default_tools(None, {agent})
@@ -106,9 +114,30 @@ def protocol_for(tools: Path) -> str | None:
 
 
 def _serve(tools: Path, protocol: str) -> bool:
-    """Whether the agent loop of `protocol` finds what it needs in this YAML."""
-    agent = PROTOCOLS[protocol].agent_name if protocol in PROTOCOLS else ""
-    return _names(tools).issuperset(_needs().get(agent, ()))
+    """Whether a run's YAML is one for `protocol`: with what its agent loop needs, and nothing that it cannot serve."""
+    agent = PROTOCOLS[protocol].agent_name
+    needs = _needs().get(agent, [])
+    if not needs:
+        return not _of_other_loops(_names(tools), _needs())
+    own = default_tools(protocol, {agent})
+    return _names(tools).issuperset(needs) and (own is None or _is_late(tools) == _is_late(own))
+
+
+def _of_other_loops(names: Set[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """Tools that keep a state from call to call, which a loop that needs none of them cannot give them."""
+    plain = _names(resolve_content_path(f"tool_config/{PROTOCOLS['tool'].tools}"))
+    return sorted({name for needed in needs.values() for name in needed if name in names} - plain)
+
+
+def _is_late(tools: Path) -> bool:
+    """Whether a tool of the YAML comes after failed runs only: of two protocols of one loop one says so."""
+    try:
+        return any(
+            (one.get("config") or {}).get("available_after")
+            for one in yaml.safe_load(read_tools_text(tools))["tools"]
+        )
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _names(tools: Path) -> set[str]:

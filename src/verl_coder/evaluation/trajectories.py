@@ -6,18 +6,18 @@ limits and the tokens of tool results are the loop's own, so a problem is answer
 
 import contextlib
 import io
-import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from omegaconf import OmegaConf
 
-from verl_coder.agent_loops.entries import read_entries
 from verl_coder.errors import BrokenAnswerError, ConfigError, DataError, SandboxUnavailableError
 from verl_coder.evaluation.engines import Engine, TurnRequest, WrittenTurn
+from verl_coder.evaluation.loop_registry import registry
 from verl_coder.evaluation.protocol import Posed
 from verl_coder.importing import exits_refused
 from verl_coder.paths import check_tools_file
@@ -101,7 +101,7 @@ class AgentLoops:
         self._tools = _load_tools(tools)
         self._template_options = dict(template_options or {})
         self._config = _loop_config(limits, self._template_options, multi_turn)
-        self._registry = _registry(agent_loops)
+        self._registry = registry(agent_loops)
 
     def check_prompts(self, problems: Iterable[Posed]) -> None:
         """DataError for a problem without an agent loop, or whose prompt is longer than the limit."""
@@ -113,13 +113,18 @@ class AgentLoops:
                     f"{problem.problem_id}: agent_name is {problem.agent_name!r}; there are "
                     f"{', '.join(sorted(self._registry))}"
                 )
-            ids = self.tokenizer.apply_chat_template(
-                [dict(message) for message in problem.prompt],
-                tools=schemas if schemas and describes_tools(problem.agent_name) else None,
-                add_generation_prompt=True,
-                return_dict=False,
-                **self._template_options,
-            )
+            try:
+                ids = self.tokenizer.apply_chat_template(
+                    [dict(message) for message in problem.prompt],
+                    tools=schemas if schemas and describes_tools(problem.agent_name) else None,
+                    add_generation_prompt=True,
+                    return_dict=False,
+                    **self._template_options,
+                )
+            except (TypeError, ValueError, KeyError, AttributeError, TemplateError) as error:
+                raise DataError(
+                    f"{problem.problem_id}: the model's template renders no prompt of it ({error})"
+                ) from error
             if len(ids) > self._limits.prompt_tokens:
                 raise DataError(
                     f"{problem.problem_id}: its prompt has {len(ids)} tokens, and the limit is "
@@ -192,7 +197,9 @@ class AgentLoops:
         if server.finish_reasons[-1:] == ["length"]:
             return "length"
         # The last allowed turn may hold the answer: whether it calls says more than that no turn is left.
-        if end_reason not in ("", "answer") and (server.is_answered or end_reason != "turns"):
+        if end_reason == "answer":
+            return "stop"  # an answer may speak of a call's tags
+        if end_reason and (server.is_answered or end_reason != "turns"):
             return end_reason
         last_calls = server.ends_with_call
         if last_calls and len(server.turns) >= self._limits.turns:
@@ -321,19 +328,3 @@ def _loop_config(limits: Limits, template_options: Mapping[str, Any], multi_turn
     data: dict[str, Any] = {"apply_chat_template_kwargs": dict(template_options), "mm_processor_kwargs": {}}
     ours = {"stop_after_code": limits.stop_after_code}
     return OmegaConf.create({"actor_rollout_ref": {"rollout": rollout}, "data": data, "verl_coder": ours})
-
-
-def _registry(agent_loops: Path) -> dict[str, Any]:
-    """Makers of agent loops by name: verl's own, and those of the YAML."""
-    from verl.experimental.agent_loop import agent_loop
-
-    import verl_coder.agent_loops.single_turn_agent
-    import verl_coder.agent_loops.tool_agent  # noqa: F401  (both register themselves in the place of verl's)
-    from verl_coder.agent_loops.making import maker
-
-    own = read_entries(agent_loops)
-    entries: dict[str, Any] = {**agent_loop._agent_loop_registry, **own}
-    for entry in own.values():
-        if "trajectory_deadline_s" in entry:
-            entry["trajectory_deadline_s"] = math.inf  # a slow machine holds up no step here
-    return {name: maker(entry) for name, entry in entries.items()}

@@ -90,6 +90,8 @@ def _place(name: str, rest: str) -> dict[str, Any]:
         if len(found["line"]) > _LINE_DIGITS:
             raise CommandMistake(f"{name}: the program has no line of so many digits")
         place["line"] = int(found["line"])
+        if place["line"] == 0:
+            raise CommandMistake(f"{name} 0: the first line of the program is 1")
     elif found["function"]:
         place["function"] = found["function"]
     if found["when"] and name == "break":

@@ -54,7 +54,10 @@ def test_a_missing_traces_file_is_named(plan: Plan, tmp_path: Path) -> None:
         ({"target_modules": ".*query.*"}, "query"),
         ({"target_modules": []}, "is empty"),
         ({"lora_alpha": 0}, "lora_alpha=0"),
-        ({"lora_rank": 1024, "lora": {"merge": False}}, "lora_rank=1024: vLLM serves adapters of rank 512 or less"),
+        (
+            {"lora_rank": 1024, "lora": {"merge": False}},
+            "lora_rank=1024: vLLM serves adapters of rank 512 or less",
+        ),
     ],
 )
 def test_lora_targets_that_the_model_lacks_and_ranks_that_nobody_serves_are_named(
