@@ -17,7 +17,7 @@ from evaluation.conftest import RIGHT, TINY, WRONG, make_problem
 from verl_coder.data import write_rows
 from verl_coder.errors import ConfigError, DataError, EngineError, FileWriteError
 from verl_coder.evaluation import evaluate as evaluation
-from verl_coder.evaluation import trajectories
+from verl_coder.evaluation import loop_registry
 from verl_coder.evaluation.folder import check_out
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
@@ -161,13 +161,13 @@ def session_with(monkeypatch: pytest.MonkeyPatch, problems: Path) -> Any:
     """Rows of the session's agent loop, which has other settings: `session_with(call_deadline_s=1)`."""
 
     def change(**settings: Any) -> None:
-        entries = trajectories.read_entries
+        entries = loop_registry.read_entries
 
         def changed(path: Path) -> dict[str, Any]:
             found = entries(path)
             return found | {"session_agent": found["session_agent"] | settings}
 
-        monkeypatch.setattr(trajectories, "read_entries", changed)
+        monkeypatch.setattr(loop_registry, "read_entries", changed)
         write_rows([make_problem(n, agent_name="session_agent") for n in range(2)], problems)
 
     return change
