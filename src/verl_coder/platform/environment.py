@@ -32,6 +32,9 @@ CPU_ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     # Ray gives its workers the lowest priority but four; on a machine of few cores that starves training.
     "RAY_worker_niceness": "0",
+    # Ray starts a worker for each core beforehand; those of a run have an environment of their own and cannot be these.
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_enable_worker_prestart": "0",
 }
 
 
