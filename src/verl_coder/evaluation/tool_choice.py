@@ -115,12 +115,11 @@ def protocol_for(tools: Path) -> str | None:
 
 def _serve(tools: Path, protocol: str) -> bool:
     """Whether a run's YAML is one for `protocol`: with what its agent loop needs, and nothing that it cannot serve."""
-    agent = PROTOCOLS[protocol].agent_name
-    needs = _needs().get(agent, [])
-    if not needs:
-        return not _of_other_loops(_names(tools), _needs())
+    agent, names, needs = PROTOCOLS[protocol].agent_name, _names(tools), _needs()
+    if agent not in needs:
+        return not _of_other_loops(names, needs)
     own = default_tools(protocol, {agent})
-    return _names(tools).issuperset(needs) and (own is None or _is_late(tools) == _is_late(own))
+    return names.issuperset(needs[agent]) and (own is None or _is_late(tools) == _is_late(own))
 
 
 def _of_other_loops(names: Set[str], needs: Mapping[str, Sequence[str]]) -> list[str]:

@@ -196,9 +196,9 @@ class AgentLoops:
     def _finish_reason(self, server: "_LoopServer", end_reason: str) -> str:
         if server.finish_reasons[-1:] == ["length"]:
             return "length"
-        # The last allowed turn may hold the answer: whether it calls says more than that no turn is left.
         if end_reason == "answer":
             return "stop"  # an answer may speak of a call's tags
+        # The last allowed turn may hold the answer: whether it calls says more than that no turn is left.
         if end_reason and (server.is_answered or end_reason != "turns"):
             return end_reason
         last_calls = server.ends_with_call
