@@ -223,6 +223,17 @@ def test_a_short_card_is_cured_on_the_card_whether_it_is_here_or_not(monkeypatch
     assert here == elsewhere and here
 
 
+def test_parameters_stay_on_the_card_where_verl_loads_old_weights_back_into_them() -> None:
+    config = make_plan(
+        TrainRequest(recipe="qwen_7b", out="/nowhere", overrides=("mode=separate_async",))
+    ).config
+    config.trainer.v1.separate_async.parameter_sync_step = 2
+    for bypass in (False, True):
+        OmegaConf.update(config, "algorithm.rollout_correction.bypass_mode", bypass, force_add=True)
+        proposed = " ".join(candidates(config))
+        assert ("param_offload=true" in proposed) is bypass and "optimizer_offload=true" in proposed
+
+
 def test_a_cache_that_was_asked_for_is_the_first_cure(
     config: DictConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import ConfigError
 from verl_coder.launch.cards import GIB
 from verl_coder.launch.memory_plan import CACHE, MemoryPlan, cache_gib, least_share, plan_memory
+from verl_coder.launch.preflight.mode import restores_aliases
 from verl_coder.platform.environment import variable_set
 from verl_coder.run.resume import may_change
 
@@ -178,8 +179,13 @@ def _of_a_gpu(config: DictConfig) -> list[str]:
     states, share = section.actor.fsdp_config, float(section.rollout.gpu_memory_utilization)
     lower = max(share - 0.2, 0.3, math.ceil(20 * least_share(config)) / 20)
     found = []
+    params, optimizer = (f"{_ACTOR}.fsdp_config.{what}_offload=true" for what in ("param", "optimizer"))
     if not (states.param_offload and states.optimizer_offload):
-        found.append(f"{_ACTOR}.fsdp_config.param_offload=true {_ACTOR}.fsdp_config.optimizer_offload=true")
+        both = f"{params} {optimizer}"
+        if not restores_aliases(_with(config, both)):
+            found.append(both)
+        elif not states.optimizer_offload:
+            found.append(optimizer)
     if not section.rollout.free_cache_engine:
         found.append(f"{_ROLLOUT}.free_cache_engine=true")
     if lower < share:

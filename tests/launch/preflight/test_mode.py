@@ -60,6 +60,34 @@ def test_what_a_mode_does_not_go_with_is_refused(overrides: tuple[str, ...], mes
         check_mode(_composed(*overrides))
 
 
+TWO_UPDATES = (
+    "mode=separate_async",
+    "trainer.v1.separate_async.parameter_sync_step=2",
+    "actor_rollout_ref.actor.ppo_mini_batch_size=2",
+    "data.train_batch_size=4",
+    "algorithm.rollout_correction.bypass_mode=false",
+)
+ON_GPU = "trainer.device=cuda"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        (),
+        (ON_GPU, "actor_rollout_ref.actor.fsdp_config.param_offload=true"),
+        (ON_GPU, "actor_rollout_ref.actor.fsdp_config.offload_policy=true"),
+    ],
+)
+def test_old_weights_are_not_loaded_back_into_parameters_on_the_cpu(place: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="bypass_mode=true"):
+        check_mode(_composed(*TWO_UPDATES, *place))
+
+
+@pytest.mark.parametrize("change", [ON_GPU, "algorithm.rollout_correction.bypass_mode=true"])
+def test_several_updates_pass_where_no_alias_is_loaded_back(change: str) -> None:
+    check_mode(_composed(*TWO_UPDATES, change))
+
+
 CHOICES = [
     f"{group}={file.stem}"
     for group in ("mode", "cpu_numbers")

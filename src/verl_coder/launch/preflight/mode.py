@@ -8,6 +8,21 @@ _ENGINE = "actor_rollout_ref.rollout.checkpoint_engine.backend"
 _THRESHOLD = "trainer.v1.sampler.max_off_policy_threshold"
 
 
+def restores_aliases(config: DictConfig) -> bool:
+    """Whether verl would load old weights back (`save_model_to_cpu`) from what is no copy of them.
+
+    `_local_tensor.detach().cpu()` of a tensor on the CPU is that tensor: what is loaded into it overwrites itself.
+    """
+    v1, states = config.trainer.v1, config.actor_rollout_ref.actor.fsdp_config
+    loads_back = (
+        v1.trainer_mode == "separate_async"
+        and v1.separate_async.parameter_sync_step > 1
+        and not config.algorithm.get("rollout_correction", {}).get("bypass_mode", False)
+    )
+    on_cpu = config.trainer.device == "cpu" or states.param_offload or states.offload_policy
+    return loads_back and bool(on_cpu)
+
+
 def check_mode(config: DictConfig) -> None:
     """ConfigError for the first setting that `trainer.v1.trainer_mode` does not go with."""
     mode, model = config.trainer.v1.trainer_mode, config.actor_rollout_ref.model
@@ -41,6 +56,13 @@ def check_mode(config: DictConfig) -> None:
             f"data.train_batch_size={config.data.train_batch_size}: separate_async needs "
             f"trainer.v1.separate_async.parameter_sync_step={steps} times "
             f"actor_rollout_ref.actor.ppo_mini_batch_size={actor.ppo_mini_batch_size}"
+        )
+    if restores_aliases(config):
+        raise ConfigError(
+            f"trainer.v1.separate_async.parameter_sync_step={steps}: verl keeps the weights of the last sync by a copy "
+            "to the CPU, which is no copy of parameters that lie there, so that updates would be lost or the old "
+            "log-probs be of the wrong weights: set algorithm.rollout_correction.bypass_mode=true, or "
+            "parameter_sync_step=1"
         )
     if model.lora_rank and not model.lora.merge:
         raise ConfigError(
