@@ -30,6 +30,8 @@ class ScriptedModel:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, script: list[str]) -> None:
         self.tokenizer = tokenizer
         self.script = script
+        self.sees_stops = True
+        """False: as where a sync of the weights falls into each stop string."""
         self.prompts: list[list[int]] = []
 
     async def generate(
@@ -39,7 +41,7 @@ class ScriptedModel:
 
         self.prompts.append(list(prompt_ids))
         text = self.script.pop(0)
-        for stop in sampling_params.get("stop", []):
+        for stop in sampling_params.get("stop", []) if self.sees_stops else []:
             before, found, _ = text.partition(stop)
             text = before + (found if sampling_params["include_stop_str_in_output"] else "")
         ids = self.tokenizer.encode(text, add_special_tokens=False)
@@ -82,6 +84,7 @@ def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatc
         loop: Mapping[str, Any] = MappingProxyType({}),
         tests: str | None = None,
         ours: Mapping[str, Any] = MappingProxyType({}),
+        sees_stops: bool = True,
     ) -> tuple[Any, ScriptedModel, PreTrainedTokenizerBase]:
         monkeypatch.setenv("SANDBOX_URL", url)
         # Enough for the sandbox of the tests, and soon over where one is away on purpose.
@@ -93,6 +96,7 @@ def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatc
             OmegaConf.update(config.verl_coder, key, value)
         tokenizer = AutoTokenizer.from_pretrained(BASE)
         model = ScriptedModel(tokenizer, script)
+        model.sees_stops = sees_stops
         if tools:
             config.actor_rollout_ref.rollout.multi_turn.tool_config_path = str(repository_root() / tools)
         prompt = build_prompt(

@@ -34,6 +34,15 @@ def test_a_program_runs_and_its_output_stands_between_the_turns(rollout: Rollout
     assert output.num_turns == 4 and output.extra_fields["end_reason"] == "answer"
 
 
+def test_a_tag_that_a_sync_of_the_weights_cut_in_two_ends_the_turn(rollout: Rollout) -> None:
+    invented = "\n<output>\n41\n</output>\nSo it is 41.<program>print(3)</program>"
+    output, model, tokenizer = rollout([PROGRAM + invented, ANSWER], sees_stops=False)
+    whole, _, _ = rollout([PROGRAM, ANSWER])
+    assert tokenizer.decode(output.response_ids) == f"{PROGRAM}\n<output>\n42\n</output>\n{ANSWER}"
+    assert (output.response_ids, output.response_mask) == (whole.response_ids, whole.response_mask)
+    assert output.response_logprobs == whole.response_logprobs and len(model.prompts) == 2
+
+
 def test_only_what_the_model_wrote_is_trained_on(rollout: Rollout) -> None:
     output, _, tokenizer = rollout([PROGRAM, ANSWER])
     pairs = list(zip(output.response_ids, output.response_mask, strict=True))

@@ -18,6 +18,14 @@ def test_what_would_follow_the_code_is_not_written(rollout: Rollout) -> None:
     assert output.extra_fields["end_reason"] == "answer"
 
 
+def test_an_end_of_code_that_a_sync_of_the_weights_cut_in_two_ends_the_answer(rollout: Rollout) -> None:
+    script = [CODE + "It doubles.<|im_end|>"]
+    output, _, tokenizer = rollout(script, protocol="none", ours=STOPS, sees_stops=False)
+    assert tokenizer.decode(output.response_ids) == CODE
+    assert len(output.response_mask) == len(output.response_logprobs) == len(output.response_ids)
+    assert output.extra_fields["end_reason"] == "answer"
+
+
 def test_an_answer_that_is_cut_off_before_its_code_ends_says_so(rollout: Rollout) -> None:
     output, _, _ = rollout([CODE], protocol="none", ours=STOPS, changes={"response_length": 10})
     assert len(output.response_ids) == 10 and output.extra_fields["end_reason"] == "length"

@@ -16,6 +16,7 @@ from verl.experimental.agent_loop.tool_parser import FunctionCall, ToolParser
 from verl.utils.profiler import simple_timer
 
 from verl_coder.agent_loops.end_reason import EndReasonToolLoop
+from verl_coder.agent_loops.whole_stops import WholeStops
 from verl_coder.control_tokens import break_control_tokens, control_tokens
 from verl_coder.errors import ConfigError
 from verl_coder.protocols import Tags, agent_tags, appended_result, find_program
@@ -40,6 +41,7 @@ class ProgramAgentLoop(EndReasonToolLoop):
         if self.required_tool not in self.tools:
             raise ConfigError(f"{name} needs a tool named {self.required_tool} (TOOLS=)")
         self.tags = tags
+        self.server_manager: Any = WholeStops(self.server_manager, self.tokenizer)
         self._control = control_tokens(self.tokenizer)
         self.tool_parser = ProgramTagParser(self.tokenizer, tags, self.required_tool)
         # The protocol is in the system prompt; a template that renders schemas would ask for function calls.

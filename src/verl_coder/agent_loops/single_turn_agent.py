@@ -10,6 +10,8 @@ from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, register
 from verl.experimental.agent_loop.single_turn_agent_loop import SingleTurnAgentLoop
 
+from verl_coder.agent_loops.whole_stops import WholeStops
+
 END_OF_CODE = "\n```\n"
 """A fence alone on its line closes a block; one that opens it names the language."""
 
@@ -17,6 +19,10 @@ END_OF_CODE = "\n```\n"
 @register("single_turn_agent")
 class CodeAnswerLoop(SingleTurnAgentLoop):
     """One trajectory of one turn; says why it ended where the end of its code may be the reason."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.server_manager: Any = WholeStops(self.server_manager, self.tokenizer)
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
         """One trajectory for the row in `kwargs`."""
