@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from command_lines import parse
 from doctor.conftest import Ward, find
+from omegaconf import OmegaConf
 
 from verl_coder.doctor.check import CheckResult
 from verl_coder.doctor.situation import DoctorOptions, Situation
@@ -90,6 +91,15 @@ def test_the_metrics_of_the_run_are_read(sync: tuple[Weights, list[list[str]]]) 
 def test_a_run_that_failed_is_told_with_its_last_line(sync: tuple[Weights, list[list[str]]]) -> None:
     found = sync[0](FIRST, {DIFFERENCE: 4e-7, MOVED: 2e-3}, code=1, stderr="much\nerror: no room\n")
     assert found.status == "FAIL" and found.text.endswith("failed: error: no room")
+
+
+def test_old_weights_that_verl_cannot_load_back_are_not_looked_at(
+    sync: tuple[Weights, list[list[str]]], ward: Ward
+) -> None:
+    look, given = sync
+    for key, value in (("trainer_mode", "separate_async"), ("separate_async.parameter_sync_step", 2)):
+        OmegaConf.update(ward.plan.config, f"trainer.v1.{key}", value)
+    assert look().status == "SKIP" and not given
 
 
 def test_the_run_is_that_of_the_knobs_for_two_steps(sync: tuple[Weights, list[list[str]]]) -> None:

@@ -4,6 +4,7 @@ After the first update vLLM must have the new weights. In the second step verl c
 rollout with those of the trainer, and the loss tells how far the policy went from where it began.
 """
 
+import copy
 import os
 import subprocess
 import sys
@@ -11,9 +12,12 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from omegaconf import OmegaConf
+
 from verl_coder.doctor.check import CheckResult, DoctorCheck, failed, passed, skipped, warned
 from verl_coder.doctor.situation import KNOBS, Situation
 from verl_coder.errors import ConfigError
+from verl_coder.launch.preflight.mode import restores_aliases
 from verl_coder.run.run_dir import RunDir
 
 DIFFERENCE, MOVED = "training/rollout_probs_diff_mean", "actor/kl_loss"
@@ -56,6 +60,12 @@ def judge(steps: Sequence[Mapping[str, float]]) -> CheckResult:
 def _follows(situation: Situation) -> CheckResult:
     if situation.config.actor_rollout_ref.model.get("lora_rank"):
         return skipped("with LoRA: not looked at")
+    judged = copy.deepcopy(situation.config)
+    OmegaConf.update(judged, "algorithm.rollout_correction.bypass_mode", False, force_add=True)
+    if restores_aliases(judged):
+        return skipped(
+            "several updates a sync, parameters on the CPU: verl cannot judge them with old weights"
+        )
     with tempfile.TemporaryDirectory(prefix="vc-sync-") as folder:
         out = Path(folder) / "run"
         command = [
