@@ -24,6 +24,23 @@ def test_every_trajectory_of_a_step_and_of_an_evaluation_may_keep_a_session(
     assert sessions("data.val_batch_size=1", "data.train_batch_size=1") == LEAST_SESSIONS
 
 
+@pytest.mark.parametrize("mode", ["colocate_async", "separate_async"])
+def test_batches_asked_for_ahead_and_an_evaluation_beside_them_may_keep_sessions(
+    monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setattr(surroundings, "machine_bytes", lambda: 1 << 40)
+    of_mode = (f"mode={mode}", "data.val_batch_size=100", "verl_coder.eval_samples=0")
+    assert sessions(*of_mode) == 2 * 16 * 8 + 100
+    assert sessions(*of_mode, f"trainer.v1.{mode}.num_warmup_batches=0.5") == 24 * 8 + 100
+
+
+def test_rows_that_are_fetched_together_are_not_all_that_is_in_flight(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(surroundings, "machine_bytes", lambda: 1 << 40)
+    assert sessions("data.val_batch_size=1", "data.gen_batch_size=2") == 16 * 8
+
+
 def test_an_evaluation_of_all_problems_at_once_may_have_as_many_as_there_is_memory_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

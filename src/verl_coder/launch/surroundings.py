@@ -1,5 +1,6 @@
 """What the worker process finds: its environment, and a sandbox."""
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,14 +51,19 @@ LEAST_SESSIONS = 64
 
 
 def sessions_at_once(config: DictConfig) -> int:
-    """How many trajectories may each keep a session: those of a step or an evaluation, in a quarter of the memory."""
-    rollout, data = config.actor_rollout_ref.rollout, config.data
-    training = int(data.get("gen_batch_size") or data.train_batch_size) * int(rollout.n)
+    """How many trajectories may each keep a session: those of a step or an evaluation, in a quarter of the memory.
+
+    The asynchronous modes ask for batches beside the present one, and go on with them beside an evaluation.
+    """
+    rollout, data, mode = config.actor_rollout_ref.rollout, config.data, config.trainer.v1.trainer_mode
+    batches = 1.0 if mode == "sync" else 1.0 + float(config.trainer.v1[mode].num_warmup_batches)
+    training = math.ceil(batches * int(data.train_batch_size)) * int(rollout.n)
     most = machine_bytes() // 4 // SESSION_BYTES
     answers = int(rollout.val_kwargs.n) + int(config.verl_coder.eval_samples)
     # Without a size an evaluation takes all held-out problems at once.
     evaluation = int(data.val_batch_size) * answers if data.get("val_batch_size") else most
-    return max(min(max(training, evaluation), most), LEAST_SESSIONS)
+    together = max(training, evaluation) if mode == "sync" else training + evaluation
+    return max(min(together, most), LEAST_SESSIONS)
 
 
 def worker_environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
