@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -221,3 +222,25 @@ def test_the_order_that_was_given_is_the_one_that_is_saved(run_dir: RunDir) -> N
     trainer.save_now(1, order={"place": 7})
     saved = torch.load(step_folder(run_dir.checkpoints, 1) / "data.pt", weights_only=False)
     assert saved == {"place": 7}
+
+
+@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
+def test_rows_that_were_trained_on_do_not_come_back_with_a_checkpoint(
+    run_dir: RunDir, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """Their prompts left the queue when they were drawn; what was not drawn yet is kept."""
+    queue = {
+        "waiting": {"is_prompt": True, "status": "finished"},
+        "waiting_0_0": {},
+        "trained_0_0": {},
+        "trained_1_0": {},
+    }
+    cleared: list[tuple[list[str], str]] = []
+    stand_in = SimpleNamespace(
+        kv_list=lambda: {"train": queue},
+        kv_clear=lambda keys, partition_id: cleared.append((keys, partition_id)),
+    )
+    monkeypatch.setattr(checkpointing, "tq", stand_in)
+    monkeypatch.setattr(PPOTrainer, "_load_checkpoint", lambda trainer: None)
+    FakeTrainer(run_dir.path, mode)._load_checkpoint()
+    assert cleared == ([] if mode == "sync" else [(["trained_0_0", "trained_1_0"], "train")])

@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 import torch
+import transfer_queue as tq
 from omegaconf import open_dict
 from verl.trainer.ppo.checkpoint_callback import CheckpointCallback
 
@@ -23,7 +24,7 @@ from verl_coder.run.checkpoint_files import (
     read_best,
     step_folder,
 )
-from verl_coder.trainer.recipe_trainer import RecipeTrainer
+from verl_coder.trainer.recipe_trainer import RecipeTrainer, place_of
 from verl_coder.trainer.tracking import RunTracking
 
 
@@ -178,6 +179,8 @@ class CheckpointMixin(RecipeTrainer):
     def _load_checkpoint(self) -> None:
         super()._load_checkpoint()
         self._saved_step = self.global_steps
+        if self.global_steps and self.trainer_mode != "sync":
+            clear_trained_rows()
         path = step_folder(self.run_dir.checkpoints, self.global_steps) / STATE
         if self.global_steps and path.is_file():
             self.restore_state(json.loads(path.read_text()))
@@ -223,6 +226,19 @@ class CheckpointMixin(RecipeTrainer):
             self.notices.say("prune", f"old checkpoints are kept, one of them may be the best: {error}")
         except OSError as error:
             self.notices.say("prune", f"old checkpoints cannot be removed ({error}); training goes on")
+
+
+def clear_trained_rows() -> None:
+    """Take out of TransferQueue what was trained on already.
+
+    verl saves a step before it clears its rows. Their prompts have left the queue when the rows were drawn, so that
+    nothing draws them again, and nothing clears them.
+    """
+    for partition, items in (tq.kv_list() or {}).items():
+        prompts = {key for key, tag in items.items() if tag.get("is_prompt", False)}
+        trained = [key for key in items if key not in prompts and place_of(key)[0] not in prompts]
+        if trained:
+            tq.kv_clear(keys=trained, partition_id=partition)
 
 
 def _reason(error: BaseException) -> str:
