@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.errors import ConfigError, DataError
+from verl_coder.errors import CheckpointError, ConfigError, DataError
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.preflight import places, sizes
 from verl_coder.launch.preflight.files import check_parquet
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import compose, find_recipe
 from verl_coder.run.checkpoint_files import planned_bytes
+from verl_coder.run.run_dir import RunDir
 
 _SMALL_MICRO_BATCHES = tuple(
     f"actor_rollout_ref.{key}_per_gpu=1"
@@ -149,6 +150,25 @@ def test_settings_that_would_undo_our_checkpoints_are_refused(
     sizes.check_checkpoint_settings(plan.config, plan.run_dir)
     with pytest.raises(ConfigError, match=message):
         sizes.check_checkpoint_settings(_changed(plan.config, override), plan.run_dir)
+
+
+def test_the_rollouts_of_a_checkpoint_are_read_back_by_as_many_as_held_them(
+    plan: Plan, tmp_path: Path
+) -> None:
+    run_dir = RunDir(tmp_path)
+    held = run_dir.checkpoints / "global_step_4/transfer_queue/simple_storage/storage_unit_info.json"
+    held.parent.mkdir(parents=True)
+    held.write_text('[{"position": 0, "storage_unit_id": "a"}, {"position": 1, "storage_unit_id": "b"}]')
+    (run_dir.checkpoints / "global_step_4/data.pt").write_text("")
+    (run_dir.checkpoints / "latest_checkpointed_iteration.txt").write_text("4")
+    units = "transfer_queue.backend.SimpleStorage.num_data_storage_units"
+    here = _changed(plan.config, f"trainer.default_local_dir={run_dir.checkpoints}", f"{units}=8")
+    sizes.check_checkpoint_settings(here, run_dir)
+    for mode in ("colocate_async", "separate_async"):
+        later = _changed(here, f"trainer.v1.trainer_mode={mode}")
+        with pytest.raises(CheckpointError, match=f"{units}=8: .* held by 2, .* set {units}=2"):
+            sizes.check_checkpoint_settings(later, run_dir)
+        sizes.check_checkpoint_settings(_changed(later, f"{units}=2"), run_dir)
 
 
 def test_checkpoints_that_are_there_need_no_more_room(

@@ -1,15 +1,18 @@
 """Sizes that do not divide each other, and settings that our way of saving a checkpoint does not go with."""
 
+import json
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.errors import ConfigError
+from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.launch.preflight.passes import check_passes, sequence_parallel
+from verl_coder.run.checkpoint_files import step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 
+_STORAGE_UNITS = "transfer_queue.backend.SimpleStorage.num_data_storage_units"
 _EXECUTOR = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
 
 
@@ -115,4 +118,19 @@ def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
     if config.actor_rollout_ref.actor.get("checkpoint", {}).get("async_save", False):
         raise ConfigError(
             "actor_rollout_ref.actor.checkpoint.async_save=true: such a save cannot be made atomic"
+        )
+    _check_storage_units(config, run_dir)
+
+
+def _check_storage_units(config: DictConfig, run_dir: RunDir) -> None:
+    """An asynchronous run goes on with the rollouts of its checkpoint: one file for each process that held them."""
+    folder = step_folder(run_dir.checkpoints, run_dir.last_whole_step())
+    file = folder / "transfer_queue/simple_storage/storage_unit_info.json"
+    if config.trainer.v1.trainer_mode == "sync" or not file.is_file():
+        return
+    saved, given = len(json.loads(file.read_text())), OmegaConf.select(config, _STORAGE_UNITS)
+    if given != saved:
+        raise CheckpointError(
+            f"{_STORAGE_UNITS}={given}: the rollouts in {folder} were held by {saved}, and are read back by as many: "
+            f"set {_STORAGE_UNITS}={saved}, or another folder with OUT="
         )
