@@ -200,6 +200,19 @@ def test_evaluation_never_rests_so_its_hung_rollouts_are_asked_again(
     assert "asked once more" in said(tmp_path)[0]
 
 
+def test_an_answer_is_not_lost_that_waits_behind_training_rollouts(tmp_path: Path) -> None:
+    """Their seconds, with rests in them, say nothing; that they end does."""
+    made, time = worker(tmp_path, mode="colocate_async"), SimpleNamespace(now=0.0)
+    made.clock = RolloutClock(max_tokens=1000, least_s=60, first_s=300, now=lambda: time.now)
+    metrics = SimpleNamespace(generate_sequences=1e6, tool_calls=0.0)
+    output = SimpleNamespace(extra_fields={}, metrics=metrics, response_ids=[1])
+    time.now = 400.0
+    asyncio.run(made._agent_loop_postprocess(output, False))
+    assert not made.clock.is_over(0.0) and made.clock.limit_s == 300
+    time.now += 61
+    assert made.clock.is_over(0.0)
+
+
 @pytest.mark.parametrize("rollouts", [[never, never], [raises]])
 def test_a_lost_rollout_is_put_masked(tmp_path: Path, rollouts: list[Any]) -> None:
     made = worker(tmp_path, rollouts=rollouts)

@@ -87,9 +87,10 @@ class RolloutClock:
         self._slowest_s_per_token = 0.0
         self._last_end = now()
 
-    def ended(self, *, seconds: float, tokens: int) -> None:
-        """A trajectory has ended."""
-        self._slowest_s_per_token = max(self._slowest_s_per_token, seconds / max(tokens, 1))
+    def ended(self, *, seconds: float | None, tokens: int) -> None:
+        """A trajectory has ended; None: its seconds say nothing, but others waited behind it."""
+        if seconds is not None:
+            self._slowest_s_per_token = max(self._slowest_s_per_token, seconds / max(tokens, 1))
         self._last_end = self._now()
 
     @property

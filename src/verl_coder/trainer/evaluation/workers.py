@@ -186,9 +186,10 @@ class SampleGuard:
     async def _agent_loop_postprocess(self, output: Any, validate: bool, **kwargs: Any) -> None:
         await super()._agent_loop_postprocess(output, validate, **kwargs)  # type: ignore[misc]
         final = output[-1] if isinstance(output, list) else output
-        if self._is_timed(validate) and not final.extra_fields.get(FAULT):
+        if not final.extra_fields.get(FAULT):
             seconds = float(final.metrics.generate_sequences) + float(final.metrics.tool_calls)
-            self.clock.ended(seconds=seconds, tokens=len(final.response_ids))
+            timed = self._is_timed(validate)
+            self.clock.ended(seconds=seconds if timed else None, tokens=len(final.response_ids))
 
 
 @ray.remote
