@@ -321,3 +321,12 @@ def test_the_entropy_of_what_was_drawn_is_estimated_by_the_tokens_of_the_policy_
     found = sampled_entropy(rows, masks)["rollout/entropy"]
     assert found == pytest.approx(float(distribution.entropy()), abs=0.03)
     assert sampled_entropy(rows, [torch.zeros_like(mask) for mask in masks]) == {} == sampled_entropy([], [])
+
+
+def test_a_sample_without_a_verdict_is_not_counted_as_wrong() -> None:
+    right = {"reward_extra_info": {"acc": 1.0, "sandbox_unavailable": 0.0}}
+    no_grade = {"reward_extra_info": {"acc": 0.0, "sandbox_unavailable": 1.0}}
+    no_tool = {"reward_extra_info": {"acc": 0.0, "sandbox_unavailable": 0.0}, "tool_sandbox_unavailable": 1}
+    metrics = rollout_statistics([right, no_grade, no_tool, right])
+    assert metrics["reward/acc/mean"] == 1.0 and metrics["reward/sandbox_unavailable/mean"] == 0.25
+    assert "reward/acc/mean" not in rollout_statistics([no_grade])

@@ -121,17 +121,23 @@ def sampled_entropy(
 
 
 def rollout_statistics(extra_fields: list[dict[str, Any]]) -> dict[str, float]:
-    """Means over a step's samples of what the reward function and the tools reported."""
+    """Means over a step's samples of what the reward function and the tools reported.
+
+    A sample without a verdict says nothing of the reward, as in an evaluation, but that it has none.
+    """
     if not extra_fields:
         return {}
     infos = [field.get("reward_extra_info") or {} for field in extra_fields]
+    unavailable = unavailable_rows(extra_fields)
+    graded = [info for info, lacks in zip(infos, unavailable, strict=True) if not lacks]
     # A sample that failed has fewer keys than the others, and counts as 0 in all of theirs.
     keys = dict.fromkeys(key for info in infos for key, value in info.items() if _is_number(value))
     metrics = {
         f"reward/{key}/mean": float(
-            np.mean([float(info[key]) if _is_number(info.get(key)) else 0.0 for info in infos])
+            np.mean([float(info[key]) if _is_number(info.get(key)) else 0.0 for info in counted])
         )
         for key in keys
+        if (counted := infos if key == "sandbox_unavailable" else graded)
     }
     calls = np.array([field.get("tool_calls", 0) for field in extra_fields])
     successes = np.array([field.get("tool_successes", 0) for field in extra_fields])
