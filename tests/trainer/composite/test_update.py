@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
+from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
 from verl_coder.platform.update_options import GRADIENT_FIELD
@@ -208,3 +209,34 @@ def test_shuffling_leaves_every_row_on_its_rank() -> None:
     order = _shuffled_by_rank(keys, LAYOUT, random.Random(0))
     assert order != keys
     assert set(order[:4]) == set(keys[:4]) and set(order[4:]) == set(keys[4:])
+
+
+def test_tokens_and_rows_of_several_updates_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """verl takes the mean of what its updates report."""
+    trainer: Any = object.__new__(Trainer)
+    trainer.config = OmegaConf.create({"data": {"train_batch_size": 4}})
+    trainer.parameter_sync_step, trainer.prepare_step = 2, dict
+    reported = [
+        {
+            "source/self/tokens": tokens,
+            "source/self/rows": 2.0,
+            "source/self/loss": 0.5,
+            "source/teacher/refused": so_far,
+        }
+        for tokens, so_far in ((10.0, 1.0), (30.0, 3.0), (8.0, 3.0), (8.0, 3.0))
+    ]
+
+    def once(metrics: dict[str, Any], timing_raw: Any, samples: int) -> Any:
+        of_update = reported.pop(0)
+        trainer._source_metrics.append(of_update)
+        metrics.update(of_update)
+        return KVBatchMeta(
+            keys=[f"{len(reported)}_{row}_0" for row in range(2)], tags=[{}, {}], partition_id="train"
+        )
+
+    monkeypatch.setattr(trainer, "_step_once", once)
+    for tokens in (40.0, 16.0):
+        metrics: dict[str, Any] = {}
+        trainer.step(metrics, {})
+        assert metrics["source/self/tokens"] == tokens and metrics["source/self/rows"] == 4.0
+        assert metrics["source/self/loss"] == 0.5 and metrics["source/teacher/refused"] == 3.0

@@ -45,3 +45,18 @@ def source_metrics(reported: Mapping[str, float], counts: Mapping[str, SourceCou
         metrics[f"source/{name}/rows"] = float(count.rows)
         metrics[f"source/{name}/logit_gradient_share"] = pulls[name] / total if total else 0.0
     return metrics
+
+
+def counts_of_step(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The counts among the `source/*` of a step's updates, of which verl would take the mean.
+
+    Tokens and rows of all of them; of the traces that were left out so far what the last one says.
+    """
+    counts: dict[str, float] = {}
+    for metrics in updates:
+        for name, value in metrics.items():
+            if name.endswith(("/tokens", "/rows")):
+                counts[name] = counts.get(name, 0.0) + value
+            elif name.endswith(("/too_long", "/refused")):
+                counts[name] = value
+    return counts

@@ -37,7 +37,7 @@ from verl_coder.trainer.composite.loss import (
     token_weights,
 )
 from verl_coder.trainer.composite.policy_file import FILE_MODE, policy_file_of
-from verl_coder.trainer.composite.source_metrics import SourceCounts, source_metrics
+from verl_coder.trainer.composite.source_metrics import SourceCounts, counts_of_step, source_metrics
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, jagged, write_columns
 
 _TOKEN_FIELDS = ("prompts", "responses", "input_ids", "position_ids")
@@ -66,6 +66,9 @@ class _Mixed:
 class TeacherGuidedMixin(RecipeTrainer):
     """Replaces the actor's update where the recipe's `verl_coder.losses` asks for more than GRPO."""
 
+    _source_metrics: list[dict[str, float]]
+    """`source/*` of the present step's updates."""
+
     def _setup(self) -> None:
         super()._setup()
         settings = self.settings
@@ -83,6 +86,13 @@ class TeacherGuidedMixin(RecipeTrainer):
             model = omega_conf_to_dataclass(self.config.actor_rollout_ref.model)
             tokenise = rollout_tokenizer(self.config, self.tokenizer, model.hf_config.model_type)
             self._teacher_pool = TeacherPool(read_traces(Path(settings.teacher.traces)), tokenise.row)
+
+    def step(self, metrics: dict[str, Any], timing_raw: dict[str, float]) -> KVBatchMeta:
+        """A step, of one update or, in separate_async, of several."""
+        self._source_metrics = []
+        batch = super().step(metrics, timing_raw)
+        metrics.update(counts_of_step(self._source_metrics))
+        return batch
 
     def _update_actor(self, batch: KVBatchMeta, metrics: dict[str, Any]) -> KVBatchMeta:
         settings = self.settings
@@ -102,9 +112,11 @@ class TeacherGuidedMixin(RecipeTrainer):
                 tq.kv_clear(keys=mixed.added, partition_id=batch.partition_id)
         reported = dict(output["metrics"])
         sources = {name: reported.pop(name) for name in list(reported) if name.startswith(("term/", "pull/"))}
-        metrics.update(source_metrics(reduce_metrics(sources), mixed.counts))
+        of_sources = source_metrics(reduce_metrics(sources), mixed.counts)
         if settings.uses_teacher:
-            metrics.update(self._left_out(self._teacher_pool))
+            of_sources |= self._left_out(self._teacher_pool)
+        self._source_metrics.append(of_sources)
+        metrics.update(of_sources)
         actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
         metrics.update(actor)
