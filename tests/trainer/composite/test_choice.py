@@ -1,11 +1,13 @@
 """Which of the model's own rollouts are trained on again."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from verl_coder.run.settings import SelfSettings
-from verl_coder.trainer.composite.choice import choose_rollouts
+from verl_coder.trainer.composite.choice import StepRollouts, choose_rollouts
 
 UIDS = ["a", "a", "a", "b", "b", "c", "c"]
 SCORES = np.array([1.0, 1.0, 0.2, 1.0, 1.0, 0.0, 0.0])
@@ -15,9 +17,22 @@ WHOLE = np.ones(7, dtype=bool)
 
 
 def _chosen(
-    tokens: np.ndarray = TOKENS, scores: np.ndarray = SCORES, whole: np.ndarray = WHOLE, **settings: Any
+    tokens: np.ndarray = TOKENS,
+    scores: np.ndarray = SCORES,
+    whole: np.ndarray = WHOLE,
+    answers: Sequence[int] = range(7),
+    **settings: Any,
 ) -> list[int]:
-    result = choose_rollouts(UIDS, scores, PASSED, tokens, whole, SelfSettings(**settings))
+    rollouts = StepRollouts(
+        uids=UIDS,
+        problem_ids=UIDS,
+        scores=scores,
+        passed=PASSED,
+        whole=whole,
+        masks=[torch.ones(count) for count in tokens],
+        answers=[(answer,) for answer in answers],
+    )
+    result = choose_rollouts(rollouts, SelfSettings(**settings))
     return np.flatnonzero(result).tolist()
 
 
@@ -31,6 +46,10 @@ def test_a_better_reward_comes_before_a_shorter_answer() -> None:
 
 def test_no_more_than_pass_are_taken() -> None:
     assert _chosen(top_k=3) == [0, 1, 3, 4]
+
+
+def test_an_answer_that_was_given_several_times_is_taken_once() -> None:
+    assert _chosen(answers=(4, 4, 5, 6, 7, 8, 9), top_k=2) == [1, 3, 4]
 
 
 def test_only_mixed_leaves_out_prompts_that_every_rollout_solves() -> None:

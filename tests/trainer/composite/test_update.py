@@ -34,6 +34,7 @@ def _rollouts() -> StepRollouts:
         passed=np.array(PASSED),
         whole=np.ones(8, dtype=bool),
         masks=[torch.tensor([1] * (row + 1) + [0]) for row in range(8)],
+        answers=[(row,) for row in range(8)],
     )
 
 

@@ -28,6 +28,8 @@ class StepRollouts:
     """(B,) bool: neither cut off nor ending in a void turn (sample_masks.py)."""
     masks: list[torch.Tensor]
     """(T_i,) each: 1 on the model's own tokens, all 0 where the sample is masked."""
+    answers: list[tuple[int, ...]]
+    """The tokens under the mask: rows where they are equal are one answer."""
 
     @property
     def tokens(self) -> np.ndarray:
@@ -45,7 +47,8 @@ class StepRollouts:
 
 def read_rollouts(batch: KVBatchMeta) -> StepRollouts:
     """Read them from TransferQueue, after rewards and masks are there."""
-    data = read_columns(batch, "uid", "extra_info", "rm_scores", "response_mask", WHOLE_FIELD)
+    data = read_columns(batch, "uid", "extra_info", "rm_scores", "response_mask", "responses", WHOLE_FIELD)
+    masks = list(data["response_mask"].unbind())
     scores = np.array([float(row.sum()) for row in data["rm_scores"].unbind()])
     infos = [field.get("reward_extra_info") or {} for field in read_extra_fields(batch)]
     return StepRollouts(
@@ -60,37 +63,38 @@ def read_rollouts(batch: KVBatchMeta) -> StepRollouts:
             if WHOLE_FIELD in data
             else [True] * len(scores)
         ),
-        masks=list(data["response_mask"].unbind()),
+        masks=masks,
+        answers=[
+            tuple(row[mask.bool()].tolist())
+            for row, mask in zip(data["responses"].unbind(), masks, strict=True)
+        ],
     )
 
 
-def choose_rollouts(
-    uids: Sequence[str],
-    scores: np.ndarray,
-    passed: np.ndarray,
-    tokens: np.ndarray,
-    whole: np.ndarray,
-    settings: SelfSettings,
-) -> np.ndarray:
+def choose_rollouts(rollouts: StepRollouts, settings: SelfSettings) -> np.ndarray:
     """(B,) bool: the rollouts of the self-SFT term.
 
-    uids: the prompt of each rollout. scores, passed (bool), tokens, whole (bool): (B,). A rollout with no trainable
-    token (padding, or masked because the sandbox failed) is neither chosen nor counted as a failure; one that is not
-    whole counts and is never chosen.
+    A rollout with no trainable token (padding, or masked because the sandbox failed) is neither chosen nor counted as a
+    failure; one that is not whole counts and is never chosen. The same answer is chosen once for its prompt: a model
+    that has become sure of one gives it many times.
     """
-    chosen = np.zeros(len(uids), dtype=bool)
-    real = tokens > 0
+    scores, tokens = rollouts.scores, rollouts.tokens
+    chosen = np.zeros(len(rollouts.uids), dtype=bool)
     groups: dict[str, list[int]] = {}
-    for row in np.flatnonzero(real):
-        groups.setdefault(str(uids[row]), []).append(int(row))
+    for row in np.flatnonzero(tokens > 0):
+        groups.setdefault(str(rollouts.uids[row]), []).append(int(row))
     for rows in groups.values():
-        passing = [row for row in rows if passed[row]]
+        passing = [row for row in rows if rollouts.passed[row]]
         if settings.only_mixed and len(passing) == len(rows):
             continue
         best = sorted(
-            [row for row in passing if whole[row]], key=lambda row: (-scores[row], tokens[row], row)
+            [row for row in passing if rollouts.whole[row]],
+            key=lambda row: (-scores[row], tokens[row], row),
         )
-        chosen[best[: settings.top_k]] = True
+        different: dict[tuple[int, ...], int] = {}
+        for row in best:
+            different.setdefault(rollouts.answers[row], row)
+        chosen[list(different.values())[: settings.top_k]] = True
     return chosen
 
 

@@ -195,16 +195,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         settings = self.settings
         gamma = settings.losses.gamma.value(self.global_steps)
         chosen = (
-            choose_rollouts(
-                rollouts.uids,
-                rollouts.scores,
-                rollouts.passed,
-                rollouts.tokens,
-                rollouts.whole,
-                settings.self_sft,
-            )
-            if gamma > 0
-            else np.zeros(layout.rows, dtype=bool)
+            choose_rollouts(rollouts, settings.self_sft) if gamma > 0 else np.zeros(layout.rows, dtype=bool)
         )
         masks = [
             mask if take else torch.zeros_like(mask)
