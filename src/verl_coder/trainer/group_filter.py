@@ -1,13 +1,15 @@
 """Group filtering that ends: verl's V1 sampler draws prompts until enough groups differ, however long that takes."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transfer_queue import KVBatchMeta
-from verl.trainer.ppo.v1.replay_buffer import ReplayBuffer
+from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
 from verl_coder.errors import VerlCoderError
-from verl_coder.trainer.recipe_trainer import RecipeTrainer
+from verl_coder.trainer.recipe_trainer import RecipeTrainer, place_of, read_columns, read_extra_fields
+from verl_coder.trainer.sample_masks import unavailable_rows
 
 
 class RefillLimit:
@@ -41,6 +43,51 @@ class RefillLimit:
         self.drawn = self._first
 
 
+def shared_value(values: Sequence[float], unavailable: Sequence[bool]) -> float | None:
+    """What all samples of a group earned that have a verdict (0 where none has one); None where they differ."""
+    known = {value for value, lacks in zip(values, unavailable, strict=True) if not lacks}
+    return None if len(known) > 1 else known.pop() if known else 0.0
+
+
+def drop_groups_equal_but_for_a_verdict(buffer: ReplayBuffer) -> None:
+    """verl filters groups of one value, and takes the 0 of a sample without a verdict for one that differs.
+
+    That sample is masked and leaves its group (sample_masks.py), and the others compare nothing.
+    """
+    classify = buffer._dapo_filtered_keys
+
+    def filtered_keys(partition_id: str) -> tuple[set[str], Counter[float]]:
+        known = buffer._dapo_classification_cache[partition_id]
+        seen = set(known)
+        found = classify(partition_id)
+        differing = {uid for uid, value in known.items() if uid not in seen and value is None}
+        if not differing:
+            return found
+        keys = [key for key in buffer.partitions[partition_id] if place_of(key)[0] in differing]
+        for uid, value in _shared_values(keys, partition_id, str(buffer.filter_groups_metric)).items():
+            known[uid] = value
+        shared = {uid: value for uid, value in known.items() if value is not None}
+        return set(shared), Counter(shared.values())
+
+    buffer._dapo_filtered_keys = filtered_keys  # type: ignore[method-assign]
+
+
+def _shared_values(keys: list[str], partition_id: str, metric: str) -> dict[str, float | None]:
+    """`shared_value` of each group of these rows."""
+    batch = KVBatchMeta(keys=keys, tags=[{} for _ in keys], partition_id=partition_id)
+    fields = read_extra_fields(batch)
+    if metric == FILTER_GROUPS_REWARD_METRIC:
+        values = [float(row.sum()) for row in read_columns(batch, "rm_scores")["rm_scores"].unbind()]
+    else:
+        values = [float(field["reward_extra_info"][metric]) for field in fields]
+    groups: dict[str, tuple[list[float], list[bool]]] = {}
+    for key, value, lacks in zip(keys, values, unavailable_rows(fields), strict=True):
+        of_group = groups.setdefault(place_of(key)[0], ([], []))
+        of_group[0].append(value)
+        of_group[1].append(bool(lacks))
+    return {uid: shared_value(*of_group) for uid, of_group in groups.items()}
+
+
 class GroupFilterMixin(RecipeTrainer):
     """Makes `algorithm.filter_groups.max_num_gen_batches` count, which V1's own sampler ignores."""
 
@@ -52,6 +99,7 @@ class GroupFilterMixin(RecipeTrainer):
             batch = self.config.data.train_batch_size
             most = batch * int(self.config.algorithm.filter_groups.max_num_gen_batches)
             unit = int(buffer.gen_batch_size or 1)
+            drop_groups_equal_but_for_a_verdict(buffer)
             limit = RefillLimit(buffer.refill_fn, first=batch, most=max(most, 0), unit=unit)
             self._refill_limit = buffer.refill_fn = limit
             wait = buffer._wait_for_next_poll
