@@ -30,6 +30,7 @@ class ScriptedModel:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, script: list[str]) -> None:
         self.tokenizer = tokenizer
         self.script = script
+        self.on_turn: Callable[[], None] = lambda: None
         self.sees_stops = True
         """False: as where a sync of the weights falls into each stop string."""
         self.prompts: list[list[int]] = []
@@ -39,6 +40,7 @@ class ScriptedModel:
     ) -> Any:
         from verl.workers.rollout.replica import TokenOutput
 
+        self.on_turn()
         self.prompts.append(list(prompt_ids))
         text = self.script.pop(0)
         for stop in sampling_params.get("stop", []) if self.sees_stops else []:
@@ -85,18 +87,21 @@ def rollout(sandbox_url: str, recipe: DictConfig, monkeypatch: pytest.MonkeyPatc
         tests: str | None = None,
         ours: Mapping[str, Any] = MappingProxyType({}),
         sees_stops: bool = True,
+        mode: str = "sync",
+        on_turn: Callable[[], None] = lambda: None,
     ) -> tuple[Any, ScriptedModel, PreTrainedTokenizerBase]:
         monkeypatch.setenv("SANDBOX_URL", url)
         # Enough for the sandbox of the tests, and soon over where one is away on purpose.
         monkeypatch.setattr("verl_coder.sandbox.retries.PATIENCE_S", 1.0)
         config = copy.deepcopy(recipe)
+        config.trainer.v1.trainer_mode = mode
         for key, value in changes.items():
             OmegaConf.update(config.actor_rollout_ref.rollout, key, value)
         for key, value in ours.items():
             OmegaConf.update(config.verl_coder, key, value)
         tokenizer = AutoTokenizer.from_pretrained(BASE)
         model = ScriptedModel(tokenizer, script)
-        model.sees_stops = sees_stops
+        model.sees_stops, model.on_turn = sees_stops, on_turn
         if tools:
             config.actor_rollout_ref.rollout.multi_turn.tool_config_path = str(repository_root() / tools)
         prompt = build_prompt(

@@ -3,11 +3,13 @@
 import asyncio
 import json
 import time
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from verl_coder.extraction import extract_code
+from verl_coder.sandbox.validate import MAX_TIMEOUT_S
 from verl_coder.tools.workspace import Workspace
 
 END = "<|im_end|>"
@@ -146,6 +148,26 @@ def test_a_call_that_hangs_ends_and_masks_the_trajectory(rollout, sandbox_url):
     output, model, _ = rollout(script, loop={"call_deadline_s": 0.5}, **SESSION)
     assert output.extra_fields["tool_sandbox_unavailable"] == 1 and len(model.prompts) == 1
     assert output.extra_fields["end_reason"] == "hung_call" and time.monotonic() - began < 15
+
+
+@pytest.mark.parametrize(("mode", "reason"), [("sync", "deadline"), ("colocate_async", "answer")])
+def test_a_turn_that_rests_while_the_trainer_trains_is_not_late(rollout, monkeypatch, mode, reason):
+    from verl_coder.agent_loops import code_agent
+    from verl_coder.sandbox import SandboxClient
+
+    now, idle, opened = [0.0], [], SandboxClient.open_session
+
+    async def open_session(client, **options):
+        idle.append(options["idle_timeout"])
+        return await opened(client, **options)
+
+    monkeypatch.setattr(code_agent, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(SandboxClient, "open_session", open_session)
+    script = [call(code="1"), call(code="2"), ANSWER]
+    rests = {"on_turn": lambda: now.__setitem__(0, now[0] + 1000.0)}
+    output, _, _ = rollout(script, loop={"trajectory_deadline_s": 1800.0}, mode=mode, **rests, **SESSION)
+    assert output.extra_fields["end_reason"] == reason
+    assert idle == [900.0 if mode == "sync" else MAX_TIMEOUT_S]
 
 
 def test_an_endless_program_does_not_hang_a_debugger_s_call(rollout, monkeypatch):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from omegaconf import OmegaConf
 from verl.experimental.agent_loop.agent_loop import AgentLoopOutput, ToolListWrap
 from verl.experimental.agent_loop.tool_agent_loop import AgentData, AgentState
 from verl.experimental.agent_loop.tool_parser import FunctionCall
@@ -19,7 +20,7 @@ from verl_coder.agent_loops.tool_agent import GuardedToolAgentLoop, break_contro
 from verl_coder.errors import ConfigError
 from verl_coder.prompts import visible_tests_of
 from verl_coder.protocols import agent_tags
-from verl_coder.tools.workspace import Workspace
+from verl_coder.tools.workspace import RESTING_IDLE_S, Workspace
 
 _CLOSE_S = 10.0
 
@@ -28,6 +29,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
     """One trajectory. A call in the last allowed turn is not run, as no turn is left to read its result."""
 
     has_workspace = True
+    _may_rest = False
 
     def __init__(
         self,
@@ -57,15 +59,21 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         self.trajectory_deadline_s = trajectory_deadline_s
         self.tell_calls_left = tell_calls_left
         self._read_calls(tags)
+        mode = OmegaConf.select(self.config, "trainer.v1.trainer_mode", default="sync")
+        self._may_rest = mode == "colocate_async"
+        """There a turn that is generated rests while the trainer trains, and nothing here tells for how long."""
         self._workspace = Workspace()
         self._in_order = asyncio.Lock()
         self._calls = 0
         self._began = time.monotonic()
+        self._rested_s = 0.0
+        """Of turns that may have rested: none of them counts for the trajectory's deadline."""
 
     async def run(self, sampling_params: dict[str, Any], priority: int = 0, **kwargs: Any) -> AgentLoopOutput:
         """One trajectory for the row in `kwargs`."""
-        self._workspace = Workspace(visible_tests=visible_tests_of(kwargs["raw_prompt"]))
-        self._began = time.monotonic()
+        idle_s = {"idle_s": RESTING_IDLE_S} if self._may_rest else {}
+        self._workspace = Workspace(visible_tests=visible_tests_of(kwargs["raw_prompt"]), **idle_s)
+        self._began, self._rested_s = time.monotonic(), 0.0
         try:
             return await super().run(sampling_params, priority, **kwargs)
         finally:
@@ -77,7 +85,11 @@ class CodeAgentLoop(GuardedToolAgentLoop):
         self, agent_data: AgentData, sampling_params: dict[str, Any], ignore_termination: bool = False
     ) -> AgentState:
         agent_data.workspace = self._workspace  # type: ignore[attr-defined]
-        return await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
+        began = time.monotonic()
+        state = await super()._handle_generating_state(agent_data, sampling_params, ignore_termination)
+        if self._may_rest:
+            self._rested_s += time.monotonic() - began
+        return state
 
     async def _handle_processing_tools_state(self, agent_data: AgentData) -> AgentState:
         if self._is_late(agent_data):
@@ -116,7 +128,7 @@ class CodeAgentLoop(GuardedToolAgentLoop):
 
     def _is_late(self, agent_data: AgentData) -> bool:
         """Whether the trajectory is over its deadline, which masks it."""
-        late = time.monotonic() - self._began > self.trajectory_deadline_s
+        late = time.monotonic() - self._began - self._rested_s > self.trajectory_deadline_s
         if late:
             self._mask(agent_data, "deadline")
         return late

@@ -7,18 +7,21 @@ from verl_coder.sandbox import SandboxClient, SandboxSession
 
 _IDLE_S = 900.0
 """The server ends sessions whose client is gone; after so long it ends what else nobody uses."""
+RESTING_IDLE_S = 3600.0
+"""Where trajectories rest while the trainer trains (colocate_async): the longest that a server takes."""
 
 
 class Workspace:
     """Made by the agent loop, closed by it however the trajectory ends; tools find it at `agent_data.workspace`."""
 
-    def __init__(self, *, visible_tests: str = "") -> None:
+    def __init__(self, *, visible_tests: str = "", idle_s: float = _IDLE_S) -> None:
         self.visible_tests = visible_tests
         """The assert statements that the prompt shows; empty where it shows none."""
         self.failed_runs = 0
         """Runs of programs and tests that did not succeed."""
         self.debugged = ""
         """The program that the debugger's session holds."""
+        self._idle_s = idle_s
         self._sessions: dict[str, SandboxSession] = {}
 
     def session(self, kind: str) -> SandboxSession | None:
@@ -29,7 +32,7 @@ class Workspace:
         self, kind: str, client: SandboxClient, *, memory_mb: int, code: str = ""
     ) -> SandboxSession:
         """Begin the session of this kind; SandboxUnavailableError when no sandbox opens one."""
-        options: dict[str, Any] = {"kind": kind, "memory_limit_MB": memory_mb, "idle_timeout": _IDLE_S}
+        options: dict[str, Any] = {"kind": kind, "memory_limit_MB": memory_mb, "idle_timeout": self._idle_s}
         if code or kind == "debugger":
             options["code"] = code
         self._sessions[kind] = session = await client.open_session(**options)
