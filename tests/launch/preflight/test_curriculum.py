@@ -36,14 +36,21 @@ def rows(path: Path, extra_info: list[dict[str, Any]]) -> Path:
     return path
 
 
-def check(run: Path, train: Path, section: dict[str, Any] | None = SECTION, test_freq: int = 2) -> None:
+def check(
+    run: Path,
+    train: Path,
+    section: dict[str, Any] | None = SECTION,
+    test_freq: int = 2,
+    filters: bool = False,
+) -> tuple[str, ...]:
     config = OmegaConf.create(
         {
             "data": {"train_files": [str(train)], "val_files": [str(train)], "train_batch_size": 2},
             "trainer": {"test_freq": test_freq},
+            "algorithm": {"filter_groups": {"enable": filters}},
         }
     )
-    check_curriculum(config, SETTINGS if section else None, RunDir(run))
+    return check_curriculum(config, SETTINGS if section else None, RunDir(run))
 
 
 def both(count: int) -> list[dict[str, Any]]:
@@ -59,6 +66,13 @@ def checkpoint(run: Path, state: dict[str, Any]) -> None:
 
 def test_rows_of_every_stage_are_accepted(tmp_path: Path) -> None:
     check(tmp_path, rows(tmp_path / "rows.parquet", both(2)))
+
+
+def test_a_filter_that_leaves_nothing_of_a_mastered_stage_is_told(tmp_path: Path) -> None:
+    path = rows(tmp_path / "rows.parquet", both(2))
+    [note] = check(tmp_path, path, filters=True)
+    assert note.startswith("note: algorithm.filter_groups.enable ends the run") and "test_freq=2" in note
+    assert check(tmp_path, path) == check(tmp_path, path, section=None, filters=True) == ()
 
 
 def test_a_missing_difficulty_column_is_named(tmp_path: Path) -> None:

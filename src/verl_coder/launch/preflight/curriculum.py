@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.errors import CheckpointError, ConfigError, DataError
 from verl_coder.files import read_object
@@ -16,14 +16,16 @@ from verl_coder.run.settings import CURRICULUM, CurriculumSettings
 from verl_coder.trainer.curriculum.stages import Curriculum
 from verl_coder.words import counted
 
+_FILTER = "algorithm.filter_groups"
+
 
 def check_curriculum(
     config: DictConfig, settings: CurriculumSettings | None, run_dir: RunDir, *, data_is_there: bool = True
-) -> None:
-    """Raise ConfigError, DataError or CheckpointError for a curriculum that could not run."""
+) -> tuple[str, ...]:
+    """Raise ConfigError, DataError or CheckpointError for a curriculum that could not run; returns notes on it."""
     _check_checkpoint(settings, run_dir)
     if settings is None:
-        return
+        return ()
     if config.trainer.test_freq <= 0:
         raise ConfigError(
             f"trainer.test_freq={config.trainer.test_freq}: {CURRICULUM} moves on by evaluations: use 1 or more"
@@ -33,6 +35,12 @@ def check_curriculum(
             settings, "data.train_files", file_list(config.data.train_files), config.data.train_batch_size
         )
         check_rows(settings, "data.val_files", file_list(config.data.val_files), 1)
+    if not OmegaConf.select(config, f"{_FILTER}.enable", default=False):
+        return ()
+    return (
+        f"note: {_FILTER}.enable ends the run in a stage of {CURRICULUM} that is mastered before it is left: "
+        f"evaluate often (trainer.test_freq={config.trainer.test_freq}), keep thresholds low and mix_in above 0",
+    )
 
 
 def check_rows(settings: CurriculumSettings, place: str, files: Iterable[Path], least: int) -> None:

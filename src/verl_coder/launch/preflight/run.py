@@ -61,7 +61,7 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
             f"warning: {missing}: what its tokenizer tells is not checked (rows, lengths, traces)",
         )
     notes += notes_on_settings(config, settings, plan.overrides)
-    check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
+    notes += check_curriculum(config, settings.curriculum, run_dir, data_is_there=data_is_there)
     check_grpo(config, settings)
     notes += check_composite(config, settings, data_is_there=data_is_there, model_is_there=not missing)
     check_services(config, settings)
