@@ -7,12 +7,14 @@ import pytest
 import torch
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
+from verl.utils.metric import Metric, reduce_metrics
+from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
 
 from verl_coder.paths import repository_root
-from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss, rollout_loss
+from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss, rollout_loss, take_token_means
 from verl_coder.trainer.composite.policy_file import FILE_MODE, PolicyFile
 
 PROMPTS, RESPONSES = (2, 3, 1, 2), (4, 2, 3, 5)
@@ -71,6 +73,18 @@ def _gradients(rows: list[int], **options: Any) -> tuple[float, dict[int, torch.
     return loss.item(), {row: leaf.grad for row, leaf in zip(rows, leaves, strict=True)}, metrics
 
 
+def _of_a_step(micro_batches: list[dict[str, Any]]) -> dict[str, float]:
+    """What the trainer makes of their metrics, as verl hands them over."""
+    collected: dict[str, Any] = {}
+    for metrics in micro_batches:
+        append_to_dict(
+            collected, {name: value for name, value in metrics.items() if isinstance(value, Metric)}
+        )
+    means = reduce_metrics(rename_dict(collected, "actor/"))
+    take_token_means(means)
+    return means
+
+
 @pytest.mark.parametrize("mode", ["token-mean", "seq-mean-token-mean"])
 def test_a_mini_batch_in_which_every_row_is_masked_has_a_loss_of_0(mode: str) -> None:
     config = FSDPActorConfig(
@@ -111,9 +125,10 @@ def test_a_file_that_says_the_same_as_verls_loss_trains_the_same(loss: Any) -> N
         value, metrics = loss(config, {"log_probs": log_probs}, data, policy=policy)
         value.backward()
         gradients = torch.cat([leaf.grad for leaf in leaves])  # type: ignore[misc]
-        found.append((value, gradients, metrics["actor/ppo_kl"].aggregate()))
+        means = _of_a_step([metrics])
+        found.append((value, gradients, means["actor/ppo_kl"]))
     torch.testing.assert_close(found[0], found[1])
-    assert 0 < metrics["actor/clipped_share"].aggregate() < 1
+    assert 0 < means["actor/clipped_share"] < 1
 
 
 def test_a_loss_of_whole_rows_leaves_a_teachers_row_its_own_gradient(tmp_path: Path) -> None:
@@ -183,6 +198,18 @@ def test_the_split_into_micro_batches_changes_nothing(split: list[list[int]]) ->
     for name in ("term/teacher", "pull/grpo", "pull/self"):
         total = sum(part[2][name].aggregate() for part in parts)
         assert total == pytest.approx(whole_metrics[name].aggregate(), abs=1e-6)
+
+
+@pytest.mark.parametrize("split", [[[0], [1], [2], [3]], [[2], [0, 1, 3]]])
+def test_micro_batches_of_traces_alone_leave_the_policys_metrics_as_they_are(split: list[list[int]]) -> None:
+    def means(parts: list[list[int]]) -> dict[str, float]:
+        return _of_a_step([_gradients(rows, supervised=0.3, alpha=0.6)[2] for rows in parts])
+
+    whole, found = means([[0, 1, 2, 3]]), means(split)
+    for name in ("actor/ppo_kl", "actor/pg_clipfrac"):
+        assert found[name] == pytest.approx(whole[name], abs=1e-6) and found[name] != 0
+    assert not any("token_sum" in name for name in found)
+    assert means([[TEACHER]])["actor/ppo_kl"] == 0.0
 
 
 def test_alpha_zero_leaves_the_supervised_terms() -> None:

@@ -113,7 +113,9 @@ def test_the_actor_gets_a_loss_of_ones_own_by_its_place(
     assert loss.keywords["config"]["policy_loss"]["loss_mode"] == FILE_MODE
 
 
-def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient_and_its_sums_become_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     trainer: Any = object.__new__(Trainer)
     actor = {"use_dynamic_bsz": True, "use_kl_loss": False, "entropy_coeff": 0, "calculate_entropy": False}
     trainer.config = OmegaConf.create(
@@ -122,9 +124,18 @@ def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient(monkeypatch: p
             "actor_rollout_ref": {"actor": {**actor, "policy_loss": {"loss_mode": "vanilla"}}},
         }
     )
-    monkeypatch.setattr(PPOTrainer, "_update_actor", lambda self, batch, metrics: batch)
+
+    def update(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
+        metrics |= {
+            f"actor/token_sum/{name}": value for name, value in (("tokens", 4), ("actor/ppo_kl", 2.0))
+        }
+        return batch
+
+    monkeypatch.setattr(PPOTrainer, "_update_actor", update)
     batch: Any = SimpleNamespace(extra_info={})
-    assert trainer._update_actor(batch, {}).extra_info == {GRADIENT_FIELD: "advantages"}
+    metrics: dict[str, Any] = {}
+    assert trainer._update_actor(batch, metrics).extra_info == {GRADIENT_FIELD: "advantages"}
+    assert metrics == {"actor/ppo_kl": 0.5}
 
 
 def test_updates_between_two_weight_syncs_have_names_of_their_own() -> None:

@@ -107,8 +107,39 @@ def rollout_loss(
     old = data.select("old_log_probs").to_padded_tensor()["old_log_probs"]
     with replaced(data, "old_log_probs", torch.where((old - own).abs() < ROUNDING, own, old)):
         loss, metrics = ppo_loss(config, model_output, data, dp_group)
+    metrics = token_sums(metrics, int(data["response_mask"].values().bool().sum()))
     metrics[COMPUTED_SHARE_FIELD] = float(tu.get_non_tensor_data(data, COMPUTED_SHARE_FIELD, 1.0))
     return loss, metrics
+
+
+_TOKEN_SUM = "token_sum/"
+_TOKENS = f"{_TOKEN_SUM}tokens"
+
+
+def token_sums(metrics: dict[str, Any], tokens: int) -> dict[str, Any]:
+    """Metrics of a micro-batch with `tokens` to train on, its means as sums over them, for `take_token_means`.
+
+    verl takes the mean of the micro-batches' means, in which one of traces alone has a 0 for every rollout's metric.
+    """
+    found: dict[str, Any] = {_TOKENS: Metric(value=tokens, aggregation=AggregationType.SUM)}
+    for name, metric in metrics.items():
+        is_mean = isinstance(metric, Metric) and metric.aggregation == AggregationType.MEAN
+        # By these words verl takes the largest or the smallest of several mini-batches.
+        if not is_mean or "max" in name or "min" in name:
+            found[name] = metric
+        else:
+            value = float(metric.aggregate()) * tokens if tokens else 0.0
+            found[f"{_TOKEN_SUM}{name}"] = Metric(value=value, aggregation=AggregationType.SUM)
+    return found
+
+
+def take_token_means(metrics: dict[str, Any]) -> None:
+    """In a step's metrics: means over the tokens of all its micro-batches, by `token_sums`; 0 where there is none."""
+    prefix = "actor/"
+    tokens = metrics.pop(f"{prefix}{_TOKENS}", 0)
+    for name in [name for name in metrics if name.startswith(f"{prefix}{_TOKEN_SUM}")]:
+        value, own = metrics.pop(name), name.removeprefix(f"{prefix}{_TOKEN_SUM}")
+        metrics[own if own.startswith(prefix) else f"{prefix}{own}"] = value / tokens if tokens else 0.0
 
 
 def actor_loss(

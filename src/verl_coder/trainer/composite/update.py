@@ -34,6 +34,7 @@ from verl_coder.trainer.composite.loss import (
     WEIGHT_FIELDS,
     actor_loss,
     rollout_loss,
+    take_token_means,
     token_weights,
 )
 from verl_coder.trainer.composite.policy_file import FILE_MODE, policy_file_of
@@ -99,6 +100,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         batch.extra_info[GRADIENT_FIELD] = gradient_fields(self.config, settings)
         if not settings.is_composite:
             batch = super()._update_actor(batch, metrics)
+            take_token_means(metrics)
             count_computed_tokens(metrics)
             return batch
         mixed = self._mix(batch)
@@ -120,6 +122,7 @@ class TeacherGuidedMixin(RecipeTrainer):
         actor = reduce_metrics(rename_dict(reported, "actor/"))
         actor["perf/mfu/actor"] = actor.pop("actor/mfu")
         metrics.update(actor)
+        take_token_means(metrics)
         count_computed_tokens(metrics)
         return batch
 
