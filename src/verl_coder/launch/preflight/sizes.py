@@ -12,7 +12,8 @@ from verl_coder.run.checkpoint_files import step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 
-_STORAGE_UNITS = "transfer_queue.backend.SimpleStorage.num_data_storage_units"
+_QUEUE = "transfer_queue"
+_STORAGE_UNITS = f"{_QUEUE}.backend.SimpleStorage.num_data_storage_units"
 _EXECUTOR = "actor_rollout_ref.rollout.engine_kwargs.vllm.distributed_executor_backend"
 
 
@@ -125,7 +126,7 @@ def check_checkpoint_settings(config: DictConfig, run_dir: RunDir) -> None:
 def _check_storage_units(config: DictConfig, run_dir: RunDir) -> None:
     """An asynchronous run goes on with the rollouts of its checkpoint: one file for each process that held them."""
     folder = step_folder(run_dir.checkpoints, run_dir.last_whole_step())
-    file = folder / "transfer_queue/simple_storage/storage_unit_info.json"
+    file = folder / _QUEUE / "simple_storage/storage_unit_info.json"
     if config.trainer.v1.trainer_mode == "sync" or not file.is_file():
         return
     saved, given = len(json.loads(file.read_text())), OmegaConf.select(config, _STORAGE_UNITS)
