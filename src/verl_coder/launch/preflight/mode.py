@@ -11,16 +11,18 @@ _THRESHOLD = "trainer.v1.sampler.max_off_policy_threshold"
 def restores_aliases(config: DictConfig) -> bool:
     """Whether verl would load old weights back (`save_model_to_cpu`) from what is no copy of them.
 
-    `_local_tensor.detach().cpu()` of a tensor on the CPU is that tensor: what is loaded into it overwrites itself.
+    `_local_tensor.detach().cpu()` of a tensor on the CPU is that tensor: what is loaded into it overwrites itself. Of
+    FSDP1's parameters verl makes a copy.
     """
-    v1, states = config.trainer.v1, config.actor_rollout_ref.actor.fsdp_config
+    v1, actor = config.trainer.v1, config.actor_rollout_ref.actor
+    states = actor.fsdp_config
     loads_back = (
         v1.trainer_mode == "separate_async"
         and v1.separate_async.parameter_sync_step > 1
         and not config.algorithm.get("rollout_correction", {}).get("bypass_mode", False)
     )
     on_cpu = config.trainer.device == "cpu" or states.param_offload or states.offload_policy
-    return loads_back and bool(on_cpu)
+    return loads_back and actor.strategy in ("fsdp2", "veomni") and bool(on_cpu)
 
 
 def check_mode(config: DictConfig) -> None:
