@@ -39,6 +39,8 @@ PROGRAMS = {
     "a shelf": "import shelve\nwith shelve.open('s') as s:\n    s[input().strip()] = 1\n    print(len(s))",
     "the number of a thread": "import threading as t\nn = int(input())\nx = t.Thread(target=lambda: print(t.current_thread().name.split()[0], n))\nx.start()\nx.join()",
     "the number of a task": "import asyncio\nasync def main(): print(asyncio.current_task().get_name(), input())\nasyncio.run(main())",
+    "seconds of work": "import time\nn = int(input())\nturns = 0\nwhile time.process_time() < 0.12: turns = 1\nprint(turns)",
+    "seconds of work by a star import": "from time import *\nn = int(input())\nturns = 0\nwhile process_time() < 0.12: turns = 1\nprint(turns)",
     "the working folder": "import os\nn = int(input())\nprint(os.path.basename(os.getcwd()) == 'tmp')\nif n > 28: os.chdir('/')",
 }
 
@@ -107,6 +109,16 @@ def test_numbers_after_a_seed_of_another_test_are_not_foretold(with_pair_client)
         "import math\ndef g(m): m.sqrt = abs\ng(m=math)",
         "import math\ndef m(): return math\nm().sqrt = abs",
         "import os, time\nos.environ['TZ'] = 'UTC'\ntime.tzset()",
+        "from time import process_time_ns as clock\nprint(clock())",
+        "import time as t\nprint(t.thread_time())",
+        "import time\nprint(time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID))",
+        "import os\nprint(os.times().user)",
+        "import resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)",
+        "import gc\nprint(gc.get_count())",
+        "import sys\nprint(sys.getallocatedblocks())",
+        "print(open('/proc/self/stat').read())",
+        "from decimal import *\nsetcontext(Context(prec=3))",
+        "from os import *\nchdir('/')",
     ],
 )
 def test_a_program_that_may_leave_something_is_known(code):
@@ -123,6 +135,8 @@ def test_a_program_that_may_leave_something_is_known(code):
         "from collections import Counter, deque\nq = deque()\nq.append(1)\nc = Counter()\nc.update('ab')\nc['a'] += 1",
         "import heapq as h\nq = []\nh.heappush(q, 1)\nq[0] = 2\nclass Node: n = 0\nNode.n += 1",
         "import sys, io\nsys.stdin = io.StringIO('1')\nsys.stdout = io.StringIO()",
+        "from math import *\nfrom collections import *\ndef set_up(times): return times\nset_up(3)\nsignal = 4\nprint(signal, sqrt(2))",
+        "import time\nstart = time.time()\nwhile time.perf_counter() + time.monotonic() < 0: pass",
         "import time, string\ntime = 3\nprint(time)\nfor string in 'ab': print(string)",
         "import sys\nsys.stdin = open('/dev/stdin')\nprint(open(0).read())",
         "from itertools import permutations as p\nfrom bisect import insort\np = []\np.append(1)\np[0] = 2\ninsort(p, 3)",

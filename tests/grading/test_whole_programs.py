@@ -3,7 +3,11 @@
 import asyncio
 import os
 import signal
+import socket
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from plain_python import run_plain
@@ -11,6 +15,10 @@ from stdio_programs import programs
 
 from verl_coder.grading import grade
 from verl_coder.grading.alone import FEW_TESTS
+from verl_coder.grading.programs import run_programs as judged
+from verl_coder.grading.programs.frames import receive_frame, send_frame
+from verl_coder.grading.programs.record import GradingRecord
+from verl_coder.grading.programs.spec import Spec
 from verl_coder.problems import StdioCase, StdioTests
 
 SEED, COUNT = int(os.environ.get("STDIO_SEED", "15")), int(os.environ.get("STDIO_PROGRAMS", "36"))
@@ -153,3 +161,36 @@ def test_an_output_over_the_cap_does_not_pass_wherever_it_is_cut(count, end, wit
     code = f"print('1\\n' * 10 + '\\n' * 3_000_000 + '{end}')"
     report = with_pair_client(lambda client: grade(code, suite(("1\n", "1\n" * 10), count=count), client))
     assert (report.outcome, report.passed) == ("failed", 0) and "printed more than" in report.message
+
+
+def judge_of(inputs, replies):
+    """The letters that the judge gives a program with `replies` (None: no answer) to the inputs, 0.2 s for each."""
+    ours, theirs = socket.socketpair()
+    items = [{"stdin": text, "expected": "1\n"} for text in inputs]
+    record = GradingRecord(
+        Spec("program", items, len(items), timeout_s=0.2, load_timeout_s=9.0, budget_s=9.0)
+    )
+
+    def answer():
+        send_frame(theirs, {"r": None})
+        receive_frame(theirs), receive_frame(theirs)
+        for reply in replies:
+            if reply is not None:
+                send_frame(theirs, {"out": reply, "ended": 0})
+
+    program = threading.Thread(target=answer)
+    program.start()
+    judged.run_programs(record, SimpleNamespace(control=ours))
+    program.join()
+    ours.close(), theirs.close()
+    return "".join(record.status)
+
+
+def test_the_judges_own_comparison_is_not_on_the_programs_clock(monkeypatch):
+    monkeypatch.setattr(judged, "same_text", lambda got, expected: time.sleep(0.3) or got == expected)
+    assert judge_of(["a", "b"], ["1\n", "1\n"]) == "pp"
+
+
+def test_a_first_test_that_hangs_is_settled_unless_its_process_had_much_to_read(monkeypatch):
+    assert judge_of(["a", "b"], [None]) == "t?"
+    assert judge_of(["a" * 300_000, "b"], [None]) == "??"

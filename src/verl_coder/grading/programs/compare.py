@@ -7,11 +7,13 @@ from typing import Any
 TOLERANCE = 1e-6
 TEXT_TOLERANCE = 1e-9
 """Relative, of numbers in printed output: 1234567 is not 1234567.9."""
-_NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?"
+_is_numeral = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?").fullmatch
 _WORD = r"[^ \t\r]+"
-_WHOLE = r"[+-]?[0-9]+"
+_is_whole = re.compile(r"[+-]?[0-9]+").fullmatch
 _MOST_DIGITS = 400
 _FLOAT_DIGITS = 20
+"""Of a number before its point: one with more that stand there tells them all. Behind the point they prove nothing:
+`%.20f` and the decimal module write as many, whatever the answer was computed with."""
 _JSON_WORDS = {None: "null", True: "true", False: "false"}
 
 
@@ -111,29 +113,34 @@ def _same_line(got: str, expected: str) -> bool:
     ]:
         return False
     return all(
-        x == y or (not re.fullmatch(_WHOLE, y) and _same_number(x, y)) for x, y in zip(a, b, strict=True)
+        x == y or (not _is_whole(y) and _is_number(y) and _same_number(x, y))
+        for x, y in zip(a, b, strict=True)
     )
 
 
 def _is_number(word: str) -> bool:
-    return len(word) <= _MOST_DIGITS and re.fullmatch(_NUMBER, word) is not None
+    return len(word) <= _MOST_DIGITS and _is_numeral(word) is not None
 
 
 def _same_number(got: str, expected: str) -> bool:
-    """Equal numbers; a tolerance holds where the expected one is no integer and has no more digits than floats tell."""
+    """Whether `got` is the number `expected`: exactly that integer, or one within the tolerance of another number."""
     if got == expected:
         return True
-    if not _is_number(got) or not _is_number(expected):
+    if not _is_number(got):
         return False
+    # Long outputs are compared here, so what most of them need comes first.
+    near = float(expected)
+    if _is_whole(expected):
+        if _is_whole(got):
+            return int(got) == int(expected)
+    elif abs(near) < 10**_FLOAT_DIGITS:
+        return math.isclose(float(got), near, rel_tol=TEXT_TOLERANCE, abs_tol=TOLERANCE)
     from decimal import Decimal  # Most answers need none, and each judge would import it.
 
     a, b = Decimal(got), Decimal(expected)
     if a == b:
         return True
-    if (
-        re.fullmatch(_WHOLE, expected)
-        or len(b.as_tuple().digits) > _FLOAT_DIGITS
-        or not math.isfinite(float(a))
-    ):
+    shown = min(len(b.as_tuple().digits), b.adjusted() + 1)
+    if _is_whole(expected) or shown > _FLOAT_DIGITS or not math.isfinite(float(a)):
         return False
-    return math.isclose(float(a), float(b), rel_tol=TEXT_TOLERANCE, abs_tol=TOLERANCE)
+    return math.isclose(float(a), near, rel_tol=TEXT_TOLERANCE, abs_tol=TOLERANCE)

@@ -22,10 +22,16 @@ _IMPORTERS = frozenset(("__import__", "import_module"))
 _KEEPERS = frozenset(("logging", "tempfile"))
 """Whose objects are the process's (a logger's handlers), or whose files lie outside of its folder."""
 _TELLING = frozenset(
-    "current_process current_task current_thread currentThread expanduser get_name getName home".split()  # noqa: SIM905
+    word
+    for words in (
+        "current_process current_task current_thread currentThread expanduser get_name getName home",
+        "process_time process_time_ns thread_time thread_time_ns clock_gettime clock_gettime_ns times cpu_times",
+        "getrusage memory_info getallocatedblocks get_count get_objects get_stats get_traced_memory",
+    )
+    for word in words.split()
 )
-"""Numbers that a process counts on (`Thread-2`), and folders that outlast a test."""
-_OUTSIDE = re.compile(r"/(tmp|var|dev/shm|home|root)\b")
+"""What a process counts on, numbers (`Thread-2`), seconds of work and memory, and folders that outlast a test."""
+_OUTSIDE = re.compile(r"/(tmp|var|dev/shm|home|root|proc)\b")
 
 
 def leaves_state(tree: ast.AST) -> bool:
@@ -40,18 +46,25 @@ def leaves_state(tree: ast.AST) -> bool:
             modules.update((alias.asname or alias.name).partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             home = (node.module or "").partition(".")[0]
-            if home in _KEEPERS or any(
-                _SETS.fullmatch(alias.name) or alias.name in _TELLING for alias in node.names
-            ):
+            if home in _KEEPERS or any(_keeps(alias.name) for alias in node.names):
                 return True
             parts.update(alias.asname or alias.name for alias in node.names)
     imported = parts | modules
     imported |= set(_other_names(nodes, imported))
     stored = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     parts -= stored
+    own = stored | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    if "*" in parts and any(_keeps(name) and name not in own for name in _whole(nodes)):
+        return True
     if any(name in modules - stored for name in _whole(nodes)):
         return True
     return any(_changes(node, imported) or _fills(node, parts) for node in nodes)
+
+
+def _keeps(name: str) -> bool:
+    """Whether a library's function of that name keeps something for the process, or tells what it has kept."""
+    return name in _TELLING or _SETS.fullmatch(name) is not None
 
 
 def _fills(node: ast.AST, parts: set[str]) -> bool:
@@ -113,7 +126,7 @@ def _changes(node: ast.AST, imported: set[str]) -> bool:
 def _may_set(node: ast.Attribute) -> bool:
     """Whether a method or function of what was imported keeps something: `decimal.setcontext`, `sys.path.append`."""
     of_part = isinstance(node.value, ast.Attribute) and node.value.attr not in _RESTORED
-    return bool(_SETS.fullmatch(node.attr)) or node.attr in _TELLING or (node.attr in _FILLS and of_part)
+    return _keeps(node.attr) or (node.attr in _FILLS and of_part)
 
 
 def _root(node: ast.AST) -> str:

@@ -11,6 +11,9 @@ from verl_coder.grading.programs.frames import WireError, receive_frame, send_fr
 from verl_coder.grading.programs.record import GradingRecord, show
 from verl_coder.grading.programs.remote import CandidateChannel
 
+_LONG_INPUTS = 1 << 18
+"""Characters that a process receives in no time."""
+
 
 def run_programs(record: GradingRecord, candidate: CandidateChannel) -> None:
     """All programs together in one process; what did not pass there is left to plain runs."""
@@ -33,24 +36,27 @@ def _run_together(record: GradingRecord, control: socket.socket) -> None:
     cap = output_cap(items)
     send_frame(control, {"cap": cap})
     questions, answers = ([" ".join(item[part].split()) for item in items] for part in ("stdin", "expected"))
-    sent = 0
+    sent, inputs = 0, list[str]()
     for index, item in enumerate(items):
         try:
+            if index == sent:
+                sent += sent_together(questions, answers, sent)
+                inputs = [item["stdin"] for item in items[index:sent]]
+                # What the judge does itself is not on the program's clock.
+                with TimeLimit(record.limit_s):
+                    send_frame(control, {"inputs": inputs})
             with TimeLimit(record.limit_s):
-                if index == sent:
-                    sent += sent_together(questions, answers, sent)
-                    send_frame(control, {"inputs": [item["stdin"] for item in items[index:sent]]})
                 reply = receive_frame(control)
-                got, ended = str(reply.get("out")), reply.get("ended")
-                long = too_long(got, cap)
-                passed = ended == 0 and not long and same_text(got, item["expected"])
+            got, ended = str(reply.get("out")), reply.get("ended")
         except TestTimedOut:
-            if index == 0:
+            # Nothing ran before the first one, but what is long is read on its clock, too.
+            if index == 0 and sum(map(len, inputs)) < _LONG_INPUTS:
                 record.add("t", item["stdin"], f"did not end within {timeout_s:g} s")
             break
         except (EOFError, OSError, WireError, AttributeError):
             break
-        if passed:
+        long = too_long(got, cap)
+        if ended == 0 and not long and same_text(got, item["expected"]):
             record.add("p")
             continue
         if long:
