@@ -23,7 +23,7 @@ _PACKAGE = "verl_coder.grading.programs"
 _PROCESS = "verl_coder.sandbox.guest.program"
 """How a program's process looks; in a sandbox of another kind it is not there already."""
 _COMMON = ("frames", "wire", "heap", "library_values", "encode", "decode", "raised", "entry")
-_CANDIDATE = ("objects", "observe", "borrowed", _PROCESS, "kept_state", "program", "candidate")
+_CANDIDATE = ("objects", "observe", "borrowed", "loading", _PROCESS, "kept_state", "program", "candidate")
 _RUNNERS = ("run_calls", "run_module", "run_programs")
 _CHANNEL = (
     "guards",

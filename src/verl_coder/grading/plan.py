@@ -90,7 +90,7 @@ class GradingPlan:
         """What the candidate is told."""
         job = {**self.job, "code": code, "direct": direct}
         if self.usual_imports:
-            job |= {"prelude": usual_imports(code), "recursion_limit": RECURSION_LIMIT}
+            job |= {"header": usual_imports(code), "recursion_limit": RECURSION_LIMIT}
         return job
 
 

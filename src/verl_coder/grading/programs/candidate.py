@@ -24,6 +24,7 @@ from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
 from verl_coder.grading.programs.heap import Heap
+from verl_coder.grading.programs.loading import add_header, allow_frames_below, find_entry
 from verl_coder.grading.programs.objects import (
     Made,
     abilities,
@@ -153,6 +154,7 @@ class Worker:
         )
         if limit := self.job.get("recursion_limit"):
             sys.setrecursionlimit(limit)
+        allow_frames_below()
         try:
             self._load(names)
         except BaseException as error:
@@ -178,29 +180,15 @@ class Worker:
             self.classes.update(
                 {k: v for k, v in names.items() if isinstance(v, type) and v.__module__ == "solution"}
             )
+        held_back = add_header(self.job.get("header", ""), self.job["entries"], names)
         code = self.job["code"]
         exec(compile(code, "<solution>", "exec", dont_inherit=True), names)
         for name in self.classes:
             if isinstance(names.get(name), type):
                 self.classes[name] = names[name]
         if self.job["entries"]:
-            self.objects[0] = self._find_entry(names)
-
-    def _find_entry(self, names: dict[str, Any]) -> Any:
-        """The first of the expressions that is there; what the first one raises where none is.
-
-        A class without the method that is asked for does not hide a function of that name.
-        """
-        entries = self.job["entries"]
-        found = [text for text in entries if text.partition("(")[0].partition(".")[0] in names]
-        missing = None
-        for text in found or entries[:1]:
-            try:
-                return eval(text, names)
-            except AttributeError as error:
-                missing = missing or error
-        assert missing is not None
-        raise missing
+            self.objects[0] = find_entry(self.job["entries"], names)
+        names |= {name: value for name, value in held_back.items() if name not in names}
 
     def _answer(self, message: dict[str, Any]) -> None:
         seen: dict[str, Any] = {}
