@@ -348,3 +348,42 @@ def test_a_megabyte_of_junk_takes_time_in_proportion(piece):
     seconds(10_000)
     # 16 times the text: a quadratic search would take 256 times as long.
     assert seconds(1_000_000) < 80 * max(seconds(62_500), 0.01)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        "\n</think>",
+        "\n</think>\nDone.",
+        "\n<think>check</think>\nDone.",
+        "\n<think>a</think>\n<think>b</think>",
+    ],
+)
+def test_an_answer_counts_where_no_code_follows_a_later_thought(later):
+    found = extract(f"<think>hm</think>\n{BLOCK}{later}")
+    assert (found.thinking, found.think_closed, found.fenced, found.code) == ("hm", True, True, DOUBLE)
+
+
+@pytest.mark.parametrize(
+    "later",
+    ["\n</think>", "\n<think>check</think>", f"\n<think>{BLOCK}</think>\nNo.", f"\n{BLOCK}\n</think>"],
+)
+def test_code_behind_a_later_thought_replaces_the_answer_before_it(later):
+    final = "x = 2\n"
+    assert extract_code(f"<think>hm</think>\n{BLOCK}{later}\n```python\n{final}```") == final
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{BLOCK}\n</think>\nDone.",
+        f"<think>{BLOCK}</think>\nDone.\n</think>\nYes.",
+        f"<think>a</think>\n<think>{BLOCK}</think>\nDone.",
+        f"{BLOCK}\n<think>a</think>\nDone.\n<think>b</think>\nDone.",
+        f"<think>a</think>\n{BLOCK}\n</think>\n{PROGRAM}",
+        f"<think>a</think>\n{BLOCK}\n<think>b\n{PROGRAM}",
+        f"<think>a</think>\n{PROGRAM}{OUTPUT}{BLOCK}\n</think>\nDone.",
+    ],
+)
+def test_code_within_a_thought_counts_for_no_answer(text):
+    assert extract_code(text) is None

@@ -48,10 +48,11 @@ def extract_code(completion: str, *, agent_name: str | None = None, asked: Asked
 def extract(completion: str, *, agent_name: str | None = None, asked: Asked = ()) -> Extraction:
     """Take a completion apart: all turns of a rollout as decoded text, or one answer.
 
-    Text of tool calls and tool results never counts, nor does what stands in an unclosed <think>, nor what
-    stands in an earlier turn. Only the tags of the row's agent loop count, where `agent_name` says which that is;
-    ConfigError if no protocol has it. `asked` are the names that the tests ask for: of several blocks it decides which
-    one is the answer, never whether there is one. What is graded is found by `grading.answer_code`, which knows them.
+    Text of tool calls and tool results never counts, nor does what stands in a <think> or in an earlier turn. Where
+    no code follows a later </think>, the answer between it and the thought before it counts. Only the tags of the row's
+    agent loop count, where `agent_name` says which that is; ConfigError if no protocol has it. `asked` are the names
+    that the tests ask for: of several blocks it decides which one is the answer, never whether there is one. What is
+    graded is found by `grading.answer_code`, which knows them.
     """
     text = completion.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff")
     text = _UNSEEN_BEFORE_FENCE.sub("", text)
@@ -63,6 +64,12 @@ def extract(completion: str, *, agent_name: str | None = None, asked: Asked = ()
     turn = final_turn(text, protocols, budget, certain=agent_name is not None)
     search = _Search(turn.answer[-MAX_CHARS:], protocols, budget, asked)
     code, fenced = search.find()
+    for earlier in turn.earlier if code is None else ():
+        before = _Search(earlier.answer[-MAX_CHARS:], protocols, budget, asked)
+        code, fenced = before.find()
+        if code is not None:
+            turn, search = earlier, before
+            break
     return Extraction(
         thinking=turn.thinking,
         think_closed=turn.think_closed,

@@ -8,6 +8,7 @@ one in the middle of a sentence.
 import codeop
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,7 @@ _MAX_SENTENCE = 500
 _MAX_LOOKS = 4
 """How often the blocks of a text are looked for anew, after a turn or a thought has ended."""
 _LINE_END = re.compile(rf"[ \t]*(?:{_SPECIAL}[ \t]*)*(?:\n|\Z)")
+_BLANK = re.compile(r"\s*")
 _FENCE = re.compile("```|~~~")
 # How a sentence goes on that speaks of a tag.
 _SPOKEN_OF = re.compile(r" (?:tags?|blocks?|elements?)\b")
@@ -40,6 +42,8 @@ class Turn:
     thinking: str = ""
     think_closed: bool = False
     answer: str = ""
+    earlier: "tuple[Turn, ...]" = ()
+    """How the turn reads without its later thoughts, the last one first: an answer stands before each of them."""
 
 
 def final_turn(text: str, protocols: Sequence[Tags], budget: ParseBudget, *, certain: bool) -> Turn:
@@ -143,7 +147,9 @@ class _Reader:
         self.thinks_from: int | None = None
         self.thought_from, self.thought_to = 0, -1
         self.may_think_from: int | None = None
+        self.behind_thought = False
         self.call: tuple[int, int] | None = None
+        self.answers: deque[tuple[int, int, int, int]] = deque(maxlen=_MAX_LOOKS)
         self.results_open = 0
         self.looks = 0
         self.first_fence = -1
@@ -174,22 +180,40 @@ class _Reader:
             thinking=self.text[self.thought_from : max(self.thought_to, 0)].strip(),
             think_closed=self.thinks_from is None and self.thought_to >= 0,
             answer="" if ends_in_call else self.text[self.start : end],
+            earlier=() if ends_in_call else tuple(map(self._before_a_thought, reversed(self.answers))),
         )
 
     def _on_think(self, begin: int, end: int) -> None:
         if self.thinks_from is None:
             self.may_think_from = end
             if self._opens_thinking(begin, end):
+                self._keep_answer(begin)
                 self.thinks_from, self.thought_from = begin, end
                 self._forget_blocks(end)
 
     def _on_end_think(self, begin: int, end: int) -> None:
         if self._is_mention(begin, end) if self.thinks_from is None else self._is_pair(begin, end):
             return
+        if self.thinks_from is None:
+            self._keep_answer(begin)
         if self.may_think_from is not None:
             self.thought_from, self.may_think_from = self.may_think_from, None
         self.thought_to, self.thinks_from = begin, None
         self._answer_from(end)
+        self.behind_thought = True
+
+    def _keep_answer(self, end: int) -> None:
+        """What stands between the end of a thought and a later one may be all that the turn answers."""
+        if self.behind_thought and not _BLANK.fullmatch(self.text, self.start, end):
+            self.answers.append((self.thought_from, self.thought_to, self.start, end))
+
+    def _before_a_thought(self, place: tuple[int, int, int, int]) -> Turn:
+        thought_from, thought_to, start, end = place
+        return Turn(
+            thinking=self.text[thought_from:thought_to].strip(),
+            think_closed=True,
+            answer=self.text[start:end],
+        )
 
     def _on_call(self, begin: int, end: int) -> None:
         if self.thinks_from is None:
@@ -208,6 +232,7 @@ class _Reader:
         elif last:
             ends_turn = True
         if ends_turn:
+            self._forget_thoughts()
             role = _NEXT_ROLE.match(self.text, end)
             self._answer_from(role.end() if role else end)
 
@@ -222,7 +247,13 @@ class _Reader:
             self.results_open -= 1
         elif self.after_result:
             # The result that was read before has printed a closing tag of its own.
+            self._forget_thoughts()
             self._answer_from(end)
+
+    def _forget_thoughts(self) -> None:
+        """What was answered before a call is no answer."""
+        self.answers.clear()
+        self.behind_thought = False
 
     def _answer_from(self, position: int) -> None:
         self.start = position
