@@ -142,8 +142,12 @@ def report_from_judge(raw: Mapping[str, Any], *, strength: Strength) -> TestRepo
         outcome, message = "passed", ""
     else:
         first = next((test for test in tests if test.status not in ("passed", "not_run")), None)
-        outcome = _OUTCOMES[first.status] if first else "timeout"
-        message = _first_words(first) if first else "the time for all tests is up"
+        if first:
+            outcome, message = _OUTCOMES[first.status], _first_words(first)
+        elif raw["time_up"]:
+            outcome, message = "timeout", "the time for all tests is up"
+        else:
+            outcome, message = "error", "not all tests were run"
     return TestReport(
         outcome=outcome,
         passed=passed,

@@ -1,9 +1,11 @@
 """Style `pytest` in the judge: the test module runs here, and its `solution` is a module of proxies."""
 
 import builtins
+import itertools
 import os
 import re
 import sys
+import textwrap
 import types
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,6 +36,7 @@ _PYTEST_OPTIONS = (
 )  # fmt: skip
 _WARNING_OPTIONS = ("-pno:threadexception", "-pno:unraisableexception")
 """Without the plugins that warn of what a thread or a `__del__` raised: they cost at every test."""
+_NOTHING_COLLECTED = "no test was collected"
 _WARNED_OF = ("filterwarnings", "thread", "Thread", "__del__")
 
 
@@ -139,8 +142,10 @@ def _run_functions(record: GradingRecord, candidate: CandidateChannel) -> None:
 
     record.start(candidate, load)
     tests = [n for n, v in names.items() if n.startswith("test") and isinstance(v, types.FunctionType)]
+    if not tests:
+        record.fail_load("e", _NOTHING_COLLECTED)
     # Of two functions with one name the module has the second.
-    record.total = len(tests) or record.total
+    record.total = len(tests)
     for test in tests:
         if record.skip_settled():
             continue
@@ -162,7 +167,7 @@ def _run_under_pytest(record: GradingRecord, candidate: CandidateChannel) -> Non
     pytest.main([*_PYTEST_OPTIONS, *(_WARNING_OPTIONS if quiet else ())], plugins=[plugin])
     record.total = plugin.collected or record.total
     if not record.status:
-        record.fail_load("e", plugin.collect_error or "no test was collected")
+        record.fail_load("e", plugin.collect_error or _NOTHING_COLLECTED)
 
 
 class _Plugin:
@@ -279,9 +284,9 @@ class _Plugin:
             return True
         bad = [report for report in (*self.failed_parts, *reports) if report.failed]
         if bad:
-            lines = str(bad[0].longrepr).strip().splitlines()
-            text = next((line[1:].strip() for line in reversed(lines) if line.startswith("E")), "")
-            record.add("f" if "assert" in text.lower() else "e", item.name, text or "failed")
+            what, *more = _raised_last(str(bad[0].longrepr)) or ["failed"]
+            kind = "f" if "assert" in what.partition(":")[0].lower() else "e"
+            record.add(kind, item.name, "\n".join([what, *more]))
         elif skipped := [report for report in reports if report.skipped]:
             if all(self._is_as_the_text_says(item, report) for report in skipped):
                 record.add("p")
@@ -291,6 +296,13 @@ class _Plugin:
         else:
             record.add("p")
         return True
+
+
+def _raised_last(traceback: str) -> list[str]:
+    """The lines of the last exception of a report; pytest marks them, and those of what it came of before it."""
+    blocks = itertools.groupby(traceback.splitlines(), lambda line: re.match(r"E( |$)", line) is not None)
+    marked = [[line[1:] for line in lines] for is_marked, lines in blocks if is_marked]
+    return textwrap.dedent("\n".join(marked[-1])).strip().splitlines() if marked else []
 
 
 def _is_expected_by_unittest(item: Any) -> bool:
