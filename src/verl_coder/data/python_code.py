@@ -4,11 +4,26 @@ import ast
 import re
 import textwrap
 import warnings
+from collections.abc import Iterator, Sequence
 
 from verl_coder.extraction import extract_code
 from verl_coder.syntax import parse_python
 
-_CLASS_MAKERS = ("namedtuple", "NamedTuple", "Enum", "IntEnum", "Flag", "make_dataclass", "type")
+_CLASS_MAKERS = frozenset(
+    (
+        "namedtuple",
+        "NamedTuple",
+        "TypedDict",
+        "Enum",
+        "IntEnum",
+        "StrEnum",
+        "Flag",
+        "IntFlag",
+        "make_dataclass",
+        "type",
+    )
+)
+_MAIN_GUARD = re.compile(r"__name__ == '__main__'|'__main__' == __name__")
 _FAILING_WORDS = ("assert", "raise")
 _DEFINITION = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
 _CALL = re.compile(r"\b(\w+)\s*\(")
@@ -31,14 +46,36 @@ def defined_names(code: str) -> list[str]:
     if tree is None:
         return _DEFINITION.findall(code)
     names: list[str] = []
-    for node in tree.body:
+    for node in _statements(tree.body):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             names.append(node.name)
-        elif isinstance(node, ast.Assign):
-            names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
-            names.append(node.target.id)
-    return names
+        elif isinstance(node, ast.Assign) or (isinstance(node, ast.AnnAssign) and node.value):
+            names.extend(_set_by(node))
+    return list(dict.fromkeys(names))
+
+
+def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """Statements of a module, in order, with those in its `if`, `try` and `with` but for what only a program runs."""
+    waiting: list[ast.stmt] = list(reversed(body))
+    while waiting:
+        yield (node := waiting.pop())
+        parts: list[ast.stmt] = []
+        if isinstance(node, ast.If) and _MAIN_GUARD.fullmatch(ast.unparse(node.test)):
+            parts = node.orelse
+        elif isinstance(node, ast.If):
+            parts = [*node.body, *node.orelse]
+        elif isinstance(node, ast.Try | ast.TryStar):
+            handled = (inner for handler in node.handlers for inner in handler.body)
+            parts = [*node.body, *handled, *node.orelse, *node.finalbody]
+        elif isinstance(node, ast.With):
+            parts = node.body
+        waiting.extend(reversed(parts))
+
+
+def _set_by(node: ast.Assign | ast.AnnAssign) -> list[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+    inner = (part for target in targets for part in ast.walk(target))
+    return [part.id for part in inner if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)]
 
 
 def function_head(code: str, name: str) -> str:
@@ -94,16 +131,15 @@ def class_names(code: str) -> tuple[str, ...] | None:
     tree = parse(code)
     if tree is None:
         return None
-    names = []
-    for node in tree.body:
+    names: dict[str, None] = {}
+    for node in _statements(tree.body):
         if isinstance(node, ast.ClassDef):
-            names.append(node.name)
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-            made_by = ast.unparse(node.value.func).rpartition(".")[2]
-            if made_by in _CLASS_MAKERS:
-                names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
-        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in names:
-            names.extend(target.id for target in node.targets if isinstance(target, ast.Name))
+            names[node.name] = None
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            made_by = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else ""
+            is_alias = isinstance(node.value, ast.Name) and node.value.id in names
+            if is_alias or made_by.rpartition(".")[2] in _CLASS_MAKERS:
+                names.update(dict.fromkeys(_set_by(node)))
     return tuple(names)
 
 
