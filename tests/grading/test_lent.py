@@ -147,3 +147,43 @@ def test_what_a_class_makes_is_compared_as_an_object(with_client):
     assert with_client(lambda client: grade(code, suite, client)).outcome == "passed"
     wrong = with_client(lambda client: grade(code.replace("self.v == (", "self.v + 1 == ("), suite, client))
     assert wrong.passed == 0
+
+
+GET = "def f(o): return o.get(1)\n"
+ATTRIBUTES = {
+    "a mock's": (GET, "from unittest.mock import MagicMock\nm = MagicMock()\nm.get.return_value = 3\nassert f(m) == 3"),
+    "a function's": (GET, "def g(): pass\ng.get = abs\nassert f(g) == 1"),
+    "a callable's": (GET, "class G:\n    def __call__(self): pass\n    def get(self, n): return n\nassert f(G()) == 1"),
+    "a generator's": ("def f(g):\n    next(g)\n    return g.send(3)\n", "def g():\n    yield (yield 1)\nassert f(g()) == 3"),
+    "a mock's, whatever the solution makes of it": ("def f(o):\n    try: return o.get(1)\n    except BaseException: return 3\n", "from unittest.mock import Mock\nassert f(Mock()) == 3"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ATTRIBUTES)
+def test_an_attribute_of_what_was_lent_cannot_be_split_and_the_report_says_so(what, with_client):
+    code, test = ATTRIBUTES[what]
+    report = with_client(lambda client: grade(code, AssertTests(tests=(test,)), client))
+    assert (report.outcome, report.unsplittable) == ("error", 1)
+    assert (
+        "of the tests cannot be reached by the solution" in report.message and "Judge" not in report.message
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "test"),
+    [
+        ("def f(o): return getattr(o, 'x', 2)\n", "assert f(lambda: 1) == 2"),
+        (
+            "def f(o): return hasattr(o, 'get')\n",
+            "from unittest.mock import Mock\nassert not f(Mock(spec=len))",
+        ),
+        (
+            "import copy\ndef f(o): return copy.copy(o)() + copy.deepcopy([o])[0]()\n",
+            "assert f(lambda: 1) == 2",
+        ),
+        ("def f(o):\n    o.calls = 1\n    return o.calls\n", "assert f(lambda: 1) == 1"),
+    ],
+)
+def test_an_attribute_that_what_was_lent_has_nowhere_is_as_in_one_program(code, test, with_client):
+    report = with_client(lambda client: grade(code, AssertTests(tests=(test,)), client))
+    assert report.outcome == "passed", report.explain()

@@ -25,6 +25,18 @@ class JudgeFunction:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.call_back(self.number, args, kwargs)
 
+    def __getattr__(self, name: str) -> Any:
+        """It has no attributes here; the judge is told of one that it has there, since the test needs that."""
+        if not name.startswith("_"):
+            self.call_back(self.number, (name,), {}, "attribute")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __copy__(self) -> "JudgeFunction":
+        return self
+
+    def __deepcopy__(self, memo: Any) -> "JudgeFunction":
+        return self
+
 
 class JudgeIterator(JudgeFunction):
     """An iterator of the tests, asked for one item at a time."""

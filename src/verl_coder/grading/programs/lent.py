@@ -73,6 +73,15 @@ def described(value: Any) -> list[Any]:
     return [words[0] or kind, words[1], kind]
 
 
+def has_attribute(value: Any, name: Any) -> bool:
+    """Whether one program would find it there; nothing of the tests' runs for that."""
+    if type(name) is not str or name.startswith("_"):
+        return False
+    if type(value).__module__ == "unittest.mock":
+        return hasattr(value, name)
+    return any(name in getattr(part, "__dict__", ()) for part in (value, *type(value).__mro__))
+
+
 def is_same(one: Any, other: Any) -> bool:
     """Whether two are one thing: a bound method is made anew whenever it is looked up."""
     return one is other or (

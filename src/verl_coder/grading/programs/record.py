@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from verl_coder.grading.programs.failures import (
     ENDS,
+    NOT_FOR_TESTS,
     CandidateLost,
     Refused,
     TestTimedOut,
@@ -144,7 +145,8 @@ class GradingRecord:
             if ended is None:
                 return "f" if sides else "p", sides
         except ENDS as error:
-            ended = error
+            refused = candidate.refusal and not isinstance(error, NOT_FOR_TESTS)
+            ended = Refused(candidate.refusal) if refused else error
         if isinstance(ended, (TestTimedOut, CandidateLost)):
             candidate.broken = True
         with candidate.silent():

@@ -22,7 +22,15 @@ from verl_coder.grading.programs.failures import (
 from verl_coder.grading.programs.frames import WireError, receive_frame, send_frame
 from verl_coder.grading.programs.guards import guarded_array
 from verl_coder.grading.programs.heap import Heap
-from verl_coder.grading.programs.lent import LentTuples, described, input_functions, is_same, may_be_lent, use
+from verl_coder.grading.programs.lent import (
+    LentTuples,
+    described,
+    has_attribute,
+    input_functions,
+    is_same,
+    may_be_lent,
+    use,
+)
 from verl_coder.grading.programs.libraries import public_part, shared_library
 from verl_coder.grading.programs.own_data import OwnData, own_data
 from verl_coder.grading.programs.proxies import (
@@ -291,12 +299,24 @@ class CandidateChannel(Caller):
         try:
             value = self.functions[max(int(reply["cb"]), 0)]
             args, kwargs = self.decode(reply["args"], may_change=self._allowed)
+            if reply.get("what") == "attribute":
+                self._refuse_attribute(value, *args)
+                return {"r": self.encode(None)}
             return {"r": self.encode(use(value, args, dict(kwargs)))}
         except Exception as error:
             if isinstance(error, AssertionError):
                 self.refusal = "an assertion failed in a function that the tests passed"
             names, told, number = self.copies.note(error)
             return {"x": [names, str(error)[:500], number], "r": self.encode(told)}
+
+    def _refuse_attribute(self, value: Any, name: Any) -> None:
+        """The solution wants an attribute of what was lent: where that has it, the two cannot be told apart."""
+        if has_attribute(value, name):
+            self.unsplittable += 1
+            kind = type(value).__name__
+            self.refusal = (
+                f"the attribute {name!r} of a {kind} of the tests cannot be reached by the solution"
+            )
 
     def _export(self, value: Any, in_key: bool = False) -> Any:
         if may_be_lent(value):
