@@ -4,7 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from verl_coder.data import verdicts
 from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
+from verl_coder.grading.bundle import grader_digest
 from verl_coder.problems import AssertTests, Problem
 
 PROBLEM = Problem(
@@ -80,3 +84,25 @@ def test_a_verdict_of_a_machine_that_lacks_something_is_not_kept_for_the_next_ru
     with VerdictCache(path) as cache:
         assert [cache.get(message) is None for message in messages] == [True, True, False]
         assert cache.get("good") is not None
+
+
+def test_of_another_grader_only_a_clean_pass_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    with VerdictCache(path) as cache:
+        cache.put(Verdict(key="a", status="passed"))
+        cache.put(Verdict(key="b", status="failed"))
+        cache.put(Verdict(key="c", status="passed", trivial="an empty program"))
+        cache.put(Verdict(key="d", status="passed", false_examples=("assert f(1) == 2",)))
+    keys = "abcd"
+    with VerdictCache(path) as cache:
+        assert all(cache.get(key) for key in keys)
+    monkeypatch.setattr(verdicts, "grader_digest", lambda: "of a grader that was mended")
+    with VerdictCache(path) as cache:
+        assert [key for key in keys if cache.get(key)] == ["a"]
+        cache.put(Verdict(key="b", status="failed"))
+    with VerdictCache(path) as cache:
+        assert cache.get("b")
+
+
+def test_the_digest_of_the_grader_is_of_its_whole_source() -> None:
+    assert len(grader_digest()) == 64 and grader_digest() == grader_digest.__wrapped__()

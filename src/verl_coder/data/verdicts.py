@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
 from verl_coder.data.shown_tests import shown_tests
 from verl_coder.files import make_folder, writing
+from verl_coder.grading.bundle import grader_digest
 from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.problems import Problem
 
@@ -40,12 +41,16 @@ class Verdict:
     """Visible tests that the reference fails, although it passes the hidden ones."""
     machine: str = ""
     """Ray node that found it out; empty without Ray."""
+    grader: str = ""
+    """Digest of the grader, as the cache keeps it: a fault that it had may be mended in another."""
 
     @property
     def lasts(self) -> bool:
-        """Whether the same problem gets the same verdict at another time and on another machine."""
-        if self.status == "passed":
+        """Whether the same problem gets the same verdict at another time, on another machine and by today's grader."""
+        if self.status == "passed" and not self.trivial and not self.false_examples:
             return True
+        if self.grader != grader_digest():
+            return False
         return self.status not in _OF_ITS_MOMENT and not any(word in self.message for word in _OF_ITS_MACHINE)
 
 
@@ -91,7 +96,8 @@ class VerdictCache:
         with writing(self.path):
             if self._stream is None:
                 self._stream = _open_for_append(self.path)
-            self._stream.write(json.dumps(asdict(verdict), ensure_ascii=False) + "\n")
+            line = asdict(verdict) | {"grader": grader_digest()}
+            self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._stream.flush()
 
 
@@ -108,7 +114,7 @@ def _read(path: Path) -> dict[str, Verdict]:
                 if isinstance(values, dict) and {"key", "status"} <= set(values) <= known:
                     false = tuple(values.pop("false_examples", ()))  # which older lines do not have
                     verdicts[values["key"]] = Verdict(**values, false_examples=false)
-    return {key: verdict for key, verdict in verdicts.items() if verdict.lasts}
+    return {key: replace(verdict, grader="") for key, verdict in verdicts.items() if verdict.lasts}
 
 
 def _open_for_append(path: Path) -> IO[str]:

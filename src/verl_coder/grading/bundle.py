@@ -137,6 +137,15 @@ def _digest(main: Main) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
+def grader_digest() -> str:
+    """Of the source of all that grades, so that a verdict of another grader is known."""
+    folder = Path(verl_coder.__file__).parent / "grading"
+    files = sorted(folder.rglob("*.py"))
+    text = "\0".join(f"{file.relative_to(folder).as_posix()}\0{file.read_text()}" for file in files)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def encode_file(data: bytes) -> str:
     """Content of a request's `files`."""
     return base64.b64encode(data).decode()
