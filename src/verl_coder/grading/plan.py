@@ -1,10 +1,11 @@
 """A test suite as the judge's spec: what can be known before the solution is. Built once a suite."""
 
 import builtins
+import itertools
 import math
 import re
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -190,18 +191,34 @@ def _function_plan(tests: FunctionTests) -> GradingPlan:
     wrapped = all(isinstance(case.expected, list) and len(case.expected) == 1 for case in tests.tests)
     spec = Spec(
         "calls",
-        [call_item(map(_with_whole_keys, case.args), {}, case.expected) for case in tests.tests],
+        [
+            call_item(args, {}, case.expected)
+            for args, case in zip(_arguments(tests), tests.tests, strict=True)
+        ],
         entry_name=tests.entry_point,
         compare="json_wrapped" if wrapped else "json",
     )
     return _plan(tests, spec, entries=entries)
 
 
-def _with_whole_keys(value: Any) -> Any:
-    """JSON made strings of a dict's integer keys; APPS's grader makes them integers again."""
-    if type(value) is dict and value and all(_WHOLE_KEY.fullmatch(key) for key in value):
-        return {int(key): item for key, item in value.items()}
-    return value
+def _arguments(tests: FunctionTests) -> Iterator[Sequence[Any]]:
+    """Of every call. JSON made strings of a dict's whole keys, which APPS's grader makes whole again.
+
+    Here that is done where every dict that stands at this place in the row's calls has such keys: where one has others,
+    its keys are texts.
+    """
+    calls = [case.args for case in tests.tests]
+    columns = itertools.zip_longest(*calls)
+    whole = [all(map(_may_have_whole_keys, column)) for column in columns]
+    for args in calls:
+        yield [
+            {int(key): item for key, item in value.items()} if is_whole and type(value) is dict else value
+            for value, is_whole in zip(args, whole, strict=False)
+        ]
+
+
+def _may_have_whole_keys(value: Any) -> bool:
+    return type(value) is not dict or all(type(key) is str and _WHOLE_KEY.fullmatch(key) for key in value)
 
 
 def _own_names(tests: TestSuite, sources: Sequence[str]) -> set[str]:

@@ -14,6 +14,7 @@ _MOST_DIGITS = 400
 _FLOAT_DIGITS = 20
 """Of a number before its point: one with more that stand there tells them all. Behind the point they prove nothing:
 `%.20f` and the decimal module write as many, whatever the answer was computed with."""
+_WHOLE_FLOATS = 2**53
 _JSON_WORDS = {None: "null", True: "true", False: "false"}
 
 
@@ -39,7 +40,7 @@ def _same(got: Any, expected: Any) -> bool:
         return _close(got, expected)
     if kind is float:
         # A whole number may be written as a float, as far as floats tell whole numbers apart.
-        near = type(expected) is int and abs(expected) < 2**53 and abs(got - expected) <= TOLERANCE
+        near = type(expected) is int and abs(expected) < _WHOLE_FLOATS and abs(got - expected) <= TOLERANCE
         return bool(got == expected) or near
     if isinstance(got, dict) and isinstance(expected, dict):
         if len(got) != len(expected):
@@ -65,6 +66,8 @@ def _close(got: Any, expected: Any) -> bool:
         return False
     if got == expected or (got != got and expected != expected):
         return True
+    if type(got) is int and abs(expected) < _WHOLE_FLOATS and expected == int(expected):
+        return False  # a whole number stands there, only written as a float
     try:
         return math.isclose(got, expected, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
     except OverflowError:
