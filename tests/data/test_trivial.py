@@ -1,8 +1,12 @@
 """Which constant solutions are worth running, and what they look like."""
 
+import copy
+from typing import Any
+
 import pytest
 
 from verl_coder.data.trivial import trivial_solutions
+from verl_coder.grading.programs.compare import same_json
 from verl_coder.problems import (
     AssertTests,
     CheckTests,
@@ -64,3 +68,17 @@ def test_a_stub_has_the_form_that_the_tests_call() -> None:
     check, pytest_module = suites(1, 1)[1:3]
     assert next(iter(solutions(check).values())).startswith("class Solution:\n    def f(self,")
     assert next(iter(solutions(pytest_module).values())).startswith("def f(*args")
+
+
+@pytest.mark.parametrize("value", [float("nan"), [1, float("nan")], float("-inf"), {"inf": "nan"}])
+def test_results_that_are_no_numbers_are_one_result_and_can_be_written(value: object) -> None:
+    cases = tuple(FunctionCase(args=(n,), expected=copy.deepcopy(value)) for n in range(2))
+    found = solutions(FunctionTests(entry_point="f", tests=cases))
+    names: dict[str, Any] = {}
+    exec(found[f"a function that returns {value!r}"], names)
+    assert same_json(names["f"](1), value)
+
+
+def test_outputs_that_the_grader_takes_for_one_are_one_result() -> None:
+    cases = (StdioCase(input="1", output="1.0 2\n"), StdioCase(input="2", output="1.000 2"))
+    assert "a program that prints '1.0 2'" in solutions(StdioTests(tests=cases))

@@ -2,10 +2,12 @@
 
 import ast
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from verl_coder.data.python_code import imported_from_solution, parse
+from verl_coder.grading.programs.compare import same_json, same_text
 from verl_coder.problems import AssertTests, CheckTests, FunctionTests, Problem, PytestTests, StdioTests
 
 _CONSTANTS = ("None", "0", "True", "False", "[]", "''", "-1")
@@ -19,7 +21,8 @@ def trivial_solutions(problem: Problem) -> Iterator[tuple[str, str]]:
     """
     tests = problem.tests
     expected = _expected_values(problem)
-    if any(value != expected[0] for value in expected[1:]):
+    same = _same_output if isinstance(tests, StdioTests) else _same_value
+    if not all(same(value, expected[0]) for value in expected[1:]):
         return
     if isinstance(tests, StdioTests):
         yield "an empty program", "pass\n"
@@ -30,6 +33,15 @@ def trivial_solutions(problem: Problem) -> Iterator[tuple[str, str]]:
         code = _stub(problem, constant)
         if code:
             yield f"a function that returns {constant[:40]}", code
+
+
+def _same_output(one: list[str], other: list[str]) -> bool:
+    return same_text(" ".join(one), " ".join(other))
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    """Also of two NaNs, as the grader has it."""
+    return bool(one == other) or same_json(one, other)
 
 
 def _literals(values: list[Any]) -> Iterator[str]:
@@ -94,6 +106,8 @@ def _stub(problem: Problem, constant: str) -> str:
     class_name, names = _function_names(problem)
     if not names:
         return ""
+    if re.search(r"\b(?:inf|nan)\b", constant):
+        constant = f"(lambda inf, nan: {constant})(float('inf'), float('nan'))"
     if class_name:
         return f"class {class_name}:\n    def {names[0]}(self, *args, **kwargs):\n        return {constant}\n"
     return "\n".join(f"def {name}(*args, **kwargs):\n    return {constant}\n" for name in names)
