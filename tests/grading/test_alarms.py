@@ -1,9 +1,14 @@
 """Tests that set the alarm of the process keep their own, and do not switch off the judge's."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from verl_coder.grading import TestReport, grade
+from verl_coder.grading.programs.alarms import note_exchange
+from verl_coder.grading.programs.failures import TestTimedOut, TimeLimit
 from verl_coder.problems import AssertTests, PytestTests
 
 Run = Callable[[Callable[[Any], Any]], Any]
@@ -90,3 +95,24 @@ def test_an_alarm_of_the_tests_rings_in_their_own_code_as_ever(with_client: Run)
     )
     report = in_module(with_client, body)
     assert report.outcome == "passed", report
+
+
+def test_what_the_talk_with_the_solution_takes_comes_on_top_of_a_limit() -> None:
+    with TimeLimit(0.1, most_s=9.0) as limit:
+        for _ in range(9000):
+            note_exchange()
+        time.sleep(0.3)
+    assert not limit.expired
+    with pytest.raises(TestTimedOut), TimeLimit(0.1, most_s=9.0):
+        time.sleep(5)
+
+
+def test_the_talk_with_the_solution_cannot_hold_off_the_limit_for_ever(with_client: Run) -> None:
+    started = time.monotonic()
+    with pytest.raises(TestTimedOut), TimeLimit(0.1, most_s=0.2):
+        while time.monotonic() - started < 5:
+            note_exchange()
+    code = "def f(g):\n    while True: g(1)\n"
+    suite = AssertTests(tests=("assert f(abs) == 1", "assert f(lambda n: n) == 1"), timeout_s=0.5)
+    report = with_client(lambda client: grade(code, suite, client))
+    assert report.outcome == "timeout" and time.monotonic() - started < 12, report.explain()

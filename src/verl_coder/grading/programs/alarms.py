@@ -15,6 +15,8 @@ from typing import Any
 _ALARM = _signal.SIGALRM
 _EARLY_S = 0.001
 """Of the kernel's clock beside Python's."""
+_EXCHANGE_S = 1e-4
+"""What it takes to ask another process rather than to call a function of one's own."""
 _signal_of_c, _getsignal = _signal.signal, _signal.getsignal
 _setitimer, _getitimer, _sigmask = _signal.setitimer, _signal.getitimer, _signal.pthread_sigmask
 
@@ -23,6 +25,8 @@ class _Alarms:
     """What rings when; the tests' alarm is heard within a limit of the judge's only."""
 
     limit_at = math.inf
+    set_at = limit_s = most_s = 0.0
+    exchanges = 0
     on_limit: Callable[[str], None] | None = None
     tests_at = math.inf
     interval_s = 0.0
@@ -32,13 +36,20 @@ class _Alarms:
 
 
 def begin_limit(
-    seconds: float, on_limit: Callable[[str], None], own_files: Set[str], asking: Set[CodeType]
+    seconds: float,
+    most_s: float,
+    on_limit: Callable[[str], None],
+    own_files: Set[str],
+    asking: Set[CodeType],
 ) -> None:
     """Call `on_limit("")` after `seconds`, or with words where the tests' own alarm ends the test before.
 
-    `own_files` are the names of the files of the tests' code, `asking` is the code that talks with the solution.
+    For each of its exchanges a test has a moment longer, up to `most_s` in all. `own_files` are the names of the files
+    of the tests' code, `asking` is the code that talks with the solution.
     """
-    _Alarms.limit_at, _Alarms.on_limit = time.monotonic() + seconds, on_limit
+    _Alarms.set_at, _Alarms.limit_s, _Alarms.most_s = time.monotonic(), seconds, max(seconds, most_s)
+    _Alarms.exchanges = 0
+    _Alarms.limit_at, _Alarms.on_limit = _Alarms.set_at + seconds, on_limit
     _Alarms.own_files, _Alarms.asking = own_files, asking
     # Not by `signal.signal`, which makes an enumeration's member of each number: a test may cost less.
     _signal_of_c(_ALARM, _ring)
@@ -50,6 +61,16 @@ def end_limit() -> None:
     _Alarms.on_limit = None
     _Alarms.limit_at = _Alarms.tests_at = math.inf
     _setitimer(_signal.ITIMER_REAL, 0)
+
+
+def note_exchange() -> None:
+    """A message goes to the solution, and its answer comes back."""
+    _Alarms.exchanges += 1
+
+
+def _limit_with_exchanges() -> float:
+    seconds = _Alarms.limit_s + _Alarms.exchanges * _EXCHANGE_S
+    return _Alarms.set_at + min(seconds, _Alarms.most_s)
 
 
 def part_alarms() -> None:
@@ -71,7 +92,10 @@ def _ring(signum: int, frame: Any) -> None:
     if on_limit is None:
         return
     now = time.monotonic() + _EARLY_S
-    if _Alarms.limit_at <= now:
+    if _Alarms.limit_at <= now < _limit_with_exchanges():
+        _Alarms.limit_at = _limit_with_exchanges()
+        _arm()
+    elif _Alarms.limit_at <= now:
         _Alarms.limit_at = math.inf
         _arm()
         on_limit("")

@@ -52,17 +52,20 @@ ENDS = (Exception, SystemExit, RemoteExit, *NOT_FOR_TESTS)
 
 
 class TimeLimit:
-    """Raise TestTimedOut in the block after `seconds` of wall time; `expired` says whether it did."""
+    """Raise TestTimedOut in the block after `seconds` of wall time; `expired` says whether it did.
+
+    What the talk with the solution took comes on top, as long as `most_s` are not over.
+    """
 
     expired = False
     words = ""
     """How, where it was not after `seconds`."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = max(seconds, 0.001)
+    def __init__(self, seconds: float, *, most_s: float = 0.0) -> None:
+        self._seconds, self._most_s = max(seconds, 0.001), most_s
 
     def __enter__(self) -> Self:
-        begin_limit(self._seconds, self._expire, TEST_FILES, ASKING)
+        begin_limit(self._seconds, self._most_s, self._expire, TEST_FILES, ASKING)
         return self
 
     def __exit__(self, *ending: object) -> None:

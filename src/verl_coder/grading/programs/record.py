@@ -73,6 +73,10 @@ class GradingRecord:
         """Seconds that the next test may take."""
         return min(self.spec.timeout_s, self.left_s)
 
+    def test_limit(self) -> TimeLimit:
+        """The limit of the next test: the talk with the solution may take as long again."""
+        return TimeLimit(self.limit_s, most_s=min(2 * self.limit_s, self.left_s))
+
     @property
     def left_s(self) -> float:
         """Seconds of the budget that are left."""
@@ -139,7 +143,7 @@ class GradingRecord:
         """Letter and words of `test(item)`, run within its time; it returns both sides where they differ."""
         candidate.refusal = ""
         try:
-            with TimeLimit(self.limit_s) as limit:
+            with self.test_limit() as limit:
                 sides = test(item)
             ended = self.ended_by(candidate, limit)
             if ended is None:

@@ -271,7 +271,7 @@ class _Plugin:
         HISTORY.begin_test()
         self.failed_parts, self.gave_up = [], False
         try:
-            with TimeLimit(record.limit_s) as limit:
+            with record.test_limit() as limit:
                 reports = runtestprotocol(item, nextitem=nextitem, log=False)
             ended = record.ended_by(candidate, limit)
         except NOT_FOR_TESTS as error:
