@@ -9,7 +9,7 @@ import sys
 from types import CodeType
 from typing import Any, Self
 
-from verl_coder.grading.programs.alarms import begin_limit, end_limit
+from verl_coder.grading.programs.alarms import begin_limit, end_limit, note_exchange
 from verl_coder.grading.programs.identities import parse_sides, parse_tests
 
 _RAISE = opcode.opmap["RAISE_VARARGS"]
@@ -60,6 +60,8 @@ class TimeLimit:
     expired = False
     words = ""
     """How, where it was not after `seconds`."""
+    note_exchange = staticmethod(note_exchange)
+    """To be called for each message to the solution."""
 
     def __init__(self, seconds: float, *, most_s: float = 0.0) -> None:
         self._seconds, self._most_s = max(seconds, 0.001), most_s

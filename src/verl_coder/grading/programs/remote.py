@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from verl_coder.grading.programs.alarms import note_exchange
 from verl_coder.grading.programs.copies import Copies
 from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
@@ -199,7 +198,7 @@ class CandidateChannel(Caller):
         if self.sock is None or self.broken:
             raise CandidateLost
         try:
-            note_exchange()
+            TimeLimit.note_exchange()
             send_frame(self.sock, message)
         except OSError:
             self.broken = True
@@ -212,7 +211,7 @@ class CandidateChannel(Caller):
             reply = self._receive()
             while "cb" in reply:
                 assert self.sock is not None
-                note_exchange()
+                TimeLimit.note_exchange()
                 send_frame(self.sock, self._call_back(reply))
                 reply = self._receive()
             finished = True
