@@ -5,9 +5,7 @@ import weakref
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
-from verl_coder.paths import repository_root
 from verl_coder.platform import collector
 
 
@@ -67,10 +65,3 @@ def test_a_ring_that_comes_after_a_freeze_is_found(monkeypatch: pytest.MonkeyPat
     assert seen() is not None
     gc.collect()
     assert seen() is None
-
-
-def test_every_recipe_has_rays_workers_watch() -> None:
-    base = yaml.safe_load((repository_root() / "config" / "base.yaml").read_text())
-    named = base["ray_kwargs"]["ray_init"]["runtime_env"]["worker_process_setup_hook"]
-    module, _, name = named.rpartition(".")
-    assert module == collector.__name__ and name == collector.watch.__name__

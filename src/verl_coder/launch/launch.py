@@ -17,10 +17,12 @@ from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
+from verl_coder.platform import put_off
 from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 from verl_coder.run.sync_state import copied_from
 
+put_off.install()  # the checks import PyTorch, verl and transformers; nothing is compiled here
 _CHECKING = "checking settings, model, reward, tools and every row"
 
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.launch.cluster import join_cluster
 from verl_coder.launch.ray_start import wait_longer_for_ray
 from verl_coder.launch.supervise import end_with_parent
+from verl_coder.platform import put_off
 from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
 
@@ -18,6 +19,7 @@ from verl_coder.run.run_dir import RunDir
 def main(config_path: str) -> None:
     """Run the resolved configuration in `config_path` through verl's own entry point."""
     end_with_parent()
+    put_off.install()  # the workers compile, not the process that starts them
     from verl.trainer.main_ppo import run_ppo
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
     from verl.utils.config import validate_config

@@ -1,9 +1,9 @@
 """Python's collector of garbage in the workers of a run: what a long look has found alive is not looked at again.
 
 Each process imports thousands of modules, whose objects a full collection walks through: 0.4 to 0.6 s each time, in
-the trainer, the agent loops, the reward and TransferQueue, several times a minute. `config/base.yaml` names `watch` as
-Ray's `worker_process_setup_hook`, so that each of Ray's workers calls it when it starts. The price: of what is alive
-at one of the first FREEZES long looks, a ring that is given up later is never found.
+the trainer, the agent loops, the reward and TransferQueue, several times a minute. Each of Ray's workers calls `watch`
+when it starts (ray_worker.py). The price: of what is alive at one of the first FREEZES long looks, a ring that is given
+up later is never found.
 """
 
 import gc

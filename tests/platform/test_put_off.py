@@ -1,0 +1,86 @@
+"""PyTorch's compiler is not imported for its decorators, and is itself as soon as it is asked for more."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+_CODE = """
+import json, sys, threading
+from verl_coder.platform import put_off
+put_off.install()
+put_off.install()
+import torch
+import verl.trainer.main_ppo, transformers.modeling_utils
+facts = {
+    "imported": sorted({"torch._dynamo.eval_frame", "sympy", "torch.distributed.fsdp"} & set(sys.modules)),
+    "finders": sum(type(finder).__module__ == put_off.__name__ for finder in sys.meta_path),
+}
+import torch._dynamo
+facts["no attribute"] = hasattr(torch._dynamo, "__wrapped__")
+disable = torch.compiler.disable
+before = disable(lambda x: x + 1)
+facts["without compiling"] = [before(1), disable(recursive=False)(before)(1), torch._dynamo.graph_break()]
+parameter = torch.nn.Parameter(torch.ones(2))
+optimizer = torch.optim.AdamW([parameter], lr=0.5)
+parameter.sum().backward()
+optimizer.step()
+facts["a step of AdamW"] = parameter.tolist()
+facts["after it"] = "torch._dynamo.eval_frame" in sys.modules
+
+found = []
+def ask():
+    found.append(torch._dynamo.config)
+threads = [threading.Thread(target=ask) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+facts["threads"] = [len(found), len(set(map(id, found)))]
+compiler = torch._dynamo
+facts["loaded"] = [type(compiler).__name__, compiler.disable.__module__, compiler is sys.modules["torch._dynamo"]]
+facts["compiled"] = torch.compile(lambda x: x * 2 + 1, backend="eager")(torch.ones(3)).tolist()
+try:
+    torch._dynamo.there_is_no_such_name
+except AttributeError as error:
+    facts["unknown"] = str(error)
+print(json.dumps(facts))
+"""
+
+
+@pytest.fixture(scope="module")
+def facts() -> dict[str, Any]:
+    """What a process says that has imported verl and transformers, then compiles a function."""
+    done = subprocess.run([sys.executable, "-c", _CODE], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_verl_and_transformers_are_imported_without_the_compiler(facts: dict[str, Any]) -> None:
+    assert facts["imported"] == [] and facts["no attribute"] is False
+
+
+def test_installed_twice_it_is_there_once(facts: dict[str, Any]) -> None:
+    assert facts["finders"] == 1
+
+
+def test_its_decorators_leave_functions_alone(facts: dict[str, Any]) -> None:
+    assert facts["without compiling"] == [2, 2, None]
+
+
+def test_an_optimizer_steps_without_it(facts: dict[str, Any]) -> None:
+    assert facts["a step of AdamW"] == pytest.approx([0.495, 0.495])
+    assert facts["after it"] is False
+
+
+def test_threads_that_ask_at_once_find_one_compiler(facts: dict[str, Any]) -> None:
+    assert facts["threads"] == [8, 1]
+    assert facts["loaded"] == ["module", "torch._dynamo.decorators", True]
+
+
+def test_what_is_compiled_afterwards_is_right(facts: dict[str, Any]) -> None:
+    assert facts["compiled"] == [3.0, 3.0, 3.0]
+
+
+def test_an_unknown_name_is_an_attribute_error(facts: dict[str, Any]) -> None:
+    assert "there_is_no_such_name" in facts["unknown"]
