@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from verl_coder.launch import launch, training_process
+from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
@@ -149,11 +150,10 @@ def start_worker(plan: Plan, monkeypatch: pytest.MonkeyPatch, worker: Any) -> tu
     """Exit status and output of a start whose worker is `worker(on_terminate)`."""
     monkeypatch.setenv("SANDBOX_URL", "unused")
     monkeypatch.setattr(training_process, "run_sandbox", lambda _: _Nothing())
-    monkeypatch.setattr(
-        training_process, "run_supervised", lambda *_, on_terminate, **__: worker(on_terminate)
-    )
+    monkeypatch.setattr(training_process, "supervise", lambda *_, on_terminate, **__: worker(on_terminate))
     console = Console(record=True, width=200)
-    return launch._run(plan, console, Path(os.devnull)), console.export_text()
+    with EarlyWorker(plan) as early:
+        return launch._run(plan, console, Path(os.devnull), early), console.export_text()
 
 
 class _Nothing:

@@ -47,6 +47,6 @@ def test_rays_own_limits_are_longer_and_the_users_stay(
 ) -> None:
     monkeypatch.setenv("RAY_worker_register_timeout_seconds", "7")
     plan = make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path / "run")))
-    environment = worker_environment(plan, "http://localhost:1", tmp_path)
+    environment = worker_environment(plan)
     assert environment["RAY_worker_register_timeout_seconds"] == "7"
     assert int(environment["RAY_gcs_server_port_wait_time_s"]) > 30

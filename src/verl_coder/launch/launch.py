@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,18 +12,17 @@ from rich.console import Console
 from verl_coder.errors import VerlCoderError
 from verl_coder.files import locked, write_atomically
 from verl_coder.launch.cost import estimate
+from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers, scratch_folder
 from verl_coder.launch.plan import Plan, is_finished, missing_data, preparation, prepare_data, print_plan
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
-from verl_coder.platform import put_off
 from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 from verl_coder.run.sync_state import copied_from
 
-put_off.install()  # the checks import PyTorch, verl and transformers; nothing is compiled here
 _CHECKING = "checking settings, model, reward, tools and every row"
 
 
@@ -55,23 +55,26 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         console.print(f"data: `{command}`", highlight=False, soft_wrap=True)
         with console.status("making the data"):
             prepare_data(command)
-    with console.status(_CHECKING):
-        findings = check_run(plan)
     if is_finished(plan):  # nothing will run that a note could be about
+        with console.status(_CHECKING):
+            check_run(plan)
         console.print(
             f"finished: {run_dir.summary} (another run: another OUT=)", highlight=False, soft_wrap=True
         )
         console.print(summary_table(run_dir.read_summary()))
         return 0
-    for note in findings.notes:
-        console.print(note, highlight=False, soft_wrap=True)
-    run_dir.path.mkdir(parents=True, exist_ok=True)
-    with locked(run_dir.lock, f"another run is writing to {run_dir.path}: wait for it, or choose OUT="):
-        os.environ[RUN_MARKER] = str(run_dir.path)
-        clear_leftovers(run_dir, console)
-        _make_resumable(plan, console)
-        with scratch_folder(run_dir) as scratch:
-            return _run(plan, console, scratch)
+    with EarlyWorker(plan) as worker:
+        with console.status(_CHECKING):
+            findings = check_run(plan)
+        for note in findings.notes:
+            console.print(note, highlight=False, soft_wrap=True)
+        run_dir.path.mkdir(parents=True, exist_ok=True)
+        with locked(run_dir.lock, f"another run is writing to {run_dir.path}: wait for it, or choose OUT="):
+            os.environ[RUN_MARKER] = str(run_dir.path)
+            clear_leftovers(run_dir, console)
+            _make_resumable(plan, console)
+            with scratch_folder(run_dir) as scratch:
+                return _run(plan, console, scratch, worker)
 
 
 def _make_resumable(plan: Plan, console: Console) -> None:
@@ -113,23 +116,22 @@ def _make_resumable(plan: Plan, console: Console) -> None:
     write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
 
 
-def _run(plan: Plan, console: Console, scratch: Path) -> int:
+def _run(plan: Plan, console: Console, scratch: Path, worker: EarlyWorker) -> int:
     """Train in a worker process, then tell what came of it."""
-    run_dir = plan.run_dir
-    log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     console.print(
         f"output: {plan.settings.out} (verl's, Ray's and vLLM's own log: train.log)",
         highlight=False,
         soft_wrap=True,
     )
     with EndSignals(SAVING) as signals:  # from the last step to the summary, too, which takes seconds
-        return _train_and_tell(plan, console, scratch, log_begins, signals)
+        return _train_and_tell(plan, console, lambda: train(plan, console, scratch, signals, worker), signals)
 
 
-def _train_and_tell(plan: Plan, console: Console, scratch: Path, log_begins: int, signals: EndSignals) -> int:
+def _train_and_tell(plan: Plan, console: Console, training: Callable[[], int], signals: EndSignals) -> int:
     run_dir = plan.run_dir
+    log_begins = run_dir.log.stat().st_size if run_dir.log.is_file() else 0
     try:
-        status = train(plan, console, scratch, signals)
+        status = training()
     except Interrupted as signal_name:
         console.print(f"stopped by {signal_name}; {run_dir.same_command()}", highlight=False)
         # Before training has begun there is nothing to save. A second signal finds the first one's request.

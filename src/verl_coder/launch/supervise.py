@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -128,37 +129,69 @@ def run_supervised(
     keep: Sequence[int] = (),
     sigterm_for_us_alone: bool = False,
 ) -> int:
-    """Run `command` with its output in `log`; returns its exit status; Interrupted on SIGINT, SIGTERM and SIGHUP.
+    """Run `command` with its output in `log`, as `supervise` does; returns its exit status.
 
-    With `sigterm_for_us_alone` the command and all that it starts block SIGTERM. The first SIGTERM or SIGHUP calls
-    `on_terminate`: where that says True, the command will end by itself. Whatever happens, no descendant is left but
-    those in `keep`.
+    With `sigterm_for_us_alone` the command and all that it starts block SIGTERM.
+    """
+
+    def start() -> subprocess.Popen[bytes]:
+        with log.open("ab") as output, sigterm_blocked() if sigterm_for_us_alone else nullcontext():
+            return start_apart(command, environment=environment, output=output)
+
+    return supervise(
+        start,
+        on_poll=on_poll,
+        on_terminate=on_terminate,
+        keep=keep,
+        sigterm_for_us_alone=sigterm_for_us_alone,
+    )
+
+
+def start_apart(
+    command: Sequence[str], *, environment: Mapping[str, str], output: BinaryIO, told: bool = False
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own: Ctrl-C in the terminal reaches this process only.
+
+    With `told` its standard input is a pipe, else empty.
+    """
+    return subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdin=subprocess.PIPE if told else subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def supervise(
+    start: Callable[[], subprocess.Popen[bytes]],
+    *,
+    on_poll: Callable[[], None],
+    on_terminate: Callable[[], bool] = lambda: False,
+    keep: Sequence[int] = (),
+    sigterm_for_us_alone: bool = False,
+) -> int:
+    """Wait for the end of the process that `start` gives; its status. Interrupted on SIGINT, SIGTERM and SIGHUP.
+
+    The first SIGTERM or SIGHUP calls `on_terminate`: where that says True, the process will end by itself. It does not
+    get SIGTERM itself where it is `sigterm_for_us_alone`. Whatever happens, no descendant is left but those in `keep`.
     """
     become_subreaper()
     asked = False
     with EndSignals() as signals, ended_descendants(keep):
-        with log.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal reaches this process only.
-            with sigterm_blocked() if sigterm_for_us_alone else nullcontext():
-                process = subprocess.Popen(
-                    command,
-                    env=dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            while process.poll() is None:
-                if received := signals.take():
-                    again, asked = asked, True
-                    if again or received not in SAVING or not on_terminate():
-                        raise Interrupted(received.name)
-                on_poll()
-                time.sleep(_POLL_S)
-            failed = process.returncode and not sigterm_for_us_alone
-            if failed and (received := signals.take()):  # it had the same signal, and was faster
-                raise Interrupted(received.name)
-            return process.returncode
+        process = start()
+        while process.poll() is None:
+            if received := signals.take():
+                again, asked = asked, True
+                if again or received not in SAVING or not on_terminate():
+                    raise Interrupted(received.name)
+            on_poll()
+            time.sleep(_POLL_S)
+        failed = process.returncode and not sigterm_for_us_alone
+        if failed and (received := signals.take()):  # it had the same signal, and was faster
+            raise Interrupted(received.name)
+        return process.returncode
 
 
 _OF_RAY = ("RayTaskError", "ActorDiedError", "ActorUnavailableError", "ChildFailedError", "RayActorError")

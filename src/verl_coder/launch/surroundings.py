@@ -10,6 +10,7 @@ import psutil
 from omegaconf import DictConfig
 
 from verl_coder.launch.cluster import cluster_address
+from verl_coder.launch.leftovers import RUN_MARKER
 from verl_coder.launch.memory_plan import machine_bytes
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.preflight.places import sandbox_urls
@@ -66,8 +67,8 @@ def sessions_at_once(config: DictConfig) -> int:
     return max(min(together, most), LEAST_SESSIONS)
 
 
-def worker_environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
-    """Environment of the worker: what the user has, the platform's variables, the run's own."""
+def worker_environment(plan: Plan) -> dict[str, str]:
+    """Environment of the worker: what the user has, the platform's variables, the run's mark (leftovers.py)."""
     environment = {**PATIENCE, **os.environ}
     if plan.config.trainer.device == "cpu":
         # Ray gives every actor one thread; here actor, reference and vLLM take turns on all cores.
@@ -81,11 +82,14 @@ def worker_environment(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str,
         for name in ("VERL_PLATFORM", "VERL_ENGINE_DEVICE"):
             environment.pop(name, None)
     return environment | {
-        "SANDBOX_URL": sandbox_url,
+        RUN_MARKER: str(plan.run_dir.path),
         "VERL_CODER_ROOT": str(repository_root()),
-        "TMPDIR": str(scratch),
-        "RAY_TMPDIR": str(scratch),
-        SOCKET_FOLDER: str(scratch),
         "PYTHONUNBUFFERED": "1",
         "HYDRA_FULL_ERROR": "1",
     }
+
+
+def places(sandbox_url: str, scratch: Path) -> dict[str, str]:
+    """Variables that name the run's sandbox and the folder of its sockets, which are there when the checks are done."""
+    folder = dict.fromkeys(("TMPDIR", "RAY_TMPDIR", SOCKET_FOLDER), str(scratch))
+    return {"SANDBOX_URL": sandbox_url, **folder}

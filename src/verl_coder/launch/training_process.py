@@ -1,17 +1,17 @@
 """The worker process that trains, and what stands beside it: the sandbox, the uploader, the progress, the watches."""
 
-import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from rich.console import Console
 
+from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.leftovers import SharedMemoryWatch
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.progress import RunProgress
 from verl_coder.launch.signals import EndSignals
-from verl_coder.launch.supervise import Interrupted, own_reason_in_log, run_supervised, sigterm_blocked
-from verl_coder.launch.surroundings import run_sandbox, worker_environment
+from verl_coder.launch.supervise import Interrupted, own_reason_in_log, sigterm_blocked, supervise
+from verl_coder.launch.surroundings import places, run_sandbox
 from verl_coder.launch.wall_clock import WallClock
 from verl_coder.launch.wandb_uploader import WandbUploader
 from verl_coder.launch.watchdog import RunStuck, Watchdog, is_starting
@@ -19,10 +19,10 @@ from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir
 
 
-def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals) -> int:
-    """Run the worker process beside sandbox, uploader and progress; its exit status.
+def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals, worker: EarlyWorker) -> int:
+    """Let the worker process train beside sandbox, uploader and progress; its exit status.
 
-    Interrupted by a signal, by one that `signals` has noted before the process begins, too.
+    Interrupted by a signal, by one that `signals` has noted before it begins, too.
     """
     run_dir = plan.run_dir
     wall = WallClock(run_dir.wall, on_error=lambda error: _tell_full_disk(run_dir, error, console))
@@ -50,15 +50,14 @@ def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals) -> i
             watchdog = Watchdog(run_dir, plan.settings, scratch, keep)
             if plan.settings.watchdog:
                 polls.append(watchdog.poll)
-            status = run_supervised(
-                [sys.executable, "-m", "verl_coder.launch.worker", str(run_dir.config)],
-                environment=worker_environment(plan, url, scratch),
-                log=run_dir.log,
+            status = supervise(
+                lambda: worker.begin(places(url, scratch)),
                 on_poll=on_poll,
                 on_terminate=lambda: _ask_to_stop(run_dir, console),
                 keep=[*keep, *uploader.pids],
                 sigterm_for_us_alone=True,
             )
+            worker.log_words()
             progress.poll()
             # Below 0: a signal has ended the worker.
             told = watchdog.told_death or (watchdog.told_death_of_worker if status < 0 else "")

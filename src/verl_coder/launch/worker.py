@@ -1,4 +1,4 @@
-"""`python -m verl_coder.launch.worker CONFIG.yaml`: the process that drives Ray. Started by launch.py."""
+"""`python -m verl_coder.launch.worker`: the process that drives Ray. Started and told by early_worker.py."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from typing import NoReturn
 from omegaconf import DictConfig, OmegaConf
 
 from verl_coder.launch.cluster import join_cluster
+from verl_coder.launch.order import take_order
 from verl_coder.launch.ray_start import wait_longer_for_ray
 from verl_coder.launch.supervise import end_with_parent
 from verl_coder.platform import put_off
@@ -16,8 +17,8 @@ from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
 
 
-def main(config_path: str) -> None:
-    """Run the resolved configuration in `config_path` through verl's own entry point."""
+def main() -> None:
+    """Import verl, wait for a resolved configuration, and run it through verl's own entry point."""
     end_with_parent()
     put_off.install()  # the workers compile, not the process that starts them
     from verl.trainer.main_ppo import run_ppo
@@ -29,7 +30,9 @@ def main(config_path: str) -> None:
     from verl_coder.trainer.task_runner import CoderTaskRunner
 
     require_loaded()
-    config = OmegaConf.load(config_path)
+    if (order := take_order()) is None:
+        return
+    config = OmegaConf.load(order.config)
     assert isinstance(config, DictConfig)
     if not join_cluster(config):
         wait_longer_for_ray()
@@ -59,4 +62,4 @@ def _end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from verl_coder.errors import CheckpointError, ConfigError, DataError, VerlCoderError
-from verl_coder.launch import launch, training_process
+from verl_coder.launch import launch
+from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.plan import TrainRequest, make_plan
 from verl_coder.launch.preflight.curriculum import check_curriculum
 from verl_coder.problems import ROW_SCHEMA
@@ -121,9 +122,7 @@ def refuse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str, train: Path | None = None
 ) -> str:
     """The error of a start that must end before its worker, on real rows."""
-    monkeypatch.setattr(
-        training_process, "run_supervised", lambda *_, **__: pytest.fail("the worker was started")
-    )
+    monkeypatch.setattr(EarlyWorker, "begin", lambda *_, **__: pytest.fail("the worker was told to begin"))
     held_out = tmp_path / "held_out.parquet"
     write_problems(held_out)
     request = TrainRequest(
