@@ -14,6 +14,7 @@ from rich.console import Console
 from verl_coder.launch import launch, training_process
 from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.plan import Plan, TrainRequest, make_plan
+from verl_coder.launch.resumable import make_resumable
 from verl_coder.launch.supervise import Interrupted
 from verl_coder.run.checkpoint_files import SAVING, commit, step_folder
 from verl_coder.run.run_dir import RunDir
@@ -51,7 +52,7 @@ def steps(run_dir: RunDir) -> list[int]:
 
 def test_a_resume_forgets_the_steps_that_are_trained_again_everywhere(plan: Plan) -> None:
     checkpoint(plan.run_dir, 3)
-    launch._make_resumable(plan, Console(quiet=True))
+    make_resumable(plan, Console(quiet=True))
     assert steps(plan.run_dir) == plan.run_dir.backup.steps() == [0, 1, 2, 3]
 
 
@@ -68,7 +69,7 @@ def test_steps_that_are_forgotten_are_told(plan: Plan, saved: int, told: str) ->
     if saved:
         checkpoint(plan.run_dir, saved)
     console = Console(file=io.StringIO(), width=200)
-    launch._make_resumable(plan, console)
+    make_resumable(plan, console)
     said = console.file.getvalue()  # type: ignore[attr-defined]
     assert f"metrics and samples of {told}" in said if told else "removed" not in said
 
@@ -85,7 +86,7 @@ def test_samples_of_steps_that_are_trained_again_are_forgotten(
     (plan.run_dir.path / "rollouts/mine.jsonl").touch()
     if saved:
         checkpoint(plan.run_dir, saved)
-    launch._make_resumable(plan, Console(quiet=True))
+    make_resumable(plan, Console(quiet=True))
     assert sorted(step for step, _ in plan.run_dir.sample_files()) == sorted(left * 3)
     assert (plan.run_dir.path / "rollouts/mine.jsonl").exists()
 
@@ -96,19 +97,19 @@ def test_a_checkpoint_whose_step_is_not_logged_is_no_new_wandb_run(plan: Plan) -
     checkpoint(plan.run_dir, 1)
     first = begin(plan.run_dir.sync_state, mode="online", project="p", name="r", resumes_after=None)
     replace(first, sent_step=0, confirmed_step=0).save(plan.run_dir.sync_state)
-    launch._make_resumable(plan, Console(quiet=True))
+    make_resumable(plan, Console(quiet=True))
     after = SyncState.load(plan.run_dir.sync_state)
     assert after is not None and after.run_id == first.run_id
 
 
 def test_a_resume_keeps_the_metrics_of_its_checkpoint_from_an_evaluation_before_training(plan: Plan) -> None:
     checkpoint(plan.run_dir, 3)
-    launch._make_resumable(plan, Console(quiet=True))
+    make_resumable(plan, Console(quiet=True))
     assert plan.config.trainer.val_before_train is False
 
 
 def test_without_a_checkpoint_all_is_done_again(plan: Plan) -> None:
-    launch._make_resumable(plan, Console(quiet=True))
+    make_resumable(plan, Console(quiet=True))
     assert steps(plan.run_dir) == plan.run_dir.backup.steps() == []
     assert plan.config.trainer.val_before_train is True
 
@@ -116,7 +117,7 @@ def test_without_a_checkpoint_all_is_done_again(plan: Plan) -> None:
 def test_a_longer_run_takes_back_the_summary_of_the_shorter_one(plan: Plan) -> None:
     plan.run_dir.summary.write_text(json.dumps({"steps": 3}))
     checkpoint(plan.run_dir, 3)
-    launch._make_resumable(plan, Console(quiet=True))
+    make_resumable(plan, Console(quiet=True))
     assert not plan.run_dir.summary.exists()
 
 

@@ -3,25 +3,21 @@
 import json
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from omegaconf import OmegaConf, open_dict
 from rich.console import Console
 
 from verl_coder.errors import VerlCoderError
-from verl_coder.files import locked, write_atomically
+from verl_coder.files import locked
 from verl_coder.launch.cost import estimate
 from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers, scratch_folder
 from verl_coder.launch.plan import Plan, is_finished, missing_data, preparation, prepare_data, print_plan
+from verl_coder.launch.resumable import make_resumable
 from verl_coder.launch.signals import SAVING, EndSignals
 from verl_coder.launch.summary import summary_table, write_summary
 from verl_coder.launch.supervise import Interrupted, reason_in_log
 from verl_coder.launch.training_process import train
-from verl_coder.run.resume import record as record_resume
-from verl_coder.run.sync_state import begin as begin_sync
-from verl_coder.run.sync_state import copied_from
 
 _CHECKING = "checking settings, model, reward, tools and every row"
 
@@ -72,48 +68,9 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         with locked(run_dir.lock, f"another run is writing to {run_dir.path}: wait for it, or choose OUT="):
             os.environ[RUN_MARKER] = str(run_dir.path)
             clear_leftovers(run_dir, console)
-            _make_resumable(plan, console)
+            make_resumable(plan, console)
             with scratch_folder(run_dir) as scratch:
                 return _run(plan, console, scratch, worker)
-
-
-def _make_resumable(plan: Plan, console: Console) -> None:
-    """Bring the folder to the state of its last checkpoint, and write the resolved configuration."""
-    step = plan.run_dir.checkpoint_step()
-    # Without a checkpoint everything is done again, the evaluation before training too.
-    forgotten = plan.run_dir.drop_metrics_after(step if step else -1)
-    # The checkpoint's own step is not logged yet where its evaluation was given up.
-    logged = min([step, *plan.run_dir.backup.steps()[-1:]])
-    if copied := copied_from(plan.run_dir.sync_state):
-        words = (
-            f"a copy of {copied}, whose W&B run goes on there: this one begins a run of its own, linked to it"
-        )
-        console.print(words, highlight=False, soft_wrap=True)
-    begin_sync(
-        plan.run_dir.sync_state,
-        mode=plan.wandb_mode,
-        project=plan.config.trainer.project_name,
-        name=plan.config.trainer.experiment_name,
-        resumes_after=logged if step else None,
-        new_run=plan.new_wandb_run,
-    )
-    if forgotten:
-        console.print(forgotten, highlight=False, soft_wrap=True)
-    if step:
-        console.print(f"resuming {plan.settings.out} after step {step}", highlight=False, soft_wrap=True)
-        with open_dict(plan.config):
-            # The evaluation before training is that of step 0; here it would replace the metrics of `step`. (Where the
-            # checkpoint lacks its own, the trainer turns it on again: trainer/interrupted_evaluation.py.)
-            plan.config.trainer.val_before_train = False
-    else:
-        for path in (plan.run_dir.timing, plan.run_dir.wall):
-            path.unlink(missing_ok=True)
-    plan.run_dir.summary.unlink(missing_ok=True)  # of a run that was shorter
-    with suppress(FileNotFoundError):  # of a start that has ended
-        plan.run_dir.stuck.replace(plan.run_dir.stuck.with_name("stuck_before.txt"))
-    plan.run_dir.record_shape(plan.config)
-    record_resume(plan.run_dir.resume, plan.config)
-    write_atomically(plan.run_dir.config, OmegaConf.to_yaml(plan.config))
 
 
 def _run(plan: Plan, console: Console, scratch: Path, worker: EarlyWorker) -> int:

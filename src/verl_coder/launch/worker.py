@@ -4,15 +4,16 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
-from verl_coder.launch.cluster import join_cluster
+from verl_coder.launch.cluster import cluster_address, join_cluster
 from verl_coder.launch.order import take_order
 from verl_coder.launch.ray_start import wait_longer_for_ray
 from verl_coder.launch.supervise import end_with_parent
 from verl_coder.platform import put_off
+from verl_coder.platform.environment import cpu_platform_selected
 from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
 
@@ -44,11 +45,33 @@ def main() -> None:
         use_critic=need_critic(config),
     )
     try:
-        run_ppo(config, task_runner_class=CoderTaskRunner)
+        run_ppo(config, task_runner_class=_BehindItsServer(config, CoderTaskRunner))
     except BaseException:
         traceback.print_exc()
         _end(1)
     _end(0)
+
+
+class _BehindItsServer:
+    """Where verl has the class of its task: made, the first of vLLM's servers begins, too, on a CPU."""
+
+    def __init__(self, config: DictConfig, task: Any) -> None:
+        self._config, self._task = config, task
+
+    def options(self, **options: Any) -> "_BehindItsServer":
+        """As of any class of actors."""
+        return _BehindItsServer(self._config, self._task.options(**options))
+
+    def remote(self) -> Any:
+        """The task's actor, once Ray has begun."""
+        own_ray = cluster_address(self._config) is None
+        if cpu_platform_selected() and own_ray and self._config.actor_rollout_ref.rollout.name == "vllm":
+            from verl_coder.platform.early_server import begin_server
+            from verl_coder.platform.lean_replica import far_server
+
+            if server := far_server():
+                self._server = begin_server(server)
+        return self._task.remote()
 
 
 def _end(status: int) -> NoReturn:

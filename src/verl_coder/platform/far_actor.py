@@ -13,17 +13,32 @@ def far_class(module: str, name: str, methods: Mapping[str, bool]) -> type:
 
     `methods`: name -> whether it is a coroutine. The class travels to other processes by its value, and they import
     nothing for it. Where the actor lives its module is imported when it is made, which with coroutines is in the thread
-    of their event loop.
+    of their event loop. Made without any argument it waits for `become`, and may be told to `prepare` before; nothing
+    else may be called until `become` has returned.
     """
 
-    def become(self: Any, *arguments: Any, **named: Any) -> None:
+    def begin(self: Any, *arguments: Any, **named: Any) -> None:
+        if arguments or named:
+            become_now(self, *arguments, **named)
+
+    def become_now(self: Any, *arguments: Any, **named: Any) -> None:
         import importlib
 
         self.__class__ = getattr(importlib.import_module(module), name)
         self.__init__(*arguments, **named)
 
+    async def become(self: Any, *arguments: Any, **named: Any) -> None:
+        """Do what making it with these arguments would have done."""
+        become_now(self, *arguments, **named)
+
+    async def prepare(self: Any, how: Callable[[str], None]) -> None:
+        """Have `how(module)` import the module, before anybody waits for it."""
+        how(module)
+
     body: dict[str, Any] = {method: _forwards(method, waits) for method, waits in methods.items()}
-    return type(name, (), {**body, "__init__": become, "__module__": module})
+    return type(
+        name, (), {**body, "__init__": begin, "become": become, "prepare": prepare, "__module__": module}
+    )
 
 
 def _forwards(method: str, waits: bool) -> Callable[..., Any]:

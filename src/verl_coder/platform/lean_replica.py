@@ -13,6 +13,7 @@ import verl
 from verl.workers.rollout import router
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
+from verl_coder.platform.early_server import EarlyServers
 from verl_coder.platform.far_actor import far_class
 
 _verls_loader = RolloutReplicaRegistry._registry["vllm"]
@@ -21,25 +22,44 @@ SERVER = "vLLMHttpServer"
 REPLICA = "vLLMReplica"
 
 
+def far_server() -> type | None:
+    """The stand-in for the class of verl's servers (far_actor.py); None where its module has other names."""
+    server = _classes(_tree()).get(SERVER)
+    return None if server is None else far_class(MODULE, SERVER, _methods(server))
+
+
 def lean_replica() -> Any:
-    """`vLLMReplica` of verl, with a stand-in for the class of its servers (far_actor.py).
+    """`vLLMReplica` of verl, which takes a server that has begun (early_server.py), and a stand-in for the others.
 
     Only the statements of verl's module that the class needs are run; all of it where it has other names.
     """
-    path = Path(verl.__path__[0]).parent.joinpath(*MODULE.split(".")).with_suffix(".py")
-    tree = ast.parse(path.read_text())
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    server = classes.get(SERVER)
-    if server is None or REPLICA not in classes:
+    tree, server = _tree(), far_server()
+    if server is None or REPLICA not in _classes(tree):
         return _verls_loader()
-    namespace = {
-        "__name__": MODULE,
-        "__file__": str(path),
-        SERVER: far_class(MODULE, SERVER, _methods(server)),
-    }
+    namespace = {"__name__": MODULE, "__file__": str(_path()), SERVER: server}
     needed = ast.Module(body=_needed(tree, REPLICA, given=namespace), type_ignores=[])
-    exec(compile(needed, str(path), "exec"), namespace)
-    return namespace[REPLICA]
+    exec(compile(needed, str(_path()), "exec"), namespace)
+    return _taking_early(namespace[REPLICA])
+
+
+def _taking_early(replica: Any) -> Any:
+    def begin(self: Any, *arguments: Any, **named: Any) -> None:
+        replica.__init__(self, *arguments, **named)
+        self.server_class = EarlyServers(self.server_class)
+
+    return type(replica.__name__, (replica,), {"__init__": begin, "__module__": MODULE})
+
+
+def _path() -> Path:
+    return Path(verl.__path__[0]).parent.joinpath(*MODULE.split(".")).with_suffix(".py")
+
+
+def _tree() -> ast.Module:
+    return ast.parse(_path().read_text())
+
+
+def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 def start_servers_lean() -> None:
