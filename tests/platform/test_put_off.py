@@ -84,3 +84,47 @@ def test_what_is_compiled_afterwards_is_right(facts: dict[str, Any]) -> None:
 
 def test_an_unknown_name_is_an_attribute_error(facts: dict[str, Any]) -> None:
     assert "there_is_no_such_name" in facts["unknown"]
+
+
+_ASKED = """
+import sys
+from verl_coder.platform import put_off
+put_off.install()
+import verl.utils.dataset.rl_dataset, verl.workers.rollout
+print(sorted({"torch.distributed.fsdp", "scipy.optimize._optimize"} & set(sys.modules)))
+import scipy.optimize as optimize
+early = optimize.linear_sum_assignment
+print([list(map(int, row)) for row in early([[1, 0], [0, 1]])], optimize.linear_sum_assignment is not early)
+from verl.workers.rollout import HFRollout
+try:
+    HFRollout()
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_what_is_called_of_a_module_that_is_put_off_is_its_own() -> None:
+    done = subprocess.run([sys.executable, "-c", _ASKED], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[:2] == ["[]", "[[0, 1], [1, 0]] True"]
+    assert "abstract class HFRollout" in done.stdout.splitlines()[2], "verl's own error"
+
+
+_SUBMODULES = """
+import sys
+from verl_coder.platform import put_off
+put_off.install()
+import tensordict
+import torch._dynamo.symbolic_convert as one
+import torch._dynamo.config, scipy.optimize._optimize
+assert sys.modules["torch._dynamo.symbolic_convert"] is one is sys.modules["torch._dynamo"].symbolic_convert
+assert type(sys.modules["torch._dynamo"]).__name__ == type(sys.modules["scipy.optimize"]).__name__ == "module"
+assert one.__spec__.name == "torch._dynamo.symbolic_convert" and one.__spec__.origin.endswith("symbolic_convert.py")
+assert one.InstructionTranslator is torch._dynamo.symbolic_convert.InstructionTranslator
+print("once")
+"""
+
+
+def test_a_module_of_a_package_that_is_put_off_is_imported_once_and_behind_it() -> None:
+    done = subprocess.run([sys.executable, "-c", _SUBMODULES], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout.split() == ["once"], done.stderr

@@ -7,6 +7,7 @@ most of its processes.
 """
 
 import importlib.abc
+import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -22,6 +23,12 @@ def install() -> None:
     """
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+def install_where_nothing_is_compiled() -> None:
+    """The same where PyTorch is told to compile nothing, as a run on a CPU tells it."""
+    if os.environ.get("TORCH_COMPILE_DISABLE") == "1":
+        install()
 
 
 def _as_it_is(function: Any = None, *_: Any, **__: Any) -> Any:
@@ -82,7 +89,10 @@ class _PutOff(ModuleType):
                 self.__class__ = ModuleType  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name != "__all__":  # Python and its tools look for these in any module
+        if name.startswith("__") and name not in (
+            "__all__",
+            "__version__",
+        ):  # Python looks for these in any module
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         self.load()
         return getattr(self, name)

@@ -6,9 +6,11 @@ It ends with that command, however that ends: two trainers never write to one fo
 import sys
 
 from verl_coder.launch.supervise import end_with_parent
+from verl_coder.platform import put_off
 
 if __name__ == "__main__":
     end_with_parent(int(sys.argv.pop(1)))
+    put_off.install_where_nothing_is_compiled()
     from verl_coder.sft.trainer import main
 
     main()
