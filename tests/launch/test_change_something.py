@@ -1,10 +1,12 @@
 """Every row of the README's "Change something" passes the checks as it is written, on a machine without a GPU."""
 
+import asyncio
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -59,6 +61,27 @@ def test_a_copied_tool(data: tuple[str, str], tmp_path: Path, path: Path) -> Non
     loop = _LOOPS.get(path.stem)
     rows = tuple(_for_loop(Path(file), loop, tmp_path) for file in data) if loop else data
     check(rows, tmp_path, tools=str(shutil.copy(path, tmp_path / "mine.yaml")))
+
+
+def test_the_example_of_a_tool_of_ones_own(
+    data: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "src/verl_coder/tools/README.md").read_text()
+    (tmp_path / "timed.py").write_text(re.findall(r"```python\n(.*?)```", page, re.S)[0])
+    yaml = (ROOT / "tool_config/python_interpreter.yaml").read_text()
+    named = yaml.replace("verl_coder.tools.python_interpreter.PythonInterpreter", "timed.TimedInterpreter")
+    (tmp_path / "mine.yaml").write_text(named)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    check(data, tmp_path, tools=str(tmp_path / "mine.yaml"))
+    with EmbeddedSandbox() as sandbox:
+        monkeypatch.setenv("SANDBOX_URL", sandbox.url)
+        from verl.tools.tool_registry import initialize_tools_from_config
+
+        tool = initialize_tools_from_config(str(tmp_path / "mine.yaml"))[0]
+        agent = SimpleNamespace(extra_fields={}, tools_kwargs={})
+        said, _, _ = asyncio.run(tool.execute("one", {"code": "print(6 * 7)"}, agent_data=agent))
+    assert re.fullmatch(r"42\n\(\d+\.\d\d s\)", said.text or "")
+    assert agent.extra_fields == {"tool_calls": 1, "tool_successes": 1}
 
 
 _LOOPS = {
