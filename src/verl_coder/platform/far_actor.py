@@ -24,7 +24,9 @@ def far_class(module: str, name: str, methods: Mapping[str, bool]) -> type:
     def become_now(self: Any, *arguments: Any, **named: Any) -> None:
         import importlib
 
-        self.__class__ = getattr(importlib.import_module(module), name)
+        real = getattr(importlib.import_module(module), name)
+        of_ray = getattr(real, "__ray_metadata__", None)  # of a class under Ray's decorator
+        self.__class__ = real if of_ray is None else of_ray.modified_class
         self.__init__(*arguments, **named)
 
     async def become(self: Any, *arguments: Any, **named: Any) -> None:

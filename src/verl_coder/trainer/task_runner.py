@@ -1,6 +1,7 @@
 """The Ray task that owns the trainer: verl's own, with our trainer classes and our metrics file."""
 
 import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,37 @@ def run_dir_of(config: DictConfig) -> RunDir:
     return RunDir(Path(str(config.verl_coder.out)))
 
 
-def _told(base: Any, method: str, note: Path, part: str) -> Any:
-    """verl's class, which tells the launcher that a part of the start begins when `method` is called."""
+def _told(
+    base: Any, method: str, note: Path, part: str, *, meanwhile: Callable[[], None] = lambda: None
+) -> Any:
+    """verl's class, which tells the launcher that a part of the start begins when `method` is called.
+
+    `meanwhile` begins with it.
+    """
     original = getattr(base, method)
 
     def tell(*args: Any, **kwargs: Any) -> Any:
         starting(part).write(note)
+        meanwhile()
         return original(*args, **kwargs)
 
     bound = inspect.ismethod(original)  # a class method has its class already
     return type(base.__name__, (base,), {method: staticmethod(tell) if bound else tell})
+
+
+def _early_workers(config: DictConfig) -> Callable[[], None]:
+    """Begin the agent-loop workers, where they are ours, on a CPU and on one machine."""
+    agent = config.actor_rollout_ref.rollout.agent
+    ours = agent.get("agent_loop_manager_class") in (None, AGENT_LOOP_MANAGER)
+
+    def begin() -> None:
+        if ours and cpu_platform_selected() and len(ray.nodes()) == 1:
+            from verl_coder.trainer.evaluation.early_loops import begin_workers
+            from verl_coder.trainer.evaluation.workers import CoderAgentLoopManager, CoderAgentLoopWorker
+
+            CoderAgentLoopManager.workers_class = begin_workers(CoderAgentLoopWorker, int(agent.num_workers))
+
+    return begin
 
 
 def _with_allocator(base: Any) -> Any:
@@ -71,7 +93,9 @@ class CoderTaskRunner(_TaskRunner):
 
             start_servers_lean()
         trainer_base.RayWorkerGroup = _told(group, "spawn", note, "loading the model")  # type: ignore[misc]
-        trainer_base.LLMServerManager = _told(trainer_base.LLMServerManager, "create", note, "starting vLLM")  # type: ignore[misc]
+        trainer_base.LLMServerManager = _told(  # type: ignore[misc]
+            trainer_base.LLMServerManager, "create", note, "starting vLLM", meanwhile=_early_workers(config)
+        )
         trainer_base.TRAINER_REGISTRY.update(TRAINERS)
         agent = config.actor_rollout_ref.rollout.agent
         if not agent.get("agent_loop_manager_class"):

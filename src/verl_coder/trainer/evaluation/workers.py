@@ -222,6 +222,8 @@ class CoderAgentLoopWorker(SampleGuard, _Worker):
 class CoderAgentLoopManager(AgentLoopManagerTQ):
     """verl's manager with our workers; named by actor_rollout_ref.rollout.agent.agent_loop_manager_class."""
 
+    workers_class: Any = CoderAgentLoopWorker
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.agent_loop_workers_class = CoderAgentLoopWorker  # type: ignore[assignment]
+        self.agent_loop_workers_class = self.workers_class  # type: ignore[assignment]
