@@ -120,29 +120,25 @@ def test_verls_tracker_and_settings_are_untouched_by_a_save(run_dir: RunDir) -> 
     assert OmegaConf.to_container(trainer.config) == before and trainer.global_steps == 1
 
 
-def test_a_synchronous_save_waits_for_the_end_of_its_step(run_dir: RunDir) -> None:
-    trainer = FakeTrainer(run_dir.path)
-    trainer._save_checkpoint()
-    assert not saved_steps(run_dir.checkpoints)
-    trainer.state = {"of": "the evaluation"}
-    trainer.global_steps = 2
-    trainer.save_if_due(1)
-    assert run_dir.checkpoint_step() == 1
-    state = json.loads((step_folder(run_dir.checkpoints, 1) / checkpointing.STATE).read_text())
-    assert state == {"of": "the evaluation"}
-
-
-def test_an_asynchronous_save_is_written_at_once_and_named_at_the_end_of_its_step(run_dir: RunDir) -> None:
-    trainer = FakeTrainer(run_dir.path, mode="colocate_async")
+@pytest.mark.parametrize("mode", ["sync", "colocate_async", "separate_async"])
+def test_a_save_is_written_at_once_and_named_at_the_end_of_its_step(run_dir: RunDir, mode: str) -> None:
+    """At once: there vLLM rests, and on a GPU its memory is free. With what the evaluation came to, so not earlier."""
+    trainer = FakeTrainer(run_dir.path, mode=mode)
     trainer._save_checkpoint()
     assert run_dir.checkpoint_step() == 0 and (run_dir.checkpoints / SAVING / "global_step_1").is_dir()
     trainer.state = {"of": "the evaluation"}
     trainer.note_pass_rate(0.5)
-    trainer.save_if_due(1)
+    trainer.global_steps = 2
+    trainer.commit_written()
     assert run_dir.checkpoint_step() == 1
     state = json.loads((step_folder(run_dir.checkpoints, 1) / checkpointing.STATE).read_text())
     assert state == {"of": "the evaluation"}
     assert json.loads(run_dir.best.read_text()) == {"step": 1, "pass_rate": 0.5}
+
+
+def test_what_was_written_and_not_named_is_no_checkpoint_after_a_kill(run_dir: RunDir) -> None:
+    FakeTrainer(run_dir.path)._save_checkpoint()
+    assert saved_steps(run_dir.checkpoints) == [] and run_dir.checkpoint_step() == 0
 
 
 def test_no_checkpoint_is_named_whose_metrics_are_not_on_the_disk(run_dir: RunDir) -> None:

@@ -34,7 +34,6 @@ class CheckpointMixin(RecipeTrainer):
     _saved_step: int = 0
     _written_step: int = 0
     """Step whose files are written but not yet named a checkpoint; 0: none."""
-    _save_due: bool = False
     _evaluated: tuple[int, float] | None = None
 
     def checkpoint_state(self) -> dict[str, Any]:
@@ -47,20 +46,11 @@ class CheckpointMixin(RecipeTrainer):
     def _save_checkpoint(self) -> None:
         """verl's place for a save: after the update, before the evaluation and the step's metrics.
 
-        The synchronous trainer saves later (`save_if_due`). The asynchronous ones write here, where generation
-        rests, and commit later: a checkpoint always has all of its step behind it, metrics and evaluation too.
+        Here generation rests, and on a GPU vLLM has given its memory back, so that what is offloaded has room to be
+        written. `commit_written` follows later: a checkpoint always has all of its step behind it, metrics and
+        evaluation too.
         """
-        if self.trainer_mode == "sync":
-            self._save_due = True
-        else:
-            self.write_now()
-
-    def save_if_due(self, step: int) -> None:
-        """Save `step`, which has just ended, if verl asked for it."""
-        if self._save_due:
-            self._save_due = False
-            self.save_now(step)
-        self.commit_written()
+        self.write_now()
 
     def save_now(self, step: int, order: dict[str, Any] | None = None) -> None:
         """Write and commit `step`, which has ended; `order` is the data order if not the present one.

@@ -56,7 +56,7 @@ class StopMixin(CheckpointMixin):
         """Between two steps everything is at rest: the place to save, and to end."""
         super().on_step_begin()
         with marked_timer("save_checkpoint", self.timing_raw, color="green"):
-            self.save_if_due(self.global_steps - 1)
+            self.commit_written()
         if self.trainer_mode == "sync":
             self._order_before_step = self.train_dataloader.state_dict()
         if self._stop_requested() and self._can_stop_after(self.global_steps - 1):
@@ -89,6 +89,6 @@ class StopMixin(CheckpointMixin):
             self._shutdown_dump_executor()
             write_atomically(self.run_dir.stopped, json.dumps({"step": self.run_dir.last_whole_step()}))
         else:
-            self.save_if_due(min(self.global_steps, self.total_training_steps))
+            self.commit_written()
         self._enter_phase(ENDING)
         self.logger.finish()  # verl leaves that to the garbage collector
