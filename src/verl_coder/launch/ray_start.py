@@ -31,7 +31,7 @@ def patient(get_node: Callable[..., Any], *, limit_s: float = LIMIT_S) -> Callab
                         f"Ray has not started within {limit_s:g} s ({str(error).splitlines()[0]}): end what else runs "
                         "on this machine, and start the same command again"
                     ) from error
-                time.sleep(min(1.0, limit_s / 10))
+                time.sleep(min(0.1, limit_s / 10))
 
     return get_node_or_wait
 
