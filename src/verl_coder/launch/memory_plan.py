@@ -21,18 +21,21 @@ from verl_coder.platform.output_layer import CHUNK_LOGITS, PLAIN_MODELS
 from verl_coder.platform.speculation import guessed_tokens
 
 BASE_MIB = {
-    "actor": 800,
+    "actor": 600,
     "vLLM engine": 600,
     "vLLM worker": 550,
-    "vLLM server": 600,
-    "trainer": 690,
-    "driver": 440,
-    "agent-loop worker": 600,
-    "reward worker": 375,
-    "TransferQueue": 570,
+    "vLLM server": 650,
+    "vLLM's fork server": 580,
+    "trainer": 470,
+    "driver": 350,
+    "agent-loop worker": 460,
+    "reward worker": 290,
+    "TransferQueue": 430,
     "weight receiver": 565,
-    "Ray": 1100,
-    "launcher and sandbox": 800,
+    "Ray": 850,
+    "launcher and sandbox": 730,
+    "SFT trainer": 800,
+    "SFT launcher": 800,
 }
 """Proportional set sizes on the CPU platform, each of the whole group where several processes have one name."""
 VOCABULARY_BYTES = {"vLLM server": 3900, "agent-loop worker": 1300, "reward worker": 900}
@@ -326,6 +329,8 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         receivers = BASE_MIB["weight receiver"] * 2**20 * devices
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
+    if not shards.on_gpu:  # of the first server alone (platform/early_server.py)
+        yield Term(process="vLLM server", what="fork server", bytes=BASE_MIB["vLLM's fork server"] * 2.0**20)
     yield _tokenizers("vLLM server", shape, replicas)
 
 

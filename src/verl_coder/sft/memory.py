@@ -62,7 +62,7 @@ def plan_memory(
         # The adapter or all weights from the checkpoint, and the model that they go into; the trainer has ended.
         export = 4.0 * (shape.parameters + trained)
         terms.append(Term(process="launcher", what="the trained model at the end", bytes=export))
-    for process, base in (("trainer", "actor"), ("launcher", "launcher and sandbox")):
+    for process, base in (("trainer", "SFT trainer"), ("launcher", "SFT launcher")):
         terms.append(Term(process=process, what="process", bytes=BASE_MIB[base] * 2.0**20))
     return MemoryPlan(
         terms=tuple(terms),
