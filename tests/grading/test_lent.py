@@ -2,9 +2,14 @@
 
 # ruff: noqa: E501 - tables of programs
 
+from types import MethodType
+from typing import Any
+from unittest.mock import Mock, PropertyMock
+
 import pytest
 
 from verl_coder.grading import grade
+from verl_coder.grading.programs.lent import has_attribute
 from verl_coder.problems import AssertTests, PytestTests
 
 PYTEST = {
@@ -187,3 +192,106 @@ def test_an_attribute_of_what_was_lent_cannot_be_split_and_the_report_says_so(wh
 def test_an_attribute_that_what_was_lent_has_nowhere_is_as_in_one_program(code, test, with_client):
     report = with_client(lambda client: grade(code, AssertTests(tests=(test,)), client))
     assert report.outcome == "passed", report.explain()
+
+
+FLAT = (
+    "def flat(xs):\n    yield from xs\ndef first(xs):\n    for x in flat(xs):\n        break\n    return x\n"
+)
+
+
+@pytest.mark.parametrize("given", ["(n for n in [1, 2, 3])", "iter([1, 2, 3])"])
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"{FLAT}f = first\n",
+        f"{FLAT}def f(xs): return next(flat(xs))\n",
+        f"{FLAT}def f(xs):\n    g = flat(xs)\n    found = next(g)\n    g.close()\n    return found\n",
+        "def f(xs): return [x for x, _ in zip(xs, 'a')][0]\n",
+    ],
+)
+def test_an_iterator_of_the_tests_may_be_left_early(code, given, with_client):
+    report = with_client(lambda client: grade(code, AssertTests(tests=(f"assert f({given}) == 1",)), client))
+    assert report.outcome == "passed", report.explain()
+
+
+@pytest.mark.parametrize(("given", "rest"), [("(n for n in [1, 2])", []), ("iter([1, 2])", [2])])
+def test_a_generator_that_was_left_early_is_closed_for_the_solution_and_an_iterator_goes_on(
+    given, rest, with_client
+):
+    code = f"{FLAT}def f(xs): return first(xs), list(xs)\n"
+    suite = AssertTests(tests=(f"assert f({given}) == (1, {rest})",))
+    names: dict = {}
+    exec(code, names)
+    exec(suite.tests[0], names)
+    report = with_client(lambda client: grade(code, suite, client))
+    assert report.outcome == "passed", report.explain()
+
+
+@pytest.mark.parametrize(
+    ("name", "lent"),
+    [
+        ("cache_clear", "functools.lru_cache(abs)"),
+        ("cache_info", "functools.cache(abs)"),
+        ("func", "functools.partial(abs)"),
+    ],
+)
+def test_a_wrapper_of_the_library_may_be_asked_for_what_it_can_do_without(name, lent, with_client):
+    code = f"def f(o):\n    if hasattr(o, {name!r}): getattr(o, {name!r})\n    return o(-2)\n"
+    suite = AssertTests(tests=(f"import functools\nassert f({lent}) == 2",))
+    report = with_client(lambda client: grade(code, suite, client))
+    assert report.outcome == "passed", report.explain()
+
+
+class _Loud:
+    """What a test may lend: any code of it that runs is an error."""
+
+    def __call__(self):
+        raise AssertionError
+
+    @property
+    def size(self):
+        raise AssertionError
+
+    def __getattribute__(self, name):
+        raise AssertionError(name)
+
+
+class _Makes:
+    def __call__(self):
+        raise AssertionError
+
+    def __getattr__(self, name):
+        raise AssertionError(name)
+
+
+class _Silent:
+    __slots__ = ("kept",)
+
+    def __call__(self):
+        raise AssertionError
+
+
+def test_nothing_of_the_tests_runs_where_the_judge_looks_for_an_attribute():
+    mock = Mock()
+    kind: Any = type(mock)
+    kind.size = seen = PropertyMock()
+    assert has_attribute(mock, "size") and not seen.called
+    assert has_attribute(_Loud(), "size") and has_attribute(_Loud(), "made")
+    assert has_attribute(_Silent(), "kept") and not has_attribute(_Silent(), "made")
+
+
+def test_what_makes_its_attributes_has_them_all_but_for_a_mock_of_a_spec_and_what_was_deleted():
+    mock, like_len = Mock(), Mock(spec=len)
+    del mock.gone
+    assert has_attribute(_Makes(), "made") and has_attribute(mock, "made")
+    assert not has_attribute(mock, "gone") and not has_attribute(like_len, "made")
+    assert "made" not in mock._mock_children
+
+
+def test_a_method_has_what_its_function_has():
+    def plain(self):
+        pass
+
+    plain.note = 1
+    method = MethodType(plain, 1)
+    assert has_attribute(method, "note") and not has_attribute(method, "other")

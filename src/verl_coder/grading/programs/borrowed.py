@@ -27,7 +27,8 @@ class JudgeFunction:
 
     def __getattr__(self, name: str) -> Any:
         """It has no attributes here; the judge is told of one that it has there, since the test needs that."""
-        if not name.startswith("_"):
+        # `yield from` asks any iterator for it, and only generators have one.
+        if not name.startswith("_") and not (name == "close" and isinstance(self, JudgeIterator)):
             self.call_back(self.number, (name,), {}, "attribute")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
@@ -46,6 +47,24 @@ class JudgeIterator(JudgeFunction):
 
     def __next__(self) -> Any:
         return self()
+
+
+class JudgeGenerator(JudgeIterator):
+    """A generator of the tests. It is closed here alone: Python may close one at any time, and no message goes then."""
+
+    closed = False
+
+    def __next__(self) -> Any:
+        if self.closed:
+            raise StopIteration
+        return self()
+
+    def close(self) -> None:
+        """From now on it has no items for the solution; `yield from` calls this where it is cut short."""
+        self.closed = True
+
+
+_KINDS: dict[str, type[JudgeFunction]] = {"iterator": JudgeIterator, "generator": JudgeGenerator}
 
 
 class BorrowedTuples:
@@ -71,7 +90,7 @@ def borrowed(
     call_back: Callable[..., Any], number: int, name: str, doc: Any, kind: str = ""
 ) -> JudgeFunction:
     """The stand-in of what the tests passed."""
-    return (JudgeIterator if kind == "iterator" else JudgeFunction)(call_back, number, name, doc)
+    return _KINDS.get(kind, JudgeFunction)(call_back, number, name, doc)
 
 
 class _JudgeStdin(io.TextIOBase):

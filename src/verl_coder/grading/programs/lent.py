@@ -14,6 +14,7 @@ from verl_coder.grading.programs.frames import WireError
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 _HOMES = frozenset(("builtins", "itertools"))
 _CALLABLE_HOMES = frozenset(("functools", "operator", "unittest.mock"))
+_OF_WRAPPERS = frozenset(("cache_clear", "cache_info", "cache_parameters", "func"))
 _MAX_FIELDS = 250
 TEST_MODULES = frozenset(("tests", "test_solution"))
 
@@ -67,19 +68,53 @@ class LentTuples:
 
 def described(value: Any) -> list[Any]:
     """Name, docstring and kind, as the solution's process learns them."""
-    kind = "iterator" if is_iterator(value) else "function"
+    kind = "function"
+    if is_iterator(value):
+        kind = "generator" if isinstance(value, types.GeneratorType) else "iterator"
     name, doc = getattr(value, "__name__", kind), value.__doc__ if kind == "function" else None
     words = [part if isinstance(part, str) else None for part in (name, doc)]
     return [words[0] or kind, words[1], kind]
 
 
 def has_attribute(value: Any, name: Any) -> bool:
-    """Whether one program would find it there; nothing of the tests' runs for that."""
+    """Whether the solution misses what one program would find there; nothing of the tests' runs for that.
+
+    What the library's wrappers have beside their call is asked for where a program can do without, as by
+    `hasattr(f, "cache_clear")`: that counts as missing in both.
+    """
     if type(name) is not str or name.startswith("_"):
         return False
-    if type(value).__module__ == "unittest.mock":
-        return hasattr(value, name)
-    return any(name in getattr(part, "__dict__", ()) for part in (value, *type(value).__mro__))
+    if type(value).__module__ == "functools" and name in _OF_WRAPPERS:
+        return False
+    if type(value) is types.MethodType and has_attribute(value.__func__, name):
+        return True
+    kinds = [
+        type.__getattribute__(kind, "__dict__") for kind in type.__getattribute__(type(value), "__mro__")
+    ]
+    own = _own_names(value)
+    if name in own or any(name in names for names in kinds):
+        return True
+    if "_mock_methods" in own:
+        return _mock_makes(own, name)
+    return any(
+        "__getattr__" in names or isinstance(names.get("__getattribute__"), types.FunctionType)
+        for names in kinds
+    )
+
+
+def _own_names(value: Any) -> dict[str, Any]:
+    try:
+        return object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+
+
+def _mock_makes(own: dict[str, Any], name: str) -> bool:
+    """Whether a mock of these attributes makes one of that name: not beyond its `spec`, nor what was deleted."""
+    child = own.get("_mock_children", {}).get(name)
+    if getattr(child, "name", "") == "DELETED" and type(child).__name__ == "_SentinelObject":
+        return False
+    return own["_mock_methods"] is None or name in own["_mock_methods"]
 
 
 def is_same(one: Any, other: Any) -> bool:
