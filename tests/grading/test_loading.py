@@ -18,7 +18,19 @@ def asked_for(name, args, expected, **fields):
     [
         ("class Solution:\n    def search(self, x): return x + 1", asked_for("search", (1,), 2)),
         ("class Solution:\n    def gcd(self, a, b): return gcd(a, b)", asked_for("gcd", (4, 6), 2)),
+        (
+            "class Solution:\n    def __init__(self): self.m = Counter('ab')\n"
+            "    def Counter(self, s): return self.m[s] + Counter(s)[s]",
+            asked_for("Counter", ("a",), 2, class_name="Solution"),
+        ),
+        ("six = gcd(6, 12)\ndef gcd(a, b): return six", asked_for("gcd", (1, 2), 6)),
+        (
+            "x = [gcd(6, 12)]\nclass Solution:\n    def gcd(self, a, b): return x[0]",
+            asked_for("gcd", (1, 2), 6),
+        ),
         ("from math import gcd", asked_for("gcd", (4, 6), 2)),
+        ("from math import *", asked_for("gcd", (4, 6), 2)),
+        ("import math\ngcd = math.gcd", asked_for("gcd", (4, 6), 2)),
         ("def search(x): return x + 1", asked_for("search", (1,), 2, class_name="Solution")),
     ],
 )
@@ -27,26 +39,29 @@ def test_what_the_solution_defines_is_called_and_not_what_the_header_imports(cod
     assert report.outcome == "passed", report.explain()
 
 
-def test_a_name_of_the_header_is_no_solution(with_pair_client):
+@pytest.mark.parametrize(
+    "code", ["x = 1  # gcd", "x = gcd(4, 6)", "def f():\n    from math import gcd", "from os import *  # gcd"]
+)
+def test_a_name_of_the_header_is_no_solution(code, with_pair_client):
     tests = asked_for("gcd", (4, 6), 2)
-    report = with_pair_client(lambda client: grade("x = 1  # gcd", tests, client))
+    report = with_pair_client(lambda client: grade(code, tests, client))
     assert report.outcome == "error" and "name 'gcd' is not defined" in report.message
 
 
 def test_a_line_of_the_header_that_this_python_lacks_costs_only_itself():
     names = {}
-    held_back = add_header(
+    brought = add_header(
         "from math import gcd\nfrom math import nothing\nimport nowhere\nimport re\n", ["f"], names
     )
-    assert {"gcd", "re"} <= names.keys() and not held_back
+    assert {"gcd", "re"} <= names.keys() and not brought
 
 
-def test_a_name_that_the_header_gives_and_the_tests_call_is_held_back():
+def test_a_name_that_the_header_brings_is_there_and_is_no_entry():
     names = {"sqrt": abs}
-    held_back = add_header("from math import gcd, sqrt\n", ["gcd", "sqrt"], names)
-    assert held_back.keys() == {"gcd"} and "sqrt" in names
-    with pytest.raises(NameError):
-        find_entry(["gcd", "Solution().gcd"], names)
+    brought = add_header("from math import gcd, sqrt\n", ["gcd", "sqrt"], names)
+    assert brought.keys() == {"gcd"} <= names.keys()
+    with pytest.raises(NameError, match="'gcd'"):
+        find_entry(["gcd", "Solution().gcd"], names, brought)
 
 
 @pytest.mark.parametrize(

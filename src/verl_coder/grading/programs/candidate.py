@@ -24,7 +24,7 @@ from verl_coder.grading.programs.decode import Decoder
 from verl_coder.grading.programs.encode import Encoder
 from verl_coder.grading.programs.frames import HELLO, WireError, receive_frame, send_frame
 from verl_coder.grading.programs.heap import Heap
-from verl_coder.grading.programs.loading import add_header, allow_frames_below, find_entry
+from verl_coder.grading.programs.loading import add_header, allow_frames_below, find_entry, not_its_own
 from verl_coder.grading.programs.objects import (
     Made,
     abilities,
@@ -180,15 +180,14 @@ class Worker:
             self.classes.update(
                 {k: v for k, v in names.items() if isinstance(v, type) and v.__module__ == "solution"}
             )
-        held_back = add_header(self.job.get("header", ""), self.job["entries"], names)
-        code = self.job["code"]
-        exec(compile(code, "<solution>", "exec", dont_inherit=True), names)
+        brought = add_header(self.job.get("header", ""), self.job["entries"], names)
+        code = compile(self.job["code"], "<solution>", "exec", dont_inherit=True)
+        exec(code, names)
         for name in self.classes:
             if isinstance(names.get(name), type):
                 self.classes[name] = names[name]
         if self.job["entries"]:
-            self.objects[0] = find_entry(self.job["entries"], names)
-        names |= {name: value for name, value in held_back.items() if name not in names}
+            self.objects[0] = find_entry(self.job["entries"], names, not_its_own(brought, names, code))
 
     def _answer(self, message: dict[str, Any]) -> None:
         seen: dict[str, Any] = {}
