@@ -1,11 +1,13 @@
 """The verdict cache: survives a kill, and a changed problem is another problem."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import verl_coder
 from verl_coder.data import verdicts
 from verl_coder.data.verdicts import Verdict, VerdictCache, verdict_key
 from verl_coder.grading.bundle import grader_digest
@@ -63,6 +65,12 @@ def test_verdicts_that_older_versions_wrote_still_count(tmp_path: Path) -> None:
         assert found is not None and found.false_examples == ("assert f(1) == 2",)
 
 
+def test_a_clean_pass_of_an_older_verifier_is_another_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = verdict_key(PROBLEM)
+    monkeypatch.setattr(verdicts, "VERIFIER_VERSION", verdicts.VERIFIER_VERSION - 1)
+    assert verdict_key(PROBLEM) != key
+
+
 def test_the_key_changes_with_tests_limits_and_reference_and_with_nothing_else() -> None:
     key = verdict_key(PROBLEM)
     assert verdict_key(replace(PROBLEM, split="test", index=7, difficulty="hard")) == key
@@ -104,5 +112,22 @@ def test_of_another_grader_only_a_clean_pass_counts(tmp_path: Path, monkeypatch:
         assert cache.get("b")
 
 
-def test_the_digest_of_the_grader_is_of_its_whole_source() -> None:
-    assert len(grader_digest()) == 64 and grader_digest() == grader_digest.__wrapped__()
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "grading/plan.py",
+        "grading/programs/compare.py",
+        "sandbox/guest/program.py",
+        "syntax.py",
+        "problems.py",
+        "data/trivial.py",
+        "data/verification.py",
+        "data/shown_tests.py",
+    ],
+)
+def test_a_changed_byte_of_what_grades_is_another_grader(changed: str, tmp_path: Path) -> None:
+    copy = tmp_path / "verl_coder"
+    shutil.copytree(Path(verl_coder.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    assert grader_digest.__wrapped__(copy) == grader_digest()
+    (copy / changed).write_bytes((copy / changed).read_bytes() + b"\n")
+    assert grader_digest.__wrapped__(copy) != grader_digest()

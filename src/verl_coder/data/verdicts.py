@@ -15,8 +15,11 @@ from verl_coder.grading.bundle import grader_digest
 from verl_coder.grading.report import OF_ITS_MOMENT
 from verl_coder.problems import Problem
 
-VERIFIER_VERSION = 2
-"""Raise it when verification asks other questions than before: older verdicts then no longer count."""
+VERIFIER_VERSION = 3
+"""Raise it when verification asks other questions than before: older verdicts then no longer count.
+
+Within a version a clean pass is trusted whichever grader found it, so raise it, too, where a grader passes less.
+"""
 
 Status = Literal["passed", "failed", "error", "timeout", "no_code", "flaky", "no_reference", "bad_tests"]
 _OF_ITS_MOMENT = frozenset({*OF_ITS_MOMENT, "flaky"})
@@ -46,7 +49,10 @@ class Verdict:
 
     @property
     def lasts(self) -> bool:
-        """Whether the same problem gets the same verdict at another time, on another machine and by today's grader."""
+        """Whether the same problem gets the same verdict at another time, on another machine and by today's grader.
+
+        A clean pass is trusted from any grader of the same VERIFIER_VERSION.
+        """
         if self.status == "passed" and not self.trivial and not self.false_examples:
             return True
         if self.grader != grader_digest():

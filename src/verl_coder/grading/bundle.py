@@ -55,6 +55,15 @@ _JUDGE = (
     *_RUNNERS,
     "judge",
 )
+_BESIDE_GRADING = (
+    "sandbox/guest/program.py",
+    "syntax.py",
+    "problems.py",
+    "data/shown_tests.py",
+    "data/trivial.py",
+    "data/verification.py",
+)
+"""What a verdict depends on outside of this folder."""
 _MODULES: dict[Main, tuple[str, ...]] = {
     "judge_main": _COMMON + _JUDGE,
     "candidate_main": _COMMON + _CANDIDATE,
@@ -138,11 +147,14 @@ def _digest(main: Main) -> str:
 
 
 @cache
-def grader_digest() -> str:
-    """Of the source of all that grades, so that a verdict of another grader is known."""
-    folder = Path(verl_coder.__file__).parent / "grading"
-    files = sorted(folder.rglob("*.py"))
-    text = "\0".join(f"{file.relative_to(folder).as_posix()}\0{file.read_text()}" for file in files)
+def grader_digest(package: Path | None = None) -> str:
+    """Of the source of all that grades and verifies, so that a verdict of another grader is known.
+
+    `package`: the folder of another copy of verl_coder.
+    """
+    root = package or Path(verl_coder.__file__).parent
+    files = [*sorted((root / "grading").rglob("*.py")), *(root / name for name in _BESIDE_GRADING)]
+    text = "\0".join(f"{file.relative_to(root).as_posix()}\0{file.read_text()}" for file in files)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
