@@ -23,7 +23,6 @@ _CLASS_MAKERS = frozenset(
         "type",
     )
 )
-_MAIN_GUARD = re.compile(r"__name__ == '__main__'|'__main__' == __name__")
 _FAILING_WORDS = ("assert", "raise")
 _DEFINITION = re.compile(r"^(?:async\s+)?(?:def|class)\s+(\w+)", re.MULTILINE)
 _CALL = re.compile(r"\b(\w+)\s*\(")
@@ -60,7 +59,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     while waiting:
         yield (node := waiting.pop())
         parts: list[ast.stmt] = []
-        if isinstance(node, ast.If) and _MAIN_GUARD.fullmatch(ast.unparse(node.test)):
+        if isinstance(node, ast.If) and _is_main_guard(node.test):
             parts = node.orelse
         elif isinstance(node, ast.If):
             parts = [*node.body, *node.orelse]
@@ -70,6 +69,23 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         elif isinstance(node, ast.With):
             parts = node.body
         waiting.extend(reversed(parts))
+
+
+def _is_main_guard(test: ast.expr) -> bool:
+    """`__name__ == "__main__"`, either way round; a condition may be too deep to be written out."""
+    if not isinstance(test, ast.Compare) or not isinstance(test.ops[0], ast.Eq) or len(test.ops) > 1:
+        return False
+    sides = (test.left, test.comparators[0])
+    return any(isinstance(side, ast.Name) and side.id == "__name__" for side in sides) and any(
+        isinstance(side, ast.Constant) and side.value == "__main__" for side in sides
+    )
+
+
+def _called_name(function: ast.expr) -> str:
+    """The last name of what is called: `c` of `a.b.c(...)`."""
+    if isinstance(function, ast.Attribute):
+        return function.attr
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _set_by(node: ast.Assign | ast.AnnAssign) -> list[str]:
@@ -120,7 +136,7 @@ def can_fail(test: str) -> bool:
         if isinstance(node, ast.Assert | ast.Raise):
             return True
         if isinstance(node, ast.Call):
-            name = ast.unparse(node.func).rpartition(".")[2].lower()
+            name = _called_name(node.func).lower()
             if any(word in name for word in _FAILING_WORDS) or name == "fail":
                 return True
     return False
@@ -136,9 +152,9 @@ def class_names(code: str) -> tuple[str, ...] | None:
         if isinstance(node, ast.ClassDef):
             names[node.name] = None
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            made_by = ast.unparse(node.value.func) if isinstance(node.value, ast.Call) else ""
+            made_by = _called_name(node.value.func) if isinstance(node.value, ast.Call) else ""
             is_alias = isinstance(node.value, ast.Name) and node.value.id in names
-            if is_alias or made_by.rpartition(".")[2] in _CLASS_MAKERS:
+            if is_alias or made_by in _CLASS_MAKERS:
                 names.update(dict.fromkeys(_set_by(node)))
     return tuple(names)
 
