@@ -171,6 +171,28 @@ def test_the_rollouts_of_a_checkpoint_are_read_back_by_as_many_as_held_them(
         sizes.check_checkpoint_settings(_changed(later, f"{units}=2"), run_dir)
 
 
+@pytest.mark.parametrize("content", ['[{"position": 0, ', "", "7", b"\xff"])
+def test_a_note_of_the_rollouts_that_was_cut_off_is_one_line(
+    plan: Plan, tmp_path: Path, content: str | bytes
+) -> None:
+    run_dir = RunDir(tmp_path)
+    held = run_dir.checkpoints / "global_step_4/transfer_queue/simple_storage/storage_unit_info.json"
+    held.parent.mkdir(parents=True)
+    held.write_bytes(content if isinstance(content, bytes) else content.encode())
+    (run_dir.checkpoints / "global_step_4/data.pt").write_text("")
+    (run_dir.checkpoints / "latest_checkpointed_iteration.txt").write_text("4")
+    here = _changed(
+        plan.config,
+        f"trainer.default_local_dir={run_dir.checkpoints}",
+        "trainer.v1.trainer_mode=colocate_async",
+    )
+    with pytest.raises(
+        CheckpointError, match=r"storage_unit_info.json is broken .*checkpointed_iteration.txt"
+    ) as raised:
+        sizes.check_checkpoint_settings(here, run_dir)
+    assert "\n" not in str(raised.value)
+
+
 def test_checkpoints_that_are_there_need_no_more_room(
     config: DictConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.launch.preflight.mode import check_mode
 from verl_coder.launch.preflight.passes import check_passes, sequence_parallel
-from verl_coder.run.checkpoint_files import step_folder
+from verl_coder.run.checkpoint_files import TRACKER, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.words import counted
 
@@ -129,7 +129,14 @@ def _check_storage_units(config: DictConfig, run_dir: RunDir) -> None:
     file = folder / _QUEUE / "simple_storage/storage_unit_info.json"
     if config.trainer.v1.trainer_mode == "sync" or not file.is_file():
         return
-    saved, given = len(json.loads(file.read_text())), OmegaConf.select(config, _STORAGE_UNITS)
+    try:
+        saved = len(json.loads(file.read_bytes()))
+    except (ValueError, TypeError, OSError) as error:
+        raise CheckpointError(
+            f"{file} is broken ({type(error).__name__}: {error}): write the number of an older checkpoint into "
+            f"{run_dir.checkpoints / TRACKER}, or take another folder with OUT="
+        ) from None
+    given = OmegaConf.select(config, _STORAGE_UNITS)
     if given != saved:
         raise CheckpointError(
             f"{_STORAGE_UNITS}={given}: the rollouts in {folder} were held by {saved}, and are read back by as many: "
