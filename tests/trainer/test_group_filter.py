@@ -1,6 +1,7 @@
 """Group filtering draws more prompts up to its limit, and says why it ends when nothing more can fill the batch."""
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from verl_coder.trainer.group_filter import (
     drop_groups_equal_but_for_a_verdict,
     shared_value,
 )
+from verl_coder.trainer.rollout_faults import FAULT, Kind, SampleFault
 
 
 def test_prompts_are_drawn_up_to_the_limit_of_each_step() -> None:
@@ -55,6 +57,32 @@ def test_zero_is_no_limit() -> None:
 UNAVAILABLE = {"sandbox_unavailable": 1.0}
 
 
+def _filtered(
+    monkeypatch: pytest.MonkeyPatch,
+    fields: list[dict[str, Any]],
+    *,
+    metric: str = "reward",
+    buffer_class: type[ReplayBuffer] = ReplayBuffer,
+) -> set[str]:
+    """What is dropped of a group of these `extra_fields`; asked twice, since what was found is remembered."""
+    earned = [field["reward_extra_info"]["acc"] for field in fields]
+    queue = FakeQueue(
+        uid=["u"] * len(fields), rm_scores=[torch.tensor([value]) for value in earned], extra_fields=fields
+    )
+    keys = queue.stand_in(monkeypatch).keys
+    monkeypatch.setattr(replay_buffer, "tq", queue)
+    buffer: Any = buffer_class(
+        "sync", OmegaConf.create(), 3, "drop", OmegaConf.create(),
+        refill_fn=lambda count: count, filter_groups_metric=metric,
+    )  # fmt: skip
+    buffer.partitions["train"] = {key: {} for key in keys}
+    buffer.finished_keys["train"] = {"u"}
+    drop_groups_equal_but_for_a_verdict(buffer)
+    first, again = (buffer._dapo_filtered_keys("train") for _ in range(2))
+    assert first == again and sum(first[1].values()) == len(first[0])
+    return first[0]
+
+
 @pytest.mark.parametrize("metric", ["reward", "acc"])
 @pytest.mark.parametrize("buffer_class", [ReplayBuffer, ReplayBufferAsync])
 @pytest.mark.parametrize(
@@ -74,28 +102,35 @@ def test_a_sample_without_a_verdict_gives_its_group_no_signal(
     lacks_verdict: int | None,
     is_dropped: bool,
 ) -> None:
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"reward_extra_info": {"acc": value} | (UNAVAILABLE if row == lacks_verdict else {})}
         for row, value in enumerate(earned)
     ]
-    queue = FakeQueue(
-        uid=["u"] * 3, rm_scores=[torch.tensor([value]) for value in earned], extra_fields=fields
-    )
-    keys = queue.stand_in(monkeypatch).keys
-    monkeypatch.setattr(replay_buffer, "tq", queue)
-    buffer: Any = buffer_class(
-        "sync", OmegaConf.create(), 3, "drop", OmegaConf.create(),
-        refill_fn=lambda count: count, filter_groups_metric=metric,
-    )  # fmt: skip
-    buffer.partitions["train"] = {key: {} for key in keys}
-    buffer.finished_keys["train"] = {"u"}
-    drop_groups_equal_but_for_a_verdict(buffer)
-    for _ in range(2):  # the second time what was found is remembered
-        uids, counts = buffer._dapo_filtered_keys("train")
-        assert uids == ({"u"} if is_dropped else set()) and sum(counts.values()) == len(uids)
+    dropped = _filtered(monkeypatch, fields, metric=metric, buffer_class=buffer_class)
+    assert dropped == ({"u"} if is_dropped else set())
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_a_sample_without_a_score_of_its_own_gives_its_group_no_signal(
+    monkeypatch: pytest.MonkeyPatch, kind: Kind
+) -> None:
+    fault = SampleFault(kind=kind, what="x", where="problem a, sample 2")
+    failed = {FAULT: asdict(fault), "reward_extra_info": fault.infos()}
+    right, wrong = ({"reward_extra_info": {"acc": value}} for value in (1.0, 0.0))
+    assert _filtered(monkeypatch, [right, right, failed]) == {"u"}
+    assert _filtered(monkeypatch, [right, wrong, failed]) == set()
+
+
+def test_a_group_of_one_sample_is_kept_as_verl_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _filtered(monkeypatch, [{"reward_extra_info": {"acc": 1.0}}]) == set()
 
 
 def test_a_group_in_which_one_sample_has_a_verdict_compares_nothing() -> None:
     assert shared_value([1.0, 0.0], [False, True]) == 1.0
     assert shared_value([0.0, 0.0], [True, True]) == 0.0
+    assert shared_value([1.0, 0.0, 0.0], [False, False, True]) is None
+
+
+def test_a_group_in_which_each_sample_has_a_verdict_is_left_to_verl() -> None:
+    assert shared_value([1.0], [False]) is None
     assert shared_value([1.0, 0.0], [False, False]) is None

@@ -4,11 +4,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from transfer_queue import KVBatchMeta
 from verl.trainer.ppo.v1.replay_buffer import FILTER_GROUPS_REWARD_METRIC, ReplayBuffer
 
 from verl_coder.errors import VerlCoderError
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, place_of, read_columns, read_extra_fields
+from verl_coder.trainer.rollout_faults import faults_of
 from verl_coder.trainer.sample_masks import unavailable_rows
 
 
@@ -43,16 +45,22 @@ class RefillLimit:
         self.drawn = self._first
 
 
-def shared_value(values: Sequence[float], unavailable: Sequence[bool]) -> float | None:
-    """What all samples of a group earned that have a verdict (0 where none has one); None where they differ."""
-    known = {value for value, lacks in zip(values, unavailable, strict=True) if not lacks}
+def shared_value(values: Sequence[float], no_verdict: Sequence[bool]) -> float | None:
+    """What all samples of a group earned that have a verdict (0 where none has one); None where they differ.
+
+    None, too, where each sample has one: verl has judged that group, and keeps a single sample.
+    """
+    if not any(no_verdict):
+        return None
+    known = {value for value, lacks in zip(values, no_verdict, strict=True) if not lacks}
     return None if len(known) > 1 else known.pop() if known else 0.0
 
 
 def drop_groups_equal_but_for_a_verdict(buffer: ReplayBuffer) -> None:
     """verl filters groups of one value, and takes the 0 of a sample without a verdict for one that differs.
 
-    That sample is masked and leaves its group (sample_masks.py), and the others compare nothing.
+    That sample is masked and leaves its group (sample_masks.py), and the others compare nothing. It is one that the
+    sandbox failed, one that is lost, and one whose reward raised or gave no number.
     """
     classify = buffer._dapo_filtered_keys
 
@@ -81,7 +89,10 @@ def _shared_values(keys: list[str], partition_id: str, metric: str) -> dict[str,
     else:
         values = [float(field["reward_extra_info"][metric]) for field in fields]
     groups: dict[str, tuple[list[float], list[bool]]] = {}
-    for key, value, lacks in zip(keys, values, unavailable_rows(fields), strict=True):
+    no_verdict = unavailable_rows(fields) | np.array(
+        [fault is not None for fault in faults_of(fields)], dtype=bool
+    )
+    for key, value, lacks in zip(keys, values, no_verdict, strict=True):
         of_group = groups.setdefault(place_of(key)[0], ([], []))
         of_group[0].append(value)
         of_group[1].append(bool(lacks))
