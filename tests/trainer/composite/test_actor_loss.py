@@ -7,14 +7,20 @@ import pytest
 import torch
 from tensordict import TensorDict
 from verl.utils import tensordict_utils as tu
-from verl.utils.metric import Metric, reduce_metrics
+from verl.utils.metric import AggregationType, Metric, reduce_metrics
 from verl.utils.py_functional import append_to_dict, rename_dict
 from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 from verl.workers.utils.padding import no_padding_2_padding
 
 from verl_coder.paths import repository_root
-from verl_coder.trainer.composite.loss import ALPHA_FIELD, actor_loss, rollout_loss, take_token_means
+from verl_coder.trainer.composite.loss import (
+    ALPHA_FIELD,
+    actor_loss,
+    rollout_loss,
+    take_token_means,
+    token_sums,
+)
 from verl_coder.trainer.composite.policy_file import FILE_MODE, PolicyFile
 
 PROMPTS, RESPONSES = (2, 3, 1, 2), (4, 2, 3, 5)
@@ -210,6 +216,14 @@ def test_micro_batches_of_traces_alone_leave_the_policys_metrics_as_they_are(spl
         assert found[name] == pytest.approx(whole[name], abs=1e-6) and found[name] != 0
     assert not any("token_sum" in name for name in found)
     assert means([[TEACHER]])["actor/ppo_kl"] == 0.0
+
+
+@pytest.mark.parametrize("name", ["tokens", "tokens_of_token_sums", "token_sum/tokens"])
+def test_a_metric_of_a_users_own_loss_may_have_any_name(name: str) -> None:
+    def part(value: float, tokens: int) -> dict[str, Any]:
+        return token_sums({name: Metric(value=value, aggregation=AggregationType.MEAN)}, tokens)
+
+    assert _of_a_step([part(1.0, 3), part(5.0, 1)]) == {f"actor/{name}": 2.0}
 
 
 def test_alpha_zero_leaves_the_supervised_terms() -> None:

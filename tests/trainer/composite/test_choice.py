@@ -20,9 +20,11 @@ def _chosen(
     tokens: np.ndarray = TOKENS,
     scores: np.ndarray = SCORES,
     whole: np.ndarray = WHOLE,
-    answers: Sequence[int] = range(7),
+    answers: Sequence[int | None] = range(7),
     **settings: Any,
 ) -> list[int]:
+    # None: a row that nothing may read.
+    responses: Any = [None if answer is None else torch.tensor([answer]) for answer in answers]
     rollouts = StepRollouts(
         uids=UIDS,
         problem_ids=UIDS,
@@ -30,7 +32,7 @@ def _chosen(
         passed=PASSED,
         whole=whole,
         masks=[torch.ones(count) for count in tokens],
-        answers=[(answer,) for answer in answers],
+        responses=responses,
     )
     result = choose_rollouts(rollouts, SelfSettings(**settings))
     return np.flatnonzero(result).tolist()
@@ -50,6 +52,24 @@ def test_no_more_than_pass_are_taken() -> None:
 
 def test_an_answer_that_was_given_several_times_is_taken_once() -> None:
     assert _chosen(answers=(4, 4, 5, 6, 7, 8, 9), top_k=2) == [1, 3, 4]
+
+
+def test_trajectories_that_differ_in_what_a_tool_said_are_two_answers() -> None:
+    own, tool = torch.tensor([1, 0, 1]), [torch.tensor([4, said, 5]) for said in (8, 9, 9)]
+    rollouts = StepRollouts(
+        uids=["a"] * 3,
+        problem_ids=["a"] * 3,
+        scores=np.ones(3),
+        passed=np.ones(3, dtype=bool),
+        whole=np.ones(3, dtype=bool),
+        masks=[own] * 3,
+        responses=tool,
+    )
+    assert choose_rollouts(rollouts, SelfSettings(top_k=3)).tolist() == [True, True, False]
+
+
+def test_only_what_passes_is_compared() -> None:
+    assert _chosen(answers=[row if passed else None for row, passed in enumerate(PASSED)]) == [1, 4]
 
 
 def test_only_mixed_leaves_out_prompts_that_every_rollout_solves() -> None:

@@ -34,7 +34,7 @@ def _rollouts() -> StepRollouts:
         passed=np.array(PASSED),
         whole=np.ones(8, dtype=bool),
         masks=[torch.tensor([1] * (row + 1) + [0]) for row in range(8)],
-        answers=[(row,) for row in range(8)],
+        responses=[torch.full((row + 2,), row) for row in range(8)],
     )
 
 
@@ -126,9 +126,7 @@ def test_the_worker_is_told_by_which_columns_a_row_has_a_gradient_and_its_sums_b
     )
 
     def update(self: Any, batch: Any, metrics: dict[str, Any]) -> Any:
-        metrics |= {
-            f"actor/token_sum/{name}": value for name, value in (("tokens", 4), ("actor/ppo_kl", 2.0))
-        }
+        metrics |= {"actor/tokens_of_token_sums": 4, "actor/token_sum/actor/ppo_kl": 2.0}
         return batch
 
     monkeypatch.setattr(PPOTrainer, "_update_actor", update)

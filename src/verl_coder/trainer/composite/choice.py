@@ -28,8 +28,8 @@ class StepRollouts:
     """(B,) bool: neither cut off nor ending in a void turn (sample_masks.py)."""
     masks: list[torch.Tensor]
     """(T_i,) each: 1 on the model's own tokens, all 0 where the sample is masked."""
-    answers: list[tuple[int, ...]]
-    """The tokens under the mask: rows where they are equal are one answer."""
+    responses: list[torch.Tensor]
+    """(T_i,) each: the tokens of the whole response, those of tool results too. Equal rows are one answer."""
 
     @property
     def tokens(self) -> np.ndarray:
@@ -64,10 +64,7 @@ def read_rollouts(batch: KVBatchMeta) -> StepRollouts:
             else [True] * len(scores)
         ),
         masks=masks,
-        answers=[
-            tuple(row[mask.bool()].tolist())
-            for row, mask in zip(data["responses"].unbind(), masks, strict=True)
-        ],
+        responses=list(data["responses"].unbind()),
     )
 
 
@@ -93,7 +90,7 @@ def choose_rollouts(rollouts: StepRollouts, settings: SelfSettings) -> np.ndarra
         )
         different: dict[tuple[int, ...], int] = {}
         for row in best:
-            different.setdefault(rollouts.answers[row], row)
+            different.setdefault(tuple(rollouts.responses[row].tolist()), row)
         chosen[list(different.values())[: settings.top_k]] = True
     return chosen
 

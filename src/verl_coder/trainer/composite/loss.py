@@ -113,13 +113,15 @@ def rollout_loss(
 
 
 _TOKEN_SUM = "token_sum/"
-_TOKENS = f"{_TOKEN_SUM}tokens"
+_TOKENS = "tokens_of_token_sums"
+"""Outside of that prefix: no mean of a user's loss is found here, whatever its name."""
 
 
 def token_sums(metrics: dict[str, Any], tokens: int) -> dict[str, Any]:
     """Metrics of a micro-batch with `tokens` to train on, its means as sums over them, for `take_token_means`.
 
-    verl takes the mean of the micro-batches' means, in which one of traces alone has a 0 for every rollout's metric.
+    verl takes the mean of the micro-batches' means, in which one of traces alone has a 0 for every rollout's metric. A
+    mean over sequences, which a loss of the user's may give, is weighed by its micro-batch's tokens, too.
     """
     found: dict[str, Any] = {_TOKENS: Metric(value=tokens, aggregation=AggregationType.SUM)}
     for name, metric in metrics.items():
