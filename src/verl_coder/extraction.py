@@ -49,7 +49,9 @@ def extract(completion: str, *, agent_name: str | None = None, asked: Asked = ()
     """Take a completion apart: all turns of a rollout as decoded text, or one answer.
 
     Text of tool calls and tool results never counts, nor does what stands in a <think> or in an earlier turn. Where
-    no code follows a later </think>, the answer between it and the thought before it counts. Only the tags of the row's
+    no code follows a later thought, the answer between it and the thought before it counts. A later </think> that
+    nothing opened is the end of such a thought, too; but behind a thought that the prompt opened it may be that
+    thought's own end, so there the answer counts only where nothing at all follows. Only the tags of the row's
     agent loop count, where `agent_name` says which that is; ConfigError if no protocol has it. `asked` are the names
     that the tests ask for: of several blocks it decides which one is the answer, never whether there is one. What is
     graded is found by `grading.answer_code`, which knows them.

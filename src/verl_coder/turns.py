@@ -126,6 +126,17 @@ def _results(text: str, tags: Tags) -> Iterator[tuple[int, int]]:
         yield opened.start(), position
 
 
+def _closing_tags(text: str) -> int:
+    """Where what ends the text begins that is nothing but closing tags of thoughts."""
+    end = len(text)
+    while True:
+        while end and text[end - 1].isspace():
+            end -= 1
+        if not text.endswith(_END_THINK, 0, end):
+            return end
+        end -= len(_END_THINK)
+
+
 @lru_cache(maxsize=16)
 def _any_tag(protocols: tuple[Tags, ...]) -> re.Pattern[str]:
     marks = {_THINK, _END_THINK}.union(*protocols) - {""}
@@ -143,11 +154,12 @@ class _Reader:
         self.roles = {mark: role for tags in protocols for role, mark in tags._asdict().items() if mark}
         self.roles |= {_THINK: "think", _END_THINK: "end_think"}
         self.last = len(text.rstrip())
+        self.closing = _closing_tags(text)
         self.start = 0
         self.thinks_from: int | None = None
         self.thought_from, self.thought_to = 0, -1
         self.may_think_from: int | None = None
-        self.behind_thought = False
+        self.behind_thought, self.was_opened = False, False
         self.call: tuple[int, int] | None = None
         self.answers: deque[tuple[int, int, int, int]] = deque(maxlen=_MAX_LOOKS)
         self.results_open = 0
@@ -194,8 +206,9 @@ class _Reader:
     def _on_end_think(self, begin: int, end: int) -> None:
         if self._is_mention(begin, end) if self.thinks_from is None else self._is_pair(begin, end):
             return
-        if self.thinks_from is None:
+        if self.thinks_from is None and (self.was_opened or begin >= self.closing):
             self._keep_answer(begin)
+        self.was_opened = self.thinks_from is not None or self.may_think_from is not None
         if self.may_think_from is not None:
             self.thought_from, self.may_think_from = self.may_think_from, None
         self.thought_to, self.thinks_from = begin, None
@@ -203,7 +216,11 @@ class _Reader:
         self.behind_thought = True
 
     def _keep_answer(self, end: int) -> None:
-        """What stands between the end of a thought and a later one may be all that the turn answers."""
+        """What stands between the end of a thought and a later one may be all that the turn answers.
+
+        Where the prompt has opened the thought, its first </think> may be a word of it and only a later one its end. So
+        what stands between the two counts only where nothing follows: models that were distilled end answers that way.
+        """
         if self.behind_thought and not _BLANK.fullmatch(self.text, self.start, end):
             self.answers.append((self.thought_from, self.thought_to, self.start, end))
 
