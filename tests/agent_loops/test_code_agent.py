@@ -150,6 +150,21 @@ def test_a_call_that_hangs_ends_and_masks_the_trajectory(rollout, sandbox_url):
     assert output.extra_fields["end_reason"] == "hung_call" and time.monotonic() - began < 15
 
 
+def test_a_call_that_waits_for_its_place_does_not_hang(rollout, monkeypatch):
+    from contextlib import asynccontextmanager
+
+    from verl_coder.tools.shared_limit import SharedLimit
+
+    @asynccontextmanager
+    async def place(self, *, is_new=True):
+        await asyncio.sleep(2.5)
+        yield
+
+    monkeypatch.setattr(SharedLimit, "place", place)
+    output, _, tokenizer = rollout([call(code="7"), ANSWER], loop={"call_deadline_s": 2.0}, **SESSION)
+    assert answers(output, tokenizer) == ["7"] and "tool_sandbox_unavailable" not in output.extra_fields
+
+
 @pytest.mark.parametrize(("mode", "reason"), [("sync", "deadline"), ("colocate_async", "answer")])
 def test_a_turn_that_rests_while_the_trainer_trains_is_not_late(rollout, monkeypatch, mode, reason):
     from verl_coder.agent_loops import code_agent

@@ -20,6 +20,7 @@ from verl_coder.agent_loops.tool_agent import GuardedToolAgentLoop, break_contro
 from verl_coder.errors import ConfigError
 from verl_coder.prompts import visible_tests_of
 from verl_coder.protocols import agent_tags
+from verl_coder.tools.call_clock import CallClock
 from verl_coder.tools.workspace import RESTING_IDLE_S, Workspace
 
 _CLOSE_S = 10.0
@@ -119,7 +120,8 @@ class CodeAgentLoop(GuardedToolAgentLoop):
             return ToolResponse(text="Error: not run, since the call before it did not end")
         self._calls += 1
         try:
-            async with asyncio.timeout(self.call_deadline_s):
+            async with asyncio.timeout(self.call_deadline_s) as timeout:
+                agent_data.call_clock = CallClock(timeout, self.call_deadline_s)  # type: ignore[attr-defined]
                 response, _, _ = await self._run_tool(tool_call, tools_kwargs, agent_data)
         except TimeoutError:
             self._mask(agent_data, "hung_call")

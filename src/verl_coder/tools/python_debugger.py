@@ -1,5 +1,6 @@
 """The `python_debugger` tool: a program under a debugger that lives from call to call."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
@@ -15,12 +16,33 @@ from verl_coder.tools.workspace import Workspace, workspace_of
 _KIND = "debugger"
 _MAX_COMMANDS = 20
 _SHOWING = ("where", "locals", "list", "breakpoints")
+_MOVING = ("run", "continue", "next", "step", "until", "return")
 _MOST_SAID = 1 << 20
 """Characters that the program has written, after which `next 3` goes on no further."""
 _STEPPED = ("line", "return", "raised", "leaving")
 _OVER = ("exited", "exception")
 """Where a program stands no more: sent again, it is to be run anew."""
 """Events after which `next 3` and `step 3` go on."""
+
+
+@dataclass
+class _Done:
+    """What became of a call's commands."""
+
+    texts: list[str] = field(default_factory=list)
+    alive: bool = True
+    """False: the debugged program has taken its session with it."""
+    worked: bool = False
+    """Whether at least one was a command that could be done."""
+    failed: bool = False
+    """Whether the program ended in this call, by an exception or with another status than 0."""
+
+    def note(self, name: str, answer: dict[str, Any]) -> None:
+        """A command was done, with this answer; a message says why it was not."""
+        state = answer["state"]
+        self.worked |= not answer["message"]
+        ended_badly = state["event"] == "exited" and state.get("return_code") not in (0, None)
+        self.failed |= name in _MOVING and (state["event"] == "exception" or ended_badly)
 
 
 class PythonDebugger(SandboxTool):
@@ -49,13 +71,14 @@ class PythonDebugger(SandboxTool):
             session, told = await self._session(workspace, code, prelude, shift)
             if session is None:
                 return ToolAnswer(told, succeeded=False)
-            texts, succeeded = await self._commands(session, commands, workspace.debugged, shift)
+            done = await self._commands(session, commands, workspace.debugged, shift)
         except SandboxUnavailableError:
             await workspace.lose(_KIND)
             raise
-        if not succeeded:
+        if not done.alive:
             await workspace.lose(_KIND)
-        return ToolAnswer(shown_text([told, *texts], self.settings.max_output_chars), succeeded)
+        succeeded = done.alive and done.worked and not done.failed
+        return ToolAnswer(shown_text([told, *done.texts], self.settings.max_output_chars), succeeded)
 
     async def _session(
         self, workspace: Workspace, code: str | None, prelude: str, shift: int
@@ -90,22 +113,20 @@ class PythonDebugger(SandboxTool):
         workspace.debugged = program
         return opened, told
 
-    async def _commands(
-        self, session: SandboxSession, commands: str, program: str, shift: int
-    ) -> tuple[list[str], bool]:
-        """What each command shows; False where the debugged program took its session with it.
+    async def _commands(self, session: SandboxSession, commands: str, program: str, shift: int) -> "_Done":
+        """Do each command and tell what it shows.
 
         All commands together have the time of one call: a call that hangs is taken for the machine's failure.
         """
-        texts: list[str] = []
-        left_s = self.settings.timeout_s
+        done = _Done()
+        texts, left_s = done.texts, self.settings.timeout_s
         lines = [line.strip() for line in commands.splitlines() if line.strip()]
         if not lines:
-            return ["no command: give some, one a line"], True
+            texts.append("no command: give some, one a line")
         for line in lines[:_MAX_COMMANDS]:
             if left_s <= 0:
                 texts.append(f"the {self.settings.timeout_s:g} s of this call are over; not done: {line} ...")
-                return texts, True
+                return done
             if len(lines) > 1:
                 texts.append(f"> {line}")
             try:
@@ -119,7 +140,9 @@ class PythonDebugger(SandboxTool):
                 texts += said_by_program(answer["run_result"], self.settings.traceback_lines)
                 texts.append(f"the debugged process has ended{how_session_ended(answer)}")
                 texts.append("its breakpoints are lost; the next call begins a new one, with `code`")
-                return texts, False
+                done.alive = False
+                return done
+            done.note(name, answer)
             if name == "list" and (shown_lines or answer["state"]["file"] in (None, "main.py")):
                 texts += said_by_program(answer["run_result"], self.settings.traceback_lines)
                 texts.append(self._listed(answer["state"], program, shown_lines, shift))
@@ -128,7 +151,7 @@ class PythonDebugger(SandboxTool):
             texts.append(show(name, answer, **shown, stderr_lines=self.settings.traceback_lines))
         if len(lines) > _MAX_COMMANDS:
             texts.append(f"only {_MAX_COMMANDS} commands a call are done")
-        return texts, True
+        return done
 
     async def _do(
         self, session: SandboxSession, name: str, arguments: dict[str, Any], left_s: float, shift: int

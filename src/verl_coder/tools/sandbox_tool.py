@@ -13,11 +13,12 @@ from verl.tools.schemas import OpenAIFunctionToolSchema, ToolResponse
 from verl_coder.errors import SandboxFullError, SandboxUnavailableError
 from verl_coder.sandbox import SandboxClient, shared_client
 from verl_coder.sections import read_section
+from verl_coder.tools.call_clock import clock_of
 from verl_coder.tools.execution import InterpreterSettings
 from verl_coder.tools.shared_limit import SharedLimit
 
 SESSION_WAIT_S = 120.0
-"""Below the deadline of a call (agent_loops/code_agent.py), which masks the trajectory."""
+"""That a call waits for the end of another trajectory's session; its own time does not pass meanwhile."""
 
 
 class ToolAnswer(NamedTuple):
@@ -78,10 +79,14 @@ class SandboxTool(BaseTool):
     async def _use_when_there_is_room(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """A call that finds no room for its session waits for another's end, and holds no place meanwhile."""
         patience = time.monotonic() + SESSION_WAIT_S
-        is_new = True
+        is_new, clock = True, clock_of(agent_data)
         while True:
             try:
+                if clock:
+                    clock.rest()
                 async with self._limit.place(is_new=is_new):
+                    if clock:
+                        clock.go()
                     return await self.use(parameters, agent_data)
             except SandboxFullError:
                 if time.monotonic() > patience:
