@@ -106,6 +106,30 @@ def test_as_many_second_tries_run_at_a_time_as_have_processors(
     assert most == at_a_time
 
 
+def test_no_second_try_runs_beside_the_first_ones_that_a_resume_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first_ones, beside = 0, []
+
+    async def met_its_limit(code: str, *args: Any, **options: Any) -> Any:
+        nonlocal first_ones
+        if "stretch" in options:
+            beside.append(first_ones)
+        first_ones += "stretch" not in options
+        await asyncio.sleep(0.01 * int(code))
+        first_ones -= "stretch" not in options
+        return empty_report("timeout", 1, "")
+
+    monkeypatch.setattr(grading_queue, "grade", met_its_limit)
+    monkeypatch.setattr(grading_queue, "load_of", no_load)
+
+    async def work(queue: GradingQueue) -> Any:
+        return await asyncio.gather(*(queue.second_try(make_problem(n), str(n)) for n in range(9)))
+
+    with_queue("http://127.0.0.1:1", work)
+    assert beside == [0] * 9
+
+
 def test_the_load_is_that_of_a_program_in_the_sandbox(sandbox_url: str) -> None:
     async def work() -> float:
         async with SandboxClient(sandbox_url) as client:

@@ -111,6 +111,9 @@ class GradingQueue:
             return first
         self._on_change(1)
         try:
+            # After a resume the first verdicts of all of these are found anew, beside each other.
+            while first_ones := [task for task in self._verdicts.values() if not task.done()]:
+                await asyncio.wait(first_ones)
             async with self._alone:
                 stretch = await load_of(self._sandbox)
                 started = time.monotonic()
