@@ -23,8 +23,10 @@ def test_no_process_of_ray_or_vllm_takes_a_batch_systems_sigterm(training_run: T
     assert training_run.takes_sigterm == []
 
 
-def test_vllm_is_imported_by_its_server_and_its_engine_alone(training_run: TrainingRun) -> None:
-    assert training_run.hold_vllm == ["VLLM::EngineCore", "ray::vLLMHttpServer"]
+def test_vllm_is_imported_by_its_server_and_by_what_its_engine_is_forked_from_alone(
+    training_run: TrainingRun,
+) -> None:
+    assert training_run.hold_vllm == ["VLLM::EngineCore", "fork server", "ray::vLLMHttpServer"]
 
 
 def test_an_interrupt_leaves_no_process(training_run: TrainingRun) -> None:

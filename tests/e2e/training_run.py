@@ -113,7 +113,9 @@ def _hold_vllm(launcher: int) -> list[str]:
     for process in psutil.Process(launcher).children(recursive=True):
         try:
             if "site-packages/vllm/" in Path(f"/proc/{process.pid}/maps").read_text():
-                found.append(process.cmdline()[0].partition(".")[0])
+                words = process.cmdline()
+                forks = "multiprocessing.forkserver" in " ".join(words)
+                found.append("fork server" if forks else words[0].partition(".")[0])
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, PermissionError):
             continue
     return sorted(found)

@@ -28,14 +28,18 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[type]:
     found: list[type] = []
     monkeypatch.setattr(early_server, "begin_server", lambda server: found.append(server) or "server")
     monkeypatch.setattr(lean_replica, "far_server", lambda: Task)
+    monkeypatch.setattr(worker, "_held", [])
     monkeypatch.setenv("VERL_PLATFORM", "cpu")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     return found
 
 
-def start(engine: str = "vllm", address: str | None = None, **options: Any) -> Any:
+def start(
+    engine: str = "vllm", address: str | None = None, most: int = 128, parted: bool = False, **options: Any
+) -> Any:
+    rollout = {"name": engine, "max_num_seqs": most, "disaggregation": {"enabled": parted}}
     config = OmegaConf.create(
-        {"actor_rollout_ref": {"rollout": {"name": engine}}, "ray_kwargs": {"ray_init": {"address": address}}}
+        {"actor_rollout_ref": {"rollout": rollout}, "ray_kwargs": {"ray_init": {"address": address}}}
     )
     begins = worker._BehindItsServer(config, Task())
     return (begins.options(**options) if options else begins).remote()
@@ -43,6 +47,7 @@ def start(engine: str = "vllm", address: str | None = None, **options: Any) -> A
 
 def test_the_server_begins_and_the_task_is_verls(begun: list[type]) -> None:
     assert start() == ("task", {}) and begun == [Task]
+    assert worker._held == ["server"], "Ray ends an actor that nobody holds"
 
 
 def test_the_tasks_options_stay(begun: list[type]) -> None:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,3 +129,34 @@ print("once")
 def test_a_module_of_a_package_that_is_put_off_is_imported_once_and_behind_it() -> None:
     done = subprocess.run([sys.executable, "-c", _SUBMODULES], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout.split() == ["once"], done.stderr
+
+
+_CROSSWISE = """
+import sys, threading, time
+from verl_coder.platform import put_off
+sys.path.insert(0, sys.argv[1])
+put_off.PATIENCE_S = 0.5
+put_off._PUT_OFF["pack"] = {}
+put_off.install()
+import pack
+threads = [
+    threading.Thread(target=lambda: pack.value, daemon=True),
+    threading.Thread(target=lambda: (time.sleep(0.2), __import__("pack.part")), daemon=True),
+]
+[thread.start() for thread in threads]
+[thread.join(20) for thread in threads]
+print([thread.is_alive() for thread in threads], pack.value, sys.modules["pack.part"].name)
+"""
+
+
+def test_threads_that_want_what_the_other_one_imports_do_not_wait_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack/__init__.py").write_text(
+        "import time\ntime.sleep(0.6)\nfrom pack import part\nvalue = 1\n"
+    )
+    (tmp_path / "pack/part.py").write_text("from pack import other\nname = 'part'\n")
+    (tmp_path / "pack/other.py").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-c", _CROSSWISE, str(tmp_path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[False, False] 1 part", done.stderr

@@ -20,6 +20,9 @@ class FakeTrainer(StopMixin):
                     "max_actor_ckpt_to_keep": 2,
                     "max_critic_ckpt_to_keep": 2,
                 },
+                "actor_rollout_ref": {
+                    "actor": {"fsdp_config": {"param_offload": False, "optimizer_offload": False}}
+                },
                 "verl_coder": {"run_name": "r", "out": str(out), "recipe": "tiny_cpu", **settings},
             }
         )

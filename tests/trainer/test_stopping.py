@@ -62,6 +62,29 @@ def test_a_step_that_is_given_up_is_drawn_again(run_dir: RunDir, fit: Any) -> No
     assert run_dir.checkpoint_step() == 3 and saved_place(run_dir, 3) == 24
 
 
+@pytest.mark.parametrize("offloaded", ["param_offload", "optimizer_offload", None])
+def test_vllm_gives_its_memory_back_before_what_was_offloaded_is_written(
+    run_dir: RunDir, fit: Any, monkeypatch: pytest.MonkeyPatch, offloaded: str | None
+) -> None:
+    trainer = FakeTrainer(run_dir.path)
+    if offloaded:
+        trainer.config.actor_rollout_ref.actor.fsdp_config[offloaded] = True
+    done: list[str] = []
+    trainer.checkpoint_manager = SimpleNamespace(
+        abort_replicas=lambda reject_request: done.append("abort"),
+        sleep_replicas=lambda: done.append("sleep"),
+    )
+    write = trainer.write_now
+    monkeypatch.setattr(trainer, "write_now", lambda *given: done.append("write") or write(*given))
+
+    def in_step(step: int) -> None:
+        if step == 4:
+            raise StopRequested
+
+    fit(trainer, in_step)
+    assert done == (["abort", "sleep", "write"] if offloaded else ["write"])
+
+
 def test_the_last_step_is_not_drawn_again_where_its_evaluation_was_given_up(
     run_dir: RunDir, fit: Any
 ) -> None:

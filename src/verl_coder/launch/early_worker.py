@@ -1,9 +1,9 @@
 """The worker process, which imports verl while the launcher still checks the run, and waits to be told which it is."""
 
+import fcntl
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -15,6 +15,7 @@ from verl_coder.launch.supervise import sigterm_blocked, start_apart
 from verl_coder.launch.surroundings import worker_environment
 
 MODULE = "verl_coder.launch.worker"
+_PIPE_BYTES = 1 << 20
 
 
 class EarlyWorker:
@@ -28,20 +29,22 @@ class EarlyWorker:
         self._logged = 0
 
     def __enter__(self) -> Self:
-        self._said = tempfile.TemporaryFile()
+        self._said = os.fdopen(os.memfd_create("worker"), "rb")
         with sigterm_blocked():  # as all that it starts (supervise.py)
             self._process = start_apart(
-                [sys.executable, "-m", MODULE],
+                [sys.executable, "-m", MODULE, str(os.getpid())],
                 environment=worker_environment(self._plan),
                 output=self._said,
                 told=True,
             )
         assert self._process.stdin is not None
         self._pipe = self._process.stdin
+        with suppress(OSError):  # the order has all variables, and finds room where nobody reads yet
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return self
 
     def begin(self, places: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Hand it the run, whose configuration is written, with the variables of `surroundings.places`."""
+        """Hand it the run, whose configuration is written, with `surroundings.places`."""
         run_dir = self._plan.run_dir
         self.log_words()
         environment = worker_environment(self._plan) | dict(places)
@@ -52,9 +55,9 @@ class EarlyWorker:
     def log_words(self) -> None:
         """Write to the run's log what the worker has said before it was told of it, or has died without being told."""
         words = os.pread(self._said.fileno(), os.fstat(self._said.fileno()).st_size, self._logged)
-        with self._plan.run_dir.log.open("ab") as log:
+        with suppress(OSError), self._plan.run_dir.log.open("ab") as log:  # a full disk ends no run
             log.write(words)
-        self._logged += len(words)
+            self._logged += len(words)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

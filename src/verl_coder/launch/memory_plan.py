@@ -34,8 +34,6 @@ BASE_MIB = {
     "weight receiver": 565,
     "Ray": 850,
     "launcher and sandbox": 730,
-    "SFT trainer": 800,
-    "SFT launcher": 800,
 }
 """Proportional set sizes on the CPU platform, each of the whole group where several processes have one name."""
 VOCABULARY_BYTES = {"vLLM server": 3900, "agent-loop worker": 1300, "reward worker": 900}
@@ -112,9 +110,7 @@ class MemoryPlan:
     def lines(self) -> list[str]:
         """A line per process, the largest first, then the sum."""
         found = []
-        for name in sorted(
-            {(t.process, t.on_gpu) for t in self.terms}, key=lambda n: -self._of(*n), reverse=False
-        ):
+        for name in sorted({(t.process, t.on_gpu) for t in self.terms}, key=lambda n: -self._of(*n)):
             parts = sorted((t for t in self.terms if (t.process, t.on_gpu) == name), key=lambda t: -t.bytes)
             told = ", ".join(t.described() for t in parts if t.bytes >= 0.01 * GIB)
             where = " on the GPU" if name[1] else ""
@@ -329,8 +325,6 @@ def _rollout(config: DictConfig, shape: ModelShape, shards: Shards, card: Card |
         receivers = BASE_MIB["weight receiver"] * 2**20 * devices
         yield Term(process="weight receiver", what="process", bytes=receivers)
     yield Term(process="vLLM server", what="process", bytes=BASE_MIB["vLLM server"] * 2**20 * replicas)
-    if not shards.on_gpu:  # of the first server alone (platform/early_server.py)
-        yield Term(process="vLLM server", what="fork server", bytes=BASE_MIB["vLLM's fork server"] * 2.0**20)
     yield _tokenizers("vLLM server", shape, replicas)
 
 
@@ -374,6 +368,7 @@ def _small_processes(config: DictConfig, shape: ModelShape) -> Iterable[Term]:
         "agent-loop worker": int(config.actor_rollout_ref.rollout.agent.num_workers),
         "reward worker": int(config.reward.num_workers),
         "TransferQueue": 1,
+        "vLLM's fork server": int(config.trainer.device == "cpu"),
         "Ray": 1,
         "launcher and sandbox": 1,
     }

@@ -16,11 +16,9 @@ from verl_coder.errors import ConfigError
 from verl_coder.installation import how_to_install
 from verl_coder.launch.override_errors import check_forms, closest, explain
 from verl_coder.paths import recipe_names, repository_root
-from verl_coder.platform import put_off
 from verl_coder.words import did_you_mean
 from verl_coder.yaml_files import read_yaml
 
-put_off.install()  # verl's classes tell which keys there are; who looks at a recipe compiles nothing
 OPEN_MAPPINGS = {
     "verl_coder",  # checked by settings.parse_settings
     "ray_kwargs.ray_init",

@@ -68,7 +68,7 @@ def sessions_at_once(config: DictConfig) -> int:
 
 
 def worker_environment(plan: Plan) -> dict[str, str]:
-    """Environment of the worker: what the user has, the platform's variables, the run's mark (leftovers.py)."""
+    """Environment of the worker: what the user has, and the platform's variables."""
     environment = {**PATIENCE, **os.environ}
     if plan.config.trainer.device == "cpu":
         # Ray gives every actor one thread; here actor, reference and vLLM take turns on all cores.
@@ -82,14 +82,13 @@ def worker_environment(plan: Plan) -> dict[str, str]:
         for name in ("VERL_PLATFORM", "VERL_ENGINE_DEVICE"):
             environment.pop(name, None)
     return environment | {
-        RUN_MARKER: str(plan.run_dir.path),
         "VERL_CODER_ROOT": str(repository_root()),
         "PYTHONUNBUFFERED": "1",
         "HYDRA_FULL_ERROR": "1",
     }
 
 
-def places(sandbox_url: str, scratch: Path) -> dict[str, str]:
-    """Variables that name the run's sandbox and the folder of its sockets, which are there when the checks are done."""
+def places(plan: Plan, sandbox_url: str, scratch: Path) -> dict[str, str]:
+    """Variables that come when the checks are done: the run's mark (leftovers.py), sandbox, and folder of sockets."""
     folder = dict.fromkeys(("TMPDIR", "RAY_TMPDIR", SOCKET_FOLDER), str(scratch))
-    return {"SANDBOX_URL": sandbox_url, **folder}
+    return {RUN_MARKER: str(plan.run_dir.path), "SANDBOX_URL": sandbox_url, **folder}

@@ -51,7 +51,7 @@ def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals, work
             if plan.settings.watchdog:
                 polls.append(watchdog.poll)
             status = supervise(
-                lambda: worker.begin(places(url, scratch)),
+                lambda: worker.begin(places(plan, url, scratch)),
                 on_poll=on_poll,
                 on_terminate=lambda: _ask_to_stop(run_dir, console),
                 keep=[*keep, *uploader.pids],
@@ -64,6 +64,7 @@ def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals, work
             if status and told and not own_reason_in_log(run_dir.log, watchdog.log_mark):
                 raise RunStuck(told)
     finally:
+        worker.log_words()
         wall.write()
         memory.clear()
         run_dir.phase.unlink(missing_ok=True)

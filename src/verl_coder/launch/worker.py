@@ -1,4 +1,4 @@
-"""`python -m verl_coder.launch.worker`: the process that drives Ray. Started and told by early_worker.py."""
+"""`python -m verl_coder.launch.worker LAUNCHER`: the process that drives Ray. Started and told by early_worker.py."""
 
 import os
 import sys
@@ -18,9 +18,9 @@ from verl_coder.run.phase import starting
 from verl_coder.run.run_dir import RunDir
 
 
-def main() -> None:
+def main(parent: int) -> None:
     """Import verl, wait for a resolved configuration, and run it through verl's own entry point."""
-    end_with_parent()
+    end_with_parent(parent)
     put_off.install()  # the workers compile, not the process that starts them
     from verl.trainer.main_ppo import run_ppo
     from verl.trainer.ppo.utils import need_critic, need_reference_policy
@@ -52,6 +52,10 @@ def main() -> None:
     _end(0)
 
 
+_held: list[Any] = []
+"""The server that has begun: Ray ends an actor that nobody holds."""
+
+
 class _BehindItsServer:
     """Where verl has the class of its task: made, the first of vLLM's servers begins, too, on a CPU."""
 
@@ -64,13 +68,14 @@ class _BehindItsServer:
 
     def remote(self) -> Any:
         """The task's actor, once Ray has begun."""
-        own_ray = cluster_address(self._config) is None
-        if cpu_platform_selected() and own_ray and self._config.actor_rollout_ref.rollout.name == "vllm":
-            from verl_coder.platform.early_server import begin_server
-            from verl_coder.platform.lean_replica import far_server
+        from verl_coder.platform.early_server import CONCURRENCY, begin_server
+        from verl_coder.platform.lean_replica import far_server
 
-            if server := far_server():
-                self._server = begin_server(server)
+        rollout, own_ray = self._config.actor_rollout_ref.rollout, cluster_address(self._config) is None
+        plain = rollout.name == "vllm" and not OmegaConf.select(rollout, "disaggregation.enabled")
+        fits = 2 * int(rollout.max_num_seqs) < CONCURRENCY
+        if cpu_platform_selected() and own_ray and plain and fits and (server := far_server()):
+            _held.append(begin_server(server))
         return self._task.remote()
 
 
@@ -85,4 +90,4 @@ def _end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

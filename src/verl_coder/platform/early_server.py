@@ -13,7 +13,7 @@ from verl_coder.platform.engine_fork import import_beside_engine
 FIRST = "vllm_server_0_0"
 """verl's name of the server of the first replica on the first node."""
 CONCURRENCY = 10_000
-"""Calls that it takes at a time, more than any server of a CPU is asked for."""
+"""Calls that it takes at a time; a run whose server needs more begins none."""
 
 
 def begin_server(server: type) -> Any:
@@ -25,30 +25,11 @@ def begin_server(server: type) -> Any:
     return actor
 
 
-class EarlyServers:
-    """In the place of Ray's class of servers: who asks for the first one gets the actor that has begun."""
-
-    def __init__(self, usual: Any) -> None:
-        self._usual = usual
-
-    def options(self, **options: Any) -> "_Asked":
-        """As of any class of actors."""
-        return _Asked(self._usual, options)
-
-
-class _Asked:
-    def __init__(self, usual: Any, options: dict[str, Any]) -> None:
-        self._usual, self._options = usual, options
-
-    def remote(self, *arguments: Any, **named: Any) -> Any:
-        """A server of these arguments."""
-        if self._options.get("name") == FIRST and self._options.get("max_concurrency", 0) <= CONCURRENCY:
-            try:
-                begun: Any = ray.get_actor(FIRST)
-            except ValueError:  # there is none: no run of ours on a CPU, or it has died
-                pass
-            else:
-                # Calls of such an actor may overtake each other.
-                ray.get(begun.become.remote(*arguments, **named))
-                return begun
-        return self._usual.options(**self._options).remote(*arguments, **named)
+def take_server(options: dict[str, Any]) -> Any:
+    """The server that has begun, for who makes one with its name; None where there is none."""
+    if options.get("name") != FIRST:
+        return None
+    try:
+        return ray.get_actor(FIRST)
+    except ValueError:  # no run of ours on a CPU, or it has died
+        return None

@@ -11,6 +11,8 @@ from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any
 
+from verl_coder.platform import sigterm
+
 PRELOADED = (
     "__main__",
     "vllm.v1.engine.core",
@@ -23,6 +25,7 @@ PRELOADED = (
 
 def import_beside_engine(module: str) -> None:
     """Import a module with vLLM's server; the program that the engine will be forked from imports vLLM meanwhile."""
+    sigterm.keep_blocked()  # which verl's import does too late for what is started here
     forkserver.set_forkserver_preload(list(PRELOADED))
     forkserver.ensure_running()
     importlib.import_module(module)

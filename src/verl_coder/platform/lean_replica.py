@@ -13,7 +13,8 @@ import verl
 from verl.workers.rollout import router
 from verl.workers.rollout.replica import RolloutReplicaRegistry
 
-from verl_coder.platform.early_server import EarlyServers
+from verl_coder.platform.begun_actors import BegunActors
+from verl_coder.platform.early_server import take_server
 from verl_coder.platform.far_actor import far_class
 
 _verls_loader = RolloutReplicaRegistry._registry["vllm"]
@@ -24,8 +25,10 @@ REPLICA = "vLLMReplica"
 
 def far_server() -> type | None:
     """The stand-in for the class of verl's servers (far_actor.py); None where its module has other names."""
-    server = _classes(_tree()).get(SERVER)
-    return None if server is None else far_class(MODULE, SERVER, _methods(server))
+    classes = _classes(_tree())
+    if SERVER not in classes or REPLICA not in classes:
+        return None
+    return far_class(MODULE, SERVER, _methods(classes[SERVER]))
 
 
 def lean_replica() -> Any:
@@ -34,7 +37,7 @@ def lean_replica() -> Any:
     Only the statements of verl's module that the class needs are run; all of it where it has other names.
     """
     tree, server = _tree(), far_server()
-    if server is None or REPLICA not in _classes(tree):
+    if server is None:
         return _verls_loader()
     namespace = {"__name__": MODULE, "__file__": str(_path()), SERVER: server}
     needed = ast.Module(body=_needed(tree, REPLICA, given=namespace), type_ignores=[])
@@ -45,7 +48,7 @@ def lean_replica() -> Any:
 def _taking_early(replica: Any) -> Any:
     def begin(self: Any, *arguments: Any, **named: Any) -> None:
         replica.__init__(self, *arguments, **named)
-        self.server_class = EarlyServers(self.server_class)
+        self.server_class = BegunActors(self.server_class, take_server)
 
     return type(replica.__name__, (replica,), {"__init__": begin, "__module__": MODULE})
 

@@ -2,8 +2,7 @@
 
 These ask for a name of each at their import: `torch._dynamo` for decorators, which have nothing to do where nothing is
 compiled, `scipy.optimize` and verl's rollout by transformers for a function and a class that no run calls. With them
-come sympy, FSDP and DTensor: 1,100 modules, a third of the import and 150 MB, in the command that starts a run and in
-most of its processes.
+come sympy, FSDP and DTensor, into the command that starts a run and into most of its processes.
 """
 
 import importlib.abc
@@ -67,6 +66,10 @@ _ALONE = ("torch._dynamo._trace_wrapped_higher_order_op",)
 """Modules in these packages that need nothing of the package; for any other the package's code runs first."""
 
 
+PATIENCE_S = 30.0
+"""That a thread waits for a module whose code another one runs, as Python's own imports wait for each other."""
+
+
 class _PutOff(ModuleType):
     """A module before its code has run; that runs when an unknown name is asked for."""
 
@@ -75,9 +78,12 @@ class _PutOff(ModuleType):
         self.__dict__.update(_PUT_OFF[name], _loader=loader, _lock=threading.RLock(), _loading=False)
 
     def load(self) -> None:
-        """Run the module's code, once; AttributeError where that code, in this thread, is what asks."""
+        """Run the module's code, once; AttributeError where that code is what asks, or takes PATIENCE_S elsewhere."""
         own = self.__dict__
-        with own["_lock"]:
+        # Each of two threads may hold a module of the package that the other one waits for: one of them gives way.
+        if not own["_lock"].acquire(timeout=PATIENCE_S):
+            raise AttributeError(f"module {self.__name__!r} is still being imported by another thread")
+        try:
             if own["_loading"]:
                 raise AttributeError(f"module {self.__name__!r} is not there yet: its own code asks for it")
             if isinstance(self, _PutOff):
@@ -87,6 +93,8 @@ class _PutOff(ModuleType):
                 finally:
                     own["_loading"] = False
                 self.__class__ = ModuleType  # type: ignore[assignment]
+        finally:
+            own["_lock"].release()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in (

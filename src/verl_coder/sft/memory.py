@@ -7,7 +7,6 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import free_bytes
 from verl_coder.launch.cards import GIB, card_for
 from verl_coder.launch.memory_plan import (
-    BASE_MIB,
     CUDA_MIB,
     LOGIT_BYTES,
     LOGIT_BYTES_ON_CPU,
@@ -25,6 +24,8 @@ from verl_coder.run.checkpoint_files import planned_bytes, saved_steps
 from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.settings import SftRequest, micro_tokens, recomputes
 
+PROCESS_MIB = 800
+"""Of the trainer, and of the launcher, before they hold anything of the model."""
 _FEW_TOKENS = 512
 _SMALL_RANK = 16
 _AMPLE = 0.75
@@ -62,8 +63,8 @@ def plan_memory(
         # The adapter or all weights from the checkpoint, and the model that they go into; the trainer has ended.
         export = 4.0 * (shape.parameters + trained)
         terms.append(Term(process="launcher", what="the trained model at the end", bytes=export))
-    for process, base in (("trainer", "SFT trainer"), ("launcher", "SFT launcher")):
-        terms.append(Term(process=process, what="process", bytes=BASE_MIB[base] * 2.0**20))
+    for process in ("trainer", "launcher"):
+        terms.append(Term(process=process, what="process", bytes=PROCESS_MIB * 2.0**20))
     return MemoryPlan(
         terms=tuple(terms),
         machine_bytes=machine_bytes(),

@@ -75,6 +75,14 @@ class StopMixin(CheckpointMixin):
             self.write_now()
         return batch
 
+    def _rest_for_save(self) -> None:
+        """Where states were offloaded, vLLM gives a GPU's memory back: they come to the GPU to be written."""
+        states = self.config.actor_rollout_ref.actor.fsdp_config
+        is_written = self.global_steps - 1 in (self._saved_step, self._written_step)
+        if not is_written and (states.param_offload or states.optimizer_offload):
+            self.checkpoint_manager.abort_replicas(reject_request=True)
+            self.checkpoint_manager.sleep_replicas()
+
     def fit(self, agent_loop_manager: Any) -> None:
         """Train; on request, save and return as if training had ended."""
         try:
@@ -84,6 +92,7 @@ class StopMixin(CheckpointMixin):
         except StopRequested:
             done = self.global_steps - 1  # the present step was given up
             if self.has_begun_a_step and done:
+                self._rest_for_save()
                 # A step that was given up is drawn again; one whose evaluation was, is done.
                 self.save_now(done, order=None if self._given_up else self._order_before_step)
             self._shutdown_dump_executor()

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import ray
 
+from verl_coder.platform.begun_actors import BegunActors
 from verl_coder.trainer.evaluation import early_loops
-from verl_coder.trainer.evaluation.early_loops import EarlyWorkers
 
 
 class Usual:
@@ -38,7 +38,7 @@ class Begun:
 
 
 @pytest.fixture
-def workers(monkeypatch: pytest.MonkeyPatch) -> tuple[EarlyWorkers, list[Begun], Usual]:
+def workers(monkeypatch: pytest.MonkeyPatch) -> tuple[BegunActors, list[Begun], Usual]:
     """In the place of the class: the workers, two of which have begun."""
     made: list[Begun] = []
 
@@ -53,12 +53,12 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> tuple[EarlyWorkers, list[Begun],
     return early_loops.begin_workers(usual, 2), made, usual
 
 
-def test_a_worker_that_begins_imports_and_waits(workers: tuple[EarlyWorkers, list[Begun], Usual]) -> None:
+def test_a_worker_that_begins_imports_and_waits(workers: tuple[BegunActors, list[Begun], Usual]) -> None:
     assert [worker.heard for worker in workers[1]] == [[(early_loops._import,)]] * 2
 
 
 def test_those_that_have_begun_are_taken_in_order_then_others_are_made(
-    workers: tuple[EarlyWorkers, list[Begun], Usual],
+    workers: tuple[BegunActors, list[Begun], Usual],
 ) -> None:
     early, begun, usual = workers
     taken = [early.options(name=str(number)).remote("config", number) for number in range(3)]

@@ -1,6 +1,6 @@
 """Everything that can be wrong with a run, found before Ray starts, each in one line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from verl_coder.launch.memory_cures import check_memory
 from verl_coder.launch.plan import Plan
@@ -32,10 +32,13 @@ class Findings:
     """Lines of the memory plan; none where nothing is known of the model."""
 
 
-def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) -> Findings:
+def check_run(
+    plan: Plan, *, data_is_there: bool = True, dry_run: bool = False, free_bytes: int | None = None
+) -> Findings:
     """Raise the first ConfigError, DataError or CheckpointError of the run.
 
-    A dry run needs no model: what needs its tokenizer is named as not checked.
+    A dry run needs no model: what needs its tokenizer is named as not checked. `free_bytes`: of the machine's memory,
+    before the run's first process began; else what is free now.
     The epochs of `plan.config` are made to last for its steps (rows.fit_epochs).
     """
     config, settings, run_dir = plan.config, plan.settings, plan.run_dir
@@ -71,6 +74,8 @@ def check_run(plan: Plan, *, data_is_there: bool = True, dry_run: bool = False) 
     if slow := check_numbers(config):
         notes = (*notes, f"note: {slow}")
     memory = check_memory(config, refuse=settings.memory_check)
+    if memory and free_bytes is not None:
+        memory = replace(memory, free_bytes=free_bytes)
     if memory and not memory.elsewhere and memory.total() > memory.free_bytes:
         notes = (*notes, f"warning: memory: {memory.summary()}: end what else takes it")
     return Findings(notes=notes, memory=tuple(memory.lines()) if memory else ())
