@@ -115,11 +115,9 @@ def train(
 ) -> None:
     """Train by a recipe; further arguments are Hydra overrides (key=value, +key=value)."""
     with ended_by_ctrl_c(), collector_paused():
-        from verl_coder.platform import put_off
-        from verl_coder.platform.environment import select_platform
+        from verl_coder.platform.launching import begin
 
-        select_platform()
-        put_off.install()  # verl's classes tell what a recipe may hold; nothing is compiled here
+        begin()
         from verl_coder.launch.launch import start
         from verl_coder.launch.plan import TrainRequest, make_plan
 

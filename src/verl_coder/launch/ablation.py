@@ -53,11 +53,9 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check every arm and print its plan.")] = False,
 ) -> None:
     """Train every arm with every seed, seed by seed; what is finished stays, what was stopped goes on."""
-    from verl_coder.platform import put_off
-    from verl_coder.platform.environment import select_platform
+    from verl_coder.platform.launching import begin
 
-    select_platform()
-    put_off.install()  # as `verl-coder train`
+    begin()
     from verl_coder.launch.launch import start
     from verl_coder.launch.plan import TrainRequest, make_plan
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
+from verl_coder.launch.memory_plan import free_memory
 from verl_coder.launch.order import Order, give_order
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.supervise import sigterm_blocked, start_apart
@@ -27,6 +28,8 @@ class EarlyWorker:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._logged = 0
+        self.free_bytes = free_memory()
+        """Of the machine's memory, before the worker had any."""
 
     def __enter__(self) -> Self:
         self._said = os.fdopen(os.memfd_create("worker"), "rb")

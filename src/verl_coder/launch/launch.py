@@ -12,7 +12,6 @@ from verl_coder.files import locked
 from verl_coder.launch.cost import estimate
 from verl_coder.launch.early_worker import EarlyWorker
 from verl_coder.launch.leftovers import RUN_MARKER, clear_leftovers, scratch_folder
-from verl_coder.launch.memory_plan import free_memory
 from verl_coder.launch.plan import Plan, is_finished, missing_data, preparation, prepare_data, print_plan
 from verl_coder.launch.resumable import make_resumable
 from verl_coder.launch.signals import SAVING, EndSignals
@@ -60,10 +59,9 @@ def start(plan: Plan, console: Console, *, dry_run: bool = False) -> int:
         )
         console.print(summary_table(run_dir.read_summary()))
         return 0
-    free_bytes = free_memory()
     with EarlyWorker(plan) as worker:
         with console.status(_CHECKING):
-            findings = check_run(plan, free_bytes=free_bytes)
+            findings = check_run(plan, free_bytes=worker.free_bytes)
         for note in findings.notes:
             console.print(note, highlight=False, soft_wrap=True)
         run_dir.path.mkdir(parents=True, exist_ok=True)
