@@ -30,7 +30,7 @@ def test_a_kill_in_sft_repeats_no_stage_before_it(pipeline_run: WholePipeline) -
 
 
 def test_the_same_command_once_more_does_nothing(pipeline_run: WholePipeline) -> None:
-    assert words(pipeline_run.third) == dict.fromkeys(TASKS, "skip")
+    assert words(pipeline_run.third) == dict.fromkeys(TASKS, "skip"), pipeline_run.third
 
 
 def test_every_stage_made_what_it_is_for(pipeline_run: WholePipeline) -> None:
