@@ -1,12 +1,15 @@
-"""A run folder with step files, and the environment of a W&B client that talks to the scripted server."""
+"""A folder with step files, a plan with such a folder, and the environment of a W&B client of the scripted server."""
 
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from launch.wandb_server import WandbServer, wandb_server
 
+from verl_coder.launch.plan import Plan, TrainRequest, make_plan
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import begin
 
@@ -44,3 +47,21 @@ def run_dir(tmp_path: Path) -> RunDir:
     for step in range(5):
         run.backup.write(step, {"loss": step / 2})
     return run
+
+
+@pytest.fixture(scope="module")
+def base_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """A plan, composed once."""
+    return make_plan(TrainRequest(recipe="tiny_cpu", out=str(tmp_path_factory.mktemp("out") / "run")))
+
+
+@pytest.fixture
+def plan(base_plan: Plan, tmp_path: Path) -> Plan:
+    """The plan with a folder of its own, which holds metrics of steps 0 to 5."""
+    run_dir = RunDir(tmp_path / "run")
+    run_dir.path.mkdir()
+    run_dir.metrics.write_text("".join(json.dumps({"step": n, "data": {}}) + "\n" for n in range(6)))
+    for step in range(6):
+        run_dir.backup.write(step, {})
+    settings = base_plan.settings.model_copy(update={"out": str(run_dir.path)})
+    return replace(base_plan, config=base_plan.config.copy(), run_dir=run_dir, settings=settings)
