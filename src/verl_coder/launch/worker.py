@@ -68,15 +68,19 @@ class _BehindItsServer:
 
     def remote(self) -> Any:
         """The task's actor, once Ray has begun."""
+        if cpu_platform_selected() and cluster_address(self._config) is None:
+            self._begin_server()
+        return self._task.remote()
+
+    def _begin_server(self) -> None:
+        """Where it is a server that verl will ask for."""
         from verl_coder.platform.early_server import CONCURRENCY, begin_server
         from verl_coder.platform.lean_replica import far_server
 
-        rollout, own_ray = self._config.actor_rollout_ref.rollout, cluster_address(self._config) is None
+        rollout = self._config.actor_rollout_ref.rollout
         plain = rollout.name == "vllm" and not OmegaConf.select(rollout, "disaggregation.enabled")
-        fits = 2 * int(rollout.max_num_seqs) < CONCURRENCY
-        if cpu_platform_selected() and own_ray and plain and fits and (server := far_server()):
+        if plain and 2 * int(rollout.max_num_seqs) < CONCURRENCY and (server := far_server()):
             _held.append(begin_server(server))
-        return self._task.remote()
 
 
 def _end(status: int) -> NoReturn:

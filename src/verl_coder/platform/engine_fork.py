@@ -1,7 +1,8 @@
 """vLLM's engine is forked from a process that has imported vLLM while the server did so, for the CPU.
 
 vLLM starts its engine as a new program, which imports all of vLLM a second time, after the server has done it: 8 s in
-which nothing else goes on. Python's fork server is such a program, too, without threads, and can be started beforehand.
+which nothing else goes on. Python's fork server is such a program, too, and can be started beforehand; what threads it
+has are those of libraries that know of forks (OpenBLAS, jemalloc).
 """
 
 import importlib
