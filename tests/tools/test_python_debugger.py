@@ -194,26 +194,14 @@ async def test_what_the_program_writes_to_stderr_is_shown(calls: Calls) -> None:
     ("code", "commands", "succeeds"),
     [
         (OLD, "b f\nrun\np n", True),
-        (OLD, "run", True),
-        (OLD, "run\nb f", True),
-        ("x = 1\nint('a')\n", "run", False),
-        ("x = 1\nraise SystemExit(3)\n", "run", False),
-        ("x = 1\nraise SystemExit(0)\n", "run", True),
+        ("x = 1\nint('a')\n", "run", True),
         (OLD, "frobnicate\njump 3", False),
         (OLD, "frobnicate\nrun", True),
         (OLD, "", False),
-        (LEAVES.replace("_exit(0)", "_exit(4)"), "run", False),
     ],
 )
-async def test_a_call_succeeds_if_a_command_was_done_and_the_program_did_not_fail_in_it(
+async def test_a_call_succeeds_if_a_command_was_done_whatever_the_program_did(
     calls: Calls, code: str, commands: str, succeeds: bool
 ) -> None:
     _, counts = await calls(PythonDebugger, {"code": code, "commands": commands})
     assert counts.get("tool_successes", 0) == int(succeeds) and counts["tool_calls"] == 1
-
-
-async def test_what_is_asked_of_a_program_that_has_failed_before_is_a_success(calls: Calls) -> None:
-    _, counts = await calls(
-        PythonDebugger, {"code": "x = 1\nint('a')\n", "commands": "run"}, {"commands": "p x\nwhere"}
-    )
-    assert counts["tool_calls"] == 2 and counts["tool_successes"] == 1

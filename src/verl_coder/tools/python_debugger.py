@@ -16,7 +16,6 @@ from verl_coder.tools.workspace import Workspace, workspace_of
 _KIND = "debugger"
 _MAX_COMMANDS = 20
 _SHOWING = ("where", "locals", "list", "breakpoints")
-_MOVING = ("run", "continue", "next", "step", "until", "return")
 _MOST_SAID = 1 << 20
 """Characters that the program has written, after which `next 3` goes on no further."""
 _STEPPED = ("line", "return", "raised", "leaving")
@@ -33,16 +32,7 @@ class _Done:
     alive: bool = True
     """False: the debugged program has taken its session with it."""
     worked: bool = False
-    """Whether at least one was a command that could be done."""
-    failed: bool = False
-    """Whether the program ended in this call, by an exception or with another status than 0."""
-
-    def note(self, name: str, answer: dict[str, Any]) -> None:
-        """A command was done, with this answer; a message says why it was not."""
-        state = answer["state"]
-        self.worked |= not answer["message"]
-        ended_badly = state["event"] == "exited" and state.get("return_code") not in (0, None)
-        self.failed |= name in _MOVING and (state["event"] == "exception" or ended_badly)
+    """Whether at least one was a command that could be done. What became of the program is what it is used to see."""
 
 
 class PythonDebugger(SandboxTool):
@@ -77,8 +67,8 @@ class PythonDebugger(SandboxTool):
             raise
         if not done.alive:
             await workspace.lose(_KIND)
-        succeeded = done.alive and done.worked and not done.failed
-        return ToolAnswer(shown_text([told, *done.texts], self.settings.max_output_chars), succeeded)
+        text = shown_text([told, *done.texts], self.settings.max_output_chars)
+        return ToolAnswer(text, succeeded=done.alive and done.worked)
 
     async def _session(
         self, workspace: Workspace, code: str | None, prelude: str, shift: int
@@ -142,7 +132,7 @@ class PythonDebugger(SandboxTool):
                 texts.append("its breakpoints are lost; the next call begins a new one, with `code`")
                 done.alive = False
                 return done
-            done.note(name, answer)
+            done.worked |= not answer["message"]  # which says why it was not done
             if name == "list" and (shown_lines or answer["state"]["file"] in (None, "main.py")):
                 texts += said_by_program(answer["run_result"], self.settings.traceback_lines)
                 texts.append(self._listed(answer["state"], program, shown_lines, shift))
