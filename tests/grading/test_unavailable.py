@@ -55,10 +55,12 @@ def test_programs_killed_by_a_stranger_give_no_wrong_verdict():
                 runs = [asyncio.create_task(grade(CODE, SUITE, client)) for _ in range(16)]
                 for _ in range(3):  # once more often, and a killed program would be believed
                     await asyncio.sleep(0.15)
-                    # All of them: a candidate that dies alone has ended itself.
-                    for pid in leaves_below(sandbox.pid):
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGKILL)
+                    # All of them, and none sees another one's end: a candidate that dies alone has ended itself.
+                    leaves = leaves_below(sandbox.pid)
+                    for number in (signal.SIGSTOP, signal.SIGKILL):
+                        for pid in leaves:
+                            with contextlib.suppress(ProcessLookupError):
+                                os.kill(pid, number)
                 return await asyncio.gather(*runs)
 
     outcomes = [(report.outcome, report.explain()) for report in asyncio.run(work())]
