@@ -34,7 +34,8 @@ class WholeStops:
             text = self._tokenizer.decode(token_ids[:count])
             return any(stop in text for stop in stops)
 
-        if not stops or not is_whole(len(token_ids)):
+        # Most answers end with the token that completes it: nothing is to be looked for.
+        if not stops or not is_whole(len(token_ids)) or not is_whole(len(token_ids) - 1):
             return len(token_ids)
         least, most = 1, len(token_ids)
         while least < most:

@@ -50,21 +50,21 @@ def train(plan: Plan, console: Console, scratch: Path, signals: EndSignals, work
             watchdog = Watchdog(run_dir, plan.settings, scratch, keep)
             if plan.settings.watchdog:
                 polls.append(watchdog.poll)
-            status = supervise(
-                lambda: worker.begin(places(plan, url, scratch)),
-                on_poll=on_poll,
-                on_terminate=lambda: _ask_to_stop(run_dir, console),
-                keep=[*keep, *uploader.pids],
-                sigterm_for_us_alone=True,
-            )
-            worker.log_words()
+            try:
+                status = supervise(
+                    lambda: worker.begin(places(plan, url, scratch)),
+                    on_poll=on_poll,
+                    on_terminate=lambda: _ask_to_stop(run_dir, console),
+                    keep=[*keep, *uploader.pids],
+                    sigterm_for_us_alone=True,
+                )
+            finally:
+                worker.log_words()
             progress.poll()
-            # Below 0: a signal has ended the worker.
-            told = watchdog.told_death or (watchdog.told_death_of_worker if status < 0 else "")
+            told = watchdog.told_death or (watchdog.told_death_of_worker if status < 0 else "")  # by a signal
             if status and told and not own_reason_in_log(run_dir.log, watchdog.log_mark):
                 raise RunStuck(told)
     finally:
-        worker.log_words()
         wall.write()
         memory.clear()
         run_dir.phase.unlink(missing_ok=True)

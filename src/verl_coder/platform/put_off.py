@@ -64,8 +64,7 @@ _PUT_OFF: dict[str, dict[str, Callable[..., Any]]] = {
 """Module -> what it has before its own code has run."""
 _ALONE = ("torch._dynamo._trace_wrapped_higher_order_op",)
 """Modules in these packages that need nothing of the package; for any other the package's code runs first."""
-
-
+_OF_ITS_CODE = ("__all__", "__version__")
 PATIENCE_S = 30.0
 """That a thread waits for a module whose code another one runs, as Python's own imports wait for each other."""
 
@@ -97,10 +96,9 @@ class _PutOff(ModuleType):
             own["_lock"].release()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in (
-            "__all__",
-            "__version__",
-        ):  # Python looks for these in any module
+        if (
+            name.startswith("__") and name not in _OF_ITS_CODE
+        ):  # Python looks for many such names in any module
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
         self.load()
         return getattr(self, name)
