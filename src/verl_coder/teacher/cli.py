@@ -1,4 +1,4 @@
-"""`verl-coder teacher`: generate, repairs, show."""
+"""`verl-coder teacher`: generate, repairs, join, show."""
 
 from pathlib import Path
 from typing import Annotated
@@ -55,6 +55,17 @@ def show(
             chat_template_kwargs=chat_template_kwargs,
         )
     )
+
+
+@app.command()
+def join(
+    traces: Annotated[list[Path], typer.Argument(metavar="TRACES...", help="Parquet files of traces.")],
+    out: Annotated[Path, typer.Option(help="Parquet file of all of them.")],
+) -> None:
+    """Join files of traces, for instance of the same problems in two forms; each trace once."""
+    from verl_coder.teacher.join import show_join
+
+    show_join(traces, out)
 
 
 _FailingShare = Annotated[
