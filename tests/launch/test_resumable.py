@@ -10,6 +10,7 @@ from rich.console import Console
 
 from verl_coder.launch.plan import Plan
 from verl_coder.launch.resumable import make_resumable
+from verl_coder.run.checkpoint_files import STATE, WAITING, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.sync_state import SyncState, begin
 
@@ -68,6 +69,18 @@ def test_a_checkpoint_whose_step_is_not_logged_is_no_new_wandb_run(plan: Plan) -
     make_resumable(plan, Console(quiet=True))
     after = SyncState.load(plan.run_dir.sync_state)
     assert after is not None and after.run_id == first.run_id
+
+
+def test_the_metrics_of_a_checkpoint_that_awaits_its_evaluation_are_logged_anew(plan: Plan) -> None:
+    """A kill came between its metrics and the checkpoint's word that they are there; its samples are whole."""
+    checkpoint(plan.run_dir, 3)
+    folder = step_folder(plan.run_dir.checkpoints, 3)
+    (folder / STATE).write_text(json.dumps({WAITING: {"loss": 1.0}}))
+    samples = plan.run_dir.path / "rollouts/3.jsonl"
+    samples.parent.mkdir(exist_ok=True)
+    samples.touch()
+    make_resumable(plan, Console(quiet=True))
+    assert steps(plan.run_dir) == plan.run_dir.backup.steps() == [0, 1, 2] and samples.exists()
 
 
 def test_a_resume_keeps_the_metrics_of_its_checkpoint_from_an_evaluation_before_training(plan: Plan) -> None:

@@ -30,6 +30,7 @@ class FakeTrainer(StopMixin):
         self.phases: list[str] = []
         self.trainer_mode, self.global_steps, self.total_training_steps = mode, 1, 100
         self.timing_raw: dict[str, float] = {}
+        self.steps_per_epoch = 100
         self.train_dataloader = SimpleNamespace(state_dict=lambda: {"place": self.place})
         self.checkpoint_callback = SimpleNamespace(on_save=lambda **_: None)
         self._dump_futures: list[Any] = []

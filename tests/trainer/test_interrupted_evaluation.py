@@ -1,7 +1,8 @@
-"""A request to end in the middle of an evaluation: the step is saved at once, and nothing differs in the end."""
+"""An end in the middle of an evaluation: the step is saved before it, and nothing differs in the end."""
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from trainer.fake_trainer import FakeTrainer, verls_save
 from verl.trainer.ppo.v1.trainer_base import PPOTrainer
 
+from verl_coder.run.checkpoint_files import awaits_evaluation, state_file, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import CURRICULUM, CurriculumSettings
 from verl_coder.sections import read_section
@@ -35,6 +37,9 @@ STAGES = {
 class Trainer(InterruptedEvaluationMixin, FakeTrainer):
     """Ours without model, workers or Ray."""
 
+    killed_at: tuple[int, str] | None = None
+    evaluations: list[int]
+
 
 def loop(self: Trainer, _: Any) -> None:
     """verl's `fit` in short."""
@@ -44,14 +49,30 @@ def loop(self: Trainer, _: Any) -> None:
         metrics = self._validate()
         assert metrics
         self.logger.log(metrics, step=self.global_steps)
+        kill(self, "logged")
     self.global_steps += 1
     while self.global_steps <= STEPS:
         self.on_step_begin()
-        self.place += 8
-        metrics = {"loss": 1 / self.global_steps} | self._validate()
-        self._compute_metrics(None, metrics, {}, self.global_steps, 0)  # type: ignore[arg-type]
+        metrics = dict[str, Any]()
+        batch = self.step(metrics, {})
+        if self.global_steps % 2 == 0:
+            self._save_checkpoint()
+        self.commit_before_evaluation()  # by on_validate_begin
+        metrics |= self._validate()
+        self._compute_metrics(batch, metrics, {}, self.global_steps, 0)
         self.logger.log(metrics, step=self.global_steps)
+        kill(self, "logged")
         self.global_steps += 1
+
+
+class Killed(BaseException):
+    """The end of a process, which nothing of it survives but what is on the disk."""
+
+
+def kill(self: Trainer, where: str) -> None:
+    """End here if the test asks for it."""
+    if self.killed_at == (self.global_steps, where):
+        raise Killed
 
 
 def answer(self: Trainer) -> dict[str, Any]:
@@ -66,6 +87,13 @@ def answer(self: Trainer) -> dict[str, Any]:
     return {"eval/greedy/pass_at_1": rate}
 
 
+def step(self: Trainer, metrics: dict[str, Any], _: dict[str, float]) -> object:
+    """verl's, whose batch nobody reads here."""
+    self.place += 8
+    metrics["loss"] = 1 / self.global_steps
+    return object()
+
+
 def load(self: Trainer) -> None:
     self.global_steps = self.run_dir.checkpoint_step()
 
@@ -77,8 +105,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
     monkeypatch.setattr(PPOTrainer, "_load_checkpoint", load)
     monkeypatch.setattr(PPOTrainer, "_compute_metrics", lambda *_: None)
     monkeypatch.setattr(PPOTrainer, "fit", loop)
+    monkeypatch.setattr(PPOTrainer, "step", step)
 
-    def run(out: Path, at: int | None = None) -> Trainer:
+    def run(out: Path, at: int | None = None, killed_at: tuple[int, str] | None = None) -> Trainer:
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
         run_dir = RunDir(out)
         run_dir.stop_request.unlink(missing_ok=True)
@@ -87,17 +116,21 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
         def evaluate(self: Trainer) -> dict[str, Any]:
             if self.global_steps == at:
                 run_dir.stop_request.touch()
+            kill(self, "evaluated")
+            self.evaluations.append(self.global_steps)
             return answer(self)
 
         monkeypatch.setattr(EvaluationMixin, "_validate", evaluate)
         step = run_dir.checkpoint_step()
         run_dir.drop_metrics_after(step if step else -1)
+        if awaits_evaluation(step_folder(run_dir.checkpoints, step)):
+            run_dir.drop_metrics_of(step)  # as launch/resumable.py
         trainer = Trainer(out, eval_samples=0)
+        trainer.killed_at, trainer.evaluations = killed_at, []
         trainer.config.trainer.val_before_train = not step
         trainer.curriculum = Curriculum(read_section(CurriculumSettings, STAGES, CURRICULUM))
-        trainer.fit(None)
-        if at is None:
-            trainer.save_now(STEPS)
+        with suppress(Killed):
+            trainer.fit(None)
         return trainer
 
     return run
@@ -123,3 +156,43 @@ def test_the_run_ends_as_one_that_was_not_interrupted(
         assert json.loads(run_dir.stopped.read_text()) == {"step": step} and run_dir.checkpoint_step() == step
         assert all(record["step"] < step for record in run_dir.read_metrics())
     assert outcome(start(tmp_path / "run")) == outcome(start(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize("where", ["evaluated", "logged"])
+@pytest.mark.parametrize("steps", [(2,), (4,), (STEPS,), (2, 2, 4), (3, 4)])
+def test_a_run_that_is_killed_there_ends_as_one_that_was_not(
+    steps: tuple[int, ...], where: str, start: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    for step in steps:
+        run_dir = start(tmp_path / "run", killed_at=(step, where)).run_dir
+        assert run_dir.checkpoint_step() == step - step % 2  # the step is there that was to be saved
+    assert outcome(start(tmp_path / "run")) == outcome(start(tmp_path / "whole"))
+
+
+def test_an_evaluation_that_has_ended_is_not_repeated(start: Callable[..., Trainer], tmp_path: Path) -> None:
+    """Neither where the step ended undisturbed, nor where a later start evaluated the checkpoint."""
+    start(tmp_path, killed_at=(3, "evaluated"))
+    assert start(tmp_path, killed_at=(4, "evaluated")).evaluations == [3]
+    assert start(tmp_path, killed_at=(5, "evaluated")).evaluations == [4]
+    assert start(tmp_path).evaluations == [5, 6]
+
+
+def test_where_its_end_cannot_be_written_an_evaluation_is_repeated(
+    start: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Trainer, path: Path) -> None:
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        write = Trainer._write_state
+        patch.setattr(
+            Trainer,
+            "_write_state",
+            lambda self, path: (full if "evaluated" in path.name else write)(self, path),
+        )
+        start(tmp_path / "run", killed_at=(3, "evaluated"))
+    folder = step_folder(RunDir(tmp_path / "run").checkpoints, 2)
+    assert awaits_evaluation(folder) and state_file(folder).name == "verl_coder.json"
+    ended = start(tmp_path / "run")
+    assert ended.evaluations == [2, 3, 4, 5, 6]
+    assert outcome(ended) == outcome(start(tmp_path / "whole"))

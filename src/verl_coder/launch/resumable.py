@@ -7,6 +7,7 @@ from rich.console import Console
 
 from verl_coder.files import write_atomically
 from verl_coder.launch.plan import Plan
+from verl_coder.run.checkpoint_files import awaits_evaluation, step_folder
 from verl_coder.run.resume import record as record_resume
 from verl_coder.run.sync_state import begin as begin_sync
 from verl_coder.run.sync_state import copied_from
@@ -17,7 +18,11 @@ def make_resumable(plan: Plan, console: Console) -> None:
     step = plan.run_dir.checkpoint_step()
     # Without a checkpoint everything is done again, the evaluation before training too.
     forgotten = plan.run_dir.drop_metrics_after(step if step else -1)
-    # The checkpoint's own step is not logged yet where its evaluation was given up.
+    if awaits_evaluation(step_folder(plan.run_dir.checkpoints, step)):
+        plan.run_dir.drop_metrics_of(
+            step
+        )  # a kill came between them and the checkpoint's word that they are there
+    # The checkpoint's own step is not logged yet where its evaluation has not ended.
     logged = min([step, *plan.run_dir.backup.steps()[-1:]])
     if copied := copied_from(plan.run_dir.sync_state):
         words = (

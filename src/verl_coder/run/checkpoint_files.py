@@ -20,6 +20,10 @@ TRACKER = "latest_checkpointed_iteration.txt"
 MANIFEST = "manifest.json"
 STATE = "verl_coder.json"
 """Our own part of a checkpoint, beside verl's: what the trainer's `checkpoint_state` returned."""
+EVALUATED = "verl_coder_evaluated.json"
+"""The same behind the evaluation of the checkpoint's step, where the checkpoint was made before it; in no manifest."""
+WAITING = "metrics_without_evaluation"
+"""Key of STATE: metrics of the step that are not logged yet, because its evaluation has not ended."""
 SAVING = ".saving"
 _REMOVED = ".removed_"
 _NAME = re.compile(r"global_step_(\d+)")
@@ -84,6 +88,21 @@ def commit(checkpoints: Path, step: int) -> Path:
     sync(checkpoints)
     clear_saving(checkpoints)
     return final
+
+
+def state_file(folder: Path) -> Path:
+    """The file that holds the last `checkpoint_state` of a checkpoint."""
+    evaluated = folder / EVALUATED
+    return evaluated if evaluated.is_file() else folder / STATE
+
+
+def awaits_evaluation(folder: Path) -> bool:
+    """Whether the next start evaluates this checkpoint first, and logs its step only then."""
+    try:
+        state = json.loads(state_file(folder).read_text())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(state, dict) and state.get(WAITING) is not None
 
 
 def clear_saving(checkpoints: Path) -> None:

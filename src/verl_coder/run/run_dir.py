@@ -201,7 +201,16 @@ class RunDir:
         for later, path in self.sample_files():
             if later > step:
                 path.unlink()
-        kept = []
+        return _forgotten_words(sorted(forgotten | self._cut_metrics(step)), step)
+
+    def drop_metrics_of(self, last: int) -> None:
+        """Forget the metrics of the last step, and not its samples: they are logged once more."""
+        self.backup.drop_after(last - 1)
+        self._cut_metrics(last - 1)
+
+    def _cut_metrics(self, step: int) -> set[int]:
+        """Take later steps, and damaged lines, out of the file of metrics; which they were."""
+        kept, forgotten = [], set[int]()
         for line in self.metrics.read_bytes().split(b"\n") if self.metrics.is_file() else ():
             try:
                 of = int(json.loads(line)["step"])
@@ -213,7 +222,7 @@ class RunDir:
                 continue  # the line that a kill cut short, or a damaged one
         if self.metrics.is_file():
             write_atomically(self.metrics, "".join(kept))
-        return _forgotten_words(sorted(forgotten), step)
+        return forgotten
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All whole lines of the metrics file."""

@@ -43,7 +43,7 @@ def join_traces(files: Sequence[Path], out: Path) -> JoinReport:
     keep_apart({"--out": out}, {_ARGUMENT: files})
     tables = [_read(path) for path in files]
     schema = _schema(files, tables)
-    report, rows, seen = JoinReport(), [], set[str]()
+    report, rows, seen = JoinReport(), list[dict[str, Any]](), set[str]()
     for path, table in zip(files, tables, strict=True):
         before = len(rows)
         for row in table.to_pylist():

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -22,6 +23,7 @@ from verl_coder.run.checkpoint_files import (
     is_better,
     prune,
     read_best,
+    state_file,
     step_folder,
 )
 from verl_coder.trainer.recipe_trainer import RecipeTrainer, place_of
@@ -47,8 +49,8 @@ class CheckpointMixin(RecipeTrainer):
         """verl's place for a save: after the update, before the evaluation and the step's metrics.
 
         Here generation rests, and on a GPU vLLM has given its memory back, so that what is offloaded has room to be
-        written. `commit_written` follows later: a checkpoint always has all of its step behind it, metrics and
-        evaluation too.
+        written. `commit_written` follows when the metrics of the step are known; where an evaluation follows, that is
+        before it (interrupted_evaluation.py).
         """
         self.write_now()
 
@@ -144,14 +146,17 @@ class CheckpointMixin(RecipeTrainer):
 
     def _commit(self, step: int) -> None:
         """Our state beside verl's, then the name; the metrics and samples of the step are on the disk before it."""
+        self._write_state(step_folder(self.run_dir.checkpoints / SAVING, step) / STATE)
+        commit(self.run_dir.checkpoints, step)
+
+    def _write_state(self, path: Path) -> None:
+        """Our state; OSError, and nothing is written, where metrics or samples cannot be on the disk before it."""
         for future in self._dump_futures:
             future.result()
         logger = getattr(self, "logger", None)
         if isinstance(logger, RunTracking) and not logger.write_waiting():
             raise OSError("its metrics are not on the disk yet")
-        folder = step_folder(self.run_dir.checkpoints / SAVING, step)
-        write_durably(folder / STATE, json.dumps(self.checkpoint_state(), indent=1))
-        commit(self.run_dir.checkpoints, step)
+        write_durably(path, json.dumps(self.checkpoint_state(), indent=1))
 
     def _check_space(self) -> None:
         """OSError where the disk cannot hold a checkpoint of the last one's size.
@@ -171,7 +176,7 @@ class CheckpointMixin(RecipeTrainer):
         self._saved_step = self.global_steps
         if self.global_steps and self.trainer_mode != "sync":
             clear_trained_rows()
-        path = step_folder(self.run_dir.checkpoints, self.global_steps) / STATE
+        path = state_file(step_folder(self.run_dir.checkpoints, self.global_steps))
         if self.global_steps and path.is_file():
             self.restore_state(json.loads(path.read_text()))
 

@@ -24,7 +24,6 @@ from verl_coder.trainer.interrupted_evaluation import InterruptedEvaluationMixin
 from verl_coder.trainer.phases import PhasesMixin
 from verl_coder.trainer.recipe_trainer import read_columns, read_extra_fields
 from verl_coder.trainer.repeatable import RepeatableMixin
-from verl_coder.trainer.rollout_dump import RolloutDumpMixin
 from verl_coder.trainer.sample_masks import SampleMasksMixin, unavailable_rows
 
 
@@ -35,7 +34,6 @@ class CoderTrainerMixin(
     TeacherGuidedMixin,
     GroupFilterMixin,
     RepeatableMixin,
-    RolloutDumpMixin,
     InterruptedEvaluationMixin,
 ):
     """Short poll, masks, three sources, group filter, curriculum, evaluation, checkpoints, statistics, phase file."""
@@ -58,7 +56,8 @@ class CoderTrainerMixin(
             print(f"warning: samples were not written ({error})", flush=True)  # in train.log
 
     def on_validate_begin(self) -> None:
-        """Start the evaluation's clock."""
+        """Name the checkpoint, then start the evaluation's clock."""
+        self.commit_before_evaluation()
         self._validation_started = time.monotonic()
         super().on_validate_begin()
 
@@ -100,7 +99,7 @@ class CoderTrainerMixin(
             ],
         )
         metrics.update(groups)
-        if words := self._silent_steps.words(groups):
+        if not self.looks_ahead and (words := self._silent_steps.words(groups)):
             self.notices.say("no signal", words)
         if self.trainer_mode != "sync" and timing_raw.get("step"):
             metrics["training/off_policy/trainer_idle_share"] = (

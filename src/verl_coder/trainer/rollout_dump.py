@@ -19,9 +19,15 @@ _TOKEN_FIELDS = ("loss_mask", "rollout_log_probs")
 class RolloutDumpMixin(RecipeTrainer):
     """verl's `_log_rollout_data`, which knows texts and scores alone, by our own; verl's names stay."""
 
+    _dumped_step: int = 0
+    """Step whose file is made, or being made."""
+
     def _log_rollout_data(
         self, batch: KVBatchMeta, timing_raw: dict[str, float], rollout_data_dir: str
     ) -> None:
+        if self._dumped_step == self.global_steps:
+            return  # before its evaluation
+        self._dumped_step = self.global_steps
         with marked_timer("dump_rollout_generations", timing_raw, color="green"):
             # Samples of a prompt stand together, in order.
             order = sorted(range(len(batch.keys)), key=lambda place: place_of(batch.keys[place]))

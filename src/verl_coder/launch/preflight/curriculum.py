@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from verl_coder.errors import CheckpointError, ConfigError, DataError
 from verl_coder.files import read_object
 from verl_coder.launch.recipe import file_list
-from verl_coder.run.checkpoint_files import STATE, TRACKER, step_folder
+from verl_coder.run.checkpoint_files import TRACKER, state_file, step_folder
 from verl_coder.run.run_dir import RunDir
 from verl_coder.run.settings import CURRICULUM, CurriculumSettings
 from verl_coder.trainer.curriculum.stages import Curriculum
@@ -70,7 +70,7 @@ def check_rows(settings: CurriculumSettings, place: str, files: Iterable[Path], 
 def _check_checkpoint(settings: CurriculumSettings | None, run_dir: RunDir) -> None:
     """The checkpoint here must be of the same curriculum: the data order is kept in another form with one."""
     step = run_dir.checkpoint_step()
-    path = step_folder(run_dir.checkpoints, step) / STATE
+    path = state_file(step_folder(run_dir.checkpoints, step))
     if not step or not path.is_file():
         return
     cure = f"write the number of an older folder into {run_dir.checkpoints / TRACKER}"
