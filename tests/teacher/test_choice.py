@@ -137,3 +137,30 @@ def test_a_share_is_kept_where_there_are_codes_enough_and_nothing_vanishes() -> 
         made = make_direct(found, random.Random(0), share=0.9)
         assert len(made) == len(found)
         assert sum(sketch.direct for sketch in made) == min(round(0.9 * len(found)), len(codes))
+
+
+def test_no_answer_at_once_is_the_reference_where_first_tries_are_to_be_the_models_own() -> None:
+    problems = [tried(f"{n}", passing=0, failing=3) for n in range(4)]
+    found = [
+        s
+        for one in problems
+        for s in sketches(one, random.Random(0), max_attempts=2, own_first_tries=True)[1]
+    ]
+    for share in (0.5, 1.0):
+        made = make_direct(found, random.Random(0), share=share, own_first_tries=True)
+        assert not any(sketch.direct for sketch in made)
+
+
+def test_shares_that_are_all_together_leave_no_call() -> None:
+    found = chosen([tried(f"{n}", passing=1, failing=0) for n in range(5)])
+    made = make_direct(found, random.Random(0), share=0.5, plain_share=0.5)
+    assert len(made) == 5 and all(sketch.direct for sketch in made)
+
+
+def test_long_codes_that_repeat_themselves_are_compared_by_lines() -> None:
+    """By characters these take minutes."""
+    loop = "    total = total + 1\n" * 400
+    failing = attempt(f"def f():\n    total = 0\n{loop}    return total", "failed")
+    near = attempt(f"def f():\n    total = 1\n{loop}    return total", "passed")
+    far = attempt("def f():\n    return 400\n" * 300, "passed")
+    assert nearest(failing, [far, near]) is near

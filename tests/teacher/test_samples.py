@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -91,3 +92,13 @@ def test_a_line_that_is_nested_too_deeply_is_no_json(tmp_path: Path) -> None:
     (tmp_path / "s.jsonl").write_text("[" * 100_000)
     with pytest.raises(DataError, match=r"s\.jsonl, line 1 is no JSON \(nested too deeply"):
         read_samples([tmp_path / "s.jsonl"], problems("a"))
+
+
+def test_samples_that_are_all_of_other_problems_are_refused_with_an_id_of_each_side(tmp_path: Path) -> None:
+    path = tmp_path / "samples.jsonl"
+    path.write_text('{"problem_id": "mbpp/601", "output": "x"}\n' * 2)
+    with pytest.raises(
+        DataError, match=r"none of 2 samples is of a problem of --problems .*'mbpp/601'.*'mbpp/1'"
+    ) as caught:
+        read_samples([path], {"mbpp/1": cast(Problem, None)})
+    assert "\n" not in str(caught.value)

@@ -172,3 +172,10 @@ def test_a_prompt_whose_tools_cannot_be_left_out_is_named_before_anything_runs(t
     with pytest.raises(DataError, match=r"row 0 \(sums/1\): its prompt is not .*--plain-share needs one"):
         read_problems(path, plain=True)
     assert read_problems(write(tmp_path / "q.parquet", [problem(0, "tool")]), plain=True)
+
+
+def test_a_file_of_rows_without_a_row_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "train.parquet"
+    pq.write_table(pa.table({"prompt": pa.array([], pa.string())}), path)
+    with pytest.raises(DataError, match=r"train\.parquet"):
+        read_problems(path)

@@ -8,6 +8,9 @@ from difflib import SequenceMatcher
 from verl_coder.problems import Problem
 from verl_coder.teacher.attempts import Attempt, TriedProblem
 
+_LONG = 1_000
+"""Characters of a code beyond which `nearest` compares lines."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sketch:
@@ -61,11 +64,19 @@ def sketches(
 
 
 def nearest(attempt: Attempt, others: Sequence[Attempt]) -> Attempt:
-    """The one whose text is most like the attempt's; the first of those that are as near."""
-    matcher = SequenceMatcher(None, b=attempt.code, autojunk=False)
+    """The one whose text is most like the attempt's; the first of those that are as near.
+
+    By characters; by lines where texts are long: characters of a model's loop would take minutes.
+    """
+    if len(others) == 1:
+        return others[0]
+    is_long = max(len(each.code) for each in (attempt, *others)) > _LONG
+    matcher: SequenceMatcher[str] = SequenceMatcher(
+        None, b=attempt.code.splitlines() if is_long else attempt.code, autojunk=False
+    )
 
     def ratio(other: Attempt) -> float:
-        matcher.set_seq1(other.code)
+        matcher.set_seq1(other.code.splitlines() if is_long else other.code)
         return matcher.ratio()
 
     return max(others, key=ratio)
@@ -103,26 +114,37 @@ def choose(
 
 
 def make_direct(
-    chosen: Sequence[Sketch], rng: random.Random, *, share: float, plain_share: float = 0.0
+    chosen: Sequence[Sketch],
+    rng: random.Random,
+    *,
+    share: float,
+    plain_share: float = 0.0,
+    own_first_tries: bool = False,
 ) -> list[Sketch]:
     """The same, of which a share calls no tool and another is offered none: first tries first, and no code twice.
 
-    A trace whose code another one answers with stays as it was, unless all are to be direct: then it is left out.
+    A trace whose code another one answers with stays as it was, unless all are to be direct: then it is left out. So
+    does one that ends in the reference with `own_first_tries`: an answer at once is a first try.
     """
-    wanted, plain = round(share * len(chosen)), round(plain_share * len(chosen))
+    total = round((share + plain_share) * len(chosen))
+    plain = min(round(plain_share * len(chosen)), total)
     shuffled = rng.sample(range(len(chosen)), len(chosen))
     order = sorted(shuffled, key=lambda index: chosen[index].repairs)
     answered: dict[tuple[str, str], int] = {}
     """(problem, code) -> the place of the first trace that answers with it."""
     for index in order:
-        answered.setdefault((chosen[index].problem.problem_id, chosen[index].attempts[-1].code), index)
-    firsts = list(answered.values())[: plain + wanted]
+        last = chosen[index].attempts[-1]
+        if last.origin == "own" or not own_first_tries:
+            answered.setdefault((chosen[index].problem.problem_id, last.code), index)
+    firsts = list(answered.values())[:total]
     plains, directs = set(firsts[:plain]), set(firsts)
     result: list[Sketch] = []
     for index, sketch in enumerate(chosen):
         if index in directs:
-            last = sketch.attempts[-1:]
-            result.append(Sketch(problem=sketch.problem, attempts=last, direct=True, plain=index in plains))
-        elif plain + wanted < len(chosen):
+            attempts = sketch.attempts[-1:]
+            result.append(
+                Sketch(problem=sketch.problem, attempts=attempts, direct=True, plain=index in plains)
+            )
+        elif total < len(chosen):
             result.append(sketch)
     return result

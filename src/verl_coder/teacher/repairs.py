@@ -99,7 +99,14 @@ def _chosen(tried: Sequence[TriedProblem], options: RepairOptions, report: Repai
     chosen = choose(candidates, rng, per_problem=options.per_problem, failing_share=options.failing_share)
     order = {one.problem.problem_id: place for place, one in enumerate(tried)}
     chosen.sort(key=lambda sketch: order[sketch.problem.problem_id])
-    made = make_direct(chosen, rng, share=options.direct_share, plain_share=options.plain_share)
+    made = make_direct(
+        chosen,
+        rng,
+        share=options.direct_share,
+        plain_share=options.plain_share,
+        own_first_tries=options.own_first_tries,
+    )
     if repeated := len(chosen) - len(made):
-        report.dropped["another trace answers with its code at once"] += repeated
+        more = ", or it is the reference" if options.own_first_tries else ""
+        report.dropped[f"another trace answers with its code at once{more}"] += repeated
     return made

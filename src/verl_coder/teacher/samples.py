@@ -16,6 +16,7 @@ from verl_coder.grading import answer_code
 from verl_coder.problems import Problem
 from verl_coder.protocols import PROTOCOLS
 from verl_coder.syntax import parse_python, parsed
+from verl_coder.words import counted
 
 _MARKS = (
     "<think>",
@@ -36,7 +37,10 @@ class Samples:
 
 
 def read_samples(paths: Sequence[Path], problems: Mapping[str, Problem]) -> Samples:
-    """Samples of the problems asked for; DataError names the file, the line and what is wrong with it."""
+    """Samples of the problems asked for; DataError names the file, the line and what is wrong with it.
+
+    Samples of other problems are counted; DataError where all of them are.
+    """
     samples = Samples()
     seen: set[tuple[str, str]] = set()
     for path in paths:
@@ -56,6 +60,12 @@ def read_samples(paths: Sequence[Path], problems: Mapping[str, Problem]) -> Samp
             else:
                 seen.add(key)
                 samples.codes.setdefault(problem_id, []).append(code)
+    if paths and not samples.counts["read"]:
+        files = ", ".join(map(str, paths))
+        raise DataError(
+            f"--samples {files}: none of {counted(samples.counts['unknown_problem'], 'sample')} is of a problem of "
+            f"--problems (theirs {problem_id!r}, that file's {next(iter(problems), '')!r}): sample that file's"
+        )
     return samples
 
 

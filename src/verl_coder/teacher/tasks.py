@@ -132,6 +132,8 @@ def read_problems(path: Path, *, plain: bool = False) -> dict[str, Problem]:
             if problem.problem_id in problems:
                 raise DataError(f"{file}, row {number} repeats the problem_id {problem.problem_id!r}")
             problems[problem.problem_id] = problem
+    if not problems:
+        raise DataError(f"--problems {path}: there is no problem in it")
     return problems
 
 
