@@ -80,3 +80,23 @@ def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
     first = _file(tmp_path / "1.parquet", _row("a", "one"))
     with pytest.raises(DataError, match="no such file"):
         join_traces([first, tmp_path / "none.parquet"], tmp_path / "all.parquet")
+
+
+def test_the_same_trace_of_files_with_other_columns_is_one(tmp_path: Path) -> None:
+    """A weight of 1 is none, and a field that is not set is not there."""
+    first = _file(tmp_path / "1.parquet", _row("a", "one"))
+    messages = [dict(message) for message in _row("a", "one")["messages"]]
+    messages[-1] |= {"weight": 1.0, "reasoning_content": None}
+    rows = [{"problem_id": "a", "messages": messages}]
+    second = tmp_path / "2.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), second)
+    assert join_traces([first, second], tmp_path / "all.parquet").repeated == 1
+
+
+def test_a_column_that_must_not_be_null_may_lack_in_another_file(tmp_path: Path) -> None:
+    first = tmp_path / "1.parquet"
+    table = pa.Table.from_pylist([{**_row("a", "one"), "score": 1.0}])
+    required = [field.with_nullable(field.name != "score") for field in table.schema]
+    pq.write_table(table.cast(pa.schema(required)), first)
+    second = _file(tmp_path / "2.parquet", _row("b", "two"))
+    assert join_traces([first, second], tmp_path / "all.parquet").traces == 2

@@ -19,6 +19,7 @@ class FakeTrainer(StopMixin):
                     "default_local_dir": str(out / "checkpoints"),
                     "max_actor_ckpt_to_keep": 2,
                     "max_critic_ckpt_to_keep": 2,
+                    "test_freq": 1,
                 },
                 "actor_rollout_ref": {
                     "actor": {"fsdp_config": {"param_offload": False, "optimizer_offload": False}}

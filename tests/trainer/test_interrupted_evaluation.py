@@ -51,6 +51,7 @@ def loop(self: Trainer, _: Any) -> None:
         self.logger.log(metrics, step=self.global_steps)
         kill(self, "logged")
     self.global_steps += 1
+    self.on_train_begin()
     while self.global_steps <= STEPS:
         self.on_step_begin()
         metrics = dict[str, Any]()
@@ -58,7 +59,8 @@ def loop(self: Trainer, _: Any) -> None:
         if self.global_steps % 2 == 0:
             self._save_checkpoint()
         self.commit_before_evaluation()  # by on_validate_begin
-        metrics |= self._validate()
+        if self.config.trainer.test_freq > 0:
+            metrics |= self._validate()
         self._compute_metrics(batch, metrics, {}, self.global_steps, 0)
         self.logger.log(metrics, step=self.global_steps)
         kill(self, "logged")
@@ -107,7 +109,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
     monkeypatch.setattr(PPOTrainer, "fit", loop)
     monkeypatch.setattr(PPOTrainer, "step", step)
 
-    def run(out: Path, at: int | None = None, killed_at: tuple[int, str] | None = None) -> Trainer:
+    def run(
+        out: Path, at: int | None = None, killed_at: tuple[int, str] | None = None, test_freq: int = 1
+    ) -> Trainer:
         (out / "checkpoints").mkdir(parents=True, exist_ok=True)
         run_dir = RunDir(out)
         run_dir.stop_request.unlink(missing_ok=True)
@@ -128,6 +132,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Trainer]:
         trainer = Trainer(out, eval_samples=0)
         trainer.killed_at, trainer.evaluations = killed_at, []
         trainer.config.trainer.val_before_train = not step
+        trainer.config.trainer.test_freq = test_freq
         trainer.curriculum = Curriculum(read_section(CurriculumSettings, STAGES, CURRICULUM))
         with suppress(Killed):
             trainer.fit(None)
@@ -177,22 +182,35 @@ def test_an_evaluation_that_has_ended_is_not_repeated(start: Callable[..., Train
     assert start(tmp_path).evaluations == [5, 6]
 
 
-def test_where_its_end_cannot_be_written_an_evaluation_is_repeated(
+def test_where_its_end_cannot_be_written_it_is_tried_again_until_then_an_evaluation_is_repeated(
     start: Callable[..., Trainer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Trainer, path: Path) -> None:
-        raise OSError("disk full")
+    """What is written then is the state of that step and not of a later one."""
+    write, left = Trainer._write_state, [2]
 
-    with monkeypatch.context() as patch:
-        write = Trainer._write_state
-        patch.setattr(
-            Trainer,
-            "_write_state",
-            lambda self, path: (full if "evaluated" in path.name else write)(self, path),
-        )
-        start(tmp_path / "run", killed_at=(3, "evaluated"))
-    folder = step_folder(RunDir(tmp_path / "run").checkpoints, 2)
-    assert awaits_evaluation(folder) and state_file(folder).name == "verl_coder.json"
+    def full(self: Trainer, path: Path, text: str) -> None:
+        if "evaluated" in path.name and left[0]:
+            left[0] -= 1
+            raise OSError("disk full")
+        write(self, path, text)
+
+    monkeypatch.setattr(Trainer, "_write_state", full)
+    run_dir = start(tmp_path / "run", killed_at=(3, "evaluated")).run_dir
+    folder = step_folder(run_dir.checkpoints, 2)
+    assert left == [1] and awaits_evaluation(folder) and state_file(folder).name == "verl_coder.json"
+    again = start(tmp_path / "run", killed_at=(3, "logged"))
+    assert left == [0] and again.evaluations == [2, 3] and awaits_evaluation(folder) is False
     ended = start(tmp_path / "run")
-    assert ended.evaluations == [2, 3, 4, 5, 6]
+    assert ended.evaluations == [3, 4, 5, 6]
     assert outcome(ended) == outcome(start(tmp_path / "whole"))
+
+
+def test_an_evaluation_that_cannot_be_done_is_left_out_where_evaluations_are_switched_off(
+    start: Callable[..., Trainer], tmp_path: Path
+) -> None:
+    """Else a run whose evaluation always fails could not go on."""
+    start(tmp_path, killed_at=(4, "evaluated"))
+    ended = start(tmp_path, test_freq=-1)
+    records = {record["step"]: record["data"] for record in ended.run_dir.read_metrics()}
+    assert ended.evaluations == [] and list(records) == [0, 1, 2, 3, 4, 5, 6]
+    assert records[4]["loss"] == 1 / 4 and "eval/greedy/pass_at_1" not in records[4]

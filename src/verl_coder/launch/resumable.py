@@ -18,12 +18,11 @@ def make_resumable(plan: Plan, console: Console) -> None:
     step = plan.run_dir.checkpoint_step()
     # Without a checkpoint everything is done again, the evaluation before training too.
     forgotten = plan.run_dir.drop_metrics_after(step if step else -1)
-    if awaits_evaluation(step_folder(plan.run_dir.checkpoints, step)):
-        plan.run_dir.drop_metrics_of(
-            step
-        )  # a kill came between them and the checkpoint's word that they are there
+    waits = awaits_evaluation(step_folder(plan.run_dir.checkpoints, step))
+    if waits:  # where its metrics are there, a kill came before the checkpoint's word that they are
+        plan.run_dir.drop_metrics_of(step)
     # The checkpoint's own step is not logged yet where its evaluation has not ended.
-    logged = min([step, *plan.run_dir.backup.steps()[-1:]])
+    logged = step - 1 if waits else min([step, *plan.run_dir.backup.steps()[-1:]])
     if copied := copied_from(plan.run_dir.sync_state):
         words = (
             f"a copy of {copied}, whose W&B run goes on there: this one begins a run of its own, linked to it"

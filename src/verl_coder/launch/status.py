@@ -9,7 +9,7 @@ from verl_coder.consoles import printable
 from verl_coder.errors import CheckpointError, ConfigError
 from verl_coder.files import took_lock
 from verl_coder.launch.summary import pass_rate
-from verl_coder.run.checkpoint_files import is_whole, read_best, step_folder
+from verl_coder.run.checkpoint_files import awaits_evaluation, is_whole, read_best, step_folder
 from verl_coder.run.notices import parse_notices
 from verl_coder.run.phase import Phase
 from verl_coder.run.run_dir import RunDir, given_run
@@ -44,7 +44,12 @@ def _checkpoints(run_dir: RunDir) -> dict[str, str]:
     lines = {}
     try:
         step = run_dir.checkpoint_step()
-        lines["checkpoint"] = f"step {step}" if step else "none yet"
+        first = (
+            ", which the next start evaluates first"
+            if awaits_evaluation(step_folder(run_dir.checkpoints, step))
+            else ""
+        )
+        lines["checkpoint"] = f"step {step}{first}" if step else "none yet"
     except CheckpointError as error:
         lines["checkpoint"] = str(error)
     try:

@@ -13,7 +13,8 @@ from verl_coder.consoles import PlainConsole
 from verl_coder.data.prepared import whole_pages
 from verl_coder.errors import DataError
 from verl_coder.files import keep_apart, whole_file
-from verl_coder.traces import read_traces
+from verl_coder.trace_messages import is_learnt
+from verl_coder.traces import Trace, read_traces
 from verl_coder.words import counted
 
 _ARGUMENT = "traces"
@@ -41,13 +42,13 @@ def join_traces(files: Sequence[Path], out: Path) -> JoinReport:
     `out` is one of the files. Nothing is written then.
     """
     keep_apart({"--out": out}, {_ARGUMENT: files})
-    tables = [_read(path) for path in files]
-    schema = _schema(files, tables)
+    read = [_read(path) for path in files]
+    schema = _schema(files, [table for _, table in read])
     report, rows, seen = JoinReport(), list[dict[str, Any]](), set[str]()
-    for path, table in zip(files, tables, strict=True):
+    for path, (traces, table) in zip(files, read, strict=True):
         before = len(rows)
-        for row in table.to_pylist():
-            text = _text(row)
+        for trace, row in zip(traces, table.to_pylist(), strict=True):
+            text = _text(trace)
             if text in seen:
                 report.repeated += 1
             else:
@@ -75,19 +76,19 @@ def show_join(files: Sequence[Path], out: Path) -> JoinReport:
     return report
 
 
-def _read(path: Path) -> pa.Table:
-    """The whole file, every row of which `read_traces` can read."""
-    read_traces(path, option=_ARGUMENT)
+def _read(path: Path) -> tuple[list[Trace], pa.Table]:
+    """The whole file, and its rows as they are learnt."""
+    traces = read_traces(path, option=_ARGUMENT)
     with whole_pages(f"{_ARGUMENT}: {path}"):
-        return pq.read_table(path)
+        return traces, pq.read_table(path)
 
 
 def _schema(files: Sequence[Path], tables: Sequence[pa.Table]) -> pa.Schema:
     """All columns, and all fields of their structs."""
-    schema = tables[0].schema.remove_metadata()
+    schema = _open(tables[0].schema)
     for path, table in zip(files[1:], tables[1:], strict=True):
         try:
-            schema = pa.unify_schemas([schema, table.schema.remove_metadata()], promote_options="permissive")
+            schema = pa.unify_schemas([schema, _open(table.schema)], promote_options="permissive")
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(
@@ -97,9 +98,12 @@ def _schema(files: Sequence[Path], tables: Sequence[pa.Table]) -> pa.Schema:
     return schema
 
 
-def _text(row: dict[str, Any]) -> str:
-    """What two rows have in common that are learnt alike; fields that are not set make no difference."""
-    messages = [
-        {key: value for key, value in message.items() if value is not None} for message in row["messages"]
-    ]
-    return json.dumps([row["problem_id"], row.get("agent_name") or "", messages], sort_keys=True, default=str)
+def _open(schema: pa.Schema) -> pa.Schema:
+    """Without metadata, and every column may be missing in another file."""
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def _text(trace: Trace) -> str:
+    """What two traces have in common that are learnt alike."""
+    messages = [{**message, "weight": int(is_learnt(message))} for message in trace.messages]
+    return json.dumps([trace.problem_id, trace.agent_name, messages], sort_keys=True)

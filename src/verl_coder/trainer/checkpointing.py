@@ -146,17 +146,20 @@ class CheckpointMixin(RecipeTrainer):
 
     def _commit(self, step: int) -> None:
         """Our state beside verl's, then the name; the metrics and samples of the step are on the disk before it."""
-        self._write_state(step_folder(self.run_dir.checkpoints / SAVING, step) / STATE)
+        self._write_state(step_folder(self.run_dir.checkpoints / SAVING, step) / STATE, self._state_text())
         commit(self.run_dir.checkpoints, step)
 
-    def _write_state(self, path: Path) -> None:
+    def _state_text(self) -> str:
+        return json.dumps(self.checkpoint_state(), indent=1)
+
+    def _write_state(self, path: Path, text: str) -> None:
         """Our state; OSError, and nothing is written, where metrics or samples cannot be on the disk before it."""
         for future in self._dump_futures:
             future.result()
         logger = getattr(self, "logger", None)
         if isinstance(logger, RunTracking) and not logger.write_waiting():
             raise OSError("its metrics are not on the disk yet")
-        write_durably(path, json.dumps(self.checkpoint_state(), indent=1))
+        write_durably(path, text)
 
     def _check_space(self) -> None:
         """OSError where the disk cannot hold a checkpoint of the last one's size.

@@ -56,9 +56,9 @@ class CoderTrainerMixin(
             print(f"warning: samples were not written ({error})", flush=True)  # in train.log
 
     def on_validate_begin(self) -> None:
-        """Name the checkpoint, then start the evaluation's clock."""
-        self.commit_before_evaluation()
+        """Start the evaluation's clock, and name the checkpoint first."""
         self._validation_started = time.monotonic()
+        self.commit_before_evaluation()
         super().on_validate_begin()
 
     def on_validate_end(self) -> None:
