@@ -79,6 +79,13 @@ def test_a_server_that_stays_dead_is_tried_less_and_less_often(router: Router, c
     assert waits == sorted(waits) and waits[0] == 2 and waits[-1] == 10
 
 
+def test_a_server_may_stay_dead_for_days(router: Router, clock: Clock) -> None:
+    for _ in range(20_000):
+        router.failed(HERE)
+        clock.now += 10.1
+    assert router.is_awake(HERE)
+
+
 def test_the_requests_that_die_with_a_server_count_as_one_fault(router: Router, clock: Clock) -> None:
     for _ in range(50):
         router.failed(HERE)

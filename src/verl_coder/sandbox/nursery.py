@@ -110,8 +110,10 @@ class Nursery:
         message = marshal.dumps(config._asdict())
         descriptors = [slot.keeper_status.fileno(), slot.keeper_control.fileno()]
         try:
-            await self._hand_over(slot, message, descriptors)
-            await asyncio.wait_for(asyncio.shield(slot.ready), _START_TIMEOUT_S)
+            # Another zygote may have to start before the slot does.
+            async with asyncio.timeout(2 * _START_TIMEOUT_S):
+                await self._hand_over(slot, message, descriptors)
+                await asyncio.shield(slot.ready)
         except TimeoutError as error:
             _abandon(slot)
             raise SlotLost("its keeper is not ready in time") from error
@@ -124,30 +126,34 @@ class Nursery:
     async def _hand_over(self, slot: Slot, message: bytes, descriptors: list[int]) -> None:
         """Send the zygote the order for a slot; another zygote is started where there is none."""
         try:
-            for attempt in range(3):
+            # One at a time: a full socket holds some 49 orders, and whoever comes next waits as well.
+            async with self._lock:
                 try:
-                    if self._socket is None:
-                        raise OSError("the zygote is gone")
-                    socket.send_fds(self._socket, [message], descriptors)
-                    break
-                except BlockingIOError:
-                    await asyncio.sleep(0.01)
-                except OSError as error:
-                    if attempt:
-                        raise SlotLost(f"no zygote: {error}") from error
+                    await self._send(message, descriptors)
+                except OSError:
                     await self._revive()
+                    try:
+                        await self._send(message, descriptors)
+                    except OSError as error:
+                        raise SlotLost(f"no zygote: {error}") from error
         finally:
             slot.handed_over()
 
-    async def _revive(self) -> None:
-        async with self._lock:
-            if self._process is not None and self._process.poll() is None and self._socket is not None:
+    async def _send(self, message: bytes, descriptors: list[int]) -> None:
+        """Send one order, once the socket takes it; OSError where the zygote is gone."""
+        while self._socket is not None:
+            try:
+                socket.send_fds(self._socket, [message], descriptors)
                 return
-            if self._socket is not None:
-                self._socket.close()
-                self._socket = None
-            await self.reap()
-            await self.start()
+            except BlockingIOError:
+                await _writable(self._socket)
+        raise OSError("the zygote is gone")
+
+    async def _revive(self) -> None:
+        """Start another zygote in the place of one that takes no orders any more; the caller holds the lock."""
+        self.hang_up()
+        await self.reap()
+        await self.start()
 
     def hang_up(self) -> None:
         """Close the socket: the zygote ends by itself."""
@@ -168,6 +174,16 @@ class Nursery:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+
+
+async def _writable(end: socket.socket) -> None:
+    """Wait until a full socket takes a message, or its other end is gone."""
+    loop, descriptor, ready = asyncio.get_running_loop(), end.fileno(), asyncio.Event()
+    loop.add_writer(descriptor, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_writer(descriptor)
 
 
 def _abandon(slot: Slot) -> None:

@@ -1,5 +1,6 @@
 """Which of several servers takes the next request: the one on this host first, and none that fails."""
 
+import math
 import random
 import socket
 import time
@@ -13,6 +14,7 @@ Kind = Literal["run", "session"]
 
 _REST_S = 2.0
 _LONGEST_REST_S = 10.0
+_DOUBLINGS = math.ceil(math.log2(_LONGEST_REST_S / _REST_S))
 SLOTS_HEADER = "x-sandbox-slots"
 """Of every answer of the embedded server: programs that it runs at a time."""
 _UNKNOWN_SLOTS = 8
@@ -73,7 +75,7 @@ class Router:
     def answered(self, url: str, slots: str | None) -> None:
         """`url` gave an answer, with SLOTS_HEADER or None."""
         self._faults[url] = 0
-        if slots and slots.isdigit():
+        if slots and slots.isdecimal():
             self._slots[url] = max(int(slots), 1)
 
     def failed(self, url: str) -> None:
@@ -81,12 +83,13 @@ class Router:
         now = time.monotonic()
         if self._resting_until[url] <= now:  # of the requests that die with a server, the first counts
             self._faults[url] += 1
-        rest_s = min(_REST_S * 2 ** (self._faults[url] - 1), _LONGEST_REST_S)
+        # The exponent is bounded as well: a power of two that is no float any more ends the request by OverflowError.
+        rest_s = min(_REST_S * 2 ** min(self._faults[url] - 1, _DOUBLINGS), _LONGEST_REST_S)
         self._resting_until[url] = now + rest_s
 
     def overloaded(self, url: str, kind: Kind, retry_after: str | None) -> None:
         """`url` is full of this kind: it rests as long as it says, and is not taken for broken."""
-        rest_s = float(retry_after) if retry_after and retry_after.isdigit() else _REST_S
+        rest_s = float(retry_after) if retry_after and retry_after.isdecimal() else _REST_S
         self._full_until[url, kind] = time.monotonic() + min(rest_s, _LONGEST_REST_S)
 
 
