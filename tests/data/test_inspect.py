@@ -1,6 +1,7 @@
 """`verl-coder data inspect`: numbers that can be checked, a page that needs nothing else."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from verl_coder.data.cli import app
 from verl_coder.data.statistics import collect, count_tests, token_counter
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.paths import repository_root
-from verl_coder.problems import CheckTests, PytestTests
+from verl_coder.problems import AssertTests, CheckTests, Problem, PytestTests
 
 
 @pytest.fixture
@@ -91,3 +92,20 @@ def test_a_yaml_that_holds_no_tools_is_one_line(text: str, tmp_path: Path) -> No
     (tmp_path / "tools.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"tools\.yaml holds no tools .*: name a file of tool_config/$"):
         token_counter(str(repository_root() / "src/verl_coder/tiny/base"), tmp_path / "tools.yaml")
+
+
+def test_a_row_that_is_told_of_no_tools_is_counted_without_them() -> None:
+    base = str(repository_root() / "src/verl_coder/tiny/base")
+    with_tools = token_counter(base, repository_root() / "tool_config/python_interpreter_quick.yaml")
+    alone = token_counter(base, None)
+    told = Problem(
+        data_source="toy",
+        problem_id="toy/1",
+        prompt=({"role": "user", "content": "add two numbers"},),
+        tests=AssertTests(tests=("assert f(1) == 1",)),
+        split="train",
+    )
+    assert with_tools(told) > alone(told)
+    for agent in ("program_agent", "single_turn_agent"):
+        row = replace(told, agent_name=agent)
+        assert with_tools(row) == alone(row)

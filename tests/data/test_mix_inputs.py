@@ -1,5 +1,6 @@
 """What a mix compares and refuses: twins in other words, rows of others, places that are no mix's."""
 
+import datetime
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -225,3 +226,18 @@ def test_tests_of_others_that_are_objects_become_text(tmp_path: Path) -> None:
     mix(mixed(tmp_path))
     [made] = pq.read_table(tmp_path / "mix" / "train.parquet").to_pylist()
     assert Problem.from_row(made).tests == problem("one", "").tests
+
+
+def test_columns_of_others_are_left_out_whatever_their_type(tmp_path: Path) -> None:
+    write_rows([problem("a/0", STATEMENTS[0])], tmp_path / "a" / "train.parquet")
+    path = tmp_path / "a" / "train.parquet"
+    table = pq.read_table(path)
+    times = pa.array([datetime.datetime(2026, 1, 1)])
+    info = table.column("extra_info").combine_chunks()
+    names = [*(field.name for field in info.type), "made"]
+    both = pa.StructArray.from_arrays([*info.flatten(), times], names=names)
+    table = table.set_column(table.column_names.index("extra_info"), "extra_info", both)
+    pq.write_table(table.append_column("made", times), path)
+    mix(mixed(tmp_path))
+    assert pq.read_schema(tmp_path / "mix" / "train.parquet").equals(ROW_SCHEMA)
+    assert ids(tmp_path / "mix") == {"a/0"}

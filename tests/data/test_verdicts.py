@@ -38,6 +38,23 @@ def test_verdicts_come_back_and_a_half_written_line_is_skipped(tmp_path: Path) -
         assert cache.get("a") is not None and cache.get("c") is not None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"key": ["a"], "status": "passed"}',
+        '{"key": "a", "status": "passed", "false_examples": null}',
+        '{"key": "a", "status": "failed", "message": null}',
+        '{"key": "a", "status": "splendid"}',
+        '["a"]',
+    ],
+)
+def test_a_line_with_values_of_other_types_is_skipped(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    path.write_text(line + '\n{"key": "b", "status": "passed"}\n')
+    with VerdictCache(path) as cache:
+        assert cache.get("a") is None and cache.get("b") is not None
+
+
 def test_a_verdict_of_a_busy_machine_is_not_kept_for_the_next_run(tmp_path: Path) -> None:
     path = tmp_path / "verdicts.jsonl"
     with VerdictCache(path) as cache:

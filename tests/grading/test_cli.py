@@ -115,6 +115,15 @@ def test_a_row_of_a_parquet_file_is_named_by_its_number_or_its_id(parquet, wante
     assert _row(Path(f"{parquet}:{wanted}"))["extra_info"]["problem_id"] == "sample/second"
 
 
+def test_a_number_that_is_also_the_id_of_another_row_is_refused(tmp_path):
+    rows = [{**ROW, "extra_info": {"problem_id": name}} for name in ("7", "1", "0")]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match="row 0 is one problem, and row 2 is that with the id 0"):
+        _row(tmp_path / "rows.parquet:0")
+    assert _row(tmp_path / "rows.parquet:1")["extra_info"]["problem_id"] == "1"
+    assert _row(tmp_path / "rows.parquet:7")["extra_info"]["problem_id"] == "7"
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [

@@ -23,6 +23,7 @@ from verl_coder.data.mix_inputs import (
 from verl_coder.data.out_folder import CARD, OutFolder
 from verl_coder.data.prepared import open_prepared
 from verl_coder.data.provenance import describe_files, describe_sources, write_card
+from verl_coder.data.replacing import replacing
 from verl_coder.data.shuffle import Shuffler, unit_hash
 from verl_coder.data.writer import RowWriter, WrittenFile
 from verl_coder.errors import DataError
@@ -151,17 +152,18 @@ def mix(options: MixOptions) -> MixResult:
     held_out = held_out_files(options.shares, options.data, options.against)
     pass_rates = read_pass_rates(options.pass_rates) if options.pass_rates else {}
     overlaps = list(_find_overlaps(options, inputs, held_out, pass_rates))
-    written = _write(options, inputs, overlaps, pass_rates, folder)
-    result = MixResult(
-        **vars(written),
-        overlaps=overlaps,
-        held_out=held_out,
-        not_mixed=[name for name in options.shares if name not in there],
-        dropped=len(overlaps) if options.decontaminate else 0,
-        wall_s=time.perf_counter() - started,
-    )
-    sources = [entry.path for entries in inputs.values() for entry in entries]
-    write_card(options.out / CARD, _card(options, result, sources))
+    with ExitStack() as replaced:
+        written = _write(options, inputs, overlaps, pass_rates, folder, replaced)
+        result = MixResult(
+            **vars(written),
+            overlaps=overlaps,
+            held_out=held_out,
+            not_mixed=[name for name in options.shares if name not in there],
+            dropped=len(overlaps) if options.decontaminate else 0,
+            wall_s=time.perf_counter() - started,
+        )
+        sources = [entry.path for entries in inputs.values() for entry in entries]
+        write_card(options.out / CARD, _card(options, result, sources))
     return result
 
 
@@ -216,7 +218,9 @@ def _write(
     overlaps: Sequence[Overlap],
     pass_rates: Mapping[str, float],
     folder: OutFolder,
+    replaced: ExitStack,
 ) -> _Written:
+    """Rows and overlaps; the folder is `replacing` from the first file on until the caller closes `replaced`."""
     dropped = {overlap.place for overlap in overlaps} if options.decontaminate else set()
     rows: Counter[str] = Counter()
     measured = outside = 0
@@ -241,6 +245,7 @@ def _write(
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
         _refuse_useless(options, pass_rates, rows, measured, outside)
+        replaced.enter_context(replacing(options.out))
         folder.claim()
         _write_report(options.out / REPORT, overlaps)
         for writer in writers:

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from verl_coder.data.duplicates import Statement
 from verl_coder.data.out_folder import OutFolder
 from verl_coder.data.prepared import iter_rows, resolve_prepared
 from verl_coder.data.writer import whole_shards_of
 from verl_coder.errors import DataError
-from verl_coder.problems import Problem
+from verl_coder.problems import ROW_SCHEMA, Problem
 from verl_coder.prompts import question_of
 from verl_coder.words import nearest
 
@@ -24,6 +26,13 @@ _LIGHT_COLUMNS = (
     "prompt",
     *(f"extra_info.{name}" for name in ("problem_id", "group", "reference_solution")),
 )
+
+
+_OUR_COLUMNS = [
+    f"{column.name}.{field.name}" if isinstance(column.type, pa.StructType) else column.name
+    for column in ROW_SCHEMA
+    for field in (column.type if isinstance(column.type, pa.StructType) else [column])
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +117,9 @@ def statements(path: Path) -> Iterator[Statement]:
 
 
 def rows_of(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a file as `prepare` writes them; DataError at the place of one that is no row."""
-    for number, row in enumerate(iter_rows(path)):
-        truth, info = (row["reward_model"] or {}).get("ground_truth"), row["extra_info"] or {}
+    """The rows of a file as `prepare` writes them, without what others added; DataError where one is no row."""
+    for number, row in enumerate(iter_rows(path, columns=_OUR_COLUMNS)):
+        truth, info = (row.get("reward_model") or {}).get("ground_truth"), row.get("extra_info") or {}
         if (
             isinstance(truth, str)
             and isinstance(info.get("reference_solution"), str)

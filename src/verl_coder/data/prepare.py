@@ -22,6 +22,7 @@ from verl_coder.data.provenance import (
     write_rejected,
 )
 from verl_coder.data.reading import ProblemReader
+from verl_coder.data.replacing import replacing
 from verl_coder.data.sources import SourceFile, files_passed_over, find_files
 from verl_coder.data.tests_of_rows import fault_of
 from verl_coder.data.verdicts import Verdict, VerdictCache
@@ -115,29 +116,30 @@ class _Preparation:
             write_rejected(self.rejections, out / "rejected.parquet", with_rows=with_rows)
             if not with_rows:
                 raise DataError(self._nothing_left())
+            stack.enter_context(replacing(out))
             self.folder.claim()
             for writer in writers.values():
                 if writer.rows:
                     written += writer.commit()
                 else:
                     writer.withdraw()
-        result = PrepareResult(
-            files=written,
-            rejections=self.rejections,
-            trivial=self.trivial,
-            false_examples=self.false_examples,
-            rows_read=self.reader.rows_read,
-            time_limited=self.time_limited,
-            stubs=self.stubs,
-            passed_over=files_passed_over(
-                self.options.source,
-                self.files,
-                [pattern for hub in self.dataset.sources.values() for pattern in hub.patterns],
-            ),
-            removed=[path for writer in writers.values() for path in writer.removed],
-            wall_s=time.perf_counter() - started,
-        )
-        write_card(out / CARD, self._card(result))
+            result = PrepareResult(
+                files=written,
+                rejections=self.rejections,
+                trivial=self.trivial,
+                false_examples=self.false_examples,
+                rows_read=self.reader.rows_read,
+                time_limited=self.time_limited,
+                stubs=self.stubs,
+                passed_over=files_passed_over(
+                    self.options.source,
+                    self.files,
+                    [pattern for hub in self.dataset.sources.values() for pattern in hub.patterns],
+                ),
+                removed=[path for writer in writers.values() for path in writer.removed],
+                wall_s=time.perf_counter() - started,
+            )
+            write_card(out / CARD, self._card(result))
         return result
 
     async def _kept(self) -> AsyncIterator[Problem]:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder.data.replacing import refuse_half_written
 from verl_coder.data.writer import whole_of_shard, whole_shards_of
 from verl_coder.errors import DataError
 from verl_coder.files import is_there
@@ -24,6 +25,7 @@ def resolve_prepared(path: Path) -> list[Path]:
     Other Parquet files of a folder (rejected records, traces) are passed over.
     """
     if path.is_file():
+        refuse_half_written(path.parent)
         return [path]
     if path.is_dir():
         found = [p for p in sorted(path.glob("*.parquet")) if _holds_rows(p)]

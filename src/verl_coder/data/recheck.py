@@ -13,6 +13,7 @@ from verl_coder.data.out_folder import CARD, SPLITS, OutFolder
 from verl_coder.data.parallel_verification import Candidate, verify_all
 from verl_coder.data.prepared import iter_rows, open_prepared
 from verl_coder.data.provenance import Rejection, count_reasons, describe_files, write_card, write_rejected
+from verl_coder.data.replacing import replacing
 from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, whole_of_shard
@@ -92,8 +93,10 @@ class _Recheck:
                 self.rows_read += 1
                 on_row("kept" if verdict.status == "passed" else verdict.status)
                 self._take(candidate, problem, verdict, writers[candidate.place.rpartition("[")[0]])
+            self._write_rejected(list(writers.values()))
+            stack.enter_context(replacing(out))
             files = self._commit(list(writers.values()))
-        write_card(out / CARD, self._card(files))
+            write_card(out / CARD, self._card(files))
         return RecheckResult(
             files=files,
             rejections=self.rejections,
@@ -124,12 +127,15 @@ class _Recheck:
         if verdict.trivial:
             self.trivial[problem.problem_id] = verdict.trivial
 
-    def _commit(self, writers: Sequence[RowWriter]) -> list[WrittenFile]:
+    def _write_rejected(self, writers: Sequence[RowWriter]) -> None:
         rejected = self.folder.path / "rejected.parquet"
-        with_rows = {whole_of_shard(writer.path) for writer in writers if writer.rows}
-        write_rejected(self.rejections, rejected, with_rows=bool(with_rows))
+        with_rows = any(writer.rows for writer in writers)
+        write_rejected(self.rejections, rejected, with_rows=with_rows)
         if not with_rows:
             raise DataError(f"no reference solution passes its tests (see {rejected})")
+
+    def _commit(self, writers: Sequence[RowWriter]) -> list[WrittenFile]:
+        with_rows = {whole_of_shard(writer.path) for writer in writers if writer.rows}
         self.folder.claim()
         files: list[WrittenFile] = []
         for writer in writers:

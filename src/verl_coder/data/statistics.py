@@ -14,6 +14,7 @@ from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import is_there
 from verl_coder.paths import check_tools_file, is_hub_name
 from verl_coder.problems import CheckTests, Problem, PytestTests, TestSuite
+from verl_coder.protocols import describes_tools
 
 CountTokens = Callable[[Problem], int]
 
@@ -112,7 +113,7 @@ def need_tokenizer() -> NoReturn:
 def token_counter(
     tokenizer: str, tools: Path | None, template_options: Mapping[str, Any] | None = None
 ) -> CountTokens:
-    """Prompt tokens as the trainer counts them: chat template, tool schemas, generation prompt."""
+    """Prompt tokens as the trainer counts them: chat template, the tools that a row is told of, generation prompt."""
     _check_tokenizer(tokenizer)
     schemas = _tool_schemas(tools) if tools else None
     from transformers import AutoTokenizer
@@ -127,7 +128,7 @@ def token_counter(
     def count(problem: Problem) -> int:
         ids = loaded.apply_chat_template(
             [dict(message) for message in problem.prompt],
-            tools=schemas,  # type: ignore[arg-type]
+            tools=schemas if describes_tools(problem.agent_name) else None,  # type: ignore[arg-type]
             add_generation_prompt=True,
             tokenize=True,
             return_dict=False,

@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from verl_coder.data.shown_tests import shown_tests
 from verl_coder.files import make_folder, writing
@@ -71,6 +73,9 @@ def verdict_key(problem: Problem) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+_LINES = TypeAdapter(Verdict)
+
+
 class VerdictCache:
     """A file of JSON lines, one verdict each, flushed as it grows: an interrupted run loses none."""
 
@@ -109,17 +114,14 @@ class VerdictCache:
 
 def _read(path: Path) -> dict[str, Verdict]:
     verdicts: dict[str, Verdict] = {}
-    known = {field.name for field in fields(Verdict)}
     if path.exists():
         with path.open("rb") as stream:  # whose lines end with \n alone
             for line in stream:
                 try:
-                    values = json.loads(line)
-                except ValueError:
+                    verdict = _LINES.validate_json(line, strict=True)
+                except ValidationError:
                     continue  # the line that a killed run was writing, or a damaged one
-                if isinstance(values, dict) and {"key", "status"} <= set(values) <= known:
-                    false = tuple(values.pop("false_examples", ()))  # which older lines do not have
-                    verdicts[values["key"]] = Verdict(**values, false_examples=false)
+                verdicts[verdict.key] = verdict
     return {key: replace(verdict, grader="") for key, verdict in verdicts.items() if verdict.lasts}
 
 

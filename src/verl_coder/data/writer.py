@@ -4,7 +4,7 @@ import glob
 import os
 import re
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from verl_coder.data.replacing import refuse_half_written, replacing
 from verl_coder.errors import DataError
 from verl_coder.files import file_sha256, make_folder, own_mark, sweep, writing
 from verl_coder.problems import ROW_SCHEMA, Problem
@@ -42,7 +43,8 @@ def write_rows(
     with RowWriter(path, rows_per_shard=rows_per_shard) as writer:
         for problem in problems:
             writer.add(problem)
-        return writer.commit()
+        with replacing(path.parent) if rows_per_shard else nullcontext():
+            return writer.commit()
 
 
 class RowWriter:
@@ -108,7 +110,7 @@ class RowWriter:
             self._flush()
 
     def commit(self, *, may_be_empty: bool = False) -> list[WrittenFile]:
-        """Move the finished files into place and remove the shards of an earlier run."""
+        """Move the finished files into place and remove the shards of an earlier run: the caller says `replacing`."""
         if not self.rows:
             if not may_be_empty:
                 raise DataError(f"{self.path}: no rows to write")
@@ -175,7 +177,8 @@ def shards_of(path: Path) -> list[Path]:
 
 
 def whole_shards_of(path: Path) -> list[Path]:
-    """`shards_of`, to be read: DataError where one is missing, or where the rows stand there twice."""
+    """`shards_of`, to be read: DataError where one is missing or of another writing, or the rows stand there twice."""
+    refuse_half_written(path.parent)
     found = shards_of(path)
     shards = [match for file in found if (match := _SHARD.fullmatch(file.name))]
     counts = {int(match[3]) for match in shards}

@@ -62,7 +62,7 @@ async def _grade(code: str, suite: Any, url: str) -> Any:
     from verl_coder.grading import grade as grade_code
     from verl_coder.sandbox import SandboxClient
 
-    async with SandboxClient(url.split(",")) as client:
+    async with SandboxClient(url) as client:
         return await grade_code(code, suite, client)
 
 
@@ -89,12 +89,18 @@ def _parquet_row(path: Path, wanted: str) -> Any:
         table = pq.read_table(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: {str(error).splitlines()[0]}") from error
-    if wanted.isdecimal() and int(wanted) < table.num_rows:
-        return table.slice(int(wanted), 1).to_pylist()[0]
     rows = table.select(["extra_info"]).to_pylist() if "extra_info" in table.column_names else []
     names = [str((row["extra_info"] or {}).get("problem_id")) for row in rows]
+    places = {int(wanted)} if wanted.isdecimal() and int(wanted) < table.num_rows else set()
     if wanted in names:
-        return table.slice(names.index(wanted), 1).to_pylist()[0]
+        places.add(names.index(wanted))
+    if len(places) == 1:
+        return table.slice(places.pop(), 1).to_pylist()[0]
+    if places:
+        raise DataError(
+            f"{path}:{wanted}: row {wanted} is one problem, and row {names.index(wanted)} is that with the id "
+            f"{wanted}: give the number of a row whose id is no number, or that row alone as JSON"
+        )
     numbers = f"{path}:0 to {path}:{table.num_rows - 1} are its rows"
     if not wanted:
         raise DataError(f"{path}: which row? {numbers}")

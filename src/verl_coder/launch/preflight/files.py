@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from omegaconf import DictConfig, OmegaConf
 
+from verl_coder.data.replacing import refuse_half_written
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.launch.preflight.model import check_model
 from verl_coder.launch.recipe import file_list
@@ -45,6 +46,7 @@ def check_parquet(place: str, paths: list[Path]) -> None:
                 if path.is_dir()
                 else f"{place}: no file {path} (`verl-coder data prepare` makes one; a path: TRAIN=, VAL=)"
             )
+        refuse_half_written(path.parent)
         try:
             columns = pq.read_schema(path)
         except Exception as error:
