@@ -170,6 +170,14 @@ def test_a_session_that_has_no_examples_is_sent_them_again(
     assert told == "ok\nok" and "def check_examples" in again["code"]
 
 
+def test_a_right_attempt_that_warns_is_right_in_a_session(tmp_path: Path, sandbox_url: str) -> None:
+    make = Maker(tmp_path, shipped(tmp_path, "python_session"), sandbox_url)
+    warns = RIGHT.replace("\n", '\n    import warnings\n    warnings.warn("slow")\n', 1)
+    _, [row] = make([posed("session", "session_agent")], [("p", block(warns))])
+    [(_, _, told, _)] = calls(row)
+    assert told.startswith("ok\nok\n") and "UserWarning: slow" in told
+
+
 def test_an_attempt_that_leans_on_what_the_session_has_left_is_no_trace(
     tmp_path: Path, sandbox_url: str
 ) -> None:

@@ -9,6 +9,7 @@ from verl_coder.prompts import build_prompt, visible_tests_of
 from verl_coder.sandbox import CommandResult
 from verl_coder.teacher.checks import visible_check
 from verl_coder.tools.execution import ProgramRun
+from verl_coder.tools.output import format_output
 
 
 def printed(solution: str, tests: str) -> str:
@@ -20,8 +21,11 @@ def printed(solution: str, tests: str) -> str:
     return stdout.getvalue()
 
 
-def ran(text: str, *, return_code: int | None = 0, status: str = "Finished") -> ProgramRun:
-    return ProgramRun(CommandResult(status=status, return_code=return_code), text)  # type: ignore[arg-type]
+def ran(
+    stdout: str, *, stderr: str = "", return_code: int | None = 0, status: str = "Finished"
+) -> ProgramRun:
+    result = CommandResult(status=status, return_code=return_code, stdout=stdout, stderr=stderr)  # type: ignore[arg-type]
+    return ProgramRun(result, format_output(result, timeout_s=1, traceback_lines=10, max_chars=200))
 
 
 def test_operands_of_equalities_keep_their_source_text() -> None:
@@ -71,6 +75,15 @@ def test_an_output_is_right_wrong_or_neither() -> None:
     assert check.failed(ran("ok\nwrong: got 1, want 2")) and check.failed(ran("", return_code=1))
     assert check.failed(ran("", return_code=None, status="TimeLimitExceeded"))
     assert not check.failed(ran("(no output)"))
+
+
+def test_a_warning_on_stderr_does_not_make_a_right_output_unclear() -> None:
+    check = visible_check("assert f(1) == 1\nassert f(2) == 2")
+    assert check is not None
+    assert check.passed(ran("ok\nok\n", stderr="/main.py:2: SyntaxWarning: invalid escape sequence\n  f\n"))
+    assert not check.passed(ran("ok\n", stderr="ok\n")), "what stands on stderr is no example's line"
+    assert not check.passed(ran(f"{'x' * 300}\nok\nok\n", stderr="y" * 300)), "the model does not read it"
+    assert not check.passed(ran("wrong: got 1, want 2\nok\n", stderr="a warning\n"))
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

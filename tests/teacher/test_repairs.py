@@ -146,6 +146,14 @@ def test_the_output_is_what_the_tool_returns_in_a_rollout(make: Maker, tools: Pa
         assert asyncio.run(returned(code)) == output
 
 
+def test_a_right_sample_that_warns_is_right(make: Maker) -> None:
+    warns = RIGHT.replace("\n", '\n    import warnings\n    warnings.warn("slow")\n', 1)
+    report, rows = make([problem("p")], [("p", block(warns))])
+    assert dict(report.attempts) == {"passed": 1} and rows[0]["last_code"] == "own"
+    [(_, output)] = programs(rows[0])
+    assert output.startswith("ok\nok\n") and "UserWarning: slow" in output
+
+
 def test_the_reference_mends_where_no_sample_passes(make: Maker) -> None:
     crlf = problem("p", reference=RIGHT.replace("\n", "\r\n") + "\r\n")
     report, rows = make([crlf], [("p", block(WRONG))], failing_share=1.0)

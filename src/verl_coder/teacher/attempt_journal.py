@@ -19,7 +19,7 @@ from verl_coder.sandbox.types import CommandResult
 from verl_coder.teacher.journal import digest
 from verl_coder.tools.execution import InterpreterSettings, ProgramRun
 
-JOURNAL_VERSION = 2
+JOURNAL_VERSION = 3
 """Raise it when attempts are run or judged by other rules than before: older lines then no longer count."""
 
 

@@ -89,12 +89,20 @@ class ExampleCheck:
         return run.text
 
     def passed(self, run: ProgramRun) -> bool:
-        """Every example was right."""
-        return run.succeeded and self.says_ok(run.text)
+        """Every example was right, and the model reads it: stdout ends so, whatever stands on stderr."""
+        printed = (run.result.stdout or "").rstrip("\n").split("\n")
+        return run.succeeded and printed[-self.ok_lines :] == self._all_ok and self.says_ok(run.text)
 
     def says_ok(self, text: str) -> bool:
-        """Whether an output ends with an `ok` for each example."""
-        return text.split("\n")[-self.ok_lines :] == [OK] * self.ok_lines
+        """Whether a text for the model says an `ok` for each example; behind them may stand what was on stderr."""
+        lines = text.split("\n")
+        while lines and lines[-1] != OK:
+            lines.pop()
+        return lines[-self.ok_lines :] == self._all_ok and not wrong_lines(text)
+
+    @property
+    def _all_ok(self) -> list[str]:
+        return [OK] * self.ok_lines
 
     def failed(self, run: ProgramRun) -> bool:
         """The output says that an example was wrong, or that the program failed; silence says neither."""
