@@ -17,6 +17,7 @@ from verl_coder.files import append_whole, took_lock, writing
 from verl_coder.problems import Problem
 from verl_coder.sandbox.types import CommandResult
 from verl_coder.teacher.journal import digest
+from verl_coder.teacher.trace_file import beside
 from verl_coder.tools.execution import InterpreterSettings, ProgramRun
 
 JOURNAL_VERSION = 3
@@ -25,7 +26,7 @@ JOURNAL_VERSION = 3
 
 def journal_path(out: Path) -> Path:
     """The journal beside the traces `out`."""
-    return out.with_suffix(".attempts.jsonl")
+    return beside(out, ".attempts.jsonl")
 
 
 def attempt_key(code: str, program: str, problem: Problem, settings: InterpreterSettings) -> str:

@@ -27,7 +27,7 @@ from verl_coder.teacher.options import GenerateOptions
 from verl_coder.teacher.selection import select
 from verl_coder.teacher.synthesis import Synthesis, TeacherSample, text_key
 from verl_coder.teacher.tasks import TeacherTask, read_tasks
-from verl_coder.teacher.trace_file import keep_inputs, set_aside, write_traces
+from verl_coder.teacher.trace_file import beside, keep_inputs, set_aside, write_traces
 
 _COLUMNS = (
     ("agent_name", pa.string()),
@@ -175,7 +175,7 @@ def _keep_files(options: GenerateOptions) -> None:
 
 def statistics_path(out: Path) -> Path:
     """The file of the numbers beside the traces."""
-    return out.with_suffix(".statistics.json")
+    return beside(out, ".statistics.json")
 
 
 def _budget(options: GenerateOptions, journal: Journal) -> Budget:

@@ -17,6 +17,7 @@ from verl_coder.teacher.offers import Offers
 from verl_coder.teacher.sampling import Sampling, Thinking
 from verl_coder.teacher.selection import Keep
 from verl_coder.teacher.tasks import Mode, TeacherTask
+from verl_coder.teacher.trace_file import beside
 
 KEY_NAMES = ("TEACHER_API_KEY", "OPENAI_API_KEY")
 """Environment variables that the key is taken from, the first that is set."""
@@ -86,7 +87,7 @@ class GenerateOptions:
     @property
     def journal_path(self) -> Path:
         """Beside the traces, unless another place was given."""
-        return self.journal or self.out.with_suffix(".journal.jsonl")
+        return self.journal or beside(self.out, ".journal.jsonl")
 
     @property
     def budget(self) -> Budget:

@@ -49,6 +49,11 @@ def keep_inputs(
     keep_apart(written, {"--problems": files, **read})
 
 
+def beside(out: Path, ending: str) -> Path:
+    """The file of the traces `out` with another ending; only `.parquet` is one: v1.0 and v1.1 are two files."""
+    return out.with_name(f"{out.name.removesuffix('.parquet')}{ending}")
+
+
 def set_aside(path: Path) -> str:
     """Rename an older file, which would pass for the new one that there is not; what to say of it, empty without one.
 
