@@ -12,6 +12,7 @@ A third column, `agent_name`, may name the rollout's agent loop: one that append
 
 import contextlib
 import io
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ class Trace:
         """Whether a rollout's prompt describes tools: the trace calls one, or is of an agent loop that has them."""
         calls = any(message["role"] == "tool" for message in self.messages)
         return (calls or bool(self.agent_name)) and describes_tools(self.agent_name)
+
+    @property
+    def prompt_text(self) -> str:
+        """What the prompt says, in which two traces are of the same problem that names none."""
+        return json.dumps([[m["role"], m.get("content")] for m in self.messages[: self.prompt_length]])
 
     @property
     def prompt_length(self) -> int:

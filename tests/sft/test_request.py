@@ -77,7 +77,7 @@ def test_a_held_out_problem_that_is_learnt_is_refused(tmp_path: Path) -> None:
     held_out = _traces(tmp_path / "other", TALK, TALK)
     request = _request(tmp_path, traces=traces, validation=held_out, batch_size=1)
     with pytest.raises(
-        DataError, match="of problems that --traces has, too: 2 of 2 traces, the first of 'p0'"
+        DataError, match="of problems that --traces has, too: 2 of 2 traces, the first in row 0, p0: what"
     ):
         run(request, Console(quiet=True), dry_run=True)
 

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoTokenizer
 
 from verl_coder.sft.dataset import TokenRows
-from verl_coder.sft.rows import length, shuffled, split_by_problem, tokenise, write_rows
+from verl_coder.sft.rows import length, problem_names, shuffled, split_by_problem, tokenise, write_rows
 from verl_coder.tiny.build import BASE
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.traces import write_traces
@@ -112,9 +112,25 @@ def test_a_tools_text_is_read_with_its_tags_broken_as_in_the_rollout(tokenizer: 
     assert "< mark>" in tokenizer.decode(row.response_ids)
 
 
-def test_traces_without_a_problem_are_split_one_by_one() -> None:
-    training, held_out = split_by_problem([("", _row(i)) for i in range(10)], 0.3, seed=0)
-    assert (len(training), len(held_out)) == (7, 3)
+def _asks(problem_id: str, question: str) -> Trace:
+    said = ("system", "Solve it."), ("user", question), ("assistant", "x")
+    return Trace(problem_id=problem_id, messages=tuple({"role": r, "content": c} for r, c in said))
+
+
+def test_traces_are_of_one_problem_by_its_name_or_by_their_prompts() -> None:
+    given = [("", "add"), ("", "sub"), ("", "add"), ("p", "mul"), ("p", "mul as a stub"), ("", "mul")]
+    add, sub, again, *mul = problem_names([_asks(*one) for one in given])
+    assert add == again != sub and mul == ["p", "p", "p"] and len({add, sub, "p"}) == 3
+    chained = [("a", "x"), ("b", "y"), ("a", "z"), ("b", "z"), ("c", "w")]
+    assert problem_names([_asks(*one) for one in chained]) == ["a", "a", "a", "a", "c"]
+
+
+def test_no_prompt_stands_on_both_sides_of_the_split(tokenizer: Any) -> None:
+    traces = [_asks("", f"question {number % 10}") for number in range(30)]
+    found = tokenise(traces, _rollout(tokenizer), place="x")
+    training, held_out = split_by_problem(found.rows, 0.3, seed=0)
+    assert (len(training), len(held_out)) == (21, 9)
+    assert not {row.prompt_ids for _, row in training} & {row.prompt_ids for _, row in held_out}
 
 
 def test_the_order_depends_on_the_seed() -> None:

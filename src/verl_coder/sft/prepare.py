@@ -11,7 +11,7 @@ from verl_coder.sft.composed import check_composed
 from verl_coder.sft.memory import SftMemory, check_disk, check_memory
 from verl_coder.sft.model_folder import resolve_model
 from verl_coder.sft.record import row_files
-from verl_coder.sft.rows import TokenisedTraces, length, shuffled, split_by_problem, tokenise
+from verl_coder.sft.rows import TokenisedTraces, length, marks, shuffled, split_by_problem, tokenise
 from verl_coder.sft.settings import SftRequest, total_steps, trainer_keys
 from verl_coder.sft.student import student_tokenizer
 from verl_coder.trace_messages import TraceError
@@ -99,12 +99,14 @@ def prepare(request: SftRequest, source: Path) -> SftData:
 
 
 def _check_held_out(request: SftRequest, traces: Sequence[Trace], held_out: Sequence[Trace]) -> None:
-    """DataError where a problem of --validation is one of --traces."""
-    learnt = {trace.problem_id for trace in traces if trace.problem_id}
-    if both := [trace.problem_id for trace in held_out if trace.problem_id in learnt]:
+    """DataError where a problem of --validation is one of --traces, by its problem_id or the prompt's text."""
+    learnt = {mark for trace in traces for mark in marks(trace)}
+    if both := [i for i, trace in enumerate(held_out) if not learnt.isdisjoint(marks(trace))]:
+        first = held_out[both[0]].problem_id
         raise DataError(
             f"--validation: {request.validation}: of problems that --traces has, too: {len(both)} of "
-            f"{counted(len(held_out), 'trace')}, the first of {both[0]!r}: what is held out would be learnt; take them "
+            f"{counted(len(held_out), 'trace')}, the first in row {both[0]}, {first or 'by its prompt'}: what is held "
+            "out would be learnt; take them "
             "out of one file, or leave --validation away: --val-share holds out whole problems"
         )
 

@@ -19,7 +19,7 @@ ROW_SCHEMA = pa.schema([("input_ids", pa.list_(pa.int32())), ("loss_mask", pa.li
 
 @dataclass(frozen=True, kw_only=True)
 class TokenisedTraces:
-    """The rows of a file, each with its problem, and how many traces were too long for one."""
+    """The rows of a file, each with its problem's name (`problem_names`), and how many traces were too long for one."""
 
     read: int
     rows: list[tuple[str, TraceRow]] = field(default_factory=list)
@@ -33,14 +33,43 @@ class TokenisedTraces:
 def tokenise(traces: Sequence[Trace], tokenizer: TraceTokenizer, *, place: str) -> TokenisedTraces:
     """Every trace as a row; DataError names `place` and the trace that this model cannot express."""
     rows = []
-    for index, trace in enumerate(traces):
+    for index, (name, trace) in enumerate(zip(problem_names(traces), traces, strict=True)):
         try:
             row = tokenizer.row(trace)
         except (TraceError, ValueError) as error:
             raise DataError(f"{place}, row {index}: {error}") from error
         if row is not None:
-            rows.append((trace.problem_id, row))
+            rows.append((name, row))
     return TokenisedTraces(read=len(traces), rows=rows)
+
+
+def problem_names(traces: Sequence[Trace]) -> list[str]:
+    """A name for the problem of each: one for all that have the problem_id or the prompt's text in common.
+
+    It is the first problem_id among them, without any of them the prompt's text.
+    """
+    leaders: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def leader(mark: tuple[str, str]) -> tuple[str, str]:
+        while (above := leaders.setdefault(mark, mark)) != mark:
+            mark = leaders[mark] = leaders[above]
+        return mark
+
+    for trace in traces:
+        first, *others = marks(trace)
+        for other in others:
+            leaders[leader(other)] = leader(first)
+    found = [leader(marks(trace)[0]) for trace in traces]
+    names: dict[tuple[str, str], str] = {}
+    for mark, trace in zip(found, traces, strict=True):
+        names[mark] = names.get(mark) or trace.problem_id
+    return [names[mark] or mark[1] for mark in found]
+
+
+def marks(trace: Trace) -> list[tuple[str, str]]:
+    """In which two traces of one problem agree, one of it at least: the prompt's text, and the problem_id if any."""
+    named = [("problem_id", trace.problem_id)] if trace.problem_id else []
+    return [("prompt", trace.prompt_text), *named]
 
 
 def split_by_problem(
@@ -49,11 +78,10 @@ def split_by_problem(
     """(training, held out): whole problems are held out, about `share` of the rows, the same for the same seed.
 
     The last problem is never held out, so that something is left to train on.
-    A trace without a problem_id is a problem of its own.
     """
     groups: dict[str, list[tuple[str, TraceRow]]] = {}
-    for index, (problem_id, row) in enumerate(rows):
-        groups.setdefault(problem_id or f"#{index}", []).append((problem_id, row))
+    for problem, row in rows:
+        groups.setdefault(problem, []).append((problem, row))
     names = sorted(groups)
     random.Random(f"sft/split/{seed}").shuffle(names)
     wanted = round(share * len(rows))
