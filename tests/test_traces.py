@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tokenizers import normalizers
 from transformers import AutoTokenizer
 
 from verl_coder.errors import DataError
@@ -16,7 +17,7 @@ from verl_coder.tiny.build import BASE
 from verl_coder.tiny.problems import problems
 from verl_coder.tiny.traces import write_traces
 from verl_coder.trace_messages import TraceError
-from verl_coder.traces import Trace, TraceRow, TraceTokenizer, check_text, read_traces
+from verl_coder.traces import Trace, TraceRow, TraceTokenizer, check_text, check_tokens, read_traces
 from verl_coder.trainer.composite.choice import TeacherPool
 
 
@@ -223,3 +224,13 @@ def test_damaged_pages_of_a_file_are_one_line(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"traces\.parquet is damaged"):
         read_traces(path)
+
+
+def test_a_text_comes_back_whole_or_composed_or_is_refused(tokenizer: Any) -> None:
+    assert check_tokens(["caf\u00e9"], tokenizer, "m") and not check_tokens(
+        ["x", "cafe\u0301"], tokenizer, "m"
+    )
+    lossy = copy.deepcopy(tokenizer)
+    lossy.backend_tokenizer.normalizer = normalizers.Replace("x", "y")
+    with pytest.raises(TraceError, match="cannot express"):
+        check_tokens(["x", "cafe\u0301"], lossy, "m")

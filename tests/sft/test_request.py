@@ -1,5 +1,6 @@
 """What is wrong with a request is one line that names the option and the fix, before anything is trained."""
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,26 @@ def test_bad_inputs_stop_before_training(
     with pytest.raises((ConfigError, DataError), match=message) as caught:
         run(_request(tmp_path, **changes), Console(quiet=True))
     assert "\n" not in str(caught.value)
+
+
+def _told(request: SftRequest) -> str:
+    console = Console(file=io.StringIO(), width=1000)
+    run(request, console, dry_run=True)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def _asks(question: str, answer: str = "```python\npass\n```") -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+
+
+def test_characters_that_the_tokenizer_composes_are_learnt_composed_and_told(tmp_path: Path) -> None:
+    _traces(tmp_path, _asks("one", 'print("cafe\u0301")'), _asks("two", 'print("caf\u00e9")'))
+    told = _told(_request(tmp_path, batch_size=1))
+    assert "2 to train on" in told and "1 trace writes some that the tokenizer composes (NFC)" in told
+    assert "traces.parquet, row 0)" in told
+    _traces(tmp_path, TALK)
+    assert "NFC" not in _told(_request(tmp_path, batch_size=1))
 
 
 def test_a_missing_file_is_named_with_its_option(tmp_path: Path) -> None:

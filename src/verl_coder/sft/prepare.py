@@ -26,6 +26,8 @@ class SftData:
     training: list[TraceRow]
     held_out: list[TraceRow]
     counts: dict[str, int]
+    composed: list[str]
+    """Rows whose characters the tokenizer writes in another way."""
 
     @property
     def longest(self) -> int:
@@ -79,10 +81,11 @@ def prepare(request: SftRequest, source: Path) -> SftData:
         max_response_tokens=request.max_response_length,
         chat_template_kwargs=request.chat_template_kwargs,
     )
-    found = _rows(request, traces, tokenizer, f"--traces: {request.traces}")
+    found, composed = _rows(request, traces, tokenizer, f"--traces: {request.traces}")
     if request.validation:
-        checked = _rows(request, held_out, tokenizer, f"--validation: {request.validation}")
+        checked, others = _rows(request, held_out, tokenizer, f"--validation: {request.validation}")
         training, validation = found.rows, checked.rows
+        composed += others
     else:
         training, validation = split_by_problem(found.rows, request.val_share, seed=request.seed)
     counts = {
@@ -94,7 +97,10 @@ def prepare(request: SftRequest, source: Path) -> SftData:
         "tokens_learnt": sum(sum(row.loss_mask) for _, row in training),
     }
     return SftData(
-        training=shuffled(training, seed=request.seed), held_out=[row for _, row in validation], counts=counts
+        training=shuffled(training, seed=request.seed),
+        held_out=[row for _, row in validation],
+        counts=counts,
+        composed=composed,
     )
 
 
@@ -113,11 +119,15 @@ def _check_held_out(request: SftRequest, traces: Sequence[Trace], held_out: Sequ
 
 def _rows(
     request: SftRequest, traces: Sequence[Trace], tokenizers: tuple[Any, TraceTokenizer], place: str
-) -> TokenisedTraces:
+) -> tuple[TokenisedTraces, list[str]]:
+    """(rows, places of those whose characters the tokenizer composes)."""
     tokenizer, tokeniser = tokenizers
+    composed = []
     for index, trace in enumerate(traces):
         try:
-            check_tokens(check_text(trace, tokenizer, tokeniser).values(), tokenizer, request.model)
+            texts = check_text(trace, tokenizer, tokeniser).values()
+            if not check_tokens(texts, tokenizer, request.model):
+                composed.append(f"{place}, row {index}")
         except TraceError as error:
             raise DataError(f"{place}, row {index}: {error}") from error
     found = tokenise(traces, tokeniser, place=place)
@@ -126,4 +136,4 @@ def _rows(
             f"{place}: no trace fits into --max-prompt-length {request.max_prompt_length} and "
             f"--max-response-length {request.max_response_length} tokens: raise them, or shorten the traces"
         )
-    return found
+    return found, composed

@@ -52,6 +52,7 @@ def tell_plan(console: Console, request: SftRequest, plan: SftPlan) -> None:
     lines = [
         f"traces: {counts['traces']} read, {counts['dropped_too_long']} dropped (longer than {longest}), "
         f"{counts['training']} to train on, {counts['held_out']} held out",
+        *_composed(data.composed),
         f"tokens: {counts['tokens']} an epoch, {counts['tokens_learnt']} of them learnt; the longest trace has "
         f"{data.longest}; tools in the prompt: {request.tools or 'none'}",
         f"steps: {plan.steps} of {request.batch_size} traces, {counted(request.epochs, 'epoch')}, on the "
@@ -60,6 +61,14 @@ def tell_plan(console: Console, request: SftRequest, plan: SftPlan) -> None:
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _composed(places: list[str]) -> list[str]:
+    """A line where the student learns other characters than the traces have."""
+    if not places:
+        return []
+    written = counted(len(places), "trace writes", "traces write")
+    return [f"characters: {written} some that the tokenizer composes (NFC); so they are learnt ({places[0]})"]
 
 
 def tell_result(console: Console, result: dict[str, Any], rounding: Rounding, folder: Path) -> None:
