@@ -124,6 +124,30 @@ def _asks(question: str, answer: str = "```python\npass\n```") -> list[dict[str,
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
+def test_held_out_traces_that_are_too_long_are_told(tmp_path: Path) -> None:
+    traces = _traces(tmp_path, _asks("one"), _asks("two"), _asks("three", "long " * 90))
+    (tmp_path / "other").mkdir()
+    conversations = [TALK, _asks("four", "long " * 90), _asks("five", "long " * 90)]
+    held_out = tmp_path / "held_out.parquet"
+    rows = [{"problem_id": "", "messages": messages} for messages in conversations]
+    pq.write_table(pa.Table.from_pylist(rows), held_out)
+    request = _request(tmp_path, traces=traces, validation=held_out, batch_size=1, max_response_length=60)
+    assert "traces: 3 read, 1 dropped" in (told := _told(request))
+    assert "2 to train on, 1 held out (2 of --validation's 3 dropped, too)" in told
+
+
+def test_that_nothing_is_held_out_is_told_with_what_follows(tmp_path: Path) -> None:
+    _traces(tmp_path, *(_asks(f"question {number}") for number in range(8)))
+    told = _told(_request(tmp_path, batch_size=1))
+    assert "nothing is held out: --val-share 0.05 of 8 traces is less than one: " in told
+    assert "OUT/model is of the last step; give --val-share 0.13 or more, or --validation" in told
+    assert "1 held out" in _told(_request(tmp_path, batch_size=1, val_share=0.13))
+    assert "nothing is" not in _told(_request(tmp_path, batch_size=1, val_share=0.0))
+    _traces(tmp_path, *(_asks("one question", f"answer {number}") for number in range(30)))
+    told = _told(_request(tmp_path, batch_size=1))
+    assert "nothing is held out: all traces are of one problem: " in told and "; give --validation" in told
+
+
 def test_characters_that_the_tokenizer_composes_are_learnt_composed_and_told(tmp_path: Path) -> None:
     _traces(tmp_path, _asks("one", 'print("cafe\u0301")'), _asks("two", 'print("caf\u00e9")'))
     told = _told(_request(tmp_path, batch_size=1))

@@ -84,15 +84,17 @@ def prepare(request: SftRequest, source: Path) -> SftData:
     found, composed = _rows(request, traces, tokenizer, f"--traces: {request.traces}")
     if request.validation:
         checked, others = _rows(request, held_out, tokenizer, f"--validation: {request.validation}")
-        training, validation = found.rows, checked.rows
+        training, validation, too_long = found.rows, checked.rows, checked.too_long
         composed += others
     else:
         training, validation = split_by_problem(found.rows, request.val_share, seed=request.seed)
+        too_long = 0
     counts = {
         "traces": found.read,
         "dropped_too_long": found.too_long,
         "training": len(training),
         "held_out": len(validation),
+        "held_out_too_long": too_long,
         "tokens": sum(length(row) for _, row in training),
         "tokens_learnt": sum(sum(row.loss_mask) for _, row in training),
     }

@@ -1,5 +1,6 @@
 """What an SFT run is going to do, and what it came to, in words and as JSON."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,8 @@ def tell_plan(console: Console, request: SftRequest, plan: SftPlan) -> None:
     kept = "activations are computed twice" if plan.memory.recompute else "activations are kept"
     lines = [
         f"traces: {counts['traces']} read, {counts['dropped_too_long']} dropped (longer than {longest}), "
-        f"{counts['training']} to train on, {counts['held_out']} held out",
+        f"{counts['training']} to train on, {counts['held_out']} held out{_dropped_of_held_out(counts)}",
+        *_nothing_held_out(request, counts),
         *_composed(data.composed),
         f"tokens: {counts['tokens']} an epoch, {counts['tokens_learnt']} of them learnt; the longest trace has "
         f"{data.longest}; tools in the prompt: {request.tools or 'none'}",
@@ -61,6 +63,25 @@ def tell_plan(console: Console, request: SftRequest, plan: SftPlan) -> None:
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+
+
+def _dropped_of_held_out(counts: dict[str, int]) -> str:
+    dropped = counts["held_out_too_long"]
+    return f" ({dropped} of --validation's {dropped + counts['held_out']} dropped, too)" if dropped else ""
+
+
+def _nothing_held_out(request: SftRequest, counts: dict[str, int]) -> list[str]:
+    """A line where a share was to be held out, and is of no trace, or would be of all."""
+    rows = counts["training"]
+    if counts["held_out"] or not request.val_share:
+        return []
+    why, cure = "all traces are of one problem", "--validation"
+    if rows > 1 and not round(request.val_share * rows):
+        why = f"--val-share {request.val_share:g} of {counted(rows, 'trace')} is less than one"
+        cure = f"--val-share {math.ceil(100 / rows) / 100:g} or more, or --validation"
+    return [
+        f"nothing is held out: {why}: there is no held-out loss, and OUT/model is of the last step; give {cure}"
+    ]
 
 
 def _composed(places: list[str]) -> list[str]:
