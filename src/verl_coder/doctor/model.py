@@ -111,21 +111,20 @@ def stop_tokens(folder: Path, tokenizer: Any) -> set[int]:
 
 def _stop_tokens(situation: Situation) -> CheckResult:
     tokenizer = situation.tokenizer
-    messages = [QUESTION, {"role": "assistant", "content": "The answer."}]
-    after = _render(situation, messages).rpartition("The answer.")[2]
-    ids = tokenizer.encode(after, add_special_tokens=False)
+    end = str(situation.trace_tokenizer.turn_end)
     stops = stop_tokens(situation.model_folder, tokenizer)
     names = ", ".join(tokenizer.convert_ids_to_tokens(token) or "?" for token in sorted(stops))
-    if not ids:
-        return failed("the chat template puts nothing behind an answer: no turn ever ends", _INSTRUCT)
-    end = tokenizer.convert_ids_to_tokens(ids[0])
-    if ids[0] not in stops:
+    if not end:
+        return failed(
+            "the chat template puts no control token behind an answer: no turn ever ends", _INSTRUCT
+        )
+    if tokenizer.convert_tokens_to_ids(end) not in stops:
         return failed(
             f"the template ends a turn with {end!r}, and an answer stops at {names or 'nothing'}: "
             "answers run on to the limit",
             "tokenizer_config.json: eos_token, or generation_config.json: eos_token_id",
         )
-    if tokenizer.eos_token_id != ids[0]:
+    if tokenizer.eos_token != end:
         return warned(
             f"a turn ends with {end!r}, and eos_token is {tokenizer.eos_token!r}: SFT would teach the latter, "
             "so it refuses the model, as a run with a teacher's traces does",
