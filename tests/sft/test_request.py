@@ -113,6 +113,20 @@ def test_bad_inputs_stop_before_training(
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("problem_id", ["", "named otherwise"])
+def test_a_held_out_prompt_that_is_learnt_is_refused_whatever_its_problem_id(
+    tmp_path: Path, problem_id: str
+) -> None:
+    _traces(tmp_path, TALK, TALK)
+    held_out = tmp_path / "held_out.parquet"
+    rows = [{"problem_id": problem_id, "messages": messages} for messages in (_asks("another"), TALK)]
+    pq.write_table(pa.Table.from_pylist(rows), held_out)
+    with pytest.raises(
+        DataError, match=f"1 of 2 traces, the first in row 1, {problem_id or 'by its prompt'}: "
+    ):
+        run(_request(tmp_path, validation=held_out, batch_size=1), Console(quiet=True), dry_run=True)
+
+
 def _told(request: SftRequest) -> str:
     console = Console(file=io.StringIO(), width=1000)
     run(request, console, dry_run=True)
