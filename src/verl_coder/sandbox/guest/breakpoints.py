@@ -1,14 +1,112 @@
-"""Where breakpoints of a debugged program may stand, and where they go when it is edited."""
+"""The breakpoints of a debugged program: where they may stand, which is hit, where they go when it is edited."""
 
 import ast
 import difflib
-from collections.abc import Iterator
-from types import CodeType
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from types import CodeType, FrameType
 from typing import Any
+
+from verl_coder.sandbox.guest.debugger_view import names_of
 
 
 class NoPlace(Exception):
     """No breakpoint can stand there; its text says why, and calls each line `line N`."""
+
+
+@dataclass
+class Breakpoint:
+    """One that stands; `hits` counts the times that the program came to it."""
+
+    number: int
+    line: int
+    condition: str | None
+    hits: int = 0
+
+
+class Breakpoints:
+    """Those of one program, all in its main file."""
+
+    def __init__(self) -> None:
+        self._points: list[Breakpoint] = []
+        self._last_number = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._points)
+
+    def known(self) -> list[tuple[int, str | None]]:
+        """What another process needs, to have the same: `restore` takes it."""
+        return [(point.line, point.condition) for point in self._points]
+
+    def restore(self, known: Iterable[tuple[int, str | None]]) -> None:
+        """These, numbered anew, in the place of all."""
+        self._points, self._last_number = [], 0
+        for line, condition in known:
+            self._add(line, condition)
+
+    def _add(self, line: int, condition: str | None) -> None:
+        self._last_number += 1
+        self._points.append(Breakpoint(self._last_number, line, condition))
+
+    def described(self) -> list[dict[str, Any]]:
+        """Number, line, condition and hits of each."""
+        return [asdict(point) for point in self._points]
+
+    def is_hit(self, frame: FrameType) -> bool:
+        """Whether one stands where the frame is; its condition sees the frame's names as an expression does."""
+        for point in self._points:
+            if point.line == frame.f_lineno:
+                point.hits += 1
+                if point.condition is None or _holds(point.condition, frame):
+                    return True
+        return False
+
+    def set(self, code: str, *, line: int | None, function: str | None, condition: str | None) -> str:
+        """Have one stand at the line, or the next that has code: then this says so; NoPlace."""
+        if condition:
+            try:
+                compile(condition, "<condition>", "eval")
+            except (SyntaxError, ValueError) as error:
+                raise NoPlace(f"condition {condition!r}: {getattr(error, 'msg', error)}") from error
+        asked = _asked_line(code, line, function)
+        if asked is None:
+            raise NoPlace("give a line or a function")
+        stands = line_with_code(code, asked)
+        if (stands, condition) not in self.known():
+            self._add(stands, condition)
+        return f"line {asked} has no code: the breakpoint stands at line {stands}" if stands != asked else ""
+
+    def clear(self, code: str, *, line: int | None, function: str | None) -> None:
+        """Take those at the line away, or at the next that has code; all, where no line is asked for; NoPlace."""
+        asked = _asked_line(code, line, function)
+        if asked is None:
+            self._points = []
+            return
+        standing = {point.line for point in self._points}
+        for found in (asked, asked if asked in standing else line_with_code(code, asked)):
+            if found in standing:
+                self._points = [point for point in self._points if point.line != found]
+                return
+        raise NoPlace(f"there is no breakpoint at line {asked}")
+
+    def move(self, before: str, after: str) -> list[int]:
+        """Go with their lines from one program to another; the lines, of the first, of those that cannot."""
+        lines = moved_lines(before, after)
+        dropped = [point.line for point in self._points if point.line not in lines]
+        self.restore([(lines[line], condition) for line, condition in self.known() if line in lines])
+        return dropped
+
+
+def _holds(condition: str, frame: FrameType) -> bool:
+    """Where it cannot be told, the program stops, as bdb has it."""
+    try:
+        return bool(eval(condition, *names_of(frame)))
+    except BaseException:
+        return True
+
+
+def _asked_line(code: str, line: int | None, function: str | None) -> int | None:
+    return line_of_function(code, function) if line is None and function else line
 
 
 def line_with_code(code: str, line: int) -> int:

@@ -1,6 +1,5 @@
-"""A debugger over the program's channel, built on bdb: state as JSON, one reply per command."""
+"""A debugger over the program's channel: state as JSON, one reply per command."""
 
-import bdb
 import linecache
 import os
 import signal
@@ -10,19 +9,11 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest import program
-from verl_coder.sandbox.guest.breakpoints import NoPlace, line_of_function, line_with_code, moved_lines
+from verl_coder.sandbox.guest.breakpoints import NoPlace
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
-from verl_coder.sandbox.guest.debugger_view import (
-    NOWHERE,
-    Named,
-    at_return,
-    bounded_repr,
-    describe_frames,
-    frames_above,
-    frames_of,
-    names_of,
-)
+from verl_coder.sandbox.guest.debugger_view import NOWHERE, bounded_repr, describe_frames, names_of
 from verl_coder.sandbox.guest.note import Note
+from verl_coder.sandbox.guest.tracing import Tracer
 
 _VALUE_CHARS = 2000
 _RESUMING = ("continue", "step", "next", "return", "until")
@@ -35,31 +26,17 @@ class CommandError(Exception):
     """The command cannot be done; its text is the answer."""
 
 
-class Debugger(bdb.Bdb):
-    """Stops only in the user's own files; commands work stopped, before the start and after the end."""
+class Debugger(Tracer):
+    """Commands work while the program is stopped, before its start and after its end."""
 
     def __init__(self, channel: Channel, code: str) -> None:
-        super().__init__()
+        super().__init__(os.getcwd())
         self._channel = channel
         self._code = code
-        self._home = os.getcwd()
-        self._file = self.canonic(os.path.join(self._home, "main.py"))
         self._write(code)
-        self._frames: list[tuple[FrameType, int]] = []
-        self._selected = 0
-        self._event = "not_started"
-        self._error: dict[str, Any] | None = None
         self._exit_code: int | None = None
-        self._return_value: list[Any] = []
-        self._raised: tuple[FrameType, BaseException] | None = None
-        self._told_raise: FrameType | None = None
         self._running = False
-        self._free = False
         self._shows_values = True
-
-    def _forget_stop(self) -> None:
-        """What belongs to one stop: its error, and the value that is about to be returned."""
-        self._error, self._return_value = None, []
 
     def _write(self, code: str) -> None:
         with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
@@ -98,20 +75,13 @@ class Debugger(bdb.Bdb):
         self._note.leave(**self._known(), command=command)
 
     def _known(self) -> dict[str, Any]:
-        points = [(point.line, point.cond) for point in self._points()]
-        return {"code": self._code, "points": points}
-
-    def _points(self) -> list[bdb.Breakpoint]:
-        return [point for point in bdb.Breakpoint.bpbynumber if point is not None]
+        return {"code": self._code, "points": self._points.known()}
 
     def take_over(self, known: Mapping[str, Any]) -> None:
         """In the process that forks the next one: the program, not started, and its breakpoints."""
         self._code, self._event = known["code"], "not_started"
         self._write(self._code)
-        self.clear_all_breaks()
-        bdb.Breakpoint.clearBreakpoints()
-        for line, condition in known["points"]:
-            self.set_break(self._file, line, cond=condition)
+        self._points.restore(known["points"])
 
     def program_left(self, exit_code: int) -> None:
         """The program's process ended by itself."""
@@ -124,22 +94,17 @@ class Debugger(bdb.Bdb):
         self._event, self._exit_code = "exited", 0
         try:
             compiled = compile(self._code, self._file, "exec", dont_inherit=True)
-            self.reset()
             self._install_interrupt()
-            self.botframe = None
-            sys.settrace(self.trace_dispatch)
-            self._free = not stop_first
-            self.set_step()
+            self._begin_tracing(stop_first=stop_first)
             try:
                 exec(compiled, module.__dict__)
             finally:
                 sys.settrace(None)
-        except bdb.BdbQuit:
-            pass
         except SystemExit as error:
             self._exit_code = program.exit_status(error)
         except BaseException as error:
-            self._post_mortem(error)
+            self._exit_code = 1
+            self._stand_after(error)
         finally:
             self._running = self._channel.busy = False
 
@@ -158,79 +123,9 @@ class Debugger(bdb.Bdb):
         elif self._channel.busy:
             raise KeyboardInterrupt
 
-    def _trace(self, frame: FrameType | None) -> None:
-        """Have the lines of running functions told, which were not as long as no breakpoint stood in them."""
-        while frame is not None:
-            if self._is_ours(frame):
-                frame.f_trace = self.trace_dispatch
-            frame = frame.f_back
-        sys.settrace(self.trace_dispatch)
-
-    def _post_mortem(self, error: BaseException) -> None:
-        self._event, self._exit_code = "exception", 1
-        self._error = describe_exception(error, self._file)
-        self._frames = frames_of(error.__traceback__, self._is_ours)
-        self._selected = len(self._frames) - 1
-
-    # ---- bdb's callbacks
-
-    def _is_ours(self, frame: FrameType) -> bool:
-        return frame.f_code.co_filename.startswith(self._home + "/")
-
-    def stop_here(self, frame: FrameType) -> bool:
-        """Never stop inside libraries."""
-        return not self._free and self._is_ours(frame) and super().stop_here(frame)
-
-    def break_here(self, frame: FrameType) -> bool:
-        """Whether a breakpoint is here; its condition sees the frame's names as an expression does."""
-        named: Any = Named(frame)
-        return bool(super().break_here(named))
-
-    def dispatch_exception(self, frame: FrameType, arg: Any) -> Any:
-        """Remember what was raised in a frame whose end is told."""
-        if frame is self.returnframe or self.stop_here(frame):
-            error = arg[1] if isinstance(arg[1], BaseException) else arg[0](arg[1])
-            self._raised = (frame, error)
-        return super().dispatch_exception(frame, arg)
-
-    def user_line(self, frame: FrameType) -> None:
-        """A line is about to run, and it is a place to stop."""
-        self._told_raise = None
-        if self._event not in ("interrupted",):
-            self._event = "breakpoint" if self.get_breaks(self._file, frame.f_lineno) else "line"
-        self._stop(frame)
-
-    def user_return(self, frame: FrameType, return_value: object) -> None:
-        """A function returns while stepping, or an exception leaves it."""
-        leaving = return_value is None and not at_return(frame)
-        raised, self._raised = self._raised, None
-        if leaving and self._told_raise is frame:
-            return  # its caller, where it comes next, says so
-        self._event = "leaving" if leaving else "return"
-        if not leaving:
-            self._return_value = [return_value]
-        elif raised is not None and raised[0] is frame:
-            self._error = describe_exception(raised[1], self._file)
-        self._stop(frame)
-
-    def user_exception(self, frame: FrameType, info: Any) -> None:
-        """An exception comes up while stepping, caught or not; or a generator ends that was stepped in."""
-        if not self._is_ours(frame):
-            return
-        self._event = "line"
-        if self._raised is not None and self._raised[0] is frame:
-            self._event, self._told_raise = "raised", frame
-            self._error = describe_exception(self._raised[1], self._file)
-        self._stop(frame)
-
-    def do_clear(self, number: Any) -> None:
-        """Remove a temporary breakpoint that was hit."""
-        self.clear_bpbynumber(number)
-
     def _stop(self, frame: FrameType) -> None:
         """Report, then serve commands until one resumes the program."""
-        self._frames = frames_above(frame, self._is_ours)
-        self._selected = len(self._frames) - 1
+        self._stand_at(frame)
         self._running = False
         self.reply()
         while True:
@@ -245,20 +140,7 @@ class Debugger(bdb.Bdb):
             self._answer(command)
 
     def _resume(self, command: dict[str, Any], frame: FrameType) -> None:
-        """`frame` is the selected one, which may not have been traced yet."""
-        name = command["command"]
-        self._forget_stop()
-        self._trace(frame)
-        if name in ("step", "continue"):
-            self.set_step()
-        elif name == "next":
-            self.set_next(frame)
-        elif name == "return":
-            self.set_return(frame)
-        elif name == "until":
-            self.set_until(frame, command.get("line"))
-        # Unlike set_continue, keeps tracing without breakpoints, so that an interrupt can stop it.
-        self._free = name == "continue"
+        self._go_on(command["command"], frame, command.get("line"))
         self._event, self._exit_code = "exited", 0
         self._install_interrupt()
         self._running = self._channel.busy = True
@@ -282,9 +164,16 @@ class Debugger(bdb.Bdb):
     def _do(self, command: dict[str, Any]) -> dict[str, Any]:
         name = command["command"]
         if name == "break":
-            return self._set_breakpoint(command)
+            note = self._points.set(
+                self._code,
+                line=command["line"],
+                function=command["function"],
+                condition=command["condition"] or None,
+            )
+            return {"note": note} if note else {}
         if name == "clear":
-            return self._clear_breakpoint(command)
+            self._points.clear(self._code, line=command["line"], function=command["function"])
+            return {}
         if name in ("up", "down"):
             target = self._selected + (-1 if name == "up" else 1)
             if not 0 <= target < len(self._frames):
@@ -305,52 +194,11 @@ class Debugger(bdb.Bdb):
 
     def _load(self, code: str) -> dict[str, Any]:
         """Take another program; breakpoints move with their lines, those of lines that are gone are dropped."""
-        lines = moved_lines(self._code, code)
-        points = self._points()
-        self.clear_all_breaks()
+        dropped = self._points.move(self._code, code)
         self._code, self._event, self._shows_values = code, "not_started", True
         self._frames, self._error, self._exit_code = [], None, None
         self._write(code)
-        dropped = []
-        for point in points:
-            line = lines.get(point.line)
-            if line is None or self.set_break(self._file, line, cond=point.cond):
-                dropped.append(point.line)
         return {"dropped_breakpoints": dropped}
-
-    def _set_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
-        condition = command.get("condition") or None
-        if condition:
-            try:
-                compile(condition, "<condition>", "eval")
-            except (SyntaxError, ValueError) as error:
-                raise CommandError(f"condition {condition!r}: {getattr(error, 'msg', error)}") from error
-        asked = self._asked_line(command)
-        if asked is None:
-            raise CommandError("give a line or a function")
-        line = line_with_code(self._code, asked)
-        if (line, condition) not in [(point.line, point.cond) for point in self._points()]:
-            trouble = self.set_break(self._file, line, cond=condition)
-            if trouble:
-                raise CommandError(f"no breakpoint can stand at line {line}")
-        moved = f"line {asked} has no code: the breakpoint stands at line {line}"
-        return {"note": moved} if line != asked else {}
-
-    def _asked_line(self, command: dict[str, Any]) -> int | None:
-        line, function = command.get("line"), command.get("function")
-        return line_of_function(self._code, function) if line is None and function else line
-
-    def _clear_breakpoint(self, command: dict[str, Any]) -> dict[str, Any]:
-        line = self._asked_line(command)
-        if line is None:
-            self.clear_all_breaks()
-            return {}
-        standing = self.get_file_breaks(self._file)
-        for found in (line, line if line in standing else line_with_code(self._code, line)):
-            if found in standing:
-                self.clear_break(self._file, found)
-                return {}
-        raise CommandError(f"there is no breakpoint at line {line}")
 
     def _evaluate(self, expression: str) -> str:
         if not self._frames:
@@ -391,9 +239,6 @@ class Debugger(bdb.Bdb):
         return {
             "event": self._event,
             "return_code": self._exit_code if self._event in ("exited", "exception") else None,
-            "breakpoints": [
-                {"number": point.number, "line": point.line, "condition": point.cond, "hits": point.hits}
-                for point in self._points()
-            ],
+            "breakpoints": self._points.described(),
             **NOWHERE,
         }

@@ -34,23 +34,6 @@ def names_of(frame: FrameType) -> tuple[dict[str, Any], Any]:
     return names, names
 
 
-class Named:
-    """What bdb reads of a frame to try a breakpoint there; names as `names_of` has them."""
-
-    __slots__ = ("_frame", "f_code", "f_lineno")
-
-    def __init__(self, frame: FrameType) -> None:
-        self._frame, self.f_code, self.f_lineno = frame, frame.f_code, frame.f_lineno
-
-    @property
-    def f_globals(self) -> dict[str, Any]:
-        return names_of(self._frame)[0]
-
-    @property
-    def f_locals(self) -> Any:
-        return names_of(self._frame)[1]
-
-
 def describe_frames(
     frames: list[tuple[FrameType, int]], selected: int, home: str, *, values: bool
 ) -> dict[str, Any]:

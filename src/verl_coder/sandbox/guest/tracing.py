@@ -1,0 +1,135 @@
+"""Where a debugged program stops and why, built on bdb: the callbacks of Python's trace function."""
+
+import bdb
+import sys
+from abc import abstractmethod
+from types import FrameType
+from typing import Any
+
+from verl_coder.sandbox.guest.breakpoints import Breakpoints
+from verl_coder.sandbox.guest.channel import describe_exception
+from verl_coder.sandbox.guest.debugger_view import at_return, frames_above, frames_of
+
+
+class Tracer(bdb.Bdb):
+    """Stops only in the user's own files, those below `home`; what is known of a stop is kept here."""
+
+    def __init__(self, home: str) -> None:
+        super().__init__()
+        self._home = home
+        self._file = f"{home}/main.py"
+        self._points = Breakpoints()
+        self._frames: list[tuple[FrameType, int]] = []
+        self._selected = 0
+        self._event = "not_started"
+        self._error: dict[str, Any] | None = None
+        self._return_value: list[Any] = []
+        self._raised: tuple[FrameType, BaseException] | None = None
+        self._told_raise: FrameType | None = None
+        self._free = False
+        """No line is a place to stop but that of a breakpoint."""
+
+    @abstractmethod
+    def _stop(self, frame: FrameType) -> None:
+        """The program stands there, for the reason in `_event`, until this returns."""
+
+    def _stand_at(self, frame: FrameType) -> None:
+        self._frames = frames_above(frame, self._is_ours)
+        self._selected = len(self._frames) - 1
+
+    def _stand_after(self, error: BaseException) -> None:
+        """Where an exception came from that nothing caught."""
+        self._event = "exception"
+        self._error = describe_exception(error, self._file)
+        self._frames = frames_of(error.__traceback__, self._is_ours)
+        self._selected = len(self._frames) - 1
+
+    def _forget_stop(self) -> None:
+        """What belongs to one stop: its error, and the value that is about to be returned."""
+        self._error, self._return_value = None, []
+
+    def _begin_tracing(self, *, stop_first: bool) -> None:
+        self.reset()
+        sys.settrace(self.trace_dispatch)
+        self._free = not stop_first
+        self.set_step()
+
+    def _go_on(self, command: str, frame: FrameType, line: int | None) -> None:
+        """Do what a resuming command asks; `frame` is the selected one, which may not have been traced yet."""
+        self._forget_stop()
+        self._trace(frame)
+        if command in ("step", "continue"):
+            self.set_step()
+        elif command == "next":
+            self.set_next(frame)
+        elif command == "return":
+            self.set_return(frame)
+        elif command == "until":
+            self.set_until(frame, line)
+        # Unlike set_continue, keeps tracing without breakpoints, so that an interrupt can stop it.
+        self._free = command == "continue"
+
+    def _trace(self, frame: FrameType | None) -> None:
+        """Have the lines of running functions told, which were not as long as no breakpoint stood in them."""
+        while frame is not None:
+            if self._is_ours(frame):
+                frame.f_trace = self.trace_dispatch
+            frame = frame.f_back
+        sys.settrace(self.trace_dispatch)
+
+    def _is_ours(self, frame: FrameType) -> bool:
+        return frame.f_code.co_filename.startswith(self._home + "/")
+
+    # ---- bdb's questions
+
+    def stop_here(self, frame: FrameType) -> bool:
+        """Never stop inside libraries."""
+        return not self._free and self._is_ours(frame) and super().stop_here(frame)
+
+    def break_here(self, frame: FrameType) -> bool:
+        """Whether a breakpoint is hit."""
+        return frame.f_code.co_filename == self._file and self._points.is_hit(frame)
+
+    def break_anywhere(self, frame: FrameType) -> bool:
+        """Whether breakpoints may stand in the frame's function."""
+        return bool(self._points) and frame.f_code.co_filename == self._file
+
+    # ---- bdb's callbacks
+
+    def dispatch_exception(self, frame: FrameType, arg: Any) -> Any:
+        """Remember what was raised in a frame whose end is told."""
+        if frame is self.returnframe or self.stop_here(frame):
+            error = arg[1] if isinstance(arg[1], BaseException) else arg[0](arg[1])
+            self._raised = (frame, error)
+        return super().dispatch_exception(frame, arg)
+
+    def user_line(self, frame: FrameType) -> None:
+        """A line is about to run, and it is a place to stop."""
+        self._told_raise = None
+        if self._event not in ("interrupted",):
+            stands = any(point["line"] == frame.f_lineno for point in self._points.described())
+            self._event = "breakpoint" if stands else "line"
+        self._stop(frame)
+
+    def user_return(self, frame: FrameType, return_value: object) -> None:
+        """A function returns while stepping, or an exception leaves it."""
+        leaving = return_value is None and not at_return(frame)
+        raised, self._raised = self._raised, None
+        if leaving and self._told_raise is frame:
+            return  # its caller, where it comes next, says so
+        self._event = "leaving" if leaving else "return"
+        if not leaving:
+            self._return_value = [return_value]
+        elif raised is not None and raised[0] is frame:
+            self._error = describe_exception(raised[1], self._file)
+        self._stop(frame)
+
+    def user_exception(self, frame: FrameType, info: Any) -> None:
+        """An exception comes up while stepping, caught or not; or a generator ends that was stepped in."""
+        if not self._is_ours(frame):
+            return
+        self._event = "line"
+        if self._raised is not None and self._raised[0] is frame:
+            self._event, self._told_raise = "raised", frame
+            self._error = describe_exception(self._raised[1], self._file)
+        self._stop(frame)
