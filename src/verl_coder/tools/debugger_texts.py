@@ -44,7 +44,7 @@ def show(name: str, answer: Mapping[str, Any], *, window: int, shift: int = 0, s
     elif name == "locals":
         parts.append(_locals(state))
     else:
-        parts += _stand(state, error, window, shift)
+        parts += [*_stand(state, error, window, shift), own_lines(answer.get("note") or "", shift)]
     return "\n".join(part for part in parts if part)
 
 

@@ -3,7 +3,6 @@
 import linecache
 import os
 import signal
-import sys
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any, NoReturn
@@ -99,7 +98,7 @@ class Debugger(Tracer):
             try:
                 exec(compiled, module.__dict__)
             finally:
-                sys.settrace(None)
+                self._end_tracing()
         except SystemExit as error:
             self._exit_code = program.exit_status(error)
         except BaseException as error:
@@ -222,8 +221,10 @@ class Debugger(Tracer):
             # A __repr__ of the program's does not end: no value is shown again before another program is loaded.
             self._shows_values = False
             state = self._state()
+        remark, self._remark = self._remark, ""
+        told: dict[str, Any] = {"note": remark} if remark else {}
         shorter = {"state": self._place() | {"breakpoints": []}}
-        self._channel.reply({"state": state, "error": self._error, **(extra or {})}, shorter)
+        self._channel.reply({"state": state, "error": self._error, **told, **(extra or {})}, shorter)
 
     def _state(self) -> dict[str, Any]:
         state = self._place()

@@ -10,6 +10,11 @@ from verl_coder.sandbox.guest.breakpoints import Breakpoints
 from verl_coder.sandbox.guest.channel import describe_exception
 from verl_coder.sandbox.guest.debugger_view import at_return, frames_above, frames_of
 
+_NOT_TRACED = (
+    "from some point on it ran without the debugger (sys.settrace, or too deep a recursion), "
+    "so that no breakpoint was hit there"
+)
+
 
 class Tracer(bdb.Bdb):
     """Stops only in the user's own files, those below `home`; what is known of a stop is kept here."""
@@ -26,6 +31,8 @@ class Tracer(bdb.Bdb):
         self._return_value: list[Any] = []
         self._raised: tuple[FrameType, BaseException] | None = None
         self._told_raise: FrameType | None = None
+        self._remark = ""
+        """What else is to be told of the next stop."""
         self._free = False
         """No line is a place to stop but that of a breakpoint."""
 
@@ -76,6 +83,30 @@ class Tracer(bdb.Bdb):
                 frame.f_trace = self.trace_dispatch
             frame = frame.f_back
         sys.settrace(self.trace_dispatch)
+
+    def trace_dispatch(self, frame: FrameType, event: str, arg: Any) -> Any:
+        """Python's trace function; what is raised in here (no room left on the stack, a signal) is the program's."""
+        try:
+            return self.dispatch_line(frame) if event == "line" else super().trace_dispatch(frame, event, arg)
+        except BaseException:
+            # Python switches tracing off then. The profile function is told of the next call or return.
+            if sys.getprofile() is None:
+                sys.setprofile(self._trace_again)
+            raise
+
+    def _trace_again(self, frame: FrameType, event: str, arg: Any) -> None:
+        try:
+            self._trace(frame)
+        except RecursionError:  # the next return leaves more room
+            return
+        sys.setprofile(None)
+
+    def _end_tracing(self) -> None:
+        if sys.getprofile() == self._trace_again:
+            sys.setprofile(None)
+        elif sys.gettrace() != self.trace_dispatch:
+            self._remark = _NOT_TRACED
+        sys.settrace(None)
 
     def _is_ours(self, frame: FrameType) -> bool:
         return frame.f_code.co_filename.startswith(self._home + "/")

@@ -1,0 +1,63 @@
+"""The program's own signal handlers, called through a gate: it is shut while the program waits for a command.
+
+A handler that raises in the middle of our own work would take a command, or its answer, along.
+"""
+
+import _signal
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class SignalGate:
+    """From `stand` on, whatever the program installs is called through here; SIGINT is left to the server."""
+
+    def __init__(self) -> None:
+        self.shut = True
+        """An attribute, since on the way into a function a handler could still raise."""
+        self.when_raised: Callable[[], None] = lambda: None
+        """Called where a handler raises."""
+        self._late: dict[int, None] = {}
+
+    def stand(self) -> None:
+        """Take the place of what `signal.signal` and `signal.getsignal` call."""
+        install, installed = _signal.signal, _signal.getsignal
+
+        def install_through(number: int, handler: Any) -> Any:
+            through = _Through(self, handler) if callable(handler) and number != signal.SIGINT else handler
+            return _own(install(number, through))
+
+        _signal.signal = install_through  # type: ignore[assignment]
+        _signal.getsignal = lambda number: _own(installed(number))  # type: ignore[assignment]
+
+    def open(self) -> None:
+        """Handlers are called from now on, first for the signals that came meanwhile: what they raise comes from here."""
+        self.shut = False
+        while self._late:
+            signal.raise_signal(self._late.popitem()[0])
+
+    def keep(self, number: int) -> None:
+        """A signal came while the gate is shut."""
+        self._late[number] = None
+
+
+class _Through:
+    """A handler of the program's behind the gate."""
+
+    def __init__(self, gate: SignalGate, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self._gate, self.handler = gate, handler
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if self._gate.shut:
+            return self._gate.keep(number)
+        try:
+            self.handler(number, frame)
+        except BaseException:
+            self._gate.when_raised()
+            raise
+
+
+def _own(handler: Any) -> Any:
+    """What the program itself had installed."""
+    return handler.handler if isinstance(handler, _Through) else handler

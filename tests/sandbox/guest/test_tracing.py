@@ -1,0 +1,33 @@
+"""Where a debugged program stops and why."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Debug = Callable[[str], Awaitable[Any]]
+
+DEEP = (
+    "def deep(n):\n    return deep(n + 1)\n"
+    "try:\n    deep(0)\nexcept RecursionError:\n    x = 1\n    y = 2\n"
+    "def work(x):\n    return x\nwork(5)\n"
+)
+
+
+async def test_a_recursion_error_that_is_caught_does_not_end_the_stops(debug: Debug) -> None:
+    program = await debug(DEEP)
+    await program("break", line=6)
+    await program("break", function="work")
+    assert await program.stops("run", "next", "continue") == [
+        ("breakpoint", 6),
+        ("line", 7),
+        ("breakpoint", 9),
+    ]
+
+
+async def test_a_program_that_switches_tracing_off_is_told_to_have_run_without_the_debugger(
+    debug: Debug,
+) -> None:
+    program = await debug("import sys\nsys.settrace(None)\ndef f():\n    return 1\nf()\n")
+    await program("break", function="f")
+    answer = await program("run")
+    assert answer["state"]["event"] == "exited" and "ran without the debugger" in answer["note"]
+    assert (await (await debug("x = 1\n"))("run"))["note"] is None
