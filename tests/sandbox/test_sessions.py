@@ -209,6 +209,17 @@ async def test_what_a_debugged_program_writes_in_the_place_of_a_reply_ends_its_s
     assert (answer.status_code, answer.json()["status"], answer.json()["alive"]) == (200, "Failed", False)
 
 
+async def test_an_answer_to_what_was_not_asked_is_not_taken_for_that_of_the_next_command(
+    http: httpx.AsyncClient,
+) -> None:
+    session = await _open(http)
+    forged = _FORGED.format(reply='{"result": "7"}')
+    assert (await _run(http, session, forged))["result"] == "7"
+    await asyncio.sleep(0.2)
+    answer = await _run(http, session, "1 + 1")
+    assert not answer["alive"] and answer["result"] is None
+
+
 async def test_a_line_of_megabytes_is_shown_cut(http: httpx.AsyncClient) -> None:
     debug = _Debugger(http, await _open(http, kind="debugger", code=f"x = 1\ny = '{'a' * 9_000_000}'\n"))
     answer = await debug("step")

@@ -150,6 +150,9 @@ class Conversation:
             self.slot.order(b"S")
 
     async def _ask(self, command: bytes) -> dict[str, Any]:
+        with contextlib.suppress(BlockingIOError):
+            if self._buffer or self._channel.recv(1, socket.MSG_PEEK):
+                raise EOFError("the program answered what it was not asked")
         # A program that does not read may hold up a long command for ever.
         await self.loop.sock_sendall(self._channel, command)
         while b"\n" not in self._buffer:

@@ -12,6 +12,7 @@ from verl_coder.sandbox.guest.breakpoints import NoPlace
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import NOWHERE, bounded_repr, describe_frames, names_of
 from verl_coder.sandbox.guest.note import Note
+from verl_coder.sandbox.guest.signals import SignalGate
 from verl_coder.sandbox.guest.tracing import Tracer
 
 _VALUE_CHARS = 2000
@@ -34,6 +35,8 @@ class Debugger(Tracer):
         self._code = code
         self._write(code)
         self._exit_code: int | None = None
+        self._gate = SignalGate()
+        self._gate.when_raised = self._notice_raise
         self._running = False
         self._shows_values = True
 
@@ -48,6 +51,7 @@ class Debugger(Tracer):
     def serve(self, command: dict[str, Any] | None, note: Note) -> NoReturn:
         """Answer commands, beginning with `command` where there is one; `note` is for the process after this one."""
         self._note = note
+        self._gate.stand()
         while True:
             command = command or self._next_command()
             name = command["command"]
@@ -96,8 +100,10 @@ class Debugger(Tracer):
             self._install_interrupt()
             self._begin_tracing(stop_first=stop_first)
             try:
+                self._gate.open()
                 exec(compiled, module.__dict__)
             finally:
+                self._gate.shut = True
                 self._end_tracing()
         except SystemExit as error:
             self._exit_code = program.exit_status(error)
@@ -124,6 +130,7 @@ class Debugger(Tracer):
 
     def _stop(self, frame: FrameType) -> None:
         """Report, then serve commands until one resumes the program."""
+        self._gate.shut = True
         self._stand_at(frame)
         self._running = False
         self.reply()
@@ -143,6 +150,7 @@ class Debugger(Tracer):
         self._event, self._exit_code = "exited", 0
         self._install_interrupt()
         self._running = self._channel.busy = True
+        self._gate.open()
 
     # ---- commands that do not resume
 

@@ -3,10 +3,12 @@
 import ast
 import linecache
 import os
+import sys
 from typing import Any
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
+from verl_coder.sandbox.guest.signals import SignalGate
 
 _RESULT_CHARS = 20_000
 _COROUTINE = 0x80
@@ -19,6 +21,7 @@ class Interpreter:
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
+        self._gate = SignalGate()
         self._count = 0
         self._display: list[dict[str, str]] = []
         self._loop: Any = None
@@ -30,16 +33,27 @@ class Interpreter:
 
     def serve(self) -> None:
         """Serve until the channel closes."""
+        self._gate.stand()
         while (command := self._channel.next_command()) is not None:
             self._display.clear()
             try:
                 self._channel.busy = True
+                self._deliver_signals()
                 answer = self._run(command["code"])
+                self._gate.shut = True
             except BaseException as error:
+                self._gate.shut = True
                 self._channel.busy = False
                 answer = {"error": describe_exception(error, None)}
             self._channel.busy = False
             self._channel.reply({**answer, "display": self._display})
+
+    def _deliver_signals(self) -> None:
+        """Those that came between two commands: what a handler raises is told, as at a prompt, and ends no code."""
+        try:
+            self._gate.open()
+        except Exception as error:
+            sys.stderr.write("".join(describe_exception(error, None)["traceback"]))
 
     def _run(self, code: str) -> dict[str, Any]:
         self._count += 1
@@ -62,6 +76,7 @@ class Interpreter:
             self._display.append(bundle)
             return {"result": bundle["text/plain"]}
         except BaseException as error:
+            self._gate.shut = True
             self._channel.busy = False
             return {"error": describe_exception(error, name)}
 

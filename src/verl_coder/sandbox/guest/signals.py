@@ -4,10 +4,14 @@ A handler that raises in the middle of our own work would take a command, or its
 """
 
 import _signal
+import bdb
+import os
 import signal
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
+
+_NOT_THE_PROGRAM = (os.path.dirname(__file__), bdb.__file__)
 
 
 class SignalGate:
@@ -32,7 +36,7 @@ class SignalGate:
         _signal.getsignal = lambda number: _own(installed(number))  # type: ignore[assignment]
 
     def open(self) -> None:
-        """Handlers are called from now on, first for the signals that came meanwhile: what they raise comes from here."""
+        """Handlers are called from now on, first for the signals that came meanwhile; raises what they do."""
         self.shut = False
         while self._late:
             signal.raise_signal(self._late.popitem()[0])
@@ -52,10 +56,18 @@ class _Through:
         if self._gate.shut:
             return self._gate.keep(number)
         try:
-            self.handler(number, frame)
+            self.handler(number, _of_program(frame))
         except BaseException:
             self._gate.when_raised()
             raise
+
+
+def _of_program(frame: FrameType | None) -> FrameType | None:
+    """The frame that was interrupted, as the program would know it."""
+    found = frame
+    while found is not None and found.f_code.co_filename.startswith(_NOT_THE_PROGRAM):
+        found = found.f_back
+    return found or frame
 
 
 def _own(handler: Any) -> Any:

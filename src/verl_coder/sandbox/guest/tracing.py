@@ -85,14 +85,17 @@ class Tracer(bdb.Bdb):
         sys.settrace(self.trace_dispatch)
 
     def trace_dispatch(self, frame: FrameType, event: str, arg: Any) -> Any:
-        """Python's trace function; what is raised in here (no room left on the stack, a signal) is the program's."""
+        """Python's trace function; what is raised in here (no room on the stack, a signal) is the program's."""
         try:
             return self.dispatch_line(frame) if event == "line" else super().trace_dispatch(frame, event, arg)
         except BaseException:
-            # Python switches tracing off then. The profile function is told of the next call or return.
-            if sys.getprofile() is None:
-                sys.setprofile(self._trace_again)
+            self._notice_raise()
             raise
+
+    def _notice_raise(self) -> None:
+        """Python switches tracing off where it happens in a trace function; the next call or return brings it back."""
+        if sys.getprofile() is None:
+            sys.setprofile(self._trace_again)
 
     def _trace_again(self, frame: FrameType, event: str, arg: Any) -> None:
         try:
