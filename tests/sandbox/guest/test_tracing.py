@@ -31,3 +31,16 @@ async def test_a_program_that_switches_tracing_off_is_told_to_have_run_without_t
     answer = await program("run")
     assert answer["state"]["event"] == "exited" and "ran without the debugger" in answer["note"]
     assert (await (await debug("x = 1\n"))("run"))["note"] is None
+
+
+async def test_what_is_printed_of_an_interrupted_program_stops_nowhere(debug: Debug) -> None:
+    shown = "class P:\n    def __repr__(self):\n        return 'P!'\n"
+    program = await debug(
+        f"import time\n{shown}def f(x):\n    w = x\n    return w\np = P()\ntime.sleep(60)\n"
+    )
+    await program("break", function="f")
+    answer = await program("run", run_timeout=0.3)
+    assert (answer["state"]["event"], answer["state"]["locals"]["p"]) == ("interrupted", "P!")
+    assert (await program("print", expression="f(3)"))["value"] == "3"
+    answer = await program("print", expression="p")
+    assert (answer["value"], answer["state"]["line"]) == ("P!", 9)

@@ -131,6 +131,7 @@ class Debugger(Tracer):
     def _stop(self, frame: FrameType) -> None:
         """Report, then serve commands until one resumes the program."""
         self._gate.shut = True
+        self._pause_tracing()
         self._stand_at(frame)
         self._running = False
         self.reply()

@@ -105,10 +105,14 @@ class Tracer(bdb.Bdb):
         sys.setprofile(None)
 
     def _end_tracing(self) -> None:
+        if self._trace_again != sys.getprofile() and self.trace_dispatch != sys.gettrace():
+            self._remark = _NOT_TRACED
+        self._pause_tracing()
+
+    def _pause_tracing(self) -> None:
+        """What runs from now on is not the program but what is asked about it."""
         if sys.getprofile() == self._trace_again:
             sys.setprofile(None)
-        elif sys.gettrace() != self.trace_dispatch:
-            self._remark = _NOT_TRACED
         sys.settrace(None)
 
     def _is_ours(self, frame: FrameType) -> bool:
