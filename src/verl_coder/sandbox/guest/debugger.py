@@ -38,6 +38,7 @@ class Debugger(Tracer):
         self._gate = SignalGate()
         self._gate.when_raised = self._notice_raise
         self._running = False
+        self._is_fork = False
         self._shows_values = True
 
     def _write(self, code: str) -> None:
@@ -52,6 +53,7 @@ class Debugger(Tracer):
         """Answer commands, beginning with `command` where there is one; `note` is for the process after this one."""
         self._note = note
         self._gate.stand()
+        os.register_at_fork(after_in_child=self._leave_fork_alone)
         while True:
             command = command or self._next_command()
             name = command["command"]
@@ -108,10 +110,30 @@ class Debugger(Tracer):
         except SystemExit as error:
             self._exit_code = program.exit_status(error)
         except BaseException as error:
+            self._end_fork(error)
             self._exit_code = 1
             self._stand_after(error)
         finally:
             self._running = self._channel.busy = False
+        self._end_fork()
+
+    def _leave_fork_alone(self) -> None:
+        """In a process that the program forks: it runs as it would without a debugger."""
+        self._is_fork = True
+        self._pause_tracing()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _end_fork(self, error: BaseException | None = None) -> None:
+        """A fork that has come to the program's end has a process of its own to end."""
+        if not self._is_fork:
+            return
+        self._gate.open()
+        status = self._exit_code or 0
+        if error is not None:
+            while error.__traceback__ is not None and not self._is_ours(error.__traceback__.tb_frame):
+                error.__traceback__ = error.__traceback__.tb_next
+            status = program.report_exception(error)
+        program.finish(status)
 
     def _install_interrupt(self) -> None:
         signal.signal(signal.SIGINT, self._on_interrupt)
