@@ -35,3 +35,39 @@ async def test_the_workers_of_a_pool_pass_breakpoints_by(debug: Debug) -> None:
     await program("break", function="work")
     answer = await program("run")
     assert (answer["state"]["event"], answer["run_result"]["stdout"]) == ("exited", "[2, 4]\n")
+
+
+ENDS = (
+    "import atexit, sys, threading, time\n"
+    "class Kept:\n    def __del__(self):\n        print('finalizer')\nkept = Kept()\n"
+    "def hook():\n    print('hook')\natexit.register(hook)\n"
+    "def work():\n    time.sleep(0.2)\n    print('thread')\nthreading.Thread(target=work).start()\n"
+)
+
+
+@pytest.mark.parametrize(("last", "status"), [("x = 1", 0), ("sys.exit(3)", 3)])
+async def test_a_program_ends_with_its_threads_exit_hooks_and_finalizers(
+    debug: Debug, last: str, status: int
+) -> None:
+    program = await debug(ENDS + last)
+    await program("break", line=13)
+    await program("break", function="hook")
+    assert await program.stops("run", "continue") == [("breakpoint", 13), ("breakpoint", 7)]
+    answer = await program("continue")
+    assert answer["run_result"]["stdout"] == "hook\nfinalizer\n"
+    assert (answer["state"]["event"], answer["state"]["return_code"]) == ("exited", status)
+
+
+async def test_a_thread_that_does_not_end_is_left_at_the_time_limit(debug: Debug) -> None:
+    program = await debug("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n")
+    answer = await program("run", run_timeout=0.3)
+    assert (answer["state"]["event"], answer["alive"]) == ("exited", True)
+    assert "its threads were still running" in answer["note"]
+
+
+async def test_what_a_program_lets_go_is_finalized_though_it_was_stopped_there(debug: Debug) -> None:
+    finalized = "class Kept:\n    def __del__(self):\n        print('finalizer')\n"
+    program = await debug(f"{finalized}def f():\n    kept = Kept()\n    x = 1\nf()\nprint('after')\nz = 3\n")
+    await program("break", line=6)
+    await program("run")
+    assert (await program("continue"))["run_result"]["stdout"] == "finalizer\nafter\n"

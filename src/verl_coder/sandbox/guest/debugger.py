@@ -3,8 +3,9 @@
 import linecache
 import os
 import signal
+import threading
 from collections.abc import Mapping
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest import program
@@ -95,7 +96,6 @@ class Debugger(Tracer):
 
     def _execute(self, *, stop_first: bool) -> None:
         self._running = self._channel.busy = True
-        module = program.new_main_module(self._file)
         self._event, self._exit_code = "exited", 0
         try:
             compiled = compile(self._code, self._file, "exec", dont_inherit=True)
@@ -103,19 +103,41 @@ class Debugger(Tracer):
             self._begin_tracing(stop_first=stop_first)
             try:
                 self._gate.open()
-                exec(compiled, module.__dict__)
+                status = self._wind_up(self._run_main(compiled))
             finally:
                 self._gate.shut = True
                 self._end_tracing()
-        except SystemExit as error:
-            self._exit_code = program.exit_status(error)
+            self._event, self._exit_code = "exited", status
         except BaseException as error:
-            self._end_fork(error)
+            if self._is_fork:
+                self._end_fork(error)
             self._exit_code = 1
             self._stand_after(error)
         finally:
             self._running = self._channel.busy = False
-        self._end_fork()
+
+    def _run_main(self, compiled: CodeType) -> int:
+        """The status to exit with; raises what the program does not catch."""
+        module = program.new_main_module(self._file)
+        try:
+            exec(compiled, module.__dict__)
+        except SystemExit as error:
+            return program.exit_status(error)
+        # Exit hooks do not find them any more.
+        module.__dict__.pop("__file__", None)
+        module.__dict__.pop("__cached__", None)
+        return 0
+
+    def _wind_up(self, status: int) -> int:
+        """What a program does at its end: its threads, exit hooks and finalizers run, where a breakpoint may be hit."""
+        if self._is_fork:
+            program.finish(status)
+        self._let_go()
+        try:
+            threading._shutdown()  # type: ignore[attr-defined]
+        except KeyboardInterrupt:
+            self._remark = "its threads were still running, and were left"
+        return program.wind_up(status)
 
     def _leave_fork_alone(self) -> None:
         """In a process that the program forks: it runs as it would without a debugger."""
@@ -123,17 +145,11 @@ class Debugger(Tracer):
         self._pause_tracing()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _end_fork(self, error: BaseException | None = None) -> None:
-        """A fork that has come to the program's end has a process of its own to end."""
-        if not self._is_fork:
-            return
+    def _end_fork(self, error: BaseException) -> NoReturn:
         self._gate.open()
-        status = self._exit_code or 0
-        if error is not None:
-            while error.__traceback__ is not None and not self._is_ours(error.__traceback__.tb_frame):
-                error.__traceback__ = error.__traceback__.tb_next
-            status = program.report_exception(error)
-        program.finish(status)
+        while error.__traceback__ is not None and not self._is_ours(error.__traceback__.tb_frame):
+            error.__traceback__ = error.__traceback__.tb_next
+        program.finish(program.report_exception(error))
 
     def _install_interrupt(self) -> None:
         signal.signal(signal.SIGINT, self._on_interrupt)

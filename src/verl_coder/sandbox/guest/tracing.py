@@ -52,8 +52,15 @@ class Tracer(bdb.Bdb):
         self._selected = len(self._frames) - 1
 
     def _forget_stop(self) -> None:
-        """What belongs to one stop: its error, and the value that is about to be returned."""
-        self._error, self._return_value = None, []
+        """What belongs to one stop: frames, which would keep alive what they hold, an error, a value to be returned."""
+        self._frames, self._error, self._return_value = [], None, []
+
+    def _let_go(self) -> None:
+        """Hold no frame of a program that is at its end, nor what they hold; only breakpoints stop it from now on."""
+        self._forget_stop()
+        self._raised = self._told_raise = None
+        self._set_stopinfo(None, None)  # type: ignore[attr-defined]
+        self._free = True
 
     def _begin_tracing(self, *, stop_first: bool) -> None:
         self.reset()
