@@ -71,3 +71,15 @@ async def test_what_a_program_lets_go_is_finalized_though_it_was_stopped_there(d
     await program("break", line=6)
     await program("run")
     assert (await program("continue"))["run_result"]["stdout"] == "finalizer\nafter\n"
+
+
+@pytest.mark.parametrize("call", ["breakpoint()", "import pdb; pdb.set_trace()"])
+async def test_a_breakpoint_in_the_programs_text_stops_it_there(debug: Debug, call: str) -> None:
+    program = await debug(f"def f(x):\n    {call}\n    return x\nf(1)\n")
+    assert await program.stops("run", "next", "continue", "run") == [
+        ("breakpoint", 2),
+        ("line", 3),
+        ("exited", None),
+        ("breakpoint", 2),
+    ]
+    assert (await program("print", expression="f(x + 1)"))["value"] == "2"

@@ -2,7 +2,9 @@
 
 import linecache
 import os
+import pdb
 import signal
+import sys
 import threading
 from collections.abc import Mapping
 from types import CodeType, FrameType
@@ -100,6 +102,7 @@ class Debugger(Tracer):
         try:
             compiled = compile(self._code, self._file, "exec", dont_inherit=True)
             self._install_interrupt()
+            sys.breakpointhook = pdb.set_trace = self._on_breakpoint_call
             self._begin_tracing(stop_first=stop_first)
             try:
                 self._gate.open()
@@ -165,6 +168,17 @@ class Debugger(Tracer):
             self._stop(frame)
         elif self._channel.busy:
             raise KeyboardInterrupt
+
+    def _on_breakpoint_call(self, *arguments: object, **keywords: object) -> None:
+        """`breakpoint()`, and what pdb has for it: in a program that is stopped, a thread or a fork it does nothing."""
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and not self._is_ours(frame):
+            frame = frame.f_back
+        is_main = threading.current_thread() is threading.main_thread()
+        if self._running and is_main and not self._is_fork and frame is not None:
+            self._trace(frame)
+            self._event = "breakpoint"
+            self._stop(frame)
 
     def _stop(self, frame: FrameType) -> None:
         """Report, then serve commands until one resumes the program."""
