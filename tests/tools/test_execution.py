@@ -11,6 +11,9 @@ PRELUDE = "given = 1"
 
 
 @pytest.mark.parametrize(
+    "prelude", [PRELUDE, "def helper():\n    return 1\ngiven = helper()", "@str\nclass A: pass\ngiven = A"]
+)
+@pytest.mark.parametrize(
     "code",
     [
         "from __future__ import annotations\ndef f(x: Missing): return given\nprint(f(1))\n1 / 0",
@@ -18,12 +21,12 @@ PRELUDE = "given = 1"
         "# é\nfrom __future__ import annotations; x = given\n1 / 0",
     ],
 )
-def test_future_imports_come_first_and_every_line_stays_where_it_is(code: str) -> None:
+def test_future_imports_come_first_and_every_line_stays_where_it_is(code: str, prelude: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", after_prelude(PRELUDE, code)], capture_output=True, text=True
+        [sys.executable, "-c", after_prelude(prelude, code)], capture_output=True, text=True
     )
     assert done.stderr.splitlines()[-1] == "ZeroDivisionError: division by zero"
-    assert f"line {code.count(chr(10)) + 2}," in done.stderr
+    assert f"line {(prelude + code).count(chr(10)) + 2}," in done.stderr
 
 
 @pytest.mark.parametrize(

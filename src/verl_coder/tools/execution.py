@@ -103,15 +103,18 @@ def _own_lines(stderr: str) -> str:
 
 
 def after_prelude(prelude: str, code: str) -> str:
-    """`prelude`, a newline, `code`; the code's `from __future__` imports go before all, which Python asks for."""
+    """`prelude`, a newline, `code`; the code's `from __future__` imports go before all, which Python asks for.
+
+    Every line of the code stands where it would without them. A prelude in front of which nothing can stand in its
+    line (`def ...`) becomes one that executes its text.
+    """
     if "__future__" not in code:
         return f"{prelude}\n{code}"
     try:
         body = parse_python(code).body
         futures = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
         names = dict.fromkeys(alias.name for node in futures for alias in node.names if alias.name != "*")
-        first = f"from __future__ import {', '.join(names)}; {prelude}" if names else prelude
-        parse_python(first)
+        first = _after_futures(", ".join(names), prelude) if names else prelude
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return f"{prelude}\n{code}"
     lines = [line.encode() for line in code.split("\n")]
@@ -122,6 +125,18 @@ def after_prelude(prelude: str, code: str) -> str:
             b""
         ] * (last + 1 - node.lineno)
     return "\n".join([first, *(line.decode() for line in lines)])
+
+
+def _after_futures(names: str, prelude: str) -> str:
+    """In as many lines as the prelude has; SyntaxError where it has a mistake."""
+    parse_python(prelude)
+    futures = f"from __future__ import {names}; "
+    try:
+        parse_python(futures + prelude)
+        return futures + prelude
+    except SyntaxError:
+        run = f"exec(compile({prelude!r}, '<given>', 'exec', dont_inherit=True))"
+        return futures + run + "\n" * prelude.count("\n")
 
 
 def read_tools_text(path: Path) -> str:
