@@ -79,3 +79,10 @@ def test_what_the_program_wrote_to_stderr_is_shown() -> None:
     wrote = answer(event="exited", line=None, return_code=0)
     wrote["run_result"] |= {"stdout": "out\n", "stderr": "1\n2\n3\n"}
     assert show("run", wrote, window=1, stderr_lines=2) == "out\n2\n3\nthe program ended"
+
+
+def test_a_note_of_a_stop_is_shown_with_the_lines_of_the_models_code() -> None:
+    told = answer() | {"note": "the condition 'n' of the breakpoint at line 5 failed"}
+    assert show("next", told, window=1, shift=2).endswith(
+        "\nthe condition 'n' of the breakpoint at line 3 failed"
+    )

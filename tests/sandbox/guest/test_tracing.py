@@ -44,3 +44,35 @@ async def test_what_is_printed_of_an_interrupted_program_stops_nowhere(debug: De
     assert (await program("print", expression="f(3)"))["value"] == "3"
     answer = await program("print", expression="p")
     assert (answer["value"], answer["state"]["line"]) == ("P!", 9)
+
+
+LOOP = "for i in range(3):\n    x = i\n    y = x\nz = 1\n"
+
+
+async def test_a_breakpoint_whose_condition_is_false_is_not_what_a_step_stops_at(debug: Debug) -> None:
+    program = await debug(LOOP)
+    await program("break", line=2, condition="i == 1")
+    stops = await program.stops("step", "next", "next", "next", "next")
+    assert stops == [("line", 1), ("line", 2), ("line", 3), ("line", 1), ("breakpoint", 2)]
+    assert [point["hits"] for point in (await program("state"))["state"]["breakpoints"]] == [1]
+
+
+async def test_a_condition_that_fails_stops_the_program_and_is_named(debug: Debug) -> None:
+    program = await debug(LOOP)
+    await program("break", line=2, condition="nope > i")
+    answer = await program("run")
+    named = (
+        "the condition 'nope > i' of the breakpoint at line 2 failed: NameError: name 'nope' is not defined"
+    )
+    assert (answer["state"]["event"], answer["note"]) == ("breakpoint", named)
+    assert (await program("next"))["note"] is None
+
+
+async def test_of_two_breakpoints_at_a_line_the_one_whose_condition_holds_stops_the_program(
+    debug: Debug,
+) -> None:
+    program = await debug(LOOP)
+    await program("break", line=2, condition="nope > i")
+    await program("break", line=2, condition="i == 0")
+    answer = await program("run")
+    assert (answer["state"]["event"], answer["note"]) == ("breakpoint", None)

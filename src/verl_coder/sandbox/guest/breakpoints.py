@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from types import CodeType, FrameType
 from typing import Any
 
+from verl_coder.sandbox.guest.channel import describe_exception
 from verl_coder.sandbox.guest.debugger_view import names_of
 
 
@@ -16,7 +17,7 @@ class NoPlace(Exception):
 
 @dataclass
 class Breakpoint:
-    """One that stands; `hits` counts the times that the program came to it."""
+    """One that stands; `hits` counts the times that it stopped the program."""
 
     number: int
     line: int
@@ -52,14 +53,24 @@ class Breakpoints:
         """Number, line, condition and hits of each."""
         return [asdict(point) for point in self._points]
 
-    def is_hit(self, frame: FrameType) -> bool:
-        """Whether one stands where the frame is; its condition sees the frame's names as an expression does."""
+    def hit(self, frame: FrameType) -> tuple[bool, str]:
+        """Whether one that stands where the frame is stops it, and what is wrong with the condition of one.
+
+        A condition sees the frame's names as an expression does. One that fails stops the program, to be told.
+        """
+        trouble = ""
         for point in self._points:
-            if point.line == frame.f_lineno:
-                point.hits += 1
-                if point.condition is None or _holds(point.condition, frame):
-                    return True
-        return False
+            if point.line != frame.f_lineno:
+                continue
+            try:
+                if point.condition is None or eval(point.condition, *names_of(frame)):
+                    point.hits += 1
+                    return True, ""
+            except BaseException as error:
+                told = describe_exception(error, None)
+                failed = f"the condition {point.condition!r} of the breakpoint at line {point.line} failed"
+                trouble = f"{failed}: {told['ename']}: {told['evalue']}"
+        return False, trouble
 
     def set(self, code: str, *, line: int | None, function: str | None, condition: str | None) -> str:
         """Have one stand at the line, or the next that has code: then this says so; NoPlace."""
@@ -95,14 +106,6 @@ class Breakpoints:
         dropped = [point.line for point in self._points if point.line not in lines]
         self.restore([(lines[line], condition) for line, condition in self.known() if line in lines])
         return dropped
-
-
-def _holds(condition: str, frame: FrameType) -> bool:
-    """Where it cannot be told, the program stops, as bdb has it."""
-    try:
-        return bool(eval(condition, *names_of(frame)))
-    except BaseException:
-        return True
 
 
 def _asked_line(code: str, line: int | None, function: str | None) -> int | None:

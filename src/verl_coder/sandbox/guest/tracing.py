@@ -131,15 +131,21 @@ class Tracer(bdb.Bdb):
         """Never stop inside libraries."""
         return not self._free and self._is_ours(frame) and super().stop_here(frame)
 
-    def break_here(self, frame: FrameType) -> bool:
-        """Whether a breakpoint is hit."""
-        return frame.f_code.co_filename == self._file and self._points.is_hit(frame)
-
     def break_anywhere(self, frame: FrameType) -> bool:
         """Whether breakpoints may stand in the frame's function."""
         return bool(self._points) and frame.f_code.co_filename == self._file
 
     # ---- bdb's callbacks
+
+    def dispatch_line(self, frame: FrameType) -> Any:
+        """A breakpoint is tried where the program stops anyway, too: what the stop is told to be depends on it."""
+        hit, trouble = self._points.hit(frame) if self.break_anywhere(frame) else (False, "")
+        steps = self.stop_here(frame)
+        if hit or trouble or steps:
+            self._told_raise, self._remark = None, trouble
+            self._event = "line" if steps and not hit else "breakpoint"
+            self._stop(frame)
+        return self.trace_dispatch
 
     def dispatch_exception(self, frame: FrameType, arg: Any) -> Any:
         """Remember what was raised in a frame whose end is told."""
@@ -147,14 +153,6 @@ class Tracer(bdb.Bdb):
             error = arg[1] if isinstance(arg[1], BaseException) else arg[0](arg[1])
             self._raised = (frame, error)
         return super().dispatch_exception(frame, arg)
-
-    def user_line(self, frame: FrameType) -> None:
-        """A line is about to run, and it is a place to stop."""
-        self._told_raise = None
-        if self._event not in ("interrupted",):
-            stands = any(point["line"] == frame.f_lineno for point in self._points.described())
-            self._event = "breakpoint" if stands else "line"
-        self._stop(frame)
 
     def user_return(self, frame: FrameType, return_value: object) -> None:
         """A function returns while stepping, or an exception leaves it."""
