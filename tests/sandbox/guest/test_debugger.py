@@ -83,3 +83,13 @@ async def test_a_breakpoint_in_the_programs_text_stops_it_there(debug: Debug, ca
         ("breakpoint", 2),
     ]
     assert (await program("print", expression="f(x + 1)"))["value"] == "2"
+
+
+async def test_a_program_that_has_ended_has_no_frame_to_print_from(debug: Debug) -> None:
+    program = await debug("def f(x):\n    return x\nf(2)\n")
+    await program("break", function="f")
+    assert await program.stops("run", "continue") == [("breakpoint", 2), ("exited", None)]
+    answer = await program("print", expression="x")
+    assert answer["value"] is None
+    assert answer["message"] == "no frame: the program has ended: `run` starts it again"
+    assert (await program("up"))["message"] == "no frame further up"

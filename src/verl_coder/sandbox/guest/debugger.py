@@ -24,6 +24,11 @@ _OVER = ("not_started", "exited", "exception")
 _KEPT = ("load", "break", "clear")
 """Commands that change what the next process must know."""
 
+_NO_FRAME = {
+    "not_started": "has not been started: `run` starts it",
+    "exited": "has ended: `run` starts it again",
+}
+
 
 class CommandError(Exception):
     """The command cannot be done; its text is the answer."""
@@ -262,9 +267,7 @@ class Debugger(Tracer):
 
     def _evaluate(self, expression: str) -> str:
         if not self._frames:
-            not_yet = self._event == "not_started"
-            why = "has not been started: `run` starts it" if not_yet else "is not stopped"
-            raise CommandError(f"no frame: the program {why}")
+            raise CommandError(f"no frame: the program {_NO_FRAME.get(self._event, 'could not begin')}")
         names, local_names = names_of(self._frames[self._selected][0])
         if self._return_value and self._selected == len(self._frames) - 1:
             names = {**names, "__return__": self._return_value[0]}
