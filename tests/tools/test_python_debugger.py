@@ -205,3 +205,16 @@ async def test_a_call_succeeds_if_a_command_was_done_whatever_the_program_did(
 ) -> None:
     _, counts = await calls(PythonDebugger, {"code": code, "commands": commands})
     assert counts.get("tool_successes", 0) == int(succeeds) and counts["tool_calls"] == 1
+
+
+async def test_a_program_that_the_debugger_could_not_take_begins_a_new_one(calls: Calls) -> None:
+    # Which of equal lines a breakpoint follows takes longer to find out than the call may.
+    many = "x = 1\nx = 2\n" * 3000
+    said, _ = await calls(
+        PythonDebugger,
+        {"code": f"{many}print('old')", "commands": "b 1"},
+        {"code": f"y = 0\n{many}print('new')", "commands": "run"},
+        timeout_s=1,
+    )
+    why = "the debugged process could not take this program (KeyboardInterrupt)"
+    assert said[1] == f"{why}; this one is new and has no breakpoints\nnew\nthe program ended"

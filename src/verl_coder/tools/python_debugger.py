@@ -1,5 +1,6 @@
 """The `python_debugger` tool: a program under a debugger that lives from call to call."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,16 @@ _STEPPED = ("line", "return", "raised", "leaving")
 _OVER = ("exited", "exception")
 """Where a program stands no more: sent again, it is to be run anew."""
 """Events after which `next 3` and `step 3` go on."""
+
+
+def _not_taken(answer: Mapping[str, Any]) -> str:
+    """Why the debugger does not hold the program that it was given; empty where it does."""
+    if not answer["alive"]:
+        return f"had ended{how_session_ended(answer)}"
+    error, is_new = answer.get("error"), answer.get("is_new")
+    if answer["message"] or (is_new and (error or answer["state"]["event"] != "not_started")):
+        return "could not take this program" + (f" ({error['ename']})" if error else "")
+    return ""
 
 
 @dataclass
@@ -86,19 +97,21 @@ class PythonDebugger(SandboxTool):
             program += f"\n{workspace.visible_tests}\n"
         told = ""
         if session is not None:
-            answer: dict[str, Any] = {"alive": True, "state": {"event": _OVER[0]}}
+            answer: dict[str, Any] = {"alive": True, "message": "", "state": {"event": _OVER[0]}}
             if program == workspace.debugged:
                 answer = await session.debug("state", run_timeout=self.settings.timeout_s)
             if answer["alive"] and answer["state"]["event"] in _OVER:
                 answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
-            if answer["alive"]:
+                answer["is_new"] = True
+            trouble = _not_taken(answer)
+            if not trouble:
                 workspace.debugged = program
                 lines = dict.fromkeys(answer.get("dropped_breakpoints") or [])
                 dropped = [str(line - shift) for line in lines]
                 return session, f"breakpoints dropped: line {', '.join(dropped)}" if dropped else ""
             # The program before it did that, after its last command or in its signal handlers.
             await workspace.lose(_KIND)
-            told = f"the debugged process had ended{how_session_ended(answer)}; this one is new and has no breakpoints"
+            told = f"the debugged process {trouble}; this one is new and has no breakpoints"
         opened = await workspace.open(_KIND, self.client, memory_mb=self.settings.memory_mb, code=program)
         workspace.debugged = program
         return opened, told

@@ -93,3 +93,12 @@ async def test_a_program_that_has_ended_has_no_frame_to_print_from(debug: Debug)
     assert answer["value"] is None
     assert answer["message"] == "no frame: the program has ended: `run` starts it again"
     assert (await program("up"))["message"] == "no frame further up"
+
+
+async def test_a_program_that_has_spoilt_its_own_file_is_followed_by_another(debug: Debug) -> None:
+    program = await debug("import os\nos.remove('main.py')\nos.mkdir('main.py')\n")
+    await program("run")
+    answer = await program("load", code="x = 1\ny = 2\n")
+    assert (answer["status"], answer["state"]["event"]) == ("Success", "not_started")
+    await program("break", line=2)
+    assert (await program("run"))["state"]["source"][0] == {"line": 1, "text": "x = 1", "current": False}

@@ -1,6 +1,7 @@
 """The breakpoints of a debugged program: where they may stand, which is hit, where they go when it is edited."""
 
 import ast
+import contextlib
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -101,8 +102,14 @@ class Breakpoints:
         raise NoPlace(f"there is no breakpoint at line {asked}")
 
     def move(self, before: str, after: str) -> list[int]:
-        """Go with their lines from one program to another; the lines, of the first, of those that cannot."""
+        """Go with their lines from one program to another; the lines, of the first, of those that cannot.
+
+        They cannot where a line is gone or has no code now, which in a program with a mistake nobody knows.
+        """
         lines = moved_lines(before, after)
+        with contextlib.suppress(NoPlace):
+            with_code = lines_with_code(after)
+            lines = {old: new for old, new in lines.items() if new in with_code}
         dropped = [point.line for point in self._points if point.line not in lines]
         self.restore([(lines[line], condition) for line, condition in self.known() if line in lines])
         return dropped
@@ -112,13 +119,17 @@ def _asked_line(code: str, line: int | None, function: str | None) -> int | None
     return line_of_function(code, function) if line is None and function else line
 
 
-def line_with_code(code: str, line: int) -> int:
-    """The line itself, or the next below it that has code; NoPlace."""
+def lines_with_code(code: str) -> set[int]:
+    """Those where a program can stop; NoPlace for one that has a mistake."""
     try:
-        lines = set(_lines_of(compile(code, "main.py", "exec", dont_inherit=True)))
+        return set(_lines_of(compile(code, "main.py", "exec", dont_inherit=True)))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise NoPlace(_in_words(error)) from error
-    found = min((each for each in lines if each >= line), default=None)
+
+
+def line_with_code(code: str, line: int) -> int:
+    """The line itself, or the next below it that has code; NoPlace."""
+    found = min((each for each in lines_with_code(code) if each >= line), default=None)
     if found is None:
         raise NoPlace(f"there is no code at line {line} or below it")
     return found

@@ -1,5 +1,6 @@
 """A debugger over the program's channel: state as JSON, one reply per command."""
 
+import contextlib
 import linecache
 import os
 import pdb
@@ -50,7 +51,11 @@ class Debugger(Tracer):
         self._shows_values = True
 
     def _write(self, code: str) -> None:
-        with open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file:
+        """For the program's own eyes: what runs is the text, also where the program has left no room or no folder."""
+        with (
+            contextlib.suppress(OSError),
+            open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file,
+        ):
             file.write(code)
         lines = [line + "\n" for line in code.split("\n")]
         linecache.cache[self._file] = (len(code), None, lines, self._file)
