@@ -110,7 +110,7 @@ async def test_the_end_of_a_coroutine_is_no_exception(calls: Calls) -> None:
         "async def main():\n    return await w()\nasyncio.run(main())\n"
     )
     said = await _says(calls, code, "b 3\nrun\nn\nn\nn")
-    assert "raised" not in said and "stopped at line 6 in main" in said
+    assert "raised" not in said and "about to return 1 at line 6 in main" in said
 
 
 async def test_continue_after_finish_goes_on(calls: Calls) -> None:

@@ -55,9 +55,9 @@ def _stand(state: Mapping[str, Any], error: Any, window: int, shift: int) -> lis
         return ["the program has not been started: `run` starts it"]
     if event == "exited":
         return [how_it_ended(state.get("return_code"))]
-    why = {"line": "stopped", "return": "about to return"}
+    why = {"line": "stopped", "return": "about to return", "yield": "about to yield"}
     said = why.get(event, event)
-    if event == "return" and state.get("returning"):
+    if event in ("return", "yield") and state.get("returning"):
         said += f" {one_line(state['returning'])[:_VALUE_CHARS]}"
     elif event == "exception":
         said = _in_words(error, shift)

@@ -19,10 +19,10 @@ _MAX_COMMANDS = 20
 _SHOWING = ("where", "locals", "list", "breakpoints")
 _MOST_SAID = 1 << 20
 """Characters that the program has written, after which `next 3` goes on no further."""
-_STEPPED = ("line", "return", "raised", "leaving")
+_STEPPED = ("line", "return", "yield", "raised", "leaving")
+"""Events after which `next 3` and `step 3` go on."""
 _OVER = ("exited", "exception")
 """Where a program stands no more: sent again, it is to be run anew."""
-"""Events after which `next 3` and `step 3` go on."""
 
 
 def _not_taken(answer: Mapping[str, Any]) -> str:

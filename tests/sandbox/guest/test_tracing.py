@@ -76,3 +76,85 @@ async def test_of_two_breakpoints_at_a_line_the_one_whose_condition_holds_stops_
     await program("break", line=2, condition="i == 0")
     answer = await program("run")
     assert (answer["state"]["event"], answer["note"]) == ("breakpoint", None)
+
+
+GENERATOR = (
+    "def gen():\n    for i in range(2):\n        yield i\n    x = 9\n"
+    "def outer():\n    return (yield from gen())\n"
+    "for v in outer():\n    y = v\nz = 1\n"
+)
+AWAITS = (
+    "import asyncio\nasync def child():\n    await asyncio.sleep(0)\n    await asyncio.sleep(0)\n    return 7\n"
+    "async def main():\n    v = await child()\n    return v\nasyncio.run(main())\nz = 1\n"
+)
+FAILS = (
+    "def gen():\n    yield 1\n    raise ValueError('a')\n"
+    "try:\n    for v in gen():\n        y = v\nexcept ValueError:\n    z = 1\n"
+)
+
+
+async def test_return_in_a_generator_stops_where_it_yields_and_where_it_ends(debug: Debug) -> None:
+    program = await debug(GENERATOR)
+    await program("break", line=2)
+    await program("run")
+    await program("clear")
+    answer = await program("return")
+    assert (answer["state"]["event"], answer["state"]["line"], answer["state"]["returning"]) == (
+        "yield",
+        3,
+        "0",
+    )
+    assert await program.stops("next") == [("line", 8)]
+    await program("break", line=4)
+    assert await program.stops("continue", "return", "next") == [
+        ("breakpoint", 4),
+        ("return", 4),
+        ("return", 6),
+    ]
+
+
+async def test_return_in_a_generator_that_yields_from_another_waits_for_its_own_end(debug: Debug) -> None:
+    program = await debug(GENERATOR)
+    await program("break", function="outer")
+    assert await program.stops("run", "return", "next") == [("breakpoint", 6), ("return", 6), ("line", 9)]
+
+
+async def test_return_in_a_coroutine_stops_at_its_end_and_not_where_it_awaits(debug: Debug) -> None:
+    program = await debug(AWAITS)
+    await program("break", function="child")
+    await program("run")
+    answer = await program("return")
+    assert (answer["state"]["event"], answer["state"]["line"], answer["state"]["returning"]) == (
+        "return",
+        5,
+        "7",
+    )
+    assert await program.stops("next", "return", "next") == [("line", 8), ("return", 8), ("line", 10)]
+
+
+async def test_next_behind_the_last_line_of_a_generator_goes_on_where_it_was_asked(debug: Debug) -> None:
+    program = await debug(GENERATOR)
+    await program("break", line=4)
+    assert await program.stops("run", "next", "next", "next") == [
+        ("breakpoint", 4),
+        ("return", 4),
+        ("return", 6),
+        ("line", 9),
+    ]
+
+
+async def test_until_in_a_generator_waits_for_the_line_in_it(debug: Debug) -> None:
+    program = await debug(GENERATOR)
+    await program("break", line=3, condition="i == 0")
+    await program("run")
+    answer = await program("until", line=4)
+    assert (answer["state"]["function"], answer["state"]["line"]) == ("gen", 4)
+
+
+async def test_a_generator_that_an_exception_leaves_is_told_so(debug: Debug) -> None:
+    program = await debug(FAILS)
+    await program("break", line=3)
+    await program("run")
+    answer = await program("return")
+    assert (answer["state"]["event"], answer["error"]["ename"]) == ("leaving", "ValueError")
+    assert await program.stops("next", "next", "next") == [("raised", 5), ("line", 7), ("line", 8)]

@@ -6,7 +6,7 @@ import os
 import reprlib
 import sys
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from verl_coder.sandbox.guest.channel import short
 
@@ -14,6 +14,7 @@ _WINDOW = 5
 _MAX_LOCALS = 60
 _MAX_STACK = 40
 _MAX_LINE = 2000
+_RESUMED_AFTER_YIELD = 1
 
 NOWHERE: dict[str, Any] = {
     "file": None, "line": None, "function": None, "source": [], "locals": {}, "stack": [], "frames": 0,
@@ -86,9 +87,16 @@ def bounded_repr(value: object) -> str:
         return f"<repr failed: {type(error).__name__}>"
 
 
-def at_return(frame: FrameType) -> bool:
-    """Whether a frame that ends stands at its `return` or `yield`: an exception leaves it anywhere else."""
-    return dis.opname[frame.f_code.co_code[frame.f_lasti]].startswith(("RETURN", "YIELD"))
+def how_it_leaves(frame: FrameType) -> Literal["return", "yield", "wait", "leaving"]:
+    """What a frame does that ends or rests: `leaving` is by an exception, `wait` for what it awaits or yields from."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    name = dis.opname[code[at]]
+    if name.startswith("RETURN"):
+        return "return"
+    if not name.startswith("YIELD"):
+        return "leaving"
+    # The RESUME behind it says so by its argument.
+    return "yield" if code[at + 3] & 3 == _RESUMED_AFTER_YIELD else "wait"
 
 
 def frames_above(frame: FrameType | None, ours: Any) -> list[tuple[FrameType, int]]:

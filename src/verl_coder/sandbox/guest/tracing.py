@@ -1,6 +1,7 @@
 """Where a debugged program stops and why, built on bdb: the callbacks of Python's trace function."""
 
 import bdb
+import inspect
 import sys
 from abc import abstractmethod
 from types import FrameType
@@ -8,7 +9,7 @@ from typing import Any
 
 from verl_coder.sandbox.guest.breakpoints import Breakpoints
 from verl_coder.sandbox.guest.channel import describe_exception
-from verl_coder.sandbox.guest.debugger_view import at_return, frames_above, frames_of
+from verl_coder.sandbox.guest.debugger_view import frames_above, frames_of, how_it_leaves
 
 _NOT_TRACED = (
     "from some point on it ran without the debugger (sys.settrace, or too deep a recursion), "
@@ -147,32 +148,71 @@ class Tracer(bdb.Bdb):
             self._stop(frame)
         return self.trace_dispatch
 
+    def dispatch_call(self, frame: FrameType, arg: Any) -> Any:
+        """A generator whose end or next line is waited for is followed when it goes on."""
+        if frame in (self.stopframe, self.returnframe):
+            return self.trace_dispatch
+        return super().dispatch_call(frame, arg)
+
     def dispatch_exception(self, frame: FrameType, arg: Any) -> Any:
-        """Remember what was raised in a frame whose end is told."""
-        if frame is self.returnframe or self.stop_here(frame):
-            error = arg[1] if isinstance(arg[1], BaseException) else arg[0](arg[1])
-            self._raised = (frame, error)
-        return super().dispatch_exception(frame, arg)
+        """Remember what was raised in a frame whose end is told; the end of a generator below it is no exception."""
+        stops = self.stop_here(frame)
+        if frame is not self.returnframe and not stops:
+            return self.trace_dispatch
+        error = arg[1] if isinstance(arg[1], BaseException) else arg[0](arg[1])
+        self._raised = (frame, error)
+        ended_below = _rests(frame) and arg[0] is StopIteration and arg[2] is None
+        if stops and not ended_below:
+            self._event, self._told_raise = "raised", frame
+            self._error = describe_exception(error, self._file)
+            self._stop(frame)
+        return self.trace_dispatch
+
+    def dispatch_return(self, frame: FrameType, arg: Any) -> Any:
+        """Unlike bdb's, stops where a generator or coroutine ends, and where one yields that is stepped through."""
+        if not _rests(frame):
+            return super().dispatch_return(frame, arg)
+        how = self._leaves_by(frame, arg)
+        stops = frame is self.returnframe or self.stop_here(frame)
+        # `next` and `until` wait for the frame to come back.
+        passes = how == "wait" or (how == "yield" and self.stopframe is frame and self.stoplineno != -1)
+        if stops and not passes:
+            self.user_return(frame, arg)
+            if self.stopframe is frame:
+                self._set_stopinfo(None, None)  # type: ignore[attr-defined]
+        return self.trace_dispatch
+
+    def set_return(self, frame: FrameType) -> None:
+        """Stop where the frame returns or yields: bdb waits for an exception that tells of a generator's end."""
+        if _rests(frame):
+            self._set_stopinfo(frame, frame, -1)  # type: ignore[attr-defined]
+        else:
+            super().set_return(frame)
+
+    def _leaves_by(self, frame: FrameType, value: object) -> str:
+        how = how_it_leaves(frame)
+        raised = self._raised
+        if value is None and how in ("yield", "wait") and raised is not None and raised[0] is frame:
+            # What is thrown into a generator comes up where it rests.
+            trace = raised[1].__traceback__
+            return "leaving" if trace is not None and trace.tb_lasti == frame.f_lasti else how
+        return how if value is None or how != "leaving" else "return"
 
     def user_return(self, frame: FrameType, return_value: object) -> None:
-        """A function returns while stepping, or an exception leaves it."""
-        leaving = return_value is None and not at_return(frame)
+        """A function returns or yields while stepping, or an exception leaves it."""
+        how = self._leaves_by(frame, return_value)
         raised, self._raised = self._raised, None
-        if leaving and self._told_raise is frame:
+        if how == "leaving" and self._told_raise is frame:
             return  # its caller, where it comes next, says so
-        self._event = "leaving" if leaving else "return"
-        if not leaving:
-            self._return_value = [return_value]
+        self._event = how
+        if how != "leaving":
+            is_wrapped = how == "yield" and frame.f_code.co_flags & inspect.CO_ASYNC_GENERATOR
+            self._return_value = [] if is_wrapped else [return_value]
         elif raised is not None and raised[0] is frame:
             self._error = describe_exception(raised[1], self._file)
         self._stop(frame)
 
-    def user_exception(self, frame: FrameType, info: Any) -> None:
-        """An exception comes up while stepping, caught or not; or a generator ends that was stepped in."""
-        if not self._is_ours(frame):
-            return
-        self._event = "line"
-        if self._raised is not None and self._raised[0] is frame:
-            self._event, self._told_raise = "raised", frame
-            self._error = describe_exception(self._raised[1], self._file)
-        self._stop(frame)
+
+def _rests(frame: FrameType) -> bool:
+    """Whether it is a generator's or a coroutine's, which leaves and comes back."""
+    return bool(frame.f_code.co_flags & bdb.GENERATOR_AND_COROUTINE_FLAGS)
