@@ -1,9 +1,17 @@
 """A program under the debugger does what it does without one."""
 
+import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+import verl_coder
 
 Debug = Callable[[str], Awaitable[Any]]
 
@@ -102,3 +110,25 @@ async def test_a_program_that_has_spoilt_its_own_file_is_followed_by_another(deb
     assert (answer["status"], answer["state"]["event"]) == ("Success", "not_started")
     await program("break", line=2)
     assert (await program("run"))["state"]["source"][0] == {"line": 1, "text": "x = 1", "current": False}
+
+
+def test_a_package_that_lies_below_the_programs_folder_is_no_part_of_the_program(tmp_path: Path) -> None:
+    (tmp_path / "verl_coder").symlink_to(Path(verl_coder.__file__).parent)
+    serve = (
+        "from verl_coder.sandbox.guest.channel import Channel\n"
+        "from verl_coder.sandbox.guest.debugger_process import serve_debugger\n"
+        "serve_debugger(Channel({}), 'x = 1\\n')\n"
+    )
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", serve.format(theirs.fileno())],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        ours.sendall(json.dumps({"command": "step"}).encode() + b"\n")
+        answer = json.loads(ours.makefile().readline())
+    process.wait()
+    assert [frame["function"] for frame in answer["state"]["stack"]] == ["<module>"]

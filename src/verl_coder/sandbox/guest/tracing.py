@@ -2,6 +2,7 @@
 
 import bdb
 import inspect
+import os
 import sys
 from abc import abstractmethod
 from types import FrameType
@@ -11,6 +12,8 @@ from verl_coder.sandbox.guest.breakpoints import Breakpoints
 from verl_coder.sandbox.guest.channel import describe_exception
 from verl_coder.sandbox.guest.debugger_view import frames_above, frames_of, how_it_leaves
 
+_OWN_FOLDER = os.path.dirname(__file__) + "/"
+"""It lies below a program's folder where the package lies below /tmp."""
 _NOT_TRACED = (
     "from some point on it ran without the debugger (sys.settrace, or too deep a recursion), "
     "so that no breakpoint was hit there"
@@ -124,7 +127,8 @@ class Tracer(bdb.Bdb):
         sys.settrace(None)
 
     def _is_ours(self, frame: FrameType) -> bool:
-        return frame.f_code.co_filename.startswith(self._home + "/")
+        file = frame.f_code.co_filename
+        return file.startswith(self._home + "/") and not file.startswith(_OWN_FOLDER)
 
     # ---- bdb's questions
 
