@@ -23,3 +23,25 @@ def test_a_breakpoint_whose_line_has_no_code_any_more_is_dropped(instead: str) -
 
 def test_a_mistake_in_the_new_program_drops_no_breakpoint() -> None:
     assert moved("new = 0\n" + CODE.replace("a = 1", "a = (1"), 2, 3) == ([3, 4], [])
+
+
+METHODS = (
+    "class Sum:\n    def add(self, x):\n        return x\n"
+    "def outer():\n    def inner():\n        return 1\n    return inner\n"
+    "def add(a, b):\n    '''Doc.'''\n    return a + b\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("add", 10), ("Sum.add", 3), ("inner", 6), ("outer.inner", 6), ("outer", 5)]
+)
+def test_a_name_means_the_function_at_the_top_level_before_a_method(name: str, line: int) -> None:
+    points = Breakpoints()
+    points.set(METHODS, line=None, function=name, condition=None)
+    assert points.known() == [(line, None)]
+
+
+def test_of_functions_of_one_name_at_the_top_level_the_last_is_meant() -> None:
+    points = Breakpoints()
+    points.set("def f():\n    return 1\ndef f():\n    return 2\n", line=None, function="f", condition=None)
+    assert points.known() == [(4, None)]

@@ -163,19 +163,19 @@ def moved_lines(before: str, after: str) -> dict[int, int]:
 
 
 def line_of_function(code: str, function: str) -> int:
-    """First line of a function's body; `Class.method` and bare names; NoPlace."""
+    """First line of a function's body, by `Class.method` or `name`: of several the last at the top level; NoPlace."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NoPlace(_in_words(error)) from error
-    for node, qualified in _functions(tree, ""):
-        if function in (qualified, node.name):
-            body = node.body
-            has_doc = (
-                len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
-            )
-            return body[1 if has_doc else 0].lineno
-    raise NoPlace(f"no function {function!r} in the program")
+    functions = list(_functions(tree, ""))
+    named = [node for node, qualified in reversed(functions) if qualified == function]
+    named += [node for node, _ in functions if node.name == function]
+    if not named:
+        raise NoPlace(f"no function {function!r} in the program")
+    body = named[0].body
+    has_doc = len(body) > 1 and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
+    return body[1 if has_doc else 0].lineno
 
 
 def _functions(node: ast.AST, prefix: str) -> Any:
