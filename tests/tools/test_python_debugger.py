@@ -218,3 +218,17 @@ async def test_a_program_that_the_debugger_could_not_take_begins_a_new_one(calls
     )
     why = "the debugged process could not take this program (KeyboardInterrupt)"
     assert said[1] == f"{why}; this one is new and has no breakpoints\nnew\nthe program ended"
+
+
+async def test_the_same_code_sent_again_still_stands_where_its_exception_came_up(calls: Calls) -> None:
+    code = "def f(n):\n    return int(n)\nf('a')\n"
+    said, _ = await calls(
+        PythonDebugger,
+        {"code": code, "commands": "run"},
+        {"code": code, "commands": "p n"},
+        {"code": code, "commands": "c"},
+        {"code": code, "commands": "b 2\nrun"},
+    )
+    assert said[1] == "'a'"
+    assert said[2] == "the program is not running (exception): use 'run' to start it again"
+    assert _stops(said[3]) == ["breakpoint at line 2 in f"]

@@ -21,8 +21,6 @@ _MOST_SAID = 1 << 20
 """Characters that the program has written, after which `next 3` goes on no further."""
 _STEPPED = ("line", "return", "yield", "raised", "leaving")
 """Events after which `next 3` and `step 3` go on."""
-_OVER = ("exited", "exception")
-"""Where a program stands no more: sent again, it is to be run anew."""
 
 
 def _not_taken(answer: Mapping[str, Any]) -> str:
@@ -86,7 +84,8 @@ class PythonDebugger(SandboxTool):
     ) -> tuple[SandboxSession | None, str]:
         """The debugger's session with the program in it, and what is to be told of it.
 
-        The program that it holds already, sent again, goes on where it stands, if it stands anywhere.
+        The program that it holds already, sent again, goes on where it stands, if it stands anywhere: at an exception
+        that nothing caught it does.
         """
         session = workspace.session(_KIND)
         if not code:
@@ -97,10 +96,10 @@ class PythonDebugger(SandboxTool):
             program += f"\n{workspace.visible_tests}\n"
         told = ""
         if session is not None:
-            answer: dict[str, Any] = {"alive": True, "message": "", "state": {"event": _OVER[0]}}
+            answer: dict[str, Any] = {"alive": True, "message": "", "state": {"event": "exited"}}
             if program == workspace.debugged:
                 answer = await session.debug("state", run_timeout=self.settings.timeout_s)
-            if answer["alive"] and answer["state"]["event"] in _OVER:
+            if answer["alive"] and answer["state"]["event"] == "exited":
                 answer = await session.debug("load", code=program, run_timeout=self.settings.timeout_s)
                 answer["is_new"] = True
             trouble = _not_taken(answer)
