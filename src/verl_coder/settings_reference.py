@@ -25,7 +25,7 @@ from verl_coder.pipeline import commands, config
 from verl_coder.pipeline.options import Command, CommandOption, allowed_words, command_options
 from verl_coder.run import settings as run_settings
 from verl_coder.sections import Section
-from verl_coder.tools.execution import DebuggerSettings, InterpreterSettings
+from verl_coder.tools.execution import DebuggerSettings, InterpreterSettings, SessionSettings
 
 _INTRO = """# Settings
 
@@ -53,8 +53,11 @@ def reference() -> str:
         "## Tools\n",
         "The interpreter, the live session and `run_tests`:\n",
         _model_table(InterpreterSettings),
+        "The live session takes less of these:\n",
+        _model_table(SessionSettings, without=InterpreterSettings),
+        "The debugger has these, too, or takes less:\n",
+        _model_table(DebuggerSettings, without=InterpreterSettings),
     ]
-    parts += ["The debugger has these, too:\n", _model_table(DebuggerSettings, without=InterpreterSettings)]
     parts += ["## A pipeline\n", *_model_tables(config.PipelineConfig, "")]
     for key, model in (
         ("sft", config.PipelineSft),
@@ -116,7 +119,8 @@ def _model_table(model: type[Section], without: type[Section] | None = None) -> 
     texts = field_texts(model)
     rows = []
     for name, field in model.model_fields.items():
-        if without is None or name not in without.model_fields:
+        shared = without.model_fields.get(name) if without else None
+        if shared is None or _kind(field) != _kind(shared):
             default = "(needed)" if field.is_required() else _default(field)
             inner = _sections(field.annotation)
             text = texts.get(name) or (_doc(inner[0]).splitlines()[0] if inner else "")

@@ -67,7 +67,7 @@ def test_what_is_left_out_of_the_stack_is_counted() -> None:
 def test_a_value_about_to_be_returned_stands_in_one_short_line() -> None:
     returning = answer(event="return", returning="a\n" + "b" * 500)
     first = show("return", returning, window=1).splitlines()[0]
-    assert first == f"about to return a {'b' * 198} at line 3 in f"
+    assert first == f"about to return a {'b' * 198}... at line 3 in f"
 
 
 def test_lines_are_listed_as_far_as_there_are_any() -> None:

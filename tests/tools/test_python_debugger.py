@@ -232,3 +232,17 @@ async def test_the_same_code_sent_again_still_stands_where_its_exception_came_up
     assert said[1] == "'a'"
     assert said[2] == "the program is not running (exception): use 'run' to start it again"
     assert _stops(said[3]) == ["breakpoint at line 2 in f"]
+
+
+async def test_as_much_is_shown_as_the_settings_ask_for(calls: Calls) -> None:
+    code = "".join(f"x{n} = {n}\n" for n in range(30))
+    said = await _says(calls, code, "b 15\nrun\np 'ab' * 4000", window=12, max_output_chars=10_000)
+    assert "\n     3  x2 = 2\n" in said and "\n    27  x26 = 26\n" in said
+    assert said.endswith("'" + "ab" * 4000 + "'")
+
+
+async def test_a_value_that_is_cut_is_marked(calls: Calls) -> None:
+    said = await _says(
+        calls, "x = list(range(100, 1000))\ny = list(map(str, x)) * 9\nz = [y] * 9\n", "b 3\nrun\nn"
+    )
+    assert next(line for line in said.splitlines() if line.startswith("z = ")).endswith("...")

@@ -41,3 +41,9 @@ async def test_code_may_await_at_its_top_level(calls: Calls) -> None:
 
 async def test_code_is_taken_out_of_a_fence_and_of_prompts(calls: Calls) -> None:
     assert await _say(calls, "```python\nx = 5\n```", ">>> x + 1\n6", "    x") == ["(no output)", "6", "5"]
+
+
+async def test_as_many_lines_of_a_traceback_are_shown_as_the_settings_ask_for(calls: Calls) -> None:
+    chain = "".join(f"def f{n}():\n    f{n + 1}()\n" for n in range(20))
+    said = await _say(calls, f"{chain}f0()", traceback_lines=50)
+    assert "in f0" in said[0] and "in f19" in said[0]

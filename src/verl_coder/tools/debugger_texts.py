@@ -58,7 +58,7 @@ def _stand(state: Mapping[str, Any], error: Any, window: int, shift: int) -> lis
     why = {"line": "stopped", "return": "about to return", "yield": "about to yield"}
     said = why.get(event, event)
     if event in ("return", "yield") and state.get("returning"):
-        said += f" {one_line(state['returning'])[:_VALUE_CHARS]}"
+        said += f" {_cut(one_line(state['returning']))}"
     elif event == "exception":
         said = _in_words(error, shift)
     elif event in ("raised", "leaving"):
@@ -114,8 +114,12 @@ def listed(code: str, lines: Sequence[int], current: int | None) -> str:
     return "\n".join(rows) or f"the program has no line {first}"
 
 
+def _cut(value: str) -> str:
+    return value if len(value) <= _VALUE_CHARS else f"{value[:_VALUE_CHARS]}..."
+
+
 def _locals(state: Mapping[str, Any]) -> str:
-    values = [f"{name} = {text[:_VALUE_CHARS]}" for name, text in (state.get("locals") or {}).items()]
+    values = [f"{name} = {_cut(text)}" for name, text in (state.get("locals") or {}).items()]
     hidden = ("<function ", "<class ")
     return "\n".join(value for value in values if not value.partition(" = ")[2].startswith(hidden))
 

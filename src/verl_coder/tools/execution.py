@@ -13,6 +13,7 @@ from verl_coder.errors import ConfigError
 from verl_coder.files import read_text
 from verl_coder.paths import check_tools_file
 from verl_coder.sandbox import CommandResult, RunRequest, SandboxClient
+from verl_coder.sandbox.guest.shown import TRACEBACK_FRAMES, VALUE_CHARS, WINDOW_LINES
 from verl_coder.sandbox.validate import MAX_MEMORY_MB, MAX_TIMEOUT_S
 from verl_coder.sections import NUMERIC, Count, PositiveCount, Section, read_section
 from verl_coder.syntax import parse_python
@@ -22,6 +23,7 @@ from verl_coder.tools.output import format_output
 _MAIN_LINE = re.compile(r"""(/main\.py(?:", line |:))(\d{1,9})\b""")
 """Where a traceback or a warning names a line of the program."""
 TimeLimit = Annotated[float, Field(gt=0, le=MAX_TIMEOUT_S), NUMERIC]
+ShownChars = Annotated[int, Field(ge=1, le=VALUE_CHARS)]
 MemoryLimit = Annotated[int, Field(ge=1, le=MAX_MEMORY_MB)]
 
 
@@ -46,6 +48,15 @@ class InterpreterSettings(Section):
     """The same for calls a second; 0: no limit."""
 
 
+class SessionSettings(InterpreterSettings):
+    """`config` of a live session's YAML: that of the interpreter, as far as a session says so much."""
+
+    traceback_lines: Annotated[int, Field(ge=1, le=TRACEBACK_FRAMES)] = 10
+    """Of code that fails, the last lines of its traceback and of its stderr that the model reads."""
+    max_output_chars: ShownChars = 4096
+    """Longer output keeps its head and its tail."""
+
+
 class DebuggerSettings(InterpreterSettings):
     """`config` of a debugger's YAML: that of the interpreter, and how the debugger is offered and shows."""
 
@@ -53,8 +64,10 @@ class DebuggerSettings(InterpreterSettings):
     """Calls are refused until so many runs of this trajectory have failed."""
     with_visible_tests: bool = True
     """The tests that the prompt shows stand after the program: `run` stops where the first of them fails."""
-    window: PositiveCount = 3
+    window: Annotated[int, Field(ge=1, le=WINDOW_LINES)] = 3
     """Lines of source shown above and below the place where the program stands."""
+    max_output_chars: ShownChars = 4096
+    """Longer output keeps its head and its tail."""
     type: Literal["native"] = "native"
 
 
@@ -192,5 +205,9 @@ def is_of_class(entry: dict[str, Any], class_name: str) -> bool:
 
 def settings_of(entry: dict[str, Any], path: Path) -> InterpreterSettings:
     """The `config` of a tool of ours; ConfigError names the YAML, the key and the value."""
-    settings = DebuggerSettings if is_of_class(entry, "PythonDebugger") else InterpreterSettings
-    return read_section(settings, entry["config"], f"{path}: config")
+    kinds: dict[str, type[InterpreterSettings]] = {
+        "PythonDebugger": DebuggerSettings,
+        "PythonSession": SessionSettings,
+    }
+    found = next((kind for name, kind in kinds.items() if is_of_class(entry, name)), InterpreterSettings)
+    return read_section(found, entry["config"], f"{path}: config")

@@ -4,6 +4,7 @@ from typing import Any
 
 from verl_coder.errors import SandboxUnavailableError
 from verl_coder.sandbox import SandboxSession
+from verl_coder.tools.execution import SessionSettings
 from verl_coder.tools.given_code import given_program
 from verl_coder.tools.output import how_session_ended, last_lines, shown_text
 from verl_coder.tools.sandbox_tool import SandboxTool, ToolAnswer, note_failure, prelude_of
@@ -17,6 +18,7 @@ class PythonSession(SandboxTool):
 
     needs_workspace = True
     needed_arguments = ("code",)
+    settings_class = SessionSettings
 
     async def use(self, parameters: dict[str, Any], agent_data: Any) -> ToolAnswer:
         """Run `parameters["code"]` where the last call ended."""

@@ -8,8 +8,9 @@ import traceback
 from types import FrameType
 from typing import Any
 
+from verl_coder.sandbox.guest.shown import TRACEBACK_FRAMES
+
 _MAX_REPLY = 4 << 20
-_TRACEBACK_FRAMES = 6
 _OWN_FOLDER = os.path.dirname(__file__)
 
 
@@ -86,7 +87,7 @@ def describe_exception(error: BaseException, first_file: str | None) -> dict[str
     while frames is not None and first_file is not None and frames.tb_frame.f_code.co_filename != first_file:
         frames = frames.tb_next
     try:
-        summary = traceback.TracebackException(type(error), error, frames, limit=-_TRACEBACK_FRAMES)
+        summary = traceback.TracebackException(type(error), error, frames, limit=-TRACEBACK_FRAMES)
         ours = [frame for frame in summary.stack if frame.filename.startswith(_OWN_FOLDER)]
         for frame in ours:
             summary.stack.remove(frame)

@@ -16,10 +16,10 @@ from verl_coder.sandbox.guest.breakpoints import NoPlace
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import NOWHERE, bounded_repr, describe_frames, names_of
 from verl_coder.sandbox.guest.note import Note
+from verl_coder.sandbox.guest.shown import VALUE_CHARS
 from verl_coder.sandbox.guest.signals import SignalGate
 from verl_coder.sandbox.guest.tracing import Tracer
 
-_VALUE_CHARS = 2000
 _RESUMING = ("continue", "step", "next", "return", "until")
 _OVER = ("not_started", "exited", "exception")
 _KEPT = ("load", "break", "clear")
@@ -277,7 +277,7 @@ class Debugger(Tracer):
         if self._return_value and self._selected == len(self._frames) - 1:
             names = {**names, "__return__": self._return_value[0]}
         value = eval(compile(expression, "<expression>", "eval"), names, local_names)
-        return short(repr(value), _VALUE_CHARS)
+        return short(repr(value), VALUE_CHARS)
 
     # ---- state
 

@@ -9,8 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any, Literal
 
 from verl_coder.sandbox.guest.channel import short
+from verl_coder.sandbox.guest.shown import WINDOW_LINES
 
-_WINDOW = 5
 _MAX_LOCALS = 60
 _MAX_STACK = 40
 _MAX_LINE = 2000
@@ -47,7 +47,7 @@ def describe_frames(
         "function": frame.f_code.co_name,
         "source": [
             {"line": number, "text": short(text.rstrip("\n"), _MAX_LINE), "current": number == line}
-            for number in range(max(1, line - _WINDOW), line + _WINDOW + 1)
+            for number in range(max(1, line - WINDOW_LINES), line + WINDOW_LINES + 1)
             if (text := linecache.getline(file, number))
         ],
         "locals": bounded_locals(frame) if values else {"...": "a value takes too long to show"},

@@ -8,9 +8,10 @@ from typing import Any
 
 from verl_coder.sandbox.guest import program
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
+from verl_coder.sandbox.guest.shown import VALUE_CHARS
 from verl_coder.sandbox.guest.signals import SignalGate
 
-_RESULT_CHARS = 20_000
+_HTML_CHARS = 200_000
 _COROUTINE = 0x80
 """Flag of code that awaits."""
 _CANCEL_S = 1.0
@@ -99,7 +100,7 @@ class Interpreter:
 
 def mime_bundle(value: object) -> dict[str, str]:
     """The value as Jupyter shows it: text, and HTML where it has some."""
-    bundle = {"text/plain": short(repr(value), _RESULT_CHARS)}
+    bundle = {"text/plain": short(repr(value), VALUE_CHARS)}
     html = getattr(type(value), "_repr_html_", None)
     if html is not None:
         try:
@@ -107,5 +108,5 @@ def mime_bundle(value: object) -> dict[str, str]:
         except Exception:
             text = None
         if isinstance(text, str):
-            bundle["text/html"] = short(text, 10 * _RESULT_CHARS)
+            bundle["text/html"] = short(text, _HTML_CHARS)
     return bundle
