@@ -158,3 +158,20 @@ async def test_a_generator_that_an_exception_leaves_is_told_so(debug: Debug) -> 
     answer = await program("return")
     assert (answer["state"]["event"], answer["error"]["ename"]) == ("leaving", "ValueError")
     assert await program.stops("next", "next", "next") == [("raised", 5), ("line", 7), ("line", 8)]
+
+
+async def test_a_stop_deep_in_a_recursion_answers_every_command(debug: Debug) -> None:
+    program = await debug(
+        "def deep(n):\n    if n == most:\n        x = 1\n    return deep(n + 1)\n"
+        "for most in range(940, 1000):\n"
+        "    try:\n        deep(0)\n    except RecursionError:\n        y = most\nz = 1\n"
+    )
+    await program("break", line=3)
+    await program("break", line=10)
+    state = (await program("run"))["state"]
+    deepest = 0
+    while state["line"] == 3:
+        deepest = int(state["locals"]["n"])
+        assert (await program("print", expression="str([[n]])"))["value"] == f"'[[{deepest}]]'"
+        state = (await program("continue"))["state"]
+    assert deepest > 940 and (state["event"], state["line"]) == ("breakpoint", 10)

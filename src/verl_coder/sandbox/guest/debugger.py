@@ -25,6 +25,8 @@ _OVER = ("not_started", "exited", "exception")
 _KEPT = ("load", "break", "clear")
 """Commands that change what the next process must know."""
 
+_STACK_ROOM = 200
+"""Calls that the debugger itself may need where a program stands deep in a recursion."""
 _NO_FRAME = {
     "not_started": "has not been started: `run` starts it",
     "exited": "has ended: `run` starts it again",
@@ -191,9 +193,18 @@ class Debugger(Tracer):
             self._stop(frame)
 
     def _stop(self, frame: FrameType) -> None:
-        """Report, then serve commands until one resumes the program."""
+        """Report, then serve commands until one resumes the program, with room for that on a stack that is full."""
         self._gate.shut = True
         self._pause_tracing()
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(limit + _STACK_ROOM)
+        try:
+            self._serve_stop(frame)
+        finally:
+            if sys.getrecursionlimit() == limit + _STACK_ROOM:
+                sys.setrecursionlimit(limit)
+
+    def _serve_stop(self, frame: FrameType) -> None:
         self._stand_at(frame)
         self._running = False
         self.reply()
