@@ -112,6 +112,25 @@ async def test_a_program_that_has_spoilt_its_own_file_is_followed_by_another(deb
     assert (await program("run"))["state"]["source"][0] == {"line": 1, "text": "x = 1", "current": False}
 
 
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        ("\ufeffx = 1\nprint('x')\n", "x\n"),
+        ("# coding: latin-1\nx = 1\nprint('é')\n", "Ã©\n"),
+        ("import inspect\nx = 1\nprint(inspect.getsource(inspect.currentframe()).count(chr(10)))\n", "3\n"),
+        ("import atexit, os\natexit.register(os._exit, 0)\nprint('kept')\n", "kept\n"),
+    ],
+)
+async def test_a_program_is_read_and_flushed_as_the_file_of_a_plain_one(
+    debug: Debug, code: str, printed: str
+) -> None:
+    program = await debug(code)
+    await program("break", line=2)
+    assert (await program("run"))["state"]["event"] == "breakpoint"
+    answer = await program("continue")
+    assert (answer["run_result"]["stdout"], answer["state"]["event"]) == (printed, "exited")
+
+
 def test_a_package_that_lies_below_the_programs_folder_is_no_part_of_the_program(tmp_path: Path) -> None:
     (tmp_path / "verl_coder").symlink_to(Path(verl_coder.__file__).parent)
     serve = (

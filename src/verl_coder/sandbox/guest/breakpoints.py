@@ -119,10 +119,15 @@ def _asked_line(code: str, line: int | None, function: str | None) -> int | None
     return line_of_function(code, function) if line is None and function else line
 
 
+def source_of(code: str) -> bytes:
+    """As a file has it: only there a mark of the byte order and a declared encoding count."""
+    return code.encode("utf-8", "surrogatepass")
+
+
 def lines_with_code(code: str) -> set[int]:
     """Those where a program can stop; NoPlace for one that has a mistake."""
     try:
-        return set(_lines_of(compile(code, "main.py", "exec", dont_inherit=True)))
+        return set(_lines_of(compile(source_of(code), "main.py", "exec", dont_inherit=True)))
     except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError) as error:
         raise NoPlace(_in_words(error)) from error
 
@@ -165,7 +170,7 @@ def moved_lines(before: str, after: str) -> dict[int, int]:
 def line_of_function(code: str, function: str) -> int:
     """First line of a function's body, by `Class.method` or `name`: of several the last at the top level; NoPlace."""
     try:
-        tree = ast.parse(code)
+        tree = ast.parse(source_of(code))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise NoPlace(_in_words(error)) from error
     functions = list(_functions(tree, ""))

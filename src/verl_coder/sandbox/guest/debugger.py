@@ -12,7 +12,7 @@ from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 from verl_coder.sandbox.guest import program
-from verl_coder.sandbox.guest.breakpoints import NoPlace
+from verl_coder.sandbox.guest.breakpoints import NoPlace, source_of
 from verl_coder.sandbox.guest.channel import Channel, describe_exception, short
 from verl_coder.sandbox.guest.debugger_view import NOWHERE, bounded_repr, describe_frames, names_of
 from verl_coder.sandbox.guest.note import Note
@@ -59,7 +59,7 @@ class Debugger(Tracer):
             open(self._file, "w", encoding="utf-8", errors="surrogatepass") as file,
         ):
             file.write(code)
-        lines = [line + "\n" for line in code.split("\n")]
+        lines = [line + "\n" for line in code.removesuffix("\n").split("\n")]
         linecache.cache[self._file] = (len(code), None, lines, self._file)
 
     # ---- the loop
@@ -112,7 +112,7 @@ class Debugger(Tracer):
         self._running = self._channel.busy = True
         self._event, self._exit_code = "exited", 0
         try:
-            compiled = compile(self._code, self._file, "exec", dont_inherit=True)
+            compiled = compile(source_of(self._code), self._file, "exec", dont_inherit=True)
             self._install_interrupt()
             sys.breakpointhook = pdb.set_trace = self._on_breakpoint_call
             self._begin_tracing(stop_first=stop_first)
@@ -138,6 +138,8 @@ class Debugger(Tracer):
             exec(compiled, module.__dict__)
         except SystemExit as error:
             return program.exit_status(error)
+        finally:
+            program.flush_quietly(sys.stderr, sys.stdout)
         # Exit hooks do not find them any more.
         module.__dict__.pop("__file__", None)
         module.__dict__.pop("__cached__", None)

@@ -91,7 +91,7 @@ def run_main(program: bytes | types.CodeType, path: str) -> int:
         exec(program, module.__dict__)
     except BaseException as error:
         caught = error
-    _flush_quietly(sys.stderr, sys.stdout)
+    flush_quietly(sys.stderr, sys.stdout)
     status = 0
     if isinstance(caught, SystemExit):
         return exit_status(caught)
@@ -178,7 +178,7 @@ def wind_up(status: int, *, threads: bool = True) -> int:
     gc.collect()
     builtins.__import__ = import_module
     # As the end of the stream objects would do it, without a word where it fails.
-    _flush_quietly(sys.stdout, sys.stderr)
+    flush_quietly(sys.stdout, sys.stderr)
     return status
 
 
@@ -186,7 +186,8 @@ def _refuse_import(*arguments: object, **keywords: object) -> NoReturn:
     raise ImportError("sys.meta_path is None, Python is likely shutting down")
 
 
-def _flush_quietly(*streams: Any) -> None:
+def flush_quietly(*streams: Any) -> None:
+    """Without a word where one cannot be flushed."""
     for stream in streams:
         with contextlib.suppress(BaseException):
             stream.flush()
