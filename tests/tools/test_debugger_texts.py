@@ -86,3 +86,8 @@ def test_a_note_of_a_stop_is_shown_with_the_lines_of_the_models_code() -> None:
     assert show("next", told, window=1, shift=2).endswith(
         "\nthe condition 'n' of the breakpoint at line 3 failed"
     )
+
+
+@pytest.mark.parametrize(("last", "more"), [(300, "... `list 62,100` shows the others"), (61, "    61  x")])
+def test_a_listing_that_is_cut_says_where_it_goes_on(last: int, more: str) -> None:
+    assert listed("\n".join(["x"] * 100), (1, last), None).splitlines()[-1].strip() == more.strip()

@@ -107,10 +107,13 @@ def how_it_ended(code: int | None) -> str:
 
 
 def listed(code: str, lines: Sequence[int], current: int | None) -> str:
-    """Lines `first` to `last` of a program."""
+    """Lines `first` to `last` of a program; where these are too many, the first of them and how to see the others."""
     first, last = max(lines[0], 1), min(lines[1], lines[0] + _MOST_LISTED)
-    shown = list(enumerate(code.split("\n"), 1))[first - 1 : max(last, 0)]
+    program = list(enumerate(code.split("\n"), 1))
+    shown = program[first - 1 : max(last, 0)]
     rows = [f"{'->' if number == current else '  '} {number:>3}  {text}" for number, text in shown]
+    if rows and last < min(lines[1], len(program)):
+        rows.append(f"... `list {last + 1},{min(lines[1], len(program))}` shows the others")
     return "\n".join(rows) or f"the program has no line {first}"
 
 
