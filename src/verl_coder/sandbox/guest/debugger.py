@@ -298,22 +298,25 @@ class Debugger(Tracer):
         """Tell the state, and what a command adds to it."""
         self._channel.busy = True
         try:
-            state = self._state()
+            state = self._state(values=self._shows_values)
         except KeyboardInterrupt:
             # A __repr__ of the program's does not end: no value is shown again before another program is loaded.
             self._shows_values = False
-            state = self._state()
+            state = self._state(values=False)
+        except Exception:
+            # A name of the program's is no text that one could look at.
+            state = self._state(values=False)
         remark, self._remark = self._remark, ""
         told: dict[str, Any] = {"note": remark} if remark else {}
         shorter = {"state": self._place() | {"breakpoints": []}}
         self._channel.reply({"state": state, "error": self._error, **told, **(extra or {})}, shorter)
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, *, values: bool) -> dict[str, Any]:
         state = self._place()
         if self._frames and self._event != "exited":
-            state |= describe_frames(self._frames, self._selected, self._home, values=self._shows_values)
+            state |= describe_frames(self._frames, self._selected, self._home, values=values)
             innermost = self._selected == len(self._frames) - 1
-            if self._return_value and self._shows_values and innermost and state["function"] != "<module>":
+            if self._return_value and values and innermost and state["function"] != "<module>":
                 state["returning"] = bounded_repr(self._return_value[0])
         return state
 

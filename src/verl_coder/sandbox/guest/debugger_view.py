@@ -22,7 +22,23 @@ NOWHERE: dict[str, Any] = {
 }  # fmt: skip
 """Of a program that stands at no place."""
 
-_repr = reprlib.Repr()
+
+class _Repr(reprlib.Repr):
+    """Knows the built-in containers by their class, and not what has only a name like theirs."""
+
+    def repr1(self, x: Any, level: int) -> str:
+        if type(x).__module__ in ("builtins", "collections", "array"):
+            return super().repr1(x, level)
+        return self.repr_instance(x, level)
+
+    def repr_int(self, x: int, level: int) -> str:
+        try:
+            return super().repr_int(x, level)
+        except ValueError:  # more digits than Python writes
+            return f"<int of {x.bit_length()} bits>"
+
+
+_repr = _Repr()
 _repr.maxstring = _repr.maxother = 160
 _repr.maxlist = _repr.maxtuple = _repr.maxdict = _repr.maxset = 12
 
@@ -50,7 +66,7 @@ def describe_frames(
             for number in range(max(1, line - WINDOW_LINES), line + WINDOW_LINES + 1)
             if (text := linecache.getline(file, number))
         ],
-        "locals": bounded_locals(frame) if values else {"...": "a value takes too long to show"},
+        "locals": bounded_locals(frame) if values else {"...": "a value cannot be shown"},
         "stack": [
             {
                 "function": each.f_code.co_name,
@@ -68,7 +84,8 @@ def bounded_locals(frame: FrameType) -> dict[str, str]:
     """Names and bounded reprs; modules and dunder names left out."""
     shown: dict[str, str] = {}
     for name, value in list(frame.f_locals.items()):
-        if name.startswith("__") or isinstance(value, type(sys)):
+        # A name that is no text stands in `globals()[1] = 2`.
+        if not isinstance(name, str) or name.startswith("__") or isinstance(value, type(sys)):
             continue
         if len(shown) == _MAX_LOCALS:
             shown["..."] = f"{len(frame.f_locals) - _MAX_LOCALS} more"
