@@ -11,6 +11,7 @@ import pytest
 from process_tree import processes_below
 
 from verl_coder.sandbox.embedded import EmbeddedSandbox
+from verl_coder.sandbox.guest.leftovers import cpu_s_in_use
 
 PROGRAM = """\
 def add(n):
@@ -127,6 +128,45 @@ async def test_memory_that_is_taken_between_two_commands_is_limited_too(http: ht
     assert _named(name)
     await asyncio.to_thread(_wait_until_gone, name)  # a command would have it looked at often
     assert not (await _run(http, session, "1"))["alive"]
+
+
+_COMPUTES_ON = """
+import subprocess, sys, threading, time
+count = 0
+def spin():
+    global count
+    while True:
+        count += 1
+threading.Thread(target=spin, daemon=True).start()
+child = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+"""
+
+
+async def test_what_goes_on_computing_between_two_commands_stands_still_until_the_next(
+    http: httpx.AsyncClient, server: EmbeddedSandbox
+) -> None:
+    before = set(processes_below(server.pid))
+    sessions = [await _open(http) for _ in range(2)]
+    for session in sessions:
+        assert (await _run(http, session, _COMPUTES_ON))["status"] == "Success"
+    own = [pid for pid in processes_below(server.pid) if pid not in before]
+    await asyncio.to_thread(_wait_until_still, own)
+    grows = "before = count\ntime.sleep(0.3)\ncount > before, child.poll()"
+    assert (await _run(http, sessions[0], grows))["result"] == "(True, None)"
+    for session in sessions:  # the second stands still as it is closed
+        assert (await http.delete(f"/sessions/{session}")).status_code == 200
+    await asyncio.to_thread(_wait_until_still, own)
+
+
+def _wait_until_still(pids: list[int], within_s: float = 60) -> None:
+    """Until they take no processor time for half a second."""
+    ends = time.monotonic() + within_s
+    while time.monotonic() < ends:
+        before = cpu_s_in_use(pids)
+        time.sleep(0.5)
+        if cpu_s_in_use(pids) == before:
+            return
+    raise AssertionError("they go on computing")
 
 
 def _wait_until_gone(name: str, within_s: float = 60) -> None:

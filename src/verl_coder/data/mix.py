@@ -23,7 +23,6 @@ from verl_coder.data.mix_inputs import (
 from verl_coder.data.out_folder import CARD, OutFolder
 from verl_coder.data.prepared import open_prepared
 from verl_coder.data.provenance import describe_files, describe_sources, write_card
-from verl_coder.data.replacing import replacing
 from verl_coder.data.shuffle import Shuffler, unit_hash
 from verl_coder.data.writer import RowWriter, WrittenFile
 from verl_coder.errors import DataError
@@ -245,8 +244,7 @@ def _write(
                 writer.add_row(row)
                 rows[f"{split}/{row['data_source']}"] += 1
         _refuse_useless(options, pass_rates, rows, measured, outside)
-        replaced.enter_context(replacing(options.out))
-        folder.claim()
+        replaced.enter_context(folder.replacing())
         _write_report(options.out / REPORT, overlaps)
         for writer in writers:
             if writer.rows:

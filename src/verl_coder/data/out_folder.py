@@ -4,7 +4,8 @@
 """
 
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from verl_coder.data.provenance import write_card
+from verl_coder.data.replacing import replacing
 from verl_coder.data.writer import shards_of
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.files import is_there, keep_apart, read_json, refuse_file_in_the_way
@@ -57,11 +59,14 @@ class OutFolder:
         for path in dict.fromkeys(written):
             keep_apart({"--out": path}, read)
 
-    def claim(self) -> None:
-        """Say whose the rows will be, before they are put in place: a run that is killed then may be run again."""
-        card = read_card(self.path)
-        if not card or not self.is_own(card):
-            write_card(self.path / CARD, self.card)
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """`replacing` its files, after saying whose they will be: a run that is killed then may be run again."""
+        with replacing(self.path):
+            card = read_card(self.path)
+            if not card or not self.is_own(card):
+                write_card(self.path / CARD, self.card)
+            yield
 
 
 def read_card(folder: Path) -> dict[str, Any]:

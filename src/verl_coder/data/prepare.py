@@ -22,7 +22,6 @@ from verl_coder.data.provenance import (
     write_rejected,
 )
 from verl_coder.data.reading import ProblemReader
-from verl_coder.data.replacing import replacing
 from verl_coder.data.sources import SourceFile, files_passed_over, find_files
 from verl_coder.data.tests_of_rows import fault_of
 from verl_coder.data.verdicts import Verdict, VerdictCache
@@ -116,8 +115,7 @@ class _Preparation:
             write_rejected(self.rejections, out / "rejected.parquet", with_rows=with_rows)
             if not with_rows:
                 raise DataError(self._nothing_left())
-            stack.enter_context(replacing(out))
-            self.folder.claim()
+            stack.enter_context(self.folder.replacing())
             for writer in writers.values():
                 if writer.rows:
                     written += writer.commit()

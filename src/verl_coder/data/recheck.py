@@ -13,7 +13,6 @@ from verl_coder.data.out_folder import CARD, SPLITS, OutFolder
 from verl_coder.data.parallel_verification import Candidate, verify_all
 from verl_coder.data.prepared import iter_rows, open_prepared
 from verl_coder.data.provenance import Rejection, count_reasons, describe_files, write_card, write_rejected
-from verl_coder.data.replacing import replacing
 from verl_coder.data.verdicts import Verdict, VerdictCache
 from verl_coder.data.verification import VerifyOptions
 from verl_coder.data.writer import RowWriter, WrittenFile, whole_of_shard
@@ -94,7 +93,7 @@ class _Recheck:
                 on_row("kept" if verdict.status == "passed" else verdict.status)
                 self._take(candidate, problem, verdict, writers[candidate.place.rpartition("[")[0]])
             self._write_rejected(list(writers.values()))
-            stack.enter_context(replacing(out))
+            stack.enter_context(self.folder.replacing())
             files = self._commit(list(writers.values()))
             write_card(out / CARD, self._card(files))
         return RecheckResult(
@@ -136,7 +135,6 @@ class _Recheck:
 
     def _commit(self, writers: Sequence[RowWriter]) -> list[WrittenFile]:
         with_rows = {whole_of_shard(writer.path) for writer in writers if writer.rows}
-        self.folder.claim()
         files: list[WrittenFile] = []
         for writer in writers:
             if whole_of_shard(writer.path) in with_rows:

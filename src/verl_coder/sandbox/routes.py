@@ -12,18 +12,12 @@ from functools import partial
 from typing import Any
 
 from verl_coder.sandbox import validate
+from verl_coder.sandbox.conversation import Conversation, Exchange, run_cells
 from verl_coder.sandbox.executor import Executor, Job
 from verl_coder.sandbox.http import Response, json_response
 from verl_coder.sandbox.metrics import Metrics
 from verl_coder.sandbox.pool import Overloaded, Pool
-from verl_coder.sandbox.sessions import (
-    Conversation,
-    EndedSession,
-    Exchange,
-    Sessions,
-    UnknownSession,
-    run_cells,
-)
+from verl_coder.sandbox.sessions import EndedSession, Sessions, UnknownSession
 from verl_coder.sandbox.slot import OVER_MEMORY, SlotLost
 
 _POD = f"{socket.gethostname()}-{os.getpid()}"

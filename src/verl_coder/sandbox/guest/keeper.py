@@ -23,6 +23,7 @@ from verl_coder.sandbox.guest.slot_config import (
     UNCLEAN,
     SlotConfig,
 )
+from verl_coder.sandbox.guest.stillness import Stillness
 from verl_coder.sandbox.isolation import linux, root
 
 _WATCH_INTERVAL_MS = 30
@@ -54,6 +55,7 @@ class Keeper:
         self.last_pid = last_pid
         self.child = 0
         """The program's process until it has been waited for: until then its process group is its own."""
+        self.stillness = Stillness()
         self.look_ms = self.cpu_us = 0
         self.sequence = 1
         self.memory_limit = config.memory_mb << 20
@@ -134,6 +136,8 @@ class Keeper:
             if self.watching and self._look() > self.memory_limit:
                 flags |= KILLED_FOR_MEMORY
                 self._kill_all()
+            elif self.resting:
+                self.stillness.look(self._pids)
             if not events:
                 leftovers.reap_orphans(os.getpid(), self.child)
         self.poll.unregister(pidfd)
@@ -151,6 +155,7 @@ class Keeper:
         self._send(struct.pack(EXIT_FORMAT, b"X", status, flags, self._spent_us()))
         self.sequence += 1
         self.watching = self.resting = False
+        self.stillness.forget()
         self.look_ms = 0
         self.memory_limit = self.config.memory_mb << 20
         if self.hold:
@@ -209,6 +214,7 @@ class Keeper:
             self.hold = True
         elif kind == b"W":
             self.watching, self.resting = True, False
+            self.stillness.wake()
             self.memory_limit = struct.unpack("=Q", order[5:13])[0] or self.memory_limit
         elif kind == b"S":
             self.resting = True
@@ -237,14 +243,16 @@ class Keeper:
 
         An order of the server's, and the program's end, are served first.
         """
-        if not self.namespaced:
-            pids, on_tmpfs = leftovers.descendants(os.getpid()), 0
-        else:
-            pids = [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-            on_tmpfs = leftovers.bytes_in_use(root.HOME)
+        on_tmpfs = leftovers.bytes_in_use(root.HOME) if self.namespaced else 0
         return leftovers.memory_in_use(
-            pids or [self.child], on_tmpfs=on_tmpfs, limit=limit, called=self._is_called
+            self._pids() or [self.child], on_tmpfs=on_tmpfs, limit=limit, called=self._is_called
         )
+
+    def _pids(self) -> list[int]:
+        """Processes of the slot but for this one."""
+        if not self.namespaced:
+            return leftovers.descendants(os.getpid())
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and name != "1"]
 
     def _is_called(self) -> bool:
         return bool(self.poll.poll(0))

@@ -140,6 +140,18 @@ def _kilobytes(path: str, name: str) -> int | None:
         return None if os.path.exists(os.path.dirname(path)) else 0
 
 
+def cpu_s_in_use(pids: Iterable[int]) -> float:
+    """Seconds of processor time that processes and their reaped children have taken."""
+    ticks = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                ticks += sum(map(int, file.read().rpartition(")")[2].split()[11:15]))
+        except (OSError, ValueError):
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def bytes_in_use(path: str) -> int:
     """Bytes of a file system that are taken."""
     disk = os.statvfs(path)
