@@ -60,12 +60,17 @@ class Trace:
     @property
     def prompt_text(self) -> str:
         """What the prompt says, in which two traces are of the same problem that names none."""
-        return json.dumps([[m["role"], m.get("content")] for m in self.messages[: self.prompt_length]])
+        return prompt_text(self.messages[: self.prompt_length])
 
     @property
     def prompt_length(self) -> int:
         """Messages before the first assistant turn."""
         return next((i for i, m in enumerate(self.messages) if m["role"] == "assistant"), len(self.messages))
+
+
+def prompt_text(messages: Iterable[Mapping[str, Any]]) -> str:
+    """What the messages of a prompt say, a trace's or a row's, to be compared."""
+    return json.dumps([[m["role"], m.get("content")] for m in messages])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,6 +92,11 @@ def test_a_held_out_problem_that_is_learnt_is_refused(tmp_path: Path) -> None:
         (TALK, {"batch_size": 32}, "1 trace is left to train on, --batch-size is 32: lower it"),
         (TALK, {"max_response_length": 2}, "no trace fits into .*--max-response-length 2"),
         (
+            [TALK[0], {"role": "assistant", "content": "1 2 3 4 " * 160}],
+            {},
+            r"the longest has \d{4} tokens, and --model .* has 1024 positions .*: use --max-prompt-length and",
+        ),
+        (
             [*TALK, {"role": "tool", "content": "1"}, TALK[1]],
             {},
             "give .* --tools .*, or --tools none",

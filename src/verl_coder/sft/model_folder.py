@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from verl_coder.errors import ConfigError, VerlCoderError
+from verl_coder.errors import ConfigError, DataError, VerlCoderError
 from verl_coder.hub import hub_reason
+from verl_coder.launch.preflight.model import positions_in
 from verl_coder.launch.trained_weights import adapter_config, trained_model
 from verl_coder.paths import is_hub_name, resolve_content_path
 from verl_coder.traces import TraceRow
@@ -42,6 +43,16 @@ def resolve_model(model: str, *, weights: bool = True) -> Path:
         raise ConfigError(
             f"--model {model}: no such folder, and the hub gives none: {hub_reason(error)}"
         ) from error
+
+
+def check_positions(model: str, folder: Path, longest: int) -> None:
+    """DataError where a trace has more tokens than the model has positions: it could not learn what stands there."""
+    most = positions_in(folder)
+    if most is not None and longest > most:
+        raise DataError(
+            f"--traces: the longest has {longest} tokens, and --model {model} has {most} positions "
+            f"(max_position_embeddings): use --max-prompt-length and --max-response-length of {most} together"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from verl_coder.errors import DataError
 from verl_coder.run.run_dir import RunDir
 from verl_coder.sft.composed import check_composed
 from verl_coder.sft.memory import SftMemory, check_disk, check_memory
-from verl_coder.sft.model_folder import resolve_model
+from verl_coder.sft.model_folder import check_positions, resolve_model
 from verl_coder.sft.record import row_files
 from verl_coder.sft.rows import TokenisedTraces, length, marks, shuffled, split_by_problem, tokenise
 from verl_coder.sft.settings import SftRequest, total_steps, trainer_keys
@@ -52,6 +52,7 @@ def plan_run(request: SftRequest, run_dir: RunDir, *, memory_check: bool) -> Sft
     """Check all that can be checked; ConfigError or DataError in one line."""
     source = resolve_model(request.model)
     data = prepare(request, source)
+    check_positions(request.model, source, data.longest)
     steps = total_steps(request, len(data.training))
     memory = check_memory(request, source, data.longest, refuse=memory_check)
     check_disk(request, source)

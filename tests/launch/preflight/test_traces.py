@@ -186,8 +186,21 @@ def _of(*names: str, agent: str = "") -> list[Trace]:
 
 def test_traces_of_held_out_problems_are_refused(tmp_path: Path) -> None:
     config = _data(tmp_path, train=["a", "b"], val=["c", "d"])
-    with pytest.raises(DataError, match=r"of problems of data\.val_files: 2 of 3 traces, the first of 'd'"):
+    with pytest.raises(
+        DataError, match=r"of problems of data\.val_files: 2 of 3 traces, the first in row 1, of 'd'"
+    ):
         check_problems(config, tmp_path / "x.parquet", _of("a", "d", "c"))
+
+
+@pytest.mark.parametrize("name", ["", "named otherwise"])
+def test_a_trace_of_a_held_out_prompt_is_refused_whatever_its_name(tmp_path: Path, name: str) -> None:
+    config = _data(tmp_path, train=["a", "both"], val=["d", "both"])
+    traces = [
+        Trace(problem_id=name, messages=({"role": "user", "content": asked}, _ANSWER), agent_name="")
+        for asked in ("a", "both", "d")
+    ]
+    with pytest.raises(DataError, match=r"val_files: 1 of 3 traces, the first in row 2, by its prompt: what"):
+        check_problems(config, tmp_path / "x.parquet", traces)
 
 
 def test_a_problem_on_both_sides_is_the_datas_matter(tmp_path: Path) -> None:

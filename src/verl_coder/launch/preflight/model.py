@@ -123,10 +123,15 @@ def _check_fit(folder: Path, shapes: Mapping[str, list[int]]) -> None:
 
 
 def positions_of(config: DictConfig) -> int | None:
-    """Tokens that the model has positions for; None where that is not known here, or the library's to say."""
+    """Tokens that the run's model has positions for; None where that is not known here, or the library's to say."""
     folder = local_folder(str(config.actor_rollout_ref.model.path))
     if folder is None or os.environ.get("VLLM_ALLOW_LONG_MAX_MODEL_LEN") in ("1", "true"):
         return None
+    return positions_in(folder)
+
+
+def positions_in(folder: Path) -> int | None:
+    """Tokens that the model of a folder has positions for; None where it does not say so in a plain number."""
     try:
         described = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError):

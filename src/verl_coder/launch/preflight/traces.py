@@ -1,7 +1,7 @@
 """A teacher's traces before a run: what this model and this rollout can express, and of which problems they are."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from verl_coder.traces import (
     check_tokens,
     check_turn_end,
     load_tool_schemas,
+    prompt_text,
     rollout_tokenizer,
 )
 from verl_coder.words import counted
@@ -110,10 +111,14 @@ def check_problems(config: DictConfig, path: Path, traces: Sequence[Trace]) -> t
     training, held_out = problem_ids(train_files), problem_ids(val_files)
     place, total = f"verl_coder.teacher.traces: {path}", counted(len(traces), "trace")
     # A problem on both sides is trained on anyway, which the check of the rows tells.
-    if learnt := [one.problem_id for one in traces if one.problem_id in held_out - training]:
+    apart, prompts = held_out - training, _prompts(val_files) - _prompts(train_files)
+    learnt = [i for i, one in enumerate(traces) if one.problem_id in apart or one.prompt_text in prompts]
+    if learnt:
+        first = traces[learnt[0]].problem_id
         raise DataError(
-            f"{place}: of problems of data.val_files: {len(learnt)} of {total}, the first of {learnt[0]!r}: what is "
-            "held out would be learnt; take them out, or these problems out of data.val_files"
+            f"{place}: of problems of data.val_files: {len(learnt)} of {total}, the first in row {learnt[0]}, "
+            f"{f'of {first!r}' if first in apart else 'by its prompt'}: what is held out would be learnt; take them "
+            "out, or these problems out of data.val_files"
         )
     notes = []
     strange = [one.problem_id for one in traces if one.problem_id and one.problem_id not in training]
@@ -155,12 +160,19 @@ def _tells_calls(trace: Trace) -> bool:
 
 def problem_ids(files: Iterable[Path]) -> set[str]:
     """Names of the problems in a run's data files, as the trainer compares them with those of traces."""
-    found: set[str] = set()
+    rows = _column(files, "extra_info", "problem_id")
+    return {str(name) for row in rows if row and (name := row.get("problem_id")) not in (None, "")}
+
+
+def _prompts(files: Iterable[Path]) -> set[str]:
+    """What their prompts say: a trace of a problem may have no name of it, or another one."""
+    return {prompt_text(prompt) for prompt in _column(files, "prompt") if prompt}
+
+
+def _column(files: Iterable[Path], name: str, field: str = "") -> Iterator[Any]:
+    """The values of a column, of one field of it where that is named; none of a file that lacks it."""
     for path in files:
         with whole_pages(str(path)):
-            table = pq.ParquetFile(path).read(columns=["extra_info.problem_id"])
-        if "extra_info" in table.column_names:
-            rows = table.column("extra_info").to_pylist()
-            names = [row.get("problem_id") for row in rows if row]
-            found |= {str(name) for name in names if name not in (None, "")}
-    return found
+            table = pq.ParquetFile(path).read(columns=[f"{name}.{field}" if field else name])
+        if name in table.column_names:
+            yield from table.column(name).to_pylist()
