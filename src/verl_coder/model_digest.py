@@ -3,13 +3,20 @@
 import hashlib
 from pathlib import Path
 
+from verl_coder.errors import ConfigError
+
 _BLOCKS, _BLOCK_BYTES = 256, 1 << 14
 _MODEL_SUFFIXES = (".safetensors", ".bin", ".pt", ".json", ".jinja")
 _WEIGHT_SUFFIXES = (".safetensors",)
 
 
 def folder_digest(folder: Path) -> str:
-    """Of a model's files by name, size and 256 blocks each: another model of the same name shows, also other layers."""
+    """Of a model's files by name, size and 256 blocks each: another model of the same name shows, also other layers.
+
+    ConfigError where there is no such file: the digest of nothing would be that of any model that is gone.
+    """
+    if not any(path.suffix in _MODEL_SUFFIXES for path in folder.rglob("*")):
+        raise ConfigError(f"{folder} holds no file of a model: it is gone, or was never there")
     return _digest(folder, _MODEL_SUFFIXES)
 
 

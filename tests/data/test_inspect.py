@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from transformers import AutoTokenizer
 from typer.testing import CliRunner
 
 from tests.data.conftest import toy_record, write_jsonl
@@ -94,8 +95,11 @@ def test_a_yaml_that_holds_no_tools_is_one_line(text: str, tmp_path: Path) -> No
         token_counter(str(repository_root() / "src/verl_coder/tiny/base"), tmp_path / "tools.yaml")
 
 
-def test_a_row_that_is_told_of_no_tools_is_counted_without_them() -> None:
-    base = str(repository_root() / "src/verl_coder/tiny/base")
+def test_a_row_that_is_told_of_no_tools_is_counted_without_them(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(repository_root() / "src/verl_coder/tiny/base")
+    tokenizer.chat_template = "{% if tools %}def python{% endif %}" + tokenizer.chat_template
+    tokenizer.save_pretrained(tmp_path)
+    base = str(tmp_path)
     with_tools = token_counter(base, repository_root() / "tool_config/python_interpreter_quick.yaml")
     alone = token_counter(base, None)
     told = Problem(

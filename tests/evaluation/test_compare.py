@@ -107,3 +107,30 @@ def test_an_evaluation_without_results_has_settings_that_are_not_known(tmp_path:
     assert setting_differences(folders[:2]) == {}
     result = CliRunner().invoke(app, [*map(str, folders[:2])])
     assert "b has no evaluation_results.json: its settings are not known" in result.output
+
+
+def test_a_sample_that_stands_in_a_file_twice_does_not_count_twice(tmp_path: Path) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    for folder, outcome in ((a, "failed"), (b, "passed")):
+        folder.mkdir()
+        write_samples(folder / "samples.parquet", [make_sample("p/1", 0, outcome=outcome)] * 8)
+    with pytest.raises(DataError, match=r"samples\.parquet .*sample 0 of p/1 stands there twice"):
+        compare_all([a, b])
+
+
+@pytest.mark.parametrize("name", ["samples.parquet", "evaluation_results.json", "samples.jsonl"])
+def test_no_file_of_an_evaluation_is_overwritten(tmp_path: Path, name: str) -> None:
+    folders = [make_evaluation(tmp_path / name, right) for name, right in (("a", 20), ("b", 40))]
+    before = sorted((path, path.read_bytes()) for path in tmp_path.glob("*/*"))
+    done = CliRunner().invoke(app, [*map(str, folders), "--out", str(folders[1] / name)])
+    assert isinstance(done.exception, ConfigError) and "give it a place of its own" in str(done.exception)
+    assert sorted((path, path.read_bytes()) for path in tmp_path.glob("*/*")) == before
+
+
+def test_a_folder_may_be_named_by_its_samples(tmp_path: Path) -> None:
+    folders = [make_evaluation(tmp_path / name, right) for name, right in (("a", 20), ("b", 40))]
+    out = tmp_path / "c.json"
+    done = CliRunner().invoke(app, [*(f"{folder}/samples.parquet" for folder in folders), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    record = json.loads(out.read_text())
+    assert (record["comparisons"][0]["first"], record["settings"]) == ("a", {"model": ["a", "b"]})

@@ -1,9 +1,11 @@
 """Whole evaluations: real loops, tools, sandbox, extraction and grader; the language model is scripted."""
 
 import gc
+import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -22,6 +24,8 @@ from verl_coder.evaluation.folder import check_out
 from verl_coder.evaluation.request import EvaluationRequest, plan_evaluation
 from verl_coder.evaluation.samples import SAMPLES_SCHEMA, read_samples
 from verl_coder.evaluation.tables import _lines
+from verl_coder.model_digest import folder_digest
+from verl_coder.paths import repository_root
 from verl_coder.problems import AssertTests
 from verl_coder.prompts import build_prompt
 from verl_coder.protocols import tool_call
@@ -604,3 +608,23 @@ def test_tools_that_are_no_text_are_one_line(problems: Path, tmp_path: Path) -> 
     tools.write_bytes(b"tools: \xaa")
     with pytest.raises(ConfigError, match=r"--tools .* is no text in UTF-8"):
         plan_evaluation(request(problems, tools=str(tools)))
+
+
+def test_a_model_and_tools_that_go_meanwhile_are_recorded_as_they_were(
+    evaluate_with: Any, tmp_path: Path
+) -> None:
+    model = shutil.copytree(TINY, tmp_path / "model")
+    tools = tmp_path / "tools.yaml"
+    shutil.copy(repository_root() / "tool_config/python_interpreter_quick.yaml", tools)
+    before, text = folder_digest(model), tools.read_text()
+
+    def answer(text: str, turn: int) -> str:
+        shutil.rmtree(model, ignore_errors=True)
+        tools.unlink(missing_ok=True)
+        return alternately(text, turn)
+
+    settings = evaluate_with(answer)(model=str(model), tools=str(tools))["settings"]
+    assert settings["model_digest"] == before
+    assert settings["tools_digest"] == hashlib.sha256(text.encode()).hexdigest()[:32]
+    with pytest.raises(ConfigError, match="holds no file of a model"):
+        folder_digest(model)

@@ -136,3 +136,12 @@ def test_a_column_of_another_kind_is_named(tmp_path: Path) -> None:
         pq.write_table(table, path)
         with pytest.raises(DataError, match=rf"samples\.parquet is no samples\.parquet .*{words}"):
             read_samples(path)
+
+
+@pytest.mark.parametrize("changes", [{"pass_rate": "x"}, {"passed": None}, {"tags": "easy"}, {"sample": 0.5}])
+def test_a_line_with_a_value_of_another_type_holds_no_sample(tmp_path: Path, changes: dict[str, Any]) -> None:
+    path = tmp_path / "samples.jsonl"
+    lines = [asdict(make_sample()) | changes, asdict(make_sample(number=1))]
+    path.write_text("".join(json.dumps({"sample": one, "provisional": False}) + "\n" for one in lines))
+    with SampleJournal(path) as journal:
+        assert journal.broken_lines == [1] and list(journal.samples) == [("p/1", 1)]

@@ -1,3 +1,4 @@
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,9 @@ def test_chunks_stay_small_however_many_rows_there_are(tmp_path: Path) -> None:
 def test_numbers_that_json_lacks_become_words(tmp_path: Path) -> None:
     (chunk,) = written(tmp_path, trajectory("x", terms={"a": math.nan, "b": math.inf, "c": 0.5}))
     assert chunk["rows"][0]["terms"] == {"a": "nan", "b": "inf", "c": 0.5}
+
+
+def test_code_and_verdicts_fill_a_chunk_too(tmp_path: Path) -> None:
+    long = [trajectory("short", code=f"{i}" + "x" * 90_000) for i in range(30)]
+    chunks = written(tmp_path, *long)
+    assert len(chunks) >= 3 and max(len(json.dumps(chunk)) for chunk in chunks) < CHUNK_CHARS * 1.2

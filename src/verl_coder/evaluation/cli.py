@@ -178,6 +178,7 @@ def _carry_out(
     check_exports(export or ())
     console = table_console()
     plan = plan_evaluation(EvaluationRequest(**options))
+    check_exports(export or (), [posed.problem.problem_id for posed in plan.problems.problems])
     try:
         results = evaluate(
             plan,

@@ -14,11 +14,11 @@ from rich.table import Table
 from verl_coder.command_app import command_app
 from verl_coder.consoles import print_whole, table_console
 from verl_coder.errors import ConfigError, DataError
-from verl_coder.evaluation.folder import RESULTS, SAMPLES
+from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, TIMING
 from verl_coder.evaluation.paired import PairedComparison, compare_paired, holm
 from verl_coder.evaluation.pass_at_k import K_VALUES
 from verl_coder.evaluation.samples import read_outcomes
-from verl_coder.files import file_sha256, given_folder, read_json, write_atomically
+from verl_coder.files import file_sha256, given_folder, keep_apart, read_json, write_atomically
 
 app = command_app()
 _SHOWN = 8
@@ -39,6 +39,11 @@ def _samples_of(folder: Path) -> Path:
     if not path.is_file():
         raise DataError(f"{folder} holds no {SAMPLES}: name the folder of a finished `verl-coder evaluate`")
     return path
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """What is read of an evaluation, or would be missed there."""
+    return [folder, *(folder / name for name in (SAMPLES, RESULTS, JOURNAL, SETTINGS, TIMING))]
 
 
 def compare_all(folders: Sequence[Path]) -> list[PairedComparison]:
@@ -99,6 +104,10 @@ def run(
     """Say whether evaluations of the same problems differ by more than noise: paired, exact, in words."""
     if len(folders) < 2:
         raise ConfigError("compare takes two evaluations or more: verl-coder compare outputs/a outputs/b")
+    # The folder also where its file of samples is named: the settings stand in it.
+    folders = [path.parent if path.name == SAMPLES and path.is_file() else path for path in folders]
+    if out is not None:
+        keep_apart({"--out": out}, {f"{one}": _files_of(one) for one in folders})
     comparisons = compare_all(folders)
     differences = setting_differences(folders)
     console = table_console()

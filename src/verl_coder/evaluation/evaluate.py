@@ -1,6 +1,7 @@
 """Carry out an evaluation: lock its folder, go on from the samples that are there, and write what they come to."""
 
 import asyncio
+import hashlib
 import json
 import shutil
 import time
@@ -184,7 +185,9 @@ def _in_order(plan: EvaluationPlan, journal: SampleJournal) -> list[EvaluationSa
 def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str, Any]:
     times = _times(plan.out / TIMING)
     sampling_s = times["sampling_s"] or None
-    settings = {name: value for name, value in plan.settings().items() if name != "tools_text"}
+    settings = plan.settings()
+    tools_text = settings.pop("tools_text")
+    settings["tools_digest"] = hashlib.sha256(tools_text.encode()).hexdigest()[:32] if tools_text else None
     return {
         **summarize(samples, plan.ks),
         "settings": settings,

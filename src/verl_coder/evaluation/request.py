@@ -5,6 +5,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,12 @@ class EvaluationPlan:
     """Of an endpoint."""
 
     def settings(self) -> dict[str, Any]:
-        """What the samples depend on: another value of any of them belongs into another folder."""
+        """What the samples depend on, as it was first looked at: another value of it belongs into another folder."""
+        return dict(self._settings)
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        # Once: a model or a file of tools that is changed or removed meanwhile is not that of the samples.
         request, retries = self.request, self.draws.retry_temperature
         return {
             "model": self.model.name,

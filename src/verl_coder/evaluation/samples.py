@@ -12,6 +12,7 @@ from typing import Any, Self, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from verl_coder.errors import DataError
 from verl_coder.files import append_whole, make_folder, whole_file, writing
@@ -76,6 +77,7 @@ class EvaluationSample:
         return self.outcome == "passed"
 
 
+_CHECKED = TypeAdapter(EvaluationSample)
 _ARROW = {
     str: pa.string(),
     int: pa.int64(),
@@ -107,10 +109,12 @@ def read_samples(path: Path) -> list[EvaluationSample]:
 def read_outcomes(path: Path) -> list[tuple[str, str]]:
     """(problem, outcome) of each sample of a finished evaluation, no text read; DataError as `read_samples`."""
     with _reading(path):
-        return [(row["problem_id"], row["outcome"]) for row in _rows(path, ["problem_id", "outcome"])]
+        rows = _rows(path, ["problem_id", "sample", "outcome"])
+        return [(row["problem_id"], row["outcome"]) for row in rows]
 
 
 def _rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """The rows; ValueError where a sample stands there twice: it would count as two, and make noise significant."""
     table = pq.read_table(path, columns=columns)
     for place, name in enumerate(table.column_names):
         if name in SAMPLES_SCHEMA.names:
@@ -119,6 +123,11 @@ def _rows(path: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
                 raise TypeError(f"{column.null_count} rows have no {name}")
             table = table.set_column(place, name, column)
     rows: list[dict[str, Any]] = table.to_pylist()
+    seen: set[tuple[str, int]] = set()
+    for row in rows:
+        if (key := (row["problem_id"], row["sample"])) in seen:
+            raise ValueError(f"sample {key[1]} of {key[0]} stands there twice")
+        seen.add(key)
     return rows
 
 
@@ -134,14 +143,17 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _sample_of(values: dict[str, Any]) -> EvaluationSample:
-    """A sample of a journal; what a later version added to it is passed over. KeyError where it lacks something."""
+    """A sample of a journal; what a later version added to it is passed over.
+
+    KeyError where it lacks something, ValueError where a value is of another type than its column.
+    """
     given = {}
     for item in fields(EvaluationSample):
         if item.name in values:
             given[item.name] = values[item.name]
         elif item.default is MISSING:
             raise KeyError(item.name)
-    return EvaluationSample(**given)
+    return _CHECKED.validate_python(given)
 
 
 class SampleJournal:

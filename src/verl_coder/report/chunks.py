@@ -25,6 +25,7 @@ MAX_SEGMENTS, MAX_TRAJECTORY = 400, 500_000
 MAX_TESTS, MAX_VERDICTS, MAX_TOKENS = 30_000, 300, 40_000
 _LEVEL = 5
 """Of zlib: half the time of level 6 for a few percent more bytes."""
+_NUMBER_CHARS = 8
 _MAX_LINE = 3_000
 """Characters of a text beside the turns: what a test expected, a term's name."""
 
@@ -142,22 +143,30 @@ class _Chunk:
             row["verdicts_in_all"] = len(trajectory.verdicts)
         if trajectory.tokens is not None:
             row["tokens"] = {name: column[:MAX_TOKENS] for name, column in trajectory.tokens.items()}
-            self.chars += 16 * len(row["tokens"]["text"])
         for name in ("terms", "facts"):
             if given := getattr(trajectory, name):
                 row[name] = _short_texts(given)
         if trajectory.advantage is not None:
             row["advantage"] = trajectory.advantage
         self.rows.append(row)
-        self.chars += (
-            sum(len(text) for segment in segments for text in segment if isinstance(text, str)) + 200
-        )
+        self.chars += _chars(row)
 
     def _shared(self, table: dict[str, int], text: str) -> int:
         if text not in table:
             table[text] = len(table)
             self.chars += min(len(text), MAX_TEXT)
         return table[text]
+
+
+def _chars(value: Any) -> int:
+    """About so many characters as JSON."""
+    if isinstance(value, str):
+        return len(value) + 3
+    if isinstance(value, dict):
+        return sum(len(name) + 4 + _chars(one) for name, one in value.items())
+    if isinstance(value, list | tuple):
+        return sum(map(_chars, value))
+    return _NUMBER_CHARS
 
 
 def _segments(output: str) -> list[list[Any]]:
