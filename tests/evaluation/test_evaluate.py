@@ -333,6 +333,24 @@ def test_another_setting_into_the_same_folder_is_refused_with_both_values(evalua
     assert run(n=2, k=(2,))["pass_at_k"] == {"2": 0.5}
 
 
+def test_the_same_model_rows_and_tools_at_other_places_go_on(
+    evaluate_with: Any, problems: Path, tmp_path: Path
+) -> None:
+    tools = repository_root() / "tool_config/python_interpreter_quick.yaml"
+    evaluate_with(alternately)(tools=str(tools))
+    model = shutil.copytree(TINY, tmp_path / "model")
+    moved = shutil.copy(tools, tmp_path / "tools.yaml"), shutil.copy(problems, tmp_path / "rows.parquet")
+
+    def never(text: str, turn: int) -> str:
+        raise AssertionError("asked again")
+
+    places = {"model": str(model), "tools": str(moved[0]), "data": (str(moved[1]),)}
+    assert evaluate_with(never)(**places)["settings"]["model"] == str(model)
+    (tmp_path / "tools.yaml").write_text(tools.read_text() + "# another\n")
+    with pytest.raises(ConfigError, match="samples drawn with tools_text = "):
+        evaluate_with(never)(**places)
+
+
 async def load_of_8(sandbox: Any) -> float:
     return 8.0
 

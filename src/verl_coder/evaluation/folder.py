@@ -23,6 +23,8 @@ COMPARISON = "comparison.json"
 """What `verl-coder compare A B --out` writes for the report, in the folder that holds A and B."""
 _FREE = ("k",)
 """Settings that change no sample: another value goes on from the samples there are."""
+_BY_CONTENT = {"data": "data_digest", "model": "model_digest", "tools": "tools_text"}
+"""Paths, and what tells that the same stands at another one: on another machine, or in a folder that was moved."""
 
 
 def is_evaluation(folder: Path) -> bool:
@@ -62,7 +64,9 @@ def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
         before = read_json(path, f"put the file back as it was, or give another --out than {path.parent}")
         for name in [*settings, *(name for name in before if name not in settings)]:
             old, new = before.get(name), settings.get(name)
-            if name not in _FREE and old != new:
+            content = _BY_CONTENT.get(name, "")
+            is_same = bool(settings.get(content)) and before.get(content) == settings.get(content)
+            if name not in _FREE and not is_same and old != new:
                 raise ConfigError(
                     f"{path.parent} holds samples drawn with {name} = {_short(old)}, and this command says "
                     f"{_short(new)}: give it another --out, or the old value"
