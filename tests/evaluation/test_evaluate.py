@@ -646,3 +646,22 @@ def test_a_model_and_tools_that_go_meanwhile_are_recorded_as_they_were(
     assert settings["tools_digest"] == hashlib.sha256(text.encode()).hexdigest()[:32]
     with pytest.raises(ConfigError, match="holds no file of a model"):
         folder_digest(model)
+
+
+def test_versions_are_those_of_the_starts_that_drew_samples(
+    evaluate_with: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def with_version(version: str) -> Any:
+        monkeypatch.setattr(evaluation, "versions", lambda: {"vllm": version, "grader": "same"})
+        return evaluate_with(alternately)()
+
+    assert "earlier_versions" not in with_version("1")
+    journal = tmp_path / "out/samples.jsonl"
+    journal.write_text(
+        "".join(journal.read_text().splitlines(keepends=True)[:2])
+    )  # the others are owed again
+    (tmp_path / "out/samples.parquet").unlink()
+    results = with_version("2")
+    assert results["versions"]["vllm"] == "2"
+    assert [one["vllm"] for one in results["earlier_versions"]] == ["1"]
+    assert with_version("3") == results

@@ -5,7 +5,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ from rich.console import Console
 
 from verl_coder.errors import ConfigError, DataError
 from verl_coder.evaluation.clock import WorkClock
-from verl_coder.evaluation.folder import JOURNAL, RESULTS, SAMPLES, SETTINGS, TIMING, check_out, keep_settings
+from verl_coder.evaluation.folder import (
+    JOURNAL,
+    RESULTS,
+    SAMPLES,
+    SETTINGS,
+    TIMING,
+    check_out,
+    keep_settings,
+    note_start,
+    started_with,
+)
 from verl_coder.evaluation.progress import EvaluationProgress
 from verl_coder.evaluation.request import EvaluationPlan
 from verl_coder.evaluation.results import summarize, versions
@@ -61,12 +71,20 @@ def evaluate(
                     soft_wrap=True,
                 )
             if owed(plan.problems, journal, plan.draws) or journal.provisional:
+                note_start(out / SETTINGS, versions())
                 with sandboxes_of(sandbox_url, concurrency) as url:
                     _draw(plan, journal, console, url, concurrency, tensor_parallel)
             samples = _in_order(plan, journal)
         write_samples(out / SAMPLES, samples)
         results = _results(plan, samples)
         write_atomically(out / RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        if others := results.get("earlier_versions"):
+            console.print(
+                f"note: {_changes(others[-1], results['versions'])} since samples were drawn in {out}: a part of "
+                "them is of the earlier one",
+                highlight=False,
+                soft_wrap=True,
+            )
         shutil.rmtree(out / ".model", ignore_errors=True)
     return results
 
@@ -185,13 +203,15 @@ def _in_order(plan: EvaluationPlan, journal: SampleJournal) -> list[EvaluationSa
 def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str, Any]:
     times = _times(plan.out / TIMING)
     sampling_s = times["sampling_s"] or None
+    *earlier, latest = started_with(plan.out / SETTINGS) or [versions()]
     settings = plan.settings()
     tools_text = settings.pop("tools_text")
     settings["tools_digest"] = hashlib.sha256(tools_text.encode()).hexdigest()[:32] if tools_text else None
     return {
         **summarize(samples, plan.ks),
         "settings": settings,
-        "versions": versions(),
+        "versions": latest,
+        **({"earlier_versions": earlier} if earlier else {}),
         "timing": times,
         "throughput": {
             "tokens_per_s": times["generated_tokens"] / sampling_s if sampling_s else None,
@@ -201,6 +221,12 @@ def _results(plan: EvaluationPlan, samples: list[EvaluationSample]) -> dict[str,
             "waiting_for_grading_share": times["waiting_for_grading_s"] / sampling_s if sampling_s else None,
         },
     }
+
+
+def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    """Which versions have changed."""
+    names = [name for name in after if before.get(name) != after[name]]
+    return ", ".join(f"{name} {before.get(name, 'unknown')[:12]} -> {after[name][:12]}" for name in names)
 
 
 def _times(path: Path) -> dict[str, float]:

