@@ -158,6 +158,45 @@ async def test_what_goes_on_computing_between_two_commands_stands_still_until_th
     await asyncio.to_thread(_wait_until_still, own)
 
 
+async def test_a_program_is_not_stopped_for_the_cells_that_its_slot_ran_before() -> None:
+    with EmbeddedSandbox(extra=["--workers", "1"]) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+            for _ in range(12):  # so that every slot has had some
+                answer = await http.post("/run_jupyter", json={"cells": ["1 + 1"]})
+                assert answer.json()["status"] == "Success"
+            code = "import numpy, time\nwhile time.process_time() < 4.5:\n    pass\nprint('done')"
+            body = {"code": code, "language": "python", "run_timeout": 20}
+            assert (await http.post("/run_code", json=body)).json()["run_result"]["stdout"] == "done\n"
+
+
+_CHAIN = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    while True:
+        ends = time.process_time() + 0.3
+        while time.process_time() < ends:
+            pass
+        if os.fork():
+            os._exit(0)
+"""
+
+
+async def test_a_chain_of_forks_stands_still_too(http: httpx.AsyncClient, server: EmbeddedSandbox) -> None:
+    session = await _open(http)
+    assert (await _run(http, session, _CHAIN))["status"] == "Success"
+    pids = lambda: processes_below(server.pid)  # noqa: E731
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        before, at = cpu_s_in_use(pids()), set(pids())
+        await asyncio.sleep(1)
+        if set(pids()) == at and cpu_s_in_use(pids()) - before < 0.1:
+            break
+    else:
+        raise AssertionError("it goes on computing")
+    assert (await http.delete(f"/sessions/{session}")).status_code == 200
+
+
 def _wait_until_still(pids: list[int], within_s: float = 60) -> None:
     """Until they take no processor time for half a second."""
     ends = time.monotonic() + within_s

@@ -44,6 +44,8 @@ class Conversation:
         self._buffer = b""
         self._lock = asyncio.Lock()
         self._end: asyncio.Future[Any] | None = None
+        self._to_rest: asyncio.TimerHandle | None = None
+        self._rest_owed = False
         self._reader: asyncio.Future[dict[str, Any]] | None = None
 
     @property
@@ -73,7 +75,8 @@ class Conversation:
             )
             self._end = asyncio.ensure_future(self.slot.end())
             self._end.add_done_callback(_note_outcome)
-            self.loop.call_later(_REST_AFTER_S, self._rest)
+            # Its slot may be another program's by then, where it is closed at once: `finish` takes it back.
+            self._to_rest = self.loop.call_later(_REST_AFTER_S, self._rest)
             # Begun: what is ours stays open until `finish`.
             ours.pop_all()
 
@@ -113,7 +116,8 @@ class Conversation:
                 if reader is not None:
                     reader.cancel()
                 watched.cancel()
-                if self.loop.time() - started >= WATCH_AFTER_S:
+                if self._rest_owed or self.loop.time() - started >= WATCH_AFTER_S:
+                    self._rest_owed = False
                     self.slot.order(b"S")
                 self.used_at = time.monotonic()
             if not self.alive:
@@ -129,7 +133,8 @@ class Conversation:
 
     def _rest(self) -> None:
         """The program has begun; its memory is watched closely while it runs a command."""
-        if not self._lock.locked():
+        self._rest_owed = self._lock.locked()
+        if not self._rest_owed:
             self.slot.order(b"S")
 
     async def _ask(self, command: bytes) -> dict[str, Any]:
@@ -149,6 +154,8 @@ class Conversation:
     async def finish(self) -> ProgramExit | None:
         """Close the channel and wait for the program's end; its ProgramExit, or None when the slot was lost."""
         self.alive = False
+        if self._to_rest is not None:
+            self._to_rest.cancel()
         if self._reader is not None:
             # A command in progress ends now; nobody may read a descriptor that is closed.
             self._reader.cancel()

@@ -56,3 +56,18 @@ async def test_a_program_finds_the_handler_that_it_installed(run: Run) -> None:
 async def test_an_alarm_ends_the_code_that_it_was_set_for(run: Run) -> None:
     answer = await run(f"{LATE}{ALARM}while True: pass")
     assert answer["error"]["ename"] == "TimeoutError" and answer["alive"]
+
+
+async def test_every_late_signal_is_handled_in_turn_also_behind_one_that_raises(run: Run) -> None:
+    await run(
+        "import os, signal\ngot = []\n"
+        "def first(*_):\n    got.append('first')\n    raise TimeoutError('first')\n"
+        "signal.signal(signal.SIGUSR1, first)\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: got.append('second'))\n"
+        "if os.fork() == 0:\n"
+        "    import time\n    time.sleep(0.2)\n"
+        "    os.kill(os.getppid(), signal.SIGUSR1)\n    time.sleep(0.05)\n"
+        "    os.kill(os.getppid(), signal.SIGUSR2)\n    os._exit(0)\n"
+    )
+    await asyncio.sleep(0.6)
+    assert (await run("got"))["result"] == "['first', 'second']"

@@ -68,6 +68,15 @@ async def test_a_condition_that_fails_stops_the_program_and_is_named(debug: Debu
     assert (await program("next"))["note"] is None
 
 
+async def test_a_condition_that_does_not_end_is_interrupted_and_named(debug: Debug) -> None:
+    program = await debug(LOOP)
+    await program("break", line=2, condition="sum(1 for _ in iter(int, 1))")
+    answer = await program("run", run_timeout=0.5)
+    assert answer["state"]["event"] == "breakpoint" and "failed: KeyboardInterrupt" in answer["note"]
+    await program("clear")
+    assert (await program("continue"))["state"]["event"] == "exited"
+
+
 async def test_of_two_breakpoints_at_a_line_the_one_whose_condition_holds_stops_the_program(
     debug: Debug,
 ) -> None:

@@ -175,7 +175,7 @@ class Debugger(Tracer):
         """The server says that time is up: stop where the program is, or end the evaluation."""
         while frame is not None and not self._is_ours(frame):
             frame = frame.f_back
-        if self._running and self._channel.busy and frame is not None:
+        if self._running and self._channel.busy and frame is not None and not self._tries_points:
             # A loop of one instruction reaches no line, so the commands are served from here.
             self._trace(frame)
             self._event = "interrupted"

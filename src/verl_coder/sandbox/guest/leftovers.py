@@ -152,6 +152,12 @@ def cpu_s_in_use(pids: Iterable[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
+def cpu_s_of_reaped() -> float:
+    """The same of all that this process has reaped, and what they had reaped."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def bytes_in_use(path: str) -> int:
     """Bytes of a file system that are taken."""
     disk = os.statvfs(path)
@@ -221,9 +227,14 @@ def descendants(pid: int) -> list[int]:
 
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended."""
+    return is_in_state(pid, "ZX")
+
+
+def is_in_state(pid: int, states: str) -> bool:
+    """Whether the state of a process is one of the letters of proc(5); one that is gone is in any."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
+            return file.read().rpartition(")")[2].split()[0] in states
     except (OSError, IndexError):
         return True
 

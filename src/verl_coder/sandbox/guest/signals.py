@@ -38,8 +38,16 @@ class SignalGate:
     def open(self) -> None:
         """Handlers are called from now on, first for the signals that came meanwhile; raises what they do."""
         self.shut = False
+        raised: BaseException | None = None
         while self._late:
-            signal.raise_signal(self._late.popitem()[0])
+            number = next(iter(self._late))
+            del self._late[number]
+            try:
+                signal.raise_signal(number)
+            except BaseException as error:  # the others are called all the same
+                raised = error
+        if raised is not None:
+            raise raised
 
     def keep(self, number: int) -> None:
         """A signal came while the gate is shut."""

@@ -37,6 +37,8 @@ class Tracer(bdb.Bdb):
         self._told_raise: FrameType | None = None
         self._remark = ""
         """What else is to be told of the next stop."""
+        self._tries_points = False
+        """A condition is being found out: an interrupt is for that, not for the program."""
         self._free = False
         """No line is a place to stop but that of a breakpoint."""
 
@@ -144,13 +146,20 @@ class Tracer(bdb.Bdb):
 
     def dispatch_line(self, frame: FrameType) -> Any:
         """A breakpoint is tried where the program stops anyway, too: what the stop is told to be depends on it."""
-        hit, trouble = self._points.hit(frame) if self.break_anywhere(frame) else (False, "")
+        hit, trouble = self._try_points(frame) if self.break_anywhere(frame) else (False, "")
         steps = self.stop_here(frame)
         if hit or trouble or steps:
             self._told_raise, self._remark = None, trouble
             self._event = "line" if steps and not hit else "breakpoint"
             self._stop(frame)
         return self.trace_dispatch
+
+    def _try_points(self, frame: FrameType) -> tuple[bool, str]:
+        self._tries_points = True
+        try:
+            return self._points.hit(frame)
+        finally:
+            self._tries_points = False
 
     def dispatch_call(self, frame: FrameType, arg: Any) -> Any:
         """A generator whose end or next line is waited for is followed when it goes on."""
